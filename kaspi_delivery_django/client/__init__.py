@@ -1,0 +1,73 @@
+"""A plain Python client of the Kaspi Delivery API. It knows no Django.
+
+>>> client = KaspiClient(api_key, base_url=SANDBOX_URL)
+>>> client.create_delivery(request, idempotency_key="order-742")
+"""
+
+from kaspi_delivery_django.client.events import read_event
+from kaspi_delivery_django.client.exceptions import (
+    ConfigurationFault,
+    Conflict,
+    ForeignDelivery,
+    InProgress,
+    KaspiError,
+    MalformedEvent,
+    NotFound,
+    NotReached,
+    OutcomeUnknown,
+    PayloadMismatch,
+    RateLimited,
+    Refused,
+    ServerFault,
+    UnusableAnswer,
+    UsageError,
+    WebhookRejected,
+)
+from kaspi_delivery_django.client.http import PRODUCTION_URL, SANDBOX_URL, KaspiClient, Timeouts
+from kaspi_delivery_django.client.signatures import sign, verify
+from kaspi_delivery_django.client.types import (
+    Contact,
+    DeliveryRequest,
+    Eta,
+    HistoryEntry,
+    Location,
+    Parcel,
+    RemoteDelivery,
+    RemoteEvent,
+    TestWebhook,
+)
+
+__all__ = [
+    "PRODUCTION_URL",
+    "SANDBOX_URL",
+    "ConfigurationFault",
+    "Conflict",
+    "Contact",
+    "DeliveryRequest",
+    "Eta",
+    "ForeignDelivery",
+    "HistoryEntry",
+    "InProgress",
+    "KaspiClient",
+    "KaspiError",
+    "Location",
+    "MalformedEvent",
+    "NotFound",
+    "NotReached",
+    "OutcomeUnknown",
+    "Parcel",
+    "PayloadMismatch",
+    "RateLimited",
+    "Refused",
+    "RemoteDelivery",
+    "RemoteEvent",
+    "ServerFault",
+    "TestWebhook",
+    "Timeouts",
+    "UnusableAnswer",
+    "UsageError",
+    "WebhookRejected",
+    "read_event",
+    "sign",
+    "verify",
+]

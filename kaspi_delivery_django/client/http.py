@@ -1,0 +1,162 @@
+"""The client: one method per endpoint, one HTTP attempt per call."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+from urllib3.exceptions import HTTPError
+
+from kaspi_delivery_django.client import wire
+from kaspi_delivery_django.client.exceptions import NotReached, OutcomeUnknown, UsageError
+from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
+from kaspi_delivery_django.client.types import DeliveryRequest, RemoteDelivery, TestWebhook
+
+PRODUCTION_URL = "https://api.kaspi.kz/delivery"
+SANDBOX_URL = "https://sandbox.kaspi.kz/delivery"
+MAX_BODY_BYTES = 1024 * 1024
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+_PLAIN_URL = re.compile(r"[A-Za-z0-9._~:/%\[\]-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """Seconds: to connect, for one read, and for the whole exchange. Kaspi suggests 10 s."""
+
+    connect_s: float = 5.0
+    read_s: float = 10.0
+    total_s: float = 15.0
+
+
+def check_base_url(base_url: str) -> str:
+    """Return the base URL without its last slash; raise `UsageError` unless it is https.
+
+    Plain http is taken for this machine only (the local sandbox).
+    """
+    try:
+        parts = urlsplit(base_url)
+        requests.PreparedRequest().prepare_url(base_url, None)
+    except ValueError as err:
+        raise UsageError("the base URL cannot be read as an address") from err
+    local = parts.scheme == "http" and parts.hostname in LOCAL_HOSTS
+    if not (parts.hostname and (parts.scheme == "https" or local)):
+        raise UsageError("the base URL must start with https:// (http:// only for localhost)")
+    if not _PLAIN_URL.fullmatch(base_url):
+        raise UsageError("the base URL must be a plain address, without user, query or fragment")
+    return base_url.rstrip("/")
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return none: `requests` would read a redirect's whole body and parse its Location."""
+
+
+class KaspiClient:
+    """A client of the Kaspi Delivery API for one API key.
+
+    It tries each call once and never follows a redirect, a proxy variable or a `.netrc`. Errors are
+    `KaspiError`s that say whether the outcome is known and how long to wait. One client may serve
+    many threads. `transport` replaces the network, for tests.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str = PRODUCTION_URL,
+        timeouts: Timeouts | None = None,
+        transport: BaseAdapter | None = None,
+        pool_size: int = 32,
+    ) -> None:
+        self.base_url = check_base_url(base_url)
+        self.timeouts = timeouts or Timeouts()
+        self._session = _Session()
+        self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers = requests.structures.CaseInsensitiveDict(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "kaspi-delivery-django",
+                "x-api-key": wire.check_header(api_key, "the API key"),
+            }
+        )
+        adapter = transport or DeadlineAdapter(pool_maxsize=pool_size, max_retries=0)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def __repr__(self) -> str:
+        return f"KaspiClient(base_url={self.base_url!r})"
+
+    def create_delivery(self, request: DeliveryRequest, *, idempotency_key: str) -> RemoteDelivery:
+        """Book a delivery (`POST /v1/deliveries`)."""
+        return self.send(wire.create(request, idempotency_key))
+
+    def get_delivery(self, delivery_id: str, *, include_history: bool = False) -> RemoteDelivery:
+        """Ask for a delivery (`GET /v1/deliveries/{deliveryId}`). Raises `NotFound` on 404."""
+        return self.send(wire.get(delivery_id, include_history=include_history))
+
+    def cancel_delivery(self, delivery_id: str, *, idempotency_key: str, reason: str = "") -> RemoteDelivery:
+        """Ask to cancel (`POST …/cancel`). The answer's status says whether it already is.
+
+        Raises `Conflict` once the parcel is in transit.
+        """
+        return self.send(wire.cancel(delivery_id, reason, idempotency_key))
+
+    def send_test_webhook(self, url: str, event_type: str) -> TestWebhook:
+        """Have Kaspi send a signed test event to the URL (`POST /v1/webhooks/test`)."""
+        request = wire.test_webhook(url, event_type)
+        answer = self.exchange(request)
+        return wire.read_test_webhook(request, answer, datetime.now(UTC))
+
+    def send(self, request: wire.Request, *, total_s: float | None = None) -> RemoteDelivery:
+        """Send a request that was built before, within `total_s` seconds, and read its answer."""
+        answer = self.exchange(request, total_s=total_s)
+        return wire.read_delivery(request, answer, datetime.now(UTC))
+
+    def exchange(self, request: wire.Request, *, total_s: float | None = None) -> wire.Answer:
+        """Return Kaspi's answer as it is.
+
+        Raises `NotReached` when no byte can have left, `OutcomeUnknown` when one can.
+        """
+        exchange = Exchange(total_s or self.timeouts.total_s)
+        token = current.set(exchange)
+        try:
+            return self._answer(request, exchange)
+        except requests.ConnectTimeout as err:
+            raise NotReached("could not connect to Kaspi") from err
+        except (requests.RequestException, HTTPError, OSError) as err:
+            if not exchange.bytes_left:
+                raise NotReached("could not connect to Kaspi") from err
+            raise OutcomeUnknown(f"no whole answer from Kaspi: {type(err).__name__}") from err
+        finally:
+            current.reset(token)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._session.close()
+
+    def _answer(self, request: wire.Request, exchange: Exchange) -> wire.Answer:
+        left = exchange.seconds_left()
+        response = self._session.request(
+            request.method,
+            self.base_url + request.path,
+            headers=dict(request.headers),
+            data=request.body,
+            timeout=(min(self.timeouts.connect_s, left), min(self.timeouts.read_s, left)),
+            allow_redirects=False,
+            stream=True,
+        )
+        if response.status_code < HTTPStatus.OK:
+            response.close()
+            raise OutcomeUnknown("an interim answer only", status=response.status_code)
+        body = response.raw.read(MAX_BODY_BYTES + 1, decode_content=True)
+        if len(body) > MAX_BODY_BYTES:
+            response.close()
+            raise OutcomeUnknown("the answer is larger than 1 MiB", status=response.status_code)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return wire.Answer(status=response.status_code, headers=headers, body=body)

@@ -1,0 +1,246 @@
+"""Values of the Kaspi Delivery API: frozen, typed, and the only place where camelCase lives.
+
+What is sent is checked when it is made (`UsageError` says what to change). What is received is read
+leniently: unknown fields stay in `raw`, and a field of an unexpected type reads as absent.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from kaspi_delivery_django.client.exceptions import UsageError
+
+Json = Mapping[str, Any]
+
+MAX_INT = 2**31 - 1
+_ID = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
+_WORD = re.compile(r"[!-~]{1,64}")
+_PHONE = re.compile(r"\+?[0-9 ()\-]{7,24}")
+_MIN_PHONE_DIGITS = 7
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def is_identifier(value: object) -> bool:
+    """Tell whether this is an id as we accept it: 1 to 128 printable ASCII, no outer spaces."""
+    return isinstance(value, str) and bool(_ID.fullmatch(value)) and value not in {".", ".."}
+
+
+def is_word(value: object) -> bool:
+    """Tell whether this can be a status or an event type: 1 to 64 printable ASCII, no spaces."""
+    return isinstance(value, str) and bool(_WORD.fullmatch(value))
+
+
+def read_time(value: object) -> datetime | None:
+    """Read an RFC 3339 time with an offset; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        return time.astimezone(UTC) if time.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def check_text(value: object, name: str, *, required: bool = True) -> None:
+    """Raise `UsageError` unless this is a text that can be sent, and stored, as UTF-8."""
+    if not isinstance(value, str) or (required and not value.strip()):
+        raise UsageError(f"{name} must be a text that is not empty")
+    if _UNSTORABLE.search(value):
+        raise UsageError(f"{name} must not contain NUL or lone surrogates")
+
+
+def read_text(value: object) -> str:
+    """Read a text so that any database can store it; empty for anything else."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else ""
+
+
+def _whole(value: object, name: str, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_INT:
+        raise UsageError(f"{name} must be a whole number from {least} to {MAX_INT}: write int(…)")
+
+
+def _read_object(raw: Json, key: str) -> Json:
+    value = raw.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contact:
+    """Whom the courier meets. `phone` looks like `+7 727 111 0000`."""
+
+    name: str = field(repr=False)
+    phone: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        check_text(self.name, "Contact.name")
+        check_text(self.phone, "Contact.phone")
+        digits = sum(letter.isdigit() for letter in self.phone)
+        if not _PHONE.fullmatch(self.phone) or digits < _MIN_PHONE_DIGITS:
+            raise UsageError("Contact.phone must look like +7 727 111 0000")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {"name": self.name, "phone": self.phone}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Location:
+    """Where a parcel is fetched or brought. `notes` are for the courier."""
+
+    address: str = field(repr=False)
+    contact: Contact
+    notes: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        check_text(self.address, "Location.address")
+        check_text(self.notes, "Location.notes", required=False)
+        if not isinstance(self.contact, Contact):
+            raise UsageError("Location.contact must be a Contact")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form; empty notes are left out."""
+        wire: dict[str, Any] = {"address": self.address, "contact": self.contact.to_json()}
+        return {**wire, "notes": self.notes} if self.notes else wire
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """What is shipped. `value_kzt` is the declared value for the insurance, in whole tenge."""
+
+    description: str
+    weight_grams: int
+    value_kzt: int
+
+    def __post_init__(self) -> None:
+        check_text(self.description, "Parcel.description")
+        _whole(self.weight_grams, "Parcel.weight_grams", least=1)
+        _whole(self.value_kzt, "Parcel.value_kzt", least=0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {"description": self.description, "weightGrams": self.weight_grams, "valueKzt": self.value_kzt}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryRequest:
+    """One delivery to book. `external_order_id` is filled in by the package when left empty."""
+
+    pickup: Location
+    dropoff: Location
+    parcel: Parcel
+    external_order_id: str = ""
+
+    def __post_init__(self) -> None:
+        if self.external_order_id and not is_identifier(self.external_order_id):
+            raise UsageError("external_order_id must be 1 to 128 printable ASCII characters")
+        kinds = {"pickup": Location, "dropoff": Location, "parcel": Parcel}
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                raise UsageError(f"DeliveryRequest.{name} must be a {kind.__name__}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {
+            "externalOrderId": self.external_order_id,
+            "pickup": self.pickup.to_json(),
+            "dropoff": self.dropoff.to_json(),
+            "parcel": self.parcel.to_json(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eta:
+    """Kaspi's promise, aware UTC; None where Kaspi gave none."""
+
+    pickup_by: datetime | None = None
+    delivery_by: datetime | None = None
+
+    @classmethod
+    def from_json(cls, raw: Json) -> Self:
+        """Read the wire form."""
+        return cls(pickup_by=read_time(raw.get("pickupBy")), delivery_by=read_time(raw.get("deliveryBy")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryEntry:
+    """One step of a delivery as Kaspi tells it. `timestamp` is None when it cannot be read."""
+
+    status: str
+    timestamp: datetime | None
+    notes: str = field(default="", repr=False)
+
+    @classmethod
+    def from_json(cls, raw: Json) -> Self:
+        """Read the wire form."""
+        return cls(
+            status=read_text(raw.get("status")),
+            timestamp=read_time(raw.get("timestamp")),
+            notes=read_text(raw.get("notes")),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteDelivery:
+    """A delivery as Kaspi tells it: DeliveryCreated and Delivery alike.
+
+    `status` is Kaspi's word, an open set, empty when it is missing or unreadable. `raw` is the
+    whole answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`).
+    """
+
+    delivery_id: str
+    status: str
+    external_order_id: str = ""
+    tracking_url: str = ""
+    eta: Eta = field(default_factory=Eta)
+    history: tuple[HistoryEntry, ...] = ()
+    replayed: bool = False
+    raw: Json = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_json(cls, raw: Json, *, replayed: bool = False) -> Self:
+        """Read the wire form; `delivery_id` is empty when the answer has no usable one."""
+        delivery_id, status, history = raw.get("deliveryId"), raw.get("status"), raw.get("history")
+        entries = history if isinstance(history, list) else []
+        return cls(
+            delivery_id=str(delivery_id) if is_identifier(delivery_id) else "",
+            status=str(status) if is_word(status) else "",
+            external_order_id=read_text(raw.get("externalOrderId")),
+            tracking_url=read_text(raw.get("trackingUrl")),
+            eta=Eta.from_json(_read_object(raw, "eta")),
+            history=tuple(HistoryEntry.from_json(e) for e in entries if isinstance(e, dict)),
+            replayed=replayed,
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestWebhook:
+    """Kaspi's answer to a request for a test webhook."""
+
+    __test__ = False
+
+    event_id: str
+    status: str
+    raw: Json = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_json(cls, raw: Json) -> Self:
+        """Read the wire form."""
+        event_id, status = read_text(raw.get("eventId")), read_text(raw.get("status"))
+        return cls(event_id=event_id, status=status, raw=raw)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteEvent:
+    """One webhook's body. `occurred_at` is None when its timestamp cannot be read."""
+
+    event_id: str
+    type: str
+    attempt: int
+    delivery_id: str
+    external_order_id: str
+    status: str
+    occurred_at: datetime | None
+    raw: Json = field(default_factory=dict, repr=False)

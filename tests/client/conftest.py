@@ -1,0 +1,201 @@
+"""What the client's tests share: values, and a server that answers byte for byte."""
+
+import json
+import re
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from kaspi_delivery_django.client import (
+    Contact,
+    DeliveryRequest,
+    KaspiClient,
+    Location,
+    Parcel,
+    Timeouts,
+)
+
+API_KEY = "the-api-key-that-nobody-may-see"
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+PERSONAL = ("Айгерим Ким", "+7 701 222 0000", "Алматы, Сатпаева 2", "домофон 42")
+
+
+def request(**changes):
+    """Return a delivery to book, full of personal data."""
+    name, phone, address, notes = PERSONAL
+    contact = Contact(name=name, phone=phone)
+    fields = {
+        "external_order_id": "order-742",
+        "pickup": Location(address=address, contact=contact),
+        "dropoff": Location(address=address, contact=contact, notes=notes),
+        "parcel": Parcel(description="Книги", weight_grams=1200, value_kzt=45000),
+    }
+    return DeliveryRequest(**{**fields, **changes})
+
+
+BOOKED = {"deliveryId": "dlv_1", "status": "created", "trackingUrl": "https://track.kaspi.kz/dlv_1"}
+
+
+def http(status, document=None, *, headers=(), body=None):
+    """Return an answer as it stands on the wire, of a JSON document or of any bytes."""
+    content = json.dumps(document).encode() if body is None else body
+    lines = [f"HTTP/1.1 {status} Word", f"Content-Length: {len(content)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
+
+
+class Line:
+    """One connection, as the server's script sees it."""
+
+    def __init__(self, sock, server):
+        self._sock, self._server, self._reader = sock, server, sock.makefile("rb")
+
+    def request(self):
+        """Read the next request; tell whether there was one."""
+        with suppress(OSError):
+            head = self._head()
+            length = re.search(rb"content-length: ([0-9]+)", head.lower())
+            body = self._reader.read(int(length[1])) if length else b""
+            if head:
+                self._server.requests.append(head + body)
+            return bool(head)
+        return False
+
+    def send(self, content):
+        """Send; tell whether the client still takes it."""
+        try:
+            self._sock.sendall(content)
+        except OSError:
+            return False
+        return True
+
+    def trickle(self, content):
+        """Send a few bytes every twentieth of a second, until all are sent or nobody listens."""
+        for start in range(0, len(content), 2):
+            if self._server.stopping.wait(0.05):
+                return
+            self.send(content[start : start + 2])
+
+    def hold(self):
+        """Say nothing until the test is over."""
+        self._server.stopping.wait(10)
+
+    def _head(self):
+        rows = []
+        for row in self._reader:
+            rows.append(row)
+            if row == b"\r\n":
+                return b"".join(rows)
+        return b""
+
+    def hang_up(self):
+        """End the connection; whoever reads from it reads its end."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        """Hang up and free the socket."""
+        self.hang_up()
+        self._reader.close()
+        self._sock.close()
+
+
+class RawServer:
+    """Runs `script(line)` for each connection, in a thread of its own."""
+
+    def __init__(self, context=None):
+        self.script = None
+        self.requests = []
+        self.lines = []
+        self.stopping = threading.Event()
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    @property
+    def url(self):
+        """The base URL."""
+        scheme = "https" if self._context else "http"
+        return f"{scheme}://localhost:{self._listener.getsockname()[1]}/delivery"
+
+    def answer(self, *answers):
+        """Let one connection after the other be given these, and then be hung up on."""
+        left = list(answers)
+
+        def script(line):
+            while left and line.request():
+                line.send(left.pop(0))
+
+        self.script = script
+
+    def wait(self):
+        """Wait until every connection so far is hung up on."""
+        for thread in self._threads[1:]:
+            thread.join(5)
+
+    def stop(self):
+        """End every connection and every thread."""
+        self.stopping.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for line in self.lines:
+            line.hang_up()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                self._threads.append(threading.Thread(target=self._serve, args=(sock,)))
+                self._threads[-1].start()
+
+    def _serve(self, sock):
+        try:
+            secured = self._context.wrap_socket(sock, server_side=True) if self._context else sock
+        except OSError:
+            sock.close()
+            return
+        line = Line(secured, self)
+        self.lines.append(line)
+        self.script(line)
+        line.close()
+
+
+@pytest.fixture
+def server():
+    """A plain-text server whose answers a test scripts."""
+    running = RawServer()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def tls_server():
+    """The same over TLS, with a certificate that nobody trusts by default."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    running = RawServer(context)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def connect():
+    """Make clients that give up after five seconds, and close them in the end."""
+    made = []
+
+    def make(server_or_url, **options):
+        base_url = getattr(server_or_url, "url", server_or_url)
+        options = {"timeouts": Timeouts(total_s=5), **options}
+        made.append(KaspiClient(API_KEY, base_url=base_url, **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()

@@ -1,0 +1,326 @@
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+
+from kaspi_delivery_django.client import (
+    Contact,
+    DeliveryRequest,
+    Eta,
+    HistoryEntry,
+    Location,
+    Parcel,
+    RemoteDelivery,
+    RemoteEvent,
+    TestWebhook,
+    UsageError,
+)
+from kaspi_delivery_django.client.types import MAX_INT, read_text, read_time
+from tests.client.conftest import BOOKED, PERSONAL, request
+
+CONTACT = Contact(name="Aigerim", phone="+7 727 111 0000")
+PLACE = Location(address="Almaty, Abay 1", contact=CONTACT)
+PARCEL = Parcel(description="Books", weight_grams=1, value_kzt=0)
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_the_wire_form():
+    """A request becomes Kaspi's camelCase; notes that are empty are left out."""
+    name, phone, address, notes = PERSONAL
+    contact = {"name": name, "phone": phone}
+    assert request().to_json() == {
+        "externalOrderId": "order-742",
+        "pickup": {"address": address, "contact": contact},
+        "dropoff": {"address": address, "contact": contact, "notes": notes},
+        "parcel": {"description": "Книги", "weightGrams": 1200, "valueKzt": 45000},
+    }
+
+
+@pytest.mark.parametrize("phone", ["+7 727 111 0000", "87271110000", "+7 (727) 111-00-00", "7271110", "+77271110000"])
+def test_phones(phone):
+    """A phone is 7 to 24 digits, spaces, brackets and dashes, after an optional plus."""
+    assert Contact(name="A", phone=phone).to_json()["phone"] == phone
+
+
+@pytest.mark.parametrize(
+    "phone",
+    [
+        "",
+        "   ",
+        "727111",
+        "------------",
+        "+7 727 11",
+        "+7 727 111 0000\n",
+        "+7 727 111 0000 ext 5",
+        "+7 727 111 0000 0000 00000",
+        "٠٧٢٧١١١٠٠٠٠",
+        "7+27 111 0000",
+        None,
+        87271110000,
+    ],
+)
+def test_phones_that_cannot_be_called(phone):
+    """Anything else is the caller's mistake."""
+    with pytest.raises(UsageError, match=r"Contact\.phone must"):
+        Contact(name="A", phone=phone)
+
+
+TEXTS = {
+    "Contact.name": lambda value: Contact(name=value, phone="+7 727 111 0000"),
+    "Location.address": lambda value: Location(address=value, contact=CONTACT),
+    "Parcel.description": lambda value: Parcel(description=value, weight_grams=1, value_kzt=0),
+}
+
+
+@pytest.mark.parametrize("field", TEXTS)
+@pytest.mark.parametrize("value", ["", " \n\t", "\N{NO-BREAK SPACE}", None, 5, b"bytes"])
+def test_required_texts(field, value):
+    """A required text is a str with something in it, and the message names the field."""
+    with pytest.raises(UsageError, match=f"^{field} must be a text that is not empty$"):
+        TEXTS[field](value)
+
+
+@pytest.mark.parametrize("field", TEXTS)
+@pytest.mark.parametrize("value", ["a\0", "a\ud800", "\udfffa"])
+def test_texts_that_cannot_be_sent(field, value):
+    """NUL and lone surrogates are refused before they can be sent or stored."""
+    with pytest.raises(UsageError, match=f"^{field} must not contain NUL"):
+        TEXTS[field](value)
+
+
+@pytest.mark.parametrize("field", TEXTS)
+@pytest.mark.parametrize("value", ["Қазақ", "🎁", "a\nb", "'; --", "\ue000\ud7ff"])
+def test_texts_of_any_language(field, value):
+    """Any other character is welcome."""
+    assert value in TEXTS[field](value).to_json().values()
+
+
+def test_notes_may_be_empty():
+    """Notes are optional."""
+    assert "notes" not in PLACE.to_json()
+
+
+@pytest.mark.parametrize("notes", [None, 5, "a\0"])
+def test_notes_are_a_text(notes):
+    """But they are a text that can be sent."""
+    with pytest.raises(UsageError, match=r"Location\.notes"):
+        Location(address="A", contact=CONTACT, notes=notes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weight_grams": 1},
+        {"weight_grams": MAX_INT},
+        {"value_kzt": 0},
+        {"value_kzt": MAX_INT},
+    ],
+)
+def test_figures(changes):
+    """Weights go from 1 g, values from 0 ₸, up to what a database's integer holds."""
+    assert dataclasses.replace(PARCEL, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"weight_grams": value} for value in (0, -1, MAX_INT + 1, 1.0, 1.5, "1", True, None, float("nan"))]
+    + [{"value_kzt": value} for value in (-1, MAX_INT + 1, 450.5, "450", False, None)],
+)
+def test_figures_that_cannot_be(changes):
+    """A fraction, a bool, a text, or a figure out of range is refused by name."""
+    with pytest.raises(UsageError, match=rf"^Parcel\.{next(iter(changes))} must be a whole number"):
+        dataclasses.replace(PARCEL, **changes)
+
+
+@pytest.mark.parametrize("key", ["pickup", "dropoff", "parcel"])
+def test_parts_of_a_request(key):
+    """Each part of a request is one of ours, not a dict."""
+    with pytest.raises(UsageError, match=rf"^DeliveryRequest\.{key} must be a"):
+        request(**{key: {}})
+
+
+def test_a_place_has_a_contact():
+    """A location's contact is a Contact."""
+    with pytest.raises(UsageError, match=r"Location\.contact must be a Contact"):
+        Location(address="A", contact={"name": "A", "phone": "+7 727 111 0000"})
+
+
+@pytest.mark.parametrize("external_id", ["", "x", "order/742 b", "x" * 128])
+def test_external_order_ids(external_id):
+    """An externalOrderId is up to 128 printable ASCII characters; the package fills in none."""
+    assert request(external_order_id=external_id).external_order_id == external_id
+
+
+@pytest.mark.parametrize("external_id", ["x" * 129, " x", "x\n", "x\0", "заказ", "..", ".", 742])
+def test_external_order_ids_that_cannot_be(external_id):
+    """Anything else is refused."""
+    with pytest.raises(UsageError, match="external_order_id must be"):
+        request(external_order_id=external_id)
+
+
+@pytest.mark.parametrize("value", [CONTACT, PLACE, PARCEL, request(), Eta()])
+def test_values_are_frozen(value):
+    """A value cannot be changed after its check."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, dataclasses.fields(value)[0].name, "x")
+
+
+@pytest.mark.parametrize("kind", [Contact, Location, Parcel, DeliveryRequest, RemoteDelivery])
+def test_values_take_keywords(kind):
+    """Two texts cannot be mixed up by their order."""
+    with pytest.raises(TypeError):
+        kind("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-03-01T12:00:00Z", NOON),
+        ("2026-03-01T17:00:00+05:00", NOON),
+        ("2026-03-01T12:00:00.000000+00:00", NOON),
+        ("2026-03-01 12:00:00Z", NOON),
+    ],
+)
+def test_times(text, time):
+    """RFC 3339 with an offset is read as aware UTC."""
+    assert (read_time(text), read_time(text).tzinfo) == (time, UTC)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "soon",
+        "2026-03-01",
+        "2026-03-01T12:00:00",
+        "2026-02-30T12:00:00Z",
+        "0001-01-01T00:00:00+05:00",
+        "9999-12-31T23:59:59-05:00",
+        "2026-03-01T12:00:00+99:99",
+        "\ud800",
+        1772366400,
+        None,
+        [],
+    ],
+)
+def test_times_that_cannot_be_read(value):
+    """A naive, impossible or overflowing time reads as None."""
+    assert read_time(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("Кітап", "Кітап"), ("a\0b", "a�b"), ("a\ud83d", "a�"), ("🎁", "🎁"), (None, ""), (5, "")],
+)
+def test_texts_of_kaspi(value, text):
+    """A text from Kaspi can be stored: NUL and lone surrogates are replaced."""
+    assert read_text(value) == text
+
+
+def test_reads_a_delivery():
+    """DeliveryCreated and Delivery are read by the same words."""
+    raw = {
+        **BOOKED,
+        "externalOrderId": "order-742",
+        "eta": {"pickupBy": "2026-03-01T12:00:00Z", "deliveryBy": "2026-03-01T17:00:00+05:00"},
+        "history": [{"status": "created", "timestamp": "2026-03-01T12:00:00Z", "notes": "n"}],
+        "courier": "new field",
+    }
+    assert RemoteDelivery.from_json(raw, replayed=True) == RemoteDelivery(
+        delivery_id="dlv_1",
+        status="created",
+        external_order_id="order-742",
+        tracking_url="https://track.kaspi.kz/dlv_1",
+        eta=Eta(pickup_by=NOON, delivery_by=NOON),
+        history=(HistoryEntry(status="created", timestamp=NOON, notes="n"),),
+        replayed=True,
+        raw=raw,
+    )
+
+
+def test_reads_an_empty_delivery():
+    """What is missing reads as absent."""
+    assert RemoteDelivery.from_json({}) == RemoteDelivery(delivery_id="", status="")
+
+
+@pytest.mark.parametrize("odd", [None, 5, True, [], {}, [5], {"a": 1}, 1.5])
+@pytest.mark.parametrize("key", [*BOOKED, "externalOrderId", "eta", "history"])
+def test_fields_of_another_type(key, odd):
+    """A field of an unexpected type reads as absent, and stays in raw."""
+    read = RemoteDelivery.from_json({**BOOKED, key: odd})
+    whole = RemoteDelivery.from_json(BOOKED)
+    names = {"deliveryId": "delivery_id", "trackingUrl": "tracking_url", "status": "status"}
+    absent = {names[key]: ""} if key in names else {}
+    assert read == dataclasses.replace(whole, raw={**BOOKED, key: odd}, **absent)
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 129, "..", "dlv\0", "dlv\n", "тапсырыс", " dlv"])
+def test_unusable_delivery_ids(bad):
+    """A deliveryId that we could not ask for is none."""
+    assert RemoteDelivery.from_json({**BOOKED, "deliveryId": bad}).delivery_id == ""
+
+
+@pytest.mark.parametrize(("given", "read"), [("returned", "returned"), ("a b", ""), ("x" * 65, "")])
+def test_statuses(given, read):
+    """Any one word is a status, known or not."""
+    assert RemoteDelivery.from_json({**BOOKED, "status": given}).status == read
+
+
+def test_a_history_with_holes():
+    """Entries that are no objects are left out, entries that say nothing are empty."""
+    read = RemoteDelivery.from_json({**BOOKED, "history": [None, "x", {}, {"status": 5}]})
+    assert read.history == (HistoryEntry(status="", timestamp=None),) * 2
+
+
+def test_reads_a_test_webhook():
+    """The answer to a test webhook names the event."""
+    raw = {"eventId": "wh_1", "status": "queued"}
+    assert TestWebhook.from_json(raw) == TestWebhook(event_id="wh_1", status="queued", raw=raw)
+
+
+RAW = {"dropoff": {"address": PERSONAL[2], "contact": {"name": PERSONAL[0], "phone": PERSONAL[1]}}}
+HISTORY = [{"status": "created", "notes": PERSONAL[3]}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        request(),
+        request().dropoff,
+        request().dropoff.contact,
+        RemoteDelivery.from_json({**BOOKED, **RAW, "history": HISTORY}),
+        HistoryEntry.from_json(HISTORY[0]),
+        TestWebhook.from_json(RAW),
+        RemoteEvent(
+            event_id="wh_1",
+            type="delivery.created",
+            attempt=1,
+            delivery_id="dlv_1",
+            external_order_id="order-742",
+            status="created",
+            occurred_at=None,
+            raw=RAW,
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_no_personal_data_in_reprs(value):
+    """No repr or str shows a name, a phone, an address or notes."""
+    shown = f"{value!r} {value!s}"
+    assert not any(personal in shown for personal in PERSONAL)
+
+
+@pytest.mark.parametrize("bad", ["\0", "\ud800"])
+def test_no_personal_data_in_usage_errors(bad):
+    """A refused value is not repeated."""
+    for build in TEXTS.values():
+        with pytest.raises(UsageError) as caught:
+            build(PERSONAL[0] + bad)
+        assert PERSONAL[0] not in f"{caught.value} {caught.value!r}"
+
+
+def test_a_refused_phone_is_not_repeated():
+    """Nor is a phone that is too long to be one."""
+    with pytest.raises(UsageError) as caught:
+        Contact(name="A", phone=PERSONAL[1] * 3)
+    assert PERSONAL[1] not in f"{caught.value} {caught.value!r}"
