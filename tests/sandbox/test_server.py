@@ -1,0 +1,212 @@
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+import requests
+
+from kaspi_delivery_django.sandbox.courier import Courier
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.sandbox.server import SandboxServer
+from kaspi_delivery_django.sandbox.webhooks import sign
+from kaspi_delivery_django.sandbox.world import World
+from tests.sandbox.conftest import REQUEST
+
+SECRET = "a-webhook-secret-of-more-than-32-characters"
+
+
+@pytest.fixture
+def world():
+    """A world on the wall clock that announces nothing."""
+    return World(webhook_secret=SECRET)
+
+
+@pytest.fixture
+def server(world):
+    with SandboxServer(world) as server:
+        yield server
+
+
+@pytest.fixture
+def session(world):
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers.update({"x-api-key": world.api_key, "Idempotency-Key": "order-742"})
+        yield session
+
+
+def create(session, server, **options):
+    return session.post(f"{server.url}/v1/deliveries", json=REQUEST, timeout=5, **options)
+
+
+@pytest.fixture
+def shop():
+    """A shop's webhook receiver on a socket; `arrived` is set by the first event."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            shop.received.append((dict(self.headers), body))
+            self.send_response(204)
+            self.end_headers()
+            shop.arrived.set()
+
+        def log_message(self, *args):
+            """Stay silent."""
+
+    shop = HTTPServer(("127.0.0.1", 0), Handler)
+    shop.received, shop.arrived = [], threading.Event()
+    thread = threading.Thread(target=shop.serve_forever, args=(0.01,))
+    thread.start()
+    yield shop
+    shop.shutdown()
+    thread.join()
+    shop.server_close()
+
+
+def test_the_four_calls_over_http(session, server):
+    """Create, get, cancel and a second cancel answer as documented."""
+    created = create(session, server)
+    url = f"{server.url}/v1/deliveries/{created.json()['deliveryId']}"
+    history = session.get(f"{url}?includeHistory=true").json()["history"]
+    cancelled = session.post(f"{url}/cancel", headers={"Idempotency-Key": "c"})
+    again = session.post(f"{url}/cancel", headers={"Idempotency-Key": "c-2"})
+    assert (created.status_code, len(history)) == (201, 1)
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    assert again.status_code == 409
+
+
+def test_connections_are_kept_alive(session, server):
+    """HTTP/1.1: a second request on the session travels on the first one's connection."""
+    (create(session, server), create(session, server))
+    (connection,) = server._server.connections
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
+def test_a_wrong_method(session, server, method):
+    """Any other verb on a known path is 405, and the connection goes on."""
+    assert session.request(method, f"{server.url}/v1/deliveries").status_code == 405
+    assert create(session, server).status_code == 201
+
+
+def test_a_body_without_a_length(session, server):
+    """A chunked body is refused: the API takes whole documents."""
+    answer = session.post(f"{server.url}/v1/deliveries", data=iter([b"{}"]))
+    assert (answer.status_code, answer.headers["Connection"]) == (413, "close")
+
+
+@pytest.mark.parametrize(("drop", "booked"), [("before", 0), ("after", 1)])
+def test_a_dropped_connection(session, server, world, drop, booked):
+    """A drop is a connection error, before or after the booking."""
+    world.faults.add(Fault(drop=drop))
+    with pytest.raises(requests.ConnectionError):
+        create(session, server)
+    assert len(world.deliveries) == booked
+
+
+def test_a_cut_body(session, server, world):
+    """A cut body ends under its Content-Length."""
+    world.faults.add(Fault(truncate=True))
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        create(session, server)
+
+
+def test_a_late_answer(session, server, world):
+    """Latency makes the client's read time out; the booking stands."""
+    world.faults.add(Fault(latency_s=30))
+    with pytest.raises(requests.ReadTimeout):
+        session.post(f"{server.url}/v1/deliveries", json=REQUEST, timeout=0.05)
+    assert len(world.deliveries) == 1
+
+
+def test_a_webhook_reaches_the_shop(session, server, shop):
+    """A test webhook is posted to its url, signed with the world's secret."""
+    url = f"http://127.0.0.1:{shop.server_port}/kaspi/webhook/"
+    answer = session.post(f"{server.url}/v1/webhooks/test", json={"url": url, "type": "delivery.delivered"})
+    assert (answer.status_code, shop.arrived.wait(5)) == (202, True)
+    headers, body = shop.received[0]
+    expected = sign(SECRET, headers["X-Kaspi-Timestamp"], body)
+    assert headers["X-Kaspi-Signature"] == expected
+
+
+def test_the_courier_works_in_the_background(session, world, shop):
+    """With a courier the status moves and is announced without being asked."""
+    world.webhook_url = f"http://127.0.0.1:{shop.server_port}/"
+    with SandboxServer(world, courier=Courier(world, pace_s=0)) as server:
+        world.mailbox.lose = 4
+        create(session, server)
+        assert shop.arrived.wait(5)
+    assert b'"delivery.delivered"' in shop.received[0][1]
+
+
+def test_no_url_before_the_start(world):
+    """The address is known once the server runs."""
+    with pytest.raises(RuntimeError, match="Start"):
+        _ = SandboxServer(world).url
+
+
+def test_stopping_ends_kept_connections(session, world):
+    """After stop() nobody answers, on old connections or new; stopping twice is harmless."""
+    server = SandboxServer(world).start()
+    url = server.url
+    session.get(url)
+    server.stop()
+    server.stop()
+    with pytest.raises(requests.ConnectionError):
+        session.get(url)
+
+
+def test_control_lists_deliveries(session, server):
+    """Another process can look at what was booked, without an API key."""
+    delivery_id = create(session, server).json()["deliveryId"]
+    (listed,) = requests.get(f"{server.url}/_sandbox/deliveries", timeout=5).json()["deliveries"]
+    assert (listed["deliveryId"], listed["externalOrderId"]) == (delivery_id, "order-742")
+    assert (listed["status"], len(listed["history"])) == ("created", 1)
+
+
+def test_control_moves_a_delivery(session, server, world):
+    """Another process can play the courier."""
+    delivery_id = create(session, server).json()["deliveryId"]
+    url = f"{server.url}/_sandbox/deliveries/{delivery_id}/move"
+    answer = session.post(url, json={"status": "in_transit", "notes": "Courier 7"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "in_transit")
+    assert world.deliveries[delivery_id].history[-1]["notes"] == "Courier 7"
+
+
+def test_control_sets_and_clears_faults(session, server):
+    """Another process can break the API and mend it."""
+    url = f"{server.url}/_sandbox/faults"
+    set_ = session.post(url, json={"status": 503, "times": None})
+    broken = create(session, server)
+    cleared = session.delete(url)
+    mended = create(session, server)
+    answers = (set_, broken, cleared, mended)
+    assert [answer.status_code for answer in answers] == [201, 503, 204, 201]
+
+
+def test_control_disturbs_webhooks(session, server, world):
+    """Another process can make webhooks misbehave."""
+    body = {"duplicate": True, "reorder": 2, "lose": 1, "delay_s": 3}
+    assert session.post(f"{server.url}/_sandbox/webhooks", json=body).json() == body
+    box = world.mailbox
+    assert (box.duplicate, box.reorder, box.lose, box.delay_s) == (True, 2, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "deliveries/dlv_unknown/move", {"status": "accepted"}, 404),
+        ("POST", "deliveries/dlv_unknown/move", {}, 400),
+        ("POST", "faults", {"status": "500"}, 400),
+        ("POST", "faults", None, 400),
+        ("POST", "webhooks", {"pending": 1}, 400),
+        ("GET", "elsewhere", None, 404),
+        ("PUT", "faults", {}, 404),
+    ],
+)
+def test_control_refuses_what_it_cannot_do(session, server, method, path, body, status):
+    """A mistake in a control request is answered, not acted on."""
+    answer = session.request(method, f"{server.url}/_sandbox/{path}", json=body)
+    assert answer.status_code == status
+    assert answer.json()["message"]
