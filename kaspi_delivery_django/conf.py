@@ -1,0 +1,234 @@
+"""The one setting, KASPI_DELIVERY: read at the moment of use, typed, and strict about its keys.
+
+`current()` is cheap: the parsed settings are kept until the dict differs, so `override_settings`
+and a changed dict both take effect at once.
+"""
+
+import copy
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import environ
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from kaspi_delivery_django.client.http import PRODUCTION_URL, SANDBOX_URL, check_base_url
+from kaspi_delivery_django.sandbox import wellknown
+
+SETTING = "KASPI_DELIVERY"
+DEFAULT_ACCOUNT = "default"
+BASE_URLS = {"production": PRODUCTION_URL, "sandbox": SANDBOX_URL, "local": wellknown.BASE_URL}
+WELL_KNOWN = {"API_KEY": wellknown.API_KEY, "WEBHOOK_SECRETS": [wellknown.WEBHOOK_SECRET]}
+RUNNERS = ("inline", "worker")
+ACCOUNT_KEYS = ("API_KEY", "WEBHOOK_SECRETS", "ENVIRONMENT", "BASE_URL")
+ALIAS = re.compile(r"[A-Za-z0-9_-]{1,40}")
+MIN_SECRET_LENGTH = 32
+MAX_SECRETS = 5
+MAX_KEY_LENGTH = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """One set of Kaspi credentials. `api_key` and `webhook_secrets` are empty when not set."""
+
+    alias: str
+    environment: str
+    base_url: str
+    api_key: str = field(default="", repr=False)
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    ignored_secrets: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """KASPI_DELIVERY, parsed. Rates are per second and worker process, None for no cap."""
+
+    accounts: Mapping[str, Account]
+    order_adapters: tuple[str, ...] = ()
+    runner: str = "inline"
+    max_requests_per_second: float | None = 10
+    max_dispatch_age: timedelta = timedelta(hours=24)
+    refresh_after: timedelta = timedelta(minutes=30)
+    tracking_hosts: tuple[str, ...] = ("track.kaspi.kz",)
+
+
+def from_env(**overrides: Any) -> dict[str, Any]:
+    """Return the KASPI_DELIVERY dict from the environment; keywords win.
+
+    Reads KASPI_DELIVERY_API_KEY, …_WEBHOOK_SECRETS (comma-separated), …_ENVIRONMENT, …_BASE_URL,
+    …_RUNNER and …_MAX_REQUESTS_PER_SECOND. Raises `ImproperlyConfigured` for an unknown keyword.
+    """
+    _refuse_unknown(overrides, KEYS, SETTING)
+    env = environ.Env()
+    readers: dict[str, Callable[[str], Any]] = {
+        "API_KEY": env.ENVIRON.__getitem__,  # env.str takes "$x" for a variable, and would show x
+        "WEBHOOK_SECRETS": lambda name: [s for s in env.ENVIRON[name].split(",") if s.strip()],
+        "ENVIRONMENT": env.str,
+        "BASE_URL": env.str,
+        "RUNNER": env.str,
+        "MAX_REQUESTS_PER_SECOND": lambda name: _number(env.str(name), name),
+    }
+    names = {key: f"{SETTING}_{key}" for key in readers}
+    found = {key: read(names[key]) for key, read in readers.items() if names[key] in env.ENVIRON}
+    return {**found, **overrides}
+
+
+_parsed: tuple[Mapping[str, Any], bool, Settings] | None = None
+
+
+def current() -> Settings:
+    """Return the settings as they are now. Raises `ImproperlyConfigured` when they are wrong."""
+    global _parsed  # noqa: PLW0603  # a cache of one, replaced as a whole
+    raw, debug = getattr(settings, SETTING, {}), settings.DEBUG
+    if _parsed is None or _parsed[1] is not debug or _parsed[0] != raw:
+        _parsed = (copy.deepcopy(raw), debug, parse(raw, debug=debug))
+    return _parsed[2]
+
+
+def account(alias: str) -> Account | None:
+    """Return the account of this alias, or None when the settings have none."""
+    return current().accounts.get(alias)
+
+
+def parse(raw: Mapping[str, Any], *, debug: bool) -> Settings:
+    """Return the typed settings in a KASPI_DELIVERY dict, or raise `ImproperlyConfigured`."""
+    if not isinstance(raw, Mapping):
+        raise ImproperlyConfigured(f"{SETTING} must be a dict, or conf.from_env(...).")
+    _refuse_unknown(raw, KEYS, SETTING)
+    options: dict[str, Any] = {key.lower(): read(raw[key], key) for key, read in _OPTION_READERS.items() if key in raw}
+    return Settings(accounts=_accounts(raw, debug=debug), **options)
+
+
+def _accounts(raw: Mapping[str, Any], *, debug: bool) -> dict[str, Account]:
+    several: Any = raw.get("ACCOUNTS", {})
+    if not isinstance(several, Mapping):
+        raise ImproperlyConfigured(f"{SETTING}['ACCOUNTS'] must be a dict of alias to account.")
+    flat: dict[str, Any] = {key: raw[key] for key in ACCOUNT_KEYS if key in raw}
+    shared = {key: flat[key] for key in flat if key in {"ENVIRONMENT", "BASE_URL"}}
+    found: dict[str, Account] = {}
+    for alias, own in several.items():
+        _refuse_nameless(alias, own)
+        found[alias] = _account(alias, {**shared, **own}, debug)
+    if not several or flat.keys() > shared.keys():
+        if DEFAULT_ACCOUNT in found:
+            raise ImproperlyConfigured(f"{SETTING} has {DEFAULT_ACCOUNT!r} twice: as flat keys and in ACCOUNTS.")
+        found[DEFAULT_ACCOUNT] = _account(DEFAULT_ACCOUNT, flat, debug)
+    return found
+
+
+def _refuse_nameless(alias: Any, own: Any) -> None:
+    if not isinstance(alias, str) or not ALIAS.fullmatch(alias):
+        raise ImproperlyConfigured(
+            f"{SETTING}['ACCOUNTS'] has the alias {alias!r}; write 1 to 40 ASCII letters, digits,"
+            " - or _: it is part of the webhook's address."
+        )
+    if not isinstance(own, Mapping):
+        raise ImproperlyConfigured(f"{SETTING}['ACCOUNTS'][{alias!r}] must be a dict.")
+
+
+def _account(alias: str, raw: Mapping[str, Any], debug: bool) -> Account:  # noqa: FBT001  # private
+    _refuse_unknown(raw, ACCOUNT_KEYS, f"{SETTING}['ACCOUNTS'][{alias!r}]")
+    environment = raw.get("ENVIRONMENT", "sandbox")
+    if not isinstance(environment, str) or environment not in BASE_URLS:
+        raise ImproperlyConfigured(
+            f"{SETTING}['ENVIRONMENT'] must be one of {', '.join(BASE_URLS)}, not {environment!r}."
+        )
+    own = {key: value for key, value in raw.items() if value}
+    if environment == "local":
+        own = {**WELL_KNOWN, **own} if debug else {}
+    given = _texts(own.get("WEBHOOK_SECRETS", ()), "WEBHOOK_SECRETS")
+    trusted = _trusted(given)
+    return Account(
+        alias=alias,
+        environment=environment,
+        base_url=_base_url(raw.get("BASE_URL") or BASE_URLS[environment], environment),
+        api_key=_api_key(own.get("API_KEY", "")),
+        webhook_secrets=trusted,
+        ignored_secrets=len(given) - len(trusted),
+    )
+
+
+def _base_url(value: Any, environment: str) -> str:
+    try:
+        base_url = check_base_url(_text(value, "BASE_URL"))
+    except ValueError as err:
+        raise ImproperlyConfigured(f"{SETTING}['BASE_URL']: {err}.") from err
+    if environment == "production" and not base_url.startswith("https://"):
+        raise ImproperlyConfigured(f"{SETTING}['BASE_URL'] must be https:// in production.")
+    return base_url
+
+
+def _text(value: Any, key: str) -> str:
+    if not isinstance(value, str):
+        raise ImproperlyConfigured(f"{SETTING}['{key}'] must be a text.")
+    return value.strip()
+
+
+def _api_key(value: Any) -> str:
+    api_key = _text(value, "API_KEY")
+    if not api_key.isascii() or not api_key.isprintable() or len(api_key) > MAX_KEY_LENGTH:
+        raise ImproperlyConfigured(f"{SETTING}['API_KEY'] must be at most 255 printable ASCII characters.")
+    return api_key
+
+
+def _texts(value: Any, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ImproperlyConfigured(f"{SETTING}['{key}'] must be a list of texts.")
+    return tuple(value)
+
+
+def _trusted(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the secrets that are long enough to trust; a check counts the ones that are not."""
+    stripped = (secret.strip() for secret in secrets)
+    return tuple(s for s in stripped if len(s) >= MIN_SECRET_LENGTH)[:MAX_SECRETS]
+
+
+def _runner(value: Any, key: str) -> str:
+    if value not in RUNNERS:
+        raise ImproperlyConfigured(f"{SETTING}['{key}'] must be one of {', '.join(RUNNERS)}.")
+    return str(value)
+
+
+def _number(text: str, name: str) -> float:
+    """Read a number. `env.float` would read 1e3 as 13, and 10abc as 10."""
+    try:
+        return float(text)
+    except ValueError as err:
+        raise ImproperlyConfigured(f"{name} must be a number, not {text!r}.") from err
+
+
+def _rate(value: Any, key: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ImproperlyConfigured(f"{SETTING}['{key}'] must be a number above 0, or None.")
+    return float(value)
+
+
+def _age(value: Any, key: str) -> timedelta:
+    if not isinstance(value, timedelta) or value <= timedelta(0):
+        raise ImproperlyConfigured(f"{SETTING}['{key}'] must be a timedelta above 0.")
+    return value
+
+
+_OPTION_READERS = {
+    "ORDER_ADAPTERS": _texts,
+    "RUNNER": _runner,
+    "MAX_REQUESTS_PER_SECOND": _rate,
+    "MAX_DISPATCH_AGE": _age,
+    "REFRESH_AFTER": _age,
+    "TRACKING_HOSTS": _texts,
+}
+KEYS = (*ACCOUNT_KEYS, "ACCOUNTS", *_OPTION_READERS)
+
+
+def _refuse_unknown(raw: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in raw:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
+            raise ImproperlyConfigured(f"{where} has no key {key!r}.{hint}")

@@ -1,0 +1,58 @@
+"""Settings of the test suite. DATABASE picks the engine: sqlite, postgresql or mariadb."""
+
+import os
+
+from tests import databases
+
+SECRET_KEY = "tests"
+USE_TZ = True
+TIME_ZONE = "Asia/Almaty"
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "tests.urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "/static/"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "kaspi_delivery_django",
+    "tests.shop",
+    "example_project.shop",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DATABASES = {"default": databases.settings(os.environ.get("DATABASE", "sqlite"))}
+if name := os.environ.get("TEST_DATABASE_NAME"):  # a process that a test started
+    DATABASES["default"]["NAME"] = name
+KASPI_DELIVERY = {
+    "API_KEY": "test-api-key",
+    "WEBHOOK_SECRETS": ["a-webhook-secret-of-thirty-two-chars-or-more"],
+    "ENVIRONMENT": "sandbox",
+    "BASE_URL": "http://localhost:1/delivery",
+    "ORDER_ADAPTERS": ["tests.shop.kaspi.OrderAdapter"],
+    "RUNNER": "worker",
+    "MAX_REQUESTS_PER_SECOND": None,
+}

@@ -1,0 +1,1 @@
+"""A shop as a host project would have it, for the tests."""

@@ -1,0 +1,100 @@
+"""The test shop's adapters."""
+
+from django.db import models
+
+from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel
+from kaspi_delivery_django.orders import OrderAdapter as BaseAdapter
+from tests.shop.models import Order
+
+SHOP = Location(address="Tole bi 2, Almaty", contact=Contact(name="Shop", phone="+7 727 222 0000"))
+
+
+class OrderAdapter(BaseAdapter[Order]):
+    """What a careful shop writes."""
+
+    model = "shop.Order"
+
+    def wants_delivery(self, order):
+        return order.paid
+
+    def wants_cancel(self, order):
+        return order.cancelled
+
+    def cancel_reason(self, order):
+        return "changed their mind"
+
+    def build_request(self, order):
+        titles = ", ".join(order.lines.order_by("pk").values_list("title", flat=True))
+        customer = Contact(name="Aigerim", phone=order.phone)
+        return DeliveryRequest(
+            pickup=SHOP,
+            dropoff=Location(address=order.address, contact=customer),
+            parcel=Parcel(description=titles or "a parcel", weight_grams=500, value_kzt=9900),
+        )
+
+
+class SecondOrderAdapter(OrderAdapter):
+    """A second one for the same model."""
+
+
+class BrokenAdapter(OrderAdapter):
+    """Raises, naming a customer's phone, wherever it is asked."""
+
+    def wants_delivery(self, order):
+        raise ValueError(order.phone)
+
+
+class BrokenBuilder(OrderAdapter):
+    """Raises when the order is built."""
+
+    def build_request(self, order):
+        raise ValueError(order.phone)
+
+
+class DatabaseBreaker(OrderAdapter):
+    """Leaves the transaction broken when the order is built."""
+
+    def build_request(self, order):
+        models.Model.save(Order(pk="not a number"))
+
+
+class SameIdAdapter(OrderAdapter):
+    """Gives every order the same external id."""
+
+    def external_order_id(self, order):
+        return "order-same"
+
+
+class NotAnAdapter:
+    """Something else."""
+
+
+class NowhereAdapter(OrderAdapter):
+    """Names an account that the settings do not have."""
+
+    def account(self, order):
+        return "nowhere"
+
+
+class WrongBuilder(OrderAdapter):
+    """Builds something else than a request."""
+
+    def build_request(self, order):
+        return {"externalOrderId": "order-1"}
+
+
+class QueryBreaker(OrderAdapter):
+    """Makes a query that fails, inside the shop's transaction."""
+
+    def wants_delivery(self, order):
+        return Order.objects.extra(where=["no_such_column = 1"]).exists()
+
+
+class ReasonBreaker(OrderAdapter):
+    """Wants a cancel, and fails to say why."""
+
+    def wants_cancel(self, order):
+        return True
+
+    def cancel_reason(self, order):
+        raise ValueError(order.phone)

@@ -1,0 +1,38 @@
+"""Orders of several shapes."""
+
+from django.db import models
+
+
+class Order(models.Model):
+    """A row that ships."""
+
+    paid = models.BooleanField(default=True)
+    cancelled = models.BooleanField(default=False)
+    address = models.CharField(max_length=200, default="Abay 1, Almaty")
+    phone = models.CharField(max_length=40, default="+7 727 111 0000")
+
+
+class Line(models.Model):
+    """What is in it."""
+
+    order = models.ForeignKey(Order, models.CASCADE, related_name="lines")
+    title = models.CharField(max_length=100)
+
+
+class ProxyOrder(Order):
+    """The same row under another name."""
+
+    class Meta:
+        proxy = True
+
+
+class GiftOrder(Order):
+    """A multi-table child."""
+
+    card = models.CharField(max_length=100, default="")
+
+
+class Note(models.Model):
+    """A row that has nothing to do with shipping."""
+
+    text = models.CharField(max_length=100, default="")

@@ -1,0 +1,41 @@
+"""The migrations: complete, and good in both directions on the engine in use."""
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
+
+TABLES = {model._meta.db_table for model in (Delivery, ApiCall, WebhookEvent, StatusChange)} | {
+    AccountState._meta.db_table
+}
+
+
+def migrate(*target):
+    """Migrate in silence."""
+    call_command("migrate", *target, verbosity=0)
+
+
+@pytest.mark.django_db
+def test_the_models_need_no_new_migration():
+    """What the models say is what the migrations make."""
+    call_command("makemigrations", "--check", "--dry-run", "--skip-checks", verbosity=0)
+
+
+def test_the_migrations_have_one_end():
+    """Two branches of history were merged before they were released."""
+    loader = MigrationLoader(None)
+    assert len(loader.graph.leaf_nodes("kaspi_delivery")) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_app_can_be_taken_out_and_put_back():
+    """Migrating to zero leaves no table of ours, and migrating again brings all of them."""
+    try:
+        migrate("kaspi_delivery", "zero")
+        assert not TABLES & set(connection.introspection.table_names())
+    finally:
+        migrate()  # whatever depends on us was taken out too
+    assert set(connection.introspection.table_names()) >= TABLES
+    assert not Delivery.objects.exists()
