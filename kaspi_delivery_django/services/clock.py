@@ -1,0 +1,36 @@
+"""The two clocks: this process's, and the database's, which all workers share."""
+
+from datetime import UTC, datetime, timedelta
+
+from django.db import connections
+from django.utils import timezone
+
+EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+FUTURE = timedelta(hours=24)
+_SQL = {
+    "mysql": "SELECT UTC_TIMESTAMP(6)",
+    "postgresql": "SELECT statement_timestamp()",
+    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
+}
+
+
+def now() -> datetime:
+    """Return this process's time, aware UTC."""
+    return timezone.now()
+
+
+def database_now(using: str) -> datetime:
+    """Return the database server's time, aware UTC: leases and deadlines go by it."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL[connection.vendor])
+        value = cursor.fetchone()[0]
+    time = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def plausible(at: datetime | None, received_at: datetime) -> datetime | None:
+    """Return Kaspi's time when it can be true: from 2020 to a day ahead of us; None otherwise."""
+    if at is None or not EARLIEST <= at <= received_at + FUTURE:
+        return None
+    return at

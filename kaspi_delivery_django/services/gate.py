@@ -1,0 +1,88 @@
+"""One gate per account and environment: closed after 401, 403 and 429, for every worker at once.
+
+When it reopens one call goes first, as a probe; the others follow spread out, not as a herd.
+"""
+
+import logging
+import random
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Mod
+
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+
+logger = logging.getLogger(__name__)
+
+PROBE_LEASE = timedelta(minutes=1)
+SPREAD = timedelta(seconds=30)
+SPREAD_STEPS = 16
+
+
+class Admission(Enum):
+    """Whether a call may go."""
+
+    OPEN = auto()
+    PROBE = auto()
+    CLOSED = auto()
+
+
+def admit(delivery: Delivery, now: datetime) -> Admission:
+    """Return whether a call of this delivery may go now; `PROBE` is given to one caller only."""
+    state = _states(delivery).first()
+    if state is None or state.closed_until is None:
+        return Admission.OPEN
+    if state.closed_until > now:
+        return Admission.CLOSED
+    unchanged = _states(delivery).filter(closed_until=state.closed_until)
+    won = unchanged.update(closed_until=now + PROBE_LEASE)
+    return Admission.PROBE if won else Admission.CLOSED
+
+
+def close(delivery: Delivery, *, until: datetime, reason: str) -> None:
+    """Let no call of this account go before `until`. Says so in the log once, not per call."""
+    rows = AccountState.objects.using(delivery._state.db)
+    state, created = rows.get_or_create(
+        account=delivery.account,
+        environment=delivery.environment,
+        defaults={"closed_until": until, "closed_reason": reason},
+    )
+    if created or state.closed_until is None:
+        logger.error("gate closed: account=%s until=%s reason=%s", delivery.account, until, reason)
+    if not created:
+        shorter = Q(closed_until__isnull=True) | Q(closed_until__lt=until)
+        _states(delivery).filter(shorter).update(closed_until=until, closed_reason=reason)
+
+
+def give_back(delivery: Delivery, now: datetime) -> None:
+    """Let another call be the probe: this one got no answer from Kaspi."""
+    _states(delivery).filter(closed_until__isnull=False).update(closed_until=now)
+
+
+def open_again(delivery: Delivery, now: datetime) -> None:
+    """Open the gate after a probe that Kaspi answered, and spread what has waited behind it."""
+    opened = _states(delivery).filter(closed_until__isnull=False)
+    if not opened.update(closed_until=None, closed_reason=""):
+        return
+    logger.warning("gate open: account=%s", delivery.account)
+    waiting = ApiCall.objects.using(delivery._state.db).filter(
+        next_attempt_at__lte=now,
+        state__in=(ApiCall.State.DUE, ApiCall.State.UNKNOWN),
+        delivery__account=delivery.account,
+        delivery__environment=delivery.environment,
+    )
+    for step in range(SPREAD_STEPS):
+        share = waiting.annotate(share=Mod(F("pk"), SPREAD_STEPS)).filter(share=step)
+        share.update(next_attempt_at=now + SPREAD * random.random())  # noqa: S311  # jitter
+
+
+def closed_accounts(now: datetime, *, using: str) -> list[AccountState]:
+    """Return the gates that are closed now."""
+    return list(AccountState.objects.using(using).filter(closed_until__gt=now))
+
+
+def _states(delivery: Delivery) -> QuerySet[AccountState]:
+    return AccountState.objects.using(delivery._state.db).filter(
+        account=delivery.account, environment=delivery.environment
+    )

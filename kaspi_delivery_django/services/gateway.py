@@ -1,0 +1,39 @@
+"""One client per set of credentials, kept for the life of the process."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from requests.adapters import BaseAdapter
+
+from kaspi_delivery_django.client import KaspiClient
+from kaspi_delivery_django.conf import Account
+
+_transport: BaseAdapter | None = None
+
+
+def client_for(account: Account) -> KaspiClient:
+    """Return the client of an account, with its kept connections."""
+    return _client(account.base_url, account.api_key, _transport)
+
+
+def fingerprint(api_key: str) -> str:
+    """Return what tells one API key from another without showing it."""
+    return hashlib.sha256(api_key.encode()).hexdigest()[:16] if api_key else ""
+
+
+@contextmanager
+def transport(adapter: BaseAdapter) -> Iterator[None]:
+    """Send every call through this `requests` adapter instead of the network, for tests."""
+    global _transport  # noqa: PLW0603  # one process, one network
+    before, _transport = _transport, adapter
+    try:
+        yield
+    finally:
+        _transport = before
+
+
+@lru_cache(maxsize=64)
+def _client(base_url: str, api_key: str, adapter: BaseAdapter | None) -> KaspiClient:
+    return KaspiClient(api_key, base_url=base_url, transport=adapter)

@@ -1,0 +1,154 @@
+"""Take in Kaspi's webhooks: committed before it is answered, and each event once."""
+
+import logging
+from functools import partial
+
+from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db.models import Exists, F, OuterRef, Q
+
+from kaspi_delivery_django.client import read_event
+from kaspi_delivery_django.client.types import RemoteEvent
+from kaspi_delivery_django.conf import Account
+from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.services import attention, clock, events, failures, linking
+from kaspi_delivery_django.services.transactions import durably, home, lock
+
+logger = logging.getLogger(__name__)
+
+State = WebhookEvent.State
+
+FOREIGN = "the delivery belongs to another order"
+
+
+def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
+    """Store a verified event and apply it; return the state it is in, once that is committed.
+
+    If applying it fails, the event alone is stored, as failed. Raises `OperationalError` or
+    `InterfaceError` when the database cannot commit: then nothing was stored.
+    """
+    using = home()
+    event = _new_event(account, remote, body)
+    try:
+        return durably(partial(_take_in, event, remote, using), using=using)
+    except IntegrityError as err:
+        known = durably(partial(_receive_again, event, using), using=using)
+        return known or _keep_failed(event, err, using)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as err:  # noqa: BLE001  # Kaspi gets its 2xx; the event waits for a replay
+        return _keep_failed(event, err, using)
+
+
+def unpark_known(*, limit: int, using: str) -> int:
+    """Apply parked events whose delivery has appeared since. Returns how many were applied."""
+    known = Delivery.objects.filter(
+        Q(delivery_id=OuterRef("kaspi_delivery_id")) | Q(delivery_id__isnull=True),
+        account=OuterRef("account"),
+        environment=OuterRef("environment"),
+        external_order_id=OuterRef("external_order_id"),
+    )
+    parked = WebhookEvent.objects.using(using).filter(Exists(known), state=State.PARKED)
+    waiting = list(parked.order_by("pk")[:limit])
+    return sum(durably(partial(_unpark, event, using), using=using) for event in waiting)
+
+
+def _new_event(account: Account, remote: RemoteEvent, body: bytes) -> WebhookEvent:
+    return WebhookEvent(
+        account=account.alias,
+        environment=account.environment,
+        event_id=remote.event_id,
+        type=remote.type,
+        attempt=remote.attempt,
+        body=body.decode(),
+        kaspi_delivery_id=remote.delivery_id,
+        external_order_id=remote.external_order_id,
+        occurred_at=clock.plausible(remote.occurred_at, clock.now()),
+        received_at=clock.now(),
+    )
+
+
+def _take_in(event: WebhookEvent, remote: RemoteEvent, using: str) -> str:
+    event.pk, event._state.adding = None, True  # a first try may have been rolled back
+    if not events.is_about_delivery(remote):
+        return _store(event, State.IGNORED, "an event type we do not know", using)
+    delivery = _locked(event, using)
+    if delivery is None:
+        if events.is_test(remote):
+            return _store(event, State.IGNORED, "a test event", using)
+        return _store(event, State.PARKED, "no delivery of ours", using)
+    if delivery.external_order_id != remote.external_order_id:
+        _flag(delivery, Attention.FOREIGN_DELIVERY)
+        return _store(event, State.CONFLICT, FOREIGN, using)
+    if not linking.adopt(delivery, remote.delivery_id):
+        _flag(delivery, Attention.SECOND_PARCEL)
+        return _store(event, State.PARKED, "a second parcel for a known order?", using)
+    events.apply(delivery, event, remote)
+    return event.state
+
+
+def _locked(event: WebhookEvent, using: str) -> Delivery | None:
+    own = Delivery.objects.using(using).filter(account=event.account, environment=event.environment)
+    by_id = lock(own.filter(delivery_id=event.kaspi_delivery_id))
+    return by_id or lock(own.filter(external_order_id=event.external_order_id))
+
+
+def _flag(delivery: Delivery, reason: Attention) -> None:
+    attention.flag(delivery, reason)
+    delivery.save(update_fields=["attention", "updated_at"])
+
+
+def _store(event: WebhookEvent, state: WebhookEvent.State, error: str, using: str) -> str:
+    event.state, event.error = state, error
+    event.save(using=using, force_insert=True)
+    return state
+
+
+def _keep_failed(event: WebhookEvent, err: Exception, using: str) -> str:
+    error = failures.describe(err)
+    logger.error("event failed: event=%s error=%s", event.event_id, error)
+    return durably(partial(_store_failed, event, error, using), using=using)
+
+
+def _store_failed(event: WebhookEvent, error: str, using: str) -> str:
+    event.pk, event.delivery, event.applied_at = None, None, None
+    linked = Delivery.objects.using(using).filter(
+        account=event.account, environment=event.environment, delivery_id=event.kaspi_delivery_id
+    )
+    linked.update(next_refresh_at=clock.now())
+    return _store(event, State.FAILED, error, using)
+
+
+def _receive_again(event: WebhookEvent, using: str) -> str | None:
+    """Note a redelivery; the first stays, and what differs in meaning is flagged."""
+    rows = WebhookEvent.objects.using(using).filter(
+        account=event.account, environment=event.environment, event_id=event.event_id
+    )
+    rows.update(received_count=F("received_count") + 1, attempt=event.attempt)
+    first = rows.select_related("delivery").first()
+    if first is None:
+        return None
+    if _meaning(first) != _meaning(event):
+        rows.update(error="the same event id came with other data")
+        rows.exclude(state=State.PARKED).update(state=State.CONFLICT)
+        logger.error("event differs from its first delivery: event=%s", event.event_id)
+        return State.CONFLICT
+    return first.state
+
+
+def _meaning(event: WebhookEvent) -> tuple[object, object]:
+    raw = read_event(event.body.encode()).raw
+    return raw["type"], raw.get("data")
+
+
+def _unpark(event: WebhookEvent, using: str) -> bool:
+    delivery = _locked(event, using)
+    if delivery is None:
+        return False
+    if delivery.external_order_id != event.external_order_id:
+        parked = WebhookEvent.objects.using(using).filter(pk=event.pk, state=State.PARKED)
+        parked.update(state=State.CONFLICT, error=FOREIGN)
+        return False
+    if not linking.adopt(delivery, event.kaspi_delivery_id):
+        return False
+    linking.unpark(delivery)
+    return True

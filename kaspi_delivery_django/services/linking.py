@@ -1,0 +1,76 @@
+"""Tie a delivery of ours to Kaspi's id, once, and wake what has waited for that."""
+
+import logging
+
+from django.db import InterfaceError, OperationalError, transaction
+
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.services import attention, calls, clock, events, failures, status
+
+logger = logging.getLogger(__name__)
+
+State, Kind = ApiCall.State, ApiCall.Kind
+
+
+def link(delivery: Delivery, delivery_id: str) -> bool:
+    """Give a locked delivery its id, which never changes again. False flags a second parcel.
+
+    The caller saves the delivery, and calls `wake` when this link was new.
+    """
+    if delivery.delivery_id == delivery_id:
+        return True
+    if delivery.delivery_id is not None or _taken(delivery, delivery_id):
+        logger.error("second parcel: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
+        attention.flag(delivery, Attention.SECOND_PARCEL)
+        return False
+    delivery.delivery_id = delivery_id
+    delivery.next_refresh_at = status.next_refresh(delivery)
+    attention.clear(delivery, attention.OF_BOOKING)
+    return True
+
+
+def wake(delivery: Delivery) -> None:
+    """After a link is saved: apply parked events, end the create, send a remembered cancel."""
+    resolved = calls.calls_of(delivery, Kind.CREATE).exclude(state__in=(State.SENDING, State.DONE))
+    calls.finish(resolved, State.DONE)
+    unpark(delivery)
+    if delivery.cancel_requested_at and delivery.is_open:
+        calls.add_cancel(delivery)
+
+
+def unpark(delivery: Delivery) -> int:
+    """Apply the events that came before we knew the delivery. Returns how many there were."""
+    waiting = list(WebhookEvent.objects.using(delivery._state.db).parked_for(delivery))
+    for event in waiting:
+        _apply_parked(delivery, event)
+    return len(waiting)
+
+
+def adopt(delivery: Delivery, delivery_id: str) -> bool:
+    """Link and wake in one go: a webhook, or a person, knew the id before our create answered."""
+    if delivery.delivery_id is not None or not link(delivery, delivery_id):
+        return bool(delivery.delivery_id == delivery_id)
+    delivery.save(update_fields=["delivery_id", "attention", "next_refresh_at", "updated_at"])
+    wake(delivery)
+    return True
+
+
+def _apply_parked(delivery: Delivery, event: WebhookEvent) -> None:
+    """Apply it; one that cannot be applied waits for a replay and holds up nothing else."""
+    try:
+        with transaction.atomic(using=delivery._state.db):
+            events.apply(delivery, event)
+        event.applied_at = clock.now()
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as err:  # noqa: BLE001  # the link it waited for matters more
+        delivery.refresh_from_db()
+        event.delivery, event.state = None, WebhookEvent.State.FAILED
+        event.error = failures.describe(err)
+        logger.error("event failed: event=%s error=%s", event.event_id, event.error)  # noqa: TRY400
+    event.save(update_fields=["delivery", "state", "error", "applied_at"])
+
+
+def _taken(delivery: Delivery, delivery_id: str) -> bool:
+    others = Delivery.objects.using(delivery._state.db).exclude(pk=delivery.pk)
+    return others.filter(account=delivery.account, environment=delivery.environment, delivery_id=delivery_id).exists()

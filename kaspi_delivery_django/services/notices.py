@@ -1,0 +1,41 @@
+"""Tell the shop's code what happened: after the commit, at least once, and never in our way."""
+
+import logging
+from datetime import timedelta
+
+from kaspi_delivery_django.models import Delivery, StatusChange
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = timedelta(minutes=1)
+LONGEST_PATIENCE = timedelta(hours=1)
+
+
+def notify(change: StatusChange) -> bool:
+    """Send the signals of one change; True when every receiver returned, and then it is noted."""
+    delivery = change.delivery
+    answers = []
+    if not change.from_status:
+        answers += delivery_created.send_robust(Delivery, delivery=delivery)
+    answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
+    failed = [receiver for receiver, answer in answers if isinstance(answer, Exception)]
+    row, now = StatusChange.objects.using(change._state.db).filter(pk=change.pk), clock.now()
+    if failed:
+        logger.error("receivers failed: change=%s receivers=%s", change.pk, len(failed))
+        waited = min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
+        row.update(notify_after=now + waited)
+        return False
+    row.update(notified_at=now)
+    return True
+
+
+def notify_again(*, limit: int, using: str) -> int:
+    """Repeat what some receiver has not taken; each time the wait doubles, up to an hour.
+
+    Returns how many every receiver has taken now.
+    """
+    waiting = StatusChange.objects.using(using).unnotified(clock.now())
+    changes = list(waiting.select_related("delivery")[:limit])
+    return sum(notify(change) for change in changes)

@@ -1,0 +1,63 @@
+"""After the commit, tell the configured runner that a call is due. A lost nudge costs only time.
+
+An order that is saved without a transaction is committed inside our signal receiver, before its
+lines exist. Such a nudge is held back until the request is finished; outside of a request the
+worker finds the call.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from django.utils.module_loading import import_string
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.models import ApiCall
+from kaspi_delivery_django.services.transactions import after_commit
+
+RUNNERS: dict[str, str] = {"inline": "kaspi_delivery_django.services.outbox.send_inline"}
+
+_is_held: ContextVar[bool] = ContextVar("kaspi_nudges_are_held", default=False)
+_waiting: ContextVar[list[int] | None] = ContextVar("kaspi_nudges_waiting", default=None)
+
+
+def nudge(call: ApiCall) -> None:
+    """Hand the call to the runner once the transaction is committed; `worker` needs no hint."""
+    if conf.current().runner in RUNNERS:
+        after_commit(_pass_on, call.pk, using=call._state.db)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Run nothing here, even if a transaction is committed here."""
+    token = _is_held.set(True)
+    try:
+        yield
+    finally:
+        _is_held.reset(token)
+
+
+def begin_request() -> None:
+    """Keep what is held from now on, until `end_request`."""
+    _waiting.set([])
+
+
+def end_request() -> int:
+    """Hand over what was held while the request ran. Returns how many calls that were."""
+    waiting = _waiting.get() or []
+    _waiting.set(None)
+    for call_pk in waiting:
+        after_commit(_run, call_pk, using=None)
+    return len(waiting)
+
+
+def _pass_on(call_pk: int) -> None:
+    waiting = _waiting.get()
+    if not _is_held.get():
+        _run(call_pk)
+    elif waiting is not None:
+        waiting.append(call_pk)
+
+
+def _run(call_pk: int) -> None:
+    import_string(RUNNERS[conf.current().runner])(call_pk)

@@ -1,0 +1,100 @@
+"""Send what is due to Kaspi: claim, HTTP outside any transaction, settle."""
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from kaspi_delivery_django.client import KaspiError, OutcomeUnknown, RemoteDelivery, wire
+from kaspi_delivery_django.lifecycle import CANCELLABLE
+from kaspi_delivery_django.models import ApiCall
+from kaspi_delivery_django.services import claims, clock, gate, gateway, settlement
+from kaspi_delivery_django.services.claims import Claim
+from kaspi_delivery_django.services.transactions import durably, home
+from kaspi_delivery_django.services.verdicts import STRIKES
+
+logger = logging.getLogger(__name__)
+
+Kind = ApiCall.Kind
+
+INLINE_TOTAL_S = 5.0
+
+Send = Callable[[wire.Request], RemoteDelivery]
+
+
+def send(call_pk: int, *, total_s: float | None = None) -> bool:
+    """Try one call once, if it is due and may go. Returns whether a request was made.
+
+    Kaspi's errors are recorded, not raised. `total_s` bounds the HTTP exchange, in seconds.
+    """
+    using = home()
+    claim = claims.take(call_pk, using=using)
+    if claim is None:
+        return False
+    outcome = _transmit(claim, total_s)
+    jitter = random.random()  # noqa: S311  # no secret
+    try:
+        durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
+    except Exception:
+        booked = outcome.delivery_id if isinstance(outcome, RemoteDelivery) else ""
+        logger.error("answer not recorded: call=%s delivery_id=%s", call_pk, booked)  # noqa: TRY400  # no data in logs
+        raise
+    return True
+
+
+def send_inline(call_pk: int) -> None:
+    """Try a call at once, in a customer's request: with a short deadline, and only once."""
+    send(call_pk, total_s=INLINE_TOTAL_S)
+
+
+def due_calls(*, limit: int) -> Sequence[int]:
+    """Return the primary keys of calls to try now, in random order so that workers part ways."""
+    using = home()
+    now = clock.database_now(using)
+    rows = ApiCall.objects.using(using).due(now)
+    for state in gate.closed_accounts(now, using=using):
+        closed = {"delivery__account": state.account, "delivery__environment": state.environment}
+        rows = rows.exclude(**closed)
+    found = list(rows.values_list("pk", flat=True)[:limit])
+    return random.sample(found, len(found))
+
+
+def release_expired() -> int:
+    """Mark calls whose sender died as of unknown outcome. Returns how many there were."""
+    using = home()
+    now = clock.database_now(using)
+    expired = ApiCall.objects.using(using).due(now).filter(state=ApiCall.State.SENDING)
+    return expired.order_by().update(state=ApiCall.State.UNKNOWN, claim_token="", updated_at=now)
+
+
+def _transmit(claim: Claim, total_s: float | None) -> RemoteDelivery | KaspiError:
+    client = gateway.client_for(claim.account)
+    send_now = partial(client.send, total_s=total_s)
+    try:
+        if claim.call.kind == Kind.CANCEL and claim.was_unknown:
+            return _cancel_again(claim, send_now)
+        return send_now(_request(claim))
+    except KaspiError as err:
+        logger.warning("call failed: call=%s kind=%s %s", claim.call.pk, claim.call.kind, err)
+        return err
+
+
+def _request(claim: Claim) -> wire.Request:
+    call, delivery = claim.call, claim.delivery
+    external_id = delivery.external_order_id or ""
+    if call.kind == Kind.CREATE:
+        return wire.create_from_text(call.payload, call.idempotency_key, external_id)
+    delivery_id = delivery.delivery_id or ""
+    if call.kind == Kind.CANCEL:
+        return wire.cancel_from_text(delivery_id, call.payload, call.idempotency_key)
+    return wire.get(delivery_id, include_history=True, external_order_id=external_id)
+
+
+def _cancel_again(claim: Claim, send_now: Send) -> RemoteDelivery:
+    """Ask first whether the cancel has worked; then at most one more POST with the same bytes."""
+    found = send_now(wire.get(claim.delivery.delivery_id or ""))
+    if found.status not in CANCELLABLE:
+        return found
+    if claim.call.strikes >= STRIKES - 1:
+        raise OutcomeUnknown("still not cancelled after the second request")
+    return send_now(_request(claim))

@@ -1,0 +1,145 @@
+"""Record the outcome of one attempt: in one transaction, and only by who holds the claim."""
+
+import json
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from kaspi_delivery_django.client import KaspiError, NotFound, RemoteDelivery
+from kaspi_delivery_django.client.types import read_text
+from kaspi_delivery_django.lifecycle import CREATED
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
+from kaspi_delivery_django.services import attention, calls, clock, gate, linking, status
+from kaspi_delivery_django.services.claims import Claim
+from kaspi_delivery_django.services.transactions import lock_again
+from kaspi_delivery_django.services.verdicts import DONE, Attempt, Decision, decide
+
+logger = logging.getLogger(__name__)
+
+Kind, Source, State = ApiCall.Kind, StatusChange.Source, ApiCall.State
+
+LONGEST_PROMISE = timedelta(days=365)
+ASK_AFTER_CANCEL = timedelta(minutes=1)
+
+
+def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float, *, using: str) -> None:
+    """Write down what became of a claimed call. Runs inside a transaction.
+
+    A claim that was lost meanwhile changes nothing, but a deliveryId is never thrown away.
+    """
+    delivery = lock_again(claim.delivery)
+    now = clock.database_now(using)
+    decision = _decide(claim, outcome, randomness)
+    if decision.pause_s is not None:
+        pause = timedelta(seconds=decision.pause_s)
+        gate.close(delivery, until=now + pause, reason=str(outcome))
+    elif claim.probe and (isinstance(outcome, RemoteDelivery) or outcome.status):
+        gate.open_again(delivery, now)
+    elif claim.probe:
+        gate.give_back(delivery, now)
+    held = _write(claim, decision, outcome, now)
+    if isinstance(outcome, RemoteDelivery):
+        _succeed(claim, delivery, outcome)
+    elif held:
+        _fail(claim, delivery, decision, outcome)
+
+
+def _decide(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float) -> Decision:
+    if isinstance(outcome, RemoteDelivery):
+        return DONE
+    attempt = Attempt(
+        kind=claim.call.kind, attempts=claim.call.attempts, strikes=claim.call.strikes, was_unknown=claim.was_unknown
+    )
+    return decide(attempt, outcome, randomness)
+
+
+def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiError, now: datetime) -> bool:
+    call = claim.call
+    error = outcome if isinstance(outcome, KaspiError) else None
+    wait = decision.retry_in_s
+    changes: dict[str, Any] = {
+        "state": decision.state,
+        "next_attempt_at": None if wait is None else now + timedelta(seconds=wait),
+        "claim_token": "",
+        "attempts": call.attempts if decision.counts else call.attempts - 1,
+        "strikes": decision.strikes,
+        "http_status": error.status if error else None,
+        "error_code": error.code if error else "",
+        "error_message": (error.message or str(error)) if error else "",
+        "updated_at": now,
+    }
+    if decision.state == State.DONE or not (decision.acted or claim.was_unknown):
+        changes["unknown_since"] = None
+    held = ApiCall.objects.using(call._state.db).filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
+    return bool(held.update(**changes))
+
+
+def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
+    if claim.call.kind == Kind.CREATE:
+        _booked(claim, delivery, remote)
+    elif claim.call.kind == Kind.CANCEL:
+        _cancelled(delivery, remote)
+    else:
+        _refreshed(claim, delivery, remote)
+
+
+def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
+    if not linking.link(delivery, remote.delivery_id):
+        second = {"error_code": "second_parcel", "error_message": remote.delivery_id}
+        ApiCall.objects.using(delivery._state.db).filter(pk=claim.call.pk).update(**second)
+        delivery.save(update_fields=status.MIRRORED)
+        return
+    _mirror(delivery, remote)
+    news = status.News(status=remote.status or CREATED, source=Source.CREATE)
+    status.apply(delivery, news, status.weigh(delivery, news))
+    linking.wake(delivery)
+
+
+def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
+    _mirror(delivery, remote)
+    if remote.status:
+        news = status.News(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
+        status.apply(delivery, news, status.weigh(delivery, news))
+    delivery.next_refresh_at = status.next_refresh(delivery, after=ASK_AFTER_CANCEL)
+    delivery.save(update_fields=status.MIRRORED)
+
+
+def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
+    """Take Kaspi's own word, unless newer news came in while the answer was under way."""
+    unmoved = claim.delivery.updated_at == delivery.updated_at
+    _mirror(delivery, remote)
+    delivery.next_refresh_at = status.next_refresh(delivery) if unmoved else clock.now()
+    received_at = clock.now()
+    status.keep_history(delivery, remote.history, received_at)
+    stamps = {entry.status: entry.timestamp for entry in remote.history}
+    at = clock.plausible(stamps.get(remote.status), received_at)
+    news = status.News(status=remote.status, source=Source.REFRESH, at=at)
+    if unmoved and remote.status:
+        status.correct(delivery, news)
+    elif remote.status:
+        status.apply(delivery, news, status.weigh(delivery, news))
+    delivery.save(update_fields=status.MIRRORED)
+
+
+def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError) -> None:
+    kind, ended = claim.call.kind, decision.retry_in_s is None
+    if kind == Kind.CREATE and delivery.delivery_id:  # a webhook has told us meanwhile
+        calls.finish(calls.calls_of(delivery, Kind.CREATE), State.DONE)
+        return
+    if decision.attention is not None:
+        attention.flag(delivery, decision.attention)
+    if kind == Kind.CANCEL and ended and not isinstance(error, NotFound):
+        delivery.next_refresh_at = clock.now()
+    if kind == Kind.REFRESH and ended:
+        delivery.next_refresh_at = None
+    if kind == Kind.CREATE and delivery.cancel_requested_at:
+        calls.finish(calls.never_sent(delivery).filter(state=State.DUE), State.ABANDONED)
+    delivery.save(update_fields=status.MIRRORED)
+
+
+def _mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
+    delivery.tracking_url = remote.tracking_url[:500] or delivery.tracking_url
+    soon = clock.now() + LONGEST_PROMISE
+    delivery.pickup_by = clock.plausible(remote.eta.pickup_by, soon) or delivery.pickup_by
+    delivery.delivery_by = clock.plausible(remote.eta.delivery_by, soon) or delivery.delivery_by
+    delivery.raw = read_text(json.dumps(remote.raw, ensure_ascii=False))

@@ -1,0 +1,123 @@
+"""The one place where a delivery's status changes. The caller holds the delivery's lock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.client.types import HistoryEntry, is_word
+from kaspi_delivery_django.lifecycle import CANCELLED, PICKED_UP, TERMINAL, Standing, Verdict, judge
+from kaspi_delivery_django.models import Attention, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import attention, clock, notices
+from kaspi_delivery_django.services.transactions import after_commit
+
+MIRRORED = (
+    "delivery_id",
+    "status",
+    "status_at",
+    "tracking_url",
+    "pickup_by",
+    "delivery_by",
+    "raw",
+    "attention",
+    "cancel_requested_at",
+    "cancel_reason",
+    "next_refresh_at",
+    "updated_at",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """A status that somebody tells us. `at` is Kaspi's time; None when none can be believed."""
+
+    status: str
+    source: StatusChange.Source
+    at: datetime | None = None
+    note: str = ""
+    event: WebhookEvent | None = None
+
+
+def weigh(delivery: Delivery, news: News) -> Verdict:
+    """Return what the news means for the delivery."""
+    return judge(delivery.standing, Standing(news.status, news.at))
+
+
+def apply(delivery: Delivery, news: News, verdict: Verdict) -> None:
+    """Do what the verdict asks for and save the delivery. Repeated news leaves no trace."""
+    if verdict is Verdict.ADVANCE:
+        _move(delivery, news)
+    elif verdict is not Verdict.REPEAT:
+        _keep(delivery, news)
+    if verdict in {Verdict.CONTRADICTION, Verdict.UNKNOWN}:
+        delivery.next_refresh_at = clock.now()
+    delivery.save(update_fields=MIRRORED)
+
+
+def correct(delivery: Delivery, news: News) -> None:
+    """Take Kaspi's own word, backwards too, and leave a record that says so. Saves the delivery."""
+    verdict = weigh(delivery, news)
+    if verdict in {Verdict.STALE, Verdict.CONTRADICTION, Verdict.UNKNOWN}:
+        _move(delivery, News(status=news.status, source=news.source, note="Kaspi's own answer"))
+    elif verdict is Verdict.ADVANCE:
+        _move(delivery, news)
+    attention.clear(delivery, attention.OF_NEWS)
+    delivery.save(update_fields=MIRRORED)
+
+
+def keep_history(delivery: Delivery, entries: Sequence[HistoryEntry], received_at: datetime) -> None:
+    """Add the steps of Kaspi's own history that we never heard of; known ones never double.
+
+    The step to the status that the delivery is about to take is left to `correct`.
+    """
+    known = set(delivery.history.values_list("to_status", flat=True))
+    steps = [step for step in entries if is_word(step.status) and clock.plausible(step.timestamp, received_at)]
+    steps.sort(key=lambda step: step.timestamp or received_at)
+    for before, step in pairwise([HistoryEntry(status="", timestamp=None), *steps[:-1]]):
+        if step.status not in known:
+            known.add(step.status)
+            source = StatusChange.Source.REFRESH
+            missed = News(status=step.status, source=source, at=step.timestamp, note=step.notes)
+            _record(delivery, missed, applied=False, before=before.status)
+
+
+def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datetime | None:
+    """Return when Kaspi is to be asked if it stays silent; never, once a delivery has ended."""
+    if delivery.status in TERMINAL or not delivery.delivery_id:
+        return None
+    return clock.now() + (after or conf.current().refresh_after)
+
+
+def _move(delivery: Delivery, news: News) -> None:
+    change = _record(delivery, news, applied=True)
+    delivery.status, delivery.status_at = news.status, change.at
+    delivery.next_refresh_at = next_refresh(delivery)
+    if news.status in PICKED_UP:
+        attention.clear(delivery, attention.OF_EDITING)
+        if delivery.cancel_requested_at:
+            attention.flag(delivery, Attention.CANCEL_REFUSED)
+    if news.status == CANCELLED:
+        attention.clear(delivery, attention.OF_CANCELLING | attention.OF_EDITING)
+    after_commit(notices.notify, change, using=delivery._state.db)
+
+
+def _keep(delivery: Delivery, news: News) -> None:
+    if not delivery.history.filter(to_status=news.status).exists():
+        _record(delivery, news, applied=False)
+
+
+def _record(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
+    now = clock.now()
+    return StatusChange.objects.using(delivery._state.db).create(
+        delivery=delivery,
+        from_status=delivery.status if before is None else before,
+        to_status=news.status,
+        at=news.at or now.replace(microsecond=0),
+        source=news.source,
+        event=news.event,
+        note=news.note,
+        applied=applied,
+        created_at=now,
+        notify_after=now + notices.PATIENCE,
+    )

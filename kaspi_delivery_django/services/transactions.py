@@ -1,0 +1,94 @@
+"""Transactions that end what they begin, and the one lock there is: a delivery's row."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import DatabaseError, OperationalError, connections, router, transaction
+from django.db.models import F, QuerySet
+
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.services import failures
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+_TRANSIENT_NUMBERS = {1020, 1205, 1213}
+_TRANSIENT_STATES = {"40001", "40P01"}
+
+
+def home() -> str:
+    """Return the alias of the database that our tables live in."""
+    return router.db_for_write(Delivery)
+
+
+def durably(work: Callable[[], Result], *, using: str) -> Result:
+    """Run the work in an outermost transaction; once more after a deadlock or a lock timeout."""
+    try:
+        with transaction.atomic(using=using, durable=True):
+            return work()
+    except DatabaseError as err:
+        if not is_transient(err):
+            raise
+    with transaction.atomic(using=using, durable=True):
+        return work()
+
+
+def is_transient(err: DatabaseError) -> bool:
+    """Tell whether the database only asks for another try: a deadlock, a lock timeout."""
+    cause = err.__cause__
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    number = err.args[0] if err.args else None
+    locked = isinstance(err, OperationalError) and "is locked" in str(number)
+    return state in _TRANSIENT_STATES or number in _TRANSIENT_NUMBERS or locked
+
+
+def after_commit(work: Callable[..., object], /, *args: object, using: str | None) -> None:
+    """Run the work once the transaction is committed. What it raises is logged, and ends nothing.
+
+    Django's own `robust` callbacks log the exception's text, which may hold a customer's data.
+    """
+
+    def run() -> None:
+        try:
+            work(*args)
+        except Exception as err:  # noqa: BLE001  # the shop's transaction is over and good
+            logger.error("not done after the commit: error=%s", failures.describe(err))  # noqa: TRY400
+
+    transaction.on_commit(run, using=using)
+
+
+def is_broken(using: str) -> bool:
+    """Tell whether the transaction around us can only be rolled back, so that nobody may go on in it."""
+    connection = connections[using]
+    if not connection.in_atomic_block or connection.needs_rollback:
+        return connection.in_atomic_block
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return True
+    return False
+
+
+def lock(rows: QuerySet[Delivery], *, wait: bool = True) -> Delivery | None:
+    """Return the one delivery among the rows, locked until the transaction ends; None for none.
+
+    SQLite has no row locks: there a write that changes nothing makes this the one writer. With
+    `wait=False` a row that somebody else has locked is none, where the engine can tell.
+    """
+    features = connections[rows.db].features
+    if features.has_select_for_update:
+        skip = not wait and features.has_select_for_update_skip_locked
+        return rows.select_for_update(skip_locked=skip).first()
+    return rows.first() if rows.update(generation=F("generation")) else None
+
+
+def lock_again(delivery: Delivery) -> Delivery:
+    """Return the row as it is now, locked. Raises `Delivery.DoesNotExist` when it is gone."""
+    rows = Delivery.objects.using(delivery._state.db or home()).filter(pk=delivery.pk)
+    locked = lock(rows)
+    if locked is None:
+        raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
+    return locked

@@ -1,0 +1,112 @@
+"""The worker: whatever is due, round after round, until it is asked to stop."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.models import AccountState
+from kaspi_delivery_django.services import clock, deliveries, failures, inbox, notices, outbox
+from kaspi_delivery_django.services.transactions import home
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+IDLE_S = 1.0
+TROUBLE_S = 5.0
+HEARTBEAT_S = 30.0
+
+
+class Worker:
+    """Sends due calls, asks about silent deliveries, repeats signals, applies parked events.
+
+    `say` gets one line for each thing that was done. `stop` may be called from a signal handler:
+    the call under way is finished, nothing more is claimed.
+    """
+
+    def __init__(self, say: Callable[[str], None] = logger.info) -> None:
+        self._say = say
+        self._stopped = threading.Event()
+        self._heartbeat_due = 0.0
+        self._next_send = 0.0
+
+    def stop(self) -> None:
+        """Let the current call finish, and claim no more."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Work until `stop`. A database that is away is waited for."""
+        while not self._stopped.is_set():
+            close_old_connections()
+            try:
+                busy = self.run_round()
+            except (DatabaseError, InterfaceError) as err:
+                logger.error("database trouble: error=%s", failures.describe(err))  # noqa: TRY400
+                self._stopped.wait(TROUBLE_S)
+            else:
+                self._stopped.wait(0 if busy else IDLE_S)
+
+    def run_until_idle(self) -> None:
+        """Work until nothing is due any more, for cron."""
+        while not self._stopped.is_set() and self.run_round():
+            pass
+
+    def run_round(self) -> int:
+        """Do one batch of everything; return how many things were done."""
+        using = home()
+        self._beat(using)
+        return (
+            self._do("claims of dead workers released", outbox.release_expired)
+            + self._do("parked events applied", inbox.unpark_known, limit=BATCH, using=using)
+            + self._do("silent deliveries", deliveries.refresh_stale, limit=BATCH, using=using)
+            + self._do("signals repeated", notices.notify_again, limit=BATCH, using=using)
+            + self._do("calls sent", self._send_due)
+        )
+
+    def _do(self, label: str, chore: Callable[..., int], **options: Any) -> int:
+        try:
+            done = 0 if self._stopped.is_set() else chore(**options)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as err:  # noqa: BLE001  # one broken chore must not end the others
+            logger.error("chore broke: %s error=%s", label, failures.describe(err))  # noqa: TRY400
+            return 0
+        if done:
+            self._say(f"{label}: {done}")
+        return done
+
+    def _send_due(self) -> int:
+        return sum(self._send(pk) for pk in outbox.due_calls(limit=BATCH))
+
+    def _send(self, call_pk: int) -> bool:
+        if self._stopped.is_set() or not self._wait_for_turn():
+            return False
+        try:
+            return outbox.send(call_pk)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
+            logger.error("call broke: call=%s error=%s", call_pk, failures.describe(err))  # noqa: TRY400
+            return False
+
+    def _wait_for_turn(self) -> bool:
+        """Keep to MAX_REQUESTS_PER_SECOND; False when the worker was stopped meanwhile."""
+        rate = conf.current().max_requests_per_second
+        if rate is None:
+            return True
+        stopped = self._stopped.wait(max(0.0, self._next_send - time.monotonic()))
+        self._next_send = time.monotonic() + 1 / rate
+        return not stopped
+
+    def _beat(self, using: str) -> None:
+        if time.monotonic() < self._heartbeat_due:
+            return
+        self._heartbeat_due = time.monotonic() + HEARTBEAT_S
+        for account in conf.current().accounts.values():
+            AccountState.objects.using(using).update_or_create(
+                account=account.alias, environment=account.environment, defaults={"worker_seen_at": clock.now()}
+            )

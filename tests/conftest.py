@@ -1,0 +1,116 @@
+"""What many tests stand on: a turnable clock, and a sandbox that answers without sockets."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.conf import settings as django_settings
+
+from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
+from kaspi_delivery_django.sandbox.webhooks import sign
+from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.services import clock, gateway, outbox
+from kaspi_delivery_django.services.worker import Worker
+
+pytest.register_assert_rewrite("tests.webhook_contract")
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+WEBHOOK_URL = "/kaspi/webhook/"
+
+
+class TurnableClock:
+    """A clock that stands still until it is turned."""
+
+    def __init__(self):
+        self.now = NOON
+
+    def turn(self, **by):
+        """Go forward (or back) by a timedelta's arguments."""
+        self.now += timedelta(**by)
+
+    def timestamp(self):
+        """Return the Unix seconds."""
+        return self.now.timestamp()
+
+
+@pytest.fixture
+def turnable(monkeypatch):
+    """Put both of the services' clocks, and the sandbox's, under the test's hand."""
+    hands = TurnableClock()
+    monkeypatch.setattr(clock, "now", lambda: hands.now)
+    monkeypatch.setattr(clock, "database_now", lambda _using: hands.now)
+    return hands
+
+
+@pytest.fixture
+def world(turnable):
+    """Kaspi's sandbox, reached by every call of the services instead of the network."""
+    account = django_settings.KASPI_DELIVERY
+    kaspi = World(
+        api_key=account["API_KEY"],
+        webhook_secret=account["WEBHOOK_SECRETS"][0],
+        webhook_url=WEBHOOK_URL,
+        clock=turnable.timestamp,
+        seed=1,
+    )
+    with gateway.transport(SandboxAdapter(kaspi)):
+        yield kaspi
+
+
+@pytest.fixture
+def drain(world):
+    """Send whatever is due now, as one round of a worker does."""
+
+    def run():
+        return Worker(say=lambda _line: None).run_round()
+
+    return run
+
+
+@pytest.fixture
+def post_webhook(client, turnable):
+    """Post a body to the webhook, signed with the first secret unless told otherwise."""
+
+    def post(document, *, secret=None, timestamp=None, signature=None, url=WEBHOOK_URL):
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        stamp = timestamp or str(int(turnable.timestamp()))
+        secret = secret or django_settings.KASPI_DELIVERY["WEBHOOK_SECRETS"][0]
+        return client.post(
+            url,
+            body,
+            content_type="application/json",
+            headers={
+                "X-Kaspi-Timestamp": stamp,
+                "X-Kaspi-Signature": signature or sign(secret, stamp, body),
+            },
+        )
+
+    return post
+
+
+@pytest.fixture
+def deliver_webhooks(world, client, turnable):
+    """Let the sandbox post its due webhooks into the project; return what became of them."""
+
+    def post(url, headers, body):
+        sent = {name: value for name, value in headers.items() if name.startswith("X-")}
+        return client.post(url, body, content_type="application/json", headers=sent).status_code
+
+    return lambda: world.mailbox.deliver_due(turnable.timestamp(), post)
+
+
+def event(delivery, status, *, event_id="wh_1", at=NOON, **changes):
+    """Return a webhook's document about a delivery."""
+    data = {
+        "deliveryId": delivery.delivery_id,
+        "externalOrderId": delivery.external_order_id,
+        "status": status,
+        "timestamp": at.isoformat().replace("+00:00", "Z"),
+    }
+    document = {"eventId": event_id, "type": f"delivery.{status}", "attempt": 1, "data": data}
+    return {**document, **changes}
+
+
+def send_all(*calls):
+    """Send these calls, due or not as they are."""
+    return [outbox.send(call.pk) for call in calls]

@@ -1,0 +1,534 @@
+"""Webhooks that were verified: each takes effect once, in any order, and none is lost."""
+
+import json
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, OperationalError, connection
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.client import read_event
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import cancel_delivery, inbox, status
+from kaspi_delivery_django.services.worker import Worker
+from tests.conftest import NOON, event
+from tests.services.conftest import fresh
+from tests.shop.models import Order
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("turnable")]
+
+LIFE = ("created", "accepted", "in_transit", "out_for_delivery", "delivered")
+PHONE = "+7 701 555 0199"
+ENDINGS = [("delivered", "cancelled"), ("cancelled", "delivered")]
+
+
+@pytest.fixture
+def unlinked():
+    """Return a delivery that has no id at Kaspi yet."""
+    order = Order.objects.create()
+    return Delivery.objects.get(object_id=str(order.pk))
+
+
+@pytest.fixture
+def delivery(unlinked):
+    """Return a delivery that Kaspi has created."""
+    Delivery.objects.filter(pk=unlinked.pk).update(delivery_id="dlv_1", status="created", status_at=NOON)
+    return fresh(unlinked)
+
+
+@pytest.fixture
+def lost_answer(due, world):
+    """Return a create that Kaspi has booked, though the answer was lost."""
+    world.faults.add(Fault(operation="create", drop="after"))
+    Worker(say=lambda _line: None).run_round()
+    assert fresh(due).state == "unknown"
+    return fresh(due)
+
+
+def receive(document):
+    """Take in a document as the view does once it is verified; return the event's state."""
+    body = json.dumps(document).encode()
+    return inbox.receive(conf.account("default"), read_event(body), body)
+
+
+def timed(delivery, timestamp, status="accepted"):
+    """Return an event with any timestamp; None leaves it out."""
+    document = event(delivery, status)
+    document["data"]["timestamp"] = timestamp
+    return document
+
+
+def about(delivery_id, external_order_id, status="accepted"):
+    """Return an event about any delivery."""
+    data = {"deliveryId": delivery_id, "externalOrderId": external_order_id, "status": status}
+    return {"eventId": "wh_1", "type": f"delivery.{status}", "attempt": 1, "data": data}
+
+
+def history(delivery):
+    """Return the statuses of a delivery's history, in the order they were written."""
+    return list(delivery.history.order_by("pk").values_list("to_status", flat=True))
+
+
+def creates(world):
+    """Return the POSTs that asked Kaspi to book."""
+    return [request for request in world.requests if request.path == "/delivery/v1/deliveries"]
+
+
+# Once
+
+
+@pytest.mark.parametrize("times", [1, 2, 6])
+def test_an_event_takes_effect_once(delivery, times):
+    """However often it comes: one row, one change, and the count of its arrivals."""
+    states = [receive(event(delivery, "accepted")) for _ in range(times)]
+    assert (set(states), fresh(delivery).status) == ({"applied"}, "accepted")
+    assert (WebhookEvent.objects.get().received_count, history(delivery)) == (times, ["accepted"])
+
+
+def test_an_event_is_kept_as_it_came(delivery):
+    """The inbox says what came, when, and what became of it."""
+    receive(event(delivery, "accepted", at=NOON - timedelta(minutes=1)))
+    row = WebhookEvent.objects.get()
+    assert (row.account, row.environment, row.event_id) == ("default", "sandbox", "wh_1")
+    assert (row.type, row.state, row.delivery) == ("delivery.accepted", "applied", delivery)
+    assert (row.occurred_at, row.received_at) == (NOON - timedelta(minutes=1), NOON)
+    assert json.loads(row.body) == event(delivery, "accepted", at=NOON - timedelta(minutes=1))
+
+
+def test_a_redelivery_counts_up_and_changes_nothing(delivery, turnable):
+    """`attempt` is inside the signed body, so the bytes differ though nothing else does."""
+    receive(event(delivery, "accepted"))
+    before = (fresh(delivery).updated_at, WebhookEvent.objects.get().body)
+    turnable.turn(minutes=1)
+    assert receive(event(delivery, "accepted", attempt=2)) == "applied"
+    row = WebhookEvent.objects.get()
+    assert (row.attempt, row.received_count, row.received_at) == (2, 2, NOON)
+    assert (fresh(delivery).updated_at, row.body) == before
+
+
+def test_a_redelivery_in_another_key_order_is_no_conflict(delivery):
+    """What counts is what it says, not how it is written."""
+    document = event(delivery, "accepted")
+    receive(document)
+    backwards = dict(reversed(document.items()))
+    backwards["data"] = dict(reversed(document["data"].items()))
+    assert receive(backwards) == "applied"
+
+
+@pytest.mark.parametrize("change", [{"type": "delivery.delivered"}, {"data": {"status": "other"}}])
+def test_the_same_id_with_other_data_is_a_conflict(delivery, change, caplog):
+    """The first is kept, in the inbox and in effect; a person sees that they differ."""
+    first = event(delivery, "accepted")
+    receive(first)
+    second = {**first, **change, "data": {**first["data"], **change.get("data", {})}}
+    assert receive(second) == "conflict"
+    row = WebhookEvent.objects.get()
+    assert (row.state, row.received_count, json.loads(row.body)) == ("conflict", 2, first)
+    assert (fresh(delivery).status, history(delivery)) == ("accepted", ["accepted"])
+    assert "differs from its first delivery" in caplog.text
+
+
+def test_the_same_id_in_another_environment_is_another_event(delivery, settings):
+    """A sandbox event never shadows one of production."""
+    receive(event(delivery, "accepted"))
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ENVIRONMENT": "local"}
+    settings.DEBUG = True
+    assert receive(event(delivery, "accepted")) == "parked"
+
+
+# What it is about
+
+
+def test_an_unknown_type_is_ignored(delivery):
+    """Stored, shown, and nothing done."""
+    assert receive(event(delivery, "accepted", type="parcel.weighed")) == "ignored"
+    assert (fresh(delivery).status, history(delivery)) == ("created", [])
+
+
+def test_a_type_that_is_not_about_a_delivery_needs_no_ids():
+    """It is Kaspi's right to tell us of other things."""
+    assert receive({"eventId": "wh_1", "type": "account.notice", "data": {}}) == "ignored"
+
+
+def test_an_unknown_status_is_kept_and_kaspi_is_asked(delivery):
+    """It shows in the history, does not move the delivery, and a refresh is scheduled."""
+    assert receive(event(delivery, "held_by_customs")) == "applied"
+    change = delivery.history.get()
+    assert (change.to_status, change.applied) == ("held_by_customs", False)
+    assert (fresh(delivery).status, fresh(delivery).next_refresh_at) == ("created", NOON)
+
+
+def test_kaspis_answer_makes_an_unknown_status_ours(booked, world, deliver_webhooks, drain):
+    """The next GET says the same word: then it is the status."""
+    world.move(booked.delivery_id, "held_by_customs")
+    deliver_webhooks()
+    drain()
+    drain()
+    assert fresh(booked).status == "held_by_customs"
+
+
+def test_a_test_event_is_stored_and_marked():
+    """What `POST /v1/webhooks/test` sends is not about an order."""
+    assert receive(about("dlv_test", "test")) == "ignored"
+    assert WebhookEvent.objects.get().error == "a test event"
+
+
+def test_an_event_about_nobodys_delivery_waits():
+    """The order may be committed a moment later."""
+    assert receive(about("dlv_9", "order-9")) == "parked"
+    assert WebhookEvent.objects.get().delivery is None
+
+
+def test_a_parked_event_is_applied_once_its_order_appears(world, drain):
+    """The worker looks for orders that were saved after their webhook came."""
+    receive(about("dlv_9", "order-999"))
+    Order.objects.create(pk=999)
+    drain()
+    delivery = Delivery.objects.get()
+    assert (delivery.delivery_id, delivery.status) == ("dlv_9", "accepted")
+    assert (WebhookEvent.objects.get().state, creates(world)) == ("applied", [])
+
+
+def test_a_parked_event_is_redelivered(unlinked, world, drain):
+    """Its second copy heals nothing by itself: the first one does, and both count."""
+    WebhookEvent.objects.all().delete()
+    Delivery.objects.filter(pk=unlinked.pk).update(external_order_id="order-hidden")
+    receive(about("dlv_9", "order-9"))
+    Delivery.objects.filter(pk=unlinked.pk).update(external_order_id="order-9")
+    assert receive({**about("dlv_9", "order-9"), "attempt": 2}) == "parked"
+    drain()
+    assert (fresh(unlinked).status, WebhookEvent.objects.get().received_count) == ("accepted", 2)
+
+
+def test_an_event_of_another_account_does_not_touch_a_delivery(delivery, settings):
+    """Ids are a merchant's own."""
+    merchant = {"API_KEY": "k", "WEBHOOK_SECRETS": ["s" * 32]}
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": merchant}}
+    body = json.dumps(event(delivery, "accepted")).encode()
+    assert inbox.receive(conf.account("almaty"), read_event(body), body) == "parked"
+    assert fresh(delivery).status == "created"
+
+
+# Before our create was answered
+
+
+@pytest.mark.parametrize("state", ["due", "sending", "unknown", "stuck"])
+def test_an_event_heals_a_create(lost_answer, world, deliver_webhooks, turnable, drain, state):
+    """It brings the id that our call never learned: no later round books a second parcel."""
+    waiting = None if state == "stuck" else NOON + timedelta(minutes=1)
+    ApiCall.objects.update(state=state, next_attempt_at=waiting)
+    assert [sent.status for sent in deliver_webhooks()] == [200]
+    assert fresh(lost_answer.delivery).delivery_id in world.deliveries
+    for _ in range(3):
+        turnable.turn(hours=2)
+        drain()
+    assert (fresh(lost_answer).state, len(creates(world)), len(world.deliveries)) == ("done", 1, 1)
+    assert history(lost_answer.delivery) == ["created"]
+
+
+def test_healing_takes_a_person_off_the_case(lost_answer, deliver_webhooks):
+    """Nobody need decide what Kaspi has told us."""
+    Delivery.objects.update(attention="outcome_unknown")
+    deliver_webhooks()
+    assert fresh(lost_answer.delivery).attention == ""
+
+
+def test_healing_sends_a_cancel_that_was_remembered(lost_answer, world, deliver_webhooks, drain):
+    """A customer who changed their mind meanwhile is not forgotten."""
+    cancel_delivery(lost_answer.delivery, reason="too late")
+    deliver_webhooks()
+    drain()
+    assert [record.status for record in world.deliveries.values()] == ["cancelled"]
+
+
+def test_another_id_for_a_known_order_is_parked_and_flagged(delivery):
+    """The id we know never changes; a suspected second parcel waits for a person."""
+    second = about("dlv_2", delivery.external_order_id)
+    assert receive(second) == "parked"
+    found = fresh(delivery)
+    assert (found.delivery_id, found.status, found.attention) == (
+        "dlv_1",
+        "created",
+        "second_parcel",
+    )
+
+
+def test_a_second_parcels_event_stays_parked(delivery, drain):
+    """The worker neither applies it nor finds it again and again."""
+    receive(about("dlv_2", delivery.external_order_id))
+    assert inbox.unpark_known(limit=10, using="default") == 0
+    assert WebhookEvent.objects.get().state == "parked"
+
+
+def test_another_orders_id_is_a_conflict(delivery):
+    """The event names our delivery and somebody else's order: neither is touched."""
+    other = Delivery.objects.get(object_id=str(Order.objects.create().pk))
+    assert receive(about("dlv_1", other.external_order_id)) == "conflict"
+    assert (fresh(delivery).status, fresh(other).delivery_id) == ("created", None)
+
+
+def test_a_parked_event_that_turns_out_to_be_a_conflict_ends(unlinked, delivery):
+    """The worker comes to an end with it: no round is busy with the same event for ever."""
+    other = Delivery.objects.get(object_id=str(Order.objects.create().pk))
+    WebhookEvent.objects.create(
+        account="default",
+        environment="sandbox",
+        event_id="wh_1",
+        body=json.dumps(about("dlv_1", other.external_order_id)),
+        kaspi_delivery_id="dlv_1",
+        external_order_id=other.external_order_id,
+        state="parked",
+        received_at=NOON,
+    )
+    assert [inbox.unpark_known(limit=10, using="default") for _ in range(2)] == [0, 0]
+    assert WebhookEvent.objects.get().state == "conflict"
+
+
+# When
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        "2026-03-01T11:59:00",
+        "yesterday",
+        "",
+        "1999-12-31T23:59:59Z",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-12:00",
+        (NOON + timedelta(hours=25)).isoformat(),
+        1772366400,
+        None,
+        ["2026-03-01T11:59:00Z"],
+    ],
+)
+def test_a_time_that_cannot_be_true_is_replaced_and_noted(delivery, timestamp):
+    """Naive, garbage, before 2020, more than a day ahead: the time of arrival stands in."""
+    assert receive(timed(delivery, timestamp)) == "applied"
+    change = delivery.history.get()
+    assert (change.at, fresh(delivery).status_at) == (NOON, NOON)
+    assert "time of arrival" in change.note
+    assert WebhookEvent.objects.get().error == change.note
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "at"),
+    [
+        ("2026-03-01T16:59:00+05:00", NOON - timedelta(minutes=1)),
+        ("2026-03-01T11:59:00.000Z", NOON - timedelta(minutes=1)),
+        ("2026-03-02T12:00:00Z", NOON + timedelta(hours=24)),
+    ],
+)
+def test_a_time_with_an_offset_is_kaspis_time(delivery, timestamp, at):
+    """It is kept as that moment, and up to a day ahead is believed."""
+    receive(timed(delivery, timestamp))
+    assert (delivery.history.get().at, delivery.history.get().note) == (at, "")
+
+
+# In any order
+
+
+def test_any_order_of_a_life_ends_the_same(unlinked):
+    """Every order of six arrivals, one of them a repeat: delivered, and each status told once."""
+    unlinked.delivery_id = "dlv_1"
+    assert live_on(unlinked, (), (*LIFE, "accepted")) == 360
+
+
+def live_on(delivery, arrived, coming):
+    """Try every order of what is coming, and undo each; return how many there were."""
+    if not coming:
+        assert fresh(delivery).status == "delivered", arrived
+        assert sorted(history(delivery)) == sorted(LIFE), arrived
+        return 1
+    orders = 0
+    for word in set(coming):
+        rest = list(coming)
+        rest.remove(word)
+        at = NOON + timedelta(minutes=LIFE.index(word))
+        savepoint = connection.savepoint()
+        receive(event(delivery, word, event_id=f"wh_{word}", at=at))
+        orders += live_on(delivery, (*arrived, word), rest)
+        connection.savepoint_rollback(savepoint)
+    return orders
+
+
+@pytest.mark.parametrize("word", ["created", "accepted", "in_transit", "out_for_delivery"])
+def test_late_news_is_kept_but_not_applied(delivery, word):
+    """The history is complete; the status does not move backwards."""
+    receive(event(delivery, "delivered", event_id="wh_end"))
+    assert receive(event(delivery, word)) == "noted"
+    assert fresh(delivery).status == "delivered"
+    assert delivery.history.get(to_status=word).applied is False
+
+
+@pytest.mark.parametrize(("first", "second"), ENDINGS)
+def test_contradictory_endings_are_flagged(delivery, first, second):
+    """The first stands until Kaspi is asked, and that is at once."""
+    receive(event(delivery, first, event_id="wh_a"))
+    assert receive(event(delivery, second, event_id="wh_b")) == "conflict"
+    found = fresh(delivery)
+    assert (found.status, found.attention) == (first, "contradiction")
+    assert found.next_refresh_at == NOON
+
+
+@pytest.mark.parametrize("truth", ["delivered", "cancelled"])
+@pytest.mark.parametrize(("first", "second"), ENDINGS)
+def test_the_next_get_decides_between_endings(booked, world, drain, first, second, truth):
+    """Kaspi's own word corrects, and the person's mark goes."""
+    for word in (first, second):
+        receive(event(booked, word, event_id=f"wh_{word}"))
+    world.move(booked.delivery_id, truth)
+    drain()
+    found = fresh(booked)
+    assert (found.status, found.attention, found.next_refresh_at) == (truth, "", None)
+
+
+def test_a_type_that_contradicts_the_status_is_flagged(delivery):
+    """One event, two words: neither is believed, Kaspi is asked."""
+    assert receive(event(delivery, "accepted", type="delivery.delivered")) == "conflict"
+    found = fresh(delivery)
+    assert (found.status, found.attention) == ("created", "contradiction")
+
+
+# When something fails
+
+
+@pytest.mark.parametrize("error", [ValueError(PHONE), IntegrityError(PHONE), KeyError(PHONE)])
+def test_an_event_that_cannot_be_applied_is_kept_as_failed(delivery, post_webhook, monkeypatch, error, caplog):
+    """Kaspi gets its 2xx; the event waits for a replay; what failed is said without data."""
+
+    def fail(*_args):
+        raise error
+
+    monkeypatch.setattr(status, "apply", fail)
+    assert post_webhook(event(delivery, "accepted")).json() == {"status": "failed"}
+    row = WebhookEvent.objects.get()
+    assert (row.state, row.delivery, row.applied_at) == ("failed", None, None)
+    assert type(error).__name__ in row.error
+    assert PHONE not in row.error + caplog.text
+    assert (fresh(delivery).status, history(delivery)) == ("created", [])
+
+
+class FailsOnce:
+    """An execute wrapper that fails the first statements of a kind."""
+
+    def __init__(self, start, times):
+        self.start, self.times = start, times
+
+    def __call__(self, execute, sql, params, many, context):
+        if self.times and sql.replace("`", '"').startswith(self.start):
+            self.times -= 1
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        return execute(sql, params, many, context)
+
+
+STATEMENTS = [
+    'INSERT INTO "kaspi_delivery_webhookevent"',
+    'INSERT INTO "kaspi_delivery_statuschange"',
+    'UPDATE "kaspi_delivery_delivery" SET "delivery_id"',
+]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("start", STATEMENTS)
+def test_a_deadlock_is_tried_once_more(delivery, start):
+    """Wherever it strikes, the second try does all of the work."""
+    with connection.execute_wrapper(FailsOnce(start, 1)):
+        assert receive(event(delivery, "accepted")) == "applied"
+    assert (fresh(delivery).status, history(delivery)) == ("accepted", ["accepted"])
+    assert WebhookEvent.objects.get().received_count == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("start", STATEMENTS)
+def test_a_second_deadlock_stores_nothing(delivery, start, post_webhook):
+    """Kaspi is asked to come again."""
+    with connection.execute_wrapper(FailsOnce(start, 2)):
+        assert post_webhook(event(delivery, "accepted")).status_code == 503
+    assert (fresh(delivery).status, WebhookEvent.objects.count()) == ("created", 0)
+
+
+# At the same time
+
+
+def at_once(*documents):
+    """Take in each document in a thread of its own, all at one moment; return the states."""
+    barrier, states = threading.Barrier(len(documents)), []
+
+    def work(document):
+        try:
+            barrier.wait(timeout=10)
+            states.append(receive(document))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(document,)) for document in documents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    return states
+
+
+@pytest.mark.django_db(transaction=True)
+def test_six_copies_at_once_take_effect_once(delivery):
+    """One row, one change, six arrivals counted, and every one answered."""
+    copies = [event(delivery, "accepted", attempt=attempt) for attempt in range(1, 7)]
+    assert at_once(*copies) == ["applied"] * 6
+    assert WebhookEvent.objects.get().received_count == 6
+    assert (fresh(delivery).status, history(delivery)) == ("accepted", ["accepted"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_whole_life_at_once_ends_delivered(unlinked):
+    """Every status at one moment, for a delivery that has not even an id."""
+    unlinked.delivery_id = "dlv_1"
+    life = [event(unlinked, word, event_id=f"wh_{word}") for word in LIFE]
+    assert len(at_once(*life)) == len(LIFE)
+    assert (fresh(unlinked).status, sorted(history(unlinked))) == ("delivered", sorted(LIFE))
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="others have no such mode")
+@pytest.mark.django_db(transaction=True)
+def test_sqlite_needs_no_immediate_transactions(unlinked, monkeypatch):
+    """The check recommends them; that nothing is lost without them is our own doing."""
+    monkeypatch.delitem(connection.settings_dict["OPTIONS"], "transaction_mode")
+    unlinked.delivery_id = "dlv_1"
+    life = [event(unlinked, word, event_id=f"wh_{word}") for word in LIFE]
+    assert len(at_once(*life)) == len(LIFE)
+    assert (fresh(unlinked).status, sorted(history(unlinked))) == ("delivered", sorted(LIFE))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_copies_for_nobody_at_once_are_parked_once(turnable):
+    """With no delivery to lock, the event's own key decides."""
+    assert at_once(*[about("dlv_9", "order-9")] * 6) == ["parked"] * 6
+    assert WebhookEvent.objects.get().received_count == 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_orders_cannot_take_one_id_at_once(turnable):
+    """Two events give one deliveryId to two orders: one gets it, the other is a conflict."""
+    first, second = (Delivery.objects.get(object_id=str(Order.objects.create().pk)) for _ in range(2))
+    rival = {**about("dlv_1", second.external_order_id), "eventId": "wh_2"}
+    states = at_once(about("dlv_1", first.external_order_id), rival)
+    assert StatusChange.objects.count() == 1
+    assert len(states) == 2
+    assert Delivery.objects.filter(delivery_id="dlv_1").count() == 1
+
+
+def test_a_parked_event_that_is_contradicted_by_its_copy_is_still_applied(world, post_webhook, drain):
+    """The first of two different events of one id is kept: as what it is, and not only to look at."""
+    Order.objects.create()
+    drain()
+    delivery = Delivery.objects.get()
+    Delivery.objects.update(account="elsewhere")
+    first = event(delivery, "delivered")
+    post_webhook(first)
+    other = {**first, "type": "delivery.in_transit", "data": {**first["data"], "status": "in_transit"}}
+    assert post_webhook(other).json() == {"status": "conflict"}
+    Delivery.objects.update(account="default")
+    drain()
+    assert Delivery.objects.get().status == "delivered"

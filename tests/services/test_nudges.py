@@ -1,0 +1,90 @@
+"""When the inline runner makes the first attempt: never in a receiver, never too early."""
+
+import pytest
+from django.core.signals import request_finished, request_started
+from django.db import transaction
+
+from kaspi_delivery_django.models import ApiCall
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def inline(settings, world):
+    """Use the default runner."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+
+
+def test_an_order_in_a_transaction_is_sent_at_its_commit(world):
+    """With everything that was written together with it."""
+    with transaction.atomic():
+        order = Order.objects.create()
+        order.lines.create(title="A samovar")
+        assert world.requests == []
+    [remote] = world.deliveries.values()
+    assert remote.request["parcel"]["description"] == "A samovar"
+
+
+def test_an_order_that_is_rolled_back_is_never_heard_of(world):
+    """Promise 4."""
+    with transaction.atomic():
+        Order.objects.create()
+        transaction.set_rollback(True)
+    assert world.requests == []
+    assert not ApiCall.objects.exists()
+
+
+def test_an_order_without_a_transaction_is_sent_when_the_request_is_finished(world):
+    """Not inside the save: the view writes the order's lines after it."""
+    request_started.send(sender=None)
+    order = Order.objects.create()
+    assert world.requests == []
+    order.lines.create(title="A samovar")
+    request_finished.send(sender=None)
+    [remote] = world.deliveries.values()
+    assert remote.request["parcel"]["description"] == "A samovar"
+
+
+def test_outside_of_a_request_it_is_left_to_the_worker(world, drain):
+    """A script in autocommit makes no request inside its save."""
+    Order.objects.create()
+    assert world.requests == []
+    drain()
+    assert len(world.deliveries) == 1
+
+
+def test_one_request_does_not_send_what_another_made_due(world):
+    """What is held ends with its request."""
+    request_started.send(sender=None)
+    request_finished.send(sender=None)
+    Order.objects.create()
+    request_started.send(sender=None)
+    request_finished.send(sender=None)
+    assert world.requests == []
+
+
+def test_trouble_after_the_answer_is_only_logged(monkeypatch, caplog):
+    """The request is over; the row is still due."""
+    request_started.send(sender=None)
+    Order.objects.create()
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.send_inline", None)
+    request_finished.send(sender=None)
+    assert "not done after the commit" in caplog.text
+    assert ApiCall.objects.get().state == "due"
+
+
+def test_trouble_at_the_commit_is_not_the_shops(monkeypatch, caplog):
+    """The order is committed; the shop's own hooks run; the log has no customer's data."""
+
+    def fail(call_pk):
+        raise ValueError("+7 701 999 8877")
+
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.send_inline", fail)
+    ran = []
+    with transaction.atomic():
+        Order.objects.create()
+        transaction.on_commit(lambda: ran.append(True))
+    assert ran
+    assert "ValueError" in caplog.text
+    assert "999 8877" not in caplog.text

@@ -1,0 +1,202 @@
+"""The worker: one round does everything that waits, and a stop is a clean stop."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import DataError, InterfaceError, OperationalError, connection
+
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import outbox
+from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.signals import delivery_status_changed
+from tests.conftest import event
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def worker(world):
+    """Return a worker that keeps quiet."""
+    return Worker(say=lambda _line: None)
+
+
+def test_once_sends_everything_that_is_due_and_returns(world, capsys):
+    """`kaspi_worker --once` is for cron."""
+    for _ in range(3):
+        Order.objects.create()
+    call_command("kaspi_worker", "--once")
+    assert len(world.deliveries) == 3
+    assert "calls sent: 3" in capsys.readouterr().out
+
+
+def test_a_worker_is_seen(worker):
+    """Its heartbeat is on the account's row, and costs nothing every second."""
+    worker.run_round()
+    seen = AccountState.objects.get().worker_seen_at
+    AccountState.objects.update(worker_seen_at=None)
+    worker.run_round()
+    assert seen
+    assert AccountState.objects.get().worker_seen_at is None
+
+
+def test_a_stopped_worker_claims_nothing_more(worker):
+    """The call under way is finished; the others stay due."""
+    for _ in range(3):
+        Order.objects.create()
+    worker._wait_for_turn = lambda: worker.stop() or True
+    worker.run_round()
+    assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done", "due", "due"]
+
+
+def test_a_poison_row_does_not_stop_the_batch(worker, world, monkeypatch, caplog):
+    """What breaks on one call is logged, and the next one goes."""
+    first, _second = Order.objects.create(), Order.objects.create()
+    send = outbox.send
+
+    def poisoned(pk):
+        if ApiCall.objects.get(pk=pk).delivery.object_id == str(first.pk):
+            raise ZeroDivisionError
+        return send(pk)
+
+    monkeypatch.setattr(outbox, "send", poisoned)
+    worker.run_round()
+    assert len(world.deliveries) == 1
+    assert "call broke" in caplog.text
+
+
+def test_a_row_that_the_database_refuses_does_not_stop_the_batch(worker, world, monkeypatch):
+    """What is wrong with one row is not wrong with the next."""
+    first, _second = Order.objects.create(), Order.objects.create()
+    send = outbox.send
+
+    def refused(pk):
+        if ApiCall.objects.get(pk=pk).delivery.object_id == str(first.pk):
+            raise DataError
+        return send(pk)
+
+    monkeypatch.setattr(outbox, "send", refused)
+    worker.run_round()
+    assert len(world.deliveries) == 1
+
+
+def test_a_chore_that_breaks_does_not_end_the_others(worker, world, monkeypatch, caplog):
+    """What is due is sent all the same."""
+
+    def broken(**_kwargs):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox.unpark_known", broken)
+    Order.objects.create()
+    worker.run_round()
+    assert len(world.deliveries) == 1
+    assert "chore broke" in caplog.text
+
+
+@pytest.mark.parametrize("trouble", [OperationalError("gone"), InterfaceError("closed")])
+def test_a_database_that_is_away_is_waited_for(worker, monkeypatch, caplog, trouble):
+    """The worker goes on when it is back."""
+    troubles = [trouble, None]
+
+    def run_round():
+        if trouble := troubles.pop(0):
+            raise trouble
+        worker.stop()
+        return 0
+
+    monkeypatch.setattr(worker, "run_round", run_round)
+    monkeypatch.setattr("kaspi_delivery_django.services.worker.TROUBLE_S", 0)
+    worker.run()
+    assert "database trouble" in caplog.text
+
+
+def test_a_database_error_of_one_call_ends_the_round(worker, monkeypatch):
+    """A database that fails for one fails for all: the loop waits for it."""
+    Order.objects.create()
+
+    def broken(pk):
+        raise OperationalError
+
+    monkeypatch.setattr(outbox, "send", broken)
+    with pytest.raises(OperationalError):
+        worker.run_round()
+
+
+def test_requests_keep_to_their_rate(worker, settings):
+    """MAX_REQUESTS_PER_SECOND spaces them out."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 4}
+    waits = []
+    worker._stopped.wait = lambda seconds: waits.append(seconds) or False
+    worker._wait_for_turn()
+    worker._wait_for_turn()
+    assert waits[0] == 0.0
+    assert 0.2 < waits[1] <= 0.25
+
+
+def test_signals_that_a_receiver_missed_are_repeated(drain, turnable):
+    """At least once, and by whichever process is there."""
+    troubles = [ZeroDivisionError(), None]
+
+    def receiver(sender, **kwargs):
+        if error := troubles.pop(0):
+            raise error
+
+    delivery_status_changed.connect(receiver)
+    try:
+        Order.objects.create()
+        drain()
+        assert StatusChange.objects.get().notified_at is None
+        turnable.turn(minutes=2)
+        drain()
+    finally:
+        delivery_status_changed.disconnect(receiver)
+    assert StatusChange.objects.get().notified_at
+    assert not troubles
+
+
+def test_parked_events_are_applied_when_their_delivery_appears(drain, post_webhook):
+    """An event that was committed a moment before the link is found by the next round."""
+    Order.objects.create()
+    drain()
+    delivery = Delivery.objects.get()
+    Delivery.objects.update(account="elsewhere")
+    assert post_webhook(event(delivery, "delivered")).json() == {"status": "parked"}
+    Delivery.objects.update(account="default")
+    drain()
+    delivery.refresh_from_db()
+    assert delivery.status == "delivered"
+
+
+def test_unknown_creates_survive_every_fault_without_a_second_parcel(world, drain, turnable):
+    """Whatever Kaspi does to the first tries, each order ends with one parcel."""
+    for fault in ({"latency_s": 60}, {"drop": "after"}, {"status": 502}, {"truncate": True}):
+        world.faults.add(Fault(operation="create", **fault))
+    orders = [Order.objects.create() for _ in range(4)]
+    for _ in range(4):
+        drain()
+        turnable.turn(minutes=10)
+    counts = [len(world.deliveries_for(f"order-{order.pk}")) for order in orders]
+    assert counts == [1, 1, 1, 1]
+    creates = ApiCall.objects.filter(kind="create")
+    assert set(creates.values_list("state", flat=True)) == {"done"}
+
+
+def test_sigterm_ends_the_command_cleanly():
+    """The loop says what it does, and exits 0 when it is told to stop."""
+    name = str(connection.settings_dict["NAME"])
+    environment = {**os.environ, "TEST_DATABASE_NAME": name, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "django", "kaspi_worker", "--settings=tests.settings"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert "ready" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "stopped" in output
