@@ -1,0 +1,48 @@
+"""Follow the shop's orders: a save may book a delivery, or cancel it."""
+
+import logging
+from typing import Any
+
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, models
+from django.db.models.signals import post_save
+
+from kaspi_delivery_django.orders import adapter_for
+from kaspi_delivery_django.services import deliveries, failures, nudges
+from kaspi_delivery_django.services.transactions import is_broken
+
+logger = logging.getLogger(__name__)
+
+
+def connect() -> None:
+    """Listen to every model, because proxies and children send signals in their own name."""
+    post_save.connect(order_saved, dispatch_uid="kaspi_delivery.order_saved")
+    request_started.connect(request_began, dispatch_uid="kaspi_delivery.request_began")
+    request_finished.connect(request_ended, dispatch_uid="kaspi_delivery.request_ended")
+
+
+def order_saved(sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any) -> None:
+    """Do what the adapter wants. A fixture (`raw`) wants nothing.
+
+    Only a transaction that can no longer be committed is not kept from the shop: going on in it
+    would lose the order without a word.
+    """
+    try:
+        with nudges.held():
+            if not kwargs.get("raw") and adapter_for(sender) is not None:
+                deliveries.follow_order(instance)
+    except Exception as err:  # a checkout must never break on us
+        logger.error("order not followed: model=%s error=%s", sender, failures.describe(err))  # noqa: TRY400
+        if is_broken(using):
+            raise
+
+
+def request_began(**_kwargs: Any) -> None:
+    """Remember which calls this request makes due."""
+    nudges.begin_request()
+
+
+def request_ended(**_kwargs: Any) -> None:
+    """Send what was saved without a transaction, now that the customer has the answer."""
+    if nudges.end_request():
+        close_old_connections()

@@ -1,0 +1,100 @@
+"""The same story over real sockets: our client, the sandbox server, its courier and our webhook."""
+
+import threading
+
+import pytest
+
+from kaspi_delivery_django.models import Delivery, StatusChange
+from kaspi_delivery_django.sandbox.courier import Courier
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.sandbox.server import SandboxServer
+from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.services import cancel_delivery
+from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.signals import delivery_status_changed
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PATIENCE_S = 30
+
+
+@pytest.fixture
+def pace_s():
+    """How long the courier stays in one status."""
+    return 0.1
+
+
+@pytest.fixture
+def kaspi(settings, live_server, pace_s):
+    """A sandbox on a port of its own, which posts its webhooks to our own server."""
+    account = settings.KASPI_DELIVERY
+    world = World(
+        api_key=account["API_KEY"],
+        webhook_secret=account["WEBHOOK_SECRETS"][0],
+        webhook_url=f"{live_server.url}/kaspi/webhook/",
+        first_retry_s=0.2,
+    )
+    with SandboxServer(world, courier=Courier(world, pace_s=pace_s)) as server:
+        settings.KASPI_DELIVERY = {**account, "BASE_URL": server.url}
+        yield world
+
+
+@pytest.fixture
+def until():
+    """Wait for a status to be told to the shop's code; nothing here sleeps."""
+    told = {}
+
+    def receiver(sender, delivery, change, **kwargs):
+        told.setdefault(change.to_status, threading.Event()).set()
+
+    delivery_status_changed.connect(receiver)
+    yield lambda status: told.setdefault(status, threading.Event()).wait(PATIENCE_S)
+    delivery_status_changed.disconnect(receiver)
+
+
+def work():
+    """Send what is due."""
+    Worker(say=lambda _line: None).run_until_idle()
+
+
+def test_a_parcel_is_delivered(kaspi, until):
+    """Booked by a worker, moved by webhooks, delivered."""
+    Order.objects.create()
+    work()
+    assert until("delivered")
+    delivery = Delivery.objects.get()
+    assert delivery.status == "delivered"
+    steps = StatusChange.objects.order_by("pk").values_list("to_status", flat=True)
+    assert list(steps) == ["created", "accepted", "in_transit", "out_for_delivery", "delivered"]
+
+
+def test_webhooks_that_come_twice_and_out_of_order_end_the_same(kaspi, until):
+    """Every arrival is taken once, and late news changes nothing."""
+    kaspi.mailbox.duplicate, kaspi.mailbox.reorder = True, 3
+    Order.objects.create()
+    work()
+    assert until("delivered")
+    assert Delivery.objects.get().status == "delivered"
+
+
+def test_a_dropped_answer_is_healed_by_a_webhook_or_a_replay(kaspi, until):
+    """Kaspi booked it, the connection broke: one parcel, and it is ours."""
+    kaspi.faults.add(Fault(operation="create", drop="after"))
+    order = Order.objects.create()
+    work()
+    assert until("delivered")
+    assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
+    assert Delivery.objects.get().calls.get().state == "done"
+
+
+@pytest.mark.parametrize("pace_s", [3600])
+def test_a_cancel_before_pickup_ends_cancelled(kaspi, until):
+    """On both sides, and the shop's code is told."""
+    Order.objects.create()
+    work()
+    cancel_delivery(Delivery.objects.get(), reason="out of stock")
+    work()
+    assert until("cancelled")
+    [remote] = kaspi.deliveries.values()
+    assert (Delivery.objects.get().status, remote.status) == ("cancelled", "cancelled")

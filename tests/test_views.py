@@ -1,0 +1,340 @@
+"""The webhook's door, at each of its addresses, and in a host project that makes it hard."""
+
+import json
+import logging
+import re
+import shutil
+import subprocess
+from datetime import timedelta
+from io import BytesIO
+
+import pytest
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import DatabaseError, OperationalError, connection, connections
+from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
+from rest_framework.settings import api_settings
+from rest_framework.views import APIView
+
+from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
+from kaspi_delivery_django.urls import webhook
+from tests import webhook_contract
+from tests.conftest import NOON, event
+from tests.shop.models import Order
+from tests.webhook_contract import WebhookContract
+
+SECRET = "a-webhook-secret-of-thirty-two-chars-or-more"
+ALMATY = "the-webhook-secret-of-the-almaty-merchant"
+ASTANA = "the-webhook-secret-of-the-astana-merchant"
+MERCHANTS = {
+    "ENVIRONMENT": "sandbox",
+    "ACCOUNTS": {
+        "almaty": {"API_KEY": "key-almaty", "WEBHOOK_SECRETS": [ALMATY]},
+        "astana": {"API_KEY": "key-astana", "WEBHOOK_SECRETS": [ASTANA]},
+        "silent": {"API_KEY": "key-silent"},
+    },
+}
+NODE = shutil.which("node")
+NODE_SIGNS = """
+const crypto = require("crypto");
+const [secret, timestamp, body] = process.argv.slice(1);
+const hmac = crypto.createHmac("sha256", secret).update(timestamp + "." + body);
+process.stdout.write(hmac.digest("hex"));
+"""
+
+
+@pytest.fixture
+def merchants(settings):
+    """Two merchants, one without a secret, and no default account."""
+    settings.KASPI_DELIVERY = MERCHANTS
+
+
+@pytest.fixture
+def hostile_host(settings, monkeypatch):
+    """Turn on everything a host project can put in front of its views."""
+    settings.REST_FRAMEWORK = {
+        "DEFAULT_AUTHENTICATION_CLASSES": ["tests.test_views.Hostile"],
+        "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+        "DEFAULT_THROTTLE_CLASSES": ["tests.test_views.Hostile"],
+        "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.MultiPartParser"],
+        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"],
+        "DEFAULT_CONTENT_NEGOTIATION_CLASS": "tests.test_views.Hostile",
+        "DEFAULT_METADATA_CLASS": "tests.test_views.Hostile",
+        "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.AcceptHeaderVersioning",
+        "DEFAULT_VERSION": "2",
+        "ALLOWED_VERSIONS": ["2"],
+        "EXCEPTION_HANDLER": "tests.test_views.Hostile",
+        "UNAUTHENTICATED_USER": "tests.test_views.Hostile",
+        "FORM_METHOD_OVERRIDE": "_method",
+        "URL_FORMAT_OVERRIDE": "format",
+        "NON_FIELD_ERRORS_KEY": "status",
+    }
+    for policy in [name for name in vars(APIView) if name.endswith(("_class", "_classes"))]:
+        monkeypatch.setattr(APIView, policy, getattr(api_settings, f"DEFAULT_{policy.upper()}"))
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    ]
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+
+
+class Hostile:
+    """A policy of the host's that must never be asked."""
+
+    def __init__(self, *args, **options):
+        raise AssertionError("a policy of the host was asked")
+
+
+class TestDefaultUrl(WebhookContract):
+    """The address of a shop with one merchant."""
+
+    url, secret = "/kaspi/webhook/", SECRET
+
+
+class TestDefaultUrlWithoutSlash(WebhookContract):
+    """The same, as a person types it into the partner console."""
+
+    url, secret = "/kaspi/webhook", SECRET
+
+
+@pytest.mark.usefixtures("merchants")
+class TestAccountUrl(WebhookContract):
+    """The address of one of several merchants."""
+
+    url, secret = "/kaspi/webhook/almaty/", ALMATY
+
+
+@pytest.mark.usefixtures("merchants")
+class TestAccountUrlWithoutSlash(WebhookContract):
+    """The same, without the slash."""
+
+    url, secret = "/kaspi/webhook/astana", ASTANA
+
+
+@pytest.mark.usefixtures("hostile_host")
+class TestOnAHostileHost(WebhookContract):
+    """In a project whose defaults would each break a webhook."""
+
+    url, secret = "/kaspi/webhook/", SECRET
+
+
+@pytest.fixture
+def delivery(turnable):
+    """Return a booked delivery, made without Kaspi."""
+    Order.objects.create()
+    Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=NOON)
+    return Delivery.objects.get()
+
+
+@pytest.fixture
+def merchants_post(client, merchants, turnable):
+    """Post an event to an address, signed with a secret; return the status."""
+
+    def post(url, secret):
+        body, stamp = webhook_contract.event(), str(int(turnable.timestamp()))
+        signed = webhook_contract.signature(secret, stamp, body)
+        headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": signed}
+        return client.post(url, body, "application/json", headers=headers).status_code
+
+    return post
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "status"),
+    [
+        ("/kaspi/webhook/almaty/", ASTANA, 401),
+        ("/kaspi/webhook/astana/", ALMATY, 401),
+        ("/kaspi/webhook/nowhere/", ALMATY, 401),
+        ("/kaspi/webhook/default/", ALMATY, 401),
+        ("/kaspi/webhook/", ALMATY, 401),
+        ("/kaspi/webhook/ALMATY/", ALMATY, 401),
+        ("/kaspi/webhook/silent/", ALMATY, 503),
+        ("/kaspi/webhook/silent/", "", 503),
+    ],
+)
+def test_a_secret_opens_its_own_account_only(merchants_post, url, secret, status):
+    """One merchant's secret, another's address: nothing is stored or asked."""
+    assert merchants_post(url, secret) == status
+
+
+@pytest.mark.django_db
+def test_the_account_is_kept_with_the_event(merchants_post):
+    """The same event id at two merchants is two events."""
+    assert merchants_post("/kaspi/webhook/almaty/", ALMATY) == 200
+    assert merchants_post("/kaspi/webhook/astana/", ASTANA) == 200
+    assert set(WebhookEvent.objects.values_list("account", flat=True)) == {"almaty", "astana"}
+
+
+@pytest.mark.usefixtures("turnable")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/kaspi/webhook/almaty%0A",
+        "/kaspi/webhook%0A",
+        "/kaspi/webhook/al%0Amaty/",
+        "/kaspi/webhook/%00/",
+        "/kaspi/webhook/алматы/",
+        "/kaspi/webhook/" + "a" * 41 + "/",
+        "/kaspi/webhook//",
+        "/kaspi/webhook/almaty//",
+        "/kaspi/webhook/../webhook/",
+        "/kaspi/webhook/almaty/astana/",
+        "/kaspi/webhook/%2e%2e/",
+        "/kaspi/webhook/almaty;x=1/",
+    ],
+)
+def test_an_address_of_another_form_is_404(client, path):
+    """What reaches the log as an account is one short word."""
+    assert client.post(path, b"", "application/json").status_code == 404
+
+
+def test_a_connection_that_breaks_is_400_and_logged(turnable, caplog):
+    """Half a body is no event, and no crash."""
+
+    class Broken(BytesIO):
+        def read(self, *_size):
+            raise OSError("the peer is gone")
+
+    environ = RequestFactory()._base_environ(REQUEST_METHOD="POST", CONTENT_LENGTH="500", **{"wsgi.input": Broken()})
+    assert webhook(WSGIRequest(environ)).status_code == 400
+    assert "webhook unreadable" in caplog.text
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
+@pytest.mark.django_db
+def test_a_middleware_that_reads_the_body_takes_nothing_away(settings, client, post_webhook, content_type):
+    """A host that logs bodies still hands us the same bytes."""
+    settings.MIDDLEWARE = ["tests.test_views.read_body", *settings.MIDDLEWARE]
+    assert post_webhook(json.loads(webhook_contract.event())).status_code == 200
+
+
+def read_body(get_response):
+    """Read the body before the view does, as a host's middleware."""
+
+    def middleware(request):
+        assert request.body
+        return get_response(request)
+
+    return middleware
+
+
+@pytest.fixture
+def node_signs(client, turnable):
+    """Post an event that Node signed, `age_s` ago and then changed by `change`."""
+
+    def post(delivery, *, age_s=0, change=lambda body: body):
+        body = json.dumps(event(delivery, "accepted"))
+        stamp = str(int(turnable.timestamp()) - age_s)
+        command = [NODE, "-e", NODE_SIGNS, SECRET, stamp, body]
+        signed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+        headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": signed}
+        url = "/kaspi/webhook/"
+        return client.post(url, change(body), "application/json", headers=headers).status_code
+
+    return post
+
+
+@pytest.mark.skipif(NODE is None, reason="Node is not installed")
+@pytest.mark.django_db(transaction=True)
+class TestSignedByNode:
+    """Kaspi's published sample, in its own language."""
+
+    def test_it_is_accepted(self, delivery, node_signs):
+        """Two implementations agree on every byte."""
+        assert node_signs(delivery, age_s=300) == 200
+        delivery.refresh_from_db()
+        assert delivery.status == "accepted"
+
+    def test_one_byte_changed_is_401(self, delivery, node_signs, django_assert_num_queries):
+        """No query is made for it."""
+        with django_assert_num_queries(0):
+            assert node_signs(delivery, change=lambda body: body.replace("Z", "z")) == 401
+
+    def test_301_s_old_is_401(self, delivery, node_signs, django_assert_num_queries):
+        """No query is made for it."""
+        with django_assert_num_queries(0):
+            assert node_signs(delivery, age_s=301) == 401
+
+
+def statements(captured):
+    """Return the statements that do work: without the transaction's own."""
+    own = re.compile(r"BEGIN|START TRANSACTION|COMMIT|SET ", re.IGNORECASE)
+    return [query["sql"] for query in captured if not own.match(query["sql"])]
+
+
+@pytest.fixture
+def no_receivers(monkeypatch):
+    """Leave the shops' own code out of the count."""
+    for signal in (delivery_created, delivery_status_changed):
+        monkeypatch.setattr(signal, "receivers", [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_happy_path_takes_at_most_six_statements(delivery, post_webhook, no_receivers):
+    """Lock, event, change, delivery, notified: Kaspi waits for no more than that."""
+    with CaptureQueriesContext(connection) as captured:
+        assert post_webhook(event(delivery, "accepted")).status_code == 200
+    assert StatusChange.objects.filter(notified_at__isnull=False).count() == 1
+    assert len(statements(captured)) <= 6, statements(captured)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_redelivery_takes_at_most_six_statements(delivery, post_webhook):
+    """Repeating is no way to load the database."""
+    post_webhook(event(delivery, "accepted"))
+    with CaptureQueriesContext(connection) as captured:
+        assert post_webhook(event(delivery, "accepted", attempt=2)).status_code == 200
+    assert len(statements(captured)) <= 6, statements(captured)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_that_fails_is_503_and_nothing_stored(delivery, post_webhook, monkeypatch):
+    """2xx is said after the commit, not before; the shop hears of nothing."""
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "_commit", fail_to_commit)
+        answer = post_webhook(event(delivery, "accepted"))
+    delivery.refresh_from_db()
+    assert (answer.status_code, delivery.status) == (503, "created")
+    assert not WebhookEvent.objects.exists()
+    assert post_webhook(event(delivery, "accepted")).status_code == 200
+
+
+def fail_to_commit():
+    """Stand for a server that goes away at the last moment."""
+    raise OperationalError("server closed the connection unexpectedly")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_any_other_database_error_is_503_too(delivery, post_webhook):
+    """A table that is not migrated yet, a read-only replica: Kaspi comes again."""
+    failing = webhook_contract.FailingDatabase(DatabaseError("read-only"))
+    with connection.execute_wrapper(failing):
+        assert post_webhook(event(delivery, "accepted")).status_code == 503
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_failing_database_is_logged_without_sql(delivery, post_webhook, caplog):
+    """The log names the error's type: its text would carry the row."""
+    failing = webhook_contract.FailingDatabase(OperationalError("INSERT … +7 701"))
+    with connection.execute_wrapper(failing):
+        post_webhook(event(delivery, "accepted"))
+    [record] = [each for each in caplog.records if each.name.startswith("kaspi_delivery")]
+    assert (record.levelno, "+7 701" in caplog.text) == (logging.ERROR, False)
+
+
+@pytest.mark.usefixtures("hostile_host")
+@pytest.mark.django_db(transaction=True)
+def test_atomic_requests_do_not_undo_an_event(delivery, post_webhook):
+    """The event is committed by us, though the host wraps every view."""
+    assert post_webhook(event(delivery, "accepted")).status_code == 200
+    connection.close()
+    assert WebhookEvent.objects.get().state == "applied"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_clock_that_runs_on_shuts_an_event_out(delivery, post_webhook, turnable):
+    """The window is measured with the clock as it is now, not as it was at the start."""
+    stamp = str(int(turnable.timestamp()))
+    turnable.now += timedelta(seconds=301)
+    assert post_webhook(event(delivery, "accepted"), timestamp=stamp).status_code == 401
