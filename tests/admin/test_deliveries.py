@@ -1,0 +1,202 @@
+"""The staff's pages of deliveries: what they show to whom, and the action that cancels."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.urls import reverse
+
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.services import cancel_delivery
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "/admin/kaspi_delivery/delivery/"
+
+
+@pytest.fixture
+def staff(client):
+    """Log in somebody of the staff with these permissions."""
+
+    def log_in(*codenames):
+        user = User.objects.create_user("operator", password="x", is_staff=True)
+        names = ["view_delivery", *codenames]
+        user.user_permissions.set(Permission.objects.filter(codename__in=names))
+        client.force_login(user)
+        return client
+
+    return log_in
+
+
+@pytest.fixture
+def booked(world, drain):
+    """Return a delivery that Kaspi has booked."""
+    Order.objects.create()
+    drain()
+    return Delivery.objects.get()
+
+
+def cancel(client, *deliveries, reason=None):
+    """Choose the action for these rows; with a reason, confirm it too."""
+    data = {"action": "cancel_deliveries", "_selected_action": [d.pk for d in deliveries]}
+    if reason is not None:
+        data |= {"apply": "1", "reason": reason}
+    return client.post(LIST, data, follow=True)
+
+
+def page_of(client, delivery):
+    """Return the delivery's page as text."""
+    return client.get(f"{LIST}{delivery.pk}/change/").content.decode()
+
+
+def test_the_list_needs_the_view_permission(client):
+    """Staff without it see nothing."""
+    client.force_login(User.objects.create_user("nobody", password="x", is_staff=True))
+    assert client.get(LIST).status_code == 403
+
+
+def test_the_list_shows_no_personal_data(staff, booked):
+    """Phones, names and addresses stay in their columns."""
+    page = staff("view_personal_data").get(LIST).content.decode()
+    assert booked.external_order_id in page
+    assert booked.dropoff_phone not in page
+    assert booked.dropoff_name not in page
+
+
+def test_the_list_says_in_words_why_a_person_is_needed(staff, booked):
+    """A code helps nobody at 23:00."""
+    Delivery.objects.update(attention="too_old")
+    assert "It waited too long" in staff().get(LIST).content.decode()
+
+
+def test_the_page_masks_personal_data_without_the_permission(staff, booked):
+    """`view_personal_data` decides, for the mirrored request and for Kaspi's raw answer."""
+    page = page_of(staff("view_statuschange", "view_apicall"), booked)
+    assert booked.delivery_id in page
+    assert booked.dropoff_phone not in page
+
+
+def test_the_page_shows_them_with_the_permission(staff, booked):
+    """And the history, and the calls."""
+    page = page_of(staff("view_personal_data", "view_statuschange", "view_apicall"), booked)
+    assert booked.dropoff_phone in page
+    assert f"create {booked.external_order_id}" in page
+    assert "— → created" in page
+
+
+@pytest.mark.parametrize(
+    ("address", "linked"),
+    [
+        ("https://track.kaspi.kz/dlv_1", True),
+        ("http://track.kaspi.kz/dlv_1", False),
+        ("https://track.kaspi.kz.example/dlv_1", False),
+        ("https://user@track.kaspi.kz/dlv_1", False),
+        ("javascript:alert(1)", False),
+        ("https://[", False),
+    ],
+)
+def test_a_tracking_address_is_linked_only_where_it_is_safe(staff, booked, address, linked):
+    """https, and a host in TRACKING_HOSTS."""
+    Delivery.objects.update(tracking_url=address)
+    page = page_of(staff(), booked)
+    assert (f'href="{address}"' in page) is linked
+    assert ('rel="noopener noreferrer"' in page) is linked
+
+
+def test_mirrors_are_read_only(admin_client, booked):
+    """Nobody adds, changes or deletes a delivery by hand, not even a superuser."""
+    change, delete = f"{LIST}{booked.pk}/change/", f"{LIST}{booked.pk}/delete/"
+    for address in (f"{LIST}add/", change, delete):
+        forged = {"status": "delivered", "post": "yes"}
+        assert admin_client.post(address, forged).status_code == 403
+    booked.refresh_from_db()
+    assert booked.status == "created"
+
+
+@pytest.mark.parametrize("table", ["apicall", "webhookevent", "statuschange", "accountstate"])
+def test_every_table_has_a_list_and_a_page(admin_client, booked, deliver_webhooks, table):
+    """All of them can be looked at."""
+    deliver_webhooks()
+    listed = admin_client.get(reverse(f"admin:kaspi_delivery_{table}_changelist"))
+    rows = listed.context["cl"].model.objects.all()
+    assert rows
+    for row in rows:
+        url = reverse(f"admin:kaspi_delivery_{table}_change", args=[row.pk])
+        assert admin_client.get(url).status_code == 200
+
+
+def test_cancel_asks_for_the_reason_first(staff, booked):
+    """Choosing the action cancels nothing."""
+    page = cancel(staff("cancel_delivery"), booked)
+    assert "reason" in page.content.decode()
+    booked.refresh_from_db()
+    assert booked.cancel_requested_at is None
+
+
+def test_cancel_without_a_reason_asks_again(staff, booked):
+    """The field is required."""
+    page = cancel(staff("cancel_delivery"), booked, reason=" ")
+    assert page.context["form"].errors
+    booked.refresh_from_db()
+    assert booked.cancel_requested_at is None
+
+
+def test_cancel_reports_row_by_row_and_is_recorded(staff, world, drain, settings, turnable):
+    """One cancelled, one never sent, one in transit, one under way: four different sentences."""
+    orders = [Order.objects.create() for _ in range(4)]
+    drain()
+    cancelled, unsent, moving, unknown = (Delivery.objects.get(object_id=str(order.pk)) for order in orders)
+    world.move(moving.delivery_id, "in_transit")
+    unsent.calls.update(state="due", unknown_since=None)
+    unknown.calls.update(state="unknown", unknown_since=turnable.now)
+    Delivery.objects.filter(pk__in=[unsent.pk, unknown.pk]).update(delivery_id=None, status="")
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    clerk = staff("cancel_delivery")
+    page = cancel(clerk, cancelled, unsent, moving, unknown, reason="out of stock")
+    said = "\n".join(str(message) for message in page.context["messages"])
+    assert f"{cancelled}: cancelled." in said
+    assert f"{unsent}: it was never sent" in said
+    assert f"{moving}: Kaspi refused: it is already in transit" in said
+    assert f"{unknown}: it will be cancelled as soon as" in said
+    assert LogEntry.objects.count() == 4
+
+
+def test_cancel_of_a_delivered_parcel_says_so(staff, booked):
+    """The operator reads why."""
+    Delivery.objects.update(status="delivered")
+    page = cancel(staff("cancel_delivery"), booked, reason="too late")
+    assert "cannot be cancelled any more" in page.content.decode()
+    assert LogEntry.objects.count() == 1
+
+
+def test_cancel_needs_its_permission_on_the_post_too(staff, booked, world):
+    """A forged POST is refused, and Kaspi hears nothing."""
+    before = len(world.requests)
+    cancel(staff(), booked, reason="forged")
+    booked.refresh_from_db()
+    assert booked.cancel_requested_at is None
+    assert len(world.requests) == before
+
+
+def test_a_double_click_asks_kaspi_once(staff, booked, world, drain):
+    """The second confirmation finds the first one's call."""
+    clerk = staff("cancel_delivery")
+    cancel(clerk, booked, reason="out of stock")
+    cancel(clerk, booked, reason="out of stock")
+    drain()
+    assert len([r for r in world.requests if r.path.endswith("/cancel")]) == 1
+
+
+def test_with_a_worker_the_operator_reads_that_kaspi_is_asked(staff, booked):
+    """The answer comes later."""
+    page = cancel(staff("cancel_delivery"), booked, reason="out of stock")
+    assert "Kaspi is asked to cancel" in page.content.decode()
+
+
+def test_hostile_text_is_shown_as_text(staff, booked, drain):
+    """A reason that somebody filled with markup stays inert."""
+    cancel_delivery(booked, reason="<script>alert(1)</script>")
+    drain()
+    page = page_of(staff("view_statuschange", "view_apicall", "view_personal_data"), booked)
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
