@@ -1,0 +1,1 @@
+"""A small shop in Almaty that ships with Kaspi Delivery."""

@@ -1,0 +1,36 @@
+"""The time the demo has, and the way it fails."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+POLL_S = 0.05
+
+
+class DemoFailed(Exception):
+    """Something did not happen as it should; the text says what."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadline:
+    """A stretch of time that begins now."""
+
+    total_s: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed_s(self) -> float:
+        """The seconds since the beginning."""
+        return time.monotonic() - self.began
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing may be waited for any more."""
+        return self.elapsed_s > self.total_s
+
+    def wait_for(self, what: str, happened: Callable[[], bool]) -> None:
+        """Look again and again until it happened; raise `DemoFailed` when the time is over."""
+        while not happened():
+            if self.is_over:
+                raise DemoFailed(f"After {self.total_s:.0f} s the demo still waits for {what}.")
+            time.sleep(POLL_S)

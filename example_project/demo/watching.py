@@ -1,0 +1,102 @@
+"""What the customers' pages say, and whether every order ended as its story wants."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from example_project.demo.browser import Browser
+from example_project.demo.stories import MUDDLED, SLOW_S, TIMED_OUT, Placed
+from kaspi_delivery_django.sandbox.courier import ROUTE
+from kaspi_delivery_django.sandbox.world import World
+
+Step = tuple[str, bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """An order's page at one moment: `steps` are the statuses, each with whether it was late."""
+
+    status: str = ""
+    delivery_id: str = ""
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How an order stands, in the shop and at Kaspi; `wrong` is empty when all is as it should."""
+
+    placed: Placed
+    how: str
+    sight: Sight
+    booked: int
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watcher:
+    """Looks at the order pages as their customers do."""
+
+    browser: Browser
+    world: World
+    last: dict[str, Sight] = field(default_factory=dict)
+
+    def look(self, placed: Placed) -> Iterator[Step]:
+        """Open an order's page; yield the steps that were not there before."""
+        page = self.browser.get(f"{placed.url}tracking/")
+        [frame] = page.having("data-delivery")
+        rows = page.having("data-late")
+        steps = tuple((row["data-status"], row["data-late"] == "yes") for row in rows)
+        before = self.last.get(placed.url, Sight())
+        self.last[placed.url] = Sight(status=frame["data-status"], delivery_id=frame["data-delivery"], steps=steps)
+        yield from (Counter(steps) - Counter(before.steps)).elements()
+
+    def judge(self, placed: Placed) -> Outcome:
+        """Compare the shop's word with Kaspi's, and both with the story."""
+        sight = self.last.get(placed.url, Sight())
+        return Outcome(
+            placed=placed,
+            how=placed.story.how + _healed(placed, sight, self.world),
+            sight=sight,
+            booked=len(self.world.deliveries_for(placed.external_id)),
+            wrong=tuple(_faults(placed, sight, self.world)),
+        )
+
+
+def _faults(placed: Placed, sight: Sight, world: World) -> Iterator[str]:
+    records = world.deliveries_for(placed.external_id)
+    ends = placed.story.ends
+    if len(records) != 1:
+        yield f"Kaspi has {len(records)} deliveries"
+    if [record.delivery_id for record in records] != [sight.delivery_id]:
+        yield "the shop does not have Kaspi's delivery id"
+    if any(record.status != ends for record in records):
+        yield f"at Kaspi it is not {ends}"
+    if sight.status != ends:
+        yield f"in the shop it is not {ends}"
+    if ends == "delivered" and sorted(status for status, _ in sight.steps) != sorted(ROUTE):
+        yield "the timeline is not whole"
+    yield from _unproven(placed, sight, world)
+
+
+def _unproven(placed: Placed, sight: Sight, world: World) -> Iterator[str]:
+    """Yield what the story claims and did not happen."""
+    any_late = any(late for _, late in sight.steps)
+    if placed.story is MUDDLED and not any_late:
+        yield "no news came late"
+    if placed.story is MUDDLED and not _came_twice(sight, world):
+        yield "no webhook came twice"
+    if placed.story is TIMED_OUT and (len(world.faults) or placed.took_s >= SLOW_S):
+        yield "the create did not time out"
+
+
+def _came_twice(sight: Sight, world: World) -> bool:
+    ours = [sent for sent in world.mailbox.sent if sight.delivery_id.encode() in sent.body]
+    return max(Counter(sent.event_id for sent in ours).values(), default=0) > 1
+
+
+def _healed(placed: Placed, sight: Sight, world: World) -> str:
+    """Say what brought the shop the delivery id that it had not been told in time."""
+    if placed.story is not TIMED_OUT or not sight.delivery_id:
+        return ""
+    creates = [call for call in world.requests if call.idempotency_key == placed.external_id]
+    return ", healed by the webhook" if len(creates) == 1 else ", healed by the replay"

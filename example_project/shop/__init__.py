@@ -1,0 +1,1 @@
+"""The shop: products, orders, and a page where a customer follows the parcel."""

@@ -1,0 +1,18 @@
+"""The shop's app."""
+
+from django.apps import AppConfig
+
+
+class ShopConfig(AppConfig):
+    """A shop that ships with Kaspi Delivery."""
+
+    name = "example_project.shop"
+    label = "example_shop"
+    verbose_name = "Shop"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Listen to the courier's news."""
+        from example_project.shop import receivers  # noqa: PLC0415  # models must be loaded
+
+        receivers.connect()

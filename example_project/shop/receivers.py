@@ -1,0 +1,30 @@
+"""How a shop hooks in: every change of a delivery's status is told to the customer."""
+
+import logging
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+
+from example_project.shop.models import CustomerNotice, Order
+from example_project.shop.wording import name_of
+from kaspi_delivery_django.models import Delivery, StatusChange
+from kaspi_delivery_django.signals import delivery_status_changed
+
+logger = logging.getLogger(__name__)
+
+
+def connect() -> None:
+    """Listen to the package's news."""
+    delivery_status_changed.connect(tell_customer, dispatch_uid="example_shop.tell_customer")
+
+
+def tell_customer(delivery: Delivery, change: StatusChange, **_kwargs: Any) -> None:
+    """Note what the customer is told. The news may come again: each change is told once."""
+    is_ours = delivery.content_type_id == ContentType.objects.get_for_model(Order).pk
+    order = delivery.order if is_ours else None
+    if not isinstance(order, Order):  # somebody else's, or deleted since
+        return
+    text = f"the customer was told: {name_of(change.to_status)}"
+    _, is_new = CustomerNotice.objects.get_or_create(change=change, defaults={"order": order, "text": text})
+    if is_new:
+        logger.info("%s: order=%s", text, order.pk)

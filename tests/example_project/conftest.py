@@ -1,0 +1,36 @@
+"""A shop with something on the shelf, whose orders go through its own adapter."""
+
+import pytest
+
+from example_project.shop.models import Order, OrderLine, Product
+
+
+@pytest.fixture(autouse=True)
+def _adapter(settings):
+    """Ship the example shop's orders with the adapter it comes with."""
+    adapter = "example_project.shop.kaspi.ShopOrderAdapter"
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [adapter]}
+
+
+@pytest.fixture
+def apples(db):
+    """A product."""
+    return Product.objects.create(name="Aport apples", price_kzt=4900, weight_grams=3000)
+
+
+@pytest.fixture
+def make_order(apples):
+    """Save an order of two crates of apples, paid unless told otherwise."""
+
+    def make(**changes):
+        fields = {
+            "customer_name": "Aigerim Serikova",
+            "phone": "+7 701 234 5678",
+            "address": "Abay Avenue 52",
+            "paid": True,
+        }
+        order = Order.objects.create(**{**fields, **changes})
+        OrderLine.objects.create(order=order, product=apples, quantity=2, price_kzt=4900)
+        return order
+
+    return make

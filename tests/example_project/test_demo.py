@@ -1,0 +1,83 @@
+"""`manage.py demo`, as a person runs it, and the pieces that keep it honest."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from example_project.demo.browser import Page
+from example_project.demo.deadline import Deadline, DemoFailed
+from example_project.demo.stage import MANAGE, _environment
+from example_project.demo.stories import STRAIGHT, Placed
+from example_project.demo.watching import Sight, Watcher
+from kaspi_delivery_django.sandbox.world import World
+
+FORM = """
+<form method="post" action="/go/"><input type="hidden" name="csrf" value="abc">
+<input name="name"><select name="action"></select><textarea name="notes"></textarea>
+<input type="checkbox" name="row" value="7"><input type="submit" name="save"></form>
+"""
+
+
+def test_the_demo_ends_well(tmp_path):
+    """Four orders end as they should; nothing is left in the folder it was started from."""
+    done = subprocess.run(
+        [sys.executable, MANAGE, "demo"],
+        cwd=tmp_path,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "example_project.settings"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(r"^(order-\d+) .* dlv_\w+ +(\w+) +1  pass$", done.stdout, re.MULTILINE)
+    ends = ["delivered", "delivered", "cancelled", "delivered"]
+    assert rows == [(f"order-{number}", end) for number, end in enumerate(ends, 1)]
+    assert "reported late" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_key_and_no_database_of_the_outside_reaches_the_demo(monkeypatch):
+    """Whatever a developer has exported, the demo speaks to its own sandbox and file."""
+    monkeypatch.setenv("KASPI_DELIVERY_API_KEY", "a-real-key")
+    monkeypatch.setenv("KASPI_DELIVERY_RUNNER", "worker")
+    monkeypatch.setenv("DATABASE_URL", "postgres://a-real-database")
+    environment = _environment(Path("/tmp/demo"), "http://127.0.0.1:1")
+    assert environment["DATABASE_URL"] == "sqlite:////tmp/demo/shop.sqlite3"
+    assert "KASPI_DELIVERY_API_KEY" not in environment
+    assert "KASPI_DELIVERY_RUNNER" not in environment
+
+
+def test_a_form_sends_what_a_browser_would():
+    """Hidden and text inputs with their values; boxes only when ticked; no buttons."""
+    form = Page("http://shop/", FORM).form_with("name")
+    assert form.action == "/go/"
+    assert form.values == {"csrf": "abc", "name": "", "action": "", "notes": ""}
+    assert form.choices == {"row": ["7"]}
+
+
+def test_a_form_that_is_not_there_fails_the_demo():
+    """The message says which field was looked for."""
+    with pytest.raises(DemoFailed, match="'reason'"):
+        Page("http://shop/", FORM).form_with("reason")
+
+
+def test_a_deadline_says_what_was_waited_for():
+    """When the time is over, the demo fails in words."""
+    with pytest.raises(DemoFailed, match="still waits for a miracle"):
+        Deadline(total_s=0).wait_for("a miracle", lambda: False)
+
+
+def test_a_second_parcel_fails_the_demo():
+    """Two deliveries at Kaspi for one order are one too many."""
+    world = World()
+    request = {"externalOrderId": "order-1", "dropoff": {"contact": {"name": "Aigerim"}}}
+    records = [world._book(request) for _ in range(2)]
+    placed = Placed(story=STRAIGHT, url="/orders/1/", number="1", took_s=0.1)
+    watcher = Watcher(browser=None, world=world)
+    watcher.last[placed.url] = Sight(status="delivered", delivery_id=records[0].delivery_id)
+    assert "Kaspi has 2 deliveries" in watcher.judge(placed).wrong

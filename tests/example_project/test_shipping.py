@@ -1,0 +1,142 @@
+"""From the shop's orders to Kaspi, and Kaspi's news back to the customer."""
+
+from types import SimpleNamespace
+
+import pytest
+from django.apps import apps as installed
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils.module_loading import import_string
+
+from example_project.shop.kaspi import ShopOrderAdapter
+from example_project.shop.models import CustomerNotice, Order, Product
+from example_project.shop.receivers import tell_customer
+from kaspi_delivery_django.models import Delivery, StatusChange
+from tests.conftest import NOON
+
+ADD = "/admin/example_shop/order/add/"
+FIELDS = {
+    "customer_name": "Aigerim Serikova",
+    "phone": "8 701 234 56 78",
+    "address": "Abay Avenue 52",
+    "courier_notes": "Ring twice",
+    "paid": "on",
+    "lines-INITIAL_FORMS": "0",
+    "notices-TOTAL_FORMS": "0",
+    "notices-INITIAL_FORMS": "0",
+}
+
+
+@pytest.fixture
+def staff(client, db):
+    """Somebody who may do everything in the admin."""
+    client.force_login(User.objects.create_superuser("staff"))
+    return client
+
+
+@pytest.mark.django_db
+def test_the_parcel_is_the_sum_of_the_lines(make_order):
+    """Description, weight and value come from the lines."""
+    order = make_order()
+    order.lines.create(product=Product.objects.create(name="Honey", price_kzt=6500, weight_grams=1300))
+    parcel = ShopOrderAdapter().build_request(order).parcel
+    assert parcel.description == "2 \N{MULTIPLICATION SIGN} Aport apples, 1 \N{MULTIPLICATION SIGN} Honey"
+    assert (parcel.weight_grams, parcel.value_kzt) == (7300, 16300)
+
+
+@pytest.mark.django_db
+def test_the_parcel_goes_to_the_customer(make_order):
+    """Name, phone, address and notes are the order's."""
+    dropoff = ShopOrderAdapter().build_request(make_order(courier_notes="Ring")).dropoff
+    assert dropoff.to_json() == {
+        "address": "Abay Avenue 52",
+        "contact": {"name": "Aigerim Serikova", "phone": "+7 701 234 5678"},
+        "notes": "Ring",
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_made_in_the_admin_sends_its_lines(staff, apples, world, settings):
+    """The lines are saved after the order; the payload, sent after the commit, contains them."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    line = {"lines-0-product": apples.pk, "lines-0-quantity": "2", "lines-0-price_kzt": ""}
+    answer = staff.post(ADD, {**FIELDS, **line, "lines-TOTAL_FORMS": "1"})
+    assert answer.status_code == 302
+    [record] = world.deliveries_for(f"order-{Order.objects.get().pk}")
+    assert record.request["parcel"] == {
+        "description": "2 \N{MULTIPLICATION SIGN} Aport apples",
+        "weightGrams": 6000,
+        "valueKzt": 9800,
+    }
+
+
+@pytest.mark.django_db
+def test_an_order_without_lines_is_refused_in_the_admin(staff):
+    """An empty parcel cannot be shipped."""
+    empty = {"lines-0-product": "", "lines-0-quantity": "1", "lines-0-price_kzt": ""}
+    answer = staff.post(ADD, {**FIELDS, **empty, "lines-TOTAL_FORMS": "1"})
+    assert answer.status_code == 200
+    assert not Order.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cancelling_the_order_cancels_its_delivery(make_order, world, drain):
+    """Ticking `cancelled` is enough."""
+    order = make_order()
+    drain()
+    order.cancelled = True
+    order.save()
+    drain()
+    [record] = world.deliveries_for(f"order-{order.pk}")
+    assert record.status == "cancelled"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_customer_is_told_of_every_change(make_order, world, drain):
+    """The booking leaves a notice."""
+    order = make_order()
+    drain()
+    assert order.notices.get().text == "the customer was told: Booked"
+
+
+def tell_twice(order):
+    """Send the news of the order's booking, as the worker may, a second time."""
+    delivery = Delivery.objects.get(object_id=str(order.pk))
+    change = StatusChange.objects.create(
+        delivery=delivery,
+        to_status="created",
+        at=NOON,
+        created_at=NOON,
+        notify_after=NOON,
+        source="webhook",
+    )
+    for _ in range(2):
+        tell_customer(delivery=delivery, change=change)
+
+
+@pytest.mark.django_db
+def test_the_customer_is_told_once(make_order):
+    """News that comes again leaves no second notice."""
+    tell_twice(make_order())
+    assert CustomerNotice.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_nobody_is_told_of_an_order_that_was_deleted(make_order):
+    """The receiver returns, so that the news is not repeated for ever."""
+    order = make_order()
+    Order.objects.filter(pk=order.pk).delete()
+    delivery = Delivery.objects.get()
+    change = StatusChange(delivery=delivery, to_status="created")
+    tell_customer(delivery=delivery, change=change)
+    assert not CustomerNotice.objects.exists()
+
+
+@pytest.mark.django_db
+def test_the_shelf_is_filled_by_a_migration():
+    """Four products, each of which can be shipped."""
+    Product.objects.all().delete()
+    fill = import_string("example_project.shop.migrations.0002_products.fill")
+    fill(installed, SimpleNamespace(connection=connection))
+    assert all(product.weight_grams > 0 for product in Product.objects.all())
+    assert Product.objects.count() == 4
