@@ -1,0 +1,87 @@
+"""Run the whole suite once per engine, and measure branch coverage over all of the runs.
+
+    python -m tests                              on SQLite and PostgreSQL
+    python -m tests sqlite mariadb -- -k story   on these engines, with these pytest arguments
+
+The gate, `fail_under` in pyproject.toml, counts when the whole suite ran on SQLite and PostgreSQL.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENGINES = ("sqlite", "postgresql", "mariadb")
+DEFAULT_ENGINES = ("sqlite", "postgresql")
+NOTHING = "0"
+
+
+def main(arguments):
+    """Run every part, say how each ended, and return the exit code."""
+    engines, pytest_arguments = parse(arguments)
+    ended = {"migrations": check_migrations()}
+    with tempfile.TemporaryDirectory(prefix="kaspi-delivery-coverage-") as folder:
+        for engine in engines:
+            ended[engine] = run_suite(engine, pytest_arguments, folder)
+        ended["coverage"] = report_coverage(folder, gate(engines, pytest_arguments))
+    title("  ".join(f"{part} {'FAILED' if code else 'ok'}" for part, code in ended.items()))
+    return int(any(ended.values()))
+
+
+def parse(arguments):
+    """Split the engines from what follows `--`, which is for pytest."""
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = argparse.ArgumentParser(prog="python -m tests", usage="%(prog)s [engine ...] [-- pytest argument ...]")
+    parser.add_argument("engine", nargs="*", help=", ".join(ENGINES))
+    engines = parser.parse_args(arguments[:cut]).engine or DEFAULT_ENGINES
+    for engine in engines:
+        if engine not in ENGINES:
+            parser.error(f"no engine is called {engine!r}; there are {', '.join(ENGINES)}")
+    return engines, arguments[cut + 1 :]
+
+
+def check_migrations():
+    """See that the models need no new migration."""
+    title("makemigrations --check")
+    return run("django", "makemigrations", "--check", "--dry-run", DATABASE="sqlite")
+
+
+def run_suite(engine, pytest_arguments, folder):
+    """Run pytest on one engine, and keep what it covered in the folder."""
+    title(f"pytest on {engine}")
+    measured = {"DATABASE": engine, "COVERAGE_FILE": str(Path(folder, f".coverage.{engine}"))}
+    return run("coverage", "run", "-m", "pytest", *pytest_arguments, **measured)
+
+
+def gate(engines, pytest_arguments):
+    """Return the least coverage, in percent, that this choice of tests must reach."""
+    if pytest_arguments or not set(DEFAULT_ENGINES) <= set(engines):
+        return NOTHING
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return str(settings["tool"]["coverage"]["report"]["fail_under"])
+
+
+def report_coverage(folder, least):
+    """Print what all of the runs covered together; `.coverage` stays for `coverage html`."""
+    title(f"coverage, at least {least} %" if least != NOTHING else "coverage, without a gate")
+    return run("coverage", "combine", "--quiet", folder) or run("coverage", "report", f"--fail-under={least}")
+
+
+def run(module, *arguments, **environment):
+    """Run a module in a process of its own, in the project's folder."""
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings", **environment}
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, check=False).returncode
+
+
+def title(text):
+    """Print a line that stands out between the parts' own output."""
+    print(f"\n--- {text} ---", flush=True)  # noqa: T201  # a command speaks
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

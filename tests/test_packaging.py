@@ -1,0 +1,89 @@
+"""What a project gets when it installs the package."""
+
+import re
+from importlib import metadata, resources
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+import kaspi_delivery_django
+
+NAME = "kaspi-delivery-django"
+CORE = {"django", "djangorestframework", "requests", "django-environ"}
+FLOORS = {
+    "django": ["5.2.17", "6.0.8", "6.1"],
+    "djangorestframework": ["3.17.2"],
+    "requests": ["2.32.4"],
+    "django-environ": ["0.11.2"],
+}
+BELOW = {
+    "django": ["4.2.20", "5.1.15", "5.2.16", "6.0", "6.0.7"],
+    "djangorestframework": ["3.17.1"],
+    "requests": ["2.32.3"],
+    "django-environ": ["0.11.1"],
+}
+
+
+def requirements(extra=""):
+    """Return what is installed with the package, or with one of its extras beside that."""
+    all_of_them = [Requirement(text) for text in metadata.requires(NAME) or []]
+    chosen = [r for r in all_of_them if r.marker is None or r.marker.evaluate({"extra": extra})]
+    core = {r.name for r in all_of_them if r.marker is None}
+    return {r.name: r for r in chosen if not extra or r.name not in core}
+
+
+def test_the_version_is_said_once():
+    """The installed version is the package's own, and one that PEP 440 knows."""
+    assert metadata.version(NAME) == kaspi_delivery_django.__version__
+    assert str(Version(kaspi_delivery_django.__version__)) == kaspi_delivery_django.__version__
+
+
+def test_the_core_needs_four_packages():
+    """A shop installs four direct dependencies, and no more."""
+    assert set(requirements()) == CORE
+
+
+@pytest.mark.parametrize("name", sorted(CORE))
+def test_the_floors_are_those_with_the_security_fixes(name):
+    """Each floor is allowed, and what lies below it is not."""
+    allowed = requirements()[name].specifier
+    assert all(allowed.contains(version) for version in FLOORS[name])
+    assert not any(allowed.contains(version) for version in BELOW[name])
+
+
+@pytest.mark.parametrize(("extra", "names"), [("postgresql", {"psycopg"}), ("mysql", {"mysqlclient"})])
+def test_an_extra_brings_one_thing(extra, names):
+    """What is optional has an extra of its own."""
+    assert set(requirements(extra)) == names
+
+
+def test_the_extras_are_the_documented_ones():
+    """No extra disappears or appears by accident."""
+    extras = metadata.metadata(NAME).get_all("Provides-Extra")
+    assert set(extras) == {"postgresql", "mysql", "test", "lint"}
+
+
+def test_type_checkers_may_trust_the_annotations():
+    """`py.typed` is installed beside the code."""
+    assert resources.files(kaspi_delivery_django).joinpath("py.typed").is_file()
+
+
+def test_templates_are_installed():
+    """The admin's pages come with the package."""
+    folder = resources.files(kaspi_delivery_django) / "templates" / "admin" / "kaspi_delivery"
+    assert [page.name for page in folder.iterdir() if page.name.endswith(".html")]
+
+
+def test_the_supported_versions_are_said():
+    """The classifiers name each Python and Django that the tests run on."""
+    said = metadata.metadata(NAME).get_all("Classifier")
+    pythons = {text.rsplit(" ", 1)[1] for text in said if re.search(r"Python :: 3\.\d+$", text)}
+    djangos = {text.rsplit(" ", 1)[1] for text in said if re.search(r"Django :: \d", text)}
+    assert pythons == {"3.11", "3.12", "3.13"}
+    assert djangos == {"5.2", "6.0", "6.1"}
+
+
+def test_the_licence_is_one_that_machines_can_read():
+    """The metadata carries the SPDX expression."""
+    assert metadata.metadata(NAME)["License-Expression"] == "MIT"

@@ -1,0 +1,1 @@
+"""Typed use of the package, for mypy."""

@@ -1,0 +1,176 @@
+"""Every promised public name as a shop uses it; `mypy --strict` reads this, nothing runs it."""
+
+from datetime import datetime
+from typing import Any, assert_type
+
+from django.db import models
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.client import (
+    PRODUCTION_URL,
+    SANDBOX_URL,
+    Conflict,
+    Contact,
+    DeliveryRequest,
+    KaspiClient,
+    KaspiError,
+    Location,
+    NotFound,
+    NotReached,
+    OutcomeUnknown,
+    Parcel,
+    RateLimited,
+    Refused,
+    RemoteDelivery,
+    TestWebhook,
+    Timeouts,
+    UsageError,
+    sign,
+    verify,
+)
+from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError, NoAdapter
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.orders import OrderAdapter
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery, request_delivery
+from kaspi_delivery_django.signals import (
+    delivery_created,
+    delivery_needs_attention,
+    delivery_status_changed,
+)
+
+# settings.py
+KASPI_DELIVERY: dict[str, Any] = conf.from_env(ORDER_ADAPTERS=["shop.kaspi.ShopOrderAdapter"])
+
+# urls.py
+urlpatterns = [path("kaspi/", include("kaspi_delivery_django.urls"))]
+
+
+class Order(models.Model):
+    """A shop's order."""
+
+    paid = models.BooleanField(default=False)
+    cancelled = models.BooleanField(default=False)
+    address = models.CharField(max_length=200)
+
+    class Meta:
+        app_label = "typing"
+
+
+class ShopOrderAdapter(OrderAdapter[Order]):
+    """All that a shop can say about its orders."""
+
+    model = "shop.Order"
+
+    def wants_delivery(self, order: Order) -> bool:
+        """Ship what is paid."""
+        return order.paid
+
+    def wants_cancel(self, order: Order) -> bool:
+        """Call off what is cancelled."""
+        return order.cancelled
+
+    def build_request(self, order: Order) -> DeliveryRequest:
+        """Say what is shipped."""
+        return DeliveryRequest(
+            pickup=Location(address="Tole bi 2, Almaty", contact=Contact(name="Shop", phone="+7 727 222 0000")),
+            dropoff=Location(
+                address=order.address,
+                contact=Contact(name="Aigerim", phone="+7 727 111 0000"),
+                notes="Ring twice",
+            ),
+            parcel=Parcel(description="A samovar", weight_grams=3000, value_kzt=45000),
+            external_order_id="order-742",
+        )
+
+    def external_order_id(self, order: Order) -> str:
+        """Name the order as the shop does."""
+        return f"shop-{order.pk}"
+
+    def account(self, order: Order) -> str:
+        """Ship it from Almaty."""
+        return "almaty"
+
+    def cancel_reason(self, order: Order) -> str:
+        """Tell Kaspi why."""
+        return "The customer changed their mind"
+
+
+def use_the_client(api_key: str, request: DeliveryRequest) -> None:
+    """Call all four endpoints."""
+    client = KaspiClient(api_key, base_url=SANDBOX_URL, timeouts=Timeouts(total_s=5))
+    booked = client.create_delivery(request, idempotency_key="order-742")
+    assert_type(booked, RemoteDelivery)
+    assert_type(booked.delivery_id, str)
+    assert_type(booked.status, str)
+    assert_type(booked.tracking_url, str)
+    assert_type(booked.eta.delivery_by, datetime | None)
+    assert_type(booked.replayed, bool)
+    found = client.get_delivery(booked.delivery_id, include_history=True)
+    assert_type([entry.timestamp for entry in found.history], list[datetime | None])
+    client.cancel_delivery(found.delivery_id, reason="no", idempotency_key="order-742-cancel")
+    sent = client.send_test_webhook("https://shop.example/kaspi/webhook/", "delivery.created")
+    assert_type(sent, TestWebhook)
+    assert_type((sent.event_id, sent.status), tuple[str, str])
+    client.close()
+
+
+def tell_errors_apart(client: KaspiClient, request: DeliveryRequest) -> str:
+    """Sort errors by what the caller can do next."""
+    try:
+        client.create_delivery(request, idempotency_key="order-742")
+    except (NotReached, RateLimited):
+        return "later"
+    except OutcomeUnknown:
+        return "again, with the same key"
+    except (Conflict, NotFound, Refused):
+        return "not at all"
+    except (KaspiError, UsageError) as err:
+        return str(err)
+    return PRODUCTION_URL
+
+
+def use_the_services(order: Order) -> Delivery:
+    """Book, ask and cancel without the adapter's help."""
+    delivery = request_delivery(order)
+    assert_type(delivery, Delivery)
+    assert_type(delivery.status, str)
+    assert_type(delivery.delivery_id, str | None)
+    try:
+        assert_type(refresh_delivery(delivery), ApiCall)
+        return cancel_delivery(delivery, reason="no longer wanted")
+    except CannotCancel:
+        return delivery
+    except (NoAdapter, DeliveryError):
+        raise
+
+
+def read_the_history(delivery: Delivery) -> list[tuple[str, datetime]]:
+    """Show a customer the timeline, and an operator what came in."""
+    assert_type(WebhookEvent.objects.filter(delivery=delivery).exists(), bool)
+    changes = StatusChange.objects.filter(delivery=delivery, applied=True)
+    return [(change.to_status, change.at) for change in changes]
+
+
+@receiver(delivery_created)
+@receiver(delivery_needs_attention)
+def follow(sender: type[Delivery], delivery: Delivery, **_kwargs: Any) -> None:
+    """Hook the shop's own code to a booking."""
+
+
+@receiver(delivery_status_changed)
+def follow_status(sender: type[Delivery], delivery: Delivery, change: StatusChange, **_kwargs: Any) -> None:
+    """Hook the shop's own code to a new status."""
+
+
+def view_a_delivery(request: HttpRequest, delivery: Delivery) -> HttpResponse:
+    """Use what a template uses."""
+    return HttpResponse(delivery.tracking_url)
+
+
+def check_a_signature(secret: str, timestamp: str, body: bytes) -> None:
+    """Verify a webhook without Django."""
+    signature = sign(secret, timestamp, body)
+    verify(body, timestamp=timestamp, signature=signature, secrets=[secret], now=0)
