@@ -5,7 +5,18 @@
 
 from kaspi_delivery_django.client.exceptions import KaspiError, UsageError
 
-__all__ = ["CannotCancel", "DeliveryError", "KaspiError", "NoAdapter", "UsageError"]
+__all__ = [
+    "CannotAcknowledge",
+    "CannotCancel",
+    "CannotLink",
+    "CannotRefresh",
+    "CannotReissue",
+    "CannotRetry",
+    "DeliveryError",
+    "KaspiError",
+    "NoAdapter",
+    "UsageError",
+]
 
 
 class DeliveryError(Exception):
@@ -18,3 +29,23 @@ class NoAdapter(DeliveryError):
 
 class CannotCancel(DeliveryError):
     """The parcel was picked up already, or its life has ended."""
+
+
+class CannotRefresh(DeliveryError):
+    """Kaspi cannot be asked: the delivery has no id yet."""
+
+
+class CannotRetry(DeliveryError):
+    """Nothing waits, or sending it again could book a second parcel."""
+
+
+class CannotLink(DeliveryError):
+    """The delivery has its id, or the id given cannot be one of Kaspi's."""
+
+
+class CannotReissue(DeliveryError):
+    """There is a parcel already, or there may be one."""
+
+
+class CannotAcknowledge(DeliveryError):
+    """Nothing asks for a person, or the question is still open."""

@@ -50,6 +50,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         own = self.filter(content_type=content_type, object_id=object_id)
         return own.order_by("-generation")
 
+    def to_blank(self, ended_before: datetime) -> Self:
+        """Ended ones, with nothing left to do, that still hold personal data."""
+        over = models.Q(status__in=lifecycle.TERMINAL, status_at__lt=ended_before)
+        never_booked = models.Q(status="", delivery_id__isnull=True, updated_at__lt=ended_before)
+        busy_calls = ApiCall.objects.filter(delivery=models.OuterRef("pk"), state__in=ApiCall.UNFINISHED)
+        untold = StatusChange.objects.filter(delivery=models.OuterRef("pk"), notified_at__isnull=True, applied=True)
+        ended = self.filter(over | never_booked, blanked_at__isnull=True, attention="")
+        return ended.exclude(models.Exists(busy_calls)).exclude(models.Exists(untold))
+
     def stale(self, now: datetime) -> Self:
         """Open ones that Kaspi has not spoken of for too long, the stalest first."""
         return self.filter(next_refresh_at__lte=now).order_by("next_refresh_at")
@@ -87,6 +96,8 @@ class Delivery(models.Model):
     cancel_reason = models.TextField(_("cancel reason"), default="", blank=True)
     attention = models.CharField(_("attention"), max_length=40, default="", blank=True)
     next_refresh_at = models.DateTimeField(_("next refresh at"), null=True)
+    order_sha256 = models.CharField(_("order's SHA-256 as last seen"), max_length=64, default="", blank=True)
+    blanked_at = models.DateTimeField(_("personal data blanked at"), null=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
@@ -118,6 +129,7 @@ class Delivery(models.Model):
             models.Index(fields=["content_type", "object_id"], name="kaspi_delivery_order"),
             models.Index(fields=["next_refresh_at"], name="kaspi_delivery_next_refresh"),
             models.Index(fields=["attention"], name="kaspi_delivery_attention"),
+            models.Index(fields=["blanked_at", "status_at"], name="kaspi_delivery_to_blank"),
         ]
 
     def __str__(self) -> str:
@@ -134,6 +146,11 @@ class Delivery(models.Model):
         return self.status in lifecycle.CANCELLABLE
 
     @property
+    def is_live(self) -> bool:
+        """Whether there is a parcel at Kaspi: booked, and not cancelled."""
+        return self.delivery_id is not None and self.status != lifecycle.CANCELLED
+
+    @property
     def standing(self) -> lifecycle.Standing:
         """The status with its time."""
         return lifecycle.Standing(self.status, self.status_at)
@@ -147,7 +164,7 @@ class ApiCallQuerySet(models.QuerySet["ApiCall"]):
         return self.filter(next_attempt_at__lte=now).order_by("next_attempt_at")
 
     def of_kind(self, kind: str) -> Self:
-        """Those that create, or cancel, or refresh."""
+        """Those of one kind: create, cancel, refresh or link."""
         return self.filter(kind=kind)
 
 
@@ -156,12 +173,15 @@ class ApiCall(models.Model):
 
     `next_attempt_at` is when somebody must look at the row again: the next try of a due or unknown
     call, the end of the lease of one that is being sent, NULL when there is nothing left to do.
+    `reason` says why a refused or stuck call waits for a person. The payload of a link is the
+    delivery id that a person named.
     """
 
     class Kind(models.TextChoices):
         CREATE = "create", _("create")
         CANCEL = "cancel", _("cancel")
         REFRESH = "refresh", _("refresh")
+        LINK = "link", _("link")
 
     class State(models.TextChoices):
         DUE = "due", _("due")
@@ -173,6 +193,7 @@ class ApiCall(models.Model):
         ABANDONED = "abandoned", _("never sent, no longer wanted")
 
     UNRESOLVED: ClassVar = (State.DUE, State.SENDING, State.UNKNOWN)
+    UNFINISHED: ClassVar = (*UNRESOLVED, State.STUCK)
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="calls", verbose_name=_("delivery"))
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
@@ -191,6 +212,7 @@ class ApiCall(models.Model):
     http_status = models.PositiveSmallIntegerField(_("last HTTP status"), null=True)
     error_code = models.CharField(_("error code"), max_length=64, default="", blank=True)
     error_message = models.TextField(_("error message"), default="", blank=True)
+    reason = models.CharField(_("waits because"), max_length=40, choices=Attention.choices, default="", blank=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
@@ -209,6 +231,13 @@ class ApiCall(models.Model):
 
 class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
     """Sentences about events."""
+
+    def to_prune(self, received_before: datetime) -> Self:
+        """Old ones that are dealt with, and whose change the shop's code has taken."""
+        settled = (WebhookEvent.State.APPLIED, WebhookEvent.State.NOTED, WebhookEvent.State.IGNORED)
+        untold = StatusChange.objects.filter(event=models.OuterRef("pk"), notified_at__isnull=True, applied=True)
+        old = self.filter(received_at__lt=received_before, state__in=settled)
+        return old.exclude(models.Exists(untold))
 
     def parked_for(self, delivery: Delivery) -> Self:
         """Those that waited for this delivery, in the order of Kaspi's clock."""
@@ -260,7 +289,10 @@ class WebhookEvent(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "environment", "event_id"], name="kaspi_delivery_event_id")
         ]
-        indexes = [models.Index(fields=["state", "external_order_id"], name="kaspi_delivery_event_state")]
+        indexes = [
+            models.Index(fields=["state", "external_order_id"], name="kaspi_delivery_event_state"),
+            models.Index(fields=["received_at"], name="kaspi_delivery_event_age"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.event_id}"

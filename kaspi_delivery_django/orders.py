@@ -53,6 +53,14 @@ class OrderAdapter(ABC, Generic[Order]):
         """Return the alias of the account that ships the order."""
         return conf.DEFAULT_ACCOUNT
 
+    def orders_to_enqueue(self) -> models.QuerySet[Order] | None:
+        """Return the orders that `kaspi_enqueue` looks through, or None for none.
+
+        Of these it books what has no delivery yet and `wants_delivery`. Leave out what was shipped
+        before this app came: `Order.objects.filter(created_at__gte=...)`.
+        """
+        return None
+
     def model_class(self) -> type[Order]:
         """Return the class that `model` names."""
         try:

@@ -8,7 +8,7 @@ from django.db import close_old_connections, models
 from django.db.models.signals import post_save
 
 from kaspi_delivery_django.orders import adapter_for
-from kaspi_delivery_django.services import deliveries, failures, nudges
+from kaspi_delivery_django.services import failures, following, nudges
 from kaspi_delivery_django.services.transactions import is_broken
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def order_saved(sender: type[models.Model], instance: models.Model, using: str, 
     try:
         with nudges.held():
             if not kwargs.get("raw") and adapter_for(sender) is not None:
-                deliveries.follow_order(instance)
+                following.follow_order(instance)
     except Exception as err:  # a checkout must never break on us
         logger.error("order not followed: model=%s error=%s", sender, failures.describe(err))  # noqa: TRY400
         if is_broken(using):

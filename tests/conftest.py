@@ -1,10 +1,13 @@
 """What many tests stand on: a turnable clock, and a sandbox that answers without sockets."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import connections
 
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.webhooks import sign
@@ -97,6 +100,28 @@ def deliver_webhooks(world, client, turnable):
         return client.post(url, body, content_type="application/json", headers=sent).status_code
 
     return lambda: world.mailbox.deliver_due(turnable.timestamp(), post)
+
+
+@pytest.fixture
+def at_once():
+    """Run the work in so many threads behind one barrier; return what each returned, or raised."""
+
+    def run(*works):
+        barrier = threading.Barrier(len(works), timeout=30)
+
+        def start(work):
+            try:
+                barrier.wait()
+                return work()
+            except Exception as err:  # noqa: BLE001  # the test looks at it
+                return err
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(len(works)) as pool:
+            return list(pool.map(start, works))
+
+    return run
 
 
 def event(delivery, status, *, event_id="wh_1", at=NOON, **changes):

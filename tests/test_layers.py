@@ -36,7 +36,7 @@ DJANGO = {"django", "rest_framework", "environ"}
 NAMELESS = {"utils", "helpers", "base", "common"}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
-MAX_PACKAGE_LINES = 4000
+MAX_PACKAGE_LINES = 6000
 NOT_CODE = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -273,8 +273,8 @@ SINS = {
     ),
     "a nameless room": ({"services/utils.py": ""}, "services.utils is a room without a subject"),
     "a big house": (
-        {f"services/room_{number}.py": "a = 1\n" * 400 for number in range(10)},
-        "the package has 4000 lines of code",
+        {f"services/room_{number}.py": "a = 1\n" * 400 for number in range(15)},
+        "the package has 6000 lines of code",
     ),
 }
 

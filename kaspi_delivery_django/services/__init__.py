@@ -1,5 +1,22 @@
 """The only code that writes. What a shop may call is named here; the rest is ours."""
 
-from kaspi_delivery_django.services.deliveries import cancel_delivery, refresh_delivery, request_delivery
+from kaspi_delivery_django.services.booking import reissue_delivery, request_delivery
+from kaspi_delivery_django.services.deliveries import (
+    acknowledge_delivery,
+    cancel_delivery,
+    link_delivery,
+    refresh_delivery,
+    retry_delivery,
+)
+from kaspi_delivery_django.services.inbox import replay_event
 
-__all__ = ["cancel_delivery", "refresh_delivery", "request_delivery"]
+__all__ = [
+    "acknowledge_delivery",
+    "cancel_delivery",
+    "link_delivery",
+    "refresh_delivery",
+    "reissue_delivery",
+    "replay_event",
+    "request_delivery",
+    "retry_delivery",
+]

@@ -20,6 +20,7 @@ OF_BOOKING = frozenset(
     }
 )
 OF_NEWS = frozenset({Attention.CONTRADICTION})
+OF_ASKING = frozenset({Attention.NOT_FOUND, Attention.REFUSED, Attention.CONFIGURATION_CHANGED})
 OF_CANCELLING = frozenset({Attention.CANCEL_REFUSED, Attention.CANCEL_UNKNOWN})
 OF_EDITING = frozenset({Attention.ORDER_EDITED})
 

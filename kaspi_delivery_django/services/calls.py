@@ -1,12 +1,16 @@
 """Put calls to Kaspi into the outbox. The caller holds the delivery's lock, or has just made it."""
 
+import logging
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import QuerySet
 
 from kaspi_delivery_django.client import wire
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock, nudges
+
+logger = logging.getLogger(__name__)
 
 State, Kind = ApiCall.State, ApiCall.Kind
 
@@ -21,21 +25,31 @@ def calls_of(delivery: Delivery, kind: ApiCall.Kind) -> QuerySet[ApiCall]:
     return rows.filter(delivery=delivery).order_by("-pk")
 
 
-def add_create(delivery: Delivery, *, state: ApiCall.State = State.DUE, error: str = "") -> ApiCall:
+def add_create(delivery: Delivery) -> ApiCall:
     """Intend to book. The payload is built by whoever sends it first."""
     now = clock.now()
     call = ApiCall.objects.using(delivery._state.db).create(
         delivery=delivery,
         kind=Kind.CREATE,
         idempotency_key=delivery.external_order_id or "",
-        state=state,
-        next_attempt_at=now - SKEW if state == State.DUE else None,
+        next_attempt_at=now - SKEW,
         queued_at=now,
+    )
+    nudges.nudge(call)
+    return call
+
+
+def add_stuck_create(delivery: Delivery, reason: Attention, error: str) -> ApiCall:
+    """Remember that a booking is wanted, and what a person must do first."""
+    return ApiCall.objects.using(delivery._state.db).create(
+        delivery=delivery,
+        kind=Kind.CREATE,
+        idempotency_key=delivery.external_order_id or "",
+        state=State.STUCK,
+        queued_at=clock.now(),
+        reason=reason,
         error_message=error,
     )
-    if state == State.DUE:
-        nudges.nudge(call)
-    return call
 
 
 def add_cancel(delivery: Delivery) -> ApiCall:
@@ -61,46 +75,91 @@ def add_cancel(delivery: Delivery) -> ApiCall:
     return call
 
 
-def add_refresh(delivery: Delivery) -> ApiCall:
+def add_refresh(delivery: Delivery, *, at_once: bool = False) -> ApiCall:
     """Intend to ask Kaspi. One row serves every refresh, so that polling grows no table.
 
-    A refresh that is under way keeps its place, and what it knows of earlier answers.
+    A refresh that is under way keeps what it knows of earlier answers, and its place unless it is
+    wanted `at_once`.
     """
-    now = clock.now()
-    moment = {"next_attempt_at": now - SKEW, "queued_at": now}
-    call, created = ApiCall.objects.using(delivery._state.db).get_or_create(
-        delivery=delivery,
-        idempotency_key=f"{delivery.external_order_id}-refresh",
-        defaults={"kind": Kind.REFRESH, **moment},
-    )
-    if created:
-        nudges.nudge(call)
-    elif call.state not in ApiCall.UNRESOLVED:
-        release(call, now)
+    call, created = _one_row(delivery, Kind.REFRESH)
+    if not created and call.state not in ApiCall.UNRESOLVED:
+        release(call, clock.now())
+    elif not created and at_once:
+        hurry(call)
+    return call
+
+
+def add_link(delivery: Delivery, delivery_id: str) -> ApiCall:
+    """Intend to ask Kaspi whether this id is the delivery's, and to link it if it is."""
+    call, created = _one_row(delivery, Kind.LINK, payload=delivery_id)
+    if not created:
+        call.payload = delivery_id
+        call.save(update_fields=["payload"])
+        release(call, clock.now())
     return call
 
 
 def release(call: ApiCall, now: datetime) -> None:
     """Let a call go again, as if it were new: it is due at once and its age starts over."""
     key = call.idempotency_key or call.delivery.external_order_id
-    moment = {"next_attempt_at": now - SKEW, "queued_at": now}
-    fresh = {"state": State.DUE, "idempotency_key": key, "attempts": 0, "strikes": 0, **moment}
-    for name, value in fresh.items():
-        setattr(call, name, value)
-    call.save(update_fields=[*fresh, "updated_at"])
+    fresh = {"state": State.DUE, "idempotency_key": key, "attempts": 0, "strikes": 0, "queued_at": now}
+    _change(call, **fresh, next_attempt_at=now - SKEW, reason="", error_code="", error_message="")
     nudges.nudge(call)
+
+
+def send_again(call: ApiCall, *, strikes: int = 0) -> None:
+    """Let a stuck call that Kaspi may have acted on go again: the same key, the same bytes."""
+    _change(call, state=State.UNKNOWN, strikes=strikes, next_attempt_at=clock.now() - SKEW, reason="")
+    nudges.nudge(call)
+
+
+def hurry(call: ApiCall) -> None:
+    """Let a call that waits for its next try be tried now; one that is being sent is left alone."""
+    waiting = ApiCall.objects.using(call._state.db).filter(pk=call.pk, state__in=(State.DUE, State.UNKNOWN))
+    if waiting.update(next_attempt_at=clock.now() - SKEW, updated_at=clock.now()):
+        nudges.nudge(call)
+
+
+def stop(call: ApiCall, reason: Attention, error: str = "") -> None:
+    """Let a call wait for a person."""
+    logger.error("call stuck: call=%s reason=%s error=%s", call.pk, reason.value, error or "-")
+    ended = {"state": State.STUCK, "next_attempt_at": None, "claim_token": "", "reason": reason}
+    _change(call, **ended, error_message=error or call.error_message)
 
 
 def finish(calls: QuerySet[ApiCall], state: ApiCall.State) -> int:
     """End calls that need no request any more. Returns how many there were."""
-    ended = {"state": state, "next_attempt_at": None, "claim_token": "", "unknown_since": None}
+    ended = {"state": state, "next_attempt_at": None, "claim_token": "", "unknown_since": None, "reason": ""}
     return calls.update(**ended, updated_at=clock.now())
+
+
+def newest_create(delivery: Delivery) -> ApiCall:
+    """Return the call that books the delivery."""
+    return calls_of(delivery, Kind.CREATE)[0]
 
 
 def never_sent(delivery: Delivery) -> QuerySet[ApiCall]:
     """Return the create that Kaspi cannot have acted on and that nobody is sending now."""
     idle = (State.DUE, State.STUCK, State.REFUSED)
     return calls_of(delivery, Kind.CREATE).filter(state__in=idle, unknown_since__isnull=True)
+
+
+def _one_row(delivery: Delivery, kind: ApiCall.Kind, *, payload: str = "") -> tuple[ApiCall, bool]:
+    now = clock.now()
+    call, created = ApiCall.objects.using(delivery._state.db).get_or_create(
+        delivery=delivery,
+        idempotency_key=f"{delivery.external_order_id}-{kind}",
+        defaults={"kind": kind, "payload": payload, "next_attempt_at": now - SKEW, "queued_at": now},
+    )
+    if created:
+        nudges.nudge(call)
+    return call, created
+
+
+def _change(call: ApiCall, **columns: Any) -> None:
+    for name, value in columns.items():
+        setattr(call, name, value)
+    call.save(update_fields=[*columns, "updated_at"])
 
 
 def _is_same(latest: ApiCall, payload: str) -> bool:

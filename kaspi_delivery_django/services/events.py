@@ -25,8 +25,8 @@ def apply(delivery: Delivery, event: WebhookEvent, remote: RemoteEvent | None = 
     )
     verdict = _verdict(delivery, remote, news)
     event.delivery, event.state, event.error = delivery, _state_after(verdict), news.note
+    event.applied_at = clock.now()
     if event._state.adding:
-        event.applied_at = event.received_at
         event.save(force_insert=True)
     status.apply(delivery, news, verdict)
 

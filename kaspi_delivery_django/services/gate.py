@@ -5,9 +5,11 @@ When it reopens one call goes first, as a probe; the others follow spread out, n
 
 import logging
 import random
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Mod
 
@@ -42,17 +44,14 @@ def admit(delivery: Delivery, now: datetime) -> Admission:
 
 def close(delivery: Delivery, *, until: datetime, reason: str) -> None:
     """Let no call of this account go before `until`. Says so in the log once, not per call."""
-    rows = AccountState.objects.using(delivery._state.db)
-    state, created = rows.get_or_create(
-        account=delivery.account,
-        environment=delivery.environment,
-        defaults={"closed_until": until, "closed_reason": reason},
-    )
-    if created or state.closed_until is None:
+    if not _states(delivery).filter(closed_until__isnull=False).exists():
         logger.error("gate closed: account=%s until=%s reason=%s", delivery.account, until, reason)
-    if not created:
-        shorter = Q(closed_until__isnull=True) | Q(closed_until__lt=until)
-        _states(delivery).filter(shorter).update(closed_until=until, closed_reason=reason)
+    using = delivery._state.db
+    if not _states(delivery).exists():
+        with suppress(IntegrityError), transaction.atomic(using=using):  # another sender may be faster
+            AccountState.objects.using(using).create(account=delivery.account, environment=delivery.environment)
+    shorter = Q(closed_until__isnull=True) | Q(closed_until__lt=until)
+    _states(delivery).filter(shorter).update(closed_until=until, closed_reason=reason)
 
 
 def give_back(delivery: Delivery, now: datetime) -> None:

@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from kaspi_delivery_django.client import read_event
@@ -17,7 +17,9 @@ logger = logging.getLogger(__name__)
 
 State = WebhookEvent.State
 
+REPLAYABLE = (State.FAILED, State.PARKED, State.CONFLICT)
 FOREIGN = "the delivery belongs to another order"
+SECOND = "a second parcel for a known order?"
 
 
 def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
@@ -30,13 +32,31 @@ def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
     event = _new_event(account, remote, body)
     try:
         return durably(partial(_take_in, event, remote, using), using=using)
-    except IntegrityError as err:
-        known = durably(partial(_receive_again, event, using), using=using)
-        return known or _keep_failed(event, err, using)
     except (OperationalError, InterfaceError):
         raise
-    except Exception as err:  # noqa: BLE001  # Kaspi gets its 2xx; the event waits for a replay
-        return _keep_failed(event, err, using)
+    except Exception as err:  # noqa: BLE001  # Kaspi gets its 2xx; a new event waits for a replay
+        known = durably(partial(_receive_again, event, using), using=using)
+        return known or _keep_failed(event, err, using)
+
+
+def replay_event(event: WebhookEvent) -> str:
+    """Apply an event again that is failed, parked or in conflict; return the state it is in then.
+
+    Its signature and its timestamp were verified when it came. An event in another state is left
+    alone. Raises `OperationalError` or `InterfaceError` when the database cannot commit.
+    """
+    using = event._state.db or home()
+    try:
+        with transaction.atomic(using=using):
+            return _replay(event, using)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as err:  # noqa: BLE001  # it stays where it can be seen
+        error = failures.describe(err)
+        logger.error("event failed: event=%s error=%s", event.event_id, error)  # noqa: TRY400
+        failed = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=REPLAYABLE)
+        failed.update(state=State.FAILED, error=error)
+        return State.FAILED
 
 
 def unpark_known(*, limit: int, using: str) -> int:
@@ -69,21 +89,34 @@ def _new_event(account: Account, remote: RemoteEvent, body: bytes) -> WebhookEve
 
 def _take_in(event: WebhookEvent, remote: RemoteEvent, using: str) -> str:
     event.pk, event._state.adding = None, True  # a first try may have been rolled back
+    return _place(event, remote, _locked(event, using), using)
+
+
+def _replay(seen: WebhookEvent, using: str) -> str:
+    delivery = _locked(seen, using)
+    event = WebhookEvent.objects.using(using).select_for_update().get(pk=seen.pk)
+    if event.state not in REPLAYABLE:
+        return event.state
+    return _place(event, read_event(event.body.encode()), delivery, using)
+
+
+def _place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, using: str) -> str:
+    """Apply the event to its locked delivery, or say why it cannot be; save it either way."""
     if not events.is_about_delivery(remote):
         return _store(event, State.IGNORED, "an event type we do not know", using)
-    delivery = _locked(event, using)
+    if delivery is None and events.is_test(remote):
+        return _store(event, State.IGNORED, "a test event", using)
     if delivery is None:
-        if events.is_test(remote):
-            return _store(event, State.IGNORED, "a test event", using)
         return _store(event, State.PARKED, "no delivery of ours", using)
     if delivery.external_order_id != remote.external_order_id:
         _flag(delivery, Attention.FOREIGN_DELIVERY)
         return _store(event, State.CONFLICT, FOREIGN, using)
     if not linking.adopt(delivery, remote.delivery_id):
         _flag(delivery, Attention.SECOND_PARCEL)
-        return _store(event, State.PARKED, "a second parcel for a known order?", using)
+        return _store(event, State.PARKED, SECOND, using)
+    is_known = not event._state.adding
     events.apply(delivery, event, remote)
-    return event.state
+    return _store(event, event.state, event.error, using) if is_known else event.state
 
 
 def _locked(event: WebhookEvent, using: str) -> Delivery | None:
@@ -97,20 +130,26 @@ def _flag(delivery: Delivery, reason: Attention) -> None:
     delivery.save(update_fields=["attention", "updated_at"])
 
 
-def _store(event: WebhookEvent, state: WebhookEvent.State, error: str, using: str) -> str:
+def _store(event: WebhookEvent, state: str, error: str, using: str) -> str:
     event.state, event.error = state, error
-    event.save(using=using, force_insert=True)
+    if event._state.adding:
+        event.save(using=using, force_insert=True)
+    else:
+        event.save(using=using, update_fields=["delivery", "state", "error", "applied_at"])
     return state
 
 
 def _keep_failed(event: WebhookEvent, err: Exception, using: str) -> str:
     error = failures.describe(err)
     logger.error("event failed: event=%s error=%s", event.event_id, error)
-    return durably(partial(_store_failed, event, error, using), using=using)
+    try:
+        return durably(partial(_store_failed, event, error, using), using=using)
+    except IntegrityError:  # another copy failed in the same moment
+        return durably(partial(_receive_again, event, using), using=using) or State.FAILED
 
 
 def _store_failed(event: WebhookEvent, error: str, using: str) -> str:
-    event.pk, event.delivery, event.applied_at = None, None, None
+    event.pk, event._state.adding, event.delivery, event.applied_at = None, True, None, None
     linked = Delivery.objects.using(using).filter(
         account=event.account, environment=event.environment, delivery_id=event.kaspi_delivery_id
     )
@@ -145,10 +184,15 @@ def _unpark(event: WebhookEvent, using: str) -> bool:
     if delivery is None:
         return False
     if delivery.external_order_id != event.external_order_id:
-        parked = WebhookEvent.objects.using(using).filter(pk=event.pk, state=State.PARKED)
-        parked.update(state=State.CONFLICT, error=FOREIGN)
-        return False
+        return _give_up(event, FOREIGN, using)
     if not linking.adopt(delivery, event.kaspi_delivery_id):
-        return False
+        _flag(delivery, Attention.SECOND_PARCEL)
+        return _give_up(event, SECOND, using)
     linking.unpark(delivery)
     return True
+
+
+def _give_up(event: WebhookEvent, error: str, using: str) -> bool:
+    parked = WebhookEvent.objects.using(using).filter(pk=event.pk, state=State.PARKED)
+    parked.update(state=State.CONFLICT, error=error)
+    return False

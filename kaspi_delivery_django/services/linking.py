@@ -5,7 +5,7 @@ import logging
 from django.db import InterfaceError, OperationalError, transaction
 
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
-from kaspi_delivery_django.services import attention, calls, clock, events, failures, status
+from kaspi_delivery_django.services import attention, calls, events, failures, generations, status
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +15,8 @@ State, Kind = ApiCall.State, ApiCall.Kind
 def link(delivery: Delivery, delivery_id: str) -> bool:
     """Give a locked delivery its id, which never changes again. False flags a second parcel.
 
-    The caller saves the delivery, and calls `wake` when this link was new.
+    A delivery that was given up and turns out to be booked, after a person has booked the order
+    anew, is linked and flagged. The caller saves the delivery, and calls `wake` when this link was new.
     """
     if delivery.delivery_id == delivery_id:
         return True
@@ -26,6 +27,9 @@ def link(delivery: Delivery, delivery_id: str) -> bool:
     delivery.delivery_id = delivery_id
     delivery.next_refresh_at = status.next_refresh(delivery)
     attention.clear(delivery, attention.OF_BOOKING)
+    if generations.has_successor(delivery):
+        logger.error("second parcel, a later generation exists: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
+        attention.flag(delivery, Attention.SECOND_PARCEL)
     return True
 
 
@@ -60,7 +64,6 @@ def _apply_parked(delivery: Delivery, event: WebhookEvent) -> None:
     try:
         with transaction.atomic(using=delivery._state.db):
             events.apply(delivery, event)
-        event.applied_at = clock.now()
     except (OperationalError, InterfaceError):
         raise
     except Exception as err:  # noqa: BLE001  # the link it waited for matters more

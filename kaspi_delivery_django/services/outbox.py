@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from kaspi_delivery_django.client import KaspiError, OutcomeUnknown, RemoteDelivery, wire
+from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, wire
 from kaspi_delivery_django.lifecycle import CANCELLABLE
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.services import claims, clock, gate, gateway, settlement
@@ -73,6 +73,8 @@ def _transmit(claim: Claim, total_s: float | None) -> RemoteDelivery | KaspiErro
     try:
         if claim.call.kind == Kind.CANCEL and claim.was_unknown:
             return _cancel_again(claim, send_now)
+        if claim.call.kind == Kind.LINK:
+            return _look_up(claim, send_now)
         return send_now(_request(claim))
     except KaspiError as err:
         logger.warning("call failed: call=%s kind=%s %s", claim.call.pk, claim.call.kind, err)
@@ -88,6 +90,15 @@ def _request(claim: Claim) -> wire.Request:
     if call.kind == Kind.CANCEL:
         return wire.cancel_from_text(delivery_id, call.payload, call.idempotency_key)
     return wire.get(delivery_id, include_history=True, external_order_id=external_id)
+
+
+def _look_up(claim: Claim, send_now: Send) -> RemoteDelivery:
+    """Ask for the id that a person named; only an answer that names our order will do."""
+    external_id = claim.delivery.external_order_id or ""
+    found = send_now(wire.get(claim.call.payload, include_history=True, external_order_id=external_id))
+    if found.external_order_id != external_id:
+        raise ForeignDelivery("the answer names no order")
+    return found
 
 
 def _cancel_again(claim: Claim, send_now: Send) -> RemoteDelivery:

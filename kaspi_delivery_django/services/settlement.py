@@ -66,6 +66,7 @@ def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiErro
         "http_status": error.status if error else None,
         "error_code": error.code if error else "",
         "error_message": (error.message or str(error)) if error else "",
+        "reason": decision.attention or "",
         "updated_at": now,
     }
     if decision.state == State.DONE or not (decision.acted or claim.was_unknown):
@@ -79,6 +80,8 @@ def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
         _booked(claim, delivery, remote)
     elif claim.call.kind == Kind.CANCEL:
         _cancelled(delivery, remote)
+    elif claim.call.kind == Kind.LINK:
+        _found(claim, delivery, remote)
     else:
         _refreshed(claim, delivery, remote)
 
@@ -92,6 +95,14 @@ def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
     _mirror(delivery, remote)
     news = status.News(status=remote.status or CREATED, source=Source.CREATE)
     status.apply(delivery, news, status.weigh(delivery, news))
+    linking.wake(delivery)
+
+
+def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
+    if not linking.link(delivery, remote.delivery_id):
+        delivery.save(update_fields=status.MIRRORED)
+        return
+    _refreshed(claim, delivery, remote)
     linking.wake(delivery)
 
 
@@ -118,7 +129,15 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None
         status.correct(delivery, news)
     elif remote.status:
         status.apply(delivery, news, status.weigh(delivery, news))
+    _calm(delivery)
     delivery.save(update_fields=status.MIRRORED)
+
+
+def _calm(delivery: Delivery) -> None:
+    """Take back what only meant that Kaspi could not be asked, unless another call waits for it."""
+    others = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery, reason=delivery.attention)
+    if delivery.attention in attention.OF_ASKING and not others.exists():
+        attention.clear(delivery, attention.OF_ASKING)
 
 
 def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError) -> None:
@@ -142,4 +161,5 @@ def _mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
     soon = clock.now() + LONGEST_PROMISE
     delivery.pickup_by = clock.plausible(remote.eta.pickup_by, soon) or delivery.pickup_by
     delivery.delivery_by = clock.plausible(remote.eta.delivery_by, soon) or delivery.delivery_by
-    delivery.raw = read_text(json.dumps(remote.raw, ensure_ascii=False))
+    raw = {} if delivery.blanked_at else remote.raw  # what was forgotten stays forgotten
+    delivery.raw = read_text(json.dumps(raw, ensure_ascii=False)) if raw else ""

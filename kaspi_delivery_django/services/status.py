@@ -9,9 +9,10 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.types import HistoryEntry, is_word
 from kaspi_delivery_django.lifecycle import CANCELLED, PICKED_UP, TERMINAL, Standing, Verdict, judge
 from kaspi_delivery_django.models import Attention, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import attention, clock, notices
+from kaspi_delivery_django.services import attention, clock, generations, notices
 from kaspi_delivery_django.services.transactions import after_commit
 
+OWN_WORD = "Kaspi's own answer"
 MIRRORED = (
     "delivery_id",
     "status",
@@ -57,13 +58,23 @@ def apply(delivery: Delivery, news: News, verdict: Verdict) -> None:
 
 def correct(delivery: Delivery, news: News) -> None:
     """Take Kaspi's own word, backwards too, and leave a record that says so. Saves the delivery."""
-    verdict = weigh(delivery, news)
+    verdict, was_cancelled = weigh(delivery, news), delivery.status == CANCELLED
     if verdict in {Verdict.STALE, Verdict.CONTRADICTION, Verdict.UNKNOWN}:
-        _move(delivery, News(status=news.status, source=news.source, note="Kaspi's own answer"))
+        _move(delivery, News(status=news.status, source=news.source, note=OWN_WORD))
     elif verdict is Verdict.ADVANCE:
         _move(delivery, news)
     attention.clear(delivery, attention.OF_NEWS)
+    if was_cancelled and delivery.is_live:
+        _flag_revived(delivery)
     delivery.save(update_fields=MIRRORED)
+
+
+def _flag_revived(delivery: Delivery) -> None:
+    """Ask a person about a parcel that was thought cancelled: it is not wanted, or there are two now."""
+    if generations.has_successor(delivery):
+        attention.flag(delivery, Attention.SECOND_PARCEL)
+    elif delivery.cancel_requested_at:
+        attention.flag(delivery, Attention.CANCEL_REFUSED)
 
 
 def keep_history(delivery: Delivery, entries: Sequence[HistoryEntry], received_at: datetime) -> None:

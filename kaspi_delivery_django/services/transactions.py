@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _TRANSIENT_NUMBERS = {1020, 1205, 1213}
-_TRANSIENT_STATES = {"40001", "40P01"}
+_TRANSIENT_STATES = {"40001", "40P01", "55P03"}
 
 
 def home() -> str:
@@ -35,7 +35,7 @@ def durably(work: Callable[[], Result], *, using: str) -> Result:
         return work()
 
 
-def is_transient(err: DatabaseError) -> bool:
+def is_transient(err: Exception) -> bool:
     """Tell whether the database only asks for another try: a deadlock, a lock timeout."""
     cause = err.__cause__
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)

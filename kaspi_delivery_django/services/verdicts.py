@@ -68,7 +68,7 @@ def decide(attempt: Attempt, error: KaspiError, randomness: float) -> Decision:
             return _waiting(back, attempt, pause_s)
         case RateLimited():
             return _waiting(back, attempt, error.retry_after_s or max(again_s, STRIKE_PAUSE_S))
-    deciders = {Kind.CREATE: _create, Kind.CANCEL: _cancel, Kind.REFRESH: _refresh}
+    deciders = {Kind.CREATE: _create, Kind.CANCEL: _cancel, Kind.REFRESH: _refresh, Kind.LINK: _link}
     return deciders[Kind(attempt.kind)](attempt, error, again_s)
 
 
@@ -112,6 +112,13 @@ def _refresh(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
             return Decision(state=State.DUE, retry_in_s=NOT_FOUND_AGAIN_S, strikes=attempt.strikes + 1)
     reason = Attention.NOT_FOUND if isinstance(error, NotFound) else Attention.REFUSED
     return Decision(state=State.STUCK, attention=reason)
+
+
+def _link(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
+    """Kaspi's no is an answer: the delivery stays as it was, and whoever asked reads why."""
+    if isinstance(error, OutcomeUnknown) and not isinstance(error, ForeignDelivery):
+        return Decision(state=State.DUE, retry_in_s=again_s, strikes=attempt.strikes)
+    return Decision(state=State.REFUSED)
 
 
 def _strike(attempt: Attempt, again_s: float, last: Attention = Attention.OUTCOME_UNKNOWN) -> Decision:

@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import clock, deliveries, failures, inbox, notices, outbox
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.transactions import home, is_transient
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Worker:
     def run_round(self) -> int:
         """Do one batch of everything; return how many things were done."""
         using = home()
-        self._beat(using)
+        self._do("heartbeat", self._beat, using=using)
         return (
             self._do("claims of dead workers released", outbox.release_expired)
             + self._do("parked events applied", inbox.unpark_known, limit=BATCH, using=using)
@@ -70,8 +70,9 @@ class Worker:
     def _do(self, label: str, chore: Callable[..., int], **options: Any) -> int:
         try:
             done = 0 if self._stopped.is_set() else chore(**options)
-        except (OperationalError, InterfaceError):
-            raise
+        except (OperationalError, InterfaceError) as err:
+            _bear(err, f"chore={label}")
+            return 0
         except Exception as err:  # noqa: BLE001  # one broken chore must not end the others
             logger.error("chore broke: %s error=%s", label, failures.describe(err))  # noqa: TRY400
             return 0
@@ -87,8 +88,9 @@ class Worker:
             return False
         try:
             return outbox.send(call_pk)
-        except (OperationalError, InterfaceError):
-            raise
+        except (OperationalError, InterfaceError) as err:
+            _bear(err, f"call={call_pk}")
+            return False
         except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
             logger.error("call broke: call=%s error=%s", call_pk, failures.describe(err))  # noqa: TRY400
             return False
@@ -102,11 +104,19 @@ class Worker:
         self._next_send = time.monotonic() + 1 / rate
         return not stopped
 
-    def _beat(self, using: str) -> None:
-        if time.monotonic() < self._heartbeat_due:
-            return
-        self._heartbeat_due = time.monotonic() + HEARTBEAT_S
-        for account in conf.current().accounts.values():
-            AccountState.objects.using(using).update_or_create(
-                account=account.alias, environment=account.environment, defaults={"worker_seen_at": clock.now()}
-            )
+    def _beat(self, using: str) -> int:
+        """Say that a worker is alive, now and then. It is no work that keeps a round busy."""
+        if time.monotonic() >= self._heartbeat_due:
+            self._heartbeat_due = time.monotonic() + HEARTBEAT_S
+            for account in conf.current().accounts.values():
+                AccountState.objects.using(using).update_or_create(
+                    account=account.alias, environment=account.environment, defaults={"worker_seen_at": clock.now()}
+                )
+        return 0
+
+
+def _bear(err: OperationalError | InterfaceError, what: str) -> None:
+    """Leave what met a deadlock or a lock timeout to a later round; a database that is away ends this one."""
+    if not is_transient(err):
+        raise err
+    logger.warning("deferred: %s error=%s", what, failures.describe(err))

@@ -11,7 +11,7 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, inbox, status
+from kaspi_delivery_django.services import cancel_delivery, events, inbox, status
 from kaspi_delivery_django.services.worker import Worker
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
@@ -532,3 +532,23 @@ def test_a_parked_event_that_is_contradicted_by_its_copy_is_still_applied(world,
     Delivery.objects.update(account="default")
     drain()
     assert Delivery.objects.get().status == "delivered"
+
+
+def test_a_copy_of_a_failed_event_that_fails_again_is_answered_200(booked, post_webhook, monkeypatch):
+    """It is committed already: Kaspi need not send it a third time."""
+    monkeypatch.setattr(events, "apply", lambda *_arguments: 1 / 0)
+    letter = event(booked, "accepted")
+    assert [post_webhook(letter).json() for _ in range(2)] == [{"status": "failed"}] * 2
+    assert WebhookEvent.objects.get().received_count == 2
+
+
+def test_two_copies_that_fail_at_once_leave_one_event(booked, post_webhook, monkeypatch):
+    """The slower one finds the other's row when it stores its own."""
+    monkeypatch.setattr(events, "apply", lambda *_arguments: 1 / 0)
+    letter = event(booked, "accepted")
+    post_webhook(letter)
+    again = inbox._receive_again
+    blind = [True]
+    monkeypatch.setattr(inbox, "_receive_again", lambda *row: None if blind and blind.pop() else again(*row))
+    assert post_webhook(letter).json() == {"status": "failed"}
+    assert WebhookEvent.objects.get().received_count == 2

@@ -31,10 +31,28 @@ from kaspi_delivery_django.client import (
     sign,
     verify,
 )
-from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError, NoAdapter
+from kaspi_delivery_django.exceptions import (
+    CannotAcknowledge,
+    CannotCancel,
+    CannotLink,
+    CannotRefresh,
+    CannotReissue,
+    CannotRetry,
+    DeliveryError,
+    NoAdapter,
+)
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.orders import OrderAdapter
-from kaspi_delivery_django.services import cancel_delivery, refresh_delivery, request_delivery
+from kaspi_delivery_django.services import (
+    acknowledge_delivery,
+    cancel_delivery,
+    link_delivery,
+    refresh_delivery,
+    reissue_delivery,
+    replay_event,
+    request_delivery,
+    retry_delivery,
+)
 from kaspi_delivery_django.signals import (
     delivery_created,
     delivery_needs_attention,
@@ -174,3 +192,15 @@ def check_a_signature(secret: str, timestamp: str, body: bytes) -> None:
     """Verify a webhook without Django."""
     signature = sign(secret, timestamp, body)
     verify(body, timestamp=timestamp, signature=signature, secrets=[secret], now=0)
+
+
+def work_through_the_list(delivery: Delivery, event: WebhookEvent) -> None:
+    """What a shop's own tools may do about what waits for a person."""
+    try:
+        assert_type(retry_delivery(delivery), Delivery)
+        assert_type(link_delivery(delivery, "dlv_1"), ApiCall)
+        assert_type(reissue_delivery(delivery, confirmed_absent=True), Delivery)
+        assert_type(acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
+        assert_type(replay_event(event), str)
+    except (CannotRetry, CannotLink, CannotReissue, CannotAcknowledge, CannotRefresh) as err:
+        assert_type(str(err), str)

@@ -1,0 +1,145 @@
+"""Which ways out a delivery has now: the rules alone, for the services that act and the pages that show.
+
+No rule lets a person book a second parcel by accident: what Kaspi may have booked is sent again
+only with its own key and bytes, or given up by somebody who says that Kaspi does not have it.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+
+from django.utils.translation import gettext
+
+from kaspi_delivery_django.client.types import is_identifier
+from kaspi_delivery_django.exceptions import (
+    CannotAcknowledge,
+    CannotCancel,
+    CannotLink,
+    CannotRefresh,
+    CannotReissue,
+    CannotRetry,
+    DeliveryError,
+)
+from kaspi_delivery_django.lifecycle import CANCELLABLE, CANCELLED
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.services import calls, claims, generations
+
+State, Kind = ApiCall.State, ApiCall.Kind
+
+WAITING = (State.DUE, State.UNKNOWN)
+
+
+def ways_out(delivery: Delivery, now: datetime) -> frozenset[str]:
+    """Return the names of what can be done: cancel, refresh, retry, link, reissue, acknowledge."""
+    rules: dict[str, Callable[[], object]] = {
+        "cancel": partial(_check_cancel_is_new, delivery),
+        "refresh": partial(check_refresh, delivery),
+        "retry": partial(check_retry, delivery, now),
+        "link": partial(check_link, delivery),
+        "reissue": partial(check_reissue, delivery, confirmed_absent=True),
+        "acknowledge": partial(check_acknowledge, delivery, confirmed_absent=True),
+    }
+    return frozenset(name for name, rule in rules.items() if _allows(rule))
+
+
+def is_given_up(delivery: Delivery) -> bool:
+    """Tell whether nothing is booked, and nothing will be: it was taken back, or given up."""
+    return delivery.delivery_id is None and calls.newest_create(delivery).state == State.ABANDONED
+
+
+def may_be_booked(delivery: Delivery) -> bool:
+    """Tell whether Kaspi may have a parcel that we have no id of."""
+    return delivery.delivery_id is None and calls.newest_create(delivery).unknown_since is not None
+
+
+def check_cancel(delivery: Delivery) -> None:
+    """Raise `CannotCancel` for a parcel that the courier has, or that has ended."""
+    if delivery.status not in CANCELLABLE:
+        raise CannotCancel(gettext("It cannot be cancelled any more: it is %(status)s.") % {"status": delivery.status})
+
+
+def check_refresh(delivery: Delivery) -> None:
+    """Raise `CannotRefresh` when there is no id to ask for."""
+    if not delivery.delivery_id:
+        raise CannotRefresh(gettext("Kaspi cannot be asked: the delivery has no id yet."))
+
+
+def check_retry(delivery: Delivery, now: datetime) -> Sequence[ApiCall]:
+    """Return the calls that may be tried now; raise `CannotRetry` when there is none."""
+    rows = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery).order_by("pk")
+    waiting = [call for call in rows if call.state in {*WAITING, State.STUCK}]
+    if delivery.delivery_id:
+        waiting = [call for call in waiting if call.kind != Kind.CREATE]
+    for call in waiting:
+        _check_replay(call, now)
+    if not waiting:
+        raise CannotRetry(gettext("Nothing waits to be tried. What Kaspi refused is to be booked anew."))
+    return waiting
+
+
+def check_link(delivery: Delivery, delivery_id: str | None = None) -> None:
+    """Raise `CannotLink` when the delivery cannot get this id, or any when none is given."""
+    if delivery.delivery_id:
+        raise CannotLink(
+            gettext("It is linked to %(id)s already, and that never changes.") % {"id": delivery.delivery_id}
+        )
+    if not delivery.external_order_id:
+        raise CannotLink(gettext("It has no external order id that Kaspi could confirm: mend the adapter, then retry."))
+    if delivery_id is not None and not is_identifier(delivery_id):
+        raise CannotLink(gettext("A delivery id has 1 to 128 printable ASCII characters."))
+
+
+def check_reissue(delivery: Delivery, *, confirmed_absent: bool) -> None:
+    """Raise `CannotReissue` while there is a parcel, or while there may be one."""
+    if generations.has_successor(delivery):
+        raise CannotReissue(gettext("The order has a later delivery already."))
+    if delivery.attention == Attention.SECOND_PARCEL:
+        raise CannotReissue(gettext("Kaspi speaks of a second parcel: settle that first, and acknowledge it."))
+    if delivery.is_live:
+        raise CannotReissue(gettext("There is a parcel: only what was cancelled or never booked can be booked anew."))
+    if delivery.status != CANCELLED:
+        _check_given_up(delivery, CannotReissue, confirmed_absent=confirmed_absent)
+
+
+def check_acknowledge(delivery: Delivery, *, confirmed_absent: bool) -> None:
+    """Raise `CannotAcknowledge` when nothing is asked, or when the question is still open."""
+    if not delivery.attention:
+        raise CannotAcknowledge(gettext("Nothing asks for a person."))
+    if not delivery.delivery_id:
+        _check_given_up(delivery, CannotAcknowledge, confirmed_absent=confirmed_absent)
+
+
+def _check_cancel_is_new(delivery: Delivery) -> None:
+    check_cancel(delivery)
+    if is_given_up(delivery):
+        raise CannotCancel(gettext("Nothing was booked, and nothing will be."))
+
+
+def _check_replay(call: ApiCall, now: datetime) -> None:
+    """A create that Kaspi may have booked goes again only while its key is surely known there."""
+    if call.kind != Kind.CREATE or call.unknown_since is None:
+        return
+    if call.reason == Attention.KEY_REUSED:
+        raise CannotRetry(
+            gettext("Kaspi knows its key with another payload: look it up at Kaspi, then link it or book it anew.")
+        )
+    if now >= call.unknown_since + claims.REPLAY_WINDOW:
+        raise CannotRetry(gettext("Its key is too old to be safe: look it up at Kaspi, then link it or book it anew."))
+
+
+def _check_given_up(delivery: Delivery, error: type[DeliveryError], *, confirmed_absent: bool) -> None:
+    create = calls.newest_create(delivery)
+    if create.state in ApiCall.UNRESOLVED:
+        raise error(gettext("Its booking is still tried by itself: wait until it asks for a person."))
+    if create.unknown_since is not None and not confirmed_absent:
+        raise error(
+            gettext("Kaspi may have booked it: look it up at Kaspi, then link it, or confirm that it is absent.")
+        )
+
+
+def _allows(rule: Callable[[], object]) -> bool:
+    try:
+        rule()
+    except DeliveryError:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""What a create sends: built through the shop's adapter, frozen as text, compared with the order later."""
+
+from dataclasses import replace
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import models, transaction
+
+from kaspi_delivery_django.client import DeliveryRequest, wire
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.orders import adapter_for
+from kaspi_delivery_django.services import attention, calls
+from kaspi_delivery_django.services.failures import AdapterFailed, ask
+
+
+def order_of(delivery: Delivery) -> models.Model:
+    """Return the shop's order.
+
+    Raises `ObjectDoesNotExist` when it is gone, and `AdapterFailed` when no adapter is for its model.
+    """
+    types = ContentType.objects.db_manager(delivery._state.db)
+    model = types.get_for_id(delivery.content_type_id).model_class()
+    if model is None or adapter_for(model) is None:
+        raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
+    order: models.Model = model._base_manager.using(delivery._state.db).get(pk=delivery.object_id)
+    return order
+
+
+def freeze(call: ApiCall, delivery: Delivery) -> None:
+    """Build the payload of a create, once, and keep its text for every attempt.
+
+    Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
+    """
+    with transaction.atomic(using=call._state.db):
+        order = order_of(delivery)
+        if call.payload:
+            return
+        request = _build(delivery, order)
+    call.payload = wire.dump(request.to_json())
+    call.payload_sha256 = wire.digest(call.payload)
+    call.save(update_fields=["payload", "payload_sha256"])
+    columns = {**_mirrored(request), "order_sha256": call.payload_sha256}
+    Delivery.objects.using(delivery._state.db).filter(pk=delivery.pk).update(**columns)
+
+
+def notice_edits(delivery: Delivery) -> None:
+    """Flag an order that was edited after it was booked and before the courier came; once for each edit."""
+    create = calls.calls_of(delivery, ApiCall.Kind.CREATE).exclude(payload="").first()
+    is_busy = delivery.attention not in {"", Attention.ORDER_EDITED}
+    if create is None or is_busy or not delivery.is_before_pickup:
+        return
+    try:
+        with transaction.atomic(using=delivery._state.db):
+            digest = wire.digest(wire.dump(_build(delivery, order_of(delivery)).to_json()))
+    except (models.ObjectDoesNotExist, AdapterFailed):
+        return
+    if digest == delivery.order_sha256:
+        return
+    delivery.order_sha256 = digest
+    if digest == create.payload_sha256:
+        attention.clear(delivery, attention.OF_EDITING)
+    else:
+        attention.flag(delivery, Attention.ORDER_EDITED)
+    delivery.save(update_fields=["order_sha256", "attention", "updated_at"])
+
+
+def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:
+    adapter = adapter_for(type(order))
+    request = ask(adapter.build_request, order) if adapter else None
+    if not isinstance(request, DeliveryRequest):
+        raise AdapterFailed("build_request must return a DeliveryRequest")
+    return replace(request, external_order_id=delivery.external_order_id or "")
+
+
+def _mirrored(request: DeliveryRequest) -> dict[str, object]:
+    columns = {f"parcel_{name}": value for name, value in vars(request.parcel).items()}
+    for side, place in (("pickup", request.pickup), ("dropoff", request.dropoff)):
+        columns[f"{side}_address"], columns[f"{side}_notes"] = place.address, place.notes
+        columns[f"{side}_name"] = place.contact.name
+        columns[f"{side}_phone"] = place.contact.phone
+    return columns
