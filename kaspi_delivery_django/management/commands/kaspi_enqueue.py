@@ -1,0 +1,38 @@
+"""Book orders that no signal told us of: `manage.py kaspi_enqueue`."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from kaspi_delivery_django import orders
+from kaspi_delivery_django.management.sweeps import SweepCommand
+from kaspi_delivery_django.services import enqueueing
+from kaspi_delivery_django.services.failures import AdapterFailed
+
+MISSING = (
+    "No adapter has orders_to_enqueue. Write it, so that old orders are not shipped again:"
+    " def orders_to_enqueue(self): return Order.objects.filter(created_at__gte=...)"
+)
+
+
+class Command(SweepCommand):
+    """Looks through what the adapters' `orders_to_enqueue` return; safe to run at any time."""
+
+    help = "Book orders that have no delivery although their adapter wants one."
+
+    def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
+        """Go through one adapter's orders after the other's."""
+        able = [adapter for adapter in orders.adapters().values() if _is_able(adapter)]
+        if not able:
+            raise CommandError(MISSING, returncode=2)
+        for adapter in able:
+            try:
+                yield from enqueueing.enqueue(adapter, batch=options["batch"], dry_run=options["dry_run"])
+            except AdapterFailed as err:
+                raise CommandError(f"orders_to_enqueue of {type(adapter).__name__} failed: {err}") from err
+
+
+def _is_able(adapter: orders.AnyAdapter) -> bool:
+    return type(adapter).orders_to_enqueue is not orders.OrderAdapter.orders_to_enqueue

@@ -1,0 +1,25 @@
+"""Apply webhook events again that could not be applied: `manage.py kaspi_replay`."""
+
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from kaspi_delivery_django.management.sweeps import SweepCommand
+from kaspi_delivery_django.services import inbox, replays
+
+
+class Command(SweepCommand):
+    """Counts the state that each event is in afterwards; one that fails again makes the exit code 1."""
+
+    help = "Apply failed, parked and conflicting webhook events again."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take --state."""
+        super().add_arguments(parser)
+        states = [str(state) for state in inbox.REPLAYABLE]
+        parser.add_argument("--state", nargs="+", choices=states, default=states, help="only these (all of them)")
+
+    def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
+        """Replay them, oldest first."""
+        return replays.replay(states=options["state"], batch=options["batch"], dry_run=options["dry_run"])

@@ -1,0 +1,84 @@
+"""Commands that go over many rows in batches: what they say, how they stop, and how they end."""
+
+import signal
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections import Counter
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+SAY_EVERY_S = 10.0
+INTERRUPTED = 130
+
+
+class SweepCommand(BaseCommand):
+    """Sweeps batch by batch; SIGTERM and SIGINT let the batch under way be finished.
+
+    Exit codes: 0 when all is done, 1 when something failed that a person must look at, 130 when it
+    was interrupted. A terminal sees one line that counts; a log sees a line every ten seconds.
+    """
+
+    batch = 500
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take what every sweep takes."""
+        parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
+        parser.add_argument("--batch", type=positive, default=self.batch, help=f"rows at a time ({self.batch})")
+
+    def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
+        """Do one batch after the other, and yield the counts of each."""
+        raise NotImplementedError
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Sweep, and say how far it is."""
+        self._is_stopped, self._said_at = False, time.monotonic()
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            total = self._add_up(options)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        self._close(total, is_dry=options["dry_run"])
+
+    def _add_up(self, options: dict[str, Any]) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for counts in self.sweep(options):
+            total.update(counts)
+            self._say_progress(total)
+            if self._is_stopped:
+                break
+        return total
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_stopped = True
+
+    def _say_progress(self, total: Counter[str]) -> None:
+        if self.stdout.isatty():
+            self.stdout.write(f"\r{_words(total)}", ending="")
+            self.stdout.flush()
+        elif time.monotonic() - self._said_at >= SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            self.stdout.write(_words(total))
+
+    def _close(self, total: Counter[str], *, is_dry: bool) -> None:
+        clear = "\r" if self.stdout.isatty() else ""
+        self.stdout.write(f"{clear}{'dry run: ' if is_dry else ''}{_words(total)}")
+        if self._is_stopped:
+            self.stdout.write("interrupted: what is done stays done, run it again for the rest")
+            raise SystemExit(INTERRUPTED)
+        if total["failed"] and not is_dry:
+            raise SystemExit(1)
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+    return int(text)
+
+
+def _words(total: Counter[str]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in total.items()) or "nothing to do"

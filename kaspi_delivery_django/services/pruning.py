@@ -1,0 +1,67 @@
+"""Forget what is no longer needed: old events, and the personal data of deliveries that ended long ago.
+
+Both go batch by batch, each in a transaction of its own: stopping in the middle, or running twice
+at once, loses nothing and does nothing twice.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+
+from django.db import models
+from django.db.models import QuerySet
+
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import clock, events, status
+from kaspi_delivery_django.services.transactions import durably, home
+
+PLACE = ("address", "name", "phone", "notes")
+PERSONAL = (*(f"{side}_{part}" for side in ("pickup", "dropoff") for part in PLACE), "cancel_reason", "raw")
+PERSONAL_OF_CALLS = ("payload", "error_message")
+OUR_NOTES = (status.OWN_WORD, events.UNUSABLE_TIME)
+
+
+def prune_events(*, received_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
+    """Delete events that are dealt with, and yield how many each batch was. The history stays."""
+    using = home()
+    old = WebhookEvent.objects.using(using).to_prune(received_before)
+    if dry_run:
+        yield old.count()
+        return
+    for keys in _batches(old, batch):
+        yield durably(partial(_delete_events, old.filter(pk__in=keys)), using=using)
+
+
+def blank_personal_data(*, ended_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
+    """Blank phones, names, addresses and what may repeat them, and yield how many deliveries each batch was.
+
+    Ids, times, statuses and the parcel's figures stay.
+    """
+    using = home()
+    ended = Delivery.objects.using(using).to_blank(ended_before)
+    if dry_run:
+        yield ended.count()
+        return
+    for keys in _batches(ended, batch):
+        yield durably(partial(_blank, ended.filter(pk__in=keys)), using=using)
+
+
+def _batches(rows: QuerySet[models.Model], size: int) -> Iterator[list[int]]:
+    last = 0
+    while keys := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:size]):
+        yield keys
+        last = keys[-1]
+
+
+def _delete_events(old: QuerySet[WebhookEvent]) -> int:
+    return old.delete()[1].get(WebhookEvent._meta.label, 0)
+
+
+def _blank(ended: QuerySet[Delivery]) -> int:
+    keys = list(ended.select_for_update().values_list("pk", flat=True))
+    calls = ApiCall.objects.using(ended.db).filter(delivery__in=keys)
+    calls.update(**dict.fromkeys(PERSONAL_OF_CALLS, ""))
+    history = StatusChange.objects.using(ended.db).filter(delivery__in=keys)
+    history.exclude(note__in=OUR_NOTES).update(note="")
+    same = Delivery.objects.using(ended.db).filter(pk__in=keys)
+    return same.update(**dict.fromkeys(PERSONAL, ""), blanked_at=clock.now())
