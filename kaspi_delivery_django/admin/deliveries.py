@@ -1,23 +1,20 @@
-"""The page of deliveries, with their history and calls, and the action that cancels."""
+"""The page of deliveries, with their history and calls, and what can be done about them."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from django import forms
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.html import format_html
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin.mirrors import MirrorAdmin, MirrorInline, visible
-from kaspi_delivery_django.exceptions import CannotCancel
-from kaspi_delivery_django.lifecycle import CANCELLED
+from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
+from kaspi_delivery_django.admin.exits import EXITS, exits_of
+from kaspi_delivery_django.admin.mirrors import MirrorInline, visible
 from kaspi_delivery_django.links import allowed_tracking_url
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
-from kaspi_delivery_django.services import cancel_delivery
+from kaspi_delivery_django.services import clock, exits
 
 
 def _place(side: str) -> tuple[str, ...]:
@@ -34,12 +31,6 @@ _GROUPS = {
     _("Parcel"): ("parcel_description", "parcel_weight_grams", "parcel_value_kzt"),
     _("Record"): ("account", "environment", "generation", "created_at", "updated_at", "raw"),
 }
-
-
-class CancelForm(forms.Form):
-    """The reason that Kaspi and the history are told."""
-
-    reason = forms.CharField(label=_("Reason"), max_length=200, widget=forms.TextInput(attrs={"autofocus": True}))
 
 
 class HistoryInline(MirrorInline):
@@ -59,7 +50,7 @@ class CallsInline(MirrorInline):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(MirrorAdmin):
+class DeliveryAdmin(AskingAdmin):
     """What was booked, how it stands, and what needs a person."""
 
     list_display = ("__str__", "status", "status_at", "attention_text", "delivery_id", "created_at")
@@ -67,12 +58,16 @@ class DeliveryAdmin(MirrorAdmin):
     search_fields = ("external_order_id", "delivery_id", "object_id")
     ordering = ("-pk",)
     inlines = (HistoryInline, CallsInline)
-    actions = ("cancel_deliveries",)
+    actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries")
     personal = (*_PICKUP, *_DROPOFF, "cancel_reason", "raw")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Tell whether this person may cancel deliveries."""
         return request.user.has_perm("kaspi_delivery.cancel_delivery")
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this person may have Kaspi asked again."""
+        return request.user.has_perm("kaspi_delivery.retry_delivery")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Group the columns; a group that has nothing to show for this person is left out."""
@@ -99,45 +94,24 @@ class DeliveryAdmin(MirrorAdmin):
 
     @admin.action(description=_("Cancel selected deliveries"), permissions=["cancel"])
     def cancel_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
-        """Ask for the reason first; then cancel, and report row by row."""
-        form = CancelForm(request.POST if "apply" in request.POST else None)
-        if not form.is_valid():
-            return self._confirm_cancel(request, queryset, form)
-        for delivery in queryset:
-            self._cancel(request, delivery, form.cleaned_data["reason"])
-        return None
+        """Cancel several, for one reason."""
+        return self.ask_about(request, queryset, EXITS["cancel"])
 
-    def _confirm_cancel(self, request: HttpRequest, queryset: QuerySet[Delivery], form: CancelForm) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": gettext("Cancel deliveries"),
-            "deliveries": queryset,
-            "form": form,
-            "opts": self.opts,
-            "media": self.media,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, "admin/kaspi_delivery/cancel_deliveries.html", context)
+    @admin.action(description=_("Retry selected deliveries now"), permissions=["retry"])
+    def retry_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
+        """Try what waits now."""
+        return self.ask_about(request, queryset, EXITS["retry"])
 
-    def _cancel(self, request: HttpRequest, delivery: Delivery, reason: str) -> None:
-        self.log_change(request, delivery, gettext("Cancellation asked for: %(reason)s") % {"reason": reason})
-        try:
-            cancel_delivery(delivery, reason=reason)
-        except CannotCancel as err:
-            self.message_user(request, f"{delivery}: {err}", messages.ERROR)
-            return
-        delivery.refresh_from_db()
-        level, text = _result_of(delivery)
-        self.message_user(request, f"{delivery}: {text}", level)
+    @admin.action(description=_("Ask Kaspi about selected deliveries now"), permissions=["retry"])
+    def refresh_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
+        """Ask Kaspi how they stand."""
+        return self.ask_about(request, queryset, EXITS["refresh"])
 
+    def ways_out(self, row: Delivery) -> Iterable[tuple[str, Exit]]:
+        """Name what can be done about the delivery now."""
+        possible = exits.ways_out(row, clock.now())
+        return [(name, way) for name, way in exits_of(row).items() if name in possible]
 
-def _result_of(delivery: Delivery) -> tuple[int, str]:
-    if delivery.status == CANCELLED:
-        return messages.SUCCESS, gettext("cancelled.")
-    if delivery.attention == Attention.CANCEL_REFUSED:
-        return messages.ERROR, gettext("Kaspi refused: it is already in transit, or has ended.")
-    if delivery.delivery_id:
-        return messages.INFO, gettext("Kaspi is asked to cancel; the status follows.")
-    if delivery.calls.filter(state=ApiCall.State.ABANDONED).exists():
-        return messages.SUCCESS, gettext("it was never sent to Kaspi, and will not be.")
-    return messages.WARNING, gettext("it will be cancelled as soon as its booking is resolved.")
+    def exit_of(self, row: Delivery, name: str) -> Exit | None:
+        """Return what stands behind the name."""
+        return exits_of(row).get(name)

@@ -2,7 +2,7 @@
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.urls import reverse
 
 from kaspi_delivery_django.models import Delivery
@@ -12,28 +12,6 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LIST = "/admin/kaspi_delivery/delivery/"
-
-
-@pytest.fixture
-def staff(client):
-    """Log in somebody of the staff with these permissions."""
-
-    def log_in(*codenames):
-        user = User.objects.create_user("operator", password="x", is_staff=True)
-        names = ["view_delivery", *codenames]
-        user.user_permissions.set(Permission.objects.filter(codename__in=names))
-        client.force_login(user)
-        return client
-
-    return log_in
-
-
-@pytest.fixture
-def booked(world, drain):
-    """Return a delivery that Kaspi has booked."""
-    Order.objects.create()
-    drain()
-    return Delivery.objects.get()
 
 
 def cancel(client, *deliveries, reason=None):

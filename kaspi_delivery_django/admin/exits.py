@@ -1,0 +1,143 @@
+"""What staff can do: who may, what they are asked first, and what they read then."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import messages
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django import services
+from kaspi_delivery_django.admin.asking import Exit, Said
+from kaspi_delivery_django.admin.forms import CancelForm, LinkForm, TypedForm
+from kaspi_delivery_django.lifecycle import CANCELLED
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.services import exits
+
+State = WebhookEvent.State
+
+
+def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
+    services.cancel_delivery(delivery, reason=answers["reason"])
+    delivery.refresh_from_db()
+    if delivery.status == CANCELLED:
+        return messages.SUCCESS, gettext("cancelled.")
+    if delivery.attention == Attention.CANCEL_REFUSED:
+        return messages.ERROR, gettext("Kaspi refused: it is already in transit, or has ended.")
+    if delivery.delivery_id:
+        return messages.INFO, gettext("Kaspi is asked to cancel; the status follows.")
+    if delivery.calls.filter(state=ApiCall.State.ABANDONED).exists():
+        return messages.SUCCESS, gettext("it was never sent to Kaspi, and will not be.")
+    return messages.WARNING, gettext("it will be cancelled as soon as its booking is resolved.")
+
+
+def _refresh(delivery: Delivery, _answers: Mapping[str, Any]) -> Said:
+    services.refresh_delivery(delivery)
+    return messages.INFO, gettext("Kaspi is asked; its answer follows.")
+
+
+def _retry(delivery: Delivery, _answers: Mapping[str, Any]) -> Said:
+    services.retry_delivery(delivery)
+    return messages.INFO, gettext("what waited is tried now.")
+
+
+def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
+    services.link_delivery(delivery, answers["delivery_id"])
+    delivery.refresh_from_db()
+    if delivery.delivery_id:
+        return messages.SUCCESS, gettext("linked to %(id)s.") % {"id": delivery.delivery_id}
+    refused = delivery.calls.filter(kind=ApiCall.Kind.LINK, state=ApiCall.State.REFUSED)
+    if refused.exists():
+        return messages.ERROR, gettext("Kaspi has no delivery with this id and this name.")
+    return messages.INFO, gettext("Kaspi is asked whether the id is this delivery's; it is linked if it is.")
+
+
+def _reissue(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
+    confirmed = bool(answers.get("confirmed_absent"))
+    successor = services.reissue_delivery(delivery, confirmed_absent=confirmed)
+    return messages.SUCCESS, gettext("booked anew, as %(name)s.") % {"name": successor}
+
+
+def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
+    services.acknowledge_delivery(delivery, confirmed_absent=bool(answers.get("confirmed_absent")))
+    return messages.SUCCESS, gettext("taken off the list.")
+
+
+def _replay(event: WebhookEvent, _answers: Mapping[str, Any]) -> Said:
+    state = services.replay_event(event)
+    words = f"{State(state).label}."
+    if state == State.FAILED:
+        return messages.ERROR, words
+    return (messages.WARNING if state in {State.PARKED, State.CONFLICT} else messages.SUCCESS), words
+
+
+EXITS: Mapping[str, Exit] = {
+    "cancel": Exit(
+        permission="cancel_delivery",
+        label=_("Cancel"),
+        question=_("Kaspi will be asked to cancel. A parcel that the courier has cannot be cancelled any more."),
+        act=_cancel,
+        form=CancelForm,
+    ),
+    "refresh": Exit(
+        permission="retry_delivery",
+        label=_("Ask Kaspi now"),
+        question=_("Kaspi will be asked how the delivery stands. Its answer is taken as it is."),
+        act=_refresh,
+    ),
+    "retry": Exit(
+        permission="retry_delivery",
+        label=_("Retry now"),
+        question=_("What waits is sent now, with the same key and the same bytes as before: nothing is booked twice."),
+        act=_retry,
+    ),
+    "link": Exit(
+        permission="retry_delivery",
+        label=_("Link"),
+        question=_(
+            "Name the delivery that Kaspi has for this order. Kaspi is asked first, and must confirm the order's"
+            " name. A link never changes."
+        ),
+        act=_link,
+        form=LinkForm,
+    ),
+    "reissue": Exit(
+        permission="reissue_delivery",
+        label=_("Book anew"),
+        question=_("The order's next delivery is booked: another courier comes, and it costs another delivery."),
+        act=_reissue,
+        form=TypedForm,
+    ),
+    "acknowledge": Exit(
+        permission="retry_delivery",
+        label=_("Acknowledge"),
+        question=_("Somebody has dealt with it: it leaves the list. What was not booked will not be any more."),
+        act=_acknowledge,
+    ),
+}
+GIVING_UP = Exit(
+    permission="reissue_delivery",
+    label=EXITS["acknowledge"].label,
+    question=_(
+        "Kaspi may have booked this delivery. Acknowledge it only after looking there: from then on nothing is asked"
+        " of Kaspi about it, and it will not be booked."
+    ),
+    act=_acknowledge,
+    form=TypedForm,
+)
+
+
+REPLAY = Exit(
+    permission="replay_event",
+    label=_("Replay"),
+    question=_("The event is applied as if it came now. What it says was verified when it came."),
+    act=_replay,
+)
+
+
+def exits_of(delivery: Delivery) -> Mapping[str, Exit]:
+    """Return what can be done about a delivery at all.
+
+    Giving up what may be booked needs the permission, and the confirmation, of booking anew.
+    """
+    return {**EXITS, "acknowledge": GIVING_UP} if exits.may_be_booked(delivery) else EXITS

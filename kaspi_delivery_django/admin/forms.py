@@ -1,0 +1,58 @@
+"""What staff are asked before something is done."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.services import exits
+
+
+class ConfirmForm(forms.Form):
+    """Nothing but a yes. `row` is the one that it is about, None for several."""
+
+    def __init__(self, *args: Any, row: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.row = row
+
+
+class CancelForm(ConfirmForm):
+    """The reason that Kaspi and the history are told."""
+
+    reason = forms.CharField(label=_("Reason"), max_length=200, widget=forms.TextInput(attrs={"autofocus": True}))
+
+
+class LinkForm(ConfirmForm):
+    """The id that somebody found at Kaspi."""
+
+    delivery_id = forms.CharField(
+        label=_("Delivery id at Kaspi"), max_length=128, widget=forms.TextInput(attrs={"autofocus": True})
+    )
+
+
+class TypedForm(ConfirmForm):
+    """A confirmation that no double click can give: the delivery's name, typed.
+
+    Of a delivery that Kaspi may have booked it also asks whether somebody has looked.
+    """
+
+    name = forms.CharField(label=_("Type the delivery's name to confirm"), max_length=200)
+    confirmed_absent = forms.BooleanField(
+        label=_("I have looked at Kaspi: it has no delivery of this name."), required=False
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].help_text = gettext("Its name is %(name)s.") % {"name": self.row}
+        if not exits.may_be_booked(self.row):
+            del self.fields["confirmed_absent"]
+        else:
+            self.fields["confirmed_absent"].required = True
+
+    def clean_name(self) -> str:
+        """Accept the name of this delivery, and no other."""
+        name = str(self.cleaned_data["name"])
+        if name != str(self.row):
+            raise forms.ValidationError(gettext("That is not its name."))
+        return name

@@ -1,0 +1,29 @@
+"""Staff with chosen permissions, and a delivery to work on."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+
+from kaspi_delivery_django.models import Delivery
+from tests.shop.models import Order
+
+
+@pytest.fixture
+def staff(client):
+    """Log in somebody of the staff with these permissions."""
+
+    def log_in(*codenames):
+        user = User.objects.create_user("operator", password="x", is_staff=True)
+        names = ["view_delivery", *codenames]
+        user.user_permissions.set(Permission.objects.filter(codename__in=names))
+        client.force_login(user)
+        return client
+
+    return log_in
+
+
+@pytest.fixture
+def booked(world, drain):
+    """Return a delivery that Kaspi has booked."""
+    Order.objects.create()
+    drain()
+    return Delivery.objects.get()

@@ -1,0 +1,242 @@
+"""What staff can do about one delivery: offered when it is possible, asked first, recorded."""
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+
+from kaspi_delivery_django.admin.asking import AskingAdmin
+from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.sandbox.faults import Fault
+from tests.conftest import NOON
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "/admin/kaspi_delivery/delivery/"
+ALL = ("cancel_delivery", "retry_delivery", "reissue_delivery")
+NAMES = ("cancel", "refresh", "retry", "link", "reissue", "acknowledge")
+
+
+@pytest.fixture
+def refused(world, drain):
+    """Return a delivery that Kaspi refused to book."""
+    world.faults.add(Fault(operation="create", status=422))
+    Order.objects.create()
+    drain()
+    return Delivery.objects.get()
+
+
+@pytest.fixture
+def lost(world, drain):
+    """Return a delivery that Kaspi has booked, and of which nobody knows: its call is stuck."""
+    world.faults.add(Fault(operation="create", drop="after"))
+    Order.objects.create()
+    drain()
+    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
+    Delivery.objects.update(attention="outcome_unknown")
+    return Delivery.objects.get()
+
+
+def address(delivery, name):
+    """Return the page that asks."""
+    return f"{LIST}{delivery.pk}/do/{name}/"
+
+
+def confirm(client, delivery, name, /, **answers):
+    """Say yes; return the page one lands on."""
+    return client.post(address(delivery, name), answers, follow=True)
+
+
+def said(page):
+    """Return the messages as one text."""
+    return "\n".join(str(message) for message in page.context["messages"])
+
+
+def offered(client, delivery):
+    """Return the names of the buttons on the delivery's page."""
+    page = client.get(f"{LIST}{delivery.pk}/change/").content.decode()
+    return {name for name in NAMES if address(delivery, name) in page}
+
+
+def test_a_booked_delivery_offers_what_is_possible(staff, booked):
+    """It can be cancelled and asked about; there is nothing to retry, link or book."""
+    assert offered(staff(*ALL), booked) == {"cancel", "refresh"}
+
+
+def test_a_refused_one_offers_the_way_on(staff, refused):
+    """A correction is the next delivery; or it is shipped otherwise, or was booked by hand."""
+    assert offered(staff(*ALL), refused) == {"cancel", "link", "reissue", "acknowledge"}
+
+
+def test_an_unknown_one_offers_every_way_out(staff, lost):
+    """Send it again while that is safe, link it, or give it up."""
+    assert offered(staff(*ALL), lost) == {"cancel", "retry", "link", "reissue", "acknowledge"}
+
+
+@pytest.mark.parametrize(
+    ("permission", "names"),
+    [
+        ("cancel_delivery", {"cancel"}),
+        ("retry_delivery", {"retry", "link"}),
+        ("reissue_delivery", {"reissue", "acknowledge"}),
+    ],
+)
+def test_each_button_needs_its_permission(staff, lost, permission, names):
+    """Giving up what may be booked weighs as much as booking anew."""
+    assert offered(staff(permission), lost) == names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_post_needs_the_permission_too(staff, lost, world, name):
+    """A forged POST is refused, nothing changes, and Kaspi hears nothing."""
+    before = len(world.requests)
+    answer = staff().post(address(lost, name), {"reason": "x", "name": str(lost), "delivery_id": "dlv_1"})
+    assert answer.status_code == 403
+    assert len(world.requests) == before
+    assert Delivery.objects.get().attention == "outcome_unknown"
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_looking_at_the_question_does_nothing(staff, lost, name):
+    """Only the confirmation does."""
+    clerk = staff(*ALL)
+    assert clerk.get(address(lost, name)).status_code == 200
+    assert Delivery.objects.get().attention == "outcome_unknown"
+    assert ApiCall.objects.get().state == "stuck"
+
+
+def test_what_does_not_exist_is_not_found(staff, booked):
+    """Neither an exit of another name nor another delivery."""
+    clerk = staff(*ALL)
+    assert clerk.get(address(booked, "explode")).status_code == 404
+    assert clerk.get(f"{LIST}999999/do/cancel/").status_code == 404
+
+
+def test_retry_sends_the_same_bytes_again(staff, lost, world, drain):
+    """The key replays: still one parcel, and now it is ours."""
+    page = confirm(staff(*ALL), lost, "retry")
+    drain()
+    assert "tried now" in said(page)
+    assert len(world.deliveries) == 1
+    assert Delivery.objects.get().delivery_id
+    bodies = {request.body for request in world.requests if request.idempotency_key}
+    assert len(bodies) == 1
+
+
+def test_a_retry_that_is_not_safe_says_why(staff, lost):
+    """After 23 hours the operator reads what to do instead."""
+    ApiCall.objects.update(unknown_since=NOON.replace(year=2025))
+    page = confirm(staff(*ALL), lost, "retry")
+    assert "too old to be safe" in said(page)
+    assert ApiCall.objects.get().state == "stuck"
+
+
+def test_link_asks_kaspi_and_links(staff, lost, world, settings):
+    """With the inline runner the answer is there at once."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    [remote] = world.deliveries.values()
+    page = confirm(staff(*ALL), lost, "link", delivery_id=remote.delivery_id)
+    assert f"linked to {remote.delivery_id}" in said(page)
+    linked = Delivery.objects.get()
+    assert (linked.delivery_id, linked.status, linked.attention) == (remote.delivery_id, "created", "")
+
+
+def test_link_of_an_unknown_id_is_refused(staff, lost, settings):
+    """Kaspi says no; nothing changes."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    page = confirm(staff(*ALL), lost, "link", delivery_id="dlv_nowhere")
+    assert "Kaspi has no delivery" in said(page)
+    assert Delivery.objects.get().attention == "outcome_unknown"
+
+
+def test_link_with_a_worker_says_that_kaspi_is_asked(staff, lost):
+    """The answer comes later."""
+    assert "Kaspi is asked whether" in said(confirm(staff(*ALL), lost, "link", delivery_id="dlv_1"))
+
+
+def test_reissue_wants_the_name_typed(staff, refused):
+    """A double click books nothing."""
+    page = confirm(staff(*ALL), refused, "reissue", name="order-0")
+    assert "That is not its name" in page.content.decode()
+    assert Delivery.objects.count() == 1
+
+
+def test_reissue_books_the_next_delivery(staff, refused, drain):
+    """With a name and a key of its own; the refused one leaves the list."""
+    page = confirm(staff(*ALL), refused, "reissue", name=str(refused))
+    drain()
+    first, second = Delivery.objects.order_by("generation")
+    assert f"booked anew, as {refused}-2" in said(page)
+    assert (first.attention, second.status) == ("", "created")
+    assert "Book anew" in LogEntry.objects.get().change_message
+
+
+def test_reissue_of_what_may_be_booked_asks_whether_somebody_has_looked(staff, lost):
+    """Without the tick nothing happens."""
+    clerk = staff(*ALL)
+    page = confirm(clerk, lost, "reissue", name=str(lost))
+    assert page.context["form"].errors.keys() == {"confirmed_absent"}
+    assert Delivery.objects.count() == 1
+    confirm(clerk, lost, "reissue", name=str(lost), confirmed_absent="on")
+    assert Delivery.objects.count() == 2
+
+
+def test_a_second_reissue_books_nothing_more(staff, refused):
+    """The order has its next delivery already."""
+    clerk = staff(*ALL)
+    confirm(clerk, refused, "reissue", name=str(refused))
+    page = confirm(clerk, refused, "reissue", name=str(refused))
+    assert "later delivery already" in said(page)
+    assert Delivery.objects.count() == 2
+
+
+def test_acknowledge_takes_it_off_the_list(staff, refused):
+    """It was shipped otherwise; it will not be booked."""
+    page = confirm(staff(*ALL), refused, "acknowledge")
+    assert "taken off the list" in said(page)
+    assert Delivery.objects.get().attention == ""
+    assert ApiCall.objects.get().state == "abandoned"
+
+
+def test_giving_up_what_may_be_booked_needs_more(staff, lost):
+    """The name, the tick, and the permission to book anew."""
+    clerk = staff("reissue_delivery")
+    assert confirm(clerk, lost, "acknowledge").context["form"].errors
+    confirm(clerk, lost, "acknowledge", name=str(lost), confirmed_absent="on")
+    assert Delivery.objects.get().attention == ""
+
+
+def test_refresh_asks_kaspi(staff, booked, world, drain):
+    """And takes its word."""
+    world.move(booked.delivery_id, "in_transit")
+    page = confirm(staff(*ALL), booked, "refresh")
+    drain()
+    assert "Kaspi is asked" in said(page)
+    assert Delivery.objects.get().status == "in_transit"
+
+
+@pytest.mark.parametrize("action", ["retry_deliveries", "refresh_deliveries"])
+def test_the_list_can_do_it_for_several(staff, booked, action):
+    """It asks first, and reports row by row."""
+    clerk = staff(*ALL)
+    chosen = {"action": action, "_selected_action": [booked.pk]}
+    assert "form" in clerk.post(LIST, chosen).context
+    page = clerk.post(LIST, {**chosen, "apply": "1"}, follow=True)
+    assert str(booked) in said(page)
+
+
+def test_every_action_is_recorded(staff, booked):
+    """Who, what and why, in the admin's own log."""
+    confirm(staff(*ALL), booked, "cancel", reason="out of stock")
+    entry = LogEntry.objects.get()
+    assert (entry.user.username, entry.object_id) == ("operator", str(booked.pk))
+    assert "out of stock" in entry.change_message
+
+
+def test_an_asking_page_must_say_what_can_be_done():
+    """A page that forgets to is found at once."""
+    page = AskingAdmin(Delivery, admin.site)
+    for question in (lambda: page.ways_out(None), lambda: page.exit_of(None, "cancel")):
+        with pytest.raises(NotImplementedError):
+            question()
