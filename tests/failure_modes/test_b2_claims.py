@@ -1,0 +1,89 @@
+"""B2: who may send a call, and what becomes of it when the sender dies."""
+
+import pytest
+from django.db import DataError, transaction
+
+from kaspi_delivery_django.client import Timeouts
+from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.services import claims, outbox, settlement
+from kaspi_delivery_django.services.transactions import durably
+from kaspi_delivery_django.services.worker import Worker
+from tests.shop.models import Order
+from tests.storm import test_sigterm
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def claim(world):
+    """Return a claim of an order's create."""
+    Order.objects.create()
+    return claims.take(ApiCall.objects.get().pk, using="default")
+
+
+def test_b2_of_two_workers_one_gets_the_row(world, at_once):
+    """The conditional UPDATE decides."""
+    Order.objects.create()
+    key = ApiCall.objects.get().pk
+    found = at_once(*[lambda: claims.take(key, using="default")] * 2)
+    assert [taken is None for taken in found].count(True) == 1
+
+
+def test_b2_a_dead_workers_lease_ends_in_unknown(claim, turnable):
+    """Never in due: it may have booked."""
+    turnable.turn(seconds=61)
+    assert outbox.release_expired() == 1
+    assert ApiCall.objects.get().state == "unknown"
+    assert ApiCall.objects.get().unknown_since
+
+
+def test_b2_the_lease_outlives_three_deadlines():
+    """Nobody takes over what may still be answered."""
+    assert claims.LEASE.total_seconds() >= 3 * Timeouts().total_s
+
+
+def test_b2_a_late_owner_changes_nothing_but_brings_the_id(claim, turnable, drain, world):
+    """Fenced by the token; a deliveryId is never thrown away."""
+    answer = outbox._transmit(claim, None)
+    turnable.turn(seconds=61)
+    outbox.release_expired()
+    durably(lambda: settlement.settle(claim, answer, 0.5, using="default"), using="default")
+    assert Delivery.objects.get().delivery_id == answer.delivery_id
+    drain()
+    assert len(world.deliveries) == 1
+
+
+def test_b2_claim_and_settle_are_durable():
+    """They never hide inside somebody's transaction: the rows must be there when the bytes leave."""
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        durably(lambda: None, using="default")
+
+
+def test_b2_a_poison_row_does_not_stop_the_batch(world, monkeypatch):
+    """The others go."""
+    for _ in range(3):
+        Order.objects.create()
+    troubles = [DataError(), None, None]
+    send = outbox.send
+
+    def poisoned(key):
+        if trouble := troubles.pop():
+            raise trouble
+        return send(key)
+
+    monkeypatch.setattr(outbox, "send", poisoned)
+    Worker(say=lambda _line: None).run_round()
+    assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done", "done", "due"]
+
+
+def test_b2_sigterm_finishes_the_call_and_exits_0():
+    """A real process; the same as in a storm."""
+    test_sigterm.test_a_worker_that_is_asked_to_stop_finishes_its_call()
+
+
+def test_b2_a_call_that_is_delivered_twice_is_sent_once(world):
+    """A broker may hand out the key as often as it likes."""
+    Order.objects.create()
+    key = ApiCall.objects.get().pk
+    assert [outbox.send(key) for _ in range(3)] == [True, False, False]
+    assert len(world.requests) == 1

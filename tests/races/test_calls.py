@@ -1,0 +1,102 @@
+"""Many workers, one call; many calls, each once."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection
+
+from kaspi_delivery_django.client import RemoteDelivery
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import claims, gate, settlement
+from kaspi_delivery_django.services.claims import Claim
+from kaspi_delivery_django.services.gate import Admission
+from kaspi_delivery_django.services.transactions import durably
+from kaspi_delivery_django.services.worker import Worker
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WORKERS = 8
+
+
+@pytest.fixture(params=["skip locked", "wait"])
+def locking(request, monkeypatch):
+    """With SKIP LOCKED, and without: it is only a speed-up."""
+    if request.param == "wait":
+        monkeypatch.setattr(type(connection.features), "has_select_for_update_skip_locked", False)
+
+
+def work():
+    """Do whatever is due."""
+    Worker(say=lambda _line: None).run_until_idle()
+
+
+def test_one_of_eight_workers_gets_the_claim(world, at_once, locking):
+    """The conditional UPDATE decides."""
+    Order.objects.create()
+    call = ApiCall.objects.get()
+    found = at_once(*[lambda: claims.take(call.pk, using="default")] * WORKERS)
+    assert [isinstance(claim, Claim) for claim in found].count(True) == 1
+    assert [claim is None for claim in found].count(True) == WORKERS - 1
+    call.refresh_from_db()
+    assert (call.state, call.attempts) == ("sending", 1)
+
+
+def test_eight_workers_book_forty_orders_once_each(world, at_once, locking):
+    """As many POSTs as orders, as many parcels as orders."""
+    orders = [Order.objects.create() for _ in range(40)]
+    assert at_once(*[work] * WORKERS) == [None] * WORKERS
+    work()
+    assert len(world.requests) == 40
+    assert {len(world.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
+    assert set(ApiCall.objects.values_list("state", "attempts")) == {("done", 1)}
+
+
+def test_a_claim_that_was_taken_over_links_once(world, drain, turnable, at_once):
+    """The first owner settles late, beside the second: one id, and neither is thrown away."""
+    Order.objects.create()
+    world.faults.add(Fault(operation="create", drop="after"))
+    first = claims.take(ApiCall.objects.get().pk, using="default")
+    turnable.turn(minutes=2)
+    drain()
+    turnable.turn(minutes=2)
+    ApiCall.objects.update(state="unknown", next_attempt_at=turnable.now)
+    second = claims.take(ApiCall.objects.get().pk, using="default")
+    [record] = world.deliveries.values()
+    answer = RemoteDelivery(delivery_id=record.delivery_id, status="created")
+    ended = at_once(*[lambda claim=claim: _settle(claim, answer) for claim in (first, second)])
+    assert ended == [None, None]
+    assert Delivery.objects.get().delivery_id == record.delivery_id
+    assert ApiCall.objects.get().state == "done"
+    assert Delivery.objects.get().history.count() == 1
+
+
+def test_one_of_eight_is_the_probe_when_the_gate_reopens(world, turnable, at_once):
+    """The others wait for what it finds."""
+    Order.objects.create()
+    delivery = Delivery.objects.get()
+    gate.close(delivery, until=turnable.now, reason="a 401")
+    turnable.turn(seconds=1)
+    found = at_once(*[lambda: gate.admit(delivery, turnable.now)] * WORKERS)
+    assert sorted(found, key=str) == [*[Admission.CLOSED] * (WORKERS - 1), Admission.PROBE]
+    assert AccountState.objects.get().closed_until > turnable.now
+
+
+def _settle(claim, answer):
+    durably(lambda: settlement.settle(claim, answer, 0.5, using="default"), using="default")
+
+
+def test_a_gate_that_eight_close_at_once_is_closed(world, turnable, at_once):
+    """The first one writes the account's row; the others find it, or meet a deadlock that their lease outlives."""
+    Order.objects.create()
+    delivery = Delivery.objects.get()
+    until = turnable.now + timedelta(minutes=5)
+
+    def close():
+        durably(lambda: gate.close(Delivery.objects.get(), until=until, reason="a 429"), using="default")
+
+    ended = at_once(*[close] * WORKERS)
+    assert None in ended
+    assert all(end is None or isinstance(end, OperationalError) for end in ended)
+    assert gate.admit(delivery, turnable.now) is Admission.CLOSED

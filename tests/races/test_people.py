@@ -1,0 +1,107 @@
+"""Two people, or two saves, at the same delivery."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.test import Client
+
+from kaspi_delivery_django.exceptions import CannotReissue
+from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
+from kaspi_delivery_django.services import (
+    acknowledge_delivery,
+    cancel_delivery,
+    link_delivery,
+    reissue_delivery,
+    replay_event,
+    retry_delivery,
+)
+from tests.conftest import event
+from tests.shop.models import Note, Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_eight_saves_of_one_order_make_one_delivery(world, at_once):
+    """The losers' own transactions are committed all the same."""
+    Order.objects.bulk_create([Order()])
+
+    def save():
+        with transaction.atomic():
+            Order.objects.get().save()
+            Note.objects.create(text="the loser's")
+
+    assert at_once(*[save] * 8) == [None] * 8
+    assert (Delivery.objects.count(), ApiCall.objects.count(), Note.objects.count()) == (1, 1, 8)
+
+
+def test_two_cancels_ask_kaspi_once(booked, drain, world, at_once):
+    """Two admins, or a double click."""
+    ended = at_once(*[lambda: cancel_delivery(booked, reason="out of stock")] * 2)
+    assert not any(isinstance(end, Exception) for end in ended)
+    drain()
+    assert len([r for r in world.requests if r.path.endswith("/cancel")]) == 1
+    assert Delivery.objects.get().status == "cancelled"
+
+
+def test_two_confirmed_pages_ask_kaspi_once(booked, drain, world, at_once):
+    """Through the admin."""
+    clerks = [Client(), Client()]
+    for number, clerk in enumerate(clerks):
+        clerk.force_login(User.objects.create_superuser(f"clerk{number}", password="x"))
+    page = f"/admin/kaspi_delivery/delivery/{booked.pk}/do/cancel/"
+    works = [lambda clerk=clerk: clerk.post(page, {"reason": "out of stock"}).status_code for clerk in clerks]
+    assert at_once(*works) == [302, 302]
+    drain()
+    assert len([r for r in world.requests if r.path.endswith("/cancel")]) == 1
+
+
+def test_a_cancel_beside_the_claim_ends_one_way(world, drain, at_once):
+    """Taken back before it left, or booked and then cancelled: never a parcel that nobody wants."""
+    Order.objects.create()
+    delivery = Delivery.objects.get()
+    at_once(lambda: cancel_delivery(delivery, reason="no"), drain)
+    drain()
+    drain()
+    delivery.refresh_from_db()
+    assert {record.status for record in world.deliveries.values()} <= {"cancelled"}
+    assert delivery.status == "cancelled" or delivery.calls.get().state == "abandoned"
+
+
+@pytest.fixture
+def stuck(world):
+    """Return a delivery that may be booked, and waits for a person."""
+    Order.objects.create()
+    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
+    Delivery.objects.update(attention="outcome_unknown")
+    return Delivery.objects.get()
+
+
+def test_two_people_who_book_anew_open_one_generation(stuck, at_once):
+    """The second one reads that there is one already."""
+    ended = at_once(*[lambda: reissue_delivery(stuck, confirmed_absent=True)] * 4)
+    assert [type(end) for end in ended].count(Delivery) == 1
+    assert [type(end) for end in ended].count(CannotReissue) == 3
+    assert sorted(Delivery.objects.values_list("generation", flat=True)) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [retry_delivery, lambda row: link_delivery(row, "dlv_1"), acknowledge_delivery],
+    ids=["retry", "link", "acknowledge"],
+)
+def test_two_people_who_do_the_same_do_it_once(stuck, at_once, act):
+    """No second row, and no error but one of ours."""
+    at_once(*[lambda: act(stuck)] * 4)
+    assert ApiCall.objects.filter(kind="create").count() == 1
+    assert ApiCall.objects.filter(kind="link").count() <= 1
+
+
+def test_two_replays_apply_an_event_once(booked, post_webhook, at_once):
+    """One of them finds it applied."""
+    post_webhook(event(booked, "accepted"))
+    WebhookEvent.objects.update(state="failed")
+    booked.history.filter(to_status="accepted").delete()
+    Delivery.objects.update(status="created")
+    letter = WebhookEvent.objects.get()
+    assert set(at_once(*[lambda: replay_event(letter)] * 4)) == {"applied"}
+    assert booked.history.filter(to_status="accepted").count() == 1

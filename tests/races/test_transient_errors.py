@@ -1,0 +1,150 @@
+"""Deadlocks and lock timeouts: once more at once, then later, and nothing is lost on the way."""
+
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+from django.db import OperationalError, connection
+
+from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
+from kaspi_delivery_django.services.transactions import durably, is_transient
+from kaspi_delivery_django.services.worker import Worker
+from tests.conftest import event
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Driver(Exception):
+    """What a driver raises beneath Django's own error."""
+
+    def __init__(self, sqlstate=None):
+        super().__init__()
+        self.sqlstate = sqlstate
+
+
+def trouble(*arguments, sqlstate=None):
+    """Return an error as Django wraps it."""
+    err = OperationalError(*arguments)
+    err.__cause__ = Driver(sqlstate)
+    return err
+
+
+TROUBLES = {
+    "PostgreSQL deadlock": {"arguments": ("deadlock detected",), "sqlstate": "40P01"},
+    "PostgreSQL serialization failure": {"arguments": ("could not serialize access",), "sqlstate": "40001"},
+    "PostgreSQL lock timeout": {"arguments": ("canceling statement due to lock timeout",), "sqlstate": "55P03"},
+    "MariaDB record changed": {"arguments": (1020, "Record has changed since last read")},
+    "MariaDB lock timeout": {"arguments": (1205, "Lock wait timeout exceeded")},
+    "MariaDB deadlock": {"arguments": (1213, "Deadlock found")},
+    "SQLite busy": {"arguments": ("database is locked",)},
+}
+each_trouble = pytest.mark.parametrize("how", TROUBLES.values(), ids=TROUBLES.keys())
+
+
+@contextmanager
+def failing(fragment, times, how):
+    """Let so many writes that name the table, or the column, meet the trouble."""
+    left = [None] * times
+
+    def fail(execute, sql, params, many, context):
+        if fragment in sql and sql.lstrip().startswith(("INSERT", "UPDATE")) and left:
+            left.pop()
+            raise trouble(*how["arguments"], sqlstate=how.get("sqlstate"))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail):
+        yield
+
+
+@each_trouble
+def test_it_is_told_from_other_trouble(how):
+    """By the driver's own number or state."""
+    assert is_transient(trouble(*how["arguments"], sqlstate=how.get("sqlstate")))
+    assert not is_transient(trouble("server closed the connection"))
+
+
+@each_trouble
+def test_once_is_tried_again_at_once(world, drain, how):
+    """Nobody notices."""
+    Order.objects.create()
+    with failing("api_key_fingerprint", 1, how):
+        drain()
+    assert ApiCall.objects.get().state == "done"
+    assert len(world.requests) == 1
+
+
+@each_trouble
+def test_twice_defers_the_call_and_the_batch_goes_on(world, drain, caplog, how):
+    """The next round finishes it."""
+    for _ in range(3):
+        Order.objects.create()
+    with failing("api_key_fingerprint", 2, how):
+        drain()
+    assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done", "done", "due"]
+    assert "deferred" in caplog.text
+    drain()
+    assert set(ApiCall.objects.values_list("state", flat=True)) == {"done"}
+    assert len(world.deliveries) == 3
+
+
+@each_trouble
+def test_a_chore_that_meets_it_twice_is_left_to_the_next_round(world, turnable, monkeypatch, how):
+    """What is due is sent all the same."""
+
+    def chore(**_options):
+        raise trouble(*how["arguments"], sqlstate=how.get("sqlstate"))
+
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox.unpark_known", chore)
+    Order.objects.create()
+    Worker(say=lambda _line: None).run_round()
+    assert ApiCall.objects.get().state == "done"
+
+
+@each_trouble
+def test_a_webhook_that_meets_it_once_is_stored(world, drain, post_webhook, how):
+    """The second try commits."""
+    Order.objects.create()
+    drain()
+    with failing("kaspi_delivery_webhookevent", 1, how):
+        assert post_webhook(event(Delivery.objects.get(), "accepted")).status_code == 200
+    assert WebhookEvent.objects.get().state == "applied"
+    assert Delivery.objects.get().status == "accepted"
+
+
+@each_trouble
+def test_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(world, drain, post_webhook, how):
+    """503 with Retry-After, and nothing is stored."""
+    Order.objects.create()
+    drain()
+    letter = event(Delivery.objects.get(), "accepted")
+    with failing("kaspi_delivery_webhookevent", 2, how):
+        answer = post_webhook(letter)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert not WebhookEvent.objects.exists()
+    assert post_webhook(letter).status_code == 200
+    assert Delivery.objects.get().status == "accepted"
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer, and no deadlocks")
+def test_a_real_deadlock_is_survived_by_both(world, at_once):
+    """Two transactions lock two deliveries in opposite order: the victim tries again."""
+    keys = [Delivery.objects.get(object_id=str(Order.objects.create().pk)).pk for _ in range(2)]
+    meeting = threading.Barrier(2)
+
+    def work(first, second):
+        def inside():
+            rows = Delivery.objects.select_for_update()
+            rows.get(pk=first)
+            _meet(meeting)
+            rows.get(pk=second)
+
+        return lambda: durably(inside, using="default")
+
+    assert at_once(work(*keys), work(*reversed(keys))) == [None, None]
+
+
+def _meet(meeting):
+    """Wait for the other, once; the second try of the victim goes alone."""
+    with suppress(threading.BrokenBarrierError):
+        meeting.wait(timeout=2)
