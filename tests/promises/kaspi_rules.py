@@ -1,0 +1,122 @@
+"""What Kaspi does: it books, moves, fails, forgets and repeats itself; and time passes."""
+
+from unittest import mock
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.strategies import lists, sampled_from, tuples
+
+from kaspi_delivery_django.lifecycle import STATUSES
+from kaspi_delivery_django.sandbox.deliveries import CANCELLABLE
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.sandbox.wellknown import WEBHOOK_SECRET
+from kaspi_delivery_django.services import events
+from tests.conftest import WEBHOOK_URL
+from tests.promises.faults import DOUBTS, FAULTS
+from tests.promises.house import API_KEYS, SECRETS, signed
+
+WHICH = sampled_from(range(4))
+OPERATIONS = sampled_from(["create", "create", None, "cancel", "get"])
+
+
+def has_post(machine):
+    """Tell whether Kaspi has a webhook to send now."""
+    house = machine.house
+    return bool(house.world.mailbox.due(house.clock.timestamp()))
+
+
+def has_parcels(machine):
+    """Tell whether Kaspi has booked anything."""
+    return bool(machine.house.world.deliveries)
+
+
+class KaspiRules:
+    """The sandbox, at its best and at its worst."""
+
+    @initialize(faults=lists(tuples(sampled_from(list(DOUBTS)), sampled_from([1, 1, 2, None])), min_size=2, max_size=5))
+    def first_bookings_are_in_doubt(self, faults):
+        """Kaspi has had better days."""
+        for name, times in faults:
+            self.house.world.faults.add(Fault(operation="create", times=times, **DOUBTS[name]))
+
+    @rule(name=sampled_from(list(FAULTS)), operation=OPERATIONS, times=sampled_from([1, 1, 2, 4]))
+    def kaspi_fails(self, name, operation, times):
+        """The next calls go wrong."""
+        self.house.world.faults.add(Fault(operation=operation, times=times, **FAULTS[name]))
+
+    @precondition(lambda self: len(self.house.world.faults))
+    @rule()
+    def kaspi_recovers(self):
+        """Nothing goes wrong any more."""
+        self.house.world.faults.clear()
+
+    @precondition(has_parcels)
+    @rule(which=WHICH)
+    def courier_moves_a_parcel(self, which):
+        """One step, or the cancel that it was told of."""
+        self.house.move_on(self._parcel(which))
+
+    @precondition(has_parcels)
+    @rule(which=WHICH, status=sampled_from(["cancelled", "cancelled", *STATUSES, "returning"]))
+    def kaspi_changes_its_mind(self, which, status):
+        """It cancels, which it may; or anything becomes anything, and its news contradict each other."""
+        parcel = self._parcel(which)
+        if status != "cancelled" or parcel.status not in CANCELLABLE:
+            self.house.fickle.add(parcel.delivery_id)
+        self.house.world.move(parcel.delivery_id, status)
+
+    @precondition(has_post)
+    @rule(limit=sampled_from([1, None]))
+    def webhooks_arrive(self, limit):
+        """As many as Kaspi gets round to."""
+        self.house.deliver_webhooks(limit)
+
+    @precondition(has_post)
+    @rule()
+    def webhook_meets_a_bug(self):
+        """Applying the next one fails in our own code: it is kept, and somebody can replay it."""
+        with mock.patch.object(events, "apply", side_effect=ZeroDivisionError):
+            self.house.deliver_webhooks(1)
+
+    @rule(
+        trouble=sampled_from(
+            [{}, {"lose": 5}, {"duplicate": True}, {"reorder": 3}, {"delay_s": 90.0}, {"delay_s": 9e4}]
+        )
+    )
+    def post_changes(self, trouble):
+        """From now on webhooks arrive; or they are lost, doubled, turned round, or late."""
+        for name, value in {"lose": 0, "duplicate": False, "reorder": 0, "delay_s": 0.0, **trouble}.items():
+            setattr(self.house.world.mailbox, name, value)
+
+    @precondition(lambda self: self.house.spoken)
+    @rule(which=sampled_from(range(12)))
+    def kaspi_repeats_itself(self, which):
+        """An old webhook comes again, or one that was lost comes after all."""
+        spoken = self.house.spoken
+        self.house.post_again(spoken[which % len(spoken)])
+
+    @rule(key=sampled_from(range(2)), disabled=sampled_from([False, False, True]), secret=sampled_from(range(2)))
+    def kaspi_reconfigured(self, key, disabled, secret):
+        """Calls with another key are answered 401, or 403; the shop may not know the secret yet."""
+        world = self.house.world
+        world.api_key, world.mailbox._secret = API_KEYS[key], SECRETS[secret]
+        world.disabled_keys = {API_KEYS[key]} if disabled else set()
+        world.cancel_is_slow = bool(secret)
+
+    @rule(is_signed=sampled_from([True, False]))
+    def stranger_posts(self, is_signed):
+        """Without a signature, or with one by a secret that is public. Kaspi posts a test at that time."""
+        data = {"deliveryId": "dlv_test", "externalOrderId": "test", "status": "created"}
+        self.house.world.mailbox.queue(WEBHOOK_URL, "delivery.created" if is_signed else "courier.assigned", data)
+        stamp = str(int(self.house.clock.timestamp()))
+        headers = signed(WEBHOOK_SECRET, stamp, b"{}") if is_signed else {}
+        requests = len(self.house.witness.seen)
+        with CaptureQueriesContext(connection) as queries:
+            answer = self.house.client.post(WEBHOOK_URL, b"{}", content_type="application/json", headers=headers)
+        cost = (answer.status_code, len(queries), len(self.house.witness.seen) - requests)
+        self.house.costs.append(cost)
+
+    def _parcel(self, which):
+        parcels = list(self.house.world.deliveries.values())
+        return parcels[which % len(parcels)]

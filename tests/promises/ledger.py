@@ -1,0 +1,49 @@
+"""What the database says after a step: every row, read once, for all of the promises."""
+
+from dataclasses import dataclass
+
+from django.db import connection
+
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from tests.shop.models import Order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """The rows of the shop and of the package, in the order they were written."""
+
+    orders: dict
+    deliveries: dict
+    calls: list
+    events: list
+    changes: list
+
+    def calls_of(self, delivery, kind):
+        """Return a delivery's calls of one kind."""
+        return [call for call in self.calls if call.delivery_id == delivery.pk and call.kind == kind]
+
+    def changes_of(self, delivery):
+        """Return the steps that a delivery took."""
+        return [change for change in self.changes if change.delivery_id == delivery.pk and change.applied]
+
+    def newest_of(self, order):
+        """Return an order's newest delivery, None when it has none."""
+        own = [delivery for delivery in self.deliveries.values() if delivery.object_id == str(order.pk)]
+        return max(own, key=lambda delivery: delivery.generation, default=None)
+
+    def named(self, external_order_id):
+        """Return the delivery that Kaspi knows by this name, None when there is none."""
+        own = (row for row in self.deliveries.values() if row.external_order_id == external_order_id)
+        return next(own, None)
+
+
+def read():
+    """Read everything. No transaction may be open: the rows must be committed."""
+    assert not connection.in_atomic_block
+    return Ledger(
+        orders={row.pk: row for row in Order.objects.order_by("pk")},
+        deliveries={row.pk: row for row in Delivery.objects.order_by("pk")},
+        calls=list(ApiCall.objects.order_by("pk")),
+        events=list(WebhookEvent.objects.order_by("pk")),
+        changes=list(StatusChange.objects.order_by("pk")),
+    )

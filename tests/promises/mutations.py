@@ -1,0 +1,69 @@
+"""Ways to break the package, each of which breaks a promise that the machine must notice.
+
+A mutation takes pytest's `monkeypatch`; what it changes is put back after the test.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from kaspi_delivery_django.client import wire
+from kaspi_delivery_django.lifecycle import Verdict
+from kaspi_delivery_django.services import attention, claims, failures, inbox, outbox, payloads, status
+
+TEN_DAYS = timedelta(days=10)
+
+
+def replay_for_ten_days(monkeypatch):
+    """A create of unknown outcome is sent again when Kaspi has long forgotten its key."""
+    monkeypatch.setattr(claims, "REPLAY_WINDOW", TEN_DAYS)
+
+
+def make_a_new_key_for_each_attempt(monkeypatch):
+    """Every attempt of a create is a new booking to Kaspi."""
+    build = outbox._request
+
+    def build_with_new_key(claim):
+        request = build(claim)
+        headers = {name: f"{value}-{claim.call.attempts}" for name, value in request.headers.items()}
+        is_create = request.operation == "create"
+        return replace(request, headers={**headers, "Content-Type": "application/json"}) if is_create else request
+
+    monkeypatch.setattr(outbox, "_request", build_with_new_key)
+
+
+def build_the_payload_anew(monkeypatch):
+    """Every attempt of a create carries the order as it is at that time."""
+    build = outbox._request
+
+    def build_from_the_order(claim):
+        request = build(claim)
+        if request.operation != "create":
+            return request
+        order = payloads.order_of(claim.delivery)
+        return replace(request, body=wire.dump(payloads._build(claim.delivery, order).to_json()).encode())
+
+    monkeypatch.setattr(outbox, "_request", build_from_the_order)
+
+
+def let_late_news_count(monkeypatch):
+    """Whatever Kaspi says last is the status."""
+
+    def judge(current, incoming):
+        return Verdict.REPEAT if incoming.status == current.status else Verdict.ADVANCE
+
+    monkeypatch.setattr(status, "judge", judge)
+
+
+def tell_nobody(monkeypatch):
+    """What needs a person is not put on the list."""
+    monkeypatch.setattr(attention, "flag", lambda _delivery, _reason: None)
+
+
+def forget_what_failed(monkeypatch):
+    """An event that cannot be applied is answered 2xx all the same, and not kept."""
+    monkeypatch.setattr(inbox, "_keep_failed", lambda _event, _err, _using: "failed")
+
+
+def quote_the_error(monkeypatch):
+    """The text of the shop's exception goes to the log."""
+    monkeypatch.setattr(failures, "describe", str)

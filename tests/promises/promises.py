@@ -1,0 +1,199 @@
+"""The twelve promises, each a check of what the rows, the network's notes and the log say together.
+
+Kaspi is the sandbox, which books whatever a key that it has forgotten asks for, and whose world is
+therefore the proof: a second parcel there is a second parcel on the road.
+"""
+
+import json
+from collections import Counter, defaultdict
+from datetime import timedelta
+from itertools import pairwise
+
+from kaspi_delivery_django.lifecycle import CANCELLED, RANKS, TERMINAL
+from kaspi_delivery_django.models import ApiCall, Attention, WebhookEvent
+from tests.promises.house import API_KEYS, SECRETS
+from tests.promises.shop import PRIVATE
+
+REPLAY_LIMIT = timedelta(hours=23)
+CORRECTED = "Kaspi's own answer"
+BROKEN = ("chore broke", "call broke", "order not followed", "not done after the commit", "answer not recorded")
+CallState, EventState = ApiCall.State, WebhookEvent.State
+
+
+def one_live_parcel(house, ledger):
+    """1: one order's generation has one parcel; only a person's mistake makes two live, and it is flagged."""
+    booked = Counter(record.external_order_id for record in house.world.deliveries.values())
+    assert max(booked.values(), default=0) <= 1, f"booked twice: {booked.most_common(1)}"
+    live = defaultdict(list)
+    for record in house.world.deliveries.values():
+        delivery = ledger.named(record.external_order_id)
+        if delivery is not None and record.status != CANCELLED and record.delivery_id not in house.fickle:
+            live[delivery.object_id].append(record)
+    for order, records in live.items():
+        assert len(records) == 1 or order in house.wrongly_absent, f"order {order} has {len(records)} live parcels"
+    _two_that_are_known_are_flagged(house, ledger)
+
+
+def _two_that_are_known_are_flagged(house, ledger):
+    known = defaultdict(list)
+    for delivery in ledger.deliveries.values():
+        if delivery.is_live:
+            known[delivery.object_id].append(delivery)
+    for order, deliveries in known.items():
+        flagged = [one for one in deliveries if one.attention == Attention.SECOND_PARCEL]
+        seen = flagged or house.acknowledged & {one.pk for one in deliveries}
+        assert len(deliveries) == 1 or seen, f"order {order} has two parcels, and nobody is told"
+
+
+def keys_carry_their_bytes(house, ledger):
+    """2: every create and cancel has an idempotency key, and all bodies of one key are the same."""
+    bodies = defaultdict(set)
+    for seen in house.witness.seen:
+        if seen.method == "POST":
+            assert seen.key, f"{seen} has no key"
+            bodies[seen.path if seen.key is None else seen.key].add((seen.path, seen.body))
+    for key, different in bodies.items():
+        assert len(different) == 1, f"the key {key} carried {len(different)} payloads"
+
+
+def old_keys_are_left_alone(house, ledger):
+    """3: after a create that may have booked, none follows 23 h later, or with another API key."""
+    first = {}
+    for seen in house.witness.seen:
+        if not seen.is_create:
+            continue
+        doubt = first.get(seen.key)
+        if doubt is not None:
+            assert seen.at < doubt.at + REPLAY_LIMIT, f"{seen} follows {doubt}"
+            assert seen.api_key == doubt.api_key, f"{seen} follows {doubt}"
+        elif seen.may_have_booked:
+            first[seen.key] = seen
+
+
+def no_request_inside_a_transaction(house, ledger):
+    """4: no request while a transaction is open, nor outside of a worker; none of a rolled-back order."""
+    names = {f"order-{pk}" for pk in house.rolled_back}
+    for seen in house.witness.seen:
+        assert not seen.in_transaction, f"{seen} was sent inside a transaction"
+        assert seen.by_worker or house.sends_inline, f"{seen} was not sent by a worker"
+        assert seen.key not in names, f"{seen} is about an order that was rolled back"
+    kept = names & {delivery.external_order_id for delivery in ledger.deliveries.values()}
+    assert not kept, f"rolled back, and yet here: {kept}"
+
+
+def what_is_accepted_is_kept(house, ledger):
+    """5: an event that was answered 2xx has its row."""
+    kept = {event.event_id for event in ledger.events}
+    accepted = {json.loads(body)["eventId"] for body, status in house.answered if 200 <= status < 300}
+    assert accepted <= kept, f"accepted and lost: {accepted - kept}"
+    unheard = [status for _body, status in house.answered if status not in {200, 401}]
+    assert not unheard, f"answered {unheard}"
+
+
+def strangers_cost_nothing(house, ledger):
+    """6: a webhook that is not signed is refused without a query and without a request."""
+    for status, queries, requests in house.costs:
+        assert (status, queries, requests) == (401, 0, 0)
+
+
+def an_event_acts_once(house, ledger):
+    """7: one row for an event, however often it comes, and at most one step in the history."""
+    rows = Counter((event.account, event.environment, event.event_id) for event in ledger.events)
+    assert not rows or max(rows.values()) == 1
+    steps = Counter(change.event_id for change in ledger.changes if change.event_id)
+    assert not steps or max(steps.values()) == 1, f"an event took effect twice: {steps.most_common(1)}"
+    arrivals = Counter(json.loads(body)["eventId"] for body, status in house.answered if status == 200)
+    received = {event.event_id: event.received_count for event in ledger.events}
+    assert received == dict(arrivals)
+
+
+def status_goes_forward(house, ledger):
+    """8: no step backwards and none out of an end, unless a GET corrects it and the history says so."""
+    for delivery in ledger.deliveries.values():
+        steps = ledger.changes_of(delivery)
+        for change in steps:
+            forward = RANKS.get(change.to_status, 9) > RANKS.get(change.from_status, 0)
+            strange = change.from_status not in RANKS or change.to_status not in RANKS
+            moves = change.from_status not in TERMINAL and (forward or strange)
+            assert moves or (change.source, change.note) == ("refresh", CORRECTED), f"{change} by {change.source}"
+        for before, after in pairwise(steps):
+            assert before.to_status == after.from_status, f"the history jumps: {before}, then {after}"
+        assert delivery.status == (steps[-1].to_status if steps else "")
+
+
+def a_link_stays(house, ledger):
+    """9: a deliveryId never changes; another parcel that speaks for the order is kept, flagged and shown."""
+    for pk, delivery_id in house.names.items():
+        assert ledger.deliveries[pk].delivery_id == delivery_id, f"{delivery_id} was replaced"
+    house.names.update({row.pk: row.delivery_id for row in ledger.deliveries.values() if row.delivery_id})
+    for event in ledger.events:
+        delivery = ledger.named(event.external_order_id)
+        if delivery is None or event.state == EventState.FAILED:
+            continue
+        if delivery.delivery_id != event.kaspi_delivery_id:
+            flagged = delivery.attention == Attention.SECOND_PARCEL
+            assert flagged or delivery.pk in house.acknowledged, f"{event} is about a parcel that nobody is told of"
+
+
+def nothing_is_lost(house, ledger):
+    """10: every call and every open delivery is finished, scheduled, or waits for a person."""
+    for call in ledger.calls:
+        delivery = ledger.deliveries[call.delivery_id]
+        ended = call.state in {CallState.DONE, CallState.ABANDONED} or _is_answered(ledger, call)
+        scheduled = call.next_attempt_at is not None
+        assert scheduled == (call.state in ApiCall.UNRESOLVED), f"{call} is {call.state}, next {call.next_attempt_at}"
+        assert ended or scheduled or _is_seen_to(house, ledger, delivery), f"{call} is {call.state} and nobody knows"
+    for delivery in ledger.deliveries.values():
+        asking = any(call.next_attempt_at for call in ledger.calls_of(delivery, ApiCall.Kind.REFRESH))
+        asked = asking or delivery.next_refresh_at or not delivery.delivery_id or not delivery.is_open
+        assert asked or _is_seen_to(house, ledger, delivery), f"nobody asks about {delivery}"
+    for order in ledger.orders.values():
+        wanted = order.paid and not order.cancelled
+        assert ledger.newest_of(order) or not wanted, f"order {order.pk} has no delivery"
+
+
+def the_shop_breaks_nothing(house, ledger):
+    """11: whatever the shop's code raises stays there, and no chore of ours breaks on it."""
+    broken = [line for line in house.journal.lines if any(words in line for words in BROKEN)]
+    assert not broken, broken
+
+
+def the_log_is_silent_about_people(house, ledger):
+    """12: no key, secret, phone, name or address in a line of the log."""
+    private = (*PRIVATE, *API_KEYS, *SECRETS)
+    told = [line for line in house.journal.lines if any(words in line for words in private)]
+    assert not told, told
+    house.journal.lines.clear()
+
+
+PROMISES = (
+    one_live_parcel,
+    keys_carry_their_bytes,
+    old_keys_are_left_alone,
+    no_request_inside_a_transaction,
+    what_is_accepted_is_kept,
+    strangers_cost_nothing,
+    an_event_acts_once,
+    status_goes_forward,
+    a_link_stays,
+    nothing_is_lost,
+    the_shop_breaks_nothing,
+    the_log_is_silent_about_people,
+)
+
+
+def check(house, ledger):
+    """Hold the rows against every promise."""
+    for promise in PROMISES:
+        promise(house, ledger)
+
+
+def _is_answered(ledger, call):
+    """Tell whether a no was all that was asked for, or whether a later call asks again."""
+    latest = ledger.calls_of(ledger.deliveries[call.delivery_id], call.kind)[-1]
+    return latest.pk != call.pk or (call.kind == ApiCall.Kind.LINK and call.state == CallState.REFUSED)
+
+
+def _is_seen_to(house, ledger, delivery):
+    """Tell whether a person is asked for, has looked, or has nothing left to decide."""
+    return bool(delivery.attention or delivery.pk in house.acknowledged or not delivery.is_open)

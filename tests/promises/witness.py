@@ -1,0 +1,83 @@
+"""The network between the services and the sandbox, which notes what nobody else can see."""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import requests
+from django.db import connection
+
+from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
+
+NOT_BOOKED = frozenset({302, 400, 401, 403, 404, 405, 413, 415, 422, 429})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One request: when and with which API key; `status` is None when no answer came back."""
+
+    at: datetime
+    api_key: str
+    method: str
+    path: str
+    key: str | None
+    body: bytes = field(repr=False)
+    status: int | None
+    in_transaction: bool
+    by_worker: bool
+
+    @property
+    def is_create(self):
+        """Whether it books."""
+        return self.method == "POST" and self.path.endswith("/v1/deliveries")
+
+    @property
+    def may_have_booked(self):
+        """Whether the sender cannot be sure that Kaspi did nothing."""
+        return self.status not in NOT_BOOKED
+
+
+class Witness(SandboxAdapter):
+    """Passes every request on, and keeps a note of it."""
+
+    def __init__(self, world, clock):
+        super().__init__(world)
+        self.seen = []
+        self.is_working = False
+        self._clock = clock
+
+    def send(self, request, *args, **kwargs):
+        """Answer from the world; what the sender learns is noted as well."""
+        status = None
+        try:
+            response = super().send(request, *args, **kwargs)
+            status = response.status_code
+        finally:
+            self.seen.append(self._note(request, status))
+        return response
+
+    def _note(self, request, status):
+        return Seen(
+            at=self._clock.now,
+            api_key=request.headers.get("x-api-key", ""),
+            method=request.method,
+            path=requests.utils.urlparse(request.url).path,
+            key=request.headers.get("Idempotency-Key"),
+            body=request.body or b"",
+            status=status,
+            in_transaction=connection.in_atomic_block,
+            by_worker=self.is_working,
+        )
+
+
+class Journal(logging.Handler):
+    """Keeps what is logged as the text that a log file would have."""
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))
+        self.lines = []
+
+    def emit(self, record):
+        """Keep the line, traceback and all."""
+        self.lines.append(self.format(record))
