@@ -1,0 +1,1 @@
+"""Real processes, real sockets and a real database, killed at random moments: what is left is counted."""

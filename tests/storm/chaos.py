@@ -1,0 +1,83 @@
+"""What goes wrong in a storm, and how often."""
+
+import threading
+
+from kaspi_delivery_django.sandbox.faults import Fault
+
+TICK_S = 1.0
+
+
+def faults(chance, speed):
+    """Return the faults that each call meets with this chance."""
+    ways = (
+        {"drop": "before"},
+        {"drop": "after"},
+        {"truncate": True},
+        {"latency_s": 20 / speed},
+        {"status": 500},
+        {"status": 503, "booked": True},
+        {"body": b"{}"},
+        {"body": b"<html>"},
+        {"operation": "create", "status": 500, "booked": True, "stored": True},
+        {"operation": "create", "status": 409, "code": "in_progress"},
+        {"operation": "create", "status": 409, "code": "idempotency_mismatch"},
+        {"operation": "create", "status": 422},
+    )
+    return [Fault(probability=chance, times=None, **way) for way in ways]
+
+
+GATE_CLOSERS = (
+    {"status": 401},
+    {"status": 403},
+    {"status": 405},
+    {"status": 429, "retry_after": 30},
+    {"status": 429, "retry_after": "soon"},
+)
+
+
+class Chaos:
+    """Kills processes, and closes Kaspi's gate now and then, until it is told to stop.
+
+    A 401 or a 429 holds up every call at once. So these come one at a time: with each kill, at the
+    chance that every call has of meeting the others.
+    """
+
+    def __init__(self, stage, plan, dice):
+        self._stage, self._plan, self._dice = stage, plan, dice
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.kills = 0
+
+    def __enter__(self):
+        for fault in faults(self._plan.faults, self._plan.speed):
+            self._stage.world.faults.add(fault)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc_info):
+        self._stopped.set()
+        self._thread.join()
+        self._stage.world.faults.clear()
+        self._stage.world.mailbox.calm()
+
+    def _run(self):
+        due = self._plan.kill_every_s
+        elapsed = 0.0
+        while not self._stopped.wait(TICK_S):
+            elapsed += TICK_S
+            if elapsed >= due:
+                due = elapsed + self._plan.kill_every_s * (0.5 + self._dice.random())
+                self._kill()
+                self._close_the_gate()
+
+    def _kill(self):
+        processes = self._stage.processes
+        process = self._dice.choice(processes)
+        process.kill()
+        process.start()
+        self.kills += 1
+
+    def _close_the_gate(self):
+        if self._dice.random() < self._plan.faults:
+            fault = Fault(**self._dice.choice(GATE_CLOSERS))
+            self._stage.world.faults._waiting.insert(0, fault)

@@ -1,0 +1,63 @@
+"""A clerk who works through the list that asks for a person, with the exits that a person has."""
+
+from collections import Counter
+
+from kaspi_delivery_django.exceptions import DeliveryError
+from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.services import (
+    acknowledge_delivery,
+    exits,
+    link_delivery,
+    reissue_delivery,
+    replay_event,
+    retry_delivery,
+)
+from kaspi_delivery_django.services.inbox import REPLAYABLE
+from tests.shop.models import Order
+
+TRY_AGAIN = {Attention.ADAPTER_FAILED, Attention.TOO_OLD}
+
+
+class Clerk:
+    """Looks deliveries up in Kaspi's console, which is `world`; remembers why they were listed."""
+
+    def __init__(self, world):
+        self._world = world
+        self.reasons = Counter()
+        self._seen = set()
+
+    def work(self):
+        """Go through the list once."""
+        for delivery in Delivery.objects.exclude(attention=""):
+            if (delivery.pk, delivery.attention) not in self._seen:
+                self._seen.add((delivery.pk, delivery.attention))
+                self.reasons[delivery.attention] += 1
+            try:
+                self._settle(delivery)
+            except DeliveryError:
+                continue  # not yet: it stays on the list
+        for event in WebhookEvent.objects.filter(state__in=REPLAYABLE):
+            replay_event(event)
+
+    def _settle(self, delivery):
+        if delivery.attention in TRY_AGAIN:
+            retry_delivery(delivery)
+        elif exits.may_be_booked(delivery):
+            self._look_up(delivery)
+        elif delivery.attention == Attention.REFUSED and _is_wanted(delivery):
+            reissue_delivery(delivery)
+        elif delivery.attention != Attention.SECOND_PARCEL:
+            acknowledge_delivery(delivery)
+
+    def _look_up(self, delivery):
+        found = self._world.deliveries_for(delivery.external_order_id)
+        if found:
+            link_delivery(delivery, found[0].delivery_id)
+        elif _is_wanted(delivery):
+            reissue_delivery(delivery, confirmed_absent=True)
+        else:
+            acknowledge_delivery(delivery, confirmed_absent=True)
+
+
+def _is_wanted(delivery):
+    return Order.objects.filter(pk=delivery.object_id, cancelled=False).exists()

@@ -1,0 +1,85 @@
+"""A whole storm: a storm, a calm, a clerk who works through the list, and a count."""
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+
+from tests.storm import counts
+from tests.storm.chaos import Chaos
+from tests.storm.clerk import Clerk
+from tests.storm.shopping import Shopping
+from tests.storm.stage import Stage
+
+LOOK_EVERY_S = 0.5
+SHOPPERS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a storm does. `faults` is each fault's chance, `speed` how much faster than real its time runs."""
+
+    orders: int
+    faults: float = 0.1
+    kill_every_s: float = 3.0
+    workers: int = 2
+    seed: int = 1
+    speed: float = 30.0
+    limit_s: float = 3600.0
+
+
+def storm(plan, say=lambda _line: None, disturb=None):
+    """Run the plan and return the closing table. Raises TimeoutError when it does not settle in time.
+
+    `disturb(stage)` is called once, in the middle of the storm.
+    """
+    began, dice = time.monotonic(), random.Random(plan.seed)
+    over = threading.Event()
+    shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over)
+    with Stage(plan) as stage:
+        clerk = Clerk(stage.world)
+        watch = Watch(plan, say, stage, began)
+        try:
+            with Chaos(stage, plan, dice) as chaos:
+                shopping.start()
+                watch.until(lambda: len(stage.world.deliveries) > plan.orders / 4, "storm")
+                if disturb:
+                    disturb(stage)
+                watch.until(lambda: shopping.is_over() and watch.unsettled() <= plan.orders / 20, "storm")
+            watch.until(lambda: watch.unsettled() == 0, "calm")
+            clerk.work()
+            watch.until(lambda: clerk.work() or watch.is_quiet(), "clerk")
+        finally:
+            over.set()
+        table = counts.tally(stage.world)
+    table["kills"] = chaos.kills
+    table |= {f"asked for a person: {reason}": count for reason, count in sorted(clerk.reasons.items())}
+    return {**table, "seconds": round(time.monotonic() - began)}
+
+
+class Watch:
+    """Waits for the stage, and says how far it is."""
+
+    def __init__(self, plan, say, stage, began):
+        self._plan, self._say, self._stage, self._began = plan, say, stage, began
+        self._pause = threading.Event()
+
+    def until(self, is_so, phase):
+        """Wait until it is so."""
+        said = 0.0
+        while not is_so():
+            elapsed = time.monotonic() - self._began
+            if elapsed > self._plan.limit_s:
+                raise TimeoutError(f"{phase}: {self.unsettled()} rows unsettled\n{self._stage.log()[-3000:]}")
+            if elapsed - said > 10:
+                said = elapsed
+                self._say(f"{phase} {elapsed:.0f} s: unsettled {self.unsettled()}, listed {counts.listed()}")
+            self._pause.wait(LOOK_EVERY_S)
+
+    def unsettled(self):
+        """Return how many rows wait for something by themselves, on either side."""
+        return counts.unsettled() + len(self._stage.world.mailbox.pending)
+
+    def is_quiet(self):
+        """Tell whether nothing waits, neither for time nor for a person."""
+        return self.unsettled() == 0 and counts.listed() == 0

@@ -1,0 +1,10 @@
+"""The test project as the processes of a storm run it: against a sandbox on a port of its own."""
+
+import os
+
+from tests.settings import *  # noqa: F403  # the same project
+from tests.settings import DATABASES, KASPI_DELIVERY
+
+KASPI_DELIVERY = {**KASPI_DELIVERY, "BASE_URL": os.environ["STORM_API"]}
+DATABASES["default"]["CONN_MAX_AGE"] = None
+DEBUG = False

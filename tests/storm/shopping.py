@@ -1,0 +1,76 @@
+"""Customers and clerks: orders saved, rolled back, saved again, edited, cancelled and deleted."""
+
+import random
+import threading
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from tests.shop.models import Line, Order
+
+GHOST = "an order that was rolled back"
+
+
+class Shopping:
+    """Saves so many orders from a few threads. What a stopped database refuses is tried again."""
+
+    def __init__(self, orders, threads, seed, stopped):
+        self._left = threading.Semaphore(orders)
+        self._stopped = stopped
+        self._threads = [threading.Thread(target=self._shop, args=(seed + n,), daemon=True) for n in range(threads)]
+
+    def start(self):
+        """Let the customers in."""
+        for thread in self._threads:
+            thread.start()
+
+    def is_over(self):
+        """Tell whether the last one has gone."""
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _shop(self, seed):
+        dice = random.Random(seed)
+        placed = []
+        while not self._stopped.is_set() and self._left.acquire(blocking=False):
+            placed.append(self._insist(_place, dice))
+            if placed and dice.random() < 0.3:
+                self._insist(_think_again, dice, placed.pop(dice.randrange(len(placed))))
+        connection.close()
+
+    def _insist(self, act, *arguments):
+        while not self._stopped.is_set():
+            try:
+                return act(*arguments)
+            except (OperationalError, InterfaceError):
+                connection.close()
+                self._stopped.wait(0.2)
+        return None
+
+
+def _place(dice):
+    if dice.random() < 0.05:
+        _change_their_mind_at_the_till()
+    with transaction.atomic():
+        order = Order.objects.create()
+        Line.objects.create(order=order, title="a book")
+    for _ in range(dice.choice([0, 0, 0, 1, 3])):
+        order.save()
+    return order.pk
+
+
+def _change_their_mind_at_the_till():
+    with transaction.atomic():
+        Order.objects.create(address=GHOST)
+        transaction.set_rollback(True)
+
+
+def _think_again(dice, key):
+    order = Order.objects.get(pk=key)
+    change = dice.random()
+    if change < 0.1:
+        order.delete()
+        return
+    if change < 0.4:
+        order.cancelled = True
+    elif change < 0.6:
+        order.address = "Satpaev 22, Almaty"
+    order.save()

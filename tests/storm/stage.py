@@ -1,0 +1,141 @@
+"""Everything a storm needs, started and stopped: the sandbox, the shop's web server, its workers."""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+from kaspi_delivery_django.sandbox.courier import Courier
+from kaspi_delivery_django.sandbox.server import SandboxServer
+from kaspi_delivery_django.sandbox.world import World
+from tests.storm.fast import FastClock, running
+from tests.storm.mail import RoughMailbox
+
+ROOT = Path(__file__).parents[2]
+POSTMEN = 3
+PACE_S = 60.0
+FIRST_RETRY_S = 60.0
+
+
+class Process:
+    """A worker or a web server that can be killed and started again."""
+
+    def __init__(self, arguments, environment, log):
+        self._command = [sys.executable, "-m", "tests.storm.process", *arguments]
+        self._environment, self._log = environment, log
+        self._running = None
+
+    def start(self):
+        """Start it; it takes a moment until it works."""
+        self._running = subprocess.Popen(
+            self._command, cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=self._log
+        )
+
+    def kill(self):
+        """Kill it with SIGKILL: nothing in it can be finished."""
+        self._running.kill()
+        self._running.wait()
+
+    def terminate(self, patience_s=30):
+        """Ask it to stop, and return its exit code."""
+        self._running.terminate()
+        return self._running.wait(patience_s)
+
+    def is_running(self):
+        """Tell whether it has not ended by itself."""
+        return self._running.poll() is None
+
+
+class Stage:
+    """A context that runs everything. `world` is Kaspi, `processes` may be killed."""
+
+    def __init__(self, plan):
+        self._plan = plan
+        self.clock = FastClock(time.time(), plan.speed)
+        self._port = _free_port()
+        self._stopped = threading.Event()
+        self.world = self._world()
+        self.server = SandboxServer(self.world)
+        self.processes = []
+
+    def __enter__(self):
+        self._fast = running(self.clock)
+        self._fast.__enter__()
+        self.server.start()
+        self._log = tempfile.TemporaryFile()
+        environment = self._environment()
+        kinds = [["web", str(self._port)], *(["worker"] for _ in range(self._plan.workers))]
+        self.processes = [Process(kind, environment, self._log) for kind in kinds]
+        self._threads = [threading.Thread(target=self._post, daemon=True) for _ in range(POSTMEN)]
+        self._threads.append(threading.Thread(target=self._drive, daemon=True))
+        for part in (*self.processes, *self._threads):
+            part.start()
+        return self
+
+    def __exit__(self, *_exc_info):
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+        for process in self.processes:
+            process.kill()
+        self.server.stop()
+        self._fast.__exit__(None, None, None)
+        self._log.close()
+
+    def log(self):
+        """Return what the processes wrote to their standard error."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def _world(self):
+        account = settings.KASPI_DELIVERY
+        seed = self._plan.seed
+        world = World(
+            api_key=account["API_KEY"],
+            webhook_secret=account["WEBHOOK_SECRETS"][0],
+            webhook_url=f"http://127.0.0.1:{self._port}/kaspi/webhook/",
+            clock=self.clock.timestamp,
+            seed=seed,
+        )
+        world.mailbox = RoughMailbox(
+            account["WEBHOOK_SECRETS"][0],
+            clock=self.clock.timestamp,
+            new_event_id=world._new_event_id,
+            first_retry_s=FIRST_RETRY_S,
+            dice=random.Random(seed),
+            chance=self._plan.faults,
+        )
+        return world
+
+    def _environment(self):
+        return {
+            **os.environ,
+            **self.clock.to_environment(),
+            "DJANGO_SETTINGS_MODULE": "tests.storm.settings",
+            "TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
+            "STORM_API": self.server.url,
+        }
+
+    def _post(self):
+        while not self._stopped.wait(0.02):
+            while not self._stopped.is_set() and self.world.mailbox.deliver_next(self.clock.timestamp()):
+                pass
+
+    def _drive(self):
+        courier = Courier(self.world, PACE_S)
+        while not self._stopped.wait(0.5):
+            courier.step(self.clock.timestamp())
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
