@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.db.models import QuerySet
 
 from kaspi_delivery_django.management import sweeps
@@ -115,6 +116,18 @@ def test_enqueue_goes_on_after_an_order_that_breaks(run, shop, monkeypatch, capl
     assert run("kaspi_enqueue") == (1, "seen: 2, failed: 1, booked: 1\n")
     assert "order not enqueued" in caplog.text
     assert "+7 727" not in caplog.text
+
+
+def test_enqueue_ends_when_the_database_is_away(run, shop, monkeypatch):
+    """What is booked stays booked; cron sees the error, and the next run does the rest."""
+    bulk(2)
+
+    def away(*_arguments):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(enqueueing, "_book", away)
+    with pytest.raises(OperationalError):
+        run("kaspi_enqueue")
 
 
 def test_enqueue_twice_at_once_books_once(run, shop, at_once, world, drain):

@@ -208,6 +208,14 @@ def test_an_unknown_account_waits_for_a_person(use_adapter):
     assert Delivery.objects.get().attention == "adapter_failed"
 
 
+def test_a_name_that_kaspi_does_not_take_waits_for_a_person(use_adapter):
+    """The call says what the adapter must return."""
+    use_adapter("UnprintableAdapter")
+    Order.objects.create()
+    assert Delivery.objects.get().attention == "adapter_failed"
+    assert "1 to 128 printable ASCII" in ApiCall.objects.get().error_message
+
+
 def test_wrong_settings_never_break_a_checkout(settings, caplog):
     """An unknown key is an error in the log and in the checks; the order is saved."""
     settings.KASPI_DELIVERY = {"API_KEYS": "typo"}

@@ -76,6 +76,13 @@ class NowhereAdapter(OrderAdapter):
         return "nowhere"
 
 
+class UnprintableAdapter(OrderAdapter):
+    """Names its orders in letters that Kaspi does not take."""
+
+    def external_order_id(self, order):
+        return f"тапсырыс-{order.pk}"
+
+
 class WrongBuilder(OrderAdapter):
     """Builds something else than a request."""
 
