@@ -92,6 +92,7 @@ class AskingAdmin(MirrorAdmin):
             "title": way.label,
             "way": way,
             "rows": rows,
+            "subject": form.row,
             "form": form,
             "opts": self.opts,
             "media": self.media + form.media,

@@ -74,7 +74,7 @@ def _replay(event: WebhookEvent, _answers: Mapping[str, Any]) -> Said:
 EXITS: Mapping[str, Exit] = {
     "cancel": Exit(
         permission="cancel_delivery",
-        label=_("Cancel"),
+        label=_("Cancel delivery"),
         question=_("Kaspi will be asked to cancel. A parcel that the courier has cannot be cancelled any more."),
         act=_cancel,
         form=CancelForm,
