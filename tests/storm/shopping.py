@@ -5,13 +5,20 @@ import threading
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from kaspi_delivery_django.models import ApiCall
 from tests.shop.models import Line, Order
 
 GHOST = "an order that was rolled back"
+QUEUE = 40
+RECENT = 60
 
 
 class Shopping:
-    """Saves so many orders from a few threads. What a stopped database refuses is tried again."""
+    """Saves so many orders from a few threads. What a stopped database refuses is tried again.
+
+    Customers come as fast as the workers keep up, and think again about one of the last orders: so a
+    cancel meets bookings that were never sent, are under way, are made, and are on the road.
+    """
 
     def __init__(self, orders, threads, seed, stopped):
         self._left = threading.Semaphore(orders)
@@ -31,10 +38,16 @@ class Shopping:
         dice = random.Random(seed)
         placed = []
         while not self._stopped.is_set() and self._left.acquire(blocking=False):
+            self._stand_in_line()
             placed.append(self._insist(_place, dice))
-            if placed and dice.random() < 0.3:
+            if dice.random() < 0.3:
                 self._insist(_think_again, dice, placed.pop(dice.randrange(len(placed))))
+            del placed[:-RECENT]
         connection.close()
+
+    def _stand_in_line(self):
+        while (self._insist(_waiting) or 0) > QUEUE:
+            self._stopped.wait(0.1)
 
     def _insist(self, act, *arguments):
         while not self._stopped.is_set():
@@ -44,6 +57,10 @@ class Shopping:
                 connection.close()
                 self._stopped.wait(0.2)
         return None
+
+
+def _waiting():
+    return ApiCall.objects.filter(kind="create", state="due").count()
 
 
 def _place(dice):
