@@ -88,7 +88,9 @@ def _account_messages(account: conf.Account) -> Iterator[CheckMessage]:
         yield Caution(text, hint=hint, obj=account.alias, id="kaspi_delivery.W003")
     elif account.ignored_secrets:
         hint = f"Keep at most {conf.MAX_SECRETS} secrets of {conf.MIN_SECRET_LENGTH} characters."
-        text = f"{account.ignored_secrets} of WEBHOOK_SECRETS are ignored: too short, or too many."
+        text = (
+            f"{account.ignored_secrets} of WEBHOOK_SECRETS ignored: too short, too many, unreadable or the sandbox's."
+        )
         yield Caution(text, hint=hint, obj=account.alias, id="kaspi_delivery.W004")
 
 

@@ -141,7 +141,7 @@ def _account(alias: str, raw: Mapping[str, Any], debug: bool) -> Account:  # noq
     if environment == "local":
         own = {**WELL_KNOWN, **own} if debug else {}
     given = _texts(own.get("WEBHOOK_SECRETS", ()), "WEBHOOK_SECRETS")
-    trusted = _trusted(given)
+    trusted = _trusted(given, is_local=environment == "local")
     return Account(
         alias=alias,
         environment=environment,
@@ -181,10 +181,16 @@ def _texts(value: Any, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _trusted(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the secrets that are long enough to trust; a check counts the ones that are not."""
+def _trusted(secrets: tuple[str, ...], *, is_local: bool) -> tuple[str, ...]:
+    """Return the secrets that can be trusted; a check counts the ones that cannot."""
     stripped = (secret.strip() for secret in secrets)
-    return tuple(s for s in stripped if len(s) >= MIN_SECRET_LENGTH)[:MAX_SECRETS]
+    return tuple(s for s in stripped if _is_secret(s, is_local=is_local))[:MAX_SECRETS]
+
+
+def _is_secret(text: str, *, is_local: bool) -> bool:
+    """Tell a secret from what is too short, no text at all, or known to everybody."""
+    readable = text.isprintable()  # bytes of another encoding come from the environment as surrogates
+    return readable and len(text) >= MIN_SECRET_LENGTH and (is_local or text != wellknown.WEBHOOK_SECRET)
 
 
 def _runner(value: Any, key: str) -> str:

@@ -316,6 +316,8 @@ SECRETS = [
     ([" " * 40], 0, 1),
     ([f"{number}{SECRET}" for number in range(5)], 5, 0),
     ([f"{number}{SECRET}" for number in range(6)], 5, 1),
+    ([wellknown.WEBHOOK_SECRET], 0, 1),  # it is published with the sandbox
+    (["\udcff" * 40, SECRET], 1, 1),  # bytes that are no text, as the environment hands them over
 ]
 
 

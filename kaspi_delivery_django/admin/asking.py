@@ -7,18 +7,22 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import OperationalError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 
 from kaspi_delivery_django.admin.forms import ConfirmForm
 from kaspi_delivery_django.admin.mirrors import MirrorAdmin
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
+from kaspi_delivery_django.services.transactions import is_transient
 
 Said = tuple[int, str]
+MOST_ROWS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,8 @@ class AskingAdmin(MirrorAdmin):
 
     def exit_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
         """Ask about one row; do it when the answer is a yes."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         way = self.exit_of(row, name) if row else None
         if row is None or way is None:
@@ -77,6 +83,10 @@ class AskingAdmin(MirrorAdmin):
 
     def ask_about(self, request: HttpRequest, queryset: QuerySet[Any], way: Exit) -> HttpResponse | None:
         """Ask about several rows first; then do it, and report row by row."""
+        if len(queryset[: MOST_ROWS + 1]) > MOST_ROWS:
+            words = gettext("Nothing was done: select at most %(most)s rows at a time.") % {"most": MOST_ROWS}
+            self.message_user(request, words, messages.ERROR)
+            return None
         form = way.form(request.POST if "apply" in request.POST else None)
         if not form.is_valid():
             return self._ask(request, way, queryset, form, action=request.POST["action"])
@@ -103,11 +113,16 @@ class AskingAdmin(MirrorAdmin):
         return TemplateResponse(request, "admin/kaspi_delivery/ask.html", context)
 
     def _do(self, request: HttpRequest, way: Exit, row: Model, answers: Mapping[str, Any]) -> None:
-        self.log_change(request, row, _recorded(way.label, answers))
+        self.log_change(request, row, _recorded(way, answers))
         try:
             level, words = way.act(row, answers)
-        except (DeliveryError, UsageError) as err:
+        except (DeliveryError, UsageError, ObjectDoesNotExist) as err:
             level, words = messages.ERROR, str(err)
+            self.log_change(request, row, f"{way.label}: {words}")
+        except OperationalError as err:
+            if not is_transient(err):
+                raise
+            level, words = messages.ERROR, gettext("not done, the database was busy: try again.")
         self.message_user(request, f"{row}: {words}", level)
 
     def _may(self, request: HttpRequest, way: Exit) -> bool:
@@ -115,7 +130,7 @@ class AskingAdmin(MirrorAdmin):
         return allowed and self.has_view_permission(request)
 
 
-def _recorded(label: Promise, answers: Mapping[str, Any]) -> str:
-    """Return the line for the admin's log: what was asked for, with which answers."""
-    given = ", ".join(f"{name}={value}" for name, value in answers.items())
-    return f"{label}: {given}" if given else str(label)
+def _recorded(way: Exit, answers: Mapping[str, Any]) -> str:
+    """Return the line for the admin's log, which everybody may read for ever: nothing personal is in it."""
+    given = ", ".join(f"{name}={value}" for name, value in answers.items() if name not in way.form.personal)
+    return f"{way.label}: {given}" if given else str(way.label)

@@ -46,6 +46,8 @@ def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
     delivery.refresh_from_db()
     if delivery.delivery_id:
         return messages.SUCCESS, gettext("linked to %(id)s.") % {"id": delivery.delivery_id}
+    if delivery.attention == Attention.SECOND_PARCEL:
+        return messages.ERROR, gettext("not linked: that id belongs to another delivery of yours.")
     refused = delivery.calls.filter(kind=ApiCall.Kind.LINK, state=ApiCall.State.REFUSED)
     if refused.exists():
         return messages.ERROR, gettext("Kaspi has no delivery with this id and this name.")

@@ -10,7 +10,12 @@ from kaspi_delivery_django.services import exits
 
 
 class ConfirmForm(forms.Form):
-    """Nothing but a yes. `row` is the one that it is about, None for several."""
+    """Nothing but a yes. `row` is the one that it is about, None for several.
+
+    Answers that are `personal` are not repeated in the admin's log.
+    """
+
+    personal: tuple[str, ...] = ()
 
     def __init__(self, *args: Any, row: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -20,6 +25,7 @@ class ConfirmForm(forms.Form):
 class CancelForm(ConfirmForm):
     """The reason that Kaspi and the history are told."""
 
+    personal = ("reason",)
     reason = forms.CharField(label=_("Reason"), max_length=200, widget=forms.TextInput(attrs={"autofocus": True}))
 
 

@@ -1,21 +1,29 @@
 """Commands that go over many rows in batches: what they say, how they stop, and how they end."""
 
 import signal
+import threading
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from kaspi_delivery_django.services import nudges
+
 SAY_EVERY_S = 10.0
+LARGEST_BATCH = 10_000
+LONGEST_DAYS = 36_500
 INTERRUPTED = 130
 
 
 class SweepCommand(BaseCommand):
     """Sweeps batch by batch; SIGTERM and SIGINT let the batch under way be finished.
+
+    Nothing is sent from here, whatever the runner: the worker sends what a sweep makes due.
 
     Exit codes: 0 when all is done, 1 when something failed that a person must look at, 130 when it
     was interrupted. A terminal sees one line that counts; a log sees a line every ten seconds.
@@ -26,7 +34,7 @@ class SweepCommand(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what every sweep takes."""
         parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
-        parser.add_argument("--batch", type=positive, default=self.batch, help=f"rows at a time ({self.batch})")
+        parser.add_argument("--batch", type=rows, default=self.batch, help=f"rows at a time ({self.batch})")
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
         """Do one batch after the other, and yield the counts of each."""
@@ -35,13 +43,21 @@ class SweepCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Sweep, and say how far it is."""
         self._is_stopped, self._said_at = False, time.monotonic()
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
+        with self._stoppable(), nudges.held():
             total = self._add_up(options)
+        self._close(total, is_dry=options["dry_run"])
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Listen to signals; only the main thread can, and another one is stopped by nobody."""
+        mine = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGTERM, signal.SIGINT) if mine else ()
+        before = {number: signal.signal(number, self._stop) for number in numbers}
+        try:
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        self._close(total, is_dry=options["dry_run"])
 
     def _add_up(self, options: dict[str, Any]) -> Counter[str]:
         total: Counter[str] = Counter()
@@ -73,10 +89,19 @@ class SweepCommand(BaseCommand):
             raise SystemExit(1)
 
 
-def positive(text: str) -> int:
-    """Read a whole number above 0."""
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+def rows(text: str) -> int:
+    """Read how many rows a batch has."""
+    return _whole_number(text, LARGEST_BATCH)
+
+
+def days(text: str) -> int:
+    """Read a number of days."""
+    return _whole_number(text, LONGEST_DAYS)
+
+
+def _whole_number(text: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 0 < int(text) <= most):
+        raise ArgumentTypeError(f"must be a whole number from 1 to {most}, not {text!r}")
     return int(text)
 
 

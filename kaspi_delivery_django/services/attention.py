@@ -2,7 +2,8 @@
 
 import logging
 
-from kaspi_delivery_django.models import Attention, Delivery
+from kaspi_delivery_django.lifecycle import CANCELLED
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services.transactions import after_commit
 from kaspi_delivery_django.signals import delivery_needs_attention
 
@@ -23,25 +24,49 @@ OF_NEWS = frozenset({Attention.CONTRADICTION})
 OF_ASKING = frozenset({Attention.NOT_FOUND, Attention.REFUSED, Attention.CONFIGURATION_CHANGED})
 OF_CANCELLING = frozenset({Attention.CANCEL_REFUSED, Attention.CANCEL_UNKNOWN})
 OF_EDITING = frozenset({Attention.ORDER_EDITED})
+COLUMNS = ("attention", "order_sha256", "updated_at")
 
 
 def flag(delivery: Delivery, reason: Attention) -> None:
-    """Mark a locked delivery, which the caller saves; the shop is told after the commit.
+    """Mark a locked delivery, which the caller saves (COLUMNS); the shop is told after the commit.
 
-    A second parcel stays marked whatever comes, and what may clear itself replaces nothing.
+    A second parcel stays marked whatever comes, and what may clear itself replaces nothing. An edit that
+    is replaced is noticed again by the next refresh.
     """
     marked = delivery.attention
     if marked in {reason, Attention.SECOND_PARCEL} or (marked and reason in OF_NEWS | OF_EDITING):
         return
+    if marked == Attention.ORDER_EDITED:
+        delivery.order_sha256 = ""
     delivery.attention = reason
     logger.warning("delivery needs attention: delivery=%s reason=%s", delivery.pk, reason.value)
     after_commit(_announce, delivery, reason.value, using=delivery._state.db)
 
 
 def clear(delivery: Delivery, reasons: frozenset[Attention]) -> None:
-    """Unmark a locked delivery, which the caller saves, when what it was marked for is over."""
-    if delivery.attention in reasons:
-        delivery.attention = ""
+    """Unmark a locked delivery, which the caller saves, when what it was marked for is over.
+
+    If another of its calls waits for a person as well, it is marked for that one from now on.
+    """
+    if delivery.attention not in reasons:
+        return
+    delivery.attention = ""
+    waiting = _why_a_call_waits(delivery)
+    if waiting:
+        flag(delivery, Attention(waiting))
+
+
+def _why_a_call_waits(delivery: Delivery) -> str:
+    """Return the reason of a call that still waits; the latest of a kind speaks for the kind."""
+    newest = {
+        call.kind: call for call in ApiCall.objects.using(delivery._state.db).filter(delivery=delivery).order_by("pk")
+    }
+    if delivery.delivery_id:
+        newest.pop(ApiCall.Kind.CREATE, None)
+    if delivery.status == CANCELLED:
+        newest.pop(ApiCall.Kind.CANCEL, None)
+    waiting = (ApiCall.State.STUCK, ApiCall.State.REFUSED)
+    return next((call.reason for call in newest.values() if call.state in waiting and call.reason), "")
 
 
 def _announce(delivery: Delivery, reason: str) -> None:

@@ -70,7 +70,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
 
 
 def give_up(delivery: Delivery) -> None:
-    """End what waits for a person on a locked delivery, which leaves the list. Saves the delivery."""
+    """End what waits for a person on a locked delivery that is not linked. Saves the delivery."""
     waiting = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery)
     calls.finish(waiting.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
     delivery.attention = ""
@@ -133,12 +133,19 @@ def _next(last: Delivery, known: models.QuerySet[Delivery], identity: Identity) 
         return identity
     if newest.pk != last.pk:
         raise CannotReissue(gettext("The order has another delivery: %(name)s.") % {"name": newest})
-    generation = newest.generation + 1
-    name = f"{identity.external_order_id}-{generation}"
-    if not is_identifier(name):
+    following = _numbered(identity, newest.generation + 1)
+    if not is_identifier(following.external_order_id):
         raise CannotReissue(
             gettext("external_order_id leaves no room for the number of the next delivery: shorten it.")
         )
+    return following
+
+
+def _numbered(identity: Identity, generation: int) -> Identity:
+    """Return the identity of one of the order's deliveries: only the first goes without its number."""
+    if generation == 1:
+        return identity
+    name = f"{identity.external_order_id}-{generation}"
     return replace(identity, external_order_id=name, generation=generation)
 
 
@@ -179,17 +186,18 @@ def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Del
 
 def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
     """Let a call that its adapter failed on go again: the order was saved, perhaps corrected."""
-    now = clock.now()
+    own, now = _numbered(identity, delivery.generation), clock.now()
     try:
         with transaction.atomic(using=delivery._state.db):
             locked = lock_again(delivery)
             if calls.never_sent(locked).filter(payload="").exists():
-                locked.account, locked.external_order_id = identity.account, identity.external_order_id
-            attention.clear(locked, frozenset({Attention.ADAPTER_FAILED}))
-            locked.save(update_fields=["account", "external_order_id", "attention", "updated_at"])
+                locked.account, locked.external_order_id = own.account, own.external_order_id
+                locked.save(update_fields=["account", "external_order_id", "updated_at"])
             for call in calls.never_sent(locked).filter(state=State.STUCK):
                 call.idempotency_key = call.idempotency_key if call.payload else ""
                 calls.release(call, now)
+            attention.clear(locked, frozenset({Attention.ADAPTER_FAILED}))
+            locked.save(update_fields=attention.COLUMNS)
     except IntegrityError as err:
         raise AdapterFailed("another order has this external_order_id already") from err
     return locked
@@ -214,7 +222,7 @@ def _flagged(delivery: Delivery | None) -> Delivery | None:
     with transaction.atomic(using=delivery._state.db):
         locked = lock_again(delivery)
         attention.flag(locked, Attention.ADAPTER_FAILED)
-        locked.save(update_fields=["attention", "updated_at"])
+        locked.save(update_fields=attention.COLUMNS)
     return locked
 
 

@@ -144,6 +144,11 @@ def never_sent(delivery: Delivery) -> QuerySet[ApiCall]:
     return calls_of(delivery, Kind.CREATE).filter(state__in=idle, unknown_since__isnull=True)
 
 
+def idle_cancels(delivery: Delivery) -> QuerySet[ApiCall]:
+    """Return the cancels that wait, for their turn or for a person."""
+    return calls_of(delivery, Kind.CANCEL).filter(state__in=(State.DUE, State.UNKNOWN, State.STUCK))
+
+
 def _one_row(delivery: Delivery, kind: ApiCall.Kind, *, payload: str = "") -> tuple[ApiCall, bool]:
     now = clock.now()
     call, created = ApiCall.objects.using(delivery._state.db).get_or_create(

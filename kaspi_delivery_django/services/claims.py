@@ -153,7 +153,7 @@ def _stop(call: ApiCall, delivery: Delivery, reason: Attention, error: str = "")
     attention.flag(delivery, reason)
     if call.kind == Kind.REFRESH:
         delivery.next_refresh_at = None
-    delivery.save(update_fields=["attention", "next_refresh_at", "updated_at"])
+    delivery.save(update_fields=["next_refresh_at", *attention.COLUMNS])
 
 
 def _freeze(call: ApiCall, delivery: Delivery) -> bool:
@@ -163,7 +163,7 @@ def _freeze(call: ApiCall, delivery: Delivery) -> bool:
     except models.ObjectDoesNotExist:
         calls.finish(calls.never_sent(delivery), State.ABANDONED)
         attention.clear(delivery, attention.OF_BOOKING)
-        delivery.save(update_fields=["attention", "updated_at"])
+        delivery.save(update_fields=attention.COLUMNS)
         return False
     except AdapterFailed as err:
         _stop(call, delivery, Attention.ADAPTER_FAILED, str(err))

@@ -27,12 +27,13 @@ def cancel_delivery(delivery: Delivery, *, reason: str = "") -> Delivery:
             return locked
         exits.check_cancel(locked)
         locked.cancel_requested_at = locked.cancel_requested_at or clock.now()
-        locked.cancel_reason = reason or locked.cancel_reason
-        attention.clear(locked, attention.OF_CANCELLING)
+        if not calls.calls_of(locked, Kind.CANCEL).filter(state__in=ApiCall.UNRESOLVED).exists():
+            locked.cancel_reason = reason or locked.cancel_reason  # else another one is under way
         if locked.delivery_id:
             calls.add_cancel(locked)
         elif calls.finish(calls.never_sent(locked), State.ABANDONED):
             attention.clear(locked, attention.OF_BOOKING)
+        attention.clear(locked, attention.OF_CANCELLING)
         locked.save(update_fields=status.MIRRORED)
     return locked
 
@@ -53,10 +54,11 @@ def retry_delivery(delivery: Delivery) -> Delivery:
         waiting = exits.check_retry(locked, clock.now())
         if not locked.external_order_id:
             return booking.name_again(locked)
-        attention.clear(locked, frozenset(Attention(call.reason) for call in waiting if call.reason))
-        locked.save(update_fields=["attention", "updated_at"])
+        reasons = frozenset(Attention(call.reason) for call in waiting if call.reason)
         for call in waiting:
             _retry(call)
+        attention.clear(locked, reasons)
+        locked.save(update_fields=attention.COLUMNS)
     return locked
 
 
@@ -72,15 +74,19 @@ def link_delivery(delivery: Delivery, delivery_id: str) -> ApiCall:
 
 
 def acknowledge_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> Delivery:
-    """Take a delivery off the list that asks for a person: somebody has dealt with it.
+    """Take a delivery off the list that asks for a person: somebody has dealt with what it asks for.
 
     One that was not booked will not be any more. `confirmed_absent` says that somebody has looked:
-    Kaspi has no delivery of this name. Raises `CannotAcknowledge`.
+    Kaspi has no delivery of this name. It stays on the list if another of its calls waits as well.
+    Raises `CannotAcknowledge`.
     """
     with transaction.atomic(using=delivery._state.db or home()):
         locked = lock_again(delivery)
         exits.check_acknowledge(locked, confirmed_absent=confirmed_absent)
-        booking.give_up(locked)
+        if locked.delivery_id:
+            _dismiss(locked)
+        else:
+            booking.give_up(locked)
     return locked
 
 
@@ -102,6 +108,13 @@ def _ask_kaspi(delivery: Delivery, *, at_once: bool) -> ApiCall:
         locked.next_refresh_at = status.next_refresh(locked)
         locked.save(update_fields=["next_refresh_at", "updated_at"])
         return calls.add_refresh(locked, at_once=at_once)
+
+
+def _dismiss(delivery: Delivery) -> None:
+    answered = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery, reason=delivery.attention)
+    calls.finish(answered.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
+    attention.clear(delivery, frozenset({Attention(delivery.attention)}))
+    delivery.save(update_fields=attention.COLUMNS)
 
 
 def _retry(call: ApiCall) -> None:

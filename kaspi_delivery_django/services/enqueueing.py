@@ -11,70 +11,105 @@ from functools import partial
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.db import InterfaceError, OperationalError, models
+from django.db import InterfaceError, OperationalError, models, transaction
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import booking, failures, following
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
-from kaspi_delivery_django.services.transactions import durably, home
+from kaspi_delivery_django.services.transactions import durably, home, is_transient
 
 logger = logging.getLogger(__name__)
+
+Keys = Sequence[Any]
 
 
 def enqueue(adapter: AnyAdapter, *, batch: int, dry_run: bool = False) -> Iterator[Counter[str]]:
     """Book an adapter's orders that have no delivery, and yield the counts of each batch.
 
-    They are `seen`, `booked` and `failed`: what the adapter failed on waits for a person.
-    Raises `AdapterFailed` when `orders_to_enqueue` does.
+    They are `seen`, `booked`, `deferred` (a deadlock, twice: the next run finds it) and `failed`: what
+    the adapter failed on waits for a person. Raises `AdapterFailed` when `orders_to_enqueue` does, or
+    returns something else than a queryset that can be filtered.
     """
     using = home()
-    orders = ask(adapter.orders_to_enqueue)
-    for chunk in () if orders is None else ask(_chunks, orders.using(using), batch):
-        ends = [_end(adapter, order, dry_run) for order in _without_delivery(adapter, chunk, using)]
-        yield Counter(seen=len(chunk), **Counter(end for end in ends if end))
+    for keys in _batches(adapter, batch, using):
+        ends = [_end(adapter, key, dry_run) for key in _without_delivery(adapter, keys, using)]
+        yield Counter(seen=len(keys), **Counter(end for end in ends if end))
 
 
-def _chunks(orders: models.QuerySet[Any], size: int) -> Iterator[Sequence[models.Model]]:
-    ordered = orders.order_by("pk")
-    chunk = list(ordered[:size])
-    while chunk:
-        yield chunk
-        chunk = list(ordered.filter(pk__gt=chunk[-1].pk)[:size])
+def _batches(adapter: AnyAdapter, size: int, using: str) -> Iterator[Keys]:
+    """Yield the orders' keys; the orders are read one by one when it is their turn, as they are then."""
+    wanted = ask(adapter.orders_to_enqueue)
+    if wanted is None:
+        return
+    if not isinstance(wanted, models.QuerySet) or wanted.query.is_sliced or wanted.query.combinator:
+        raise AdapterFailed("it must return a queryset of orders that is neither sliced nor combined, or None")
+    of_interest = wanted.using(using).order_by().values("pk")
+    rows = _rows(adapter, using).filter(pk__in=of_interest).order_by("pk").values_list("pk", flat=True)
+    keys = list(rows[:size])
+    while keys:
+        yield keys
+        keys = list(rows.filter(pk__gt=keys[-1])[:size])
 
 
-def _without_delivery(adapter: AnyAdapter, orders: Sequence[models.Model], using: str) -> list[models.Model]:
+def _rows(adapter: AnyAdapter, using: str) -> models.QuerySet[models.Model]:
+    orders: models.QuerySet[models.Model] = adapter.model_class()._base_manager.using(using)
+    return orders
+
+
+def _without_delivery(adapter: AnyAdapter, keys: Keys, using: str) -> Keys:
+    """Leave out, in one query, what has a delivery; with several environments each order is asked."""
+    environments = {account.environment for account in conf.current().accounts.values()}
+    if len(environments) > 1:
+        return keys
     content_type = ContentType.objects.db_manager(using).get_for_model(adapter.model_class())
     known = Delivery.objects.using(using).filter(
-        content_type=content_type,
-        object_id__in=[str(order.pk) for order in orders],
-        environment__in={account.environment for account in conf.current().accounts.values()},
+        content_type=content_type, object_id__in=[str(key) for key in keys], environment__in=environments
     )
     taken = set(known.values_list("object_id", flat=True))
-    return [order for order in orders if str(order.pk) not in taken]
+    return [key for key in keys if str(key) not in taken]
 
 
-def _end(adapter: AnyAdapter, order: models.Model, dry_run: bool) -> str:  # noqa: FBT001  # private
-    work = partial(_would_book if dry_run else _book, adapter, order)
+def _end(adapter: AnyAdapter, key: Any, dry_run: bool) -> str:  # noqa: FBT001  # private
     try:
-        return durably(work, using=home())
-    except (OperationalError, InterfaceError):
-        raise
+        return durably(partial(_would_book if dry_run else _book, adapter, key), using=home())
+    except (OperationalError, InterfaceError) as err:
+        if not is_transient(err):
+            raise
+        return "deferred"
     except Exception as err:  # noqa: BLE001  # one bad order must not stop the others
-        logger.error("order not enqueued: pk=%s error=%s", order.pk, failures.describe(err))  # noqa: TRY400
+        logger.error("order not enqueued: pk=%s error=%s", key, failures.describe(err))  # noqa: TRY400
         return "failed"
 
 
-def _would_book(adapter: AnyAdapter, order: models.Model) -> str:
-    return "booked" if following.wants_booking(adapter, order) else ""
-
-
-def _book(adapter: AnyAdapter, order: models.Model) -> str:
+def _would_book(adapter: AnyAdapter, key: Any) -> str:
+    order = _rows(adapter, home()).filter(pk=key).first()
     try:
-        if not following.wants_booking(adapter, order):
+        return "booked" if order is not None and _is_wanted(adapter, order) else ""
+    except AdapterFailed as err:
+        logger.error("adapter failed: pk=%s error=%s", key, err)  # noqa: TRY400
+        return "failed"
+
+
+def _book(adapter: AnyAdapter, key: Any) -> str:
+    """Book the order as it is now: it may have been cancelled while the batch was under way."""
+    order = _rows(adapter, home()).select_for_update().filter(pk=key).first()
+    if order is None:
+        return ""
+    try:
+        if not _is_wanted(adapter, order):
             return ""
         delivery = booking.request_delivery(order)
     except AdapterFailed as err:
         delivery = booking.set_aside(adapter, order, err)
     return "failed" if delivery.attention == Attention.ADAPTER_FAILED else "booked"
+
+
+def _is_wanted(adapter: AnyAdapter, order: models.Model) -> bool:
+    """Ask in a savepoint: a query of the adapter's that fails must not take our transaction with it."""
+    with transaction.atomic(using=home()):
+        if not following.wants_booking(adapter, order):
+            return False
+        environment = booking.identity_of(adapter, order).environment
+        return not booking.deliveries_of(adapter, order).filter(environment=environment).exists()

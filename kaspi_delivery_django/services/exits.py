@@ -70,11 +70,13 @@ def check_retry(delivery: Delivery, now: datetime) -> Sequence[ApiCall]:
     waiting = [call for call in rows if call.state in {*WAITING, State.STUCK}]
     if delivery.delivery_id:
         waiting = [call for call in waiting if call.kind != Kind.CREATE]
-    for call in waiting:
-        _check_replay(call, now)
     if not waiting:
         raise CannotRetry(gettext("Nothing waits to be tried. What Kaspi refused is to be booked anew."))
-    return waiting
+    hindrances = {call.pk: _hindrance(call, now) for call in waiting}
+    safe = [call for call in waiting if not hindrances[call.pk]]
+    if not safe:
+        raise CannotRetry(hindrances[waiting[0].pk])
+    return safe
 
 
 def check_link(delivery: Delivery, delivery_id: str | None = None) -> None:
@@ -115,22 +117,26 @@ def _check_cancel_is_new(delivery: Delivery) -> None:
         raise CannotCancel(gettext("Nothing was booked, and nothing will be."))
 
 
-def _check_replay(call: ApiCall, now: datetime) -> None:
-    """A create that Kaspi may have booked goes again only while its key is surely known there."""
-    if call.kind != Kind.CREATE or call.unknown_since is None:
-        return
+def _hindrance(call: ApiCall, now: datetime) -> str:
+    """Say why a call may not go again: its key must surely be known at Kaspi if it may have acted."""
+    if call.kind not in claims.ACTING or call.unknown_since is None:
+        return ""
+    expired = now >= call.unknown_since + claims.REPLAY_WINDOW
+    if call.kind == Kind.CANCEL:
+        return gettext("Its key is too old: cancel the delivery again.") if expired else ""
     if call.reason == Attention.KEY_REUSED:
-        raise CannotRetry(
-            gettext("Kaspi knows its key with another payload: look it up at Kaspi, then link it or book it anew.")
-        )
-    if now >= call.unknown_since + claims.REPLAY_WINDOW:
-        raise CannotRetry(gettext("Its key is too old to be safe: look it up at Kaspi, then link it or book it anew."))
+        return gettext("Kaspi knows its key with another payload: look it up at Kaspi, then link it or book it anew.")
+    if expired:
+        return gettext("Its key is too old to be safe: look it up at Kaspi, then link it or book it anew.")
+    return ""
 
 
 def _check_given_up(delivery: Delivery, error: type[DeliveryError], *, confirmed_absent: bool) -> None:
     create = calls.newest_create(delivery)
     if create.state in ApiCall.UNRESOLVED:
         raise error(gettext("Its booking is still tried by itself: wait until it asks for a person."))
+    if calls.calls_of(delivery, Kind.LINK).filter(state__in=ApiCall.UNRESOLVED).exists():
+        raise error(gettext("Kaspi is asked about an id that somebody named: wait for its answer."))
     if create.unknown_since is not None and not confirmed_absent:
         raise error(
             gettext("Kaspi may have booked it: look it up at Kaspi, then link it, or confirm that it is absent.")

@@ -45,7 +45,7 @@ def _cancel_order(adapter: AnyAdapter, order: models.Model) -> None:
             locked = lock_again(delivery)
             locked.cancel_requested_at = clock.now()
             attention.flag(locked, Attention.CANCEL_REFUSED)
-            locked.save(update_fields=["cancel_requested_at", "attention", "updated_at"])
+            locked.save(update_fields=["cancel_requested_at", *attention.COLUMNS])
 
 
 def _reason(adapter: AnyAdapter, order: models.Model) -> str:

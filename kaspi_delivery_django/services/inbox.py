@@ -6,7 +6,7 @@ from functools import partial
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
-from kaspi_delivery_django.client import read_event
+from kaspi_delivery_django.client import MalformedEvent, read_event
 from kaspi_delivery_django.client.types import RemoteEvent
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
@@ -20,6 +20,7 @@ State = WebhookEvent.State
 REPLAYABLE = (State.FAILED, State.PARKED, State.CONFLICT)
 FOREIGN = "the delivery belongs to another order"
 SECOND = "a second parcel for a known order?"
+OTHER_DATA = "the same event id came with other data"
 
 
 def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
@@ -43,7 +44,8 @@ def replay_event(event: WebhookEvent) -> str:
     """Apply an event again that is failed, parked or in conflict; return the state it is in then.
 
     Its signature and its timestamp were verified when it came. An event in another state is left
-    alone. Raises `OperationalError` or `InterfaceError` when the database cannot commit.
+    alone, and so is one that came with two different contents: no replay can tell which is true.
+    Raises `OperationalError` or `InterfaceError` when the database cannot commit.
     """
     using = event._state.db or home()
     try:
@@ -95,7 +97,7 @@ def _take_in(event: WebhookEvent, remote: RemoteEvent, using: str) -> str:
 def _replay(seen: WebhookEvent, using: str) -> str:
     delivery = _locked(seen, using)
     event = WebhookEvent.objects.using(using).select_for_update().get(pk=seen.pk)
-    if event.state not in REPLAYABLE:
+    if event.state not in REPLAYABLE or event.error == OTHER_DATA:
         return event.state
     return _place(event, read_event(event.body.encode()), delivery, using)
 
@@ -127,7 +129,7 @@ def _locked(event: WebhookEvent, using: str) -> Delivery | None:
 
 def _flag(delivery: Delivery, reason: Attention) -> None:
     attention.flag(delivery, reason)
-    delivery.save(update_fields=["attention", "updated_at"])
+    delivery.save(update_fields=attention.COLUMNS)
 
 
 def _store(event: WebhookEvent, state: str, error: str, using: str) -> str:
@@ -167,15 +169,18 @@ def _receive_again(event: WebhookEvent, using: str) -> str | None:
     if first is None:
         return None
     if _meaning(first) != _meaning(event):
-        rows.update(error="the same event id came with other data")
+        rows.update(error=OTHER_DATA)
         rows.exclude(state=State.PARKED).update(state=State.CONFLICT)
         logger.error("event differs from its first delivery: event=%s", event.event_id)
         return State.CONFLICT
     return first.state
 
 
-def _meaning(event: WebhookEvent) -> tuple[object, object]:
-    raw = read_event(event.body.encode()).raw
+def _meaning(event: WebhookEvent) -> tuple[object, object] | None:
+    try:
+        raw = read_event(event.body.encode()).raw
+    except MalformedEvent:  # stored by a version that read more
+        return None
     return raw["type"], raw.get("data")
 
 

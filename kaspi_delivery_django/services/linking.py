@@ -5,18 +5,18 @@ import logging
 from django.db import InterfaceError, OperationalError, transaction
 
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
-from kaspi_delivery_django.services import attention, calls, events, failures, generations, status
+from kaspi_delivery_django.services import attention, calls, events, exits, failures, generations, status
 
 logger = logging.getLogger(__name__)
 
 State, Kind = ApiCall.State, ApiCall.Kind
 
 
-def link(delivery: Delivery, delivery_id: str) -> bool:
+def link(delivery: Delivery, delivery_id: str, *, is_asked_for: bool = False) -> bool:
     """Give a locked delivery its id, which never changes again. False flags a second parcel.
 
-    A delivery that was given up and turns out to be booked, after a person has booked the order
-    anew, is linked and flagged. The caller saves the delivery, and calls `wake` when this link was new.
+    A delivery that was given up and turns out to be booked is linked and flagged, unless a person
+    asked for this link. The caller saves the delivery, and calls `wake` when this link was new.
     """
     if delivery.delivery_id == delivery_id:
         return True
@@ -24,11 +24,12 @@ def link(delivery: Delivery, delivery_id: str) -> bool:
         logger.error("second parcel: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
         attention.flag(delivery, Attention.SECOND_PARCEL)
         return False
-    delivery.delivery_id = delivery_id
+    was_given_up = exits.is_given_up(delivery) and not delivery.cancel_requested_at
+    delivery.delivery_id, delivery.blanked_at = delivery_id, None
     delivery.next_refresh_at = status.next_refresh(delivery)
     attention.clear(delivery, attention.OF_BOOKING)
-    if generations.has_successor(delivery):
-        logger.error("second parcel, a later generation exists: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
+    if generations.has_successor(delivery) or (was_given_up and not is_asked_for):
+        logger.error("booked, though it was given up: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
         attention.flag(delivery, Attention.SECOND_PARCEL)
     return True
 
@@ -54,7 +55,7 @@ def adopt(delivery: Delivery, delivery_id: str) -> bool:
     """Link and wake in one go: a webhook, or a person, knew the id before our create answered."""
     if delivery.delivery_id is not None or not link(delivery, delivery_id):
         return bool(delivery.delivery_id == delivery_id)
-    delivery.save(update_fields=["delivery_id", "attention", "next_refresh_at", "updated_at"])
+    delivery.save(update_fields=status.MIRRORED)
     wake(delivery)
     return True
 

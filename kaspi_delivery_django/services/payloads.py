@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from kaspi_delivery_django.client import DeliveryRequest, wire
@@ -21,7 +22,10 @@ def order_of(delivery: Delivery) -> models.Model:
     model = types.get_for_id(delivery.content_type_id).model_class()
     if model is None or adapter_for(model) is None:
         raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
-    order: models.Model = model._base_manager.using(delivery._state.db).get(pk=delivery.object_id)
+    try:
+        order: models.Model = model._base_manager.using(delivery._state.db).get(pk=delivery.object_id)
+    except (ValueError, ValidationError) as err:  # the shop's key has become of another type
+        raise models.ObjectDoesNotExist("no such order any more") from err
     return order
 
 
@@ -60,7 +64,7 @@ def notice_edits(delivery: Delivery) -> None:
         attention.clear(delivery, attention.OF_EDITING)
     else:
         attention.flag(delivery, Attention.ORDER_EDITED)
-    delivery.save(update_fields=["order_sha256", "attention", "updated_at"])
+    delivery.save(update_fields=attention.COLUMNS)
 
 
 def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:

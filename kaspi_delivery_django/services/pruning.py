@@ -13,11 +13,11 @@ from django.db.models import QuerySet
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, events, status
+from kaspi_delivery_django.services.settlement import SECOND_PARCEL
 from kaspi_delivery_django.services.transactions import durably, home
 
 PLACE = ("address", "name", "phone", "notes")
 PERSONAL = (*(f"{side}_{part}" for side in ("pickup", "dropoff") for part in PLACE), "cancel_reason", "raw")
-PERSONAL_OF_CALLS = ("payload", "error_message")
 OUR_NOTES = (status.OWN_WORD, events.UNUSABLE_TIME)
 
 
@@ -58,9 +58,11 @@ def _delete_events(old: QuerySet[WebhookEvent]) -> int:
 
 
 def _blank(ended: QuerySet[Delivery]) -> int:
-    keys = list(ended.select_for_update().values_list("pk", flat=True))
+    locked = list(ended.select_for_update().order_by("pk").values_list("pk", flat=True))
+    keys = list(ended.filter(pk__in=locked).values_list("pk", flat=True))  # what a person did while we waited counts
     calls = ApiCall.objects.using(ended.db).filter(delivery__in=keys)
-    calls.update(**dict.fromkeys(PERSONAL_OF_CALLS, ""))
+    calls.exclude(error_code=SECOND_PARCEL).update(error_message="")
+    calls.update(payload="")
     history = StatusChange.objects.using(ended.db).filter(delivery__in=keys)
     history.exclude(note__in=OUR_NOTES).update(note="")
     same = Delivery.objects.using(ended.db).filter(pk__in=keys)

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 Kind, Source, State = ApiCall.Kind, StatusChange.Source, ApiCall.State
 
+SECOND_PARCEL = "second_parcel"
 LONGEST_PROMISE = timedelta(days=365)
 ASK_AFTER_CANCEL = timedelta(minutes=1)
 
@@ -88,7 +89,7 @@ def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
 
 def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
     if not linking.link(delivery, remote.delivery_id):
-        second = {"error_code": "second_parcel", "error_message": remote.delivery_id}
+        second = {"error_code": SECOND_PARCEL, "error_message": remote.delivery_id}
         ApiCall.objects.using(delivery._state.db).filter(pk=claim.call.pk).update(**second)
         delivery.save(update_fields=status.MIRRORED)
         return
@@ -99,7 +100,7 @@ def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
 
 
 def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
-    if not linking.link(delivery, remote.delivery_id):
+    if not linking.link(delivery, remote.delivery_id, is_asked_for=True):
         delivery.save(update_fields=status.MIRRORED)
         return
     _refreshed(claim, delivery, remote)
@@ -129,15 +130,8 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None
         status.correct(delivery, news)
     elif remote.status:
         status.apply(delivery, news, status.weigh(delivery, news))
-    _calm(delivery)
+    attention.clear(delivery, attention.OF_ASKING)
     delivery.save(update_fields=status.MIRRORED)
-
-
-def _calm(delivery: Delivery) -> None:
-    """Take back what only meant that Kaspi could not be asked, unless another call waits for it."""
-    others = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery, reason=delivery.attention)
-    if delivery.attention in attention.OF_ASKING and not others.exists():
-        attention.clear(delivery, attention.OF_ASKING)
 
 
 def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError) -> None:

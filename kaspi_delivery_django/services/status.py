@@ -8,8 +8,8 @@ from itertools import pairwise
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.types import HistoryEntry, is_word
 from kaspi_delivery_django.lifecycle import CANCELLED, PICKED_UP, TERMINAL, Standing, Verdict, judge
-from kaspi_delivery_django.models import Attention, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import attention, clock, generations, notices
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import attention, calls, clock, generations, notices
 from kaspi_delivery_django.services.transactions import after_commit
 
 OWN_WORD = "Kaspi's own answer"
@@ -21,11 +21,11 @@ MIRRORED = (
     "pickup_by",
     "delivery_by",
     "raw",
-    "attention",
     "cancel_requested_at",
     "cancel_reason",
     "next_refresh_at",
-    "updated_at",
+    "blanked_at",
+    *attention.COLUMNS,
 )
 
 
@@ -89,7 +89,8 @@ def keep_history(delivery: Delivery, entries: Sequence[HistoryEntry], received_a
         if step.status not in known:
             known.add(step.status)
             source = StatusChange.Source.REFRESH
-            missed = News(status=step.status, source=source, at=step.timestamp, note=step.notes)
+            note = "" if delivery.blanked_at else step.notes  # what was forgotten stays forgotten
+            missed = News(status=step.status, source=source, at=step.timestamp, note=note)
             _record(delivery, missed, applied=False, before=before.status)
 
 
@@ -104,6 +105,10 @@ def _move(delivery: Delivery, news: News) -> None:
     change = _record(delivery, news, applied=True)
     delivery.status, delivery.status_at = news.status, change.at
     delivery.next_refresh_at = next_refresh(delivery)
+    if news.status not in TERMINAL:
+        delivery.blanked_at = None  # it is on the road: what comes now is to be blanked when it has ended
+    elif delivery.cancel_requested_at:
+        calls.finish(calls.idle_cancels(delivery), ApiCall.State.DONE)
     if news.status in PICKED_UP:
         attention.clear(delivery, attention.OF_EDITING)
         if delivery.cancel_requested_at:

@@ -3,7 +3,11 @@
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import OperationalError
 
+from kaspi_delivery_django import services
+from kaspi_delivery_django.admin import asking
 from kaspi_delivery_django.admin.asking import AskingAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -227,11 +231,107 @@ def test_the_list_can_do_it_for_several(staff, booked, action):
 
 
 def test_every_action_is_recorded(staff, booked):
-    """Who, what and why, in the admin's own log."""
-    confirm(staff(*ALL), booked, "cancel", reason="out of stock")
+    """Who and what, in the admin's own log; why is on the delivery, where it can be hidden and forgotten."""
+    confirm(staff(*ALL), booked, "cancel", reason="Aigerim called")
     entry = LogEntry.objects.get()
     assert (entry.user.username, entry.object_id) == ("operator", str(booked.pk))
-    assert "out of stock" in entry.change_message
+    assert entry.change_message == "Cancel delivery"
+
+
+def test_what_was_answered_is_recorded(staff, lost):
+    """Which id somebody named."""
+    confirm(staff(*ALL), lost, "link", delivery_id="dlv_named")
+    assert LogEntry.objects.get().change_message == "Link: delivery_id=dlv_named"
+
+
+def test_the_asking_page_says_where_it_is(staff, booked):
+    """And leads back to the delivery."""
+    page = staff(*ALL).get(address(booked, "cancel")).content.decode()
+    assert page.count(f"{LIST}{booked.pk}/change/") == 3  # in the path, in the list, and to go back
+
+
+def test_who_may_see_nothing_learns_nothing(staff, booked):
+    """Not even which deliveries there are."""
+    client = staff()
+    User.objects.get().user_permissions.clear()
+    assert [client.get(f"{LIST}{pk}/do/cancel/").status_code for pk in (booked.pk, 999)] == [403, 403]
+
+
+@pytest.mark.parametrize(
+    "name", ["dropoff_phone__startswith", "raw__contains", "cancel_reason__regex", "status__regex"]
+)
+def test_a_list_answers_no_question_about_hidden_columns(staff, booked, name):
+    """Letter by letter it would tell a phone to who must not see it; and a pattern of anybody's could run for hours."""
+    answer = staff().get(LIST, {name: "+7"})
+    assert answer.status_code == 400
+
+
+def test_a_list_can_still_be_filtered(staff, booked):
+    """By what it offers."""
+    client = staff()
+    for query in ({"status": "created"}, {"status__isnull": "False"}, {"attention__exact": ""}, {"id__in": "1"}):
+        assert client.get(LIST, query).status_code == 200
+
+
+def test_more_rows_than_one_page_can_ask_about_are_refused(staff, booked, monkeypatch):
+    """Nothing is done, and the message says how many may be chosen."""
+    monkeypatch.setattr(asking, "MOST_ROWS", 0)
+    chosen = {"action": "cancel_deliveries", "_selected_action": [booked.pk], "apply": "1", "reason": "no"}
+    page = staff(*ALL).post(LIST, chosen, follow=True)
+    assert "select at most 0 rows" in said(page)
+    assert Delivery.objects.get().cancel_requested_at is None
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (OperationalError("database is locked"), "the database was busy"),
+        (Delivery.DoesNotExist("it is gone"), "it is gone"),
+    ],
+    ids=["busy", "gone"],
+)
+def test_one_row_that_cannot_be_done_stops_no_other(staff, booked, monkeypatch, trouble, words):
+    """It is reported, row by row."""
+
+    def fail(*_args, **_options):
+        raise trouble
+
+    monkeypatch.setattr(services, "cancel_delivery", fail)
+    assert words in said(confirm(staff(*ALL), booked, "cancel", reason="no"))
+
+
+def test_a_database_that_is_away_is_no_answer(staff, booked, monkeypatch):
+    """That is for the site's own error page."""
+
+    def fail(*_args, **_options):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(services, "cancel_delivery", fail)
+    with pytest.raises(OperationalError):
+        confirm(staff(*ALL), booked, "cancel", reason="no")
+
+
+def test_an_id_of_another_delivery_is_not_linked(staff, lost, world, drain):
+    """The message says so."""
+    other = Delivery.objects.exclude(pk=lost.pk).first() or Delivery.objects.create(
+        account="default",
+        environment="sandbox",
+        content_type=lost.content_type,
+        object_id="other",
+        external_order_id="other",
+        delivery_id=next(iter(world.deliveries)),
+    )
+    lost.attention = "second_parcel"
+    lost.save()
+    page = confirm(staff(*ALL), lost, "link", delivery_id=other.delivery_id)
+    assert "belongs to another delivery" in said(page)
+
+
+def test_a_booking_whose_order_has_another_key_now_is_not_booked_anew(staff, refused):
+    """The shop's model was rebuilt: the order is gone, which is no crash."""
+    Delivery.objects.update(object_id="not-a-number")
+    page = confirm(staff(*ALL), refused, "reissue", name=str(refused))
+    assert "The order is gone" in said(page)
 
 
 def test_an_asking_page_must_say_what_can_be_done():

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from kaspi_delivery_django.management import sweeps
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import cancel_delivery, clock, enqueueing, refresh_delivery
+from kaspi_delivery_django.services import cancel_delivery, clock, enqueueing, refresh_delivery, replays
 from tests.conftest import event
 from tests.services.conftest import booked, due  # noqa: F401  # fixtures
 from tests.shop import kaspi
@@ -130,6 +130,58 @@ def test_enqueue_ends_when_the_database_is_away(run, shop, monkeypatch):
         run("kaspi_enqueue")
 
 
+@pytest.mark.parametrize("command", ["kaspi_enqueue", "kaspi_replay"])
+def test_what_meets_a_deadlock_twice_is_left_to_the_next_run(run, shop, booked, post_webhook, monkeypatch, command):  # noqa: F811  # the fixture
+    """The others are done; the exit code is 0, because the next run finds it."""
+    bulk(1)
+    post_webhook(event(booked, "accepted"))
+    WebhookEvent.objects.update(state="failed")
+
+    def busy(*_args, **_options):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(enqueueing, "_book", busy)
+    monkeypatch.setattr(replays, "replay_event", busy)
+    code, said = run(command)
+    assert code == 0
+    assert "deferred: 1" in said
+
+
+def test_replay_ends_when_the_database_is_away(run, booked, post_webhook, monkeypatch):  # noqa: F811  # the fixture
+    """As any command does."""
+    post_webhook(event(booked, "accepted"))
+    WebhookEvent.objects.update(state="failed")
+
+    def away(*_args, **_options):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(replays, "replay_event", away)
+    with pytest.raises(OperationalError):
+        run("kaspi_replay")
+
+
+def test_a_sweep_sends_nothing_itself(run, shop, world, settings):
+    """Not even with the inline runner: a batch would take as long as Kaspi does, and know no pace."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    bulk(3)
+    assert run("kaspi_enqueue") == (0, "seen: 3, booked: 3\n")
+    assert world.requests == []
+
+
+def test_a_sweep_may_run_in_a_thread(run, shop, at_once):
+    """A task queue's, which no signal reaches."""
+    bulk(1)
+    assert at_once(lambda: run("kaspi_enqueue")) == [(0, "seen: 1, booked: 1\n")]
+
+
+def test_replay_leaves_alone_what_people_have_settled(run, booked, post_webhook):  # noqa: F811  # the fixture
+    """What is parked or in conflict is applied again only when it is asked for."""
+    post_webhook(event(booked, "accepted"))
+    WebhookEvent.objects.update(state="conflict")
+    assert run("kaspi_replay") == (0, "nothing to do\n")
+    assert "noted: 1" in run("kaspi_replay", "--state", "conflict")[1]
+
+
 def test_enqueue_twice_at_once_books_once(run, shop, at_once, world, drain):
     """Two crons that overlap."""
     bulk(6)
@@ -177,12 +229,13 @@ def test_a_log_gets_a_line_now_and_then(run, shop, monkeypatch):
     assert run("kaspi_enqueue", "--batch", "1")[1].splitlines()[0] == "seen: 1, booked: 1"
 
 
-@pytest.mark.parametrize("batch", ["0", "-1", "many"])
-def test_a_batch_is_a_whole_number_above_0(run, batch):
+@pytest.mark.parametrize("option", ["batch", "events-days", "personal-days"])
+@pytest.mark.parametrize("number", ["0", "-1", "many", "²", "99999999999999999999"])
+def test_a_figure_is_a_whole_number_that_a_database_can_count(run, option, number):
     """The message says so."""
-    code, said = run("kaspi_prune", f"--batch={batch}")
+    code, said = run("kaspi_prune", f"--{option}={number}")
     assert code == 1
-    assert "must be a whole number above 0" in said
+    assert "must be a whole number from 1 to" in said
 
 
 def test_replay_applies_what_failed(run, booked, post_webhook):  # noqa: F811  # the fixture
@@ -318,6 +371,16 @@ def test_a_sweep_reads_no_more_than_a_batch(run, ended, turnable, monkeypatch):
         fetch(rows)
         sizes.append(len(rows._result_cache))
 
+    for number in range(40):
+        WebhookEvent.objects.create(
+            account="default",
+            environment="sandbox",
+            event_id=f"old_{number}",
+            type="delivery.created",
+            state="noted",
+            received_at=clock.now() - timedelta(days=300),
+        )
     monkeypatch.setattr(QuerySet, "_fetch_all", watch)
-    run("kaspi_prune", "--batch", "1")
-    assert max(sizes) <= 4
+    run("kaspi_prune", "--batch", "5")
+    assert not WebhookEvent.objects.exists()
+    assert max(sizes) <= 5

@@ -142,11 +142,12 @@ def nothing_is_lost(house, ledger):
         ended = call.state in {CallState.DONE, CallState.ABANDONED} or _is_answered(ledger, call)
         scheduled = call.next_attempt_at is not None
         assert scheduled == (call.state in ApiCall.UNRESOLVED), f"{call} is {call.state}, next {call.next_attempt_at}"
-        assert ended or scheduled or _is_seen_to(house, ledger, delivery), f"{call} is {call.state} and nobody knows"
+        listed = delivery.attention or not delivery.is_open
+        assert ended or scheduled or listed, f"{call} is {call.state} and nobody knows"
     for delivery in ledger.deliveries.values():
         asking = any(call.next_attempt_at for call in ledger.calls_of(delivery, ApiCall.Kind.REFRESH))
         asked = asking or delivery.next_refresh_at or not delivery.delivery_id or not delivery.is_open
-        assert asked or _is_seen_to(house, ledger, delivery), f"nobody asks about {delivery}"
+        assert asked or delivery.attention or delivery.pk in house.acknowledged, f"nobody asks about {delivery}"
     for order in ledger.orders.values():
         wanted = order.paid and not order.cancelled
         assert ledger.newest_of(order) or not wanted, f"order {order.pk} has no delivery"
@@ -192,8 +193,3 @@ def _is_answered(ledger, call):
     """Tell whether a no was all that was asked for, or whether a later call asks again."""
     latest = ledger.calls_of(ledger.deliveries[call.delivery_id], call.kind)[-1]
     return latest.pk != call.pk or (call.kind == ApiCall.Kind.LINK and call.state == CallState.REFUSED)
-
-
-def _is_seen_to(house, ledger, delivery):
-    """Tell whether a person is asked for, has looked, or has nothing left to decide."""
-    return bool(delivery.attention or delivery.pk in house.acknowledged or not delivery.is_open)

@@ -115,3 +115,18 @@ def test_a_transaction_that_django_has_given_up_is_broken():
         transaction.set_rollback(True)
         assert transactions.is_broken("default")
     assert not transactions.is_broken("default")
+
+
+def test_an_event_of_two_contents_is_not_decided_by_a_replay(booked, post_webhook):
+    """Nobody can tell which is true: it stays where it can be seen."""
+    for status in ("accepted", "in_transit"):
+        post_webhook(event(booked, status))
+    assert replay_event(WebhookEvent.objects.get()) == "conflict"
+    assert WebhookEvent.objects.get().error == inbox.OTHER_DATA
+
+
+def test_an_event_that_is_stored_unreadably_is_answered_200_again(booked, post_webhook):
+    """It was committed, by a version that read more: what comes again differs from it."""
+    post_webhook(event(booked, "accepted"))
+    WebhookEvent.objects.update(body="{}")
+    assert post_webhook(event(booked, "accepted")).json() == {"status": "conflict"}

@@ -433,7 +433,6 @@ def test_an_answer_clears_nothing_that_another_call_waits_for(booked, drain):
 
 def test_each_edit_is_flagged_once_and_taken_back_when_edited_back(booked, drain):
     """An acknowledged edit stays acknowledged."""
-    order = Order.objects.get()
     seen = []
     for address in ("Satpaev 22", "Satpaev 22", "Abay 1, Almaty"):
         Order.objects.update(address=address)
@@ -442,7 +441,6 @@ def test_each_edit_is_flagged_once_and_taken_back_when_edited_back(booked, drain
         seen.append(fresh(booked).attention)
         if len(seen) == 1:
             acknowledge_delivery(booked)
-    assert order.address == "Abay 1, Almaty"
     assert seen == ["order_edited", "", ""]
 
 
@@ -472,3 +470,27 @@ def test_setting_aside_finds_the_row_of_who_was_faster(due, monkeypatch):
     order = Order.objects.get()
     found = booking.set_aside(booking.adapter_of(order), order, AdapterFailed("it failed"))
     assert found == due.delivery
+
+
+def test_what_was_given_up_and_is_booked_after_all_is_shown(lost, remote, post_webhook):
+    """Somebody was wrong about it: a courier comes whom nobody expects."""
+    acknowledge_delivery(lost, confirmed_absent=True)
+    lost.delivery_id = remote().delivery_id
+    post_webhook(event(lost, "accepted"))
+    assert (fresh(lost).status, fresh(lost).attention) == ("accepted", "second_parcel")
+
+
+def test_what_was_given_up_and_found_by_a_person_is_not(lost, remote, drain):
+    """Whoever links it knows of it."""
+    acknowledge_delivery(lost, confirmed_absent=True)
+    link_delivery(lost, remote().delivery_id)
+    drain()
+    assert (fresh(lost).status, fresh(lost).attention) == ("created", "")
+
+
+def test_nothing_is_given_up_while_kaspi_is_asked_about_an_id(lost, remote):
+    """The answer may be a link: booking anew beside it would make two parcels."""
+    link_delivery(lost, remote().delivery_id)
+    for give_up in (reissue_delivery, acknowledge_delivery):
+        with pytest.raises((CannotReissue, CannotAcknowledge), match="wait for its answer"):
+            give_up(lost, confirmed_absent=True)

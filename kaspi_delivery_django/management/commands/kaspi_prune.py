@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from kaspi_delivery_django.management.sweeps import SweepCommand, positive
+from kaspi_delivery_django.management.sweeps import SweepCommand, days
 from kaspi_delivery_django.services import clock, pruning
 
 LEAST_EVENTS_DAYS = 7
@@ -22,8 +22,8 @@ class Command(SweepCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the two ages."""
         super().add_arguments(parser)
-        parser.add_argument("--events-days", type=positive, default=90, help="keep events this long (90, at least 7)")
-        parser.add_argument("--personal-days", type=positive, default=30, help="keep personal data this long (30)")
+        parser.add_argument("--events-days", type=days, default=90, help="keep events this long (90, at least 7)")
+        parser.add_argument("--personal-days", type=days, default=30, help="keep personal data this long (30)")
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
         """Prune the events, then the personal data."""

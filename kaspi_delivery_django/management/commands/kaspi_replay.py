@@ -18,7 +18,13 @@ class Command(SweepCommand):
         """Take --state."""
         super().add_arguments(parser)
         states = [str(state) for state in inbox.REPLAYABLE]
-        parser.add_argument("--state", nargs="+", choices=states, default=states, help="only these (all of them)")
+        parser.add_argument(
+            "--state",
+            nargs="+",
+            choices=states,
+            default=["failed"],
+            help="which ones (failed); parked and conflict put back on the list what somebody has acknowledged",
+        )
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
         """Replay them, oldest first."""

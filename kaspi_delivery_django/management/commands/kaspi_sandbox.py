@@ -19,5 +19,5 @@ class Command(BaseCommand):
         del args
         try:
             cli.run(options)
-        except OSError as err:
+        except (OSError, OverflowError) as err:
             raise CommandError(f"The sandbox cannot start: {err}. Try another --port.") from err

@@ -1,0 +1,132 @@
+"""What kaspi_enqueue looks through, and that it books orders as they are when it is their turn."""
+
+from collections import Counter
+
+import pytest
+
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.services import booking, enqueueing
+from kaspi_delivery_django.services.failures import AdapterFailed
+from tests.shop import kaspi
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def enqueue(monkeypatch, world):
+    """Enqueue the orders that a function returns; return the counts."""
+
+    def run(orders, **options):
+        monkeypatch.setattr(kaspi.OrderAdapter, "orders_to_enqueue", lambda _self: orders(), raising=False)
+        return sum(enqueueing.enqueue(kaspi.OrderAdapter(), batch=2, **options), Counter())
+
+    return run
+
+
+def bulk(count):
+    """Make orders that no signal tells of."""
+    return Order.objects.bulk_create([Order() for _ in range(count)])
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        Order.objects.reverse,
+        lambda: Order.objects.order_by("-pk"),
+        lambda: Order.objects.order_by("address").reverse(),
+    ],
+    ids=["reversed", "newest first", "by another column"],
+)
+def test_the_shops_own_order_skips_nothing(enqueue, orders):
+    """It goes by the key, whatever the queryset says."""
+    bulk(5)
+    assert enqueue(orders) == {"seen": 5, "booked": 5}
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        lambda: Order.objects.all()[:5],
+        lambda: list(Order.objects.all()),
+        lambda: Order.objects.filter(pk=1).union(Order.objects.filter(pk__gt=1)),
+    ],
+    ids=["a slice", "a list", "a union"],
+)
+def test_what_cannot_be_walked_through_is_the_adapters_mistake(enqueue, orders):
+    """The message says what to return."""
+    bulk(3)
+    with pytest.raises(AdapterFailed, match="neither sliced nor combined"):
+        enqueue(orders)
+
+
+def test_an_order_that_is_cancelled_meanwhile_is_not_booked(enqueue, monkeypatch, drain, world):
+    """It is read when it is its turn, not when its batch began."""
+    first, second = bulk(2)
+    book = booking.request_delivery
+
+    def book_while_the_customer_cancels(order):
+        if order.pk == first.pk:
+            Order.objects.filter(pk=second.pk).update(cancelled=True)
+        return book(order)
+
+    monkeypatch.setattr(booking, "request_delivery", book_while_the_customer_cancels)
+    assert enqueue(Order.objects.all) == {"seen": 2, "booked": 1}
+    drain()
+    assert [record.external_order_id for record in world.deliveries.values()] == [f"order-{first.pk}"]
+
+
+def test_an_order_that_is_gone_meanwhile_is_left_out(enqueue, monkeypatch):
+    """Nothing is booked for nobody."""
+    _first, second = bulk(2)
+    book = booking.request_delivery
+
+    def book_while_somebody_tidies_up(order):
+        Order.objects.filter(pk=second.pk).delete()
+        return book(order)
+
+    monkeypatch.setattr(booking, "request_delivery", book_while_somebody_tidies_up)
+    assert enqueue(Order.objects.all) == {"seen": 2, "booked": 1}
+
+
+def test_a_query_of_the_adapters_that_fails_leaves_a_row_for_a_person(enqueue, monkeypatch):
+    """The transaction survives it, so that the failure can be kept."""
+    bulk(1)
+    monkeypatch.setattr(kaspi.OrderAdapter, "wants_delivery", kaspi.QueryBreaker.wants_delivery)
+    assert enqueue(Order.objects.all) == {"seen": 1, "failed": 1}
+    assert Delivery.objects.get().attention == "adapter_failed"
+
+
+def test_a_dry_run_names_the_line_that_raised(enqueue, monkeypatch, caplog):
+    """As the real run does, and it writes nothing."""
+    bulk(1)
+    monkeypatch.setattr(kaspi.OrderAdapter, "wants_delivery", kaspi.BrokenAdapter.wants_delivery)
+    assert enqueue(Order.objects.all, dry_run=True) == {"seen": 1, "failed": 1}
+    assert "ValueError at" in caplog.text
+    assert "shop/kaspi.py" in caplog.text
+    assert not Delivery.objects.exists()
+
+
+def test_accounts_in_two_environments_hide_no_order(enqueue, settings):
+    """A delivery in the sandbox is none in production."""
+    known, _new = bulk(2)
+    booking.request_delivery(known)
+    accounts = {"other": {"API_KEY": "another-key", "ENVIRONMENT": "production"}}
+    base = {name: value for name, value in settings.KASPI_DELIVERY.items() if name != "BASE_URL"}
+    settings.KASPI_DELIVERY = {**base, "ACCOUNTS": accounts}
+    assert enqueue(Order.objects.all) == {"seen": 2, "booked": 1}
+    assert enqueue(Order.objects.all) == {"seen": 2}
+
+
+def test_a_generation_that_its_adapter_failed_on_keeps_its_number(due, world, drain, monkeypatch):
+    """Saving the order tries again, under the same name."""
+    Delivery.objects.update(generation=2, external_order_id="order-7-2", object_id=str(Order.objects.get().pk))
+    with monkeypatch.context() as broken:
+        broken.setattr(kaspi.OrderAdapter, "build_request", kaspi.BrokenBuilder.build_request)
+        drain()
+    assert Delivery.objects.get().attention == "adapter_failed"
+    order = Order.objects.get()
+    order.save()
+    drain()
+    delivery = Delivery.objects.get()
+    assert (delivery.status, delivery.external_order_id) == ("created", f"order-{order.pk}-2")

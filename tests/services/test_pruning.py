@@ -1,0 +1,73 @@
+"""What is forgotten stays forgotten, and what is not personal stays."""
+
+from datetime import timedelta
+
+import pytest
+
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
+from kaspi_delivery_django.services import clock, pruning, refresh_delivery
+from tests.services.conftest import fresh
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def forget(turnable):
+    """Let a month pass, and blank what may be blanked."""
+
+    def run():
+        StatusChange.objects.update(notified_at=turnable.now)
+        turnable.turn(days=31)
+        list(pruning.blank_personal_data(ended_before=clock.now(), batch=5))
+
+    return run
+
+
+def test_a_second_parcels_id_outlives_the_personal_data(booked, forget):
+    """It is kept nowhere else."""
+    Delivery.objects.update(status="delivered", status_at=clock.now())
+    ApiCall.objects.update(error_code="second_parcel", error_message="dlv_second")
+    forget()
+    assert fresh(booked).blanked_at
+    assert ApiCall.objects.get().error_message == "dlv_second"
+
+
+def test_notes_do_not_come_back_with_a_late_history(booked, world, drain, turnable, forget):
+    """A refresh adds the steps that we never heard of, without what the courier wrote."""
+    for status in ("accepted", "in_transit", "delivered"):
+        turnable.turn(minutes=1)
+        world.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
+    Delivery.objects.update(status="delivered", status_at=turnable.now)
+    forget()
+    refresh_delivery(booked)
+    drain()
+    assert StatusChange.objects.filter(to_status="in_transit").exists()
+    assert set(StatusChange.objects.values_list("note", flat=True)) == {""}
+
+
+def test_a_parcel_that_kaspi_revives_is_forgotten_again_when_it_has_ended(booked, world, drain, forget):
+    """It has personal data again while it is on the road."""
+    Delivery.objects.update(status="cancelled", status_at=clock.now())
+    forget()
+    world.move(booked.delivery_id, "accepted")
+    refresh_delivery(booked)
+    drain()
+    assert fresh(booked).blanked_at is None
+
+
+def test_batches_are_no_larger_than_asked_for(booked, turnable):
+    """However many rows there are."""
+    for number in range(6):
+        Delivery.objects.create(
+            account="default",
+            environment="sandbox",
+            content_type=booked.content_type,
+            object_id=f"old-{number}",
+            external_order_id=f"old-{number}",
+            delivery_id=f"dlv_{number}",
+            status="delivered",
+            status_at=turnable.now - timedelta(days=99),
+        )
+    assert list(pruning.blank_personal_data(ended_before=turnable.now, batch=4)) == [4, 2]
+    assert Order.objects.count() == 1
