@@ -65,7 +65,7 @@ def test_b6_a_timeout_asks_first_and_posts_once_more(booked, world, drain, turna
     cancel_delivery(booked)
     for _ in range(5):
         drain()
-        turnable.turn(hours=1)
+        turnable.turn(minutes=5)  # less than REFRESH_AFTER, whose GET would come in between
     posts = cancels(world)
     assert len(posts) == 2
     assert len({(post.idempotency_key, post.body) for post in posts}) == 1
