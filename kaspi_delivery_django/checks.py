@@ -8,7 +8,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
-from django.db import router
+from django.db import connections, router
 
 from kaspi_delivery_django import conf, orders
 from kaspi_delivery_django.models import Delivery
@@ -18,7 +18,7 @@ TAG = "kaspi_delivery"
 
 def register() -> None:
     """Have Django run them with its own."""
-    for check in (check_settings, check_accounts, check_adapters, check_databases):
+    for check in (check_settings, check_accounts, check_adapters, check_databases, check_sqlite):
         checks.register(check, TAG)
 
 
@@ -70,6 +70,16 @@ def check_databases(**_kwargs: Any) -> list[CheckMessage]:
     hint = "Route the kaspi_delivery app to the database of the orders in DATABASE_ROUTERS."
     text = "The orders and kaspi_delivery are on different databases."
     return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E004") for model in apart]
+
+
+def check_sqlite(**_kwargs: Any) -> list[CheckMessage]:
+    """W005: SQLite's transactions begin as readers, and meet "database is locked" when they want to write."""
+    database = connections.settings.get(router.db_for_write(Delivery), {})
+    is_sqlite = database.get("ENGINE", "").endswith("sqlite3")
+    if not is_sqlite or str(database["OPTIONS"].get("transaction_mode", "")).upper() == "IMMEDIATE":
+        return []
+    hint = 'Write "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20} in DATABASES.'
+    return [Caution("SQLite's transactions are not IMMEDIATE.", hint=hint, id="kaspi_delivery.W005")]
 
 
 def _account_messages(account: conf.Account) -> Iterator[CheckMessage]:

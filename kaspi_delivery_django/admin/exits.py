@@ -61,7 +61,12 @@ def _reissue(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
 
 
 def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
-    services.acknowledge_delivery(delivery, confirmed_absent=bool(answers.get("confirmed_absent")))
+    left = services.acknowledge_delivery(delivery, confirmed_absent=bool(answers.get("confirmed_absent")))
+    if left.attention:
+        reason = Attention(left.attention).label
+        return messages.WARNING, gettext("acknowledged; it waits for another reason as well: %(reason)s.") % {
+            "reason": reason
+        }
     return messages.SUCCESS, gettext("taken off the list.")
 
 

@@ -55,8 +55,8 @@ def close(delivery: Delivery, *, until: datetime, reason: str) -> None:
 
 
 def give_back(delivery: Delivery, now: datetime) -> None:
-    """Let another call be the probe: this one got no answer from Kaspi."""
-    _states(delivery).filter(closed_until__isnull=False).update(closed_until=now)
+    """End the probe's own lease, so that another call can be the probe. A longer pause is somebody else's."""
+    _states(delivery).filter(closed_until__lte=now + PROBE_LEASE).update(closed_until=now)
 
 
 def open_again(delivery: Delivery, now: datetime) -> None:

@@ -32,6 +32,8 @@ def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float
     now = clock.database_now(using)
     decision = _decide(claim, outcome, randomness)
     if decision.pause_s is not None:
+        if claim.probe:
+            gate.give_back(delivery, now)
         pause = timedelta(seconds=decision.pause_s)
         gate.close(delivery, until=now + pause, reason=str(outcome))
     elif claim.probe and (isinstance(outcome, RemoteDelivery) or outcome.status):

@@ -11,6 +11,7 @@ from kaspi_delivery_django.admin import asking
 from kaspi_delivery_django.admin.asking import AskingAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import refresh_delivery
 from tests.conftest import NOON
 from tests.shop.models import Order
 
@@ -236,6 +237,14 @@ def test_every_action_is_recorded(staff, booked):
     entry = LogEntry.objects.get()
     assert (entry.user.username, entry.object_id) == ("operator", str(booked.pk))
     assert entry.change_message == "Cancel delivery"
+
+
+def test_who_acknowledges_reads_what_else_waits(staff, booked):
+    """It stays on the list for that."""
+    refresh_delivery(booked)
+    ApiCall.objects.filter(kind="refresh").update(state="stuck", reason="not_found", next_attempt_at=None)
+    Delivery.objects.update(attention="cancel_refused")
+    assert "Kaspi does not know the delivery" in said(confirm(staff(*ALL), booked, "acknowledge"))
 
 
 def test_what_was_answered_is_recorded(staff, lost):

@@ -3,9 +3,10 @@
 import pytest
 from django.core import serializers
 from django.db import transaction
+from django.utils.connection import ConnectionDoesNotExist
 
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import refresh_delivery
+from kaspi_delivery_django.services import booking, refresh_delivery
 from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -79,8 +80,18 @@ def test_b1_proxies_and_children_count_as_the_model(kind):
 
 def test_b1_rows_live_on_the_orders_database():
     """One commit holds both."""
-    order = Order.objects.create()
-    assert Delivery.objects.get()._state.db == order._state.db
+    order = Order(pk=1)
+    order._state.db = "elsewhere"
+    adapter = booking.adapter_of(order)
+    identity = booking.identity_of(adapter, order)
+    for touch in (
+        lambda: booking.deliveries_of(adapter, order).first(),
+        lambda: booking._open(adapter, order, identity),
+        lambda: booking._insert(adapter, order, identity),
+        lambda: booking._winner(adapter, order, identity),
+    ):
+        with pytest.raises(ConnectionDoesNotExist, match="elsewhere"):
+            touch()
 
 
 def test_b1_an_adapter_that_raises_breaks_no_checkout(settings):
@@ -108,6 +119,15 @@ def test_b1_an_order_deleted_before_it_was_sent_is_abandoned(world, drain):
     drain()
     assert ApiCall.objects.get().state == "abandoned"
     assert world.requests == []
+
+
+def test_b1_an_order_deleted_while_its_booking_is_unknown_is_kept(attempt, drain, turnable):
+    """Kaspi may have booked it: the same bytes go again, and the parcel is known."""
+    attempt(drop="after")
+    Order.objects.all().delete()
+    turnable.turn(minutes=1)
+    drain()
+    assert Delivery.objects.get().delivery_id
 
 
 def test_b1_an_order_deleted_after_it_was_sent_is_kept(booked):

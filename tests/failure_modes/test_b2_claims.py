@@ -3,7 +3,7 @@
 import pytest
 from django.db import DataError, transaction
 
-from kaspi_delivery_django.client import Timeouts
+from kaspi_delivery_django.client import Refused, Timeouts
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import claims, outbox, settlement
 from kaspi_delivery_django.services.transactions import durably
@@ -22,11 +22,20 @@ def claim(world):
 
 
 def test_b2_of_two_workers_one_gets_the_row(world, at_once):
-    """The conditional UPDATE decides."""
+    """Whoever comes first."""
     Order.objects.create()
     key = ApiCall.objects.get().pk
     found = at_once(*[lambda: claims.take(key, using="default")] * 2)
     assert [taken is None for taken in found].count(True) == 1
+
+
+def test_b2_the_conditional_update_decides(world, turnable):
+    """Even without the lock: what somebody else has claimed since it was read is not leased again."""
+    Order.objects.create()
+    read_before = ApiCall.objects.get()
+    taken = claims.take(read_before.pk, using="default")
+    assert not claims._lease(read_before, taken.account, turnable.now)
+    assert ApiCall.objects.get().claim_token == taken.call.claim_token
 
 
 def test_b2_a_dead_workers_lease_ends_in_unknown(claim, turnable):
@@ -53,21 +62,37 @@ def test_b2_a_late_owner_changes_nothing_but_brings_the_id(claim, turnable, drai
     assert len(world.deliveries) == 1
 
 
-def test_b2_claim_and_settle_are_durable():
+def test_b2_a_late_owners_failure_changes_nothing(claim, turnable):
+    """The next owner's claim stands."""
+    turnable.turn(seconds=61)
+    outbox.release_expired()
+    second = claims.take(claim.call.pk, using="default")
+    late = Refused("no", status=422)
+    durably(lambda: settlement.settle(claim, late, 0.5, using="default"), using="default")
+    call = ApiCall.objects.get()
+    assert (call.state, call.claim_token) == ("sending", second.call.claim_token)
+
+
+def test_b2_claim_and_settle_are_durable(claim, monkeypatch, turnable):
     """They never hide inside somebody's transaction: the rows must be there when the bytes leave."""
+    ApiCall.objects.update(state="due", claim_token="", next_attempt_at=turnable.now)
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
-        durably(lambda: None, using="default")
+        claims.take(claim.call.pk, using="default")
+    monkeypatch.setattr(claims, "take", lambda *_args, **_options: claim)
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        outbox.send(claim.call.pk)
 
 
-def test_b2_a_poison_row_does_not_stop_the_batch(world, monkeypatch):
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "second", "last"])
+def test_b2_a_poison_row_does_not_stop_the_batch(world, monkeypatch, place):
     """The others go."""
     for _ in range(3):
         Order.objects.create()
-    troubles = [DataError(), None, None]
+    troubles = [DataError() if number == place else None for number in range(3)]
     send = outbox.send
 
     def poisoned(key):
-        if trouble := troubles.pop():
+        if trouble := troubles.pop(0):
             raise trouble
         return send(key)
 
@@ -82,7 +107,7 @@ def test_b2_sigterm_finishes_the_call_and_exits_0():
 
 
 def test_b2_a_call_that_is_delivered_twice_is_sent_once(world):
-    """A broker may hand out the key as often as it likes."""
+    """A task queue holds the primary key alone, and may hand it out as often as it likes."""
     Order.objects.create()
     key = ApiCall.objects.get().pk
     assert [outbox.send(key) for _ in range(3)] == [True, False, False]

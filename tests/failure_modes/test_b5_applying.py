@@ -1,6 +1,7 @@
 """B5: applying news to a delivery."""
 
 import pytest
+from django.db import connection
 
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.signals import delivery_status_changed
@@ -61,6 +62,23 @@ def test_b5_a_receiver_that_raises_changes_nothing_and_is_told_again(booked, pos
     turnable.turn(minutes=2)
     drain()
     assert troubles == []
+
+
+def test_b5_receivers_run_after_the_commit(booked, post_webhook, hear):
+    """What they read is true, and nothing that they do can undo it."""
+    inside = []
+    hear(lambda **_kwargs: inside.append(connection.in_atomic_block))
+    post_webhook(event(booked, "accepted"))
+    assert inside == [False]
+
+
+def test_b5_a_receiver_that_sleeps_while_kaspi_sends_again_changes_nothing(booked, post_webhook, hear):
+    """No lock is held meanwhile: the second copy is answered at once, and takes no effect."""
+    letter, answers = event(booked, "accepted"), []
+    hear(lambda **_kwargs: answers.append(post_webhook(letter).status_code))
+    assert post_webhook(letter).status_code == 200
+    assert answers == [200]
+    assert StatusChange.objects.filter(to_status="accepted").count() == 1
 
 
 def test_b5_a_receiver_that_saves_the_order_does_not_recurse(booked, post_webhook, hear):

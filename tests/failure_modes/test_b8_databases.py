@@ -4,9 +4,10 @@ import json
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection, models
+from django.db import connection, connections, models
 from django.db.migrations.loader import MigrationLoader
 
+from kaspi_delivery_django import checks
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from tests.conftest import event
 from tests.shop.models import Order
@@ -44,6 +45,16 @@ def test_b8_no_constraint_has_a_condition():
     found = [c for model in ours for c in model.options.get("constraints", ())]
     assert found
     assert all(isinstance(c, models.UniqueConstraint) and c.condition is None for c in found)
+
+
+def test_b8_a_check_recommends_immediate_transactions_on_sqlite(monkeypatch):
+    """Correctness does not depend on it; patience does."""
+    engine = {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {}}
+    monkeypatch.setitem(connections.settings, "default", engine)
+    [message] = checks.check_sqlite()
+    assert (message.id, "IMMEDIATE" in message.hint) == ("kaspi_delivery.W005", True)
+    engine["OPTIONS"]["transaction_mode"] = "immediate"
+    assert checks.check_sqlite() == []
 
 
 def test_b8_payloads_are_text_that_nothing_reorders(booked, post_webhook):

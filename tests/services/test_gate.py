@@ -81,6 +81,21 @@ def test_a_probe_that_is_not_sent_is_given_back(due, turnable):
     assert gate.admit(due.delivery, turnable.now) is Admission.PROBE
 
 
+def test_a_probe_that_is_told_to_wait_waits_as_long_as_kaspi_says(world, due, turnable):
+    """Its own lease, which is longer, does not count."""
+    gate.close(due.delivery, until=turnable.now, reason="429")
+    world.faults.add(Fault(operation="create", status=429, retry_after=5))
+    outbox.send(due.pk)
+    assert AccountState.objects.get().closed_until == turnable.now + timedelta(seconds=5)
+
+
+def test_a_probe_without_an_answer_shortens_no_longer_pause(world, due, turnable):
+    """Another call, that was under way, was told to wait for an hour."""
+    gate.close(due.delivery, until=turnable.now + timedelta(hours=1), reason="429")
+    gate.give_back(due.delivery, turnable.now)
+    assert AccountState.objects.get().closed_until == turnable.now + timedelta(hours=1)
+
+
 def test_a_probe_without_an_answer_leaves_the_gate_closed(world, due, turnable):
     """Only Kaspi's answer opens it."""
     gate.close(due.delivery, until=turnable.now, reason="429")
