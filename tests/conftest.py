@@ -9,11 +9,13 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connections
 
+from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.sandbox.world import World
 from kaspi_delivery_django.services import clock, gateway, outbox
 from kaspi_delivery_django.services.worker import Worker
+from tests.shop.models import Order
 
 pytest.register_assert_rewrite("tests.webhook_contract")
 
@@ -89,6 +91,22 @@ def post_webhook(client, turnable):
         )
 
     return post
+
+
+@pytest.fixture
+def due(world):
+    """Return a create that is due, never sent."""
+    order = Order.objects.create()
+    call = ApiCall.objects.get(delivery__object_id=str(order.pk))
+    assert call.state == "due"
+    return call
+
+
+@pytest.fixture
+def booked(due, drain):
+    """Return a delivery that Kaspi has booked."""
+    drain()
+    return Delivery.objects.get(pk=due.delivery_id)
 
 
 @pytest.fixture

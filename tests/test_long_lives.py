@@ -95,14 +95,6 @@ def test_a_day_without_webhooks_is_made_up_for_in_one_round(world, drain, turnab
     assert StatusChange.objects.count() == sum(len(steps) for steps in history.values())
 
 
-@pytest.fixture
-def booked(world, drain):
-    """Return a delivery that Kaspi has booked."""
-    Order.objects.create()
-    drain()
-    return Delivery.objects.get()
-
-
 def _letter(delivery, number, status):
     at = NOON + timedelta(minutes=number)
     document = event(delivery, status, event_id=f"wh_{number}", at=at)

@@ -3,9 +3,6 @@
 import pytest
 from django.contrib.auth.models import Permission, User
 
-from kaspi_delivery_django.models import Delivery
-from tests.shop.models import Order
-
 
 @pytest.fixture
 def staff(client):
@@ -19,11 +16,3 @@ def staff(client):
         return client
 
     return log_in
-
-
-@pytest.fixture
-def booked(world, drain):
-    """Return a delivery that Kaspi has booked."""
-    Order.objects.create()
-    drain()
-    return Delivery.objects.get()

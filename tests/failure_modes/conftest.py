@@ -2,7 +2,7 @@
 
 import pytest
 
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.sandbox.faults import Fault
 from tests.shop.models import Order
 
@@ -19,14 +19,6 @@ def attempt(world, drain):
         return ApiCall.objects.get(kind="create")
 
     return run
-
-
-@pytest.fixture
-def booked(world, drain):
-    """Return a delivery that Kaspi has booked."""
-    Order.objects.create()
-    drain()
-    return Delivery.objects.get()
 
 
 @pytest.fixture

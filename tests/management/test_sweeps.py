@@ -13,7 +13,6 @@ from kaspi_delivery_django.management import sweeps
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import cancel_delivery, clock, enqueueing, refresh_delivery, replays
 from tests.conftest import event
-from tests.services.conftest import booked, due  # noqa: F401  # fixtures
 from tests.shop import kaspi
 from tests.shop.models import Order
 
@@ -131,7 +130,7 @@ def test_enqueue_ends_when_the_database_is_away(run, shop, monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["kaspi_enqueue", "kaspi_replay"])
-def test_what_meets_a_deadlock_twice_is_left_to_the_next_run(run, shop, booked, post_webhook, monkeypatch, command):  # noqa: F811  # the fixture
+def test_what_meets_a_deadlock_twice_is_left_to_the_next_run(run, shop, booked, post_webhook, monkeypatch, command):
     """The others are done; the exit code is 0, because the next run finds it."""
     bulk(1)
     post_webhook(event(booked, "accepted"))
@@ -147,7 +146,7 @@ def test_what_meets_a_deadlock_twice_is_left_to_the_next_run(run, shop, booked, 
     assert "deferred: 1" in said
 
 
-def test_replay_ends_when_the_database_is_away(run, booked, post_webhook, monkeypatch):  # noqa: F811  # the fixture
+def test_replay_ends_when_the_database_is_away(run, booked, post_webhook, monkeypatch):
     """As any command does."""
     post_webhook(event(booked, "accepted"))
     WebhookEvent.objects.update(state="failed")
@@ -174,7 +173,7 @@ def test_a_sweep_may_run_in_a_thread(run, shop, at_once):
     assert at_once(lambda: run("kaspi_enqueue")) == [(0, "seen: 1, booked: 1\n")]
 
 
-def test_replay_leaves_alone_what_people_have_settled(run, booked, post_webhook):  # noqa: F811  # the fixture
+def test_replay_leaves_alone_what_people_have_settled(run, booked, post_webhook):
     """What is parked or in conflict is applied again only when it is asked for."""
     post_webhook(event(booked, "accepted"))
     WebhookEvent.objects.update(state="conflict")
@@ -238,7 +237,7 @@ def test_a_figure_is_a_whole_number_that_a_database_can_count(run, option, numbe
     assert "must be a whole number from 1 to" in said
 
 
-def test_replay_applies_what_failed(run, booked, post_webhook):  # noqa: F811  # the fixture
+def test_replay_applies_what_failed(run, booked, post_webhook):
     """And counts the states that the events are in then."""
     post_webhook(event(booked, "accepted"))
     WebhookEvent.objects.update(state="failed")
@@ -249,7 +248,7 @@ def test_replay_applies_what_failed(run, booked, post_webhook):  # noqa: F811  #
     assert run("kaspi_replay") == (0, "nothing to do\n")
 
 
-def test_replay_says_what_failed_again(run, booked, post_webhook):  # noqa: F811  # the fixture
+def test_replay_says_what_failed_again(run, booked, post_webhook):
     """Exit code 1: a person must look."""
     post_webhook(event(booked, "accepted"))
     WebhookEvent.objects.update(state="failed", body="{}")
@@ -258,7 +257,7 @@ def test_replay_says_what_failed_again(run, booked, post_webhook):  # noqa: F811
 
 
 @pytest.fixture
-def ended(booked, deliver_webhooks, world, drain, turnable):  # noqa: F811  # the fixture
+def ended(booked, deliver_webhooks, world, drain, turnable):
     """Return a delivery that ended today, with its events."""
     for status in ("accepted", "in_transit", "delivered"):
         turnable.turn(minutes=1)
@@ -353,7 +352,7 @@ def test_b7_prune_never_blanks_beside_an_open_call(run, ended, turnable):
     assert Delivery.objects.get().dropoff_phone
 
 
-def test_b7_prune_blanks_what_was_never_booked(run, due, turnable):  # noqa: F811  # the fixture
+def test_b7_prune_blanks_what_was_never_booked(run, due, turnable):
     """A booking that was taken back has an end too."""
     cancel_delivery(due.delivery)
     Delivery.objects.update(dropoff_phone="+7 727 111 0000", updated_at=clock.now() - timedelta(days=31))
