@@ -1,0 +1,27 @@
+"""Make the group of staff who work with deliveries: `manage.py kaspi_operators`."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from kaspi_delivery_django.exceptions import DeliveryError
+from kaspi_delivery_django.services import operators
+
+
+class Command(BaseCommand):
+    """May be run at every deployment: what is there stays as it is."""
+
+    help = f'Make the group "{operators.NAME}", or give it the permissions that it lacks.'
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take --database."""
+        parser.add_argument("--database", default="default", help="where the site's users are (default)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Make it, and say what was done."""
+        try:
+            given = operators.make_group(using=options["database"])
+        except DeliveryError as err:
+            raise CommandError(str(err)) from err
+        self.stdout.write(f"{operators.NAME}: {given} permissions given")
