@@ -279,7 +279,7 @@ class WebhookContract:
         assert post(headers=self.headers(event(), stamp=str(NOW + off_s))).status_code == 200
 
     @pytest.mark.parametrize("place", range(5))
-    def test_each_of_five_secrets_opens(self, post, give_secrets, place):
+    def test_b4_each_of_five_secrets_opens(self, post, give_secrets, place):
         """A secret can be rotated without losing an event."""
         secrets = [f"{number}-another-secret-of-32-letters-or-more" for number in range(5)]
         give_secrets(secrets)
@@ -316,14 +316,14 @@ class WebhookContract:
         """No renderer is chosen by the address."""
         assert post(path=f"{self.url}{query}").status_code == 200
 
-    def test_csrf_and_cookies_change_nothing(self, post):
+    def test_b4_csrf_and_cookies_change_nothing(self, post):
         """Kaspi has no session and no token; stale ones do no harm."""
         strict = Client(enforce_csrf_checks=True)
         strict.cookies["sessionid"] = strict.cookies["csrftoken"] = "stale"
         headers = {"Origin": "https://elsewhere.example", "Referer": "https://elsewhere.example/"}
         assert post(sender=strict, headers=headers).status_code == 200
 
-    def test_credentials_change_nothing(self, post):
+    def test_b4_credentials_change_nothing(self, post):
         """An Authorization header is not looked at."""
         assert post(headers={"Authorization": "Basic bad", "X-Api-Key": "x"}).status_code == 200
 
@@ -397,7 +397,7 @@ class WebhookContract:
         """The form alone opens nothing."""
         refused(headers=self.headers(event(), secret="x" * 40))
 
-    def test_a_sixth_secret_is_not_tried(self, refused, give_secrets):
+    def test_b4_a_sixth_secret_is_not_tried(self, refused, give_secrets):
         """Five are enough to rotate with, and bound the work for a stranger's request."""
         secrets = [f"{number}-another-secret-of-32-letters-or-more" for number in range(6)]
         give_secrets(secrets)
@@ -449,7 +449,7 @@ class WebhookContract:
         assert (answer.status_code, int(answer["Retry-After"]) > 0) == (503, True)
         assert "WEBHOOK_SECRETS" in caplog.text
 
-    def test_the_headers_form_comes_before_the_secrets(self, refused, give_secrets):
+    def test_b4_the_headers_form_comes_before_the_secrets(self, refused, give_secrets):
         """Who does not even look like Kaspi does not learn that nothing is configured."""
         give_secrets([])
         refused(headers={"X-Kaspi-Signature": "none"})

@@ -25,27 +25,27 @@ def unused_port():
         return listener.getsockname()[1]
 
 
-def test_a_refused_connection(connect):
+def test_b0_a_refused_connection(connect):
     """Nobody listens: no byte has left."""
     with pytest.raises(NotReached) as caught:
         create(connect(f"http://127.0.0.1:{unused_port()}"))
     assert (caught.value.outcome_known, caught.value.status) == (True, None)
 
 
-def test_an_unknown_host(connect):
+def test_b0_an_unknown_host(connect):
     """DNS knows no such name: no byte has left."""
     with pytest.raises(NotReached):
         create(connect("https://nonexistent.invalid/delivery"))
 
 
-def test_tls_with_a_server_that_speaks_none(server, connect):
+def test_b0_tls_with_a_server_that_speaks_none(server, connect):
     """The handshake fails: no byte of the request has left."""
     server.script = lambda line: line.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     with pytest.raises(NotReached):
         create(connect(server.url.replace("http:", "https:")))
 
 
-def test_a_certificate_that_nobody_trusts(tls_server, connect, monkeypatch):
+def test_b3_a_certificate_that_nobody_trusts(tls_server, connect, monkeypatch):
     """TLS is verified, whatever the environment trusts."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
     monkeypatch.setenv("CURL_CA_BUNDLE", str(CERTIFICATE))

@@ -48,7 +48,9 @@ def test_b0_a_configuration_fault_waits_behind_the_gate(attempt, caplog, drain, 
     assert not Delivery.objects.exclude(attention="").exists()
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("30", 30), ("0", 1), ("99999", 3600)])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("30", 30), ("0", 1), ("99999", 3600), ("Fri, 01 Jan 2100 00:00:00 GMT", 3600)]
+)
 def test_b0_429_waits_as_long_as_kaspi_says(attempt, turnable, header, seconds):
     """Clamped to a second at least and an hour at most, for every worker."""
     call = attempt(status=429, retry_after=header)
@@ -160,10 +162,19 @@ def test_b0_a_success_links_once_and_judges_its_status(world, due_call, post_web
     assert (Delivery.objects.get().delivery_id, Delivery.objects.get().status) == (answer.delivery_id, "in_transit")
 
 
-def test_b0_another_key_sends_no_unknown_create(attempt, drain, turnable, settings, creates):
-    """Kaspi's memory of keys belongs to an API key."""
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"API_KEY": "another"},
+        {"BASE_URL": "http://localhost:2/delivery"},
+        {"ENVIRONMENT": "production", "BASE_URL": ""},
+    ],
+    ids=["key", "address", "environment"],
+)
+def test_b0_another_configuration_sends_no_unknown_create(attempt, drain, turnable, settings, creates, change):
+    """Kaspi's memory of keys belongs to an API key, and to the place that it was sent to."""
     call = attempt(drop="after")
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "API_KEY": "another"}
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **change}
     turnable.turn(minutes=1)
     drain()
     call.refresh_from_db()

@@ -2,13 +2,16 @@
 
 import hashlib
 import hmac
+import importlib
 import json
 
+import django.db
 import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 
+from kaspi_delivery_django import urls
 from kaspi_delivery_django.models import Delivery, WebhookEvent
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.services import inbox
@@ -160,6 +163,16 @@ def test_b4_atomic_requests_do_not_undo_the_event(post_webhook, letter, monkeypa
     with pytest.raises(ZeroDivisionError):
         post_webhook(letter)
     assert only_event().state == "applied"
+
+
+def test_b4_atomic_requests_are_off_on_every_alias(monkeypatch):
+    """A shop may have several databases, each with its own setting."""
+    try:
+        with monkeypatch.context() as shop:
+            shop.setattr(django.db, "connections", ["default", "archive"])
+            assert importlib.reload(urls).webhook._non_atomic_requests == {"default", "archive"}
+    finally:
+        importlib.reload(urls)
 
 
 def test_b4_the_same_event_again_is_only_counted(post_webhook, letter):

@@ -272,7 +272,7 @@ def test_a_second_cancel_after_a_failed_one_has_a_key_of_its_own(state):
 
 
 @pytest.mark.parametrize("state", ["sending", "unknown"])
-def test_cancel_during_a_create_is_remembered(state):
+def test_b6_cancel_during_a_create_is_remembered(state):
     """The create is resolved first; nothing is sent for the cancel meanwhile."""
     Order.objects.create()
     ApiCall.objects.update(state=state, unknown_since="2026-03-01T00:00Z")
@@ -282,7 +282,7 @@ def test_cancel_during_a_create_is_remembered(state):
 
 
 @pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered", "returning"])
-def test_cancel_after_pickup_says_why_not(status):
+def test_b6_cancel_after_pickup_says_why_not(status):
     """The operator reads the status, not a stack trace."""
     delivery = make_linked(status=status)
     with pytest.raises(CannotCancel, match=status):

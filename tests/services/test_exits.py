@@ -205,7 +205,7 @@ def test_retry_says_that_the_order_is_gone(world, monkeypatch):
         retry_delivery(Delivery.objects.get())
 
 
-def test_link_takes_what_kaspi_confirms(lost, remote, drain):
+def test_b0_link_takes_what_kaspi_confirms(lost, remote, drain):
     """The id, the status and the history; it leaves the list."""
     link_delivery(lost, remote().delivery_id)
     drain()
@@ -285,7 +285,7 @@ def test_a_cancelled_order_is_booked_anew(booked, drain, world):
     assert fresh(successor).status == "created"
 
 
-def test_what_may_be_booked_is_booked_anew_only_when_somebody_has_looked(lost):
+def test_b0_what_may_be_booked_is_booked_anew_only_when_somebody_has_looked(lost):
     """Confirmed absent."""
     with pytest.raises(CannotReissue, match="may have booked it"):
         reissue_delivery(lost)

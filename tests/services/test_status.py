@@ -156,7 +156,7 @@ def test_steps_that_we_missed_are_added_to_the_history(delivery):
     assert (first.applied, first.source, first.note) == (False, "refresh", "at the depot")
 
 
-def test_history_never_doubles(delivery):
+def test_b7_history_never_doubles(delivery):
     """However often Kaspi is asked."""
     for _ in range(3):
         status.keep_history(delivery, history_of("created", "accepted", "created"), NOON)
