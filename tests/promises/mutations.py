@@ -6,6 +6,8 @@ A mutation takes pytest's `monkeypatch`; what it changes is put back after the t
 from dataclasses import replace
 from datetime import timedelta
 
+from django.core.exceptions import ObjectDoesNotExist
+
 from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.lifecycle import Verdict
 from kaspi_delivery_django.services import attention, claims, failures, inbox, outbox, payloads, status
@@ -32,15 +34,18 @@ def make_a_new_key_for_each_attempt(monkeypatch):
 
 
 def build_the_payload_anew(monkeypatch):
-    """Every attempt of a create carries the order as it is at that time."""
+    """Every attempt of a create carries the order as it is at that time, while there is one."""
     build = outbox._request
 
     def build_from_the_order(claim):
         request = build(claim)
         if request.operation != "create":
             return request
-        order = payloads.order_of(claim.delivery)
-        return replace(request, body=wire.dump(payloads._build(claim.delivery, order).to_json()).encode())
+        try:
+            anew = payloads._build(claim.delivery, payloads.order_of(claim.delivery))
+        except (ObjectDoesNotExist, failures.AdapterFailed):
+            return request
+        return replace(request, body=wire.dump(anew.to_json()).encode())
 
     monkeypatch.setattr(outbox, "_request", build_from_the_order)
 
