@@ -60,6 +60,12 @@ def test_what_cannot_be_walked_through_is_the_adapters_mistake(enqueue, orders):
         enqueue(orders)
 
 
+def test_an_adapter_may_have_nothing_to_look_through(enqueue):
+    """Today, or on this site."""
+    bulk(1)
+    assert enqueue(lambda: None) == {}
+
+
 def test_an_order_that_is_cancelled_meanwhile_is_not_booked(enqueue, monkeypatch, drain, world):
     """It is read when it is its turn, not when its batch began."""
     first, second = bulk(2)
