@@ -34,7 +34,7 @@ def enqueue(adapter: AnyAdapter, *, batch: int, dry_run: bool = False) -> Iterat
     """
     using = home()
     for keys in _batches(adapter, batch, using):
-        ends = [_end(adapter, key, dry_run) for key in _without_delivery(adapter, keys, using)]
+        ends = [_end(adapter, key, dry_run=dry_run) for key in _without_delivery(adapter, keys, using)]
         yield Counter(seen=len(keys), **Counter(end for end in ends if end))
 
 
@@ -71,7 +71,7 @@ def _without_delivery(adapter: AnyAdapter, keys: Keys, using: str) -> Keys:
     return [key for key in keys if str(key) not in taken]
 
 
-def _end(adapter: AnyAdapter, key: Any, dry_run: bool) -> str:  # noqa: FBT001  # private
+def _end(adapter: AnyAdapter, key: Any, *, dry_run: bool) -> str:
     try:
         return durably(partial(_would_book if dry_run else _book, adapter, key), using=home())
     except (OperationalError, InterfaceError) as err:
@@ -79,7 +79,7 @@ def _end(adapter: AnyAdapter, key: Any, dry_run: bool) -> str:  # noqa: FBT001  
             raise
         return "deferred"
     except Exception as err:  # noqa: BLE001  # one bad order must not stop the others
-        logger.error("order not enqueued: pk=%s error=%s", key, failures.describe(err))  # noqa: TRY400
+        logger.error("order not enqueued: pk=%s error=%s", key, failures.describe(err))  # noqa: TRY400  # no data in logs
         return "failed"
 
 
@@ -88,7 +88,7 @@ def _would_book(adapter: AnyAdapter, key: Any) -> str:
     try:
         return "booked" if order is not None and _is_wanted(adapter, order) else ""
     except AdapterFailed as err:
-        logger.error("adapter failed: pk=%s error=%s", key, err)  # noqa: TRY400
+        logger.error("adapter failed: pk=%s error=%s", key, err)  # noqa: TRY400  # no data in logs
         return "failed"
 
 

@@ -53,5 +53,5 @@ def _reason(adapter: AnyAdapter, order: models.Model) -> str:
     try:
         return read_text(ask(adapter.cancel_reason, order))
     except AdapterFailed as err:
-        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, order.pk, err)  # noqa: TRY400
+        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, order.pk, err)  # noqa: TRY400  # no data in logs
         return ""
