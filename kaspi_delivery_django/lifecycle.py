@@ -18,6 +18,7 @@ CANCELLED = "cancelled"
 RANKS = {"": 0, CREATED: 1, ACCEPTED: 2, IN_TRANSIT: 3, OUT_FOR_DELIVERY: 4, DELIVERED: 5, CANCELLED: 5}
 STATUSES = tuple(status for status in RANKS if status)
 TERMINAL = frozenset({DELIVERED, CANCELLED})
+OPEN = tuple(status for status in STATUSES if status not in TERMINAL)
 CANCELLABLE = frozenset({"", CREATED, ACCEPTED})
 PICKED_UP = frozenset({IN_TRANSIT, OUT_FOR_DELIVERY, DELIVERED})
 

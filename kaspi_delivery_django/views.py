@@ -18,6 +18,7 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import MalformedEvent, WebhookRejected, read_event, verify
 from kaspi_delivery_django.client.signatures import check_form
 from kaspi_delivery_django.services import clock, inbox, nudges
+from kaspi_delivery_django.signals import webhook_answered
 
 logger = logging.getLogger(__name__)
 
@@ -67,22 +68,29 @@ class WebhookView(APIView):
 
     def post(self, request: Request, account: str = conf.DEFAULT_ACCOUNT) -> JsonResponse:
         """Store the event; 2xx means that it is committed, now or before."""
-        try:
-            return _answer(HTTPStatus.OK, _receive(request._request, account))
-        except BodyTooLarge:
-            return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large")
-        except NoSecret:
-            logger.error("webhook refused, no WEBHOOK_SECRETS: account=%s", account)  # noqa: TRY400
-            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, "not configured")
-        except WebhookRejected as err:
-            logger.warning("webhook rejected: account=%s reason=%s", account, err.reason)
-            return _answer(HTTPStatus.UNAUTHORIZED, "unauthorized")
-        except (MalformedEvent, UnreadablePostError) as err:
-            logger.warning("webhook unreadable: account=%s reason=%s", account, err)
-            return _answer(HTTPStatus.BAD_REQUEST, "unreadable")
-        except (DatabaseError, InterfaceError) as err:
-            logger.error("webhook not stored: account=%s error=%s", account, type(err).__name__)  # noqa: TRY400
-            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, "try again")
+        status, outcome = _take(request._request, account)
+        webhook_answered.send_robust(type(self), http_status=int(status), outcome=outcome)
+        return _answer(status, outcome)
+
+
+def _take(request: HttpRequest, account: str) -> tuple[HTTPStatus, str]:
+    """Return the answer's status and word; what is refused leaves its reason in the log."""
+    try:
+        return HTTPStatus.OK, _receive(request, account)
+    except BodyTooLarge:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large"
+    except NoSecret:
+        logger.error("webhook refused, no WEBHOOK_SECRETS: account=%s", account)  # noqa: TRY400
+        return HTTPStatus.SERVICE_UNAVAILABLE, "not configured"
+    except WebhookRejected as err:
+        logger.warning("webhook rejected: account=%s reason=%s", account, err.reason)
+        return HTTPStatus.UNAUTHORIZED, "unauthorized"
+    except (MalformedEvent, UnreadablePostError) as err:
+        logger.warning("webhook unreadable: account=%s reason=%s", account, err)
+        return HTTPStatus.BAD_REQUEST, "unreadable"
+    except (DatabaseError, InterfaceError) as err:
+        logger.error("webhook not stored: account=%s error=%s", account, type(err).__name__)  # noqa: TRY400
+        return HTTPStatus.SERVICE_UNAVAILABLE, "try again"
 
 
 def _receive(request: HttpRequest, alias: str) -> str:

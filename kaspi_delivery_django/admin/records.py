@@ -11,7 +11,6 @@ from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
 from kaspi_delivery_django.admin.exits import REPLAY
 from kaspi_delivery_django.admin.mirrors import MirrorAdmin
 from kaspi_delivery_django.models import AccountState, ApiCall, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import inbox
 
 
 @admin.register(ApiCall)
@@ -48,7 +47,7 @@ class WebhookEventAdmin(AskingAdmin):
 
     def ways_out(self, row: WebhookEvent) -> Iterable[tuple[str, Exit]]:
         """Name the replay, where it can change something."""
-        return [("replay", REPLAY)] if row.state in inbox.REPLAYABLE else []
+        return [("replay", REPLAY)] if row.state in WebhookEvent.DEAD_LETTERS else []
 
     def exit_of(self, row: WebhookEvent, name: str) -> Exit | None:
         """Return the replay."""

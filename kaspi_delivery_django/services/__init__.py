@@ -8,10 +8,11 @@ from kaspi_delivery_django.services.deliveries import (
     refresh_delivery,
     retry_delivery,
 )
-from kaspi_delivery_django.services.inbox import replay_event
+from kaspi_delivery_django.services.inbox import acknowledge_event, replay_event
 
 __all__ = [
     "acknowledge_delivery",
+    "acknowledge_event",
     "cancel_delivery",
     "link_delivery",
     "refresh_delivery",

@@ -1,7 +1,7 @@
 """An order's deliveries, one after the other: a person opens the next when the last came to nothing."""
 
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.models import DeliveryQuerySet as Deliveries
+from kaspi_delivery_django.models.deliveries import DeliveryQuerySet as Deliveries
 
 
 def has_successor(delivery: Delivery) -> bool:

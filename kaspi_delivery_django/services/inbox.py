@@ -5,10 +5,12 @@ from functools import partial
 
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Exists, F, OuterRef, Q
+from django.utils.translation import gettext
 
 from kaspi_delivery_django.client import MalformedEvent, read_event
 from kaspi_delivery_django.client.types import RemoteEvent
 from kaspi_delivery_django.conf import Account
+from kaspi_delivery_django.exceptions import CannotAcknowledge
 from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import attention, clock, events, failures, linking
 from kaspi_delivery_django.services.transactions import durably, home, lock
@@ -17,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 State = WebhookEvent.State
 
-REPLAYABLE = (State.FAILED, State.PARKED, State.CONFLICT)
 FOREIGN = "the delivery belongs to another order"
 SECOND = "a second parcel for a known order?"
 OTHER_DATA = "the same event id came with other data"
@@ -56,9 +57,20 @@ def replay_event(event: WebhookEvent) -> str:
     except Exception as err:  # noqa: BLE001  # it stays where it can be seen
         error = failures.describe(err)
         logger.error("event failed: event=%s error=%s", event.event_id, error)  # noqa: TRY400  # no data in logs
-        failed = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=REPLAYABLE)
+        failed = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
         failed.update(state=State.FAILED, error=error)
         return State.FAILED
+
+
+def acknowledge_event(event: WebhookEvent) -> None:
+    """Take an event off the list of dead letters: somebody has dealt with what it says.
+
+    It takes no effect any more, and is pruned with the others. Raises `CannotAcknowledge`.
+    """
+    using = event._state.db or home()
+    dead = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
+    if not dead.update(state=State.ACKNOWLEDGED):
+        raise CannotAcknowledge(gettext("Nothing asks for a person."))
 
 
 def unpark_known(*, limit: int, using: str) -> int:
@@ -97,7 +109,7 @@ def _take_in(event: WebhookEvent, remote: RemoteEvent, using: str) -> str:
 def _replay(seen: WebhookEvent, using: str) -> str:
     delivery = _locked(seen, using)
     event = WebhookEvent.objects.using(using).select_for_update().get(pk=seen.pk)
-    if event.state not in REPLAYABLE or event.error == OTHER_DATA:
+    if event.state not in WebhookEvent.DEAD_LETTERS or event.error == OTHER_DATA:
         return event.state
     return _place(event, read_event(event.body.encode()), delivery, using)
 

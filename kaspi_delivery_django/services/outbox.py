@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -12,6 +13,7 @@ from kaspi_delivery_django.services import claims, clock, gate, gateway, settlem
 from kaspi_delivery_django.services.claims import Claim
 from kaspi_delivery_django.services.transactions import durably, home
 from kaspi_delivery_django.services.verdicts import STRIKES
+from kaspi_delivery_django.signals import call_attempted
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,9 @@ def send(call_pk: int, *, total_s: float | None = None) -> bool:
     claim = claims.take(call_pk, using=using)
     if claim is None:
         return False
+    began = time.monotonic()
     outcome = _transmit(claim, total_s)
+    took_s = time.monotonic() - began
     jitter = random.random()  # noqa: S311  # no secret
     try:
         durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
@@ -39,6 +43,8 @@ def send(call_pk: int, *, total_s: float | None = None) -> bool:
         booked = outcome.delivery_id if isinstance(outcome, RemoteDelivery) else ""
         logger.error("answer not recorded: call=%s delivery_id=%s", call_pk, booked)  # noqa: TRY400  # no data in logs
         raise
+    error = outcome if isinstance(outcome, KaspiError) else None
+    call_attempted.send_robust(ApiCall, call=claim.call, error=error, seconds=took_s)
     return True
 
 

@@ -8,6 +8,7 @@ from django.db import models, transaction
 
 from kaspi_delivery_django.client import DeliveryRequest, wire
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import adapter_for
 from kaspi_delivery_django.services import attention, calls
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
@@ -81,4 +82,4 @@ def _mirrored(request: DeliveryRequest) -> dict[str, object]:
         columns[f"{side}_address"], columns[f"{side}_notes"] = place.address, place.notes
         columns[f"{side}_name"] = place.contact.name
         columns[f"{side}_phone"] = place.contact.phone
-    return columns
+    return {**columns, "phone_tail": phone_tail(request.dropoff.contact.phone)}

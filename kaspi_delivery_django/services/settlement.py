@@ -8,7 +8,7 @@ from typing import Any
 from kaspi_delivery_django.client import KaspiError, NotFound, RemoteDelivery
 from kaspi_delivery_django.client.types import read_text
 from kaspi_delivery_django.lifecycle import CREATED
-from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.services import attention, calls, clock, gate, linking, status
 from kaspi_delivery_django.services.claims import Claim
 from kaspi_delivery_django.services.transactions import lock_again
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 Kind, Source, State = ApiCall.Kind, StatusChange.Source, ApiCall.State
 
 SECOND_PARCEL = "second_parcel"
+ERROR_LENGTH = 200
 LONGEST_PROMISE = timedelta(days=365)
 ASK_AFTER_CANCEL = timedelta(minutes=1)
 
@@ -41,6 +42,8 @@ def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float
     elif claim.probe:
         gate.give_back(delivery, now)
     held = _write(claim, decision, outcome, now)
+    if isinstance(outcome, KaspiError):
+        _keep_attempt(claim, outcome, now)
     if isinstance(outcome, RemoteDelivery):
         _succeed(claim, delivery, outcome)
     elif held:
@@ -76,6 +79,18 @@ def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiErro
         changes["unknown_since"] = None
     held = ApiCall.objects.using(call._state.db).filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
     return bool(held.update(**changes))
+
+
+def _keep_attempt(claim: Claim, error: KaspiError, now: datetime) -> None:
+    """Leave a trace of each try that failed: the call itself shows the last one only."""
+    FailedAttempt.objects.using(claim.call._state.db).create(
+        call=claim.call,
+        kind=claim.call.kind,
+        at=now,
+        http_status=error.status,
+        error=error.args[0][:ERROR_LENGTH],
+        error_message=error.message,
+    )
 
 
 def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:

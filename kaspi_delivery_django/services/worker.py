@@ -10,7 +10,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
-from kaspi_delivery_django.services import clock, deliveries, failures, inbox, notices, outbox
+from kaspi_delivery_django.services import clock, deliveries, failures, handover, inbox, notices, outbox
 from kaspi_delivery_django.services.transactions import home, is_transient
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ HEARTBEAT_S = 30.0
 
 
 class Worker:
-    """Sends due calls, asks about silent deliveries, repeats signals, applies parked events.
+    """Sends due calls, asks about silent deliveries, repeats signals, applies parked events, acts for staff.
 
     `say` gets one line for each thing that was done. `stop` may be called from a signal handler:
     the call under way is finished, nothing more is claimed.
@@ -62,6 +62,7 @@ class Worker:
         return (
             self._do("claims of dead workers released", outbox.release_expired)
             + self._do("parked events applied", inbox.unpark_known, limit=BATCH, using=using)
+            + self._do("actions of staff done", handover.do_waiting, limit=BATCH, using=using)
             + self._do("silent deliveries", deliveries.refresh_stale, limit=BATCH, using=using)
             + self._do("signals repeated", notices.notify_again, limit=BATCH, using=using)
             + self._do("calls sent", self._send_due)

@@ -12,7 +12,6 @@ from kaspi_delivery_django.services import (
     replay_event,
     retry_delivery,
 )
-from kaspi_delivery_django.services.inbox import REPLAYABLE
 from tests.shop.models import Order
 
 TRY_AGAIN = {Attention.ADAPTER_FAILED, Attention.TOO_OLD}
@@ -36,7 +35,7 @@ class Clerk:
                 self._settle(delivery)
             except DeliveryError:
                 continue  # not yet: it stays on the list
-        for event in WebhookEvent.objects.filter(state__in=REPLAYABLE):
+        for event in WebhookEvent.objects.filter(state__in=WebhookEvent.DEAD_LETTERS):
             replay_event(event)
 
     def _settle(self, delivery):

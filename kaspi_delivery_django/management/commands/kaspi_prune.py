@@ -17,16 +17,18 @@ LEAST_EVENTS_DAYS = 7
 class Command(SweepCommand):
     """Leaves alone what is unresolved, parked, not told to the shop's code, or waits for a person."""
 
-    help = "Delete old webhook events, and blank the personal data of deliveries that ended long ago."
+    help = "Delete old events and failed attempts, and blank the personal data of deliveries that ended long ago."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the two ages."""
         super().add_arguments(parser)
-        parser.add_argument("--events-days", type=days, default=90, help="keep events this long (90, at least 7)")
+        parser.add_argument(
+            "--events-days", type=days, default=90, help="keep what came and failed so long (90, at least 7)"
+        )
         parser.add_argument("--personal-days", type=days, default=30, help="keep personal data this long (30)")
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
-        """Prune the events, then the personal data."""
+        """Prune the events and the failed attempts, then the personal data."""
         if options["events_days"] < LEAST_EVENTS_DAYS:
             raise CommandError("--events-days must be at least 7: Kaspi repeats an event for a day.", returncode=2)
         old = clock.now() - timedelta(days=options["events_days"])
@@ -34,5 +36,7 @@ class Command(SweepCommand):
         how = {"batch": options["batch"], "dry_run": options["dry_run"]}
         for count in pruning.prune_events(received_before=old, **how):
             yield Counter({"events deleted": count})
+        for count in pruning.prune_attempts(failed_before=old, **how):
+            yield Counter({"failed attempts deleted": count})
         for count in pruning.blank_personal_data(ended_before=ended, **how):
             yield Counter({"deliveries blanked": count})

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from kaspi_delivery_django.management.sweeps import SweepCommand
-from kaspi_delivery_django.services import inbox, replays
+from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.services import replays
 
 
 class Command(SweepCommand):
@@ -17,7 +18,7 @@ class Command(SweepCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take --state."""
         super().add_arguments(parser)
-        states = [str(state) for state in inbox.REPLAYABLE]
+        states = [str(state) for state in WebhookEvent.DEAD_LETTERS]
         parser.add_argument(
             "--state",
             nargs="+",

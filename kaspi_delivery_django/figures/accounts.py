@@ -1,0 +1,45 @@
+"""Each account's gate, and when a worker was last seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.models import AccountState
+from kaspi_delivery_django.services.transactions import home
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountFigures:
+    """One account of the settings. `closed_until` is None while its gate is open."""
+
+    alias: str
+    environment: str
+    closed_until: datetime | None = None
+    closed_reason: str = ""
+    worker_seen_at: datetime | None = None
+
+    def worker_age(self, now: datetime) -> timedelta | None:
+        """Return since when no worker was seen; None when none ever was."""
+        return max(now - self.worker_seen_at, timedelta(0)) if self.worker_seen_at else None
+
+
+def read() -> Sequence[AccountFigures]:
+    """Return the accounts of the settings, with what the processes have written down about them."""
+    states = {(row.account, row.environment): row for row in AccountState.objects.using(home()).all()}
+    return [
+        _figures(account, states.get((account.alias, account.environment)))
+        for account in conf.current().accounts.values()
+    ]
+
+
+def _figures(account: conf.Account, state: AccountState | None) -> AccountFigures:
+    if state is None:
+        return AccountFigures(alias=account.alias, environment=account.environment)
+    return AccountFigures(
+        alias=account.alias,
+        environment=account.environment,
+        closed_until=state.closed_until,
+        closed_reason=state.closed_reason,
+        worker_seen_at=state.worker_seen_at,
+    )

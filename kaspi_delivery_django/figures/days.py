@@ -1,0 +1,75 @@
+"""The last days: how the deliveries moved.
+
+A day that is over does not change any more, so its figures are kept in Django's default cache for a
+week; those of today for a minute.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django.core.cache import cache
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from kaspi_delivery_django.models import StatusChange
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.transactions import home
+
+DAYS = 7
+KEEP_S = 8 * 24 * 3600
+KEEP_TODAY_S = 60
+VERSION = 1
+
+Changes = dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day:
+    """One day in the shop's time zone: the steps that were recorded on it, by the status they led to."""
+
+    date: date
+    changes: Mapping[str, int]
+
+
+def read(days: int = DAYS) -> Sequence[Day]:
+    """Read the last days, the oldest first; today is the last."""
+    today = timezone.localdate(clock.now())
+    dates = [today - timedelta(days=ago) for ago in reversed(range(days))]
+    known: dict[str, Changes] = cache.get_many([_key(day) for day in dates])
+    counted = _count([day for day in dates if _key(day) not in known])
+    for day, changes in counted.items():
+        cache.set(_key(day), changes, KEEP_TODAY_S if day == today else KEEP_S)
+        known[_key(day)] = changes
+    return [Day(date=day, changes=known[_key(day)]) for day in dates]
+
+
+def bounds(day: date) -> tuple[datetime, datetime]:
+    """Return when the day begins, and when the next one does."""
+    midnight = datetime.combine(day, time.min)
+    return timezone.make_aware(midnight), timezone.make_aware(midnight + timedelta(days=1))
+
+
+def _key(day: date) -> str:
+    zone = timezone.get_current_timezone_name().replace(" ", "_")
+    return f"kaspi_delivery:changes:{VERSION}:{home()}:{zone}:{day.isoformat()}"
+
+
+def _count(days: Sequence[date]) -> dict[date, Changes]:
+    """Count in one statement what the cache does not know: today alone, or after a restart the week."""
+    if not days:
+        return {}
+    began, ended = bounds(days[0])[0], bounds(days[-1])[1]
+    steps = StatusChange.objects.using(home()).filter(created_at__gte=began, created_at__lt=ended, applied=True)
+    columns = {f"day_{number}": _count_on(day) for number, day in enumerate(days)}
+    rows: Any = list(steps.order_by().values("to_status").annotate(**columns))
+    return {
+        day: {row["to_status"]: row[f"day_{number}"] for row in rows if row[f"day_{number}"]}
+        for number, day in enumerate(days)
+    }
+
+
+def _count_on(day: date) -> Count:
+    began, ended = bounds(day)
+    return Count("pk", filter=Q(created_at__gte=began, created_at__lt=ended))

@@ -1,0 +1,108 @@
+"""The outbox: requests to Kaspi that are intended, and the tries that failed."""
+
+from datetime import datetime
+from typing import ClassVar, Self
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.models.columns import ExactCharField
+from kaspi_delivery_django.models.deliveries import Attention, Delivery
+
+
+class ApiCallQuerySet(models.QuerySet["ApiCall"]):
+    """Sentences about calls."""
+
+    def due(self, now: datetime) -> Self:
+        """Those that somebody must look at now; a claim whose lease has ended is one of them."""
+        return self.filter(next_attempt_at__lte=now).order_by("next_attempt_at")
+
+    def of_kind(self, kind: str) -> Self:
+        """Those of one kind: create, cancel, refresh or link."""
+        return self.filter(kind=kind)
+
+
+class ApiCall(models.Model):
+    """One intended request to Kaspi: the outbox.
+
+    `next_attempt_at` is when somebody must look at the row again: the next try of a due or unknown
+    call, the end of the lease of one that is being sent, NULL when there is nothing left to do.
+    `reason` says why a refused or stuck call waits for a person. The payload of a link is the
+    delivery id that a person named.
+    """
+
+    class Kind(models.TextChoices):
+        CREATE = "create", _("create")
+        CANCEL = "cancel", _("cancel")
+        REFRESH = "refresh", _("refresh")
+        LINK = "link", _("link")
+
+    class State(models.TextChoices):
+        DUE = "due", _("due")
+        SENDING = "sending", _("sending")
+        DONE = "done", _("done")
+        UNKNOWN = "unknown", _("outcome unknown")
+        REFUSED = "refused", _("refused")
+        STUCK = "stuck", _("waits for a person")
+        ABANDONED = "abandoned", _("never sent, no longer wanted")
+
+    UNRESOLVED: ClassVar = (State.DUE, State.SENDING, State.UNKNOWN)
+    UNFINISHED: ClassVar = (*UNRESOLVED, State.STUCK)
+
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="calls", verbose_name=_("delivery"))
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
+    idempotency_key = ExactCharField(_("idempotency key"), max_length=160)
+    payload = models.TextField(_("payload"), default="", blank=True)
+    payload_sha256 = models.CharField(_("payload's SHA-256"), max_length=64, default="", blank=True)
+    api_key_fingerprint = models.CharField(_("API key's fingerprint"), max_length=16, default="", blank=True)
+    base_url = models.CharField(_("sent to"), max_length=200, default="", blank=True)
+    state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.DUE)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    strikes = models.PositiveSmallIntegerField(_("like answers in a row"), default=0)
+    next_attempt_at = models.DateTimeField(_("next attempt at"), null=True)
+    claim_token = models.CharField(_("claim token"), max_length=32, default="", blank=True)
+    unknown_since = models.DateTimeField(_("outcome unknown since"), null=True)
+    queued_at = models.DateTimeField(_("queued at"))
+    http_status = models.PositiveSmallIntegerField(_("last HTTP status"), null=True)
+    error_code = models.CharField(_("error code"), max_length=64, default="", blank=True)
+    error_message = models.TextField(_("error message"), default="", blank=True)
+    reason = models.CharField(_("waits because"), max_length=40, choices=Attention.choices, default="", blank=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    objects = ApiCallQuerySet.as_manager()
+
+    class Meta:
+        app_label = "kaspi_delivery"
+        verbose_name = _("call")
+        verbose_name_plural = _("calls")
+        constraints = [
+            models.UniqueConstraint(fields=["idempotency_key", "delivery"], name="kaspi_delivery_call_by_key")
+        ]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], name="kaspi_delivery_call_due"),
+            models.Index(fields=["state", "updated_at"], name="kaspi_delivery_call_by_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.idempotency_key}"
+
+
+class FailedAttempt(models.Model):
+    """One try of a call that did not bring what it asked for. `http_status` is NULL when nobody answered."""
+
+    call = models.ForeignKey(ApiCall, models.CASCADE, related_name="failed_attempts", verbose_name=_("call"))
+    kind = models.CharField(_("kind"), max_length=16, choices=ApiCall.Kind.choices)
+    at = models.DateTimeField(_("at"))
+    http_status = models.PositiveSmallIntegerField(_("HTTP status"), null=True)
+    error = models.CharField(_("error"), max_length=200, default="", blank=True)
+    error_message = models.TextField(_("error message"), default="", blank=True)
+
+    class Meta:
+        app_label = "kaspi_delivery"
+        verbose_name = _("failed attempt")
+        verbose_name_plural = _("failed attempts")
+        indexes = [models.Index(fields=["at"], name="kaspi_delivery_attempt_age")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.http_status or self.error}"

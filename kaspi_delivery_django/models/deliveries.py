@@ -1,0 +1,162 @@
+"""The mirror of Kaspi's deliveries, and why a person is needed."""
+
+from datetime import datetime
+from string import digits
+from typing import Self
+
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django import lifecycle
+from kaspi_delivery_django.models.columns import ExactCharField
+
+
+class Attention(models.TextChoices):
+    """Why a person is needed."""
+
+    ADAPTER_FAILED = "adapter_failed", _("The shop's adapter failed")
+    REFUSED = "refused", _("Kaspi refused the request")
+    OUTCOME_UNKNOWN = "outcome_unknown", _("Nobody knows whether Kaspi booked it")
+    KEY_REUSED = "key_reused", _("The idempotency key was used with another payload")
+    FOREIGN_DELIVERY = "foreign_delivery", _("Kaspi answered with another order's delivery")
+    SECOND_PARCEL = "second_parcel", _("Kaspi speaks of a second delivery for this order")
+    CONTRADICTION = "contradiction", _("Kaspi's messages contradict each other")
+    TOO_OLD = "too_old", _("It waited too long to be sent by itself")
+    CONFIGURATION_CHANGED = "configuration_changed", _("Key, environment or address has changed")
+    ORDER_EDITED = "order_edited", _("The order was edited after it was booked")
+    CANCEL_REFUSED = "cancel_refused", _("Kaspi refused the cancellation")
+    CANCEL_UNKNOWN = "cancel_unknown", _("Nobody knows whether Kaspi cancelled it")
+    NOT_FOUND = "not_found", _("Kaspi does not know the delivery")
+
+
+PHONE_TAIL_DIGITS = 10
+
+
+def phone_tail(phone: str) -> str:
+    """Return the last ten digits of a phone, the last one first: what ends alike then begins alike."""
+    return "".join(sign for sign in reversed(phone) if sign in digits)[:PHONE_TAIL_DIGITS]
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    """Sentences about deliveries."""
+
+    def of_order(self, content_type: ContentType, object_id: str) -> Self:
+        """Those of one order, the newest generation first."""
+        own = self.filter(content_type=content_type, object_id=object_id)
+        return own.order_by("-generation")
+
+    def with_phone(self, ending: str) -> Self:
+        """Those whose customer's phone ends in these digits. A range, which every engine's index answers."""
+        start = phone_tail(ending)
+        return self.filter(phone_tail__gte=start, phone_tail__lte=start.ljust(PHONE_TAIL_DIGITS, "9"))
+
+    def flagged(self) -> Self:
+        """Those that need a person."""
+        return self.filter(attention__gt="")  # a range, because no engine's index answers "is not"
+
+    def overdue(self, now: datetime) -> Self:
+        """Those on their way that Kaspi promised to have brought by now."""
+        return self.filter(status__in=lifecycle.OPEN, delivery_by__lt=now)
+
+    def stale(self, now: datetime) -> Self:
+        """Open ones that Kaspi has not spoken of for too long, the stalest first."""
+        return self.filter(next_refresh_at__lte=now).order_by("next_refresh_at")
+
+
+class Delivery(models.Model):
+    """The courier's job, mirrored from Kaspi. `status` is Kaspi's word, empty until it is known."""
+
+    account = ExactCharField(_("account"), max_length=40)
+    environment = ExactCharField(_("environment"), max_length=16)
+    content_type = models.ForeignKey(ContentType, models.PROTECT, related_name="+", verbose_name=_("order type"))
+    object_id = ExactCharField(_("order id"), max_length=64)
+    order = GenericForeignKey("content_type", "object_id")
+    generation = models.PositiveSmallIntegerField(_("generation"), default=1)
+    external_order_id = ExactCharField(_("external order id"), max_length=128, null=True)
+    delivery_id = ExactCharField(_("delivery id"), max_length=128, null=True)
+    status = ExactCharField(_("status"), max_length=64, default="", blank=True)
+    status_at = models.DateTimeField(_("status since"), null=True)
+    tracking_url = models.CharField(_("tracking address"), max_length=500, default="", blank=True)
+    pickup_by = models.DateTimeField(_("pickup by"), null=True)
+    delivery_by = models.DateTimeField(_("delivery by"), null=True)
+    pickup_address = models.TextField(_("pickup address"), default="", blank=True)
+    pickup_name = models.TextField(_("pickup name"), default="", blank=True)
+    pickup_phone = models.CharField(_("pickup phone"), max_length=32, default="", blank=True)
+    pickup_notes = models.TextField(_("pickup notes"), default="", blank=True)
+    dropoff_address = models.TextField(_("dropoff address"), default="", blank=True)
+    dropoff_name = models.TextField(_("dropoff name"), default="", blank=True)
+    dropoff_phone = models.CharField(_("dropoff phone"), max_length=32, default="", blank=True)
+    phone_tail = models.CharField(
+        _("phone's last digits, backwards"), max_length=PHONE_TAIL_DIGITS, default="", blank=True
+    )
+    dropoff_notes = models.TextField(_("dropoff notes"), default="", blank=True)
+    parcel_description = models.TextField(_("parcel description"), default="", blank=True)
+    parcel_weight_grams = models.PositiveIntegerField(_("weight, grams"), null=True)
+    parcel_value_kzt = models.PositiveIntegerField(_("declared value, tenge"), null=True)
+    raw = models.TextField(_("Kaspi's last answer"), default="", blank=True)
+    cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True)
+    cancel_reason = models.TextField(_("cancel reason"), default="", blank=True)
+    attention = models.CharField(_("attention"), max_length=40, default="", blank=True)
+    next_refresh_at = models.DateTimeField(_("next refresh at"), null=True)
+    order_sha256 = models.CharField(_("order's SHA-256 as last seen"), max_length=64, default="", blank=True)
+    blanked_at = models.DateTimeField(_("personal data blanked at"), null=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        app_label = "kaspi_delivery"
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        permissions = [
+            ("cancel_delivery", _("Can cancel deliveries")),
+            ("retry_delivery", _("Can retry calls to Kaspi")),
+            ("reissue_delivery", _("Can book an order's next delivery")),
+            ("view_personal_data", _("Can see phones, names and addresses")),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "environment", "content_type", "object_id", "generation"],
+                name="kaspi_delivery_one_per_generation",
+            ),
+            models.UniqueConstraint(  # the id first: people search by it alone
+                fields=["external_order_id", "account", "environment"], name="kaspi_delivery_by_external_id"
+            ),
+            models.UniqueConstraint(
+                fields=["delivery_id", "account", "environment"], name="kaspi_delivery_by_delivery_id"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["object_id", "content_type"], name="kaspi_delivery_by_order"),
+            models.Index(fields=["status", "status_at"], name="kaspi_delivery_by_status"),
+            models.Index(fields=["phone_tail"], name="kaspi_delivery_by_phone"),
+            models.Index(fields=["next_refresh_at"], name="kaspi_delivery_next_refresh"),
+            models.Index(fields=["attention"], name="kaspi_delivery_attention"),
+            models.Index(fields=["blanked_at", "status_at"], name="kaspi_delivery_to_blank"),
+        ]
+
+    def __str__(self) -> str:
+        return self.external_order_id or f"{self.content_type_id}/{self.object_id}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether Kaspi's last word leaves something to come."""
+        return self.status not in lifecycle.TERMINAL
+
+    @property
+    def is_before_pickup(self) -> bool:
+        """Whether the courier has not taken the parcel yet, as far as we know."""
+        return self.status in lifecycle.CANCELLABLE
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is a parcel at Kaspi: booked, and not cancelled."""
+        return self.delivery_id is not None and self.status != lifecycle.CANCELLED
+
+    @property
+    def standing(self) -> lifecycle.Standing:
+        """The status with its time."""
+        return lifecycle.Standing(self.status, self.status_at)

@@ -1,0 +1,74 @@
+"""The inbox: Kaspi's webhooks, as they were received."""
+
+from typing import ClassVar, Self
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.models.columns import ExactCharField
+from kaspi_delivery_django.models.deliveries import Delivery
+
+
+class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
+    """Sentences about events."""
+
+    def parked_for(self, delivery: Delivery) -> Self:
+        """Those that waited for this delivery, in the order of Kaspi's clock."""
+        return self.filter(
+            state=WebhookEvent.State.PARKED,
+            account=delivery.account,
+            environment=delivery.environment,
+            external_order_id=delivery.external_order_id,
+            kaspi_delivery_id=delivery.delivery_id,
+        ).order_by("occurred_at", "pk")
+
+
+class WebhookEvent(models.Model):
+    """One webhook, as received: the inbox. `body` is text, because jsonb reorders keys."""
+
+    class State(models.TextChoices):
+        APPLIED = "applied", _("applied")
+        NOTED = "noted", _("noted: nothing to change")
+        PARKED = "parked", _("parked: no delivery yet")
+        IGNORED = "ignored", _("ignored: not about a delivery of ours")
+        CONFLICT = "conflict", _("conflict")
+        FAILED = "failed", _("failed")
+        ACKNOWLEDGED = "acknowledged", _("acknowledged by staff")
+
+    DEAD_LETTERS: ClassVar = (State.PARKED, State.CONFLICT, State.FAILED)
+
+    account = ExactCharField(_("account"), max_length=40)
+    environment = ExactCharField(_("environment"), max_length=16)
+    event_id = ExactCharField(_("event id"), max_length=128)
+    type = ExactCharField(_("type"), max_length=64)
+    attempt = models.PositiveIntegerField(_("attempt"), default=1)
+    received_count = models.PositiveIntegerField(_("times received"), default=1)
+    body = models.TextField(_("body"))
+    kaspi_delivery_id = ExactCharField(_("delivery id"), max_length=128, default="", blank=True)
+    external_order_id = ExactCharField(_("external order id"), max_length=128, default="", blank=True)
+    occurred_at = models.DateTimeField(_("occurred at"), null=True)
+    delivery = models.ForeignKey(
+        Delivery, models.SET_NULL, null=True, related_name="events", verbose_name=_("delivery")
+    )
+    state = models.CharField(_("state"), max_length=16, choices=State.choices)
+    error = models.TextField(_("reason"), default="", blank=True)
+    received_at = models.DateTimeField(_("received at"))
+    applied_at = models.DateTimeField(_("applied at"), null=True)
+
+    objects = WebhookEventQuerySet.as_manager()
+
+    class Meta:
+        app_label = "kaspi_delivery"
+        verbose_name = _("webhook event")
+        verbose_name_plural = _("webhook events")
+        permissions = [("replay_event", _("Can replay webhook events"))]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "environment", "event_id"], name="kaspi_delivery_event_id")
+        ]
+        indexes = [
+            models.Index(fields=["state", "external_order_id"], name="kaspi_delivery_event_state"),
+            models.Index(fields=["received_at"], name="kaspi_delivery_event_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"
