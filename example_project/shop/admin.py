@@ -7,6 +7,7 @@ from django.http import HttpRequest
 
 from example_project.shop.forms import OrderForm
 from example_project.shop.models import CustomerNotice, Order, OrderLine, Product
+from kaspi_delivery_django.admin import DeliveryAttentionMixin, DeliveryInline
 
 
 @admin.register(Product)
@@ -43,11 +44,11 @@ class CustomerNoticeInline(admin.TabularInline):  # type: ignore[type-arg]  # no
 
 
 @admin.register(Order)
-class OrderAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
+class OrderAdmin(DeliveryAttentionMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
     """Saving a paid order here books its courier, once the lines are saved too."""
 
     form = OrderForm
     list_display = ("__str__", "customer_name", "paid", "cancelled", "created_at")
     list_filter = ("paid", "cancelled")
     search_fields = ("customer_name", "phone")
-    inlines = (OrderLineInline, CustomerNoticeInline)
+    inlines = (OrderLineInline, DeliveryInline, CustomerNoticeInline)

@@ -1,5 +1,9 @@
-"""The staff's side: read-only mirrors of what happened, and actions that ask first."""
+"""The staff's side: read-only mirrors of what happened, and actions that ask first.
 
-from kaspi_delivery_django.admin import deliveries, records
+A shop's own order pages take `DeliveryInline` and `DeliveryAttentionMixin` from here.
+"""
 
-__all__ = ["deliveries", "records"]
+from kaspi_delivery_django.admin import calls, deliveries, events, records
+from kaspi_delivery_django.admin.orders import DeliveryAttentionMixin, DeliveryInline
+
+__all__ = ["DeliveryAttentionMixin", "DeliveryInline", "calls", "deliveries", "events", "records"]

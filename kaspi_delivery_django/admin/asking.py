@@ -1,11 +1,13 @@
 """Pages that ask before something is done, do it, record it, and report row by row."""
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import OperationalError
@@ -14,32 +16,38 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from kaspi_delivery_django.admin.forms import ConfirmForm
 from kaspi_delivery_django.admin.mirrors import MirrorAdmin
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
+from kaspi_delivery_django.services import handover
 from kaspi_delivery_django.services.transactions import is_transient
 
 Said = tuple[int, str]
-MOST_ROWS = 100
+MOST_ROWS = 10_000
+ROWS_SHOWN = 100
+REQUEST_S = 5.0
+MAX_KEY = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exit:
-    """One thing that can be done. `act` does it, and returns a message's level and words."""
+    """One thing that can be done. `act` does it, and returns a message's level and words.
+
+    `handed_over_as` is its name for the worker, for what can be done in bulk.
+    """
 
     permission: str
     label: Promise
     question: Promise
     act: Callable[[Any, Mapping[str, Any]], Said]
     form: type[ConfirmForm] = ConfirmForm
+    handed_over_as: str = ""
 
 
 class AskingAdmin(MirrorAdmin):
     """A mirror's pages with buttons for what can be done now."""
-
-    change_form_template = "admin/kaspi_delivery/change_form.html"
 
     def ways_out(self, row: Any) -> Iterable[tuple[str, Exit]]:
         """Name what can be done about the row now."""
@@ -78,24 +86,78 @@ class AskingAdmin(MirrorAdmin):
         if not form.is_valid():
             return self._ask(request, way, [row], form)
         self._do(request, way, row, form.cleaned_data)
-        page = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
-        return HttpResponseRedirect(reverse(page, args=[row.pk], current_app=self.admin_site.name))
+        is_there = self.model._default_manager.filter(pk=row.pk).exists()
+        page, keys = ("change", [row.pk]) if is_there else ("changelist", [])
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
+        return HttpResponseRedirect(reverse(name, args=keys, current_app=self.admin_site.name))
 
     def ask_about(self, request: HttpRequest, queryset: QuerySet[Any], way: Exit) -> HttpResponse | None:
-        """Ask about several rows first; then do it, and report row by row."""
-        if len(queryset[: MOST_ROWS + 1]) > MOST_ROWS:
-            words = gettext("Nothing was done: select at most %(most)s rows at a time.") % {"most": MOST_ROWS}
-            self.message_user(request, words, messages.ERROR)
+        """Ask about several rows first; then do it, and report row by row.
+
+        What one request has no time for is handed to the worker.
+        """
+        chosen = queryset.order_by("pk").filter(pk__lte=request.POST.get("up_to") or MAX_KEY)
+        keys = list(chosen.values_list("pk", flat=True)[: MOST_ROWS + 1])
+        if len(keys) > MOST_ROWS:
+            words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
+            self.message_user(request, words % {"most": MOST_ROWS}, messages.ERROR)
             return None
         form = way.form(request.POST if "apply" in request.POST else None)
         if not form.is_valid():
-            return self._ask(request, way, queryset, form, action=request.POST["action"])
-        for row in queryset:
-            self._do(request, way, row, form.cleaned_data)
+            return self._ask_about_all(request, way, keys, form)
+        self._do_all(request, way, keys, form.cleaned_data)
         return None
 
-    def _ask(
-        self, request: HttpRequest, way: Exit, rows: Iterable[Model], form: ConfirmForm, *, action: str = ""
+    def _ask_about_all(self, request: HttpRequest, way: Exit, keys: Sequence[Any], form: ConfirmForm) -> HttpResponse:
+        across = request.POST.get("select_across") == "1"
+        posted = {ACTION_CHECKBOX_NAME: keys[:1] if across else keys, "action": [request.POST["action"]], "apply": [1]}
+        if across and keys:
+            posted |= {"select_across": [1], "up_to": keys[-1:]}  # rows that come meanwhile were not asked about
+        rows = self.model._default_manager.filter(pk__in=keys[:ROWS_SHOWN]).order_by("pk")
+        hidden = [(name, value) for name, values in posted.items() for value in values]
+        return self._ask(request, way, rows, form, hidden=hidden, more=max(0, len(keys) - ROWS_SHOWN))
+
+    def _do_all(self, request: HttpRequest, way: Exit, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
+        """Do one row after the other while there is time, and hand over the rest."""
+        ended = time.monotonic() + REQUEST_S
+        here = keys[:ROWS_SHOWN]
+        for done, key in enumerate(here):
+            if time.monotonic() >= ended:
+                here = keys[:done]
+                break
+            row = self.model._default_manager.filter(pk=key).first()
+            if row is not None:
+                self._do(request, way, row, answers)
+        self._hand_over(request, way, keys[len(here) :], answers)
+
+    def _hand_over(self, request: HttpRequest, way: Exit, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
+        if not keys:
+            return
+        if not way.handed_over_as:
+            left = gettext("There was no time for all of them: do it again for the rest.")
+            self.message_user(request, left, messages.WARNING)
+            return
+        asked_by = request.user.get_username()
+        handover.hand_over(way.handed_over_as, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
+        rows = self.model._default_manager.filter(pk__in=keys)
+        said = gettext("%(action)s: handed to the worker") % {"action": _recorded(way, answers)}
+        LogEntry.objects.log_actions(str(request.user.pk), rows, CHANGE, said)
+        words = ngettext(
+            "%(count)s row more is handed to the worker, which does it by itself.",
+            "%(count)s rows more are handed to the worker, which does them one by one.",
+            len(keys),
+        )
+        self.message_user(request, words % {"count": len(keys)}, messages.INFO)
+
+    def _ask(  # all of it is shown
+        self,
+        request: HttpRequest,
+        way: Exit,
+        rows: Iterable[Model],
+        form: ConfirmForm,
+        *,
+        hidden: Sequence[tuple[str, Any]] = (),
+        more: int = 0,
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
@@ -106,8 +168,8 @@ class AskingAdmin(MirrorAdmin):
             "form": form,
             "opts": self.opts,
             "media": self.media + form.media,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-            "action": action,
+            "hidden": hidden,
+            "more": more,
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/kaspi_delivery/ask.html", context)

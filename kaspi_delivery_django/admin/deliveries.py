@@ -1,20 +1,23 @@
-"""The page of deliveries, with their history and calls, and what can be done about them."""
+"""The page of deliveries, with their history, calls and events, and what can be done about them."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
+from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.admin import dashboard, lists, showing
 from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
 from kaspi_delivery_django.admin.exits import EXITS, exits_of
-from kaspi_delivery_django.admin.mirrors import MirrorInline, visible
-from kaspi_delivery_django.links import allowed_tracking_url
-from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
+from kaspi_delivery_django.admin.inside import CallsInline, EventsInline, HistoryInline
+from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import clock, exits
+
+LEAST_PHONE_DIGITS = 4
 
 
 def _place(side: str) -> tuple[str, ...]:
@@ -23,8 +26,8 @@ def _place(side: str) -> tuple[str, ...]:
 
 _PICKUP, _DROPOFF = _place("pickup"), _place("dropoff")
 _GROUPS = {
-    "": ("order", "status", "status_at", "attention_text", "delivery_id", "tracking_link"),
-    _("Promise"): ("pickup_by", "delivery_by", "next_refresh_at"),
+    "": ("order", "status_text", "in_status_for", "attention_text", "delivery_id", "tracking"),
+    _("Promise"): ("pickup_by", "delivery_by", "promise", "next_refresh_at"),
     _("Cancellation"): ("cancel_requested_at", "cancel_reason"),
     _("Pickup"): _PICKUP,
     _("Dropoff"): _DROPOFF,
@@ -33,33 +36,24 @@ _GROUPS = {
 }
 
 
-class HistoryInline(MirrorInline):
-    """The delivery's history. Notes may carry what a courier or a clerk wrote."""
-
-    personal = ("note",)
-    model = StatusChange
-    fields = ("at", "from_status", "to_status", "source", "note", "applied", "notified_at")
-
-
-class CallsInline(MirrorInline):
-    """The delivery's calls to Kaspi."""
-
-    personal = ("error_message",)
-    model = ApiCall
-    fields = ("kind", "idempotency_key", "state", "attempts", "next_attempt_at", "http_status", "error_message")
-
-
 @admin.register(Delivery)
 class DeliveryAdmin(AskingAdmin):
     """What was booked, how it stands, and what needs a person."""
 
-    list_display = ("__str__", "status", "status_at", "attention_text", "delivery_id", "created_at")
-    list_filter = ("status", "attention", "account", "environment")
+    list_display = ("__str__", "order", "status_text", "in_status_for", "promise", "attention_text", "tracking_page")
+    list_filter = (
+        lists.AttentionFilter,
+        lists.PromiseFilter,
+        lists.StatusFilter,
+        lists.SinceFilter,
+        lists.AccountFilter,
+        lists.EnvironmentFilter,
+    )
     search_fields = ("external_order_id", "delivery_id", "object_id")
-    ordering = ("-pk",)
-    inlines = (HistoryInline, CallsInline)
+    search_help_text = _("An order id, external order id or delivery id, or the end of the customer's phone")
+    inlines = (HistoryInline, CallsInline, EventsInline)
     actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries")
-    personal = (*_PICKUP, *_DROPOFF, "cancel_reason", "raw")
+    personal = (*_PICKUP, *_DROPOFF, "cancel_reason", "raw", "parcel_description")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Tell whether this person may cancel deliveries."""
@@ -69,28 +63,74 @@ class DeliveryAdmin(AskingAdmin):
         """Tell whether this person may have Kaspi asked again."""
         return request.user.has_perm("kaspi_delivery.retry_delivery")
 
+    def get_urls(self) -> list[Any]:
+        """Add the dashboard."""
+        view = self.admin_site.admin_view(self.dashboard_view)
+        return [path("dashboard/", view, name="kaspi_delivery_dashboard"), *super().get_urls()]
+
+    def dashboard_view(self, request: HttpRequest) -> HttpResponse:
+        """Show the figures to who may see deliveries."""
+        return dashboard.page(self, request)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Name the account where there are several."""
+        several = len(conf.current().accounts) > 1
+        return (*self.list_display, "account") if several else self.list_display
+
+    def find(self, request: HttpRequest, term: str) -> Q:
+        """Look for ids as a whole, and for phones by their end, if this person may see phones."""
+        found = Q(external_order_id=term) | Q(delivery_id=term) | Q(object_id=term)
+        digits = [sign for sign in term if sign.isascii() and sign.isdigit()]
+        is_phone = len(digits) >= LEAST_PHONE_DIGITS and not set(term) - set("+-() 0123456789")
+        if is_phone and showing.may_see_personal_data(request):
+            return found | Delivery.objects.phone_ending(term)
+        return found
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Group the columns; a group that has nothing to show for this person is left out."""
-        shown = {title: visible(request, names, self.personal) for title, names in _GROUPS.items()}
-        return [(title or None, {"fields": names}) for title, names in shown.items() if names]
+        """Group the columns, and mask what is not for this person."""
+        return [
+            (title or None, {"fields": showing.masked(request, Delivery, names, self.personal)})
+            for title, names in _GROUPS.items()
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Name what is computed."""
-        return ("order", "attention_text", "tracking_link")
+        return ("order", "status_text", "in_status_for", "promise", "attention_text", "tracking")
 
-    @admin.display(description=_("attention"), ordering="attention")
+    @admin.display(description=_("order"))
+    def order(self, delivery: Delivery) -> str:
+        """Link the shop's order."""
+        return showing.order_link(self.admin_site, delivery)
+
+    @admin.display(description=_("status"))
+    def status_text(self, delivery: Delivery) -> str:
+        """Show Kaspi's word."""
+        return showing.status_badge(delivery.status)
+
+    @admin.display(description=_("for"))
+    def in_status_for(self, delivery: Delivery) -> str:
+        """Say for how long it has stood there."""
+        return showing.age(delivery.status_at or delivery.created_at)
+
+    @admin.display(description=_("promised"))
+    def promise(self, delivery: Delivery) -> str:
+        """Say by when it should be there."""
+        return showing.promise(delivery)
+
+    @admin.display(description=_("needs a person"))
     def attention_text(self, delivery: Delivery) -> str:
         """Say in words why a person is needed."""
-        labels = dict(Attention.choices)
-        return str(labels.get(delivery.attention, delivery.attention))
+        return showing.attention_badge(delivery)
+
+    @admin.display(description=_("tracking"))
+    def tracking_page(self, delivery: Delivery) -> str:
+        """Link the customer's page by Kaspi's id: an address is too long for a list."""
+        return showing.tracking_link(delivery, delivery.delivery_id or "")
 
     @admin.display(description=_("tracking address"))
-    def tracking_link(self, delivery: Delivery) -> str:
-        """Link the tracking page, if it is where Kaspi's pages are; show it as text otherwise."""
-        url = allowed_tracking_url(delivery)
-        if not url:
-            return delivery.tracking_url
-        return format_html('<a href="{}" rel="noopener noreferrer" target="_blank">{}</a>', url, url)
+    def tracking(self, delivery: Delivery) -> str:
+        """Link the customer's page."""
+        return showing.tracking_link(delivery)
 
     @admin.action(description=_("Cancel selected deliveries"), permissions=["cancel"])
     def cancel_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:

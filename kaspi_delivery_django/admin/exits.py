@@ -11,10 +11,10 @@ from kaspi_delivery_django import services
 from kaspi_delivery_django.admin.asking import Exit, Said
 from kaspi_delivery_django.admin.forms import CancelForm, LinkForm, TypedForm
 from kaspi_delivery_django.lifecycle import CANCELLED
-from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
-from kaspi_delivery_django.services import exits
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.services import exits, handover
 
-State = WebhookEvent.State
+State, Name = WebhookEvent.State, PendingAction.Name
 
 
 def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
@@ -78,6 +78,16 @@ def _replay(event: WebhookEvent, _answers: Mapping[str, Any]) -> Said:
     return (messages.WARNING if state in {State.PARKED, State.CONFLICT} else messages.SUCCESS), words
 
 
+def _acknowledge_event(event: WebhookEvent, _answers: Mapping[str, Any]) -> Said:
+    services.acknowledge_event(event)
+    return messages.SUCCESS, gettext("taken off the list.")
+
+
+def _dismiss(action: PendingAction, _answers: Mapping[str, Any]) -> Said:
+    handover.dismiss(action)
+    return messages.SUCCESS, gettext("taken off the list.")
+
+
 EXITS: Mapping[str, Exit] = {
     "cancel": Exit(
         permission="cancel_delivery",
@@ -85,18 +95,21 @@ EXITS: Mapping[str, Exit] = {
         question=_("Kaspi will be asked to cancel. A parcel that the courier has cannot be cancelled any more."),
         act=_cancel,
         form=CancelForm,
+        handed_over_as=Name.CANCEL,
     ),
     "refresh": Exit(
         permission="retry_delivery",
         label=_("Ask Kaspi now"),
         question=_("Kaspi will be asked how the delivery stands. Its answer is taken as it is."),
         act=_refresh,
+        handed_over_as=Name.REFRESH,
     ),
     "retry": Exit(
         permission="retry_delivery",
         label=_("Retry now"),
         question=_("What waits is sent now, with the same key and the same bytes as before: nothing is booked twice."),
         act=_retry,
+        handed_over_as=Name.RETRY,
     ),
     "link": Exit(
         permission="retry_delivery",
@@ -139,6 +152,20 @@ REPLAY = Exit(
     label=_("Replay"),
     question=_("The event is applied as if it came now. What it says was verified when it came."),
     act=_replay,
+    handed_over_as=Name.REPLAY,
+)
+ACKNOWLEDGE_EVENT = Exit(
+    permission="replay_event",
+    label=EXITS["acknowledge"].label,
+    question=_("Somebody has dealt with what the event says: it leaves the dead letters and takes no effect any more."),
+    act=_acknowledge_event,
+    handed_over_as=Name.ACKNOWLEDGE,
+)
+DISMISS = Exit(
+    permission="retry_delivery",
+    label=_("Take off the list"),
+    question=_("The worker forgets it. What was refused is not done, and what still waits will not be."),
+    act=_dismiss,
 )
 
 

@@ -1,20 +1,16 @@
 """What every page of ours shares: nothing is added, changed or deleted by hand."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
-VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
+from kaspi_delivery_django.admin.lists import CappedChangeList, CappedPaginator
+from kaspi_delivery_django.admin.showing import masked, visible
+
 FILTERS = {"", "exact", "in", "isnull"}
-
-
-def visible(request: HttpRequest, names: Iterable[Any], personal: tuple[str, ...]) -> list[str]:
-    """Leave out phones, names and addresses for who must not see them."""
-    hidden = () if request.user.has_perm(VIEW_PERSONAL_DATA) else personal
-    return [name for name in names if name not in hidden]
+STYLE = {"all": ("kaspi_delivery/desk.css",)}
 
 
 class ReadOnly:
@@ -34,21 +30,48 @@ class ReadOnly:
 
 
 class MirrorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
-    """A page that shows rows; `personal` fields only to who may see personal data."""
+    """A page that shows rows; `personal` fields only to who may see personal data.
+
+    A list neither counts nor sorts a whole table. `search_fields` name what is searched for, and `find`
+    says how: by columns of the table's own that have an index.
+    """
 
     personal: tuple[str, ...] = ()
     list_per_page = 50
+    list_max_show_all = 50
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = CappedPaginator
+    ordering = ("-pk",)
+    sortable_by = ()
+
+    class Media:
+        css = STYLE
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
+        """Let the page say when it leaves rows out."""
+        return CappedChangeList
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
-        """Answer what the list's own filters ask; other questions could read a hidden column letter by letter."""
+        """Answer keys alone; other questions could read a hidden column letter by letter."""
         name, _, how = lookup.partition("__")
-        return name in {"id", "pk", *self.list_filter} and how in FILTERS
+        return name in {"id", "pk"} and how in FILTERS
+
+    def find(self, request: HttpRequest, term: str) -> Q:
+        """Return the condition that a search term stands for."""
+        raise NotImplementedError
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Look for the term as a whole; no row is found twice."""
+        term = search_term.strip()
+        return (queryset.filter(self.find(request, term)) if term else queryset), False
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         """Show every column, in the model's order."""
         names = [field.name for field in self.model._meta.fields if field.name != "id"]
-        return visible(request, names, self.personal)
+        return masked(request, self.model, names, self.personal)
 
 
 class MirrorInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # no generics at run time
@@ -62,3 +85,7 @@ class MirrorInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leave out what this person must not see."""
         return visible(request, self.fields or (), self.personal)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Name them all: some are computed."""
+        return self.get_fields(request, obj)

@@ -47,10 +47,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         own = self.filter(content_type=content_type, object_id=object_id)
         return own.order_by("-generation")
 
-    def with_phone(self, ending: str) -> Self:
-        """Those whose customer's phone ends in these digits. A range, which every engine's index answers."""
+    def phone_ending(self, ending: str) -> models.Q:
+        """The condition that a customer's phone ends in these digits. Every engine's index answers a range."""
         start = phone_tail(ending)
-        return self.filter(phone_tail__gte=start, phone_tail__lte=start.ljust(PHONE_TAIL_DIGITS, "9"))
+        return models.Q(phone_tail__gte=start, phone_tail__lte=start.ljust(PHONE_TAIL_DIGITS, "9"))
 
     def flagged(self) -> Self:
         """Those that need a person."""

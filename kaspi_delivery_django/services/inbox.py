@@ -21,6 +21,9 @@ State = WebhookEvent.State
 
 FOREIGN = "the delivery belongs to another order"
 SECOND = "a second parcel for a known order?"
+NO_DELIVERY = "no delivery of ours"
+TEST = "a test event"
+UNKNOWN_TYPE = "an event type we do not know"
 OTHER_DATA = "the same event id came with other data"
 
 
@@ -117,11 +120,11 @@ def _replay(seen: WebhookEvent, using: str) -> str:
 def _place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, using: str) -> str:
     """Apply the event to its locked delivery, or say why it cannot be; save it either way."""
     if not events.is_about_delivery(remote):
-        return _store(event, State.IGNORED, "an event type we do not know", using)
+        return _store(event, State.IGNORED, UNKNOWN_TYPE, using)
     if delivery is None and events.is_test(remote):
-        return _store(event, State.IGNORED, "a test event", using)
+        return _store(event, State.IGNORED, TEST, using)
     if delivery is None:
-        return _store(event, State.PARKED, "no delivery of ours", using)
+        return _store(event, State.PARKED, NO_DELIVERY, using)
     if delivery.external_order_id != remote.external_order_id:
         _flag(delivery, Attention.FOREIGN_DELIVERY)
         return _store(event, State.CONFLICT, FOREIGN, using)

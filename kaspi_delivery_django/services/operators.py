@@ -4,11 +4,19 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
 from kaspi_delivery_django.exceptions import DeliveryError
-from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.models import (
+    AccountState,
+    ApiCall,
+    Delivery,
+    FailedAttempt,
+    PendingAction,
+    StatusChange,
+    WebhookEvent,
+)
 
 NAME = "Kaspi operators"
 MAY = ("cancel_delivery", "retry_delivery", "reissue_delivery", "replay_event", "view_personal_data")
-SHOWN = (Delivery, ApiCall, WebhookEvent, StatusChange, AccountState)
+SHOWN = (Delivery, ApiCall, FailedAttempt, WebhookEvent, StatusChange, AccountState, PendingAction)
 
 
 def make_group(*, using: str) -> int:

@@ -1,0 +1,113 @@
+"""The outbox: what we asked of Kaspi or mean to, what failed, and what staff handed to the worker."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.admin import inside, lists, showing
+from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
+from kaspi_delivery_django.admin.exits import DISMISS
+from kaspi_delivery_django.admin.mirrors import MirrorAdmin
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction
+
+
+class CallStateFilter(lists.OneOf):
+    """Our progress; all that waits together."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> lists.Choices:
+        """Offer the states."""
+        return [("waiting", _("Waits: due, unknown, or for a person")), *ApiCall.State.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiCall]) -> QuerySet[ApiCall]:
+        """Keep the calls in it."""
+        if self.value() == "waiting":
+            return queryset.filter(state__in=ApiCall.UNFINISHED)
+        return super().queryset(request, queryset)
+
+
+@admin.register(ApiCall)
+class ApiCallAdmin(MirrorAdmin):
+    """What we asked of Kaspi, or mean to."""
+
+    list_display = ("__str__", "delivery_page", "state_text", "waits", "attempts", "http_status", "updated_at")
+    list_filter = (CallStateFilter, lists.UpdatedFilter)
+    list_select_related = ("delivery",)
+    search_fields = ("idempotency_key",)
+    search_help_text = _("An idempotency key, an external order id or a delivery id")
+    inlines = (inside.AttemptsInline,)
+    raw_id_fields = ("delivery",)
+    personal = ("payload", "error_message")
+
+    def find(self, request: HttpRequest, term: str) -> Q:
+        """Look for the key, and for the calls of a delivery."""
+        named = Delivery.objects.filter(Q(external_order_id=term) | Q(delivery_id=term))
+        return Q(idempotency_key=term) | Q(delivery__in=list(named.values_list("pk", flat=True)))
+
+    @admin.display(description=_("delivery"))
+    def delivery_page(self, call: ApiCall) -> str:
+        """Link what it is about."""
+        return showing.page_link(self.admin_site, call.delivery)
+
+    @admin.display(description=_("state"))
+    def state_text(self, call: ApiCall) -> str:
+        """Show our progress."""
+        return showing.call_badge(call)
+
+    @admin.display(description=_("waits"))
+    def waits(self, call: ApiCall) -> str:
+        """Say until when, or for what."""
+        return inside.waiting_text(call)
+
+
+@admin.register(FailedAttempt)
+class FailedAttemptAdmin(MirrorAdmin):
+    """Every try that failed: where a spike of 4xx and 5xx is seen."""
+
+    list_display = ("at", "kind", "http_status", "error", "call_page")
+    list_filter = (lists.FailedFilter,)
+    list_select_related = ("call__delivery",)
+    personal = ("error_message",)
+
+    @admin.display(description=_("call"))
+    def call_page(self, attempt: FailedAttempt) -> str:
+        """Link the call that it was a try of."""
+        return showing.page_link(self.admin_site, attempt.call)
+
+
+@admin.register(PendingAction)
+class PendingActionAdmin(AskingAdmin):
+    """What staff asked for in bulk: what still waits for the worker, and what was refused."""
+
+    list_display = ("name", "about", "asked_by", "created_at", "failed_at", "failure")
+    list_select_related = ("delivery", "event")
+    personal = ("reason",)
+    actions = ("dismiss_actions",)
+
+    def has_dismiss_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this person may take them off the list."""
+        return request.user.has_perm("kaspi_delivery.retry_delivery")
+
+    @admin.display(description=_("about"))
+    def about(self, action: PendingAction) -> str:
+        """Link the row."""
+        return showing.page_link(self.admin_site, action.delivery or action.event)
+
+    @admin.action(description=_("Take selected actions off the list"), permissions=["dismiss"])
+    def dismiss_actions(self, request: HttpRequest, queryset: QuerySet[PendingAction]) -> HttpResponse | None:
+        """Forget several."""
+        return self.ask_about(request, queryset, DISMISS)
+
+    def ways_out(self, row: PendingAction) -> Iterable[tuple[str, Exit]]:
+        """Name the one thing that can be done."""
+        return [("dismiss", DISMISS)]
+
+    def exit_of(self, row: PendingAction, name: str) -> Exit | None:
+        """Return it."""
+        return DISMISS if name == "dismiss" else None

@@ -1,0 +1,99 @@
+"""The inbox: what Kaspi told us, and what can be done about what could not be applied."""
+
+from collections.abc import Iterable
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.admin import lists, showing
+from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
+from kaspi_delivery_django.admin.exits import ACKNOWLEDGE_EVENT, REPLAY
+from kaspi_delivery_django.models import Delivery, WebhookEvent
+from kaspi_delivery_django.services import inbox
+
+State = WebhookEvent.State
+_EXITS = {"replay": REPLAY, "acknowledge": ACKNOWLEDGE_EVENT}
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(AskingAdmin):
+    """What Kaspi told us, and a replay of what could not be applied."""
+
+    list_display = ("__str__", "delivery_page", "state_text", "why", "received_count", "received_at")
+    list_filter = (
+        lists.EventStateFilter,
+        lists.EventTypeFilter,
+        lists.ReceivedFilter,
+        lists.AccountFilter,
+        lists.EnvironmentFilter,
+    )
+    list_select_related = ("delivery",)
+    search_fields = ("event_id", "external_order_id", "kaspi_delivery_id")
+    search_help_text = _("An event id, an external order id or a delivery id")
+    personal = ("body",)
+    actions = ("replay_events", "acknowledge_events")
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this person may replay events."""
+        return request.user.has_perm("kaspi_delivery.replay_event")
+
+    def find(self, request: HttpRequest, term: str) -> Q:
+        """Look for ids as a whole. An unlinked event is found by its state's index, a linked one by its delivery."""
+        linked = list(Delivery.objects.filter(delivery_id=term).values_list("pk", flat=True))
+        unlinked = Q(state__in=(*WebhookEvent.DEAD_LETTERS, State.ACKNOWLEDGED), kaspi_delivery_id=term)
+        by_order = Q(state__in=State.values, external_order_id=term)
+        return Q(event_id=term) | by_order | unlinked | Q(delivery__in=linked)
+
+    @admin.display(description=_("delivery"))
+    def delivery_page(self, event: WebhookEvent) -> str:
+        """Link the delivery that it is about."""
+        return showing.page_link(self.admin_site, event.delivery)
+
+    @admin.display(description=_("state"))
+    def state_text(self, event: WebhookEvent) -> str:
+        """Show what became of it."""
+        return showing.event_badge(event)
+
+    @admin.display(description=_("reason"))
+    def why(self, event: WebhookEvent) -> str:
+        """Say in plain words why it was not applied, and what to do."""
+        return plain_reason(event)
+
+    @admin.action(description=_("Replay selected events"), permissions=["replay"])
+    def replay_events(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:
+        """Apply several again, the oldest first."""
+        return self.ask_about(request, queryset, REPLAY)
+
+    @admin.action(description=_("Acknowledge selected events"), permissions=["replay"])
+    def acknowledge_events(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:
+        """Take several off the dead letters."""
+        return self.ask_about(request, queryset, ACKNOWLEDGE_EVENT)
+
+    def ways_out(self, row: WebhookEvent) -> Iterable[tuple[str, Exit]]:
+        """Name what helps a dead letter; no replay can tell which of two contents is true."""
+        if row.state not in WebhookEvent.DEAD_LETTERS:
+            return []
+        useless = {"replay"} if row.error == inbox.OTHER_DATA else set()
+        return [(name, way) for name, way in _EXITS.items() if name not in useless]
+
+    def exit_of(self, row: WebhookEvent, name: str) -> Exit | None:
+        """Return what stands behind the name."""
+        return _EXITS.get(name)
+
+
+def plain_reason(event: WebhookEvent) -> str:
+    """Say why an event was not applied; what the code says of itself is added for whoever mends it."""
+    known = {
+        inbox.FOREIGN: gettext("It speaks of another order than its delivery is for: look at both."),
+        inbox.SECOND: gettext("It speaks of another delivery than the one booked: a second parcel may be on its way."),
+        inbox.OTHER_DATA: gettext("It came twice with different contents: ask Kaspi about the delivery."),
+        inbox.NO_DELIVERY: gettext("No delivery of ours is known by this name yet: it is applied when one appears."),
+        inbox.TEST: gettext("A test event."),
+        inbox.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
+    }
+    if event.state == State.FAILED:
+        return gettext("It could not be applied: %(error)s. Mend that, then replay it.") % {"error": event.error}
+    return known.get(event.error, event.error) or "—"

@@ -1,0 +1,199 @@
+"""Lists that cost the same however long the table is: bounded counts, and filters that ask no table."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.conf import BASE_URLS
+from kaspi_delivery_django.figures.counting import MOST
+from kaspi_delivery_django.models import Attention, WebhookEvent
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.wording import STATUS_LABELS
+
+Choices = Iterable[tuple[Any, Any]]
+
+NOT_BOOKED = "none"
+ANY = "any"
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generics at run time
+    """Pages through the first 10,000 rows, and counts no further."""
+
+    @cached_property
+    def found(self) -> int:
+        """How many rows there are, looking for at most one more than is shown."""
+        rows: Any = self.object_list  # the admin gives a queryset
+        return int(rows[: MOST + 1].count())
+
+    @property
+    def count(self) -> int:
+        """How many rows can be paged through."""
+        return min(self.found, MOST)
+
+
+class CappedChangeList(ChangeList):
+    """Tells the page when there are more rows than it pages through."""
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether some rows are left out."""
+        return getattr(self.paginator, "found", 0) > MOST
+
+
+class OneOf(admin.SimpleListFilter):
+    """A filter by one column. Its choices are known beforehand: looking for them would read the whole table."""
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows that have the value."""
+        value = self.value()
+        return queryset if value is None else queryset.filter(**{str(self.parameter_name): value})
+
+
+class StatusFilter(OneOf):
+    """Kaspi's word, or none yet."""
+
+    title = _("status")
+    parameter_name = "status"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the words that we know."""
+        return [(status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items()]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the deliveries that stand there."""
+        status = self.value()
+        return queryset if status is None else queryset.filter(status="" if status == NOT_BOOKED else status)
+
+
+class AttentionFilter(OneOf):
+    """Why a person is needed, or that one is."""
+
+    title = _("needs a person")
+    parameter_name = "attention"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the reasons."""
+        return [(ANY, _("For any reason")), *Attention.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep those that ask for somebody."""
+        return queryset.flagged() if self.value() == ANY else super().queryset(request, queryset)  # type: ignore[attr-defined]  # our own queryset
+
+
+class PromiseFilter(admin.SimpleListFilter):
+    """Whether Kaspi has kept its promise."""
+
+    title = _("promise")
+    parameter_name = "promise"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer what somebody has to look at."""
+        return [("overdue", _("Overdue"))]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep those that should have arrived."""
+        return queryset.overdue(clock.now()) if self.value() else queryset  # type: ignore[attr-defined]  # our own queryset
+
+
+class AccountFilter(OneOf):
+    """The accounts of the settings; left out when there is one."""
+
+    title = _("account")
+    parameter_name = "account"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the aliases."""
+        aliases = conf.current().accounts
+        return [(alias, alias) for alias in aliases] if len(aliases) > 1 else []
+
+
+class EnvironmentFilter(OneOf):
+    """Production, or one of the two that ship nothing."""
+
+    title = _("environment")
+    parameter_name = "environment"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer all three: rows of a former one are still there."""
+        return [(name, name) for name in BASE_URLS]
+
+
+class EventStateFilter(OneOf):
+    """What became of an event; the dead letters together."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the states."""
+        return [("dead", _("Dead letters: failed, parked or in conflict")), *WebhookEvent.State.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the events in it."""
+        if self.value() == "dead":
+            return queryset.filter(state__in=WebhookEvent.DEAD_LETTERS)
+        return super().queryset(request, queryset)
+
+
+class EventTypeFilter(OneOf):
+    """The types that Kaspi documents."""
+
+    title = _("type")
+    parameter_name = "type"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer one for each status."""
+        return [(f"delivery.{status}", label) for status, label in STATUS_LABELS.items() if status]
+
+
+class SinceFilter(admin.SimpleListFilter):
+    """How far back to look, by a time that has an index or follows the primary key."""
+
+    title = _("time")
+    parameter_name = "since"
+    column = "created_at"
+    choices_in_hours: Sequence[tuple[int, Any]] = (
+        (1, _("The last hour")),
+        (24, _("The last 24 hours")),
+        (7 * 24, _("The last 7 days")),
+        (30 * 24, _("The last 30 days")),
+    )
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the spans."""
+        return [(str(hours), label) for hours, label in self.choices_in_hours]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep what is not older."""
+        known = {str(hours) for hours, _label in self.choices_in_hours}
+        if self.value() not in known:
+            return queryset
+        since = clock.now() - timedelta(hours=int(self.value() or 0))
+        return queryset.filter(**{f"{self.column}__gte": since})
+
+
+class ReceivedFilter(SinceFilter):
+    """When an event came first."""
+
+    column = "received_at"
+
+
+class UpdatedFilter(SinceFilter):
+    """When something last happened to a call."""
+
+    column = "updated_at"
+
+
+class FailedFilter(SinceFilter):
+    """When an attempt failed."""
+
+    column = "at"

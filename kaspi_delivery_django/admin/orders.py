@@ -1,0 +1,157 @@
+"""What a shop puts on its own order pages: the order's deliveries, and a filter of its list."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.contenttypes.admin import GenericTabularInline
+from django.contrib.contenttypes.forms import BaseGenericInlineFormSet
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.admin import lists, showing
+from kaspi_delivery_django.admin.exits import EXITS
+from kaspi_delivery_django.admin.mirrors import STYLE, ReadOnly
+from kaspi_delivery_django.exceptions import NoAdapter
+from kaspi_delivery_django.figures.counting import MOST
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.orders import adapter_for
+from kaspi_delivery_django.services import booking, clock, exits
+
+CANCEL = "kaspi_delivery.cancel_delivery"
+
+
+class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # no generics at run time
+    """Finds the deliveries as the services do: a child or a proxy of the adapter's model counts as the model.
+
+    It only shows: nothing that is posted for it is read, and nothing need be.
+    """
+
+    def __init__(self, data: Any = None, files: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.new_objects: list[Model] = []
+        self.changed_objects: list[Model] = []
+        self.deleted_objects: list[Model] = []
+        order = self.instance
+        if order is None or order.pk is None:
+            return
+        try:
+            self.queryset = booking.deliveries_of(booking.adapter_of(order), order)
+        except NoAdapter:
+            return
+
+
+    def is_valid(self) -> bool:
+        """Stand in nobody's way."""
+        return True
+
+    def save(self, commit: bool = True) -> list[Model]:  # noqa: FBT001, FBT002  # Django's signature
+        """Save nothing."""
+        return []
+
+
+class DeliveryInline(ReadOnly, GenericTabularInline):
+    """An order's deliveries, the newest first: `inlines = [DeliveryInline]`."""
+
+    model = Delivery
+    formset = DeliveriesOfOrder  # type: ignore[assignment]  # the stubs know no generic inlines here
+    ct_field, ct_fk_field = "content_type", "object_id"
+    extra = 0
+    can_delete = False
+    verbose_name_plural = _("Kaspi deliveries")
+    fields = ("status_text", "in_status_for", "promise", "attention_text", "tracking", "timeline")
+
+    class Media:
+        css = STYLE
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Show nothing where an order is only being made."""
+        return obj is not None and super().has_view_permission(request, obj)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Add the way to cancel for who may."""
+        return (*self.fields, "cancel") if request.user.has_perm(CANCEL) else self.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """All of it is computed."""
+        return self.get_fields(request, obj)
+
+    @admin.display(description=_("status"))
+    def status_text(self, delivery: Delivery) -> str:
+        """Show Kaspi's word."""
+        return showing.status_badge(delivery.status)
+
+    @admin.display(description=_("for"))
+    def in_status_for(self, delivery: Delivery) -> str:
+        """Say for how long it has stood there."""
+        return showing.age(delivery.status_at or delivery.created_at)
+
+    @admin.display(description=_("promised"))
+    def promise(self, delivery: Delivery) -> str:
+        """Say by when it should be there."""
+        return showing.promise(delivery)
+
+    @admin.display(description=_("needs a person"))
+    def attention_text(self, delivery: Delivery) -> str:
+        """Say in words why a person is needed."""
+        return showing.attention_badge(delivery)
+
+    @admin.display(description=_("tracking"))
+    def tracking(self, delivery: Delivery) -> str:
+        """Link the customer's page."""
+        return showing.tracking_link(delivery, delivery.delivery_id or "")
+
+    @admin.display(description=_("timeline"))
+    def timeline(self, delivery: Delivery) -> str:
+        """Link the delivery's own page, with its history."""
+        return showing.page_link(self.admin_site, delivery, text=gettext("Timeline"))
+
+    @admin.display(description=_("cancel"))
+    def cancel(self, delivery: Delivery) -> str:
+        """Link the page that asks for the reason, while it can be cancelled."""
+        if "cancel" not in exits.ways_out(delivery, clock.now()):
+            return ""
+        url = reverse(f"{self.admin_site.name}:kaspi_delivery_delivery_exit", args=[delivery.pk, "cancel"])
+        return format_html('<a class="kd-button" href="{}">{}</a>', url, EXITS["cancel"].label)
+
+
+class OrderAttentionFilter(admin.SimpleListFilter):
+    """The orders whose delivery needs a person."""
+
+    title = _("delivery")
+    parameter_name = "kaspi_delivery"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> lists.Choices:
+        """Offer the one question."""
+        return [("attention", _("Delivery needs attention"))]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep those orders. Their keys are read first: ours are text, and no engine joins that by an index."""
+        adapter = adapter_for(queryset.model)
+        if not self.value() or adapter is None:
+            return queryset if not self.value() else queryset.none()
+        kind = ContentType.objects.get_for_model(adapter.model_class())
+        flagged = Delivery.objects.flagged().filter(content_type=kind).order_by("-pk")
+        keys = (_key(queryset.model, text) for text in flagged.values_list("object_id", flat=True)[:MOST])
+        return queryset.filter(pk__in=[key for key in keys if key is not None])
+
+
+class DeliveryAttentionMixin:
+    """Adds the filter "delivery needs attention" to an order list: `class OrderAdmin(DeliveryAttentionMixin, …)`."""
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Put the filter first."""
+        own: Any = super()
+        return (OrderAttentionFilter, *own.get_list_filter(request))
+
+
+def _key(model: type[Model], text: str) -> Any:
+    try:
+        return model._meta.pk.to_python(text)
+    except ValidationError:  # the shop's key has become of another type
+        return None

@@ -1,0 +1,162 @@
+"""How values are shown on every page: badges that need no colour, ages, links, and what is hidden."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+from django.utils.translation import gettext
+
+from kaspi_delivery_django import lifecycle
+from kaspi_delivery_django.figures.counting import MOST
+from kaspi_delivery_django.links import allowed_tracking_url
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.wording import status_label
+
+VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
+HIDDEN = "•••"
+
+_STATUS_MARKS = {
+    "": ("…", "waiting"),
+    lifecycle.CREATED: ("○", "waiting"),
+    lifecycle.ACCEPTED: ("◔", "moving"),
+    lifecycle.IN_TRANSIT: ("◑", "moving"),
+    lifecycle.OUT_FOR_DELIVERY: ("◕", "moving"),
+    lifecycle.DELIVERED: ("✓", "good"),
+    lifecycle.CANCELLED: ("✕", "ended"),
+}
+_UNKNOWN_MARK = ("?", "bad")
+_CALL_MARKS = {
+    ApiCall.State.DUE: ("…", "waiting"),
+    ApiCall.State.SENDING: ("→", "moving"),
+    ApiCall.State.DONE: ("✓", "good"),
+    ApiCall.State.UNKNOWN: ("?", "bad"),
+    ApiCall.State.REFUSED: ("!", "bad"),
+    ApiCall.State.STUCK: ("!", "bad"),
+    ApiCall.State.ABANDONED: ("✕", "ended"),
+}
+_EVENT_MARKS = {
+    WebhookEvent.State.APPLIED: ("✓", "good"),
+    WebhookEvent.State.PARKED: ("…", "waiting"),
+    WebhookEvent.State.CONFLICT: ("!", "bad"),
+    WebhookEvent.State.FAILED: ("!", "bad"),
+}
+_QUIET_MARK = ("—", "ended")
+
+
+def badge(label: object, mark: str, tone: str) -> str:
+    """Return a label whose mark and words say what its colour says too."""
+    return format_html('<span class="kd-badge kd-{}"><span aria-hidden="true">{}</span> {}</span>', tone, mark, label)
+
+
+def status_badge(status: str) -> str:
+    """Show Kaspi's word for a delivery."""
+    return badge(status_label(status), *_STATUS_MARKS.get(status, _UNKNOWN_MARK))
+
+
+def call_badge(call: ApiCall) -> str:
+    """Show our progress with a call."""
+    return badge(call.get_state_display(), *_CALL_MARKS.get(ApiCall.State(call.state), _UNKNOWN_MARK))
+
+
+def event_badge(event: WebhookEvent) -> str:
+    """Show what became of an event."""
+    return badge(event.get_state_display(), *_EVENT_MARKS.get(WebhookEvent.State(event.state), _QUIET_MARK))
+
+
+def attention_label(reason: str) -> str:
+    """Say in words why a person is needed; nothing when nobody is."""
+    return str(dict(Attention.choices).get(reason, reason))
+
+
+def attention_badge(delivery: Delivery) -> str:
+    """Show why a person is needed."""
+    return badge(attention_label(delivery.attention), "!", "bad") if delivery.attention else ""
+
+
+def counted(count: int) -> str:
+    """Write a count; beyond what is looked at it says so."""
+    return f"{number_format(MOST, force_grouping=True)}+" if count > MOST else number_format(count, force_grouping=True)
+
+
+def age(since: datetime | None) -> str:
+    """Say for how long, in the largest unit that fits."""
+    return timesince(since, clock.now(), depth=1) if since else ""
+
+
+def promise(delivery: Delivery) -> str:
+    """Say by when Kaspi promised to bring it, and that the time is over if it is."""
+    due_at, now = delivery.delivery_by, clock.now()
+    if due_at is None or delivery.status not in lifecycle.OPEN:
+        return ""
+    if due_at >= now:
+        return gettext("in %(time)s") % {"time": timesince(now, due_at, depth=1)}
+    return badge(gettext("overdue for %(time)s") % {"time": age(due_at)}, "!", "bad")
+
+
+def order_link(site: admin.AdminSite, delivery: Delivery) -> str:
+    """Link the shop's own page of the order, where its admin has one; no query for each row."""
+    kind = ContentType.objects.db_manager(delivery._state.db).get_for_id(delivery.content_type_id)
+    text = f"{kind.name} {delivery.object_id}"
+    page = f"{site.name}:{kind.app_label}_{kind.model}_change"
+    try:
+        return format_html('<a href="{}">{}</a>', reverse(page, args=[delivery.object_id]), text)
+    except NoReverseMatch:
+        return text
+
+
+def page_link(site: admin.AdminSite, row: Model | None, *, page: str = "change", text: object = None) -> str:
+    """Link a row's own page."""
+    if row is None:
+        return ""
+    name = f"{site.name}:{row._meta.app_label}_{row._meta.model_name}_{page}"
+    return format_html('<a href="{}">{}</a>', reverse(name, args=[row.pk]), text or row)
+
+
+def list_url(site: admin.AdminSite, model: str, **query: str) -> str:
+    """Return the address of one of our lists, filtered."""
+    return reverse(f"{site.name}:kaspi_delivery_{model}_changelist", query=query)
+
+
+def tracking_link(delivery: Delivery, text: str = "") -> str:
+    """Link the tracking page, if it is where Kaspi's pages are; show it as text otherwise."""
+    url = allowed_tracking_url(delivery)
+    if not url:
+        return delivery.tracking_url
+    return format_html('<a href="{}" rel="noopener noreferrer" target="_blank">{}</a>', url, text or url)
+
+
+def may_see_personal_data(request: HttpRequest) -> bool:
+    """Tell whether phones, names, addresses and free text may be shown to this person."""
+    return bool(request.user.has_perm(VIEW_PERSONAL_DATA))
+
+
+def visible(request: HttpRequest, names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
+    """Leave out what this person must not see: a table's column says nothing when all of it is hidden."""
+    hidden = () if may_see_personal_data(request) else personal
+    return [name for name in names if name not in hidden]
+
+
+def masked(request: HttpRequest, model: type[Model], names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
+    """Put a mask where a page would show what this person must not see."""
+    hidden = () if may_see_personal_data(request) else personal
+    return [_mask(model, name) if name in hidden else name for name in names]
+
+
+@lru_cache
+def _mask(model: type[Model], name: str) -> Callable[[Any], str]:
+    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]  # a column of ours
+    def hidden(_row: Any) -> str:
+        return HIDDEN
+
+    hidden.__name__ = f"masked_{name}"
+    return hidden
