@@ -1,6 +1,7 @@
 """The page of deliveries, with their history, calls and events, and what can be done about them."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from django.contrib import admin
@@ -20,20 +21,20 @@ from kaspi_delivery_django.services import clock, exits
 LEAST_PHONE_DIGITS = 4
 
 
-def _place(side: str) -> tuple[str, ...]:
-    return tuple(f"{side}_{part}" for part in ("address", "name", "phone", "notes"))
+def _place(side: str) -> tuple[tuple[str, ...], ...]:
+    return (f"{side}_name", f"{side}_phone"), (f"{side}_address", f"{side}_notes")
 
 
 _PICKUP, _DROPOFF = _place("pickup"), _place("dropoff")
-_GROUPS = {
-    "": ("order", "status_text", "in_status_for", "attention_text", "delivery_id", "tracking"),
-    _("Promise"): ("pickup_by", "delivery_by", "promise", "next_refresh_at"),
-    _("Cancellation"): ("cancel_requested_at", "cancel_reason"),
-    _("Pickup"): _PICKUP,
-    _("Dropoff"): _DROPOFF,
-    _("Parcel"): ("parcel_description", "parcel_weight_grams", "parcel_value_kzt"),
-    _("Record"): ("account", "environment", "generation", "created_at", "updated_at", "raw"),
-}
+_GROUPS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
+    (None, (("order", "delivery_id"), ("status_text", "in_status_for", "promise"), ("attention_text", "tracking"))),
+    (_("Promise"), (("pickup_by", "delivery_by", "next_refresh_at"),)),
+    (_("Cancellation"), (("cancel_requested_at", "cancel_reason"),)),
+    (_("Pickup"), _PICKUP),
+    (_("Dropoff"), _DROPOFF),
+    (_("Parcel"), (("parcel_description", "parcel_weight_grams", "parcel_value_kzt"),)),
+    (_("Record"), (("account", "environment", "generation"), ("created_at", "updated_at"), ("raw",))),
+)
 
 
 @admin.register(Delivery)
@@ -53,7 +54,7 @@ class DeliveryAdmin(AskingAdmin):
     search_help_text = _("An order id, external order id or delivery id, or the end of the customer's phone")
     inlines = (HistoryInline, CallsInline, EventsInline)
     actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries")
-    personal = (*_PICKUP, *_DROPOFF, "cancel_reason", "raw", "parcel_description")
+    personal = (*chain(*_PICKUP, *_DROPOFF), "cancel_reason", "raw", "parcel_description")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Tell whether this person may cancel deliveries."""
@@ -89,8 +90,8 @@ class DeliveryAdmin(AskingAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Group the columns, and mask what is not for this person."""
         return [
-            (title or None, {"fields": showing.masked(request, Delivery, names, self.personal)})
-            for title, names in _GROUPS.items()
+            (title, {"fields": [showing.masked(request, Delivery, line, self.personal) for line in lines]})
+            for title, lines in _GROUPS
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

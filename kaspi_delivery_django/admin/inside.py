@@ -37,7 +37,7 @@ class HistoryInline(MirrorInline):
     @admin.display(description=_("shop told at"))
     def told(self, change: StatusChange) -> Any:
         """Say when the shop's own code took it."""
-        return change.notified_at if change.applied else "—"
+        return showing.moment(change.notified_at) if change.applied else "—"
 
 
 class CallsInline(MirrorInline):

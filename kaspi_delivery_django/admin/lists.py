@@ -77,7 +77,7 @@ class StatusFilter(OneOf):
 class AttentionFilter(OneOf):
     """Why a person is needed, or that one is."""
 
-    title = _("needs a person")
+    title = _("attention")
     parameter_name = "attention"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:

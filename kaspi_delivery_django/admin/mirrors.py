@@ -1,6 +1,6 @@
 """What every page of ours shares: nothing is added, changed or deleted by hand."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
@@ -37,6 +37,7 @@ class MirrorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # no g
     """
 
     personal: tuple[str, ...] = ()
+    list_filter: ClassVar[tuple[type[admin.SimpleListFilter], ...]] = ()
     list_per_page = 50
     list_max_show_all = 50
     show_full_result_count = False
@@ -53,9 +54,10 @@ class MirrorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # no g
         return CappedChangeList
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
-        """Answer keys alone; other questions could read a hidden column letter by letter."""
+        """Answer the list's own filters, and keys; other questions could read a hidden column letter by letter."""
         name, _, how = lookup.partition("__")
-        return name in {"id", "pk"} and how in FILTERS
+        offered: set[Any] = {kind.parameter_name for kind in self.list_filter}
+        return lookup in offered or (name in {"id", "pk"} and how in FILTERS)
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Return the condition that a search term stands for."""

@@ -34,9 +34,7 @@ class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # 
 
     def __init__(self, data: Any = None, files: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.new_objects: list[Model] = []
-        self.changed_objects: list[Model] = []
-        self.deleted_objects: list[Model] = []
+        self.new_objects, self.changed_objects, self.deleted_objects = [], [], []
         order = self.instance
         if order is None or order.pk is None:
             return
@@ -44,7 +42,6 @@ class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # 
             self.queryset = booking.deliveries_of(booking.adapter_of(order), order)
         except NoAdapter:
             return
-
 
     def is_valid(self) -> bool:
         """Stand in nobody's way."""

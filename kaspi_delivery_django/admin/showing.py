@@ -10,9 +10,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.timesince import timesince
+from django.utils.timezone import localtime
 from django.utils.translation import gettext
 
 from kaspi_delivery_django import lifecycle
@@ -91,6 +92,11 @@ def counted(count: int) -> str:
 def age(since: datetime | None) -> str:
     """Say for how long, in the largest unit that fits."""
     return timesince(since, clock.now(), depth=1) if since else ""
+
+
+def moment(at: datetime | None) -> str:
+    """Write a time in the shop's time zone, as Django writes it elsewhere."""
+    return date_format(localtime(at), "SHORT_DATETIME_FORMAT") if at else ""
 
 
 def promise(delivery: Delivery) -> str:

@@ -278,7 +278,13 @@ def test_a_list_answers_no_question_about_hidden_columns(staff, booked, name):
 def test_a_list_can_still_be_filtered(staff, booked):
     """By what it offers."""
     client = staff()
-    for query in ({"status": "created"}, {"attention": "any"}, {"promise": "overdue"}, {"since": "24"}, {"id__in": "1"}):
+    for query in (
+        {"status": "created"},
+        {"attention": "any"},
+        {"promise": "overdue"},
+        {"since": "24"},
+        {"id__in": "1"},
+    ):
         assert client.get(LIST, query).status_code == 200
 
 
