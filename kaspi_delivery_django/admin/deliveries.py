@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
@@ -125,8 +126,8 @@ class DeliveryAdmin(AskingAdmin):
 
     @admin.display(description=_("tracking"))
     def tracking_page(self, delivery: Delivery) -> str:
-        """Link the customer's page by Kaspi's id: an address is too long for a list."""
-        return showing.tracking_link(delivery, delivery.delivery_id or "")
+        """Link the customer's page; an address is too long for a list."""
+        return showing.tracking_link(delivery, gettext("Track"))
 
     @admin.display(description=_("tracking address"))
     def tracking(self, delivery: Delivery) -> str:

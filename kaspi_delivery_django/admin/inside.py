@@ -67,7 +67,7 @@ class CallsInline(MirrorInline):
     def failed_attempts(self, call: Any) -> str:
         """List the tries that failed, the latest first."""
         lines = ((f"{localtime(row.at):%d.%m %H:%M:%S}", failure_text(row)) for row in call.latest_failures)
-        return format_html_join("", "<div>{} {}</div>", lines) or "—"
+        return format_html_join("", '<div class="kd-line">{} {}</div>', lines) or "—"
 
 
 class EventsInline(MirrorInline):

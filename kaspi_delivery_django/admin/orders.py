@@ -101,7 +101,7 @@ class DeliveryInline(ReadOnly, GenericTabularInline):
     @admin.display(description=_("tracking"))
     def tracking(self, delivery: Delivery) -> str:
         """Link the customer's page."""
-        return showing.tracking_link(delivery, delivery.delivery_id or "")
+        return showing.tracking_link(delivery, gettext("Track"))
 
     @admin.display(description=_("timeline"))
     def timeline(self, delivery: Delivery) -> str:

@@ -106,7 +106,7 @@ def promise(delivery: Delivery) -> str:
         return ""
     if due_at >= now:
         return gettext("in %(time)s") % {"time": timesince(now, due_at, depth=1)}
-    return badge(gettext("overdue for %(time)s") % {"time": age(due_at)}, "!", "bad")
+    return badge(gettext("overdue: %(time)s") % {"time": age(due_at)}, "!", "bad")
 
 
 def order_link(site: admin.AdminSite, delivery: Delivery) -> str:
