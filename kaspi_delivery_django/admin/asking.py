@@ -96,7 +96,7 @@ class AskingAdmin(MirrorAdmin):
 
         What one request has no time for is handed to the worker.
         """
-        chosen = queryset.order_by("pk").filter(pk__lte=request.POST.get("up_to") or MAX_KEY)
+        chosen = queryset.order_by("pk").filter(pk__lte=_newest_asked(request.POST.get("up_to", "")))
         keys = list(chosen.values_list("pk", flat=True)[: MOST_ROWS + 1])
         if len(keys) > MOST_ROWS:
             words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
@@ -190,6 +190,13 @@ class AskingAdmin(MirrorAdmin):
     def _may(self, request: HttpRequest, way: Exit) -> bool:
         allowed = request.user.has_perm(f"kaspi_delivery.{way.permission}")
         return allowed and self.has_view_permission(request)
+
+
+def _newest_asked(text: str) -> int:
+    """Return the newest row that was asked about: any, on the first page that asks. A forged one is none."""
+    if not text:
+        return MAX_KEY
+    return int(text) if text.isascii() and text.isdigit() and len(text) < len(str(MAX_KEY)) else 0
 
 
 def _recorded(way: Exit, answers: Mapping[str, Any]) -> str:

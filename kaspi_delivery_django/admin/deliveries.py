@@ -42,7 +42,7 @@ _GROUPS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
 class DeliveryAdmin(AskingAdmin):
     """What was booked, how it stands, and what needs a person."""
 
-    list_display = ("__str__", "order", "status_text", "in_status_for", "promise", "attention_text", "tracking_page")
+    list_display = ("__str__", "attention_text", "status_text", "in_status_for", "promise", "order", "tracking_page")
     list_filter = (
         lists.AttentionFilter,
         lists.PromiseFilter,

@@ -1,0 +1,220 @@
+"""The lists: what they cost, what they find, and what they say when they leave rows out."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.admin import lists
+from kaspi_delivery_django.admin.deliveries import DeliveryAdmin
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
+from tests.conftest import event
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FOLDER = "/admin/kaspi_delivery"
+LIST = f"{FOLDER}/delivery/"
+TABLES = ("delivery", "apicall", "webhookevent", "statuschange", "failedattempt", "pendingaction", "accountstate")
+VIEWS = tuple(f"view_{table}" for table in TABLES)
+
+
+@pytest.fixture
+def busy(drain, deliver_webhooks, turnable):
+    """Fill each table with several rows."""
+    for number in range(5):
+        Order.objects.create(phone=f"+7 701 555 00 {number}{number}")
+    drain()
+    deliver_webhooks()
+    for call in ApiCall.objects.select_related("delivery"):
+        FailedAttempt.objects.create(call=call, kind=call.kind, at=turnable.now, error="no answer")
+        PendingAction.objects.create(name="refresh", delivery=call.delivery, created_at=turnable.now)
+    Delivery.objects.update(delivery_by=turnable.now - timedelta(hours=1), attention="too_old")
+
+
+def found(client, url, **query):
+    """Return the rows that a list shows."""
+    page = client.get(url, query)
+    assert page.status_code == 200
+    return list(page.context["cl"].result_list)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_list_asks_the_same_for_many_rows_as_for_one(staff, busy, table):
+    """No query for each row, and twelve at most."""
+    client = staff(*VIEWS, "view_order")
+    client.get(f"{FOLDER}/{table}/")
+    with CaptureQueriesContext(connection) as several:
+        shown = found(client, f"{FOLDER}/{table}/")
+    model = type(shown[0])
+    model.objects.exclude(pk=shown[0].pk).delete()
+    with CaptureQueriesContext(connection) as one:
+        assert len(found(client, f"{FOLDER}/{table}/")) == 1
+    assert len(several) == len(one) <= 12
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_no_list_counts_or_sorts_the_whole_table(staff, busy, table):
+    """Every count has its limit, and every order is the primary key's."""
+    with CaptureQueriesContext(connection) as queries:
+        found(staff(*VIEWS), f"{FOLDER}/{table}/")
+    ours = [query["sql"] for query in queries if "kaspi_delivery_" in query["sql"]]
+    assert ours
+    for sql in ours:
+        assert "DISTINCT" not in sql
+        assert "COUNT(" not in sql or f"LIMIT {lists.MOST + 1}" in sql
+
+
+def test_a_long_list_says_what_it_leaves_out(staff, busy, monkeypatch):
+    """It pages through the newest rows only."""
+    monkeypatch.setattr(lists, "MOST", 3)
+    page = staff().get(LIST)
+    assert page.context["cl"].result_count == 3
+    assert "There are more than 3 rows" in page.content.decode()
+    monkeypatch.setattr(lists, "MOST", 5)
+    assert "There are more than" not in staff().get(LIST).content.decode()
+
+
+def test_a_page_that_is_not_there_is_refused(staff, busy, monkeypatch):
+    """As Django's own lists do."""
+    monkeypatch.setattr(DeliveryAdmin, "list_per_page", 2)
+    assert staff().get(LIST, {"p": "3"}).status_code == 200
+    assert staff().get(LIST, {"p": "9"}).status_code == 302
+
+
+@pytest.mark.parametrize("column", ["external_order_id", "delivery_id", "object_id"])
+def test_a_delivery_is_found_by_each_of_its_ids(staff, busy, column):
+    """Whole, with blanks around it or not."""
+    wanted = Delivery.objects.order_by("pk")[2]
+    assert found(staff(), LIST, q=f" {getattr(wanted, column)} ") == [wanted]
+
+
+def test_a_delivery_is_found_by_the_end_of_its_phone(staff, busy):
+    """However it is written."""
+    wanted = Delivery.objects.get(dropoff_phone="+7 701 555 00 33")
+    client = staff("view_personal_data")
+    for term in ("0033", "550033", "55 00 33", "+7 701 555 00 33", "(701) 555-00-33"):
+        assert found(client, LIST, q=term) == [wanted]
+
+
+def test_a_phone_is_no_question_for_who_must_not_see_it(staff, busy):
+    """The answer would be the phone, digit by digit."""
+    assert found(staff(), LIST, q="550033") == []
+
+
+def test_three_digits_are_no_phone(staff, busy):
+    """They would find everybody."""
+    assert found(staff("view_personal_data"), LIST, q="033") == []
+
+
+@pytest.mark.parametrize("term", ["'; --", "%", "_", "x" * 3000, "ж", "٣٣٣٣", "0033\x00"])
+def test_no_search_term_breaks_a_list(staff, busy, term):
+    """Nothing is found, and nothing fails."""
+    client = staff(*VIEWS, "view_personal_data")
+    for table in ("delivery", "webhookevent", "apicall", "statuschange"):
+        assert client.get(f"{FOLDER}/{table}/", {"q": term}).status_code == 200
+
+
+def test_events_are_found_by_event_order_and_delivery(staff, busy):
+    """A linked one by the delivery's id too."""
+    wanted = WebhookEvent.objects.order_by("pk")[1]
+    for term in (wanted.event_id, wanted.external_order_id, wanted.kaspi_delivery_id):
+        assert found(staff("view_webhookevent"), f"{FOLDER}/webhookevent/", q=term) == [wanted]
+
+
+def test_a_parked_event_is_found_by_the_delivery_that_nobody_knows(staff, busy, post_webhook):
+    """It is linked to none."""
+    document = event(Delivery(delivery_id="dlv_x", external_order_id="order-x"), "created", event_id="wh_x")
+    post_webhook(document)
+    (shown,) = found(staff("view_webhookevent"), f"{FOLDER}/webhookevent/", q="dlv_x")
+    assert shown.event_id == "wh_x"
+
+
+def test_calls_and_steps_are_found_by_their_delivery(staff, busy):
+    """And calls by their key."""
+    delivery = Delivery.objects.order_by("pk")[3]
+    client = staff(*VIEWS)
+    for term in (delivery.external_order_id, delivery.delivery_id):
+        assert found(client, f"{FOLDER}/apicall/", q=term) == list(delivery.calls.all())
+        assert found(client, f"{FOLDER}/statuschange/", q=term) == list(delivery.history.all())
+    call = delivery.calls.get()
+    assert found(client, f"{FOLDER}/apicall/", q=call.idempotency_key) == [call]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ({"status": "created"}, 4),
+        ({"status": "none"}, 1),
+        ({"status": "delivered"}, 0),
+        ({"attention": "any"}, 5),
+        ({"attention": "refused"}, 0),
+        ({"promise": "overdue"}, 4),
+        ({"since": "1"}, 4),
+        ({"since": "24"}, 4),
+        ({"since": "720"}, 5),
+        ({"since": "nonsense"}, 5),
+        ({"environment": "production"}, 0),
+        ({"environment": "sandbox"}, 5),
+    ],
+)
+def test_the_deliveries_filters(staff, busy, turnable, query, count):
+    """Each keeps what it says."""
+    first = Delivery.objects.order_by("pk")[0]
+    Delivery.objects.update(created_at=turnable.now)
+    Delivery.objects.filter(pk=first.pk).update(status="", created_at=turnable.now - timedelta(days=2))
+    assert len(found(staff(), LIST, **query)) == count
+
+
+def test_accounts_are_a_filter_and_a_column_where_there_are_several(staff, busy, settings):
+    """One account needs neither."""
+    assert "account" not in staff().get(LIST).context["cl"].list_display
+    account = {key: settings.KASPI_DELIVERY[key] for key in ("API_KEY", "WEBHOOK_SECRETS")}
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": account}}
+    assert "account" in staff().get(LIST).context["cl"].list_display
+    assert found(staff(), LIST, account="almaty") == []
+    assert len(found(staff(), LIST, account="default")) == 5
+
+
+def test_dead_letters_are_one_choice(staff, busy):
+    """Failed, parked and in conflict together."""
+    keys = list(WebhookEvent.objects.values_list("pk", flat=True))
+    for key, state in zip(keys, ("failed", "parked", "conflict"), strict=False):
+        WebhookEvent.objects.filter(pk=key).update(state=state)
+    client, url = staff("view_webhookevent"), f"{FOLDER}/webhookevent/"
+    assert {row.state for row in found(client, url, state="dead")} == {"failed", "parked", "conflict"}
+    assert [row.state for row in found(client, url, state="parked")] == ["parked"]
+    assert len(found(client, url, type="delivery.created")) == 5
+    assert len(found(client, url, since="1")) == 5
+
+
+def test_calls_that_wait_are_one_choice(staff, busy):
+    """Due, unknown, and those that wait for a person."""
+    ApiCall.objects.filter(pk=ApiCall.objects.first().pk).update(state="stuck", reason="too_old")
+    client, url = staff("view_apicall"), f"{FOLDER}/apicall/"
+    assert [call.state for call in found(client, url, state="waiting")] == ["stuck"]
+    assert "It waited too long" in client.get(url, {"state": "stuck"}).content.decode()
+    assert len(found(client, url, state="done")) == 4
+
+
+def test_badges_say_in_words_what_their_colour_says(staff, booked):
+    """And the mark before them is not read aloud."""
+    page = staff().get(LIST).content.decode()
+    assert '<span class="kd-badge kd-waiting"><span aria-hidden="true">○</span> Created</span>' in page
+
+
+def test_an_overdue_promise_is_marked(staff, booked, turnable):
+    """With how late it is; what is not late says when it comes."""
+    Delivery.objects.update(delivery_by=turnable.now - timedelta(hours=2))
+    assert "overdue: 2\xa0hours" in staff().get(LIST).content.decode()
+    Delivery.objects.update(delivery_by=turnable.now + timedelta(hours=3))
+    assert "in 3\xa0hours" in staff().get(LIST).content.decode()
+    Delivery.objects.update(status="delivered", delivery_by=turnable.now - timedelta(hours=2))
+    assert "overdue" not in staff().get(LIST, {"status": "delivered"}).context["cl"].result_list[0].status
+
+
+def test_an_order_without_a_page_is_named(staff, booked):
+    """The test shop's orders have no admin."""
+    page = staff().get(LIST).content.decode()
+    assert f"order {booked.object_id}" in page

@@ -1,0 +1,157 @@
+"""Bulk actions that a request could not finish: the worker does them row by row, and keeps what was refused."""
+
+import pytest
+from django.db import OperationalError
+
+from kaspi_delivery_django.models import ApiCall, Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.services import deliveries, handover, inbox
+from tests.conftest import event
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def do_waiting():
+    """Run the worker's chore."""
+    return handover.do_waiting(limit=100, using="default")
+
+
+@pytest.fixture
+def dead(booked, post_webhook):
+    """Return an event that failed."""
+    post_webhook(event(booked, "accepted"))
+    WebhookEvent.objects.update(state="failed")
+    return WebhookEvent.objects.get()
+
+
+def test_a_cancel_is_done_with_its_reason_and_forgotten(booked, drain, world):
+    """One round of the worker does it, and sends it."""
+    handover.hand_over("cancel", [booked.pk], reason="out of stock", asked_by="aigerim")
+    drain()
+    booked.refresh_from_db()
+    assert (booked.status, booked.cancel_reason) == ("cancelled", "out of stock")
+    assert not PendingAction.objects.exists()
+
+
+@pytest.mark.parametrize("runner", ["worker", "inline"])
+def test_the_chore_itself_sends_nothing(booked, world, settings, runner):
+    """The worker sends at its own rate."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
+    before = len(world.requests)
+    handover.hand_over("refresh", [booked.pk])
+    assert do_waiting() == 1
+    assert len(world.requests) == before
+    assert ApiCall.objects.filter(kind="refresh", state="due").exists()
+
+
+def test_a_retry_lets_what_waits_go_now(due, turnable):
+    """Whatever its pause was."""
+    ApiCall.objects.update(next_attempt_at=None, state="stuck", reason="too_old")
+    Delivery.objects.update(attention="too_old")
+    handover.hand_over("retry", [due.delivery_id])
+    do_waiting()
+    due.refresh_from_db()
+    assert due.state == "due"
+
+
+def test_what_was_refused_stays_with_the_reason(booked, turnable):
+    """Until a member of staff takes it off."""
+    Delivery.objects.update(status="delivered")
+    handover.hand_over("cancel", [booked.pk])
+    do_waiting()
+    refused = PendingAction.objects.get()
+    assert "cannot be cancelled any more" in refused.failure
+    assert refused.failed_at == turnable.now
+    assert do_waiting() == 0
+    handover.dismiss(refused)
+    assert not PendingAction.objects.exists()
+
+
+def test_an_event_is_replayed(dead):
+    """As if it came now."""
+    handover.hand_over("replay", [dead.pk])
+    do_waiting()
+    dead.refresh_from_db()
+    assert dead.state == "noted"
+    assert not PendingAction.objects.exists()
+
+
+def test_an_event_that_fails_again_is_kept(dead):
+    """The list says so."""
+    WebhookEvent.objects.update(body="{}")
+    handover.hand_over("replay", [dead.pk])
+    do_waiting()
+    assert PendingAction.objects.get().failure == "It failed again."
+
+
+def test_an_event_is_acknowledged(dead):
+    """It leaves the dead letters."""
+    handover.hand_over("acknowledge", [dead.pk])
+    do_waiting()
+    dead.refresh_from_db()
+    assert dead.state == "acknowledged"
+
+
+def test_a_row_that_is_gone_takes_its_action_along(due):
+    """Nothing is left to do."""
+    handover.hand_over("retry", [due.delivery_id])
+    Delivery.objects.get(pk=due.delivery_id).delete()
+    assert do_waiting() == 0
+
+
+def test_an_action_without_a_row_says_so(turnable):
+    """Somebody deleted the row by hand."""
+    PendingAction.objects.create(name="cancel", created_at=turnable.now)
+    do_waiting()
+    assert PendingAction.objects.get().failure == "The row is gone."
+
+
+def test_a_deadlock_leaves_it_for_the_next_round(booked, monkeypatch):
+    """Nothing is noted."""
+    monkeypatch.setattr(deliveries, "refresh_delivery", broken(OperationalError("database is locked")))
+    handover.hand_over("refresh", [booked.pk])
+    do_waiting()
+    assert PendingAction.objects.waiting().count() == 1
+
+
+def test_a_database_that_is_away_ends_the_round(booked, monkeypatch):
+    """The worker waits for it."""
+    monkeypatch.setattr(deliveries, "refresh_delivery", broken(OperationalError("gone away")))
+    handover.hand_over("refresh", [booked.pk])
+    with pytest.raises(OperationalError):
+        do_waiting()
+
+
+def test_a_row_that_breaks_does_not_stop_the_others(booked, drain, monkeypatch):
+    """Its failure carries no data."""
+    Order.objects.create()
+    drain()
+    keys = list(Delivery.objects.values_list("pk", flat=True))
+    real = deliveries.refresh_delivery
+    monkeypatch.setattr(deliveries, "refresh_delivery", lambda d: real(d) if d.pk == keys[1] else 1 / 0)
+    handover.hand_over("refresh", keys)
+    do_waiting()
+    assert PendingAction.objects.get().failure.startswith("ZeroDivisionError at ")
+
+
+def test_many_are_kept_in_few_statements(booked, django_assert_max_num_queries):
+    """A thousand rows at a time."""
+    with django_assert_max_num_queries(5):
+        handover.hand_over("refresh", [booked.pk] * 1500)
+    assert PendingAction.objects.count() == 1500
+
+
+def broken(err):
+    """Return a service that raises."""
+
+    def fail(*_args, **_kwargs):
+        raise err
+
+    return fail
+
+
+def test_no_dead_letter_is_acknowledged_twice(dead):
+    """The second is told that nothing asks for a person."""
+    inbox.acknowledge_event(dead)
+    with pytest.raises(inbox.CannotAcknowledge):
+        inbox.acknowledge_event(dead)
