@@ -29,6 +29,16 @@ def test_a_status_is_named_in_english(status):
         assert status_label(status) == ENGLISH[status]
 
 
+@pytest.mark.parametrize("status", ENGLISH)
+@pytest.mark.parametrize("language", ["ru", "kk"])
+def test_a_status_is_named_in_the_readers_language(status, language):
+    """The name is chosen when it is asked for, and is a plain text."""
+    with translation.override(language):
+        name = status_label(status)
+    assert type(name) is str
+    assert name != ENGLISH[status]
+
+
 @pytest.mark.parametrize("status", ["returned", "RETURNED_TO_SENDER", "Created"])
 def test_an_unknown_status_stays_as_it_came(status):
     """A word that Kaspi adds tomorrow is shown, not hidden."""
