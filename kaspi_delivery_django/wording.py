@@ -1,18 +1,18 @@
 """What people read instead of the words of Kaspi's API."""
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from kaspi_delivery_django import lifecycle
 
 STATUS_LABELS: dict[str, Promise] = {
-    "": _("Not booked yet"),
-    lifecycle.CREATED: _("Created"),
-    lifecycle.ACCEPTED: _("Accepted"),
-    lifecycle.IN_TRANSIT: _("In transit"),
-    lifecycle.OUT_FOR_DELIVERY: _("Out for delivery"),
-    lifecycle.DELIVERED: _("Delivered"),
-    lifecycle.CANCELLED: _("Cancelled"),
+    "": pgettext_lazy("status", "Not booked yet"),
+    lifecycle.CREATED: pgettext_lazy("status", "Created"),
+    lifecycle.ACCEPTED: pgettext_lazy("status", "Accepted"),
+    lifecycle.IN_TRANSIT: pgettext_lazy("status", "In transit"),
+    lifecycle.OUT_FOR_DELIVERY: pgettext_lazy("status", "Out for delivery"),
+    lifecycle.DELIVERED: pgettext_lazy("status", "Delivered"),
+    lifecycle.CANCELLED: pgettext_lazy("status", "Cancelled"),
 }
 
 

@@ -75,6 +75,13 @@ def test_templates_are_installed():
     assert [page.name for page in folder.iterdir() if page.name.endswith(".html")]
 
 
+@pytest.mark.parametrize("language", ["ru", "kk"])
+def test_translations_are_installed(language):
+    """Django reads the compiled catalogue; the source beside it is for people."""
+    folder = resources.files(kaspi_delivery_django) / "locale" / language / "LC_MESSAGES"
+    assert {"django.mo", "django.po"} <= {file.name for file in folder.iterdir()}
+
+
 def test_the_supported_versions_are_said():
     """The classifiers name each Python and Django that the tests run on."""
     said = metadata.metadata(NAME).get_all("Classifier")

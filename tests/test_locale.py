@@ -1,0 +1,142 @@
+"""The catalogues that the package brings: complete, true to the source, and found by Django."""
+
+import re
+
+import pytest
+from django.utils import translation
+from django.utils.translation import gettext, ngettext, npgettext, pgettext
+
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.wording import status_label
+from tests import catalogues
+
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%%|\{\w*\}")
+LETTER = re.compile("[а-яё]", re.IGNORECASE)  # noqa: RUF001  # Cyrillic is meant
+TAG = re.compile(r"</?[a-z]\w*[^>]*>")
+ENDS = ".:;,?!…"
+RUSSIAN_FORMS = {1: 0, 2: 1, 5: 2, 11: 2, 21: 0, 22: 1, 25: 2}
+KAZAKH_FORMS = {1: 0, 2: 1, 5: 1, 11: 1, 21: 1}
+
+languages = pytest.mark.parametrize("language", catalogues.LANGUAGES)
+
+
+def messages(language):
+    """Return what is translated in a catalogue; one test alone speaks of what is not."""
+    return [message for message in catalogues.read(language) if message.id and all(forms(message))]
+
+
+def forms(message):
+    """Return a translation's forms, of which a text that is not counted has one."""
+    return message.string if message.pluralizable else [message.string]
+
+
+def pairs(language):
+    """Yield each form of each translation beside its source, which is the plural of what is counted."""
+    for message in messages(language):
+        source = message.id[1] if message.pluralizable else message.id
+        yield from ((source, form) for form in forms(message))
+
+
+def sins(language, same):
+    """Return the translations that differ from their source in what this reads from both."""
+    return [(source, text) for source, text in pairs(language) if same(source) != same(text)]
+
+
+def test_the_catalogues_are_up_to_date():
+    """No text is missing, none is left over, and both files are what `python -m tests.catalogues` writes."""
+    assert list(catalogues.out_of_date()) == []
+
+
+def test_everything_is_translated():
+    """No translation is empty or fuzzy, and what is counted has all of its forms."""
+    assert list(catalogues.untranslated()) == []
+
+
+@languages
+def test_nothing_is_kept_that_is_gone(language):
+    """A catalogue has no obsolete entries at its end."""
+    assert "#~" not in catalogues.po_path(language).read_text()
+
+
+@languages
+def test_what_django_reads_is_what_people_translate(language):
+    """The compiled file holds the translations of the other one."""
+    compiled = catalogues.po_path(language).with_suffix(".mo").read_bytes()
+    assert compiled == catalogues.mo_bytes(
+        catalogues.merge(language, catalogues.extract_all(), catalogues.read(language))
+    )
+
+
+@languages
+def test_translations_are_in_the_languages_letters(language):
+    """None is the source once more."""
+    assert [text for _source, text in pairs(language) if not LETTER.search(text)] == []
+
+
+@languages
+def test_placeholders_stay(language):
+    """Each form names the values that its source names; the order is free."""
+    assert sins(language, lambda text: sorted(PLACEHOLDER.findall(text))) == []
+
+
+@languages
+def test_tags_stay(language):
+    """The markup is the source's."""
+    assert sins(language, lambda text: sorted(TAG.findall(text))) == []
+
+
+@languages
+def test_spaces_at_the_ends_stay(language):
+    """What is put together from several texts keeps its spaces."""
+    assert sins(language, lambda text: (text[:1].isspace(), text[-1:].isspace())) == []
+
+
+@languages
+def test_the_final_sign_stays(language):
+    """A sentence ends as a sentence, a label as a label."""
+    assert sins(language, lambda text: text.rstrip()[-1] if text.rstrip()[-1] in ENDS else "") == []
+
+
+@pytest.mark.parametrize(("language", "numbers"), [("ru", RUSSIAN_FORMS), ("kk", KAZAKH_FORMS)])
+def test_what_is_counted_agrees_with_the_number(language, numbers):
+    """Django picks the form of the number, 21 as 1 and 22 as 2 in Russian."""
+    counted = [message for message in messages(language) if message.pluralizable]
+    with translation.override(language):
+        for message in counted:
+            for number, form in numbers.items():
+                assert asked_for(message, number) == message.string[form]
+
+
+@languages
+def test_django_finds_each_translation(language):
+    """No catalogue of Django's or of another app has another word for the same text."""
+    with translation.override(language):
+        for message in messages(language):
+            assert asked_for(message, 1) == forms(message)[0]
+
+
+def asked_for(message, number):
+    """Return what Django answers for a message and a number, in the language of the moment."""
+    if message.pluralizable:
+        return npgettext(message.context, *message.id, number) if message.context else ngettext(*message.id, number)
+    return pgettext(message.context, message.id) if message.context else gettext(message.id)
+
+
+SHOWN = {
+    "ru": ("В пути", "Kaspi отклонил запрос", "доставки", "запрос к Kaspi", "применено"),  # noqa: RUF001  # Cyrillic is meant
+    "kk": ("Жолда", "Kaspi сұрауды қабылдамады", "жеткізулер", "Kaspi-ге сұрау", "қолданылды"),  # noqa: RUF001  # Cyrillic is meant
+}
+
+
+@languages
+def test_people_read_their_language(language):
+    """A status, a reason, the names of tables and a state come out translated."""
+    with translation.override(language):
+        shown = (
+            status_label("in_transit"),
+            str(Attention.REFUSED.label),
+            str(Delivery._meta.verbose_name_plural),
+            str(ApiCall._meta.verbose_name),
+            str(WebhookEvent.State.APPLIED.label),
+        )
+    assert shown == SHOWN[language]

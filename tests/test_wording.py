@@ -1,0 +1,46 @@
+"""A status in words, in the reader's language."""
+
+import pytest
+from django.utils import translation
+
+from kaspi_delivery_django import lifecycle
+from kaspi_delivery_django.wording import status_label
+
+ENGLISH = {
+    "": "Not booked yet",
+    "created": "Created",
+    "accepted": "Accepted",
+    "in_transit": "In transit",
+    "out_for_delivery": "Out for delivery",
+    "delivered": "Delivered",
+    "cancelled": "Cancelled",
+}
+
+
+def test_every_known_status_is_named():
+    """The table below leaves no status of the lifecycle out."""
+    assert set(ENGLISH) == set(lifecycle.RANKS)
+
+
+@pytest.mark.parametrize("status", ENGLISH)
+def test_a_status_is_named_in_english(status):
+    """A known status reads as words."""
+    with translation.override("en"):
+        assert status_label(status) == ENGLISH[status]
+
+
+@pytest.mark.parametrize("status", ENGLISH)
+@pytest.mark.parametrize("language", ["ru", "kk"])
+def test_a_status_is_named_in_the_readers_language(status, language):
+    """The name is chosen when it is asked for, and is a plain text."""
+    with translation.override(language):
+        name = status_label(status)
+    assert type(name) is str
+    assert name != ENGLISH[status]
+
+
+@pytest.mark.parametrize("status", ["returned", "RETURNED_TO_SENDER", "Created"])
+def test_an_unknown_status_stays_as_it_came(status):
+    """A word that Kaspi adds tomorrow is shown, not hidden."""
+    with translation.override("ru"):
+        assert status_label(status) == status
