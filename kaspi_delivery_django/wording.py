@@ -1,7 +1,9 @@
 """What people read instead of the words of Kaspi's API."""
 
+from datetime import timedelta
+
 from django.utils.functional import Promise
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import gettext, pgettext_lazy
 
 from kaspi_delivery_django import lifecycle
 
@@ -19,3 +21,16 @@ STATUS_LABELS: dict[str, Promise] = {
 def status_label(status: str) -> str:
     """Return a status in the reader's language; a word of Kaspi's that is new to us stays as it is."""
     return str(STATUS_LABELS.get(status, status))
+
+
+def duration_label(time: timedelta) -> str:
+    """Return a span of time in one unit, short: "45 min", "3 h", "2 d". A negative one is none.
+
+    A day is too coarse for a parcel that comes today, so hours go up to two days.
+    """
+    minutes = max(0, round(time.total_seconds() / 60))
+    if time < timedelta(hours=1):
+        return gettext("%(count)s min") % {"count": minutes}
+    if time < timedelta(days=2):
+        return gettext("%(count)s h") % {"count": minutes // 60}
+    return gettext("%(count)s d") % {"count": time.days}

@@ -1,10 +1,12 @@
-"""A status in words, in the reader's language."""
+"""A status and a span of time in words, in the reader's language."""
+
+from datetime import timedelta
 
 import pytest
 from django.utils import translation
 
 from kaspi_delivery_django import lifecycle
-from kaspi_delivery_django.wording import status_label
+from kaspi_delivery_django.wording import duration_label, status_label
 
 ENGLISH = {
     "": "Not booked yet",
@@ -44,3 +46,23 @@ def test_an_unknown_status_stays_as_it_came(status):
     """A word that Kaspi adds tomorrow is shown, not hidden."""
     with translation.override("ru"):
         assert status_label(status) == status
+
+
+@pytest.mark.parametrize(
+    ("time", "english", "russian"),
+    [
+        (timedelta(0), "0 min", "0 мин"),
+        (timedelta(seconds=-5), "0 min", "0 мин"),
+        (timedelta(minutes=59), "59 min", "59 мин"),
+        (timedelta(minutes=60), "1 h", "1 ч"),
+        (timedelta(hours=47, minutes=59), "47 h", "47 ч"),
+        (timedelta(days=2), "2 d", "2 д"),
+        (timedelta(days=30, hours=5), "30 d", "30 д"),
+    ],
+)
+def test_a_span_of_time_has_one_unit(time, english, russian):
+    """The largest that fits, short enough for a column."""
+    with translation.override("en"):
+        assert duration_label(time) == english
+    with translation.override("ru"):
+        assert duration_label(time).startswith(russian)

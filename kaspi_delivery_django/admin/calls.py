@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import inside, lists, showing
+from kaspi_delivery_django.admin import inside, lists, reasons, showing
 from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
 from kaspi_delivery_django.admin.exits import DISMISS
 from kaspi_delivery_django.admin.mirrors import MirrorAdmin
@@ -63,7 +63,7 @@ class ApiCallAdmin(MirrorAdmin):
     @admin.display(description=_("waits"))
     def waits(self, call: ApiCall) -> str:
         """Say until when, or for what."""
-        return inside.waiting_text(call)
+        return reasons.of_waiting(call)
 
 
 @admin.register(FailedAttempt)

@@ -44,6 +44,7 @@ def page(model_admin: "admin.ModelAdmin[Any]", request: HttpRequest) -> HttpResp
         "opts": model_admin.opts,
         "media": model_admin.media,
         "standing": now,
+        "silence": showing.age(now.last_webhook_at),
         "accounts": accounts.read(),
         **_lately(now, request),
         **_days(),

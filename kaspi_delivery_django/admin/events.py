@@ -1,14 +1,14 @@
 """The inbox: what Kaspi told us, and what can be done about what could not be applied."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import lists, showing
+from kaspi_delivery_django.admin import lists, reasons, showing
 from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
 from kaspi_delivery_django.admin.exits import ACKNOWLEDGE_EVENT, REPLAY
 from kaspi_delivery_django.models import Delivery, WebhookEvent
@@ -40,6 +40,14 @@ class WebhookEventAdmin(AskingAdmin):
         """Tell whether this person may replay events."""
         return request.user.has_perm("kaspi_delivery.replay_event")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Say the reason in plain words, beside the one that is stored."""
+        return ["state_text", "why", *super().get_fields(request, obj)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Name what is computed."""
+        return ("state_text", "why")
+
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for ids as a whole. An unlinked event is found by its state's index, a linked one by its delivery."""
         linked = list(Delivery.objects.filter(delivery_id=term).values_list("pk", flat=True))
@@ -60,7 +68,7 @@ class WebhookEventAdmin(AskingAdmin):
     @admin.display(description=_("reason"))
     def why(self, event: WebhookEvent) -> str:
         """Say in plain words why it was not applied, and what to do."""
-        return plain_reason(event)
+        return reasons.of_event(event)
 
     @admin.action(description=_("Replay selected events"), permissions=["replay"])
     def replay_events(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:
@@ -82,18 +90,3 @@ class WebhookEventAdmin(AskingAdmin):
     def exit_of(self, row: WebhookEvent, name: str) -> Exit | None:
         """Return what stands behind the name."""
         return _EXITS.get(name)
-
-
-def plain_reason(event: WebhookEvent) -> str:
-    """Say why an event was not applied; what the code says of itself is added for whoever mends it."""
-    known = {
-        inbox.FOREIGN: gettext("It speaks of another order than its delivery is for: look at both."),
-        inbox.SECOND: gettext("It speaks of another delivery than the one booked: a second parcel may be on its way."),
-        inbox.OTHER_DATA: gettext("It came twice with different contents: ask Kaspi about the delivery."),
-        inbox.NO_DELIVERY: gettext("No delivery of ours is known by this name yet: it is applied when one appears."),
-        inbox.TEST: gettext("A test event."),
-        inbox.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
-    }
-    if event.state == State.FAILED:
-        return gettext("It could not be applied: %(error)s. Mend that, then replay it.") % {"error": event.error}
-    return known.get(event.error, event.error) or "—"

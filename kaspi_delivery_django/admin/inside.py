@@ -10,7 +10,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import showing
+from kaspi_delivery_django.admin import reasons, showing
 from kaspi_delivery_django.admin.mirrors import MirrorInline
 from kaspi_delivery_django.models import ApiCall, FailedAttempt, StatusChange, WebhookEvent
 
@@ -61,12 +61,12 @@ class CallsInline(MirrorInline):
     @admin.display(description=_("waits"))
     def next_text(self, call: ApiCall) -> str:
         """Say what it waits for."""
-        return waiting_text(call)
+        return reasons.of_waiting(call)
 
     @admin.display(description=_("failed attempts"))
     def failed_attempts(self, call: Any) -> str:
         """List the tries that failed, the latest first."""
-        lines = ((f"{localtime(row.at):%d.%m %H:%M:%S}", failure_text(row)) for row in call.latest_failures)
+        lines = ((f"{localtime(row.at):%d.%m %H:%M:%S}", reasons.of_failure(row)) for row in call.latest_failures)
         return format_html_join("", '<div class="kd-line">{} {}</div>', lines) or "—"
 
 
@@ -74,12 +74,17 @@ class EventsInline(MirrorInline):
     """What Kaspi told us about the delivery."""
 
     model = WebhookEvent
-    fields = ("received_at", "event_id", "type", "state_text", "received_count", "error")
+    fields = ("received_at", "event_id", "type", "state_text", "received_count", "why")
 
     @admin.display(description=_("state"))
     def state_text(self, event: WebhookEvent) -> str:
         """Show what became of it."""
         return showing.event_badge(event)
+
+    @admin.display(description=_("reason"))
+    def why(self, event: WebhookEvent) -> str:
+        """Say in plain words why it was not applied."""
+        return reasons.of_event(event)
 
 
 class AttemptsInline(MirrorInline):
@@ -90,20 +95,3 @@ class AttemptsInline(MirrorInline):
     fields = ("at", "http_status", "error", "error_message")
     ordering = ("-pk",)
     show_change_link = False
-
-
-def waiting_text(call: ApiCall) -> str:
-    """Say when a call goes next, or why it waits for a person."""
-    if call.reason:
-        return showing.attention_label(call.reason)
-    if call.next_attempt_at is None:
-        return ""
-    when = localtime(call.next_attempt_at)
-    if call.state == ApiCall.State.SENDING:
-        return gettext("its answer, until %(time)s") % {"time": f"{when:%H:%M:%S}"}
-    return gettext("its next try, %(time)s") % {"time": f"{when:%d.%m %H:%M:%S}"}
-
-
-def failure_text(attempt: FailedAttempt) -> str:
-    """Say how a try failed: the answer's status, or that there was none."""
-    return f"{attempt.http_status or gettext('no answer')}: {attempt.error}"

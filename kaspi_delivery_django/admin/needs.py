@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.contrib import admin
 from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import showing
 from kaspi_delivery_django.figures.accounts import AccountFigures
@@ -15,6 +16,12 @@ from kaspi_delivery_django.models import WebhookEvent
 LATE_CALL = timedelta(minutes=15)
 SILENT = timedelta(hours=3)
 LOST_WORKER = timedelta(minutes=5)
+
+DEAD_LETTERS = {
+    WebhookEvent.State.PARKED: _("Events that wait for a delivery of ours"),
+    WebhookEvent.State.CONFLICT: _("Events in conflict"),
+    WebhookEvent.State.FAILED: _("Events that could not be applied"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +56,7 @@ def _of_deliveries(site: admin.AdminSite, now: Standing) -> Iterator[Need]:
 def _of_events(site: admin.AdminSite, now: Standing) -> Iterator[Need]:
     for state, count in now.dead_letters.items():
         if count:
-            label = WebhookEvent.State(state).label
-            words = gettext("Events, %(state)s: %(count)s") % {"state": label, "count": showing.counted(count)}
+            words = f"{DEAD_LETTERS[WebhookEvent.State(state)]}: {showing.counted(count)}"
             yield Need(words=words, url=showing.list_url(site, "webhookevent", state=state))
 
 

@@ -1,5 +1,7 @@
 """The pages of status changes and account states."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
@@ -21,6 +23,15 @@ class StatusChangeAdmin(MirrorAdmin):
     list_select_related = ("delivery",)
     search_fields = ("delivery",)
     search_help_text = _("An external order id or a delivery id")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show the step in the reader's words."""
+        names = super().get_fields(request, obj)
+        return ["step", *(name for name in names if name not in {"from_status", "to_status"})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Name what is computed."""
+        return ("step",)
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for the steps of a delivery."""

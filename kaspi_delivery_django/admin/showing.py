@@ -12,7 +12,6 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
-from django.utils.timesince import timesince
 from django.utils.timezone import localtime
 from django.utils.translation import gettext
 
@@ -21,7 +20,7 @@ from kaspi_delivery_django.figures.counting import MOST
 from kaspi_delivery_django.links import allowed_tracking_url
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.wording import status_label
+from kaspi_delivery_django.wording import duration_label, status_label
 
 VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
 HIDDEN = "•••"
@@ -90,8 +89,8 @@ def counted(count: int) -> str:
 
 
 def age(since: datetime | None) -> str:
-    """Say for how long, in the largest unit that fits."""
-    return timesince(since, clock.now(), depth=1) if since else ""
+    """Say for how long."""
+    return duration_label(clock.now() - since) if since else ""
 
 
 def moment(at: datetime | None) -> str:
@@ -105,7 +104,7 @@ def promise(delivery: Delivery) -> str:
     if due_at is None or delivery.status not in lifecycle.OPEN:
         return ""
     if due_at >= now:
-        return gettext("in %(time)s") % {"time": timesince(now, due_at, depth=1)}
+        return gettext("in %(time)s") % {"time": duration_label(due_at - now)}
     return badge(gettext("overdue: %(time)s") % {"time": age(due_at)}, "!", "bad")
 
 

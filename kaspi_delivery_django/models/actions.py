@@ -48,4 +48,4 @@ class PendingAction(models.Model):
         indexes = [models.Index(fields=["failed_at"], name="kaspi_delivery_action_waiting")]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.delivery_id or self.event_id}"
+        return f"{self.get_name_display()} {self.delivery_id or self.event_id}"

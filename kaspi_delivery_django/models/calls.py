@@ -85,7 +85,7 @@ class ApiCall(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.idempotency_key}"
+        return f"{self.get_kind_display()} {self.idempotency_key}"
 
 
 class FailedAttempt(models.Model):
@@ -105,4 +105,4 @@ class FailedAttempt(models.Model):
         indexes = [models.Index(fields=["at"], name="kaspi_delivery_attempt_age")]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.http_status or self.error}"
+        return f"{self.get_kind_display()} {self.http_status or self.error}"

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.models.columns import ExactCharField
 from kaspi_delivery_django.models.deliveries import Delivery
 from kaspi_delivery_django.models.events import WebhookEvent
+from kaspi_delivery_django.wording import status_label
 
 
 class StatusChangeQuerySet(models.QuerySet["StatusChange"]):
@@ -55,4 +56,5 @@ class StatusChange(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.from_status or '—'} → {self.to_status}"
+        before = status_label(self.from_status) if self.from_status else "—"
+        return f"{before} → {status_label(self.to_status)}"

@@ -23,6 +23,7 @@ from kaspi_delivery_django.exceptions import (
 from kaspi_delivery_django.lifecycle import CANCELLABLE, CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import calls, claims, generations
+from kaspi_delivery_django.wording import status_label
 
 State, Kind = ApiCall.State, ApiCall.Kind
 
@@ -55,7 +56,8 @@ def may_be_booked(delivery: Delivery) -> bool:
 def check_cancel(delivery: Delivery) -> None:
     """Raise `CannotCancel` for a parcel that the courier has, or that has ended."""
     if delivery.status not in CANCELLABLE:
-        raise CannotCancel(gettext("It cannot be cancelled any more: it is %(status)s.") % {"status": delivery.status})
+        label = status_label(delivery.status)
+        raise CannotCancel(gettext("It cannot be cancelled any more: %(status)s.") % {"status": label})
 
 
 def check_refresh(delivery: Delivery) -> None:

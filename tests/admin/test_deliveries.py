@@ -59,7 +59,7 @@ def test_the_page_shows_them_with_the_permission(staff, booked):
     page = page_of(staff("view_personal_data", "view_statuschange", "view_apicall"), booked)
     assert booked.dropoff_phone in page
     assert f"create {booked.external_order_id}" in page
-    assert "— → created" in page
+    assert "— → Created" in page
 
 
 @pytest.mark.parametrize(

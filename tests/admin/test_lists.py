@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin import AdminSite
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.admin import lists
+from kaspi_delivery_django.admin import lists, showing
 from kaspi_delivery_django.admin.deliveries import DeliveryAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
 from tests.conftest import event
@@ -207,14 +208,14 @@ def test_badges_say_in_words_what_their_colour_says(staff, booked):
 def test_an_overdue_promise_is_marked(staff, booked, turnable):
     """With how late it is; what is not late says when it comes."""
     Delivery.objects.update(delivery_by=turnable.now - timedelta(hours=2))
-    assert "overdue: 2\xa0hours" in staff().get(LIST).content.decode()
+    assert "overdue: 2 h" in staff().get(LIST).content.decode()
     Delivery.objects.update(delivery_by=turnable.now + timedelta(hours=3))
-    assert "in 3\xa0hours" in staff().get(LIST).content.decode()
+    assert "in 3 h" in staff().get(LIST).content.decode()
     Delivery.objects.update(status="delivered", delivery_by=turnable.now - timedelta(hours=2))
     assert "overdue" not in staff().get(LIST, {"status": "delivered"}).context["cl"].result_list[0].status
 
 
-def test_an_order_without_a_page_is_named(staff, booked):
-    """The test shop's orders have no admin."""
-    page = staff().get(LIST).content.decode()
-    assert f"order {booked.object_id}" in page
+def test_an_order_is_linked_where_the_shop_has_a_page_for_it(staff, booked):
+    """And named where it has none."""
+    assert f'href="/admin/shop/order/{booked.object_id}/change/"' in staff().get(LIST).content.decode()
+    assert showing.order_link(AdminSite("elsewhere"), booked) == f"order {booked.object_id}"

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError, NoAdapter, UsageError
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import (
+from kaspi_delivery_django.wording import status_label
     cancel_delivery,
     deliveries,
     outbox,
@@ -285,7 +286,7 @@ def test_b6_cancel_during_a_create_is_remembered(state):
 def test_b6_cancel_after_pickup_says_why_not(status):
     """The operator reads the status, not a stack trace."""
     delivery = make_linked(status=status)
-    with pytest.raises(CannotCancel, match=status):
+    with pytest.raises(CannotCancel, match=status_label(status)):
         cancel_delivery(delivery)
 
 

@@ -111,7 +111,7 @@ def test_a_delivery_without_a_name_cannot_be_linked(due, turnable):
 def test_cancel_is_refused_after_the_pickup(booked):
     """With the status in the words."""
     Delivery.objects.update(status="in_transit")
-    with pytest.raises(CannotCancel, match="it is in_transit"):
+    with pytest.raises(CannotCancel, match="In transit"):
         cancel_delivery(booked)
 
 

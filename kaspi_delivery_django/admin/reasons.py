@@ -1,0 +1,40 @@
+"""Why something waits, failed, or was not applied: in plain words, for who has to act on it."""
+
+from django.utils.timezone import localtime
+from django.utils.translation import gettext
+
+from kaspi_delivery_django.admin import showing
+from kaspi_delivery_django.models import ApiCall, FailedAttempt, WebhookEvent
+from kaspi_delivery_django.services import inbox
+
+
+def of_event(event: WebhookEvent) -> str:
+    """Say why an event was not applied; what the code says of itself is added for whoever mends it."""
+    known = {
+        inbox.FOREIGN: gettext("It speaks of another order than its delivery is for: look at both."),
+        inbox.SECOND: gettext("It speaks of another delivery than the one booked: a second parcel may be on its way."),
+        inbox.OTHER_DATA: gettext("It came twice with different contents: ask Kaspi about the delivery."),
+        inbox.NO_DELIVERY: gettext("No delivery of ours is known by this name yet: it is applied when one appears."),
+        inbox.TEST: gettext("A test event."),
+        inbox.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
+    }
+    if event.state == WebhookEvent.State.FAILED:
+        return gettext("It could not be applied: %(error)s. Mend that, then replay it.") % {"error": event.error}
+    return known.get(event.error, event.error) or "—"
+
+
+def of_waiting(call: ApiCall) -> str:
+    """Say when a call goes next, or why it waits for a person."""
+    if call.reason:
+        return showing.attention_label(call.reason)
+    if call.next_attempt_at is None:
+        return ""
+    when = localtime(call.next_attempt_at)
+    if call.state == ApiCall.State.SENDING:
+        return gettext("its answer, until %(time)s") % {"time": f"{when:%H:%M:%S}"}
+    return gettext("its next try, %(time)s") % {"time": f"{when:%d.%m %H:%M:%S}"}
+
+
+def of_failure(attempt: FailedAttempt) -> str:
+    """Say how a try failed: the answer's status, or that there was none."""
+    return f"{attempt.http_status or gettext('no answer')}: {attempt.error}"
