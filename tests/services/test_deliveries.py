@@ -9,13 +9,13 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError, NoAdapter, UsageError
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import (
-from kaspi_delivery_django.wording import status_label
     cancel_delivery,
     deliveries,
     outbox,
     refresh_delivery,
     request_delivery,
 )
+from kaspi_delivery_django.wording import status_label
 from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 pytestmark = pytest.mark.django_db
