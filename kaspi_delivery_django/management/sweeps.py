@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from kaspi_delivery_django.management.quantities import whole_number
 from kaspi_delivery_django.services import nudges
 
 SAY_EVERY_S = 10.0
@@ -91,18 +92,12 @@ class SweepCommand(BaseCommand):
 
 def rows(text: str) -> int:
     """Read how many rows a batch has."""
-    return _whole_number(text, LARGEST_BATCH)
+    return whole_number(text, most=LARGEST_BATCH)
 
 
 def days(text: str) -> int:
     """Read a number of days."""
-    return _whole_number(text, LONGEST_DAYS)
-
-
-def _whole_number(text: str, most: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 0 < int(text) <= most):
-        raise ArgumentTypeError(f"must be a whole number from 1 to {most}, not {text!r}")
-    return int(text)
+    return whole_number(text, most=LONGEST_DAYS)
 
 
 def _words(total: Counter[str]) -> str:
