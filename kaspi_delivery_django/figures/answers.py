@@ -1,0 +1,22 @@
+"""What a failed try was answered with, in few words: by status, or by the class of it."""
+
+from http import HTTPStatus
+
+NO_ANSWER = "no_answer"
+CLASSES = ("4xx", "5xx", NO_ANSWER, "other")
+_KNOWN = frozenset(HTTPStatus)
+
+
+def word(http_status: int | None) -> str:
+    """Return a status that HTTP knows as it is; of any other its class, so that the words stay few."""
+    if http_status is None:
+        return NO_ANSWER
+    return str(http_status) if http_status in _KNOWN else f"{http_status // 100}xx"
+
+
+def class_of(http_status: int | None) -> str:
+    """Return one of `CLASSES`; a success that could not be used, and a redirect, are "other"."""
+    if http_status is None:
+        return NO_ANSWER
+    name = f"{http_status // 100}xx"
+    return name if name in CLASSES else "other"

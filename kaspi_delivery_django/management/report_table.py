@@ -1,0 +1,99 @@
+"""The report as a table for a terminal or a mail."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+from kaspi_delivery_django.figures import counting
+from kaspi_delivery_django.figures.accounts import AccountFigures
+from kaspi_delivery_django.figures.report import Report, by_word, total
+from kaspi_delivery_django.figures.standing import Standing
+from kaspi_delivery_django.management.quantities import spoken
+
+Rows = Mapping[str, str]
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Return the table line by line. What has no rows is left out, where the zero would say nothing."""
+    yield f"Kaspi Delivery, {_moment(report.standing.read_at)}"
+    for title, rows in _sections(report).items():
+        if rows:
+            yield from ("", title)
+        yield from (f"  {label:<32}{value:>12}" for label, value in rows.items())
+
+
+def count(number: int) -> str:
+    """Return a count with thousands apart, "10,000+" for what was not counted any further."""
+    return f"{counting.MOST:,}+" if number > counting.MOST else f"{number:,}"
+
+
+def _sections(report: Report) -> Mapping[str, Rows]:
+    now = report.standing.read_at
+    return {
+        "On their way": {**_counts(by_word(report.standing.deliveries)), "overdue": count(report.standing.overdue)},
+        "Waiting for a person": _people(report.standing),
+        "Calls": {**_counts(report.standing.calls), "oldest due waits": spoken(_s(report.standing.oldest_due_age))},
+        "Tries that failed, last hour": _counts(report.failures),
+        "Calls that ended, last day": _counts({f"{kind} {state}": n for (kind, state), n in _ended(report)}),
+        "Webhooks": _webhooks(report),
+        "Deliveries, last seven days": _week(report),
+        "Accounts": dict(row for account in report.accounts for row in _account(account, now)),
+    }
+
+
+def _people(standing: Standing) -> Rows:
+    return {
+        "deliveries": count(total(standing.attention)),
+        **_indented(standing.attention),
+        "dead letters": count(total(standing.dead_letters)),
+        **_indented(standing.dead_letters),
+        "actions refused to staff": count(standing.actions_refused),
+        "actions the worker has to do": count(standing.actions_waiting),
+    }
+
+
+def _ended(report: Report) -> list[tuple[tuple[str, str], int]]:
+    return sorted(report.calls_ended.items())
+
+
+def _webhooks(report: Report) -> Rows:
+    silence = report.standing.silence
+    return {
+        "last one": "never" if silence is None else f"{spoken(_s(silence))} ago",
+        "events, last day": count(report.webhooks.events),
+        "  sent more than once": count(report.webhooks.repeated),
+        "  most attempts of one": count(report.webhooks.most_attempts),
+    }
+
+
+def _week(report: Report) -> Rows:
+    steps = sum((Counter(day.changes) for day in report.days), Counter[str]())
+    took = {"median time to the door": report.durations.median, "90 % took at most": report.durations.p90}
+    return {
+        **{f"became {status}": count(number) for status, number in sorted(steps.items())},
+        **{label: spoken(_s(length)) for label, length in took.items() if length is not None},
+    }
+
+
+def _account(account: AccountFigures, now: datetime) -> Iterator[tuple[str, str]]:
+    name = f"{account.alias} ({account.environment})"
+    until = account.closed_until
+    yield f"{name} gate", f"closed until {_moment(until)}: {account.closed_reason}" if until else "open"
+    age = account.worker_age(now)
+    yield f"{name} worker", "never seen" if age is None else f"seen {spoken(_s(age))} ago"
+
+
+def _counts(counts: Mapping[str, int]) -> Rows:
+    return {label.replace("_", " "): count(number) for label, number in counts.items()}
+
+
+def _indented(counts: Mapping[str, int]) -> Rows:
+    return {f"  {label}": count(number) for label, number in counts.items() if number}
+
+
+def _s(length: timedelta) -> float:
+    return length.total_seconds()
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
