@@ -52,7 +52,10 @@ def test_the_floors_are_those_with_the_security_fixes(name):
     assert not any(allowed.contains(version) for version in BELOW[name])
 
 
-@pytest.mark.parametrize(("extra", "names"), [("postgresql", {"psycopg"}), ("mysql", {"mysqlclient"})])
+@pytest.mark.parametrize(
+    ("extra", "names"),
+    [("postgresql", {"psycopg"}), ("mysql", {"mysqlclient"}), ("prometheus", {"prometheus-client"})],
+)
 def test_an_extra_brings_one_thing(extra, names):
     """What is optional has an extra of its own."""
     assert set(requirements(extra)) == names
@@ -61,7 +64,7 @@ def test_an_extra_brings_one_thing(extra, names):
 def test_the_extras_are_the_documented_ones():
     """No extra disappears or appears by accident."""
     extras = metadata.metadata(NAME).get_all("Provides-Extra")
-    assert set(extras) == {"postgresql", "mysql", "test", "lint"}
+    assert set(extras) == {"postgresql", "mysql", "prometheus", "test", "lint"}
 
 
 def test_type_checkers_may_trust_the_annotations():

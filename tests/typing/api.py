@@ -7,6 +7,7 @@ from django.db import models
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
+from prometheus_client import CollectorRegistry
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import (
@@ -31,6 +32,7 @@ from kaspi_delivery_django.client import (
     sign,
     verify,
 )
+from kaspi_delivery_django.contrib import prometheus
 from kaspi_delivery_django.exceptions import (
     CannotAcknowledge,
     CannotCancel,
@@ -204,3 +206,10 @@ def work_through_the_list(delivery: Delivery, event: WebhookEvent) -> None:
         assert_type(replay_event(event), str)
     except (CannotRetry, CannotLink, CannotReissue, CannotAcknowledge, CannotRefresh) as err:
         assert_type(str(err), str)
+
+
+def show_metrics(registry: CollectorRegistry) -> None:
+    """Connect the default registry, or one's own; or only what the tables say."""
+    prometheus.connect()
+    prometheus.connect(registry)
+    registry.register(prometheus.Collector())
