@@ -143,8 +143,8 @@ class AskingAdmin(MirrorAdmin):
         said = gettext("%(action)s: handed to the worker") % {"action": _recorded(way, answers)}
         LogEntry.objects.log_actions(str(request.user.pk), rows, CHANGE, said)
         words = ngettext(
-            "%(count)s row more is handed to the worker, which does it by itself.",
-            "%(count)s rows more are handed to the worker, which does them one by one.",
+            "%(count)s more row is handed to the worker, which will do it.",
+            "%(count)s more rows are handed to the worker, which will do them one by one.",
             len(keys),
         )
         self.message_user(request, words % {"count": len(keys)}, messages.INFO)

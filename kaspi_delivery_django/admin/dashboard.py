@@ -16,10 +16,9 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import lifecycle
 from kaspi_delivery_django.admin import charts, needs, showing
 from kaspi_delivery_django.figures import accounts, days, lately, standing
+from kaspi_delivery_django.figures.standing import OTHER
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.wording import status_label
-
-OTHER = "other"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +107,7 @@ def _grouped(changes: Mapping[str, int]) -> dict[str, int]:
 
 
 def _named(deliveries: Mapping[str, int]) -> list[tuple[str, str, int]]:
-    return [(status, status_label(status), count) for status, count in deliveries.items()]
+    return [(status, _status(status), count) for status, count in deliveries.items()]
 
 
 def _bars(

@@ -109,7 +109,7 @@ class DeliveryAdmin(AskingAdmin):
         """Show Kaspi's word."""
         return showing.status_badge(delivery.status)
 
-    @admin.display(description=_("for"))
+    @admin.display(description=_("in status for"))
     def in_status_for(self, delivery: Delivery) -> str:
         """Say for how long it has stood there."""
         return showing.age(delivery.status_at or delivery.created_at)
@@ -119,7 +119,7 @@ class DeliveryAdmin(AskingAdmin):
         """Say by when it should be there."""
         return showing.promise(delivery)
 
-    @admin.display(description=_("needs a person"))
+    @admin.display(description=_("needs attention"))
     def attention_text(self, delivery: Delivery) -> str:
         """Say in words why a person is needed."""
         return showing.attention_badge(delivery)

@@ -41,8 +41,9 @@ class WebhookEventAdmin(AskingAdmin):
         return request.user.has_perm("kaspi_delivery.replay_event")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Say the reason in plain words, beside the one that is stored."""
-        return ["state_text", "why", *super().get_fields(request, obj)]
+        """Say state and reason in plain words."""
+        stored = super().get_fields(request, obj)
+        return ["state_text", "why", *(name for name in stored if name not in {"state", "error"})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Name what is computed."""

@@ -131,7 +131,7 @@ EXITS: Mapping[str, Exit] = {
     "acknowledge": Exit(
         permission="retry_delivery",
         label=_("Acknowledge"),
-        question=_("Somebody has dealt with it: it leaves the list. What was not booked will not be any more."),
+        question=_("Somebody has dealt with it: it leaves the list. If it was not booked, it never will be."),
         act=_acknowledge,
     ),
 }
@@ -164,7 +164,7 @@ ACKNOWLEDGE_EVENT = Exit(
 DISMISS = Exit(
     permission="retry_delivery",
     label=_("Take off the list"),
-    question=_("The worker forgets it. What was refused is not done, and what still waits will not be."),
+    question=_("The worker drops it: what was refused stays undone, and what still waits will not be done."),
     act=_dismiss,
 )
 

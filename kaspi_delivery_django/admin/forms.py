@@ -43,14 +43,14 @@ class TypedForm(ConfirmForm):
     Of a delivery that Kaspi may have booked it also asks whether somebody has looked.
     """
 
-    name = forms.CharField(label=_("Type the delivery's name to confirm"), max_length=200)
+    name = forms.CharField(label=_("Type the delivery's number to confirm"), max_length=200)
     confirmed_absent = forms.BooleanField(
-        label=_("I have looked at Kaspi: it has no delivery of this name."), required=False
+        label=_("I have looked at Kaspi: it has no delivery of this number."), required=False
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["name"].help_text = gettext("Its name is %(name)s.") % {"name": self.row}
+        self.fields["name"].help_text = gettext("Its number is %(name)s.") % {"name": self.row}
         if not exits.may_be_booked(self.row):
             del self.fields["confirmed_absent"]
         else:
@@ -60,5 +60,5 @@ class TypedForm(ConfirmForm):
         """Accept the name of this delivery, and no other."""
         name = str(self.cleaned_data["name"])
         if name != str(self.row):
-            raise forms.ValidationError(gettext("That is not its name."))
+            raise forms.ValidationError(gettext("That is not its number."))
         return name

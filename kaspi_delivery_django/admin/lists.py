@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.conf import BASE_URLS
 from kaspi_delivery_django.figures.counting import MOST
+from kaspi_delivery_django.figures.standing import OTHER
 from kaspi_delivery_django.models import Attention, WebhookEvent
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.wording import STATUS_LABELS
@@ -66,11 +67,13 @@ class StatusFilter(OneOf):
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
         """Offer the words that we know."""
-        return [(status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items()]
+        return [*((status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items()), (OTHER, _("Other"))]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the deliveries that stand there."""
         status = self.value()
+        if status == OTHER:
+            return queryset.in_unknown_status()  # type: ignore[attr-defined,no-any-return]  # our own queryset
         return queryset if status is None else queryset.filter(status="" if status == NOT_BOOKED else status)
 
 

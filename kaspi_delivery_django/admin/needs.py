@@ -18,7 +18,7 @@ SILENT = timedelta(hours=3)
 LOST_WORKER = timedelta(minutes=5)
 
 DEAD_LETTERS = {
-    WebhookEvent.State.PARKED: _("Events that wait for a delivery of ours"),
+    WebhookEvent.State.PARKED: _("Events whose delivery is not known yet"),
     WebhookEvent.State.CONFLICT: _("Events in conflict"),
     WebhookEvent.State.FAILED: _("Events that could not be applied"),
 }

@@ -4,6 +4,7 @@ A day that is over does not change any more, so its figures are kept in Django's
 week; those of today for a minute.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -14,8 +15,10 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from kaspi_delivery_django.models import StatusChange
-from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services import clock, failures
 from kaspi_delivery_django.services.transactions import home
+
+logger = logging.getLogger(__name__)
 
 DAYS = 7
 KEEP_S = 8 * 24 * 3600
@@ -37,18 +40,34 @@ def read(days: int = DAYS) -> Sequence[Day]:
     """Read the last days, the oldest first; today is the last."""
     today = timezone.localdate(clock.now())
     dates = [today - timedelta(days=ago) for ago in reversed(range(days))]
-    known: dict[str, Changes] = cache.get_many([_key(day) for day in dates])
-    counted = _count([day for day in dates if _key(day) not in known])
+    known = _recall(dates)
+    counted = _count([day for day in dates if day not in known])
     for day, changes in counted.items():
-        cache.set(_key(day), changes, KEEP_TODAY_S if day == today else KEEP_S)
-        known[_key(day)] = changes
-    return [Day(date=day, changes=known[_key(day)]) for day in dates]
+        _keep(day, changes, KEEP_TODAY_S if day == today else KEEP_S)
+    return [Day(date=day, changes={**known, **counted}[day]) for day in dates]
 
 
 def bounds(day: date) -> tuple[datetime, datetime]:
     """Return when the day begins, and when the next one does."""
     midnight = datetime.combine(day, time.min)
     return timezone.make_aware(midnight), timezone.make_aware(midnight + timedelta(days=1))
+
+
+def _recall(days: Sequence[date]) -> dict[date, Changes]:
+    """Return what the cache knows; one that is away knows nothing."""
+    try:
+        found = cache.get_many([_key(day) for day in days])
+    except Exception as err:  # noqa: BLE001  # each backend has errors of its own
+        logger.warning("cache not read: error=%s", failures.describe(err))
+        return {}
+    return {day: found[_key(day)] for day in days if _key(day) in found}
+
+
+def _keep(day: date, changes: Changes, seconds: int) -> None:
+    try:
+        cache.set(_key(day), changes, seconds)
+    except Exception as err:  # noqa: BLE001  # the same
+        logger.warning("cache not written: error=%s", failures.describe(err))
 
 
 def _key(day: date) -> str:

@@ -13,6 +13,7 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAc
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.transactions import home
 
+OTHER = "other"
 WAITING_CALLS = (ApiCall.State.DUE, ApiCall.State.SENDING, ApiCall.State.UNKNOWN, ApiCall.State.STUCK)
 
 
@@ -20,8 +21,9 @@ WAITING_CALLS = (ApiCall.State.DUE, ApiCall.State.SENDING, ApiCall.State.UNKNOWN
 class Standing:
     """The counts of this moment. One of `counting.MOST` + 1 means "more than that".
 
-    `deliveries` goes by Kaspi's word for all that have not ended ("" is not booked yet), `attention` by
-    reason, `dead_letters` by the event's state, `calls` by the call's. Times are aware UTC, None for never.
+    `deliveries` goes by Kaspi's word for all that have not ended: "" is not booked yet, "other" a word that
+    is new to us. `attention` goes by reason, `dead_letters` by the event's state, `calls` by the call's.
+    Times are aware UTC, None for never.
     """
 
     read_at: datetime
@@ -70,7 +72,10 @@ def _groups(using: str) -> Mapping[str, Mapping[str, QuerySet[Any]]]:
     deliveries, calls = Delivery.objects.using(using), ApiCall.objects.using(using)
     events = WebhookEvent.objects.using(using)
     return {
-        "deliveries": {status: deliveries.filter(status=status) for status in ("", *lifecycle.OPEN)},
+        "deliveries": {
+            **{status: deliveries.filter(status=status) for status in ("", *lifecycle.OPEN)},
+            OTHER: deliveries.in_unknown_status(),
+        },
         "attention": {reason: deliveries.filter(attention=reason) for reason in Attention.values},
         "dead_letters": {str(state): events.filter(state=state) for state in WebhookEvent.DEAD_LETTERS},
         "calls": {str(state): calls.filter(state=state) for state in WAITING_CALLS},

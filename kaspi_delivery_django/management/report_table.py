@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from kaspi_delivery_django.figures import counting
 from kaspi_delivery_django.figures.accounts import AccountFigures
 from kaspi_delivery_django.figures.report import Report, by_word, total
-from kaspi_delivery_django.figures.standing import Standing
+from kaspi_delivery_django.figures.standing import OTHER, Standing
 from kaspi_delivery_django.management.quantities import spoken
 
 Rows = Mapping[str, str]
@@ -30,7 +30,7 @@ def count(number: int) -> str:
 def _sections(report: Report) -> Mapping[str, Rows]:
     now = report.standing.read_at
     return {
-        "On their way": {**_counts(by_word(report.standing.deliveries)), "overdue": count(report.standing.overdue)},
+        "On their way": {**_on_the_way(report.standing), "overdue": count(report.standing.overdue)},
         "Waiting for a person": _people(report.standing),
         "Calls": {**_counts(report.standing.calls), "oldest due waits": spoken(_s(report.standing.oldest_due_age))},
         "Tries that failed, last hour": _counts(report.failures),
@@ -39,6 +39,12 @@ def _sections(report: Report) -> Mapping[str, Rows]:
         "Deliveries, last seven days": _week(report),
         "Accounts": dict(row for account in report.accounts for row in _account(account, now)),
     }
+
+
+def _on_the_way(standing: Standing) -> Rows:
+    counted = dict(by_word(standing.deliveries))
+    other = counted.pop(OTHER)
+    return {**_counts(counted), "in a status new to us": count(other)}
 
 
 def _people(standing: Standing) -> Rows:

@@ -56,6 +56,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Those that need a person."""
         return self.filter(attention__gt="")  # a range, because no engine's index answers "is not"
 
+    def in_unknown_status(self) -> Self:
+        """Those that Kaspi has a word for which is new to us; it is asked about them until they end."""
+        return self.filter(next_refresh_at__isnull=False).exclude(status__in=lifecycle.RANKS)
+
     def overdue(self, now: datetime) -> Self:
         """Those on their way that Kaspi promised to have brought by now."""
         return self.filter(status__in=lifecycle.OPEN, delivery_by__lt=now)

@@ -57,7 +57,7 @@ def check_cancel(delivery: Delivery) -> None:
     """Raise `CannotCancel` for a parcel that the courier has, or that has ended."""
     if delivery.status not in CANCELLABLE:
         label = status_label(delivery.status)
-        raise CannotCancel(gettext("It cannot be cancelled any more: %(status)s.") % {"status": label})
+        raise CannotCancel(gettext("It cannot be cancelled any more: its status is %(status)s.") % {"status": label})
 
 
 def check_refresh(delivery: Delivery) -> None:

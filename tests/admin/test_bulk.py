@@ -45,7 +45,7 @@ def test_the_page_that_asks_names_the_rows_and_says_how_many_more(staff, several
     monkeypatch.setattr(asking, "ROWS_SHOWN", 3)
     page = choose(staff("cancel_delivery"), several).content.decode()
     assert [str(row) in page for row in several] == [True, True, True, False]
-    assert "and 1 row more" in page
+    assert "and 1 more row" in page
 
 
 def test_what_one_request_has_no_room_for_is_handed_over(staff, several, monkeypatch, drain):
@@ -54,7 +54,7 @@ def test_what_one_request_has_no_room_for_is_handed_over(staff, several, monkeyp
     client = staff("cancel_delivery")
     page = confirm(client, choose(client, several), reason="out of stock")
     assert said(page).count("Kaspi is asked to cancel") == 2
-    assert "2 rows more are handed to the worker" in said(page)
+    assert "2 more rows are handed to the worker" in said(page)
     waiting = PendingAction.objects.order_by("pk")
     assert [action.delivery_id for action in waiting] == [row.pk for row in several[2:]]
     assert {(action.reason, action.asked_by) for action in waiting} == {("out of stock", "operator")}
@@ -68,7 +68,7 @@ def test_what_one_request_has_no_time_for_is_handed_over(staff, several, monkeyp
     monkeypatch.setattr(asking, "REQUEST_S", 0)
     client = staff("cancel_delivery")
     page = confirm(client, choose(client, several), reason="out of stock")
-    assert "4 rows more are handed to the worker" in said(page)
+    assert "4 more rows are handed to the worker" in said(page)
     assert PendingAction.objects.count() == 4
 
 

@@ -60,7 +60,7 @@ def test_strangers_are_sent_to_the_login(client):
 def test_when_nothing_is_wrong_it_says_so(staff, alive):
     """The operator can go home."""
     assert needs(staff()) == {}
-    assert "everything goes its way" in staff().get(URL).content.decode()
+    assert "all is well" in staff().get(URL).content.decode()
 
 
 def test_it_asks_twelve_queries_at_most(staff, alive):

@@ -163,7 +163,7 @@ def test_link_with_a_worker_says_that_kaspi_is_asked(staff, lost):
 def test_reissue_wants_the_name_typed(staff, refused):
     """A double click books nothing."""
     page = confirm(staff(*ALL), refused, "reissue", name="order-0")
-    assert "That is not its name" in page.content.decode()
+    assert "That is not its number" in page.content.decode()
     assert Delivery.objects.count() == 1
 
 

@@ -67,3 +67,15 @@ def test_today_is_counted_anew_and_the_past_is_not(booked, turnable, django_asse
         found = counted()
     assert found[date(2026, 3, 1)] == {"created": 1}
     assert found[date(2026, 3, 2)] == {"delivered": 1}
+
+
+@pytest.mark.parametrize("method", ["get_many", "set"])
+def test_a_cache_that_is_away_costs_time_only(booked, monkeypatch, method, caplog):
+    """The figures are read from the tables."""
+
+    def fail(*_args, **_kwargs):
+        raise ConnectionError("redis://:password@host")
+
+    monkeypatch.setattr(type(cache._connections[cache._alias]), method, fail)
+    assert counted() == {date(2026, 3, 1): {"created": 1}}
+    assert "password" not in caplog.text

@@ -16,7 +16,7 @@ def test_all_of_it_takes_one_statement(booked, django_assert_num_queries):
     """A dashboard can afford it."""
     with django_assert_num_queries(1):
         found = standing.read()
-    assert found.deliveries == {"": 0, "created": 1, "accepted": 0, "in_transit": 0, "out_for_delivery": 0}
+    assert found.deliveries == {"": 0, "created": 1, "accepted": 0, "in_transit": 0, "out_for_delivery": 0, "other": 0}
 
 
 def test_what_needs_a_person_is_counted_by_its_reason(booked):
@@ -85,3 +85,9 @@ def test_calls_that_wait_for_a_person_are_told_apart(due):
     """From those that are due."""
     ApiCall.objects.update(state="stuck", next_attempt_at=None)
     assert standing.read().calls["stuck"] == 1
+
+
+def test_a_word_that_is_new_to_us_is_counted_as_other(booked, turnable):
+    """Until it ends: Kaspi is asked about it."""
+    Delivery.objects.update(status="teleported", next_refresh_at=turnable.now)
+    assert standing.read().deliveries["other"] == 1
