@@ -86,7 +86,7 @@ def _of_webhooks(now: Standing) -> Iterator[Need]:
 
 
 def _of_account(now: Standing, account: AccountFigures) -> Iterator[Need]:
-    if account.closed_until and account.closed_until > now.read_at:
+    if account.is_closed:
         words = gettext("The gate of %(account)s is closed: %(reason)s")
         yield Need(words=words % {"account": account.alias, "reason": account.closed_reason})
     age = account.worker_age(now.read_at)

@@ -141,7 +141,7 @@ def _standing_families(found: standing.Standing) -> Iterator[Metric]:
 
 def _account_families() -> Iterator[Metric]:
     known = {(account.alias, account.environment): account for account in accounts.read()}
-    gates = {key: account.closed_until is not None for key, account in known.items()}
+    gates = {key: account.is_closed for key, account in known.items()}
     seen = {key: _timestamp(account.worker_seen_at) for key, account in known.items()}
     yield _gauges(ACCOUNT, "gate_closed", "Whether calls wait because Kaspi refused the account.", gates.items())
     yield _gauges(ACCOUNT, "worker_seen_timestamp_seconds", "When a worker was last seen, 0 for never.", seen.items())

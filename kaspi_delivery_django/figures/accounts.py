@@ -11,13 +11,21 @@ from kaspi_delivery_django.services.transactions import home
 
 @dataclass(frozen=True, kw_only=True)
 class AccountFigures:
-    """One account of the settings. `closed_until` is None while its gate is open."""
+    """One account of the settings. `closed_until` is None while its gate is open.
+
+    A gate stays closed when that time is over, until Kaspi has answered a probe.
+    """
 
     alias: str
     environment: str
     closed_until: datetime | None = None
     closed_reason: str = ""
     worker_seen_at: datetime | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether calls wait because of what Kaspi answered."""
+        return self.closed_until is not None
 
     def worker_age(self, now: datetime) -> timedelta | None:
         """Return since when no worker was seen; None when none ever was."""

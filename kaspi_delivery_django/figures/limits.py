@@ -66,7 +66,7 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "closed_gates": Measure(
         says="accounts whose gate is closed",
-        read=lambda report: sum(account.closed_until is not None for account in report.accounts),
+        read=lambda report: sum(account.is_closed for account in report.accounts),
         most=counting.MOST,
     ),
     "due_age": Measure(says="how long the oldest due call has waited", read=_due_age),

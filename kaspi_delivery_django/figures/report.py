@@ -109,7 +109,7 @@ def _account(account: AccountFigures, now: datetime) -> Document:
     return {
         "account": account.alias,
         "environment": account.environment,
-        "gate_closed": account.closed_until is not None,
+        "gate_closed": account.is_closed,
         "closed_until": _iso(account.closed_until),
         "closed_reason": account.closed_reason,
         "worker_seen_at": _iso(account.worker_seen_at),

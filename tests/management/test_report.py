@@ -292,6 +292,15 @@ def test_a_database_that_is_away_ends_with_3(monkeypatch, capsys):
     assert printed.err == "CommandError: The database cannot be read: OperationalError. Is it up, and migrated?\n"
 
 
+def test_whatever_else_breaks_ends_with_3(run, monkeypatch):
+    """Nothing but a crossed limit ends with 1."""
+    monkeypatch.setattr(standing, "read", lambda: {}["+7 701 555 00 42"])
+    code, _printed, said = run()
+    assert code == 3
+    assert "KeyError" in said
+    assert "+7 701" not in said
+
+
 def test_a_cache_that_is_away_costs_time_only(run, monkeypatch, caplog):
     """The tables know what it would have known."""
 

@@ -74,7 +74,7 @@ def _read() -> Report:
     except (DatabaseError, InterfaceError) as err:
         what = f"The database cannot be read: {type(err).__name__}. Is it up, and migrated?"
         raise CommandError(what, returncode=NOT_READ) from err
-    except Exception as err:  # a cache is free to raise anything
+    except Exception as err:  # whatever it is must not read as a crossed limit
         raise CommandError(f"The figures cannot be read: {failures.describe(err)}", returncode=NOT_READ) from err
 
 
