@@ -1,0 +1,43 @@
+"""Figures as a table to read."""
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks.figures import Figure
+
+
+def table(title: str, figures: Sequence[Figure], shown: Sequence[str]) -> Iterator[str]:
+    """Yield the lines: one for each figure, and at the end the notes of those that have any."""
+    contestants = next((list(figure.samples) for figure in figures if figure.samples), [])
+    width = max(len(figure.label) for figure in figures)
+    yield title
+    yield _line(" " * width, [*shown, *(f"{name} ms [range]" for name in contestants), "ratio", ""])
+    for figure in figures:
+        yield _line(figure.label.ljust(width), _cells(figure, contestants, shown))
+    for figure in figures:
+        for note in figure.notes:
+            yield f"\n{figure.label}: {note}"
+
+
+def _cells(figure: Figure, contestants: Sequence[str], shown: Sequence[str]) -> list[str]:
+    times = [_time(figure, name) for name in contestants]
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.1f}"
+    return [*(_fact(figure, name) for name in shown), *times, ratio, ", ".join(figure.marks)]
+
+
+def _line(label: str, cells: Sequence[str]) -> str:
+    *counted, small, large, ratio, marks = cells
+    facts = "".join(f"{cell:>12}" for cell in counted)
+    return f"{label}{facts}{small:>28}{large:>28}{ratio:>8}  {marks}".rstrip()
+
+
+def _time(figure: Figure, contestant: str) -> str:
+    if contestant not in figure.samples:
+        return "-"
+    least, most = figure.range_ms(contestant)
+    return f"{figure.ms(contestant):8.1f} [{least:6.1f} {most:7.1f}]"
+
+
+def _fact(figure: Figure, name: str) -> str:
+    """Show what was counted: once when it was the same for all, with a stroke between when not."""
+    values = [f"{figure.fact(name, contestant):g}" for contestant in figure.samples]
+    return values[0] if len(set(values)) == 1 else "/".join(values)
