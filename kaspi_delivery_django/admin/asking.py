@@ -63,14 +63,11 @@ class AskingAdmin(MirrorAdmin):
         page = path("<path:object_id>/do/<slug:name>/", self.admin_site.admin_view(self.exit_view), name=name)
         return [page, *super().get_urls()]
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> HttpResponse:
         """Offer what can be done now, to who may do it."""
-        row = self.get_object(request, unquote(object_id))
-        ways = self.ways_out(row) if row else ()
-        offered = [{"name": name, "label": way.label} for name, way in ways if self._may(request, way)]
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "exits": offered})
+        ways = self.ways_out(context["original"])
+        context["exits"] = [{"name": name, "label": way.label} for name, way in ways if self._may(request, way)]
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def exit_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
         """Ask about one row; do it when the answer is a yes."""

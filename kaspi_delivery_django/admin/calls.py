@@ -38,7 +38,7 @@ class ApiCallAdmin(MirrorAdmin):
 
     list_display = ("__str__", "delivery_page", "state_text", "waits", "attempts", "http_status", "updated_at")
     list_filter = (CallStateFilter, lists.UpdatedFilter)
-    list_select_related = ("delivery",)
+    list_prefetch_related = ("delivery",)
     search_fields = ("idempotency_key",)
     search_help_text = _("An idempotency key, an external order id or a delivery id")
     inlines = (inside.AttemptsInline,)
@@ -72,7 +72,7 @@ class FailedAttemptAdmin(MirrorAdmin):
 
     list_display = ("at", "kind", "http_status", "error", "call_page")
     list_filter = (lists.FailedFilter,)
-    list_select_related = ("call__delivery",)
+    list_prefetch_related = ("call",)
     personal = ("error_message",)
 
     @admin.display(description=_("call"))
@@ -86,7 +86,7 @@ class PendingActionAdmin(AskingAdmin):
     """What staff asked for in bulk: what still waits for the worker, and what was refused."""
 
     list_display = ("name", "about", "asked_by", "created_at", "failed_at", "failure")
-    list_select_related = ("delivery", "event")
+    list_prefetch_related = ("delivery", "event")
     personal = ("reason",)
     actions = ("dismiss_actions",)
 

@@ -25,12 +25,11 @@ class WebhookEventAdmin(AskingAdmin):
     list_display = ("__str__", "delivery_page", "state_text", "why", "received_count", "received_at")
     list_filter = (
         lists.EventStateFilter,
-        lists.EventTypeFilter,
         lists.ReceivedFilter,
         lists.AccountFilter,
         lists.EnvironmentFilter,
     )
-    list_select_related = ("delivery",)
+    list_prefetch_related = ("delivery",)
     search_fields = ("event_id", "external_order_id", "kaspi_delivery_id")
     search_help_text = _("An event id, an external order id or a delivery id")
     personal = ("body",)

@@ -20,7 +20,7 @@ class StatusChangeAdmin(MirrorAdmin):
     personal = ("note",)
     list_display = ("__str__", "delivery_page", "step", "at", "source", "applied", "notified_at")
     list_filter = (lists.SinceFilter,)
-    list_select_related = ("delivery",)
+    list_prefetch_related = ("delivery",)
     search_fields = ("delivery",)
     search_help_text = _("An external order id or a delivery id")
 

@@ -137,6 +137,8 @@ class Delivery(models.Model):
             models.Index(fields=["object_id", "content_type"], name="kaspi_delivery_by_order"),
             models.Index(fields=["status", "status_at"], name="kaspi_delivery_by_status"),
             models.Index(fields=["phone_tail"], name="kaspi_delivery_by_phone"),
+            models.Index(fields=["created_at"], name="kaspi_delivery_by_age"),
+            models.Index(fields=["cancel_requested_at"], name="kaspi_delivery_by_cancel"),
             models.Index(fields=["next_refresh_at"], name="kaspi_delivery_next_refresh"),
             models.Index(fields=["attention"], name="kaspi_delivery_attention"),
             models.Index(fields=["blanked_at", "status_at"], name="kaspi_delivery_to_blank"),

@@ -22,7 +22,7 @@ from kaspi_delivery_django.exceptions import (
 )
 from kaspi_delivery_django.lifecycle import CANCELLABLE, CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services import calls, claims, generations
+from kaspi_delivery_django.services import claims, generations
 from kaspi_delivery_django.wording import status_label
 
 State, Kind = ApiCall.State, ApiCall.Kind
@@ -32,6 +32,7 @@ WAITING = (State.DUE, State.UNKNOWN)
 
 def ways_out(delivery: Delivery, now: datetime) -> frozenset[str]:
     """Return the names of what can be done: cancel, refresh, retry, link, reissue, acknowledge."""
+    delivery.known_calls = _calls(delivery)  # type: ignore[attr-defined]  # each rule looks at them
     rules: dict[str, Callable[[], object]] = {
         "cancel": partial(_check_cancel_is_new, delivery),
         "refresh": partial(check_refresh, delivery),
@@ -45,12 +46,12 @@ def ways_out(delivery: Delivery, now: datetime) -> frozenset[str]:
 
 def is_given_up(delivery: Delivery) -> bool:
     """Tell whether nothing is booked, and nothing will be: it was taken back, or given up."""
-    return delivery.delivery_id is None and calls.newest_create(delivery).state == State.ABANDONED
+    return delivery.delivery_id is None and _newest_create(delivery).state == State.ABANDONED
 
 
 def may_be_booked(delivery: Delivery) -> bool:
     """Tell whether Kaspi may have a parcel that we have no id of."""
-    return delivery.delivery_id is None and calls.newest_create(delivery).unknown_since is not None
+    return delivery.delivery_id is None and _newest_create(delivery).unknown_since is not None
 
 
 def check_cancel(delivery: Delivery) -> None:
@@ -68,8 +69,7 @@ def check_refresh(delivery: Delivery) -> None:
 
 def check_retry(delivery: Delivery, now: datetime) -> Sequence[ApiCall]:
     """Return the calls that may be tried now; raise `CannotRetry` when there is none."""
-    rows = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery).order_by("pk")
-    waiting = [call for call in rows if call.state in {*WAITING, State.STUCK}]
+    waiting = [call for call in _calls(delivery) if call.state in {*WAITING, State.STUCK}]
     if delivery.delivery_id:
         waiting = [call for call in waiting if call.kind != Kind.CREATE]
     if not waiting:
@@ -113,6 +113,18 @@ def check_acknowledge(delivery: Delivery, *, confirmed_absent: bool) -> None:
         _check_given_up(delivery, CannotAcknowledge, confirmed_absent=confirmed_absent)
 
 
+def _calls(delivery: Delivery) -> Sequence[ApiCall]:
+    """Return a delivery's calls, the oldest first; read once where all of the rules are asked together."""
+    known: Sequence[ApiCall] | None = getattr(delivery, "known_calls", None)
+    if known is None:
+        known = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery).order_by("pk")
+    return list(known)
+
+
+def _newest_create(delivery: Delivery) -> ApiCall:
+    return next(call for call in reversed(_calls(delivery)) if call.kind == Kind.CREATE)
+
+
 def _check_cancel_is_new(delivery: Delivery) -> None:
     check_cancel(delivery)
     if is_given_up(delivery):
@@ -134,10 +146,10 @@ def _hindrance(call: ApiCall, now: datetime) -> str:
 
 
 def _check_given_up(delivery: Delivery, error: type[DeliveryError], *, confirmed_absent: bool) -> None:
-    create = calls.newest_create(delivery)
+    create = _newest_create(delivery)
     if create.state in ApiCall.UNRESOLVED:
         raise error(gettext("Its booking is still tried by itself: wait until it asks for a person."))
-    if calls.calls_of(delivery, Kind.LINK).filter(state__in=ApiCall.UNRESOLVED).exists():
+    if any(call.kind == Kind.LINK and call.state in ApiCall.UNRESOLVED for call in _calls(delivery)):
         raise error(gettext("Kaspi is asked about an id that somebody named: wait for its answer."))
     if create.unknown_since is not None and not confirmed_absent:
         raise error(
