@@ -63,7 +63,9 @@ class AskingAdmin(MirrorAdmin):
         page = path("<path:object_id>/do/<slug:name>/", self.admin_site.admin_view(self.exit_view), name=name)
         return [page, *super().get_urls()]
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> HttpResponse:
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         """Offer what can be done now, to who may do it."""
         ways = self.ways_out(context["original"])
         context["exits"] = [{"name": name, "label": way.label} for name, way in ways if self._may(request, way)]

@@ -116,9 +116,9 @@ def check_acknowledge(delivery: Delivery, *, confirmed_absent: bool) -> None:
 def _calls(delivery: Delivery) -> Sequence[ApiCall]:
     """Return a delivery's calls, the oldest first; read once where all of the rules are asked together."""
     known: Sequence[ApiCall] | None = getattr(delivery, "known_calls", None)
-    if known is None:
-        known = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery).order_by("pk")
-    return list(known)
+    if known is not None:
+        return known
+    return list(ApiCall.objects.using(delivery._state.db).filter(delivery=delivery).order_by("pk"))
 
 
 def _newest_create(delivery: Delivery) -> ApiCall:
