@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import lists, reasons, showing
 from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
 from kaspi_delivery_django.admin.exits import ACKNOWLEDGE_EVENT, REPLAY
@@ -49,11 +50,12 @@ class WebhookEventAdmin(AskingAdmin):
         return ("state_text", "why")
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        """Look for ids as a whole. An unlinked event is found by its state's index, a linked one by its delivery."""
+        """Look for ids as a whole, each together with what its index begins with; a linked event by its delivery."""
+        named = Q(account__in=conf.current().accounts, environment__in=conf.BASE_URLS, event_id=term)
         linked = list(Delivery.objects.filter(delivery_id=term).values_list("pk", flat=True))
         unlinked = Q(state__in=(*WebhookEvent.DEAD_LETTERS, State.ACKNOWLEDGED), kaspi_delivery_id=term)
         by_order = Q(state__in=State.values, external_order_id=term)
-        return Q(event_id=term) | by_order | unlinked | Q(delivery__in=linked)
+        return named | by_order | unlinked | Q(delivery__in=linked)
 
     @admin.display(description=_("delivery"))
     def delivery_page(self, event: WebhookEvent) -> str:

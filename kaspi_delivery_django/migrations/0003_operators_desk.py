@@ -77,15 +77,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='statuschange',
-            index=models.Index(fields=['created_at', 'to_status'], name='kaspi_delivery_change_day'),
+            index=models.Index(fields=['created_at', 'to_status', 'applied'], name='kaspi_delivery_change_day'),
         ),
         migrations.AddConstraint(
             model_name='apicall',
             constraint=models.UniqueConstraint(fields=('idempotency_key', 'delivery'), name='kaspi_delivery_call_by_key'),
-        ),
-        migrations.AddConstraint(
-            model_name='webhookevent',
-            constraint=models.UniqueConstraint(fields=('event_id', 'account', 'environment'), name='kaspi_delivery_by_event_id'),
         ),
         migrations.AddConstraint(
             model_name='delivery',
@@ -119,10 +115,6 @@ class Migration(migrations.Migration):
             index=models.Index(fields=['failed_at'], name='kaspi_delivery_action_waiting'),
         ),
         # last, so that uniqueness and foreign keys have an index at every moment
-        migrations.RemoveConstraint(
-            model_name='webhookevent',
-            name='kaspi_delivery_event_id',
-        ),
         migrations.RemoveConstraint(
             model_name='apicall',
             name='kaspi_delivery_call_key',

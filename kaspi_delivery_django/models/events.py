@@ -63,7 +63,7 @@ class WebhookEvent(models.Model):
         verbose_name_plural = _("webhook events")
         permissions = [("replay_event", _("Can replay webhook events"))]
         constraints = [
-            models.UniqueConstraint(fields=["event_id", "account", "environment"], name="kaspi_delivery_by_event_id")
+            models.UniqueConstraint(fields=["account", "environment", "event_id"], name="kaspi_delivery_event_id")
         ]
         indexes = [
             models.Index(fields=["state", "external_order_id"], name="kaspi_delivery_event_state"),

@@ -52,7 +52,7 @@ class StatusChange(models.Model):
         ordering = ["at", "pk"]
         indexes = [
             models.Index(fields=["notified_at", "notify_after"], name="kaspi_delivery_unnotified"),
-            models.Index(fields=["created_at", "to_status"], name="kaspi_delivery_change_day"),
+            models.Index(fields=["created_at", "to_status", "applied"], name="kaspi_delivery_change_day"),
         ]
 
     def __str__(self) -> str:
