@@ -28,9 +28,15 @@ def duration_label(time: timedelta) -> str:
 
     A day is too coarse for a parcel that comes today, so hours go up to two days.
     """
-    minutes = max(0, round(time.total_seconds() / 60))
+    minutes = max(0, int(time.total_seconds() // 60))
     if time < timedelta(hours=1):
         return gettext("%(count)s min") % {"count": minutes}
     if time < timedelta(days=2):
         return gettext("%(count)s h") % {"count": minutes // 60}
     return gettext("%(count)s d") % {"count": time.days}
+
+
+def exact_duration_label(time: timedelta) -> str:
+    """Return a span of time in hours and minutes: "30 h 5 min"."""
+    hours, minutes = divmod(round(time.total_seconds() / 60), 60)
+    return gettext("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}

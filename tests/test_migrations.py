@@ -5,11 +5,20 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
-from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.models import (
+    AccountState,
+    ApiCall,
+    Delivery,
+    FailedAttempt,
+    PendingAction,
+    StatusChange,
+    WebhookEvent,
+)
+from kaspi_delivery_django.models.deliveries import phone_tail
+from tests.shop.models import Order
 
-TABLES = {model._meta.db_table for model in (Delivery, ApiCall, WebhookEvent, StatusChange)} | {
-    AccountState._meta.db_table
-}
+MODELS = (AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent)
+TABLES = {model._meta.db_table for model in MODELS}
 
 
 def migrate(*target):
@@ -39,3 +48,16 @@ def test_the_app_can_be_taken_out_and_put_back():
         migrate()  # whatever depends on us was taken out too
     assert set(connection.introspection.table_names()) >= TABLES
     assert not Delivery.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_phones_that_were_there_before_are_found_by_their_end(booked):
+    """The column is filled from the phone; what was blanked stays so."""
+    blanked = Order.objects.create()
+    Delivery.objects.filter(object_id=str(blanked.pk)).update(blanked_at=booked.created_at)
+    try:
+        migrate("kaspi_delivery", "0002")
+    finally:
+        migrate()
+    found = dict(Delivery.objects.values_list("object_id", "phone_tail"))
+    assert found == {booked.object_id: phone_tail(booked.dropoff_phone), str(blanked.pk): ""}

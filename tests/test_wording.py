@@ -6,7 +6,7 @@ import pytest
 from django.utils import translation
 
 from kaspi_delivery_django import lifecycle
-from kaspi_delivery_django.wording import duration_label, status_label
+from kaspi_delivery_django.wording import duration_label, exact_duration_label, status_label
 
 ENGLISH = {
     "": "Not booked yet",
@@ -53,7 +53,7 @@ def test_an_unknown_status_stays_as_it_came(status):
     [
         (timedelta(0), "0 min", "0 мин"),
         (timedelta(seconds=-5), "0 min", "0 мин"),
-        (timedelta(minutes=59), "59 min", "59 мин"),
+        (timedelta(minutes=59, seconds=59), "59 min", "59 мин"),
         (timedelta(minutes=60), "1 h", "1 ч"),
         (timedelta(hours=47, minutes=59), "47 h", "47 ч"),
         (timedelta(days=2), "2 d", "2 д"),
@@ -66,3 +66,10 @@ def test_a_span_of_time_has_one_unit(time, english, russian):
         assert duration_label(time) == english
     with translation.override("ru"):
         assert duration_label(time).startswith(russian)
+
+
+@pytest.mark.parametrize(("minutes", "text"), [(0, "0 h 0 min"), (61, "1 h 1 min"), (6000, "100 h 0 min")])
+def test_a_figure_is_in_hours_and_minutes(minutes, text):
+    """Exact to the minute."""
+    with translation.override("en"):
+        assert exact_duration_label(timedelta(minutes=minutes)) == text

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, SuspiciousOperation
 from django.db import OperationalError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -21,14 +22,16 @@ from django.utils.translation import gettext, ngettext
 from kaspi_delivery_django.admin.forms import ConfirmForm
 from kaspi_delivery_django.admin.mirrors import MirrorAdmin
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
-from kaspi_delivery_django.services import handover
-from kaspi_delivery_django.services.transactions import is_transient
+from kaspi_delivery_django.figures import accounts
+from kaspi_delivery_django.services import clock, handover, nudges
+from kaspi_delivery_django.services.transactions import in_transaction, is_transient
 
 Said = tuple[int, str]
 MOST_ROWS = 10_000
 ROWS_SHOWN = 100
 REQUEST_S = 5.0
-MAX_KEY = 2**63 - 1
+KEY_DIGITS = 19
+ASKED_ABOUT = "asked_about"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,8 @@ class Exit:
 
 class AskingAdmin(MirrorAdmin):
     """A mirror's pages with buttons for what can be done now."""
+
+    actions: Any = ()
 
     def ways_out(self, row: Any) -> Iterable[tuple[str, Exit]]:
         """Name what can be done about the row now."""
@@ -90,13 +95,23 @@ class AskingAdmin(MirrorAdmin):
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
         return HttpResponseRedirect(reverse(name, args=keys, current_app=self.admin_site.name))
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Refuse an action that this person may not do, instead of doing nothing about it."""
+        asked, keys = request.POST.get("action", ""), request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if asked in self.actions and asked not in self.get_actions(request):
+            raise PermissionDenied
+        if keys and not _keys(",".join(keys)):
+            raise SuspiciousOperation("the rows of an action are named by whole numbers")
+        return super().changelist_view(request, extra_context)
+
     def ask_about(self, request: HttpRequest, queryset: QuerySet[Any], way: Exit) -> HttpResponse | None:
         """Ask about several rows first; then do it, and report row by row.
 
         What one request has no time for is handed to the worker.
         """
-        chosen = queryset.order_by("pk").filter(pk__lte=_newest_asked(request.POST.get("up_to", "")))
-        keys = list(chosen.values_list("pk", flat=True)[: MOST_ROWS + 1])
+        known = request.POST.get(ASKED_ABOUT)
+        chosen = queryset if known is None else queryset.filter(pk__in=_keys(known)[:MOST_ROWS])
+        keys = list(chosen.order_by("pk").values_list("pk", flat=True)[: MOST_ROWS + 1])
         if len(keys) > MOST_ROWS:
             words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
             self.message_user(request, words % {"most": MOST_ROWS}, messages.ERROR)
@@ -108,25 +123,32 @@ class AskingAdmin(MirrorAdmin):
         return None
 
     def _ask_about_all(self, request: HttpRequest, way: Exit, keys: Sequence[Any], form: ConfirmForm) -> HttpResponse:
-        across = request.POST.get("select_across") == "1"
-        posted = {ACTION_CHECKBOX_NAME: keys[:1] if across else keys, "action": [request.POST["action"]], "apply": [1]}
-        if across and keys:
-            posted |= {"select_across": [1], "up_to": keys[-1:]}  # rows that come meanwhile were not asked about
+        """Ask, and have the answer name the rows that were asked about: the list may have others by then."""
+        hidden = {
+            "action": request.POST["action"],
+            "apply": 1,
+            "select_across": 1,
+            ACTION_CHECKBOX_NAME: keys[0] if keys else "",
+            ASKED_ABOUT: ",".join(str(key) for key in keys),
+        }
         rows = self.model._default_manager.filter(pk__in=keys[:ROWS_SHOWN]).order_by("pk")
-        hidden = [(name, value) for name, values in posted.items() for value in values]
         return self._ask(request, way, rows, form, hidden=hidden, more=max(0, len(keys) - ROWS_SHOWN))
 
     def _do_all(self, request: HttpRequest, way: Exit, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
-        """Do one row after the other while there is time, and hand over the rest."""
+        """Do one row after the other while there is time, and hand over the rest.
+
+        Under ATOMIC_REQUESTS nothing is sent before the end, when there is no time left: that is the worker's.
+        """
         ended = time.monotonic() + REQUEST_S
         here = keys[:ROWS_SHOWN]
-        for done, key in enumerate(here):
-            if time.monotonic() >= ended:
-                here = keys[:done]
-                break
-            row = self.model._default_manager.filter(pk=key).first()
-            if row is not None:
-                self._do(request, way, row, answers)
+        with nudges.left_to_the_worker() if in_transaction() else nullcontext():
+            for done, key in enumerate(here):
+                if time.monotonic() >= ended:
+                    here = keys[:done]
+                    break
+                row = self.model._default_manager.filter(pk=key).first()
+                if row is not None:
+                    self._do(request, way, row, answers)
         self._hand_over(request, way, keys[len(here) :], answers)
 
     def _hand_over(self, request: HttpRequest, way: Exit, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
@@ -136,17 +158,20 @@ class AskingAdmin(MirrorAdmin):
             left = gettext("There was no time for all of them: do it again for the rest.")
             self.message_user(request, left, messages.WARNING)
             return
-        asked_by = request.user.get_username()
-        handover.hand_over(way.handed_over_as, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
         rows = self.model._default_manager.filter(pk__in=keys)
         said = gettext("%(action)s: handed to the worker") % {"action": _recorded(way, answers)}
         LogEntry.objects.log_actions(str(request.user.pk), rows, CHANGE, said)
+        asked_by = request.user.get_username()
+        handover.hand_over(way.handed_over_as, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
         words = ngettext(
             "%(count)s more row is handed to the worker, which will do it.",
             "%(count)s more rows are handed to the worker, which will do them one by one.",
             len(keys),
         )
         self.message_user(request, words % {"count": len(keys)}, messages.INFO)
+        if any(account.is_without_worker(clock.now()) for account in accounts.read()):
+            warning = gettext("No worker is seen: nothing is done until kaspi_worker runs.")
+            self.message_user(request, warning, messages.WARNING)
 
     def _ask(  # all of it is shown
         self,
@@ -155,7 +180,7 @@ class AskingAdmin(MirrorAdmin):
         rows: Iterable[Model],
         form: ConfirmForm,
         *,
-        hidden: Sequence[tuple[str, Any]] = (),
+        hidden: Mapping[str, Any] | None = None,
         more: int = 0,
     ) -> HttpResponse:
         context = {
@@ -167,7 +192,7 @@ class AskingAdmin(MirrorAdmin):
             "form": form,
             "opts": self.opts,
             "media": self.media + form.media,
-            "hidden": hidden,
+            "hidden": hidden or {},
             "more": more,
         }
         request.current_app = self.admin_site.name
@@ -191,11 +216,11 @@ class AskingAdmin(MirrorAdmin):
         return allowed and self.has_view_permission(request)
 
 
-def _newest_asked(text: str) -> int:
-    """Return the newest row that was asked about: any, on the first page that asks. A forged one is none."""
-    if not text:
-        return MAX_KEY
-    return int(text) if text.isascii() and text.isdigit() and len(text) < len(str(MAX_KEY)) else 0
+def _keys(text: str) -> Sequence[int]:
+    """Read the keys that a form names; one that was forged names none."""
+    parts = text.split(",")
+    is_good = all(part.isascii() and part.isdigit() and len(part) < KEY_DIGITS for part in parts)
+    return [int(part) for part in parts] if is_good else []
 
 
 def _recorded(way: Exit, answers: Mapping[str, Any]) -> str:

@@ -32,6 +32,23 @@ class CallStateFilter(lists.OneOf):
         return super().queryset(request, queryset)
 
 
+class ActionStateFilter(admin.SimpleListFilter):
+    """What still waits for the worker, or what was refused."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> lists.Choices:
+        """Offer both."""
+        return [("waiting", _("Waits for the worker")), ("refused", _("Refused"))]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[PendingAction]) -> QuerySet[PendingAction]:
+        """Keep the one kind."""
+        if self.value() not in {"waiting", "refused"}:
+            return queryset
+        return queryset.filter(failed_at__isnull=self.value() == "waiting")
+
+
 @admin.register(ApiCall)
 class ApiCallAdmin(MirrorAdmin):
     """What we asked of Kaspi, or mean to."""
@@ -43,7 +60,7 @@ class ApiCallAdmin(MirrorAdmin):
     search_help_text = _("An idempotency key, an external order id or a delivery id")
     inlines = (inside.AttemptsInline,)
     raw_id_fields = ("delivery",)
-    personal = ("payload", "error_message")
+    personal = ("payload", "payload_sha256", "error_message")
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for the key, and for the calls of a delivery."""
@@ -85,6 +102,7 @@ class FailedAttemptAdmin(MirrorAdmin):
 class PendingActionAdmin(AskingAdmin):
     """What staff asked for in bulk: what still waits for the worker, and what was refused."""
 
+    list_filter = (ActionStateFilter,)
     list_display = ("name", "about", "asked_by", "created_at", "failed_at", "failure")
     list_prefetch_related = ("delivery", "event")
     personal = ("reason",)

@@ -11,7 +11,7 @@ SHORTEST = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """One part of a column, in the chart's units. `tone` names its pattern."""
+    """One part of a column, in the chart's units. `tone` names its colour."""
 
     tone: str
     y: float

@@ -1,23 +1,23 @@
 """The page of deliveries, with their history, calls and events, and what can be done about them."""
 
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import dashboard, lists, showing
 from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
+from kaspi_delivery_django.admin.columns import DeliveryColumns
 from kaspi_delivery_django.admin.exits import EXITS, exits_of
 from kaspi_delivery_django.admin.inside import CallsInline, EventsInline, HistoryInline
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import clock, exits
+from kaspi_delivery_django.services.pruning import PERSONAL
 
 LEAST_PHONE_DIGITS = 4
 
@@ -39,7 +39,7 @@ _GROUPS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(AskingAdmin):
+class DeliveryAdmin(DeliveryColumns, AskingAdmin):
     """What was booked, how it stands, and what needs a person."""
 
     list_display = ("__str__", "attention_text", "status_text", "in_status_for", "promise", "order", "tracking_page")
@@ -55,7 +55,7 @@ class DeliveryAdmin(AskingAdmin):
     search_help_text = _("An order id, external order id or delivery id, or the end of the customer's phone")
     inlines = (HistoryInline, CallsInline, EventsInline)
     actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries")
-    personal = (*chain(*_PICKUP, *_DROPOFF), "cancel_reason", "raw", "parcel_description")
+    personal = (*PERSONAL, "parcel_weight_grams", "parcel_value_kzt")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Tell whether this person may cancel deliveries."""
@@ -103,31 +103,6 @@ class DeliveryAdmin(AskingAdmin):
     def order(self, delivery: Delivery) -> str:
         """Link the shop's order."""
         return showing.order_link(self.admin_site, delivery)
-
-    @admin.display(description=_("status"))
-    def status_text(self, delivery: Delivery) -> str:
-        """Show Kaspi's word."""
-        return showing.status_badge(delivery.status)
-
-    @admin.display(description=_("in status for"))
-    def in_status_for(self, delivery: Delivery) -> str:
-        """Say for how long it has stood there."""
-        return showing.age(delivery.status_at or delivery.created_at)
-
-    @admin.display(description=_("promised"))
-    def promise(self, delivery: Delivery) -> str:
-        """Say by when it should be there."""
-        return showing.promise(delivery)
-
-    @admin.display(description=_("needs attention"))
-    def attention_text(self, delivery: Delivery) -> str:
-        """Say in words why a person is needed."""
-        return showing.attention_badge(delivery)
-
-    @admin.display(description=_("tracking"))
-    def tracking_page(self, delivery: Delivery) -> str:
-        """Link the customer's page; an address is too long for a list."""
-        return showing.tracking_link(delivery, gettext("Track"))
 
     @admin.display(description=_("tracking address"))
     def tracking(self, delivery: Delivery) -> str:

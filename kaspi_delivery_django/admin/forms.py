@@ -6,6 +6,7 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.services import exits
 
 
@@ -35,6 +36,13 @@ class LinkForm(ConfirmForm):
     delivery_id = forms.CharField(
         label=_("Delivery id at Kaspi"), max_length=128, widget=forms.TextInput(attrs={"autofocus": True})
     )
+
+    def clean_delivery_id(self) -> str:
+        """Accept what can be an id; other text would stay in the admin's log."""
+        delivery_id = str(self.cleaned_data["delivery_id"])
+        if not is_identifier(delivery_id):
+            raise forms.ValidationError(gettext("A delivery id has 1 to 128 printable ASCII characters."))
+        return delivery_id
 
 
 class TypedForm(ConfirmForm):

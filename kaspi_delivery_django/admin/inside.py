@@ -5,34 +5,24 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
-from django.utils.timezone import localtime
-from django.utils.translation import gettext
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import reasons, showing
+from kaspi_delivery_django.admin.columns import StepColumn
 from kaspi_delivery_django.admin.mirrors import MirrorInline
 from kaspi_delivery_django.models import ApiCall, FailedAttempt, StatusChange, WebhookEvent
 
 ATTEMPTS_SHOWN = 20
 
 
-class HistoryInline(MirrorInline):
+class HistoryInline(StepColumn, MirrorInline):
     """The delivery's timeline. Notes may carry what a courier or a clerk wrote."""
 
     verbose_name_plural = _("timeline")
     personal = ("note",)
     model = StatusChange
     fields = ("at", "step", "source", "note", "told")
-
-    @admin.display(description=_("step"))
-    def step(self, change: StatusChange) -> str:
-        """Show from where to where; late news is kept, and marked as such."""
-        after = showing.status_badge(change.to_status)
-        if not change.applied:
-            late = showing.badge(gettext("late news, not applied"), "—", "ended")
-            return format_html("{} {}", after, late)
-        return format_html("{} → {}", showing.status_badge(change.from_status), after)
 
     @admin.display(description=_("shop told at"))
     def told(self, change: StatusChange) -> Any:
@@ -66,7 +56,7 @@ class CallsInline(MirrorInline):
     @admin.display(description=_("failed attempts"))
     def failed_attempts(self, call: Any) -> str:
         """List the tries that failed, the latest first."""
-        lines = ((f"{localtime(row.at):%d.%m %H:%M:%S}", reasons.of_failure(row)) for row in call.latest_failures)
+        lines = ((showing.moment(row.at), reasons.of_failure(row)) for row in call.latest_failures)
         return format_html_join("", '<div class="kd-line">{} {}</div>', lines) or "—"
 
 

@@ -14,14 +14,13 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.figures.counting import MOST
-from kaspi_delivery_django.figures.standing import OTHER
+from kaspi_delivery_django.figures.standing import NOT_BOOKED, OTHER
 from kaspi_delivery_django.models import ApiCall, Attention, WebhookEvent
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.wording import STATUS_LABELS
 
 Choices = Iterable[tuple[Any, Any]]
 
-NOT_BOOKED = "none"
 ANY = "any"
 
 
@@ -41,7 +40,11 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generics at ru
 
 
 class CappedChangeList(ChangeList):
-    """Tells the page when there are more rows than it pages through."""
+    """Keeps the one order that an index has, and says when there are more rows than it pages through."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """Take no other order from the address either."""
+        return list(self.model_admin.ordering or ())
 
     @property
     def is_capped(self) -> bool:
@@ -51,6 +54,11 @@ class CappedChangeList(ChangeList):
 
 class OneOf(admin.SimpleListFilter):
     """A filter by one column. Its choices are known beforehand: looking for them would read the whole table."""
+
+    def value(self) -> str | None:
+        """Return the choice; what was not offered is none."""
+        chosen = super().value()
+        return chosen if chosen in {str(key) for key, _label in self.lookup_choices} else None
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows that have the value."""
@@ -148,7 +156,7 @@ class EventStateFilter(OneOf):
 
 
 class SinceFilter(admin.SimpleListFilter):
-    """How far back to look, by a time that has an index or follows the primary key."""
+    """How far back to look, by a time that has an index."""
 
     title = _("time")
     parameter_name = "since"

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from kaspi_delivery_django.admin.lists import CappedChangeList, CappedPaginator
 from kaspi_delivery_django.admin.showing import masked, visible
 
-FILTERS = {"", "exact", "in", "isnull"}
+FILTERS = {"", "exact"}
 STYLE = {"all": ("kaspi_delivery/desk.css",)}
 
 
@@ -73,7 +73,7 @@ class MirrorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # no g
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Look for the term as a whole; no row is found twice."""
-        term = search_term.strip()
+        term = search_term.strip() if self.search_fields else ""
         return (queryset.filter(self.find(request, term)) if term else queryset), False
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:

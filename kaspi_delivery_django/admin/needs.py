@@ -1,21 +1,21 @@
 """What asks for a person now, each with its place on the admin's pages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.contrib import admin
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import showing
 from kaspi_delivery_django.figures.accounts import AccountFigures
-from kaspi_delivery_django.figures.standing import Standing
+from kaspi_delivery_django.figures.standing import Snapshot
 from kaspi_delivery_django.models import WebhookEvent
 
-LATE_CALL = timedelta(minutes=15)
+Linker = Callable[..., str]
+
+LATE = timedelta(minutes=15)
 SILENT = timedelta(hours=3)
-LOST_WORKER = timedelta(minutes=5)
 
 DEAD_LETTERS = {
     WebhookEvent.State.PARKED: _("Events whose delivery is not known yet"),
@@ -32,35 +32,38 @@ class Need:
     url: str = ""
 
 
-def find(site: admin.AdminSite, now: Standing, accounts: Sequence[AccountFigures]) -> Iterator[Need]:
-    """Yield what asks for somebody: single deliveries and events first, then what ails the whole."""
-    yield from _of_deliveries(site, now)
-    yield from _of_events(site, now)
-    yield from _of_calls(site, now)
+def find(to: Linker, now: Snapshot, accounts: Sequence[AccountFigures]) -> Iterator[Need]:
+    """Yield what asks for somebody: single deliveries and events first, then what ails the whole.
+
+    `to` makes the address of a list, from the model's name and a filter.
+    """
+    yield from _of_deliveries(to, now)
+    yield from _of_events(to, now)
+    yield from _of_calls(to, now)
     yield from _of_webhooks(now)
     for account in accounts:
         yield from _of_account(now, account)
 
 
-def _of_deliveries(site: admin.AdminSite, now: Standing) -> Iterator[Need]:
+def _of_deliveries(to: Linker, now: Snapshot) -> Iterator[Need]:
     for reason, count in now.attention.items():
         if count:
             words = f"{showing.attention_label(reason)}: {showing.counted(count)}"
-            yield Need(words=words, url=showing.list_url(site, "delivery", attention=reason))
+            yield Need(words=words, url=to("delivery", attention=reason))
     if now.overdue:
         words = ngettext("%(count)s delivery is overdue", "%(count)s deliveries are overdue", now.overdue)
-        url = showing.list_url(site, "delivery", promise="overdue")
+        url = to("delivery", promise="overdue")
         yield Need(words=words % {"count": showing.counted(now.overdue)}, url=url)
 
 
-def _of_events(site: admin.AdminSite, now: Standing) -> Iterator[Need]:
+def _of_events(to: Linker, now: Snapshot) -> Iterator[Need]:
     for state, count in now.dead_letters.items():
         if count:
             words = f"{DEAD_LETTERS[WebhookEvent.State(state)]}: {showing.counted(count)}"
-            yield Need(words=words, url=showing.list_url(site, "webhookevent", state=state))
+            yield Need(words=words, url=to("webhookevent", state=state))
 
 
-def _of_calls(site: admin.AdminSite, now: Standing) -> Iterator[Need]:
+def _of_calls(to: Linker, now: Snapshot) -> Iterator[Need]:
     if now.actions_refused:
         words = ngettext(
             "%(count)s action handed to the worker was refused",
@@ -68,15 +71,17 @@ def _of_calls(site: admin.AdminSite, now: Standing) -> Iterator[Need]:
             now.actions_refused,
         )
         words = words % {"count": showing.counted(now.actions_refused)}
-        yield Need(words=words, url=showing.list_url(site, "pendingaction"))
-    if now.oldest_due_age > LATE_CALL:
+        yield Need(words=words, url=to("pendingaction", state="refused"))
+    if now.oldest_action_at and now.read_at - now.oldest_action_at > LATE:
+        words = gettext("Actions have waited for the worker for %(time)s") % {"time": showing.age(now.oldest_action_at)}
+        yield Need(words=words, url=to("pendingaction", state="waiting"))
+    if now.oldest_due_age > LATE:
         words = gettext("A call to Kaspi has been due for %(time)s") % {"time": showing.age(now.oldest_due_at)}
-        yield Need(words=words, url=showing.list_url(site, "apicall", state="waiting"))
+        yield Need(words=words, url=to("apicall", state="waiting"))
 
 
-def _of_webhooks(now: Standing) -> Iterator[Need]:
-    on_the_way = sum(count for status, count in now.deliveries.items() if status)
-    if not on_the_way:
+def _of_webhooks(now: Snapshot) -> Iterator[Need]:
+    if not now.is_expecting_news:
         return
     if now.silence is None:
         yield Need(words=gettext("Kaspi has never sent a webhook: see that it knows the address"))
@@ -85,11 +90,10 @@ def _of_webhooks(now: Standing) -> Iterator[Need]:
         yield Need(words=gettext("Kaspi has sent no webhook for %(time)s") % {"time": silent})
 
 
-def _of_account(now: Standing, account: AccountFigures) -> Iterator[Need]:
+def _of_account(now: Snapshot, account: AccountFigures) -> Iterator[Need]:
     if account.is_closed:
         words = gettext("The gate of %(account)s is closed: %(reason)s")
         yield Need(words=words % {"account": account.alias, "reason": account.closed_reason})
-    age = account.worker_age(now.read_at)
-    if age is None or age > LOST_WORKER:
+    if account.is_without_worker(now.read_at):
         words = gettext("No worker is seen for %(account)s: what fails waits until one runs")
         yield Need(words=words % {"account": account.alias})

@@ -9,12 +9,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import lists, showing
+from kaspi_delivery_django.admin.columns import DeliveryColumns
 from kaspi_delivery_django.admin.exits import EXITS
 from kaspi_delivery_django.admin.mirrors import STYLE, ReadOnly
 from kaspi_delivery_django.exceptions import NoAdapter
@@ -23,6 +23,7 @@ from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import adapter_for
 from kaspi_delivery_django.services import booking, clock, exits
 
+MAX_KEY = 2**63 - 1  # more is no integer to SQLite
 CANCEL = "kaspi_delivery.cancel_delivery"
 
 
@@ -52,7 +53,7 @@ class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # 
         return []
 
 
-class DeliveryInline(ReadOnly, GenericTabularInline):
+class DeliveryInline(DeliveryColumns, ReadOnly, GenericTabularInline):
     """An order's deliveries, the newest first: `inlines = [DeliveryInline]`."""
 
     model = Delivery
@@ -61,7 +62,7 @@ class DeliveryInline(ReadOnly, GenericTabularInline):
     extra = 0
     can_delete = False
     verbose_name_plural = _("Kaspi deliveries")
-    fields = ("status_text", "in_status_for", "promise", "attention_text", "tracking", "timeline")
+    fields = ("status_text", "in_status_for", "promise", "attention_text", "tracking_page", "timeline")
 
     class Media:
         css = STYLE
@@ -78,31 +79,6 @@ class DeliveryInline(ReadOnly, GenericTabularInline):
         """All of it is computed."""
         return self.get_fields(request, obj)
 
-    @admin.display(description=_("status"))
-    def status_text(self, delivery: Delivery) -> str:
-        """Show Kaspi's word."""
-        return showing.status_badge(delivery.status)
-
-    @admin.display(description=_("in status for"))
-    def in_status_for(self, delivery: Delivery) -> str:
-        """Say for how long it has stood there."""
-        return showing.age(delivery.status_at or delivery.created_at)
-
-    @admin.display(description=_("promised"))
-    def promise(self, delivery: Delivery) -> str:
-        """Say by when it should be there."""
-        return showing.promise(delivery)
-
-    @admin.display(description=_("needs attention"))
-    def attention_text(self, delivery: Delivery) -> str:
-        """Say in words why a person is needed."""
-        return showing.attention_badge(delivery)
-
-    @admin.display(description=_("tracking"))
-    def tracking(self, delivery: Delivery) -> str:
-        """Link the customer's page."""
-        return showing.tracking_link(delivery, gettext("Track"))
-
     @admin.display(description=_("timeline"))
     def timeline(self, delivery: Delivery) -> str:
         """Link the delivery's own page, with its history."""
@@ -113,8 +89,8 @@ class DeliveryInline(ReadOnly, GenericTabularInline):
         """Link the page that asks for the reason, while it can be cancelled."""
         if "cancel" not in exits.ways_out(delivery, clock.now()):
             return ""
-        url = reverse(f"{self.admin_site.name}:kaspi_delivery_delivery_exit", args=[delivery.pk, "cancel"])
-        return format_html('<a class="kd-button" href="{}">{}</a>', url, EXITS["cancel"].label)
+        url = showing.address(self.admin_site, "kaspi_delivery_delivery_exit", delivery.pk, "cancel")
+        return format_html('<a class="kd-button" href="{}">{}</a>', url, EXITS["cancel"].label) if url else ""
 
 
 class OrderAttentionFilter(admin.SimpleListFilter):
@@ -132,8 +108,8 @@ class OrderAttentionFilter(admin.SimpleListFilter):
         adapter = adapter_for(queryset.model)
         if not self.value() or adapter is None:
             return queryset if not self.value() else queryset.none()
-        kind = ContentType.objects.get_for_model(adapter.model_class())
-        flagged = Delivery.objects.flagged().filter(content_type=kind).order_by("-pk")
+        kind = ContentType.objects.db_manager(queryset.db).get_for_model(adapter.model_class())
+        flagged = Delivery.objects.using(queryset.db).flagged().filter(content_type=kind).order_by("-pk")
         keys = (_key(queryset.model, text) for text in flagged.values_list("object_id", flat=True)[:MOST])
         return queryset.filter(pk__in=[key for key in keys if key is not None])
 
@@ -142,13 +118,15 @@ class DeliveryAttentionMixin:
     """Adds the filter "delivery needs attention" to an order list: `class OrderAdmin(DeliveryAttentionMixin, …)`."""
 
     def get_list_filter(self, request: HttpRequest) -> Any:
-        """Put the filter first."""
+        """Put the filter first, for who may see deliveries."""
         own: Any = super()
-        return (OrderAttentionFilter, *own.get_list_filter(request))
+        mine = (OrderAttentionFilter,) if request.user.has_perm("kaspi_delivery.view_delivery") else ()
+        return (*mine, *own.get_list_filter(request))
 
 
 def _key(model: type[Model], text: str) -> Any:
     try:
-        return model._meta.pk.to_python(text)
+        key = model._meta.pk.to_python(text)
     except ValidationError:  # the shop's key has become of another type
         return None
+    return None if isinstance(key, int) and key > MAX_KEY else key

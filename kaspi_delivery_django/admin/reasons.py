@@ -1,6 +1,5 @@
 """Why something waits, failed, or was not applied: in plain words, for who has to act on it."""
 
-from django.utils.timezone import localtime
 from django.utils.translation import gettext
 
 from kaspi_delivery_django.admin import showing
@@ -29,10 +28,10 @@ def of_waiting(call: ApiCall) -> str:
         return showing.attention_label(call.reason)
     if call.next_attempt_at is None:
         return ""
-    when = localtime(call.next_attempt_at)
+    when = showing.moment(call.next_attempt_at)
     if call.state == ApiCall.State.SENDING:
-        return gettext("its answer, until %(time)s") % {"time": f"{when:%H:%M:%S}"}
-    return gettext("its next try, %(time)s") % {"time": f"{when:%d.%m %H:%M:%S}"}
+        return gettext("its answer, until %(time)s") % {"time": when}
+    return gettext("its next try, %(time)s") % {"time": when}
 
 
 def of_failure(attempt: FailedAttempt) -> str:

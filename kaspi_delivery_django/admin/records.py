@@ -5,16 +5,16 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import lists, showing
+from kaspi_delivery_django.admin.columns import StepColumn
 from kaspi_delivery_django.admin.mirrors import MirrorAdmin
 from kaspi_delivery_django.models import AccountState, Delivery, StatusChange
 
 
 @admin.register(StatusChange)
-class StatusChangeAdmin(MirrorAdmin):
+class StatusChangeAdmin(StepColumn, MirrorAdmin):
     """Every step of every delivery."""
 
     personal = ("note",)
@@ -42,12 +42,6 @@ class StatusChangeAdmin(MirrorAdmin):
     def delivery_page(self, change: StatusChange) -> str:
         """Link whose step it was."""
         return showing.page_link(self.admin_site, change.delivery)
-
-    @admin.display(description=_("step"))
-    def step(self, change: StatusChange) -> str:
-        """Show from where to where."""
-        before, after = showing.status_badge(change.from_status), showing.status_badge(change.to_status)
-        return format_html("{} → {}", before, after)
 
 
 @admin.register(AccountState)

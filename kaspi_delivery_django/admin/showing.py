@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 
 from kaspi_delivery_django import lifecycle
 from kaspi_delivery_django.figures.counting import MOST
+from kaspi_delivery_django.figures.lately import SAMPLE
 from kaspi_delivery_django.links import allowed_tracking_url
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import clock
@@ -88,6 +89,11 @@ def counted(count: int) -> str:
     return f"{number_format(MOST, force_grouping=True)}+" if count > MOST else number_format(count, force_grouping=True)
 
 
+def sampled(count: int) -> str:
+    """Write a count of the latest rows; a full sample says that there may be more."""
+    return f"{number_format(count, force_grouping=True)}{'+' if count >= SAMPLE else ''}"
+
+
 def age(since: datetime | None) -> str:
     """Say for how long."""
     return duration_label(clock.now() - since) if since else ""
@@ -111,24 +117,34 @@ def promise(delivery: Delivery) -> str:
 def order_link(site: admin.AdminSite, delivery: Delivery) -> str:
     """Link the shop's own page of the order, where its admin has one; no query for each row."""
     kind = ContentType.objects.db_manager(delivery._state.db).get_for_id(delivery.content_type_id)
-    text = f"{kind.name} {delivery.object_id}"
-    page = f"{site.name}:{kind.app_label}_{kind.model}_change"
-    try:
-        return format_html('<a href="{}">{}</a>', reverse(page, args=[delivery.object_id]), text)
-    except NoReverseMatch:
-        return text
+    page = f"{kind.app_label}_{kind.model}_change"
+    return link(address(site, page, delivery.object_id), f"{kind.name} {delivery.object_id}")
 
 
-def page_link(site: admin.AdminSite, row: Model | None, *, page: str = "change", text: object = None) -> str:
+def page_link(site: admin.AdminSite, row: Model | None, *, text: object = None) -> str:
     """Link a row's own page."""
     if row is None:
         return ""
-    name = f"{site.name}:{row._meta.app_label}_{row._meta.model_name}_{page}"
-    return format_html('<a href="{}">{}</a>', reverse(name, args=[row.pk]), text or row)
+    return link(address(site, f"{row._meta.app_label}_{row._meta.model_name}_change", row.pk), text or row)
 
 
-def list_url(site: admin.AdminSite, model: str, **query: str) -> str:
-    """Return the address of one of our lists, filtered."""
+def address(site: admin.AdminSite, page: str, *keys: object) -> str:
+    """Return where a page of this site is; nothing for a site that does not have it."""
+    try:
+        return reverse(f"{site.name}:{page}", args=keys)
+    except NoReverseMatch:
+        return ""
+
+
+def link(url: str, text: object) -> str:
+    """Return a link, or the text alone where there is nothing to link."""
+    return format_html('<a href="{}">{}</a>', url, text) if url else str(text)
+
+
+def list_url(site: admin.AdminSite, request: HttpRequest, model: str, **query: str) -> str:
+    """Return the address of one of our lists, filtered; nothing for who may not see it."""
+    if not request.user.has_perm(f"kaspi_delivery.view_{model}"):
+        return ""
     return reverse(f"{site.name}:kaspi_delivery_{model}_changelist", query=query)
 
 

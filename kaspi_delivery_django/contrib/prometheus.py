@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 PREFIX = "kaspi_delivery_"
 REQUEST_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40)
 OK = "ok"
-OTHER = "other"
 ACCOUNT = ("account", "environment")
 TRY = ("kind", "answer")
 
@@ -79,6 +78,7 @@ class Collector:
 
     def __init__(self) -> None:
         self._is_up = True
+        self._turn = threading.Lock()
 
     def describe(self) -> Iterable[Metric]:
         """Name nothing, so that registering makes no query."""
@@ -93,7 +93,7 @@ class Collector:
     def _read(self) -> Sequence[Metric]:
         """Return the families, none when the tables cannot be read; the log says so once, not per scrape."""
         try:
-            with _connection_left_as_found():
+            with self._turn, _connection_left_as_found():  # one connection, however many scrape at once
                 families = list(_families())
         except Exception as err:  # noqa: BLE001  # the host's other metrics must not miss a scrape
             if self._is_up:
@@ -125,7 +125,7 @@ def _families() -> Iterator[Metric]:
     yield from _recent_families(found.read_at)
 
 
-def _standing_families(found: standing.Standing) -> Iterator[Metric]:
+def _standing_families(found: standing.Snapshot) -> Iterator[Metric]:
     deliveries = report.by_word(found.deliveries)
     actions = {"waiting": found.actions_waiting, "refused": found.actions_refused}
     yield _by("status", "deliveries", "Deliveries that have not ended, by Kaspi's word.", deliveries)
@@ -199,7 +199,7 @@ class _Seen:
 
     def _start_at_zero(self) -> None:
         """Show the rare ones before they happen: `increase()` does not see a series that begins at 1."""
-        for status in (*lifecycle.STATUSES, OTHER):
+        for status in (*lifecycle.STATUSES, standing.OTHER):
             self._changes.labels(status)
         for reason in Attention.values:
             self._attention.labels(reason)
@@ -217,7 +217,7 @@ class _Seen:
 
     def _count_change(self, change: StatusChange, **_signal: Any) -> None:
         status = change.to_status
-        self._changes.labels(status if status in lifecycle.STATUSES else OTHER).inc()
+        self._changes.labels(status if status in lifecycle.STATUSES else standing.OTHER).inc()
 
     def _count_attention(self, attention: str, **_signal: Any) -> None:
         self._attention.labels(str(attention)).inc()

@@ -8,6 +8,8 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services.transactions import home
 
+LOST = timedelta(minutes=5)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AccountFigures:
@@ -26,6 +28,11 @@ class AccountFigures:
     def is_closed(self) -> bool:
         """Whether calls wait because of what Kaspi answered."""
         return self.closed_until is not None
+
+    def is_without_worker(self, now: datetime) -> bool:
+        """Tell whether what waits for a worker waits in vain, as far as is known."""
+        age = self.worker_age(now)
+        return age is None or age > LOST
 
     def worker_age(self, now: datetime) -> timedelta | None:
         """Return since when no worker was seen; None when none ever was."""

@@ -81,7 +81,7 @@ def _count(days: Sequence[date]) -> dict[date, Changes]:
         return {}
     first, *others = (_counted_on(number, day) for number, day in enumerate(days))
     found: dict[date, Changes] = {day: {} for day in days}
-    for number, to_status, count in first.union(*others, all=True):
+    for number, to_status, count in first.union(*others, all=True).order_by():
         found[days[number]][to_status] = count
     return found
 

@@ -37,7 +37,7 @@ def _due_age(report: Report) -> float:
 
 def _silence(report: Report) -> float:
     """Read since when no webhook came, 0 while Kaspi has nothing on its way that it could tell us of."""
-    if not any(count for status, count in report.standing.deliveries.items() if status):
+    if not report.standing.is_expecting_news:
         return 0
     silence = report.standing.silence
     return NEVER if silence is None else silence // A_SECOND

@@ -11,7 +11,6 @@ from kaspi_delivery_django.figures import accounts, answers, counting, days, lat
 from kaspi_delivery_django.figures.accounts import AccountFigures
 
 AN_HOUR = timedelta(hours=1)
-NOT_BOOKED = "not_booked"
 
 Document = dict[str, Any]
 
@@ -24,7 +23,7 @@ class Report:
     days those of the last week.
     """
 
-    standing: standing.Standing
+    standing: standing.Snapshot
     accounts: Sequence[AccountFigures]
     failed_attempts: Mapping[tuple[str, int | None], int]
     calls_ended: Mapping[tuple[str, str], int]
@@ -87,10 +86,10 @@ def document(report: Report, crossings: Sequence[Crossing]) -> Document:
 
 def by_word(deliveries: Mapping[str, int]) -> Mapping[str, int]:
     """Give the deliveries that Kaspi has no word for a word of ours."""
-    return {status or NOT_BOOKED: count for status, count in deliveries.items()}
+    return {status or standing.NOT_BOOKED: count for status, count in deliveries.items()}
 
 
-def _standing(found: standing.Standing) -> Document:
+def _standing(found: standing.Snapshot) -> Document:
     return {
         "deliveries": by_word(found.deliveries),
         "overdue": found.overdue,

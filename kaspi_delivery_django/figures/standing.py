@@ -13,12 +13,13 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAc
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.transactions import home
 
+NOT_BOOKED = "not_booked"
 OTHER = "other"
 WAITING_CALLS = (ApiCall.State.DUE, ApiCall.State.SENDING, ApiCall.State.UNKNOWN, ApiCall.State.STUCK)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class Snapshot:
     """The counts of this moment. One of `counting.MOST` + 1 means "more than that".
 
     `deliveries` goes by Kaspi's word for all that have not ended: "" is not booked yet, "other" a word that
@@ -35,6 +36,7 @@ class Standing:
     actions_waiting: int
     actions_refused: int
     oldest_due_at: datetime | None
+    oldest_action_at: datetime | None
     last_webhook_at: datetime | None
 
     @property
@@ -44,12 +46,17 @@ class Standing:
         return max(self.read_at - due_at, timedelta(0)) if due_at else timedelta(0)
 
     @property
+    def is_expecting_news(self) -> bool:
+        """Whether Kaspi has something on its way, so that its silence says something."""
+        return any(count for status, count in self.deliveries.items() if status)
+
+    @property
     def silence(self) -> timedelta | None:
         """How long Kaspi has sent no webhook; None when it never sent one."""
         return self.read_at - self.last_webhook_at if self.last_webhook_at else None
 
 
-def read() -> Standing:
+def read() -> Snapshot:
     """Read all of it, in one statement."""
     using, now = home(), clock.now()
     groups = _groups(using)
@@ -58,6 +65,7 @@ def read() -> Standing:
         {
             **{_label(key): CountUpTo(rows) for key, rows in (*counted.items(), *_single(using, now).items())},
             "oldest_due_at": first_of(ApiCall.objects.using(using).due(now), "next_attempt_at"),
+            "oldest_action_at": first_of(PendingAction.objects.using(using).waiting().order_by("pk"), "created_at"),
             "last_webhook_at": first_of(WebhookEvent.objects.using(using).order_by("-received_at"), "received_at"),
         },
         using=using,
@@ -65,7 +73,7 @@ def read() -> Standing:
     counts: dict[str, Any] = {
         group: {kind: found.pop(_label((group, kind))) for kind in kinds} for group, kinds in groups.items()
     }
-    return Standing(read_at=now, **counts, **found)
+    return Snapshot(read_at=now, **counts, **found)
 
 
 def _groups(using: str) -> Mapping[str, Mapping[str, QuerySet[Any]]]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from kaspi_delivery_django.figures import counting
 from kaspi_delivery_django.figures.accounts import AccountFigures
 from kaspi_delivery_django.figures.report import Report, by_word, total
-from kaspi_delivery_django.figures.standing import OTHER, Standing
+from kaspi_delivery_django.figures.standing import OTHER, Snapshot
 from kaspi_delivery_django.management.quantities import spoken
 
 Rows = Mapping[str, str]
@@ -41,13 +41,13 @@ def _sections(report: Report) -> Mapping[str, Rows]:
     }
 
 
-def _on_the_way(standing: Standing) -> Rows:
+def _on_the_way(standing: Snapshot) -> Rows:
     counted = dict(by_word(standing.deliveries))
     other = counted.pop(OTHER)
     return {**_counts(counted), "in a status new to us": count(other)}
 
 
-def _people(standing: Standing) -> Rows:
+def _people(standing: Snapshot) -> Rows:
     return {
         "deliveries": count(total(standing.attention)),
         **_indented(standing.attention),

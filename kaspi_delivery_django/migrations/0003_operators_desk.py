@@ -31,8 +31,9 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(choices=[('cancel', 'cancel'), ('retry', 'retry'), ('refresh', 'ask Kaspi'), ('replay', 'replay'), ('acknowledge', 'acknowledge')], max_length=16, verbose_name='action')),
                 ('reason', models.TextField(blank=True, default='', verbose_name='reason given')),
-                ('asked_by', models.CharField(blank=True, default='', max_length=150, verbose_name='asked by')),
+                ('asked_by', models.CharField(blank=True, default='', max_length=254, verbose_name='asked by')),
                 ('created_at', models.DateTimeField(verbose_name='asked at')),
+                ('deferred_at', models.DateTimeField(null=True, verbose_name='deferred at')),
                 ('failed_at', models.DateTimeField(null=True, verbose_name='refused at')),
                 ('failure', models.TextField(blank=True, default='', verbose_name='refused because')),
             ],
@@ -44,52 +45,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='delivery',
             name='phone_tail',
-            field=models.CharField(blank=True, default='', max_length=10, verbose_name="phone's last digits, backwards"),
+            field=models.CharField(blank=True, db_default='', default='', max_length=10, verbose_name="phone's last digits, backwards"),
         ),
         migrations.AlterField(
             model_name='webhookevent',
             name='state',
             field=models.CharField(choices=[('applied', 'applied'), ('noted', 'noted: nothing to change'), ('parked', 'parked: no delivery yet'), ('ignored', 'ignored: not about a delivery of ours'), ('conflict', 'conflict'), ('failed', 'failed'), ('acknowledged', 'acknowledged by staff')], max_length=16, verbose_name='state'),
-        ),
-        migrations.AddIndex(
-            model_name='apicall',
-            index=models.Index(fields=['state', 'updated_at'], name='kaspi_delivery_call_by_state'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['object_id', 'content_type'], name='kaspi_delivery_by_order'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['status', 'status_at'], name='kaspi_delivery_by_status'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['phone_tail'], name='kaspi_delivery_by_phone'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['created_at'], name='kaspi_delivery_by_age'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['cancel_requested_at'], name='kaspi_delivery_by_cancel'),
-        ),
-        migrations.AddIndex(
-            model_name='statuschange',
-            index=models.Index(fields=['created_at', 'to_status', 'applied'], name='kaspi_delivery_change_day'),
-        ),
-        migrations.AddConstraint(
-            model_name='apicall',
-            constraint=models.UniqueConstraint(fields=('idempotency_key', 'delivery'), name='kaspi_delivery_call_by_key'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('external_order_id', 'account', 'environment'), name='kaspi_delivery_by_external_id'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('delivery_id', 'account', 'environment'), name='kaspi_delivery_by_delivery_id'),
         ),
         migrations.AddField(
             model_name='failedattempt',
@@ -113,22 +74,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='pendingaction',
             index=models.Index(fields=['failed_at'], name='kaspi_delivery_action_waiting'),
-        ),
-        # last, so that uniqueness and foreign keys have an index at every moment
-        migrations.RemoveConstraint(
-            model_name='apicall',
-            name='kaspi_delivery_call_key',
-        ),
-        migrations.RemoveConstraint(
-            model_name='delivery',
-            name='kaspi_delivery_external_id',
-        ),
-        migrations.RemoveConstraint(
-            model_name='delivery',
-            name='kaspi_delivery_delivery_id',
-        ),
-        migrations.RemoveIndex(
-            model_name='delivery',
-            name='kaspi_delivery_order',
         ),
     ]

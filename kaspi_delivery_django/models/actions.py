@@ -13,8 +13,8 @@ class PendingActionQuerySet(models.QuerySet["PendingAction"]):
     """Sentences about what staff asked for."""
 
     def waiting(self) -> Self:
-        """Those that the worker has not tried yet, the oldest first."""
-        return self.filter(failed_at__isnull=True).order_by("pk")
+        """Those that the worker has still to do, the oldest first; what was deferred lets the others pass."""
+        return self.filter(failed_at__isnull=True).order_by(models.F("deferred_at").asc(nulls_first=True), "pk")
 
 
 class PendingAction(models.Model):
@@ -34,8 +34,9 @@ class PendingAction(models.Model):
     delivery = models.ForeignKey(Delivery, models.CASCADE, null=True, related_name="+", verbose_name=_("delivery"))
     event = models.ForeignKey(WebhookEvent, models.CASCADE, null=True, related_name="+", verbose_name=_("event"))
     reason = models.TextField(_("reason given"), default="", blank=True)
-    asked_by = models.CharField(_("asked by"), max_length=150, default="", blank=True)
+    asked_by = models.CharField(_("asked by"), max_length=254, default="", blank=True)
     created_at = models.DateTimeField(_("asked at"))
+    deferred_at = models.DateTimeField(_("deferred at"), null=True)
     failed_at = models.DateTimeField(_("refused at"), null=True)
     failure = models.TextField(_("refused because"), default="", blank=True)
 

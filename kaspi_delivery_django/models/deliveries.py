@@ -93,7 +93,7 @@ class Delivery(models.Model):
     dropoff_name = models.TextField(_("dropoff name"), default="", blank=True)
     dropoff_phone = models.CharField(_("dropoff phone"), max_length=32, default="", blank=True)
     phone_tail = models.CharField(
-        _("phone's last digits, backwards"), max_length=PHONE_TAIL_DIGITS, default="", blank=True
+        _("phone's last digits, backwards"), max_length=PHONE_TAIL_DIGITS, default="", db_default="", blank=True
     )
     dropoff_notes = models.TextField(_("dropoff notes"), default="", blank=True)
     parcel_description = models.TextField(_("parcel description"), default="", blank=True)

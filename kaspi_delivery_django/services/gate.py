@@ -76,7 +76,7 @@ def open_again(delivery: Delivery, now: datetime) -> None:
         share.update(next_attempt_at=now + SPREAD * random.random())  # noqa: S311  # jitter
 
 
-def closed_accounts(now: datetime, *, using: str) -> list[AccountState]:
+def paused_accounts(now: datetime, *, using: str) -> list[AccountState]:
     """Return the gates that are closed now."""
     return list(AccountState.objects.using(using).filter(closed_until__gt=now))
 

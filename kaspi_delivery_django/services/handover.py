@@ -6,13 +6,15 @@ doing a row and deleting it costs nothing.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext
 
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import clock, deliveries, failures, inbox, nudges
@@ -26,21 +28,27 @@ ROWS_AT_ONCE = 1000
 
 
 def hand_over(name: str, keys: Sequence[Any], *, reason: str = "", asked_by: str = "") -> None:
-    """Keep what is to be done with these rows, given by their primary keys, until the worker does it."""
+    """Keep what is to be done with these rows, given by their primary keys, until the worker does it.
+
+    What waits for the same already is not kept twice. `asked_by` is a user's name; when the worker comes to it,
+    the user must still be there and be allowed to, or it is refused. Without a name nobody is asked.
+    """
     column = "event_id" if name in _OF_EVENTS else "delivery_id"
+    own = PendingAction.objects.using(home())
+    waiting = set(own.waiting().filter(name=name, **{f"{column}__in": keys}).values_list(column, flat=True))
+    asked_by = asked_by[: PendingAction._meta.get_field("asked_by").max_length]
     shared = {"name": name, "reason": reason, "asked_by": asked_by, "created_at": clock.now()}
-    rows = (PendingAction(**shared, **{column: key}) for key in keys)
-    PendingAction.objects.using(home()).bulk_create(rows, batch_size=ROWS_AT_ONCE)
+    rows = (PendingAction(**shared, **{column: key}) for key in keys if key not in waiting)
+    own.bulk_create(rows, batch_size=ROWS_AT_ONCE)
 
 
 def do_waiting(*, limit: int, using: str) -> int:
-    """Do what staff handed over, the oldest first. Returns how many rows were looked at."""
+    """Do what staff handed over, the oldest first. Returns how many are done, or refused."""
     related = PendingAction.objects.using(using).select_related("delivery", "event")
     actions = list(related.waiting()[:limit])
-    with nudges.held():  # the worker sends, at its own rate
-        for action in actions:
-            _do(action)
-    return len(actions)
+    may = lru_cache(maxsize=None)(_may)  # each person is looked up once
+    with nudges.left_to_the_worker():  # which sends at its own rate
+        return sum(_do(action, may) for action in actions)
 
 
 def dismiss(action: PendingAction) -> None:
@@ -48,19 +56,40 @@ def dismiss(action: PendingAction) -> None:
     PendingAction.objects.using(action._state.db).filter(pk=action.pk).delete()
 
 
-def _do(action: PendingAction) -> None:
+def _do(action: PendingAction, may: Callable[[str, str], bool]) -> bool:
+    """Do it, and tell whether it needs no other try."""
+    row = PendingAction.objects.using(action._state.db).filter(pk=action.pk)
+    if not row.exists():  # dismissed while others were done
+        return True
     try:
-        failure = _attempt(action)
+        failure = _refusal(action, may) or _attempt(action)
     except (OperationalError, InterfaceError) as err:
         if not is_transient(err):
             raise
-        return
-    if not failure:
+        row.update(deferred_at=clock.now())
+        return False
+    if failure:
+        logger.warning("action refused: action=%s name=%s", action.pk, action.name)
+        row.update(failed_at=clock.now(), failure=failure)
+    else:
         dismiss(action)
-        return
-    logger.warning("action refused: action=%s name=%s", action.pk, action.name)
-    row = PendingAction.objects.using(action._state.db).filter(pk=action.pk)
-    row.update(failed_at=clock.now(), failure=failure)
+    return True
+
+
+def _refusal(action: PendingAction, may: Callable[[str, str], bool]) -> str:
+    """Say why it must not be done any more; nothing when it may."""
+    if action.asked_by and not may(action.asked_by, action.name):
+        return gettext("Who asked for it may not do so any more.")
+    if clock.now() >= action.created_at + conf.current().max_dispatch_age:
+        return gettext("It waited too long: ask for it again if it is still wanted.")
+    return ""
+
+
+def _may(username: str, name: str) -> bool:
+    users = get_user_model()
+    user: Any = users._default_manager.filter(**{users.USERNAME_FIELD: username}).first()
+    allowed = user is not None and user.has_perm(f"kaspi_delivery.{_PERMISSIONS.get(name)}")
+    return allowed and user.is_active
 
 
 def _attempt(action: PendingAction) -> str:
@@ -95,6 +124,11 @@ def _refresh(delivery: Delivery, _reason: str) -> None:
     deliveries.refresh_delivery(delivery)
 
 
+def _acknowledge(event: WebhookEvent) -> None:
+    if event.state != WebhookEvent.State.ACKNOWLEDGED:  # a worker may have died after it was
+        inbox.acknowledge_event(event)
+
+
 def _replay(event: WebhookEvent) -> str:
     state = inbox.replay_event(event)
     return gettext("It failed again.") if state == WebhookEvent.State.FAILED else ""
@@ -102,10 +136,17 @@ def _replay(event: WebhookEvent) -> str:
 
 _OF_EVENTS: Mapping[str, Callable[[WebhookEvent], str | None]] = {
     Name.REPLAY: _replay,
-    Name.ACKNOWLEDGE: inbox.acknowledge_event,
+    Name.ACKNOWLEDGE: _acknowledge,
 }
 _OF_DELIVERIES: Mapping[str, Callable[[Delivery, str], str | None]] = {
     Name.CANCEL: _cancel,
     Name.RETRY: _retry,
     Name.REFRESH: _refresh,
+}
+_PERMISSIONS: Mapping[str, str] = {
+    Name.CANCEL: "cancel_delivery",
+    Name.RETRY: "retry_delivery",
+    Name.REFRESH: "retry_delivery",
+    Name.REPLAY: "replay_event",
+    Name.ACKNOWLEDGE: "replay_event",
 }

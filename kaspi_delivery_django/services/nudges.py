@@ -17,14 +17,25 @@ from kaspi_delivery_django.services.transactions import after_commit
 
 RUNNERS: dict[str, str] = {"inline": "kaspi_delivery_django.services.outbox.send_inline"}
 
+_is_left: ContextVar[bool] = ContextVar("kaspi_nudges_are_left", default=False)
 _is_held: ContextVar[bool] = ContextVar("kaspi_nudges_are_held", default=False)
 _waiting: ContextVar[list[int] | None] = ContextVar("kaspi_nudges_waiting", default=None)
 
 
 def nudge(call: ApiCall) -> None:
     """Hand the call to the runner once the transaction is committed; `worker` needs no hint."""
-    if conf.current().runner in RUNNERS:
+    if conf.current().runner in RUNNERS and not _is_left.get():
         after_commit(_pass_on, call.pk, using=call._state.db)
+
+
+@contextmanager
+def left_to_the_worker() -> Iterator[None]:
+    """Give the runner no hint of what becomes due here, not after the commit either."""
+    token = _is_left.set(True)
+    try:
+        yield
+    finally:
+        _is_left.reset(token)
 
 
 @contextmanager

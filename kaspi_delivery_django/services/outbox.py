@@ -58,7 +58,7 @@ def due_calls(*, limit: int) -> Sequence[int]:
     using = home()
     now = clock.database_now(using)
     rows = ApiCall.objects.using(using).due(now)
-    for state in gate.closed_accounts(now, using=using):
+    for state in gate.paused_accounts(now, using=using):
         closed = {"delivery__account": state.account, "delivery__environment": state.environment}
         rows = rows.exclude(**closed)
     found = list(rows.values_list("pk", flat=True)[:limit])

@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import QuerySet
 
 from kaspi_delivery_django import lifecycle
-from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange, WebhookEvent
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, events, status
 from kaspi_delivery_django.services.settlement import SECOND_PARCEL
 from kaspi_delivery_django.services.transactions import durably, home
@@ -21,6 +21,7 @@ PLACE = ("address", "name", "phone", "notes")
 PERSONAL = (
     *(f"{side}_{part}" for side in ("pickup", "dropoff") for part in PLACE),
     "phone_tail",
+    "parcel_description",
     "cancel_reason",
     "raw",
 )
@@ -46,7 +47,7 @@ def prune_attempts(*, failed_before: datetime, batch: int, dry_run: bool = False
         yield old.count()
         return
     for keys in _batches(old, batch):
-        yield old.filter(pk__in=keys).delete()[0]
+        yield durably(partial(_delete, old.filter(pk__in=keys)), using=using)
 
 
 def blank_personal_data(*, ended_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
@@ -87,6 +88,10 @@ def _batches(rows: QuerySet[models.Model], size: int) -> Iterator[list[int]]:
         last = keys[-1]
 
 
+def _delete(old: QuerySet[FailedAttempt]) -> int:
+    return old.delete()[0]
+
+
 def _delete_events(old: QuerySet[WebhookEvent]) -> int:
     return old.delete()[1].get(WebhookEvent._meta.label, 0)
 
@@ -98,6 +103,7 @@ def _blank(ended: QuerySet[Delivery]) -> int:
     calls.exclude(error_code=SECOND_PARCEL).update(error_message="")
     calls.update(payload="")
     FailedAttempt.objects.using(ended.db).filter(call__delivery__in=keys).update(error_message="")
+    PendingAction.objects.using(ended.db).filter(delivery__in=keys).update(reason="")
     history = StatusChange.objects.using(ended.db).filter(delivery__in=keys)
     history.exclude(note__in=OUR_NOTES).update(note="")
     same = Delivery.objects.using(ended.db).filter(pk__in=keys)

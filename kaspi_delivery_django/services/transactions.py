@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _TRANSIENT_NUMBERS = {1020, 1205, 1213}
-_TRANSIENT_STATES = {"40001", "40P01", "55P03"}
+_TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
 
 
 def home() -> str:
@@ -57,6 +57,11 @@ def after_commit(work: Callable[..., object], /, *args: object, using: str | Non
             logger.error("not done after the commit: error=%s", failures.describe(err))  # noqa: TRY400
 
     transaction.on_commit(run, using=using)
+
+
+def in_transaction() -> bool:
+    """Tell whether somebody around us decides about the commit, as ATOMIC_REQUESTS does."""
+    return connections[home()].in_atomic_block
 
 
 def is_broken(using: str) -> bool:

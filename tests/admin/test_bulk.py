@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 
 from kaspi_delivery_django.admin import asking
 from kaspi_delivery_django.models import Delivery, PendingAction
@@ -34,10 +35,7 @@ def said(page):
 
 def confirm(client, page, **answers):
     """Send the form that a page asks with."""
-    hidden = {}
-    for name, value in page.context["hidden"]:
-        hidden.setdefault(name, []).append(value)
-    return client.post(LIST, {**hidden, **answers}, follow=True)
+    return client.post(LIST, {**page.context["hidden"], **answers}, follow=True)
 
 
 def test_the_page_that_asks_names_the_rows_and_says_how_many_more(staff, several, monkeypatch):
@@ -77,36 +75,99 @@ def test_the_whole_list_is_asked_about_without_naming_each_row(staff, several, w
     client = staff("cancel_delivery")
     page = choose(client, several[:1], select_across="1")
     assert len(page.context["rows"]) == 4
-    assert len([name for name, _value in page.context["hidden"] if name == "_selected_action"]) == 1
+    assert len(page.context["hidden"]) == 5
     confirm(client, page, reason="out of stock")
     drain()
     assert set(Delivery.objects.values_list("status", flat=True)) == {"cancelled"}
 
 
 def test_a_row_that_came_meanwhile_was_not_asked_about(staff, several, drain):
-    """The whole list is the list that was shown."""
-    client = staff("cancel_delivery")
-    page = choose(client, several[:1], select_across="1")
-    late = Order.objects.create()
+    """The whole list is the list that was shown: neither a newer row nor one that fits the filter only now."""
+    client, flagged = staff("cancel_delivery"), f"{LIST}?attention=any"
+    Delivery.objects.filter(pk__in=[row.pk for row in several[1:]]).update(attention="too_old")
+    data = {"action": "cancel_deliveries", "_selected_action": several[1].pk, "select_across": "1"}
+    hidden = client.post(flagged, data).context["hidden"]
+    Order.objects.create()
     drain()
-    confirm(client, page, reason="out of stock")
-    assert Delivery.objects.get(object_id=str(late.pk)).cancel_requested_at is None
-    assert Delivery.objects.exclude(cancel_requested_at=None).count() == 4
+    Delivery.objects.update(attention="too_old")
+    client.post(flagged, {**hidden, "reason": "out of stock"})
+    cancelled = Delivery.objects.exclude(cancel_requested_at=None)
+    assert list(cancelled.order_by("pk")) == several[1:]
 
 
-@pytest.mark.parametrize("up_to", ["x", "-1", "9" * 30, "1;2"])
-def test_a_forged_limit_does_nothing(staff, several, up_to):
-    """And breaks nothing."""
-    page = choose(staff("cancel_delivery"), several, apply="1", reason="forged", up_to=up_to)
+def test_a_row_that_fits_the_filter_no_more_is_left_alone(staff, several):
+    """Somebody else has settled it meanwhile."""
+    client, flagged = staff("cancel_delivery"), f"{LIST}?attention=any"
+    Delivery.objects.update(attention="too_old")
+    data = {"action": "cancel_deliveries", "_selected_action": several[0].pk, "select_across": "1"}
+    hidden = client.post(flagged, data).context["hidden"]
+    Delivery.objects.filter(pk=several[0].pk).update(attention="")
+    client.post(flagged, {**hidden, "reason": "out of stock"})
+    assert list(Delivery.objects.filter(cancel_requested_at=None)) == several[:1]
+
+
+FORGED = ["", "x", "-1", "9" * 30, "1;2", "1,,2", "\u0661"]
+
+
+@pytest.mark.parametrize("keys", FORGED)
+def test_forged_keys_do_nothing(staff, several, keys):
+    """And break nothing."""
+    page = choose(staff("cancel_delivery"), several, apply="1", reason="forged", asked_about=keys)
     assert page.status_code == 200
     assert not Delivery.objects.exclude(cancel_requested_at=None).exists()
 
 
 def test_a_row_that_is_gone_meanwhile_is_left_out(staff, several, monkeypatch):
-    """The others are done."""
-    monkeypatch.setattr(asking.AskingAdmin, "_do", lambda *_: Delivery.objects.filter(pk=several[1].pk).delete())
-    page = choose(staff("cancel_delivery"), several[:2], apply="1", reason="x")
-    assert page.status_code == 200
+    """It is not attempted."""
+    attempted = []
+
+    def do(_self, _request, _way, row, _answers):
+        attempted.append(row)
+        Delivery.objects.filter(pk=several[1].pk).delete()
+
+    monkeypatch.setattr(asking.AskingAdmin, "_do", do)
+    choose(staff("cancel_delivery"), several[:2], apply="1", reason="x")
+    assert attempted == several[:1]
+
+
+@pytest.mark.parametrize("key", FORGED[1:])
+def test_rows_that_are_no_numbers_are_refused(staff, several, key):
+    """With 400, not with a traceback."""
+    data = {"action": "cancel_deliveries", "_selected_action": key, "apply": "1", "reason": "forged"}
+    assert staff("cancel_delivery").post(LIST, data).status_code == 400
+
+
+@pytest.mark.parametrize("more", [(), ("retry_delivery",)])
+def test_a_forged_action_is_refused(staff, several, world, more):
+    """With 403, whatever else this person may do, and Kaspi hears nothing."""
+    before = len(world.requests)
+    assert choose(staff(*more), several, apply="1", reason="forged").status_code == 403
+    assert len(world.requests) == before
+    assert not Delivery.objects.exclude(cancel_requested_at=None).exists()
+
+
+def test_without_a_worker_the_operator_is_told(staff, several, monkeypatch, turnable):
+    """Nothing would be done, and nobody would know."""
+    monkeypatch.setattr(asking, "REQUEST_S", 0)
+    client = staff("cancel_delivery")
+    assert "No worker is seen" not in said(confirm(client, choose(client, several), reason="x"))
+    turnable.turn(minutes=10)
+    assert "No worker is seen" in said(confirm(client, choose(client, several), reason="x"))
+
+
+def test_under_atomic_requests_nothing_is_sent_from_the_request(staff, several, world, settings):
+    """It would all be sent after the view, when no clock is looked at any more."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    client = staff("cancel_delivery")
+    page = choose(client, several)
+    connection.settings_dict["ATOMIC_REQUESTS"] = True
+    before = len(world.requests)
+    try:
+        confirm(client, page, reason="x")
+    finally:
+        connection.settings_dict["ATOMIC_REQUESTS"] = False
+    assert len(world.requests) == before
+    assert Delivery.objects.exclude(cancel_requested_at=None).count() == 4
 
 
 def test_refused_actions_are_listed_and_dismissed(staff, several, turnable):

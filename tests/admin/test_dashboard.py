@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.admin import charts, dashboard
+from kaspi_delivery_django.admin import charts, showing
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
 from tests.conftest import event
 
@@ -110,6 +110,32 @@ def test_a_call_that_is_late_is_named(staff, alive, turnable):
     assert "A call to Kaspi has been due for 20 min" in needs(staff())
 
 
+def test_actions_that_nobody_does_are_named(staff, alive, turnable):
+    """Somebody relies on them."""
+    PendingAction.objects.create(name="cancel", delivery=alive, created_at=turnable.now - timedelta(minutes=20))
+    client = staff("view_pendingaction")
+    url = needs(client)["Actions have waited for the worker for 20 min"]
+    assert len(client.get(url).context["cl"].result_list) == 1
+
+
+def test_there_is_no_link_to_what_this_person_may_not_see(staff, alive):
+    """The words are there all the same."""
+    WebhookEvent.objects.update(state="failed")
+    assert needs(staff()) == {"Events that could not be applied: 1": ""}
+
+
+def test_a_full_sample_says_that_there_may_be_more(staff, alive, monkeypatch):
+    """Five thousand are not all."""
+    monkeypatch.setattr(showing, "SAMPLE", 1)
+    assert staff().get(URL).context["webhooks"]["events"] == "1+"
+
+
+def test_a_gate_whose_time_is_over_waits_for_a_probe(staff, alive, turnable):
+    """It is closed until Kaspi has answered."""
+    AccountState.objects.update(closed_until=turnable.now - timedelta(minutes=1), closed_reason="401")
+    assert "closed, waits for a probe: 401" in staff().get(URL).content.decode()
+
+
 def test_kaspis_silence_is_named_while_something_is_on_its_way(staff, alive, turnable):
     """Three hours, and not before."""
     turnable.turn(hours=2)
@@ -177,12 +203,6 @@ def test_no_script_and_no_style_is_inside_the_page(staff, alive):
     assert "style=" not in page
     assert "<style" not in page
     assert all(" src=" in tag for tag in page.split("<script")[1:])
-
-
-@pytest.mark.parametrize(("minutes", "text"), [(0, "0 h 0 min"), (61, "1 h 1 min"), (6000, "100 h 0 min"), (None, "—")])
-def test_spans_are_hours_and_minutes(minutes, text):
-    """None is a dash."""
-    assert dashboard.span(None if minutes is None else timedelta(minutes=minutes)) == text
 
 
 def test_columns_share_a_scale():

@@ -5,7 +5,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.models import Delivery, FailedAttempt, PendingAction
 from kaspi_delivery_django.services import cancel_delivery
 from tests.shop.models import Order
 
@@ -91,10 +91,14 @@ def test_mirrors_are_read_only(admin_client, booked):
     assert booked.status == "created"
 
 
-@pytest.mark.parametrize("table", ["apicall", "webhookevent", "statuschange", "accountstate"])
+@pytest.mark.parametrize(
+    "table", ["apicall", "webhookevent", "statuschange", "accountstate", "failedattempt", "pendingaction"]
+)
 def test_every_table_has_a_list_and_a_page(admin_client, booked, deliver_webhooks, table):
     """All of them can be looked at."""
     deliver_webhooks()
+    FailedAttempt.objects.create(call=booked.calls.get(), kind="create", at=booked.created_at, error="x")
+    PendingAction.objects.create(name="cancel", delivery=booked, created_at=booked.created_at)
     listed = admin_client.get(reverse(f"admin:kaspi_delivery_{table}_changelist"))
     rows = listed.context["cl"].model.objects.all()
     assert rows

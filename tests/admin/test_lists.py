@@ -67,6 +67,30 @@ def test_no_list_counts_or_sorts_the_whole_table(staff, busy, table):
         assert "COUNT(" not in sql or f"LIMIT {lists.MOST + 1}" in sql
 
 
+@pytest.mark.parametrize("query", [{}, {"o": "3"}, {"o": "-2.1"}])
+def test_the_primary_key_is_the_only_order(staff, busy, query):
+    """Also when the address asks for another."""
+    ApiCall.objects.filter(pk=ApiCall.objects.order_by("pk")[2].pk).update(attempts=9)
+    shown = [call.pk for call in found(staff("view_apicall"), f"{FOLDER}/apicall/", **query)]
+    assert shown == sorted(shown, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["status", "attention", "promise", "since", "account", "environment", "state"])
+@pytest.mark.parametrize("value", ["\x00", "x" * 3000, "9" * 30])
+def test_a_choice_that_was_not_offered_is_none(staff, busy, name, value):
+    """And breaks nothing."""
+    table = "webhookevent" if name == "state" else "delivery"
+    assert staff(*VIEWS).get(f"{FOLDER}/{table}/", {name: value}).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["x", "9" * 30, str(2**63), "\x00"])
+def test_a_key_that_cannot_be_one_breaks_nothing(staff, busy, key):
+    """Whatever the engine makes of it."""
+    for table in TABLES:
+        assert staff(*VIEWS).get(f"{FOLDER}/{table}/", {"id": key}).status_code in {200, 302, 400}
+        assert staff(*VIEWS).get(f"{FOLDER}/{table}/", {"id__in": key}).status_code == 400
+
+
 def test_a_long_list_says_what_it_leaves_out(staff, busy, monkeypatch):
     """It pages through the newest rows only."""
     monkeypatch.setattr(lists, "MOST", 3)
@@ -113,7 +137,7 @@ def test_three_digits_are_no_phone(staff, busy):
 def test_no_search_term_breaks_a_list(staff, busy, term):
     """Nothing is found, and nothing fails."""
     client = staff(*VIEWS, "view_personal_data")
-    for table in ("delivery", "webhookevent", "apicall", "statuschange"):
+    for table in TABLES:
         assert client.get(f"{FOLDER}/{table}/", {"q": term}).status_code == 200
 
 
@@ -147,7 +171,7 @@ def test_calls_and_steps_are_found_by_their_delivery(staff, busy):
     ("query", "count"),
     [
         ({"status": "created"}, 4),
-        ({"status": "none"}, 1),
+        ({"status": "not_booked"}, 1),
         ({"status": "delivered"}, 0),
         ({"attention": "any"}, 5),
         ({"attention": "refused"}, 0),
@@ -218,7 +242,7 @@ def test_an_overdue_promise_is_marked(staff, booked, turnable):
     Delivery.objects.update(delivery_by=turnable.now + timedelta(hours=3))
     assert "in 3 h" in staff().get(LIST).content.decode()
     Delivery.objects.update(status="delivered", delivery_by=turnable.now - timedelta(hours=2))
-    assert "overdue" not in staff().get(LIST, {"status": "delivered"}).context["cl"].result_list[0].status
+    assert "overdue:" not in staff().get(LIST).content.decode()
 
 
 def test_an_order_is_linked_where_the_shop_has_a_page_for_it(staff, booked):

@@ -2,11 +2,11 @@
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.test import RequestFactory
 
 from example_project.shop.models import Order as ExampleOrder
-from kaspi_delivery_django.admin.orders import OrderAttentionFilter
+from kaspi_delivery_django.admin.orders import DeliveryInline, OrderAttentionFilter
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import cancel_delivery, reissue_delivery
 from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
@@ -118,9 +118,21 @@ def test_a_key_of_another_type_is_left_out(admin_client, booked):
     """The shop has changed its key since."""
     Delivery.objects.update(attention="too_old", object_id="not-a-number")
     assert kept(admin_client, kaspi_delivery="attention") == []
+    Delivery.objects.update(object_id="9" * 30)
+    assert kept(admin_client, kaspi_delivery="attention") == []
 
 
 def test_the_mixin_puts_the_filter_first():
     """Before the shop's own."""
-    page = admin.site.get_model_admin(Order)
-    assert page.get_list_filter(RequestFactory().get("/")) == (OrderAttentionFilter,)
+    page, request = admin.site.get_model_admin(Order), RequestFactory().get("/")
+    request.user = AnonymousUser()
+    assert page.get_list_filter(request) == ()
+    request.user = User(is_superuser=True)
+    assert page.get_list_filter(request) == (OrderAttentionFilter,)
+
+
+def test_a_site_without_our_pages_shows_no_links(booked):
+    """The shop's own page must not break."""
+    table = DeliveryInline(Order, admin.AdminSite("elsewhere"))
+    assert table.timeline(booked) == "Timeline"
+    assert table.cancel(booked) == ""

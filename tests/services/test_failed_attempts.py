@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 
-from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import pruning
 from kaspi_delivery_django.signals import call_attempted
@@ -85,7 +85,9 @@ def test_what_kaspi_said_is_blanked_with_the_delivery(old, booked, turnable):
     """It may name people."""
     Delivery.objects.update(status="delivered", status_at=turnable.now - timedelta(days=99))
     ApiCall.objects.update(state="done")
+    PendingAction.objects.create(name="cancel", delivery=booked, reason="Asel", created_at=turnable.now)
     booked.history.update(notified_at=turnable.now)
     list(pruning.blank_personal_data(ended_before=turnable.now, batch=10))
     assert FailedAttempt.objects.get().error_message == ""
-    assert Delivery.objects.get().phone_tail == ""
+    assert (Delivery.objects.get().phone_tail, Delivery.objects.get().parcel_description) == ("", "")
+    assert PendingAction.objects.get().reason == ""

@@ -1,6 +1,7 @@
 """Bulk actions that a request could not finish: the worker does them row by row, and keeps what was refused."""
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import OperationalError
 
 from kaspi_delivery_django.models import ApiCall, Delivery, PendingAction, WebhookEvent
@@ -26,7 +27,7 @@ def dead(booked, post_webhook):
 
 def test_a_cancel_is_done_with_its_reason_and_forgotten(booked, drain, world):
     """One round of the worker does it, and sends it."""
-    handover.hand_over("cancel", [booked.pk], reason="out of stock", asked_by="aigerim")
+    handover.hand_over("cancel", [booked.pk], reason="out of stock")
     drain()
     booked.refresh_from_db()
     assert (booked.status, booked.cancel_reason) == ("cancelled", "out of stock")
@@ -110,7 +111,7 @@ def test_a_deadlock_leaves_it_for_the_next_round(booked, monkeypatch):
     """Nothing is noted."""
     monkeypatch.setattr(deliveries, "refresh_delivery", broken(OperationalError("database is locked")))
     handover.hand_over("refresh", [booked.pk])
-    do_waiting()
+    assert do_waiting() == 0
     assert PendingAction.objects.waiting().count() == 1
 
 
@@ -139,6 +140,71 @@ def test_many_are_kept_in_few_statements(booked, django_assert_max_num_queries):
     with django_assert_max_num_queries(5):
         handover.hand_over("refresh", [booked.pk] * 1500)
     assert PendingAction.objects.count() == 1500
+
+
+def test_what_waits_already_is_not_kept_twice(booked):
+    """A double click asks once."""
+    handover.hand_over("refresh", [booked.pk])
+    handover.hand_over("refresh", [booked.pk])
+    handover.hand_over("cancel", [booked.pk])
+    assert PendingAction.objects.count() == 2
+
+
+def test_what_was_acknowledged_already_is_done(dead):
+    """A worker may have died in between."""
+    inbox.acknowledge_event(dead)
+    handover.hand_over("acknowledge", [dead.pk])
+    assert do_waiting() == 1
+    assert not PendingAction.objects.exists()
+
+
+def test_what_was_deferred_lets_the_others_pass(booked, turnable, monkeypatch):
+    """A row that stays locked holds up nobody."""
+    handover.hand_over("cancel", [booked.pk])
+    handover.hand_over("refresh", [booked.pk])
+    monkeypatch.setattr(deliveries, "cancel_delivery", broken(OperationalError("database is locked")))
+    for _ in range(2):
+        handover.do_waiting(limit=1, using="default")
+    assert PendingAction.objects.get().name == "cancel"
+
+
+def test_what_is_dismissed_meanwhile_is_not_done(booked, monkeypatch):
+    """The page has promised so."""
+    handover.hand_over("retry", [booked.pk])
+    handover.hand_over("cancel", [booked.pk])
+    monkeypatch.setattr(deliveries, "retry_delivery", lambda _delivery: PendingAction.objects.all().delete())
+    do_waiting()
+    booked.refresh_from_db()
+    assert booked.cancel_requested_at is None
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"username": "another"}, {"is_superuser": False}])
+def test_who_may_not_any_more_is_not_obeyed(booked, change):
+    """Gone, locked out, or without the permission."""
+    boss = User.objects.create_superuser("boss")
+    handover.hand_over("cancel", [booked.pk], asked_by="boss")
+    User.objects.filter(pk=boss.pk).update(**change)
+    do_waiting()
+    booked.refresh_from_db()
+    assert booked.cancel_requested_at is None
+    assert PendingAction.objects.get().failure == "Who asked for it may not do so any more."
+
+
+def test_who_may_is_obeyed(booked):
+    """As if it were done in the request."""
+    User.objects.create_superuser("boss")
+    handover.hand_over("cancel", [booked.pk], asked_by="boss")
+    do_waiting()
+    booked.refresh_from_db()
+    assert booked.cancel_requested_at is not None
+
+
+def test_what_waited_for_a_day_is_refused(booked, turnable):
+    """Nobody means it any more."""
+    handover.hand_over("cancel", [booked.pk])
+    turnable.turn(hours=24)
+    do_waiting()
+    assert "waited too long" in PendingAction.objects.get().failure
 
 
 def broken(err):

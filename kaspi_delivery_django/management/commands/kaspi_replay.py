@@ -24,7 +24,7 @@ class Command(SweepCommand):
             nargs="+",
             choices=states,
             default=["failed"],
-            help="which ones (failed); parked and conflict put back on the list what somebody has acknowledged",
+            help="which ones (failed); of parked and conflict a delivery may be flagged again",
         )
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:

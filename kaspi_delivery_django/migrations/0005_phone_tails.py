@@ -14,13 +14,15 @@ def fill(apps, schema_editor):
             digits = [sign for sign in row.dropoff_phone if sign in "0123456789"]
             row.phone_tail = "".join(reversed(digits))[:10]
         deliveries.bulk_update(rows, ["phone_tail"])
+    # a phone that was blanked between the read and the write stays blanked
+    deliveries.filter(blanked_at__isnull=False).exclude(phone_tail="").update(phone_tail="")
 
 
 class Migration(migrations.Migration):
     atomic = False  # batch by batch: a shop's table may be long
 
     dependencies = [
-        ("kaspi_delivery", "0003_operators_desk"),
+        ("kaspi_delivery", "0004_desk_indexes"),
     ]
 
     operations = [

@@ -1,0 +1,51 @@
+"""Columns that several tables have: what is known of a delivery at a glance."""
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.admin import showing
+from kaspi_delivery_django.models import Delivery, StatusChange
+
+
+class DeliveryColumns:
+    """What the list of deliveries, a delivery's page and an order's page say of a delivery."""
+
+    @admin.display(description=_("status"))
+    def status_text(self, delivery: Delivery) -> str:
+        """Show Kaspi's word."""
+        return showing.status_badge(delivery.status)
+
+    @admin.display(description=_("in status for"))
+    def in_status_for(self, delivery: Delivery) -> str:
+        """Say for how long it has stood there."""
+        return showing.age(delivery.status_at or delivery.created_at)
+
+    @admin.display(description=_("promised"))
+    def promise(self, delivery: Delivery) -> str:
+        """Say by when it should be there."""
+        return showing.promise(delivery)
+
+    @admin.display(description=_("needs attention"))
+    def attention_text(self, delivery: Delivery) -> str:
+        """Say in words why a person is needed."""
+        return showing.attention_badge(delivery)
+
+    @admin.display(description=_("tracking"))
+    def tracking_page(self, delivery: Delivery) -> str:
+        """Link the customer's page; an address is too long for a table."""
+        return showing.tracking_link(delivery, gettext("Track"))
+
+
+class StepColumn:
+    """What a timeline and the list of status changes say of a step."""
+
+    @admin.display(description=_("step"))
+    def step(self, change: StatusChange) -> str:
+        """Show from where to where; late news is kept, and marked as such."""
+        after = showing.status_badge(change.to_status)
+        if not change.applied:
+            late = showing.badge(gettext("late news, not applied"), "—", "ended")
+            return format_html("{} {}", after, late)
+        return format_html("{} → {}", showing.status_badge(change.from_status), after)
