@@ -12,7 +12,15 @@ from django.db import connection
 from django.test import Client, override_settings
 
 from kaspi_delivery_django.lifecycle import DELIVERED, STATUSES
-from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.models import (
+    AccountState,
+    ApiCall,
+    Delivery,
+    FailedAttempt,
+    PendingAction,
+    StatusChange,
+    WebhookEvent,
+)
 from kaspi_delivery_django.sandbox.courier import Courier
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.sandbox.world import World
@@ -25,7 +33,18 @@ from tests.shop.models import GiftOrder, Line, Order
 
 API_KEYS = tuple(f"api-key-number-{number}" for number in range(5))
 SECRETS = tuple(f"a-webhook-secret-of-thirty-two-chars-number-{number}" for number in range(5))
-TABLES = (StatusChange, WebhookEvent, ApiCall, Delivery, AccountState, Line, GiftOrder, Order)
+TABLES = (
+    PendingAction,
+    FailedAttempt,
+    StatusChange,
+    WebhookEvent,
+    ApiCall,
+    Delivery,
+    AccountState,
+    Line,
+    GiftOrder,
+    Order,
+)
 
 
 class House:
