@@ -63,11 +63,15 @@ def _lately(now: standing.Snapshot, request: HttpRequest) -> dict[str, Any]:
     ended = sorted(lately.calls_ended(now.read_at).items())
     failed = sorted(lately.failed_attempts(now.read_at).items(), key=lambda row: -row[1])
     return {
-        "took": {"deliveries": showing.sampled(took.deliveries), "median": _span(took.median), "p90": _span(took.p90)},
+        "took": {
+            "deliveries": showing.sampled(took.deliveries, lately.ARRIVALS),
+            "median": _span(took.median),
+            "p90": _span(took.p90),
+        },
         "ended": _lines([(f"{_kind(kind)}: {_state(state)}", count) for (kind, state), count in ended]),
         "failed": _lines([(f"{_kind(kind)}: {_answer(status)}", count) for (kind, status), count in failed]),
         "webhooks": {
-            "events": showing.sampled(came.events),
+            "events": showing.sampled(came.events, lately.SAMPLE),
             "repeated": showing.counted(came.repeated),
             "most_attempts": came.most_attempts,
         },

@@ -17,7 +17,6 @@ from django.utils.translation import gettext
 
 from kaspi_delivery_django import lifecycle
 from kaspi_delivery_django.figures.counting import MOST
-from kaspi_delivery_django.figures.lately import SAMPLE
 from kaspi_delivery_django.links import allowed_tracking_url
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import clock
@@ -89,9 +88,9 @@ def counted(count: int) -> str:
     return f"{number_format(MOST, force_grouping=True)}+" if count > MOST else number_format(count, force_grouping=True)
 
 
-def sampled(count: int) -> str:
+def sampled(count: int, most: int) -> str:
     """Write a count of the latest rows; a full sample says that there may be more."""
-    return f"{number_format(count, force_grouping=True)}{'+' if count >= SAMPLE else ''}"
+    return f"{number_format(count, force_grouping=True)}{'+' if count >= most else ''}"
 
 
 def age(since: datetime | None) -> str:

@@ -20,6 +20,7 @@ A_DAY = timedelta(days=1)
 A_WEEK = timedelta(days=7)
 REASONS = 10
 SAMPLE = 5000
+ARRIVALS = 1000
 ENDED = (ApiCall.State.DONE, ApiCall.State.REFUSED, ApiCall.State.STUCK, ApiCall.State.ABANDONED)
 
 
@@ -44,7 +45,10 @@ class Durations:
 def calls_ended(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[str, str], int]:
     """Count the calls whose last step was in this time, by kind and state."""
     rows = ApiCall.objects.using(home()).filter(state__in=ENDED, updated_at__gte=now - within)
-    return Counter(rows.order_by("-updated_at").values_list("kind", "state")[:SAMPLE])
+    ends = {f"{kind}_{state}": (kind, state) for kind in ApiCall.Kind.values for state in ENDED}
+    counts = {name: Count("pk", filter=Q(kind=kind, state=state)) for name, (kind, state) in ends.items()}
+    found = rows.order_by("-updated_at")[:SAMPLE].aggregate(**counts)
+    return {ends[name]: count for name, count in found.items() if count}
 
 
 def failed_attempts(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[str, int | None], int]:
@@ -70,9 +74,9 @@ def cancel_reasons(now: datetime, *, within: timedelta = A_WEEK) -> Sequence[tup
 
 
 def durations(now: datetime, *, within: timedelta = A_WEEK) -> Durations:
-    """Return how long the latest 5,000 deliveries took that arrived in this time."""
+    """Return how long the latest 1,000 deliveries took that arrived in this time."""
     arrived = Delivery.objects.using(home()).filter(status=DELIVERED, status_at__gte=now - within)
-    pairs: Any = arrived.order_by("-status_at").values_list("created_at", "status_at")[:SAMPLE]
+    pairs: Any = arrived.order_by("-status_at").values_list("created_at", "status_at")[:ARRIVALS]
     minutes = Counter(max(0, round((end - start).total_seconds() / 60)) for start, end in pairs)
     found = {name: percentiles.of(minutes, share) for name, share in (("median", 0.5), ("p90", 0.9))}
     spans = {name: None if value is None else timedelta(minutes=value) for name, value in found.items()}

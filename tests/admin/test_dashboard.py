@@ -8,7 +8,8 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.admin import charts, showing
+from kaspi_delivery_django.admin import charts
+from kaspi_delivery_django.figures import lately
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
 from tests.conftest import event
 
@@ -126,7 +127,7 @@ def test_there_is_no_link_to_what_this_person_may_not_see(staff, alive):
 
 def test_a_full_sample_says_that_there_may_be_more(staff, alive, monkeypatch):
     """Five thousand are not all."""
-    monkeypatch.setattr(showing, "SAMPLE", 1)
+    monkeypatch.setattr(lately, "SAMPLE", 1)
     assert staff().get(URL).context["webhooks"]["events"] == "1+"
 
 
