@@ -323,7 +323,7 @@ def test_it_reads_and_no_more_for_more_rows(run, booked):
     with CaptureQueriesContext(connection) as many:
         run("--json")
     assert len(many) == len(few) <= 8
-    assert {query["sql"].split()[0] for query in many} == {"SELECT"}
+    assert {query["sql"].lstrip("(").split()[0] for query in many} == {"SELECT"}
 
 
 def test_nothing_personal_is_printed(run, booked):
