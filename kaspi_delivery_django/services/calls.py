@@ -133,11 +133,6 @@ def finish(calls: QuerySet[ApiCall], state: ApiCall.State) -> int:
     return calls.update(**ended, updated_at=clock.now())
 
 
-def newest_create(delivery: Delivery) -> ApiCall:
-    """Return the call that books the delivery."""
-    return calls_of(delivery, Kind.CREATE)[0]
-
-
 def never_sent(delivery: Delivery) -> QuerySet[ApiCall]:
     """Return the create that Kaspi cannot have acted on and that nobody is sending now."""
     idle = (State.DUE, State.STUCK, State.REFUSED)

@@ -4,6 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from kaspi_delivery_django.models import Delivery, WebhookEvent
+from kaspi_delivery_django.services.inbox import OTHER_DATA
 from tests.conftest import event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,3 +63,25 @@ def test_several_are_replayed_and_reported_row_by_row(staff, failed, booked, pos
     assert "wh_1: noted" in said
     assert "wh_2: parked" in said
     assert "wh_3: failed." in said
+
+
+def test_a_dead_letter_is_acknowledged_alone_or_with_others(staff, failed, booked, post_webhook):
+    """It leaves the list, and takes no effect."""
+    post_webhook(event(booked, "in_transit", event_id="wh_2"))
+    WebhookEvent.objects.update(state="conflict")
+    Delivery.objects.update(status="created")
+    clerk, other = staff("view_webhookevent", "replay_event"), WebhookEvent.objects.get(event_id="wh_2")
+    page = clerk.post(f"{LIST}{failed.pk}/do/acknowledge/", follow=True)
+    assert "taken off the list" in str(next(iter(page.context["messages"])))
+    clerk.post(LIST, {"action": "acknowledge_events", "_selected_action": other.pk, "apply": "1"})
+    assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"acknowledged"}
+    assert Delivery.objects.get().status == "created"
+
+
+def test_a_replay_that_can_tell_nothing_is_not_offered(staff, failed):
+    """One id came with two contents: only acknowledging is left."""
+    WebhookEvent.objects.update(state="conflict", error=OTHER_DATA)
+    page = staff("view_webhookevent", "replay_event").get(f"{LIST}{failed.pk}/change/").content.decode()
+    assert "do/replay/" not in page
+    assert "do/acknowledge/" in page
+    assert "came twice with different contents" in page
