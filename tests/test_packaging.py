@@ -64,8 +64,7 @@ def test_an_extra_brings_one_thing(extra, names):
 def test_the_extras_are_the_documented_ones():
     """No extra disappears or appears by accident."""
     extras = metadata.metadata(NAME).get_all("Provides-Extra")
-    assert set(extras) == {"postgresql", "mysql", "prometheus", "test", "lint", "benchmarks"}
-    assert set(extras) == {"postgresql", "mysql", "prometheus", "test", "benchmarks", "lint"}
+    assert set(extras) == {"postgresql", "mysql", "prometheus", "test", "benchmarks", "browser", "lint"}
 
 
 def test_type_checkers_may_trust_the_annotations():

@@ -17,6 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.functional import Promise
+from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 
 from kaspi_delivery_django.admin.forms import ConfirmForm
@@ -209,7 +210,7 @@ class AskingAdmin(MirrorAdmin):
             if not is_transient(err):
                 raise
             level, words = messages.ERROR, gettext("not done, the database was busy: try again.")
-        self.message_user(request, f"{row}: {words}", level)
+        self.message_user(request, format_html("<bdi>{}</bdi>: {}", row, words), level)
 
     def _may(self, request: HttpRequest, way: Exit) -> bool:
         allowed = request.user.has_perm(f"kaspi_delivery.{way.permission}")

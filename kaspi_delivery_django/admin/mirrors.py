@@ -10,6 +10,7 @@ from kaspi_delivery_django.admin.lists import CappedChangeList, CappedPaginator
 from kaspi_delivery_django.admin.showing import masked, visible
 
 FILTERS = {"", "exact"}
+TABLE = "admin/kaspi_delivery/table.html"
 STYLE = {"all": ("kaspi_delivery/desk.css",)}
 
 
@@ -85,6 +86,7 @@ class MirrorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # no g
 class MirrorInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # no generics at run time
     """A table of rows inside another row's page."""
 
+    template = TABLE
     personal: tuple[str, ...] = ()
     extra = 0
     show_change_link = True

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.admin import lists, showing
 from kaspi_delivery_django.admin.columns import DeliveryColumns
 from kaspi_delivery_django.admin.exits import EXITS
-from kaspi_delivery_django.admin.mirrors import STYLE, ReadOnly
+from kaspi_delivery_django.admin.mirrors import STYLE, TABLE, ReadOnly
 from kaspi_delivery_django.exceptions import NoAdapter
 from kaspi_delivery_django.figures.counting import MOST
 from kaspi_delivery_django.models import Delivery
@@ -57,6 +57,7 @@ class DeliveryInline(DeliveryColumns, ReadOnly, GenericTabularInline):
     """An order's deliveries, the newest first: `inlines = [DeliveryInline]`."""
 
     model = Delivery
+    template = TABLE
     formset = DeliveriesOfOrder  # type: ignore[assignment]  # the stubs know no generic inlines here
     ct_field, ct_fk_field = "content_type", "object_id"
     extra = 0

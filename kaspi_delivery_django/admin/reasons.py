@@ -18,7 +18,9 @@ def of_event(event: WebhookEvent) -> str:
         inbox.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
     }
     if event.state == WebhookEvent.State.FAILED:
-        return gettext("It could not be applied: %(error)s. Mend that, then replay it.") % {"error": event.error}
+        return gettext("It could not be applied: %(error)s. Mend that, then replay it.") % {
+            "error": showing.isolated(event.error)
+        }
     return known.get(event.error, event.error) or "—"
 
 

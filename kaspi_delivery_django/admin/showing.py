@@ -93,6 +93,11 @@ def sampled(count: int, most: int) -> str:
     return f"{number_format(count, force_grouping=True)}{'+' if count >= most else ''}"
 
 
+def isolated(text: str) -> str:
+    """Keep a text's writing direction to itself, inside a sentence that is no markup."""
+    return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
+
+
 def age(since: datetime | None) -> str:
     """Say for how long."""
     return duration_label(clock.now() - since) if since else ""

@@ -1,0 +1,112 @@
+"""Every page of ours, by the name that a test or a picture goes by."""
+
+from django.urls import reverse
+
+from kaspi_delivery_django.models import (
+    AccountState,
+    ApiCall,
+    Delivery,
+    FailedAttempt,
+    PendingAction,
+    StatusChange,
+    WebhookEvent,
+)
+
+MODELS = (Delivery, ApiCall, FailedAttempt, WebhookEvent, StatusChange, AccountState, PendingAction)
+FIRST, LAST = "pk", "-pk"
+ASKING = {  # what can be asked about one row, and about which: the first delivery of `rows.fill` was refused
+    "cancel": (Delivery, LAST),
+    "link": (Delivery, FIRST),
+    "reissue": (Delivery, FIRST),
+    "replay": (WebhookEvent, LAST),
+    "dismiss": (PendingAction, LAST),
+}
+BULK = "ask about several"
+
+
+def press(target):
+    """Click what leads to another page, and wait for that."""
+    with target.page.expect_navigation():
+        target.click()
+
+
+def go_to_dashboard(page):
+    """Open the dashboard."""
+    page.goto(reverse("admin:kaspi_delivery_dashboard"))
+
+
+def go_to_app(page):
+    """Open the list of our tables."""
+    page.goto(reverse("admin:app_list", args=["kaspi_delivery"]))
+
+
+def go_to_list(model):
+    """Open a table's rows."""
+    return lambda page: page.goto(reverse(f"admin:kaspi_delivery_{model._meta.model_name}_changelist"))
+
+
+def go_to_row(model, order=LAST):
+    """Open a row's page."""
+    name = f"admin:kaspi_delivery_{model._meta.model_name}_change"
+    return lambda page: page.goto(reverse(name, args=[model.objects.order_by(order).first().pk]))
+
+
+def go_to_question(name, model, order):
+    """Open the page that asks about one row."""
+    page_name = f"admin:kaspi_delivery_{model._meta.model_name}_exit"
+    return lambda page: page.goto(reverse(page_name, args=[model.objects.order_by(order).first().pk, name]))
+
+
+def go_to_bulk_question(page):
+    """Choose every delivery, and an action: the page that asks about several."""
+    go_to_list(Delivery)(page)
+    page.locator("#action-toggle").check()
+    page.locator("select[name=action]").select_option("cancel_deliveries")
+    press(page.locator(".actions button"))
+
+
+def go_to_refusal(page):
+    """Confirm without a reason: the question comes back with an error."""
+    go_to_question("cancel", *ASKING["cancel"])(page)
+    page.locator("form[method=post] input[name=reason]").evaluate("field => field.required = false")
+    press(page.locator(".submit-row input[type=submit]"))
+
+
+def go_to_order(page):
+    """Open the shop's page of the last order, with its deliveries."""
+    page.goto(reverse("admin:example_shop_order_change", args=[Delivery.objects.latest("pk").object_id]))
+
+
+def go_to_orders(page):
+    """Open the shop's list of orders."""
+    page.goto(reverse("admin:example_shop_order_changelist"))
+
+
+OURS = {
+    "dashboard": go_to_dashboard,
+    "app": go_to_app,
+    **{f"list of {model._meta.model_name}": go_to_list(model) for model in MODELS},
+    **{f"one {model._meta.model_name}": go_to_row(model) for model in MODELS},
+    "one delivery, refused": go_to_row(Delivery, FIRST),  # nothing in it can be clicked
+    "one apicall, refused": go_to_row(ApiCall, FIRST),
+    **{f"ask to {name}": go_to_question(name, *which) for name, which in ASKING.items()},
+    "ask again": go_to_refusal,
+    BULK: go_to_bulk_question,
+}
+SHOPS = {"one order": go_to_order, "list of orders": go_to_orders}
+ALL = {**OURS, **SHOPS}
+
+
+def overflow(page):
+    """Return how many pixels of the page lie beyond the window's edge."""
+    return page.evaluate("document.documentElement.scrollWidth - innerWidth")
+
+
+def find(page, look, *, names=tuple(ALL)):
+    """Look at each of these pages; return what is found, by the page's name."""
+    found = {}
+    for name in names:
+        ALL[name](page)
+        if seen := look(name):
+            found[name] = seen
+    return found
