@@ -1,6 +1,7 @@
 """What staff can do: who may, what they are asked first, and what they read then."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -145,6 +146,15 @@ GIVING_UP = Exit(
     act=_acknowledge,
     form=TypedForm,
 )
+UNBOOKED: Mapping[str, Exit] = {
+    "cancel": replace(EXITS["cancel"], question=_("Kaspi has no parcel for it: nothing will be booked.")),
+    "reissue": replace(
+        EXITS["reissue"], question=_("Nothing is booked so far: the order is booked under its next number.")
+    ),
+}
+FIRST_TRY = replace(
+    EXITS["retry"], question=_("Nothing was sent so far: the order is read as it is now, and sent for the first time.")
+)
 
 
 REPLAY = Exit(
@@ -170,8 +180,15 @@ DISMISS = Exit(
 
 
 def exits_of(delivery: Delivery) -> Mapping[str, Exit]:
-    """Return what can be done about a delivery at all.
+    """Return what can be done about a delivery at all, with what it means for this one.
 
     Giving up what may be booked needs the permission, and the confirmation, of booking anew.
     """
-    return {**EXITS, "acknowledge": GIVING_UP} if exits.may_be_booked(delivery) else EXITS
+    own = dict(EXITS)
+    if exits.may_be_booked(delivery):
+        own["acknowledge"] = GIVING_UP
+    if exits.is_unbooked(delivery):
+        own |= UNBOOKED
+    if exits.is_unread(delivery):
+        own["retry"] = FIRST_TRY
+    return own

@@ -54,6 +54,16 @@ def may_be_booked(delivery: Delivery) -> bool:
     return delivery.delivery_id is None and _newest_create(delivery).unknown_since is not None
 
 
+def is_unbooked(delivery: Delivery) -> bool:
+    """Tell whether Kaspi surely has no parcel: nothing that could have booked one has left, or it was refused."""
+    return delivery.delivery_id is None and _newest_create(delivery).unknown_since is None
+
+
+def is_unread(delivery: Delivery) -> bool:
+    """Tell whether the order is still to be read: what is sent was not built yet."""
+    return delivery.delivery_id is None and not _newest_create(delivery).payload
+
+
 def check_cancel(delivery: Delivery) -> None:
     """Raise `CannotCancel` for a parcel that the courier has, or that has ended."""
     if delivery.status not in CANCELLABLE:

@@ -355,3 +355,25 @@ def test_an_asking_page_must_say_what_can_be_done():
     for question in (lambda: page.ways_out(None), lambda: page.exit_of(None, "cancel")):
         with pytest.raises(NotImplementedError):
             question()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cancel", "nothing will be booked"),
+        ("retry", "sent for the first time"),
+        ("reissue", "Nothing is booked so far"),
+    ],
+)
+def test_the_question_says_what_happens_to_what_was_never_sent(staff, due, name, words):
+    """No courier was ordered: nobody is asked to cancel one."""
+    ApiCall.objects.update(state="stuck", reason="adapter_failed", next_attempt_at=None)
+    Delivery.objects.update(attention="adapter_failed")
+    page = staff(*ALL).get(f"{LIST}{due.delivery_id}/do/{name}/").content.decode()
+    assert words in page
+
+
+@pytest.mark.parametrize(("name", "words"), [("cancel", "Kaspi will be asked"), ("reissue", "another courier comes")])
+def test_the_question_says_what_happens_to_what_is_booked(staff, booked, name, words):
+    """Kaspi is asked, and another one costs."""
+    assert words in staff(*ALL).get(f"{LIST}{booked.pk}/do/{name}/").content.decode()
