@@ -10,7 +10,7 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.admin import dashboard, lists, showing
+from kaspi_delivery_django.admin import dashboard, lists, reasons, showing
 from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
 from kaspi_delivery_django.admin.columns import DeliveryColumns
 from kaspi_delivery_django.admin.exits import EXITS, exits_of
@@ -28,7 +28,15 @@ def _place(side: str) -> tuple[tuple[str, ...], ...]:
 
 _PICKUP, _DROPOFF = _place("pickup"), _place("dropoff")
 _GROUPS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
-    (None, (("order", "delivery_id"), ("status_text", "in_status_for", "promise"), ("attention_text", "tracking"))),
+    (
+        None,
+        (
+            ("order", "delivery_id"),
+            ("status_text", "in_status_for", "promise"),
+            ("attention_text", "advice"),
+            ("tracking",),
+        ),
+    ),
     (_("Promise"), (("pickup_by", "delivery_by", "next_refresh_at"),)),
     (_("Cancellation"), (("cancel_requested_at", "cancel_reason"),)),
     (_("Pickup"), _PICKUP),
@@ -97,12 +105,17 @@ class DeliveryAdmin(DeliveryColumns, AskingAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Name what is computed."""
-        return ("order", "status_text", "in_status_for", "promise", "attention_text", "tracking")
+        return ("order", "status_text", "in_status_for", "promise", "attention_text", "advice", "tracking")
 
     @admin.display(description=_("order"))
     def order(self, delivery: Delivery) -> str:
         """Link the shop's order."""
         return showing.order_link(self.admin_site, delivery)
+
+    @admin.display(description=_("what to do"))
+    def advice(self, delivery: Delivery) -> str:
+        """Say how it leaves the list."""
+        return reasons.of_attention(delivery)
 
     @admin.display(description=_("tracking address"))
     def tracking(self, delivery: Delivery) -> str:

@@ -1,10 +1,35 @@
 """Why something waits, failed, or was not applied: in plain words, for who has to act on it."""
 
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import showing
-from kaspi_delivery_django.models import ApiCall, FailedAttempt, WebhookEvent
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, WebhookEvent
 from kaspi_delivery_django.services import inbox
+
+_ADVICE: Mapping[str, Promise] = {
+    Attention.ADAPTER_FAILED: _("Correct the order's data (its call shows what is wrong), then retry."),
+    Attention.REFUSED: _("Correct what Kaspi names in the call's error, then book anew."),
+    Attention.OUTCOME_UNKNOWN: _("Look it up in Kaspi's console: link what is there, book anew what is not."),
+    Attention.KEY_REUSED: _("Look it up in Kaspi's console: link what is there, book anew what is not."),
+    Attention.FOREIGN_DELIVERY: _("Look both orders up in Kaspi's console, then link, book anew or acknowledge."),
+    Attention.SECOND_PARCEL: _("Cancel the parcel that is one too many at Kaspi, then acknowledge."),
+    Attention.CONTRADICTION: _("Nothing: Kaspi's next answer decides."),
+    Attention.TOO_OLD: _("Retry if it is still to be shipped, cancel if not."),
+    Attention.CONFIGURATION_CHANGED: _("Have the former key and address put back, then retry."),
+    Attention.ORDER_EDITED: _("Tell the courier and acknowledge, or cancel."),
+    Attention.CANCEL_REFUSED: _("Settle it with the customer, then acknowledge."),
+    Attention.CANCEL_UNKNOWN: _("Nothing: Kaspi is asked. Or cancel again."),
+    Attention.NOT_FOUND: _("Look it up in Kaspi's console; ask Kaspi now, or acknowledge."),
+}
+
+
+def of_attention(delivery: Delivery) -> str:
+    """Say what to do about a delivery that needs attention; nothing for one that does not."""
+    return str(_ADVICE.get(delivery.attention, ""))
 
 
 def of_event(event: WebhookEvent) -> str:

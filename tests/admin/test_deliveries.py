@@ -4,9 +4,10 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.urls import reverse
-from django.utils.html import strip_tags
+from django.utils.html import escape, strip_tags
 
-from kaspi_delivery_django.models import Delivery, FailedAttempt, PendingAction
+from kaspi_delivery_django.admin import reasons
+from kaspi_delivery_django.models import Attention, Delivery, FailedAttempt, PendingAction
 from kaspi_delivery_django.services import cancel_delivery
 from tests.shop.models import Order
 
@@ -185,3 +186,18 @@ def test_hostile_text_is_shown_as_text(staff, booked, drain):
     page = page_of(staff("view_statuschange", "view_apicall", "view_personal_data"), booked)
     assert "<script>alert(1)" not in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.parametrize("reason", Attention.values)
+def test_the_page_says_what_to_do(staff, booked, reason):
+    """For each reason: nobody looks it up at 23:00."""
+    Delivery.objects.update(attention=reason)
+    booked.refresh_from_db()
+    advice = reasons.of_attention(booked)
+    assert advice
+    assert escape(advice) in page_of(staff(), booked)
+
+
+def test_where_nothing_is_wrong_there_is_no_advice(booked):
+    """The field is empty."""
+    assert reasons.of_attention(booked) == ""
