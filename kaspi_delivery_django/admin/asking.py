@@ -174,7 +174,7 @@ class AskingAdmin(MirrorAdmin):
             warning = gettext("No worker is seen: nothing is done until kaspi_worker runs.")
             self.message_user(request, warning, messages.WARNING)
 
-    def _ask(  # all of it is shown
+    def _ask(
         self,
         request: HttpRequest,
         way: Exit,

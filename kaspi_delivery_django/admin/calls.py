@@ -8,8 +8,9 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import inside, lists, reasons, showing
+from kaspi_delivery_django.admin import inside, lists, showing
 from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
+from kaspi_delivery_django.admin.columns import CallColumns, DeliveryLink
 from kaspi_delivery_django.admin.exits import DISMISS
 from kaspi_delivery_django.admin.mirrors import MirrorAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction
@@ -50,7 +51,7 @@ class ActionStateFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApiCall)
-class ApiCallAdmin(MirrorAdmin):
+class ApiCallAdmin(DeliveryLink, CallColumns, MirrorAdmin):
     """What we asked of Kaspi, or mean to."""
 
     list_display = ("__str__", "delivery_page", "state_text", "waits", "attempts", "http_status", "updated_at")
@@ -64,23 +65,7 @@ class ApiCallAdmin(MirrorAdmin):
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for the key, and for the calls of a delivery."""
-        named = Delivery.objects.filter(Q(external_order_id=term) | Q(delivery_id=term))
-        return Q(idempotency_key=term) | Q(delivery__in=list(named.values_list("pk", flat=True)))
-
-    @admin.display(description=_("delivery"))
-    def delivery_page(self, call: ApiCall) -> str:
-        """Link what it is about."""
-        return showing.page_link(self.admin_site, call.delivery)
-
-    @admin.display(description=_("state"))
-    def state_text(self, call: ApiCall) -> str:
-        """Show our progress."""
-        return showing.call_badge(call)
-
-    @admin.display(description=_("waits"))
-    def waits(self, call: ApiCall) -> str:
-        """Say until when, or for what."""
-        return reasons.of_waiting(call)
+        return Q(idempotency_key=term) | Q(delivery__in=Delivery.objects.keys_of(term))
 
 
 @admin.register(FailedAttempt)

@@ -1,12 +1,14 @@
-"""Columns that several tables have: what is known of a delivery at a glance."""
+"""Columns that several tables have: what is known of a row at a glance."""
+
+from typing import Any
 
 from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import showing
-from kaspi_delivery_django.models import Delivery, StatusChange
+from kaspi_delivery_django.admin import reasons, showing
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 
 
 class DeliveryColumns:
@@ -49,3 +51,42 @@ class StepColumn:
             late = showing.badge(gettext("late news, not applied"), "—", "ended")
             return format_html("{} {}", after, late)
         return format_html("{} → {}", showing.status_badge(change.from_status), after)
+
+
+class CallColumns:
+    """What the outbox and a delivery's page say of a call."""
+
+    @admin.display(description=_("state"))
+    def state_text(self, call: ApiCall) -> str:
+        """Show our progress."""
+        return showing.call_badge(call)
+
+    @admin.display(description=_("waits"))
+    def waits(self, call: ApiCall) -> str:
+        """Say until when, or for what."""
+        return reasons.of_waiting(call)
+
+
+class EventColumns:
+    """What the inbox and a delivery's page say of an event."""
+
+    @admin.display(description=_("state"))
+    def state_text(self, event: WebhookEvent) -> str:
+        """Show what became of it."""
+        return showing.event_badge(event)
+
+    @admin.display(description=_("reason"))
+    def why(self, event: WebhookEvent) -> str:
+        """Say in plain words why it was not applied, and what to do."""
+        return reasons.of_event(event)
+
+
+class DeliveryLink:
+    """The delivery that a row of another list is about."""
+
+    admin_site: admin.AdminSite
+
+    @admin.display(description=_("delivery"))
+    def delivery_page(self, row: Any) -> str:
+        """Link it."""
+        return showing.page_link(self.admin_site, row.delivery)

@@ -9,8 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.admin import lists, reasons, showing
+from kaspi_delivery_django.admin import lists
 from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
+from kaspi_delivery_django.admin.columns import DeliveryLink, EventColumns
 from kaspi_delivery_django.admin.exits import ACKNOWLEDGE_EVENT, REPLAY
 from kaspi_delivery_django.models import Delivery, WebhookEvent
 from kaspi_delivery_django.services import inbox
@@ -20,7 +21,7 @@ _EXITS = {"replay": REPLAY, "acknowledge": ACKNOWLEDGE_EVENT}
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(AskingAdmin):
+class WebhookEventAdmin(DeliveryLink, EventColumns, AskingAdmin):
     """What Kaspi told us, and a replay of what could not be applied."""
 
     list_display = ("__str__", "delivery_page", "state_text", "why", "received_count", "received_at")
@@ -56,21 +57,6 @@ class WebhookEventAdmin(AskingAdmin):
         unlinked = Q(state__in=(*WebhookEvent.DEAD_LETTERS, State.ACKNOWLEDGED), kaspi_delivery_id=term)
         by_order = Q(state__in=State.values, external_order_id=term)
         return named | by_order | unlinked | Q(delivery__in=linked)
-
-    @admin.display(description=_("delivery"))
-    def delivery_page(self, event: WebhookEvent) -> str:
-        """Link the delivery that it is about."""
-        return showing.page_link(self.admin_site, event.delivery)
-
-    @admin.display(description=_("state"))
-    def state_text(self, event: WebhookEvent) -> str:
-        """Show what became of it."""
-        return showing.event_badge(event)
-
-    @admin.display(description=_("reason"))
-    def why(self, event: WebhookEvent) -> str:
-        """Say in plain words why it was not applied, and what to do."""
-        return reasons.of_event(event)
 
     @admin.action(description=_("Replay selected events"), permissions=["replay"])
     def replay_events(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:

@@ -9,7 +9,7 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import reasons, showing
-from kaspi_delivery_django.admin.columns import StepColumn
+from kaspi_delivery_django.admin.columns import CallColumns, EventColumns, StepColumn
 from kaspi_delivery_django.admin.mirrors import MirrorInline
 from kaspi_delivery_django.models import ApiCall, FailedAttempt, StatusChange, WebhookEvent
 
@@ -30,28 +30,18 @@ class HistoryInline(StepColumn, MirrorInline):
         return showing.moment(change.notified_at) if change.applied else "—"
 
 
-class CallsInline(MirrorInline):
+class CallsInline(CallColumns, MirrorInline):
     """The delivery's calls to Kaspi, with what went wrong."""
 
     personal = ("error_message",)
     model = ApiCall
-    fields = ("kind", "idempotency_key", "state_text", "next_text", "attempts", "error_message", "failed_attempts")
+    fields = ("kind", "idempotency_key", "state_text", "waits", "attempts", "error_message", "failed_attempts")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Read the attempts of all calls in one query."""
         latest = FailedAttempt.objects.order_by("-pk")[:ATTEMPTS_SHOWN]
         shown = Prefetch("failed_attempts", queryset=latest, to_attr="latest_failures")
         return super().get_queryset(request).prefetch_related(shown)
-
-    @admin.display(description=_("state"))
-    def state_text(self, call: ApiCall) -> str:
-        """Show our progress."""
-        return showing.call_badge(call)
-
-    @admin.display(description=_("waits"))
-    def next_text(self, call: ApiCall) -> str:
-        """Say what it waits for."""
-        return reasons.of_waiting(call)
 
     @admin.display(description=_("failed attempts"))
     def failed_attempts(self, call: Any) -> str:
@@ -60,21 +50,11 @@ class CallsInline(MirrorInline):
         return format_html_join("", '<div class="kd-line">{} {}</div>', lines) or "—"
 
 
-class EventsInline(MirrorInline):
+class EventsInline(EventColumns, MirrorInline):
     """What Kaspi told us about the delivery."""
 
     model = WebhookEvent
     fields = ("received_at", "event_id", "type", "state_text", "received_count", "why")
-
-    @admin.display(description=_("state"))
-    def state_text(self, event: WebhookEvent) -> str:
-        """Show what became of it."""
-        return showing.event_badge(event)
-
-    @admin.display(description=_("reason"))
-    def why(self, event: WebhookEvent) -> str:
-        """Say in plain words why it was not applied."""
-        return reasons.of_event(event)
 
 
 class AttemptsInline(MirrorInline):

@@ -76,11 +76,11 @@ class StatusFilter(OneOf):
         """Offer the words that we know."""
         return [*((status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items()), (OTHER, _("Other"))]
 
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
         """Keep the deliveries that stand there."""
         status = self.value()
         if status == OTHER:
-            return queryset.in_unknown_status()  # type: ignore[attr-defined,no-any-return]  # our own queryset
+            return queryset.in_unknown_status()
         return queryset if status is None else queryset.filter(status="" if status == NOT_BOOKED else status)
 
 
@@ -94,9 +94,9 @@ class AttentionFilter(OneOf):
         """Offer the reasons."""
         return [(ANY, _("For any reason")), *Attention.choices]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep those that ask for somebody."""
-        return queryset.flagged() if self.value() == ANY else super().queryset(request, queryset)  # type: ignore[attr-defined]  # our own queryset
+        return queryset.flagged() if self.value() == ANY else super().queryset(request, queryset)
 
 
 class PromiseFilter(admin.SimpleListFilter):
@@ -109,9 +109,9 @@ class PromiseFilter(admin.SimpleListFilter):
         """Offer what somebody has to look at."""
         return [("overdue", _("Overdue"))]
 
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
         """Keep those that should have arrived."""
-        return queryset.overdue(clock.now()) if self.value() else queryset  # type: ignore[attr-defined]  # our own queryset
+        return queryset.overdue(clock.now()) if self.value() else queryset
 
 
 class AccountFilter(OneOf):

@@ -7,14 +7,14 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import lists, showing
-from kaspi_delivery_django.admin.columns import StepColumn
+from kaspi_delivery_django.admin import lists
+from kaspi_delivery_django.admin.columns import DeliveryLink, StepColumn
 from kaspi_delivery_django.admin.mirrors import MirrorAdmin
 from kaspi_delivery_django.models import AccountState, Delivery, StatusChange
 
 
 @admin.register(StatusChange)
-class StatusChangeAdmin(StepColumn, MirrorAdmin):
+class StatusChangeAdmin(DeliveryLink, StepColumn, MirrorAdmin):
     """Every step of every delivery."""
 
     personal = ("note",)
@@ -35,13 +35,7 @@ class StatusChangeAdmin(StepColumn, MirrorAdmin):
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for the steps of a delivery."""
-        named = Delivery.objects.filter(Q(external_order_id=term) | Q(delivery_id=term))
-        return Q(delivery__in=list(named.values_list("pk", flat=True)))
-
-    @admin.display(description=_("delivery"))
-    def delivery_page(self, change: StatusChange) -> str:
-        """Link whose step it was."""
-        return showing.page_link(self.admin_site, change.delivery)
+        return Q(delivery__in=Delivery.objects.keys_of(term))
 
 
 @admin.register(AccountState)
