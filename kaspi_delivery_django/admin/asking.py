@@ -117,6 +117,9 @@ class AskingAdmin(MirrorAdmin):
             words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
             self.message_user(request, words % {"most": MOST_ROWS}, messages.ERROR)
             return None
+        if not keys:
+            self.message_user(request, gettext("The row is gone."), messages.WARNING)
+            return None
         form = way.form(request.POST if "apply" in request.POST else None)
         if not form.is_valid():
             return self._ask_about_all(request, way, keys, form)
@@ -129,7 +132,7 @@ class AskingAdmin(MirrorAdmin):
             "action": request.POST["action"],
             "apply": 1,
             "select_across": 1,
-            ACTION_CHECKBOX_NAME: keys[0] if keys else "",
+            ACTION_CHECKBOX_NAME: keys[0],
             ASKED_ABOUT: ",".join(str(key) for key in keys),
         }
         rows = self.model._default_manager.filter(pk__in=keys[:ROWS_SHOWN]).order_by("pk")

@@ -106,6 +106,12 @@ def test_a_row_that_fits_the_filter_no_more_is_left_alone(staff, several):
     assert list(Delivery.objects.filter(cancel_requested_at=None)) == several[:1]
 
 
+def test_when_all_of_the_rows_are_gone_the_operator_is_told(staff, several):
+    """There is nothing to ask about."""
+    Delivery.objects.filter(pk=several[0].pk).delete()
+    assert "The row is gone." in said(choose(staff("cancel_delivery"), several[:1]))
+
+
 FORGED = ["", "x", "-1", "9" * 30, "1;2", "1,,2", "\u0661"]
 
 
