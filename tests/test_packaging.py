@@ -54,7 +54,14 @@ def test_the_floors_are_those_with_the_security_fixes(name):
 
 @pytest.mark.parametrize(
     ("extra", "names"),
-    [("postgresql", {"psycopg"}), ("mysql", {"mysqlclient"}), ("prometheus", {"prometheus-client"})],
+    [
+        ("postgresql", {"psycopg"}),
+        ("mysql", {"mysqlclient"}),
+        ("prometheus", {"prometheus-client"}),
+        ("celery", {"celery"}),
+        ("django-tasks", {"django-tasks"}),
+        ("openapi", {"drf-spectacular"}),
+    ],
 )
 def test_an_extra_brings_one_thing(extra, names):
     """What is optional has an extra of its own."""
@@ -64,7 +71,8 @@ def test_an_extra_brings_one_thing(extra, names):
 def test_the_extras_are_the_documented_ones():
     """No extra disappears or appears by accident."""
     extras = metadata.metadata(NAME).get_all("Provides-Extra")
-    assert set(extras) == {"postgresql", "mysql", "prometheus", "test", "benchmarks", "browser", "lint"}
+    shops = {"postgresql", "mysql", "prometheus", "celery", "django-tasks", "openapi"}
+    assert set(extras) == shops | {"test", "benchmarks", "browser", "lint"}
 
 
 def test_type_checkers_may_trust_the_annotations():
