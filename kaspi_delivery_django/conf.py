@@ -45,7 +45,7 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """KASPI_DELIVERY, parsed. Rates are per second and worker process, None for no cap."""
+    """KASPI_DELIVERY, parsed. Rates are per second and worker, None for no cap."""
 
     accounts: Mapping[str, Account]
     order_adapters: tuple[str, ...] = ()

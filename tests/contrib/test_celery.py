@@ -1,7 +1,9 @@
 """Celery's tasks, and the thread that tells the broker of calls. Real brokers are in tests/engines."""
 
 import os
+import re
 import threading
+from pathlib import Path
 
 import pytest
 from celery import Celery, _state
@@ -133,6 +135,17 @@ def test_celery_kills_no_task_that_holds_a_lease(task, shop):
     assert task.time_limit > LEASE.total_seconds()
     assert sweep.time_limit > runner.SWEEP_S
     assert (sweep.acks_late, sweep.ignore_result) == (False, True)
+
+
+def test_the_documented_schedule_sends_a_sweep(shop, told):
+    """What docs/runners.md has to paste names a task that workers know, with options that it takes."""
+    text = (Path(__file__).parents[2] / "docs" / "runners.md").read_text()
+    [block] = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "BEAT" in block]
+    pasted = {}
+    exec(block, pasted)
+    [entry] = pasted["CELERY_BEAT_SCHEDULE"].values()
+    shop.tasks[entry["task"]].apply_async(**entry["options"])
+    assert told() == ("kaspi_delivery.sweep", [])
 
 
 def test_a_worker_shares_its_turns_with_what_it_forks(monkeypatch):
