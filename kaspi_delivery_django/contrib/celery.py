@@ -27,9 +27,9 @@ __all__ = ["nudge", "send_call", "sweep"]
 
 logger = logging.getLogger(__name__)
 
-SWEEP_S = 20.0  # a sweep begins nothing new after so long
+SWEEP_S = 20.0  # after so long a sweep finishes what is under way
 SEND_LIMIT_S = 2 * LEASE.total_seconds()  # Celery kills only what our own deadlines have failed to end
-SWEEP_LIMIT_S = 1800
+SWEEP_LIMIT_S = 600  # receivers of the shop's run in it
 MOST_WAITING = 1000
 ANSWER_S = 4.0
 AWAY_S = 5.0

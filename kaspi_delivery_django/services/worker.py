@@ -55,18 +55,19 @@ class Worker:
             pass
 
     def sweep(self, *, within_s: float) -> int:
-        """Work until nothing is due, for a task runner; begin no other round after `within_s` seconds.
+        """Work until nothing is due, for a task runner; after `within_s` seconds finish what is under way, and end.
 
-        Returns how many things were done. A database that is away ends it: the next sweep does the rest.
+        Returns how many things were done. A database that is away ends it too: the next sweep does the rest.
         """
-        until, done = time.monotonic() + within_s, 0
+        bell, done = threading.Timer(within_s, self.stop), 0
+        bell.start()
         try:
             while busy := self.run_round():
                 done += busy
-                if time.monotonic() >= until:
-                    break
         except (DatabaseError, InterfaceError) as err:
             _say_trouble(err)
+        finally:
+            bell.cancel()
         return done
 
     def send(self, call_pk: int) -> bool:

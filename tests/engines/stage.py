@@ -32,6 +32,10 @@ class Process:
         """Return what it has forked."""
         return psutil.Process(self._running.pid).children(recursive=True)
 
+    def wait(self, patience_s=30):
+        """Return its exit code, once it has ended by itself."""
+        return self._running.wait(patience_s)
+
     def kill_children(self):
         """Kill what it has forked, with SIGKILL: nothing in it can be finished."""
         for child in self.children():

@@ -73,3 +73,15 @@ def test_all_processes_of_a_worker_keep_to_one_rate(redis, open_shop):
     stage.wait_until_booked(30)
     gaps = [later - earlier for earlier, later in zip(stage.asked_at, stage.asked_at[10:], strict=False)]
     assert min(gaps) > 0.9  # ten more are asked a second later, not sooner
+
+
+def test_a_forked_web_server_tells_the_broker_itself(redis, open_shop):
+    """Its parent's thread is not there; and neither of them hangs when it ends."""
+    open_shop("worker")
+    save_orders(2)
+    stage = open_shop("celery", redis.url)
+    calls = ApiCall.objects.values_list("pk", flat=True)
+    server = stage.start("tests.engines.forking", *map(str, calls))
+    stage.start_worker()
+    stage.wait_until_booked(2)
+    assert server.wait() == 0

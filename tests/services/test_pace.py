@@ -26,6 +26,21 @@ for _ in range(2):
 for child in children:
     os.waitpid(child, 0)
 """
+HOLD = """
+import os, select, django
+django.setup()
+from kaspi_delivery_django.services.pace import Turns
+turns = Turns()
+heard, said = os.pipe()
+with turns._locked():
+    if not os.fork():
+        turns.take(1)
+        os.write(said, b"!")
+        os._exit(0)
+    early = select.select([heard], [], [], 0.3)[0]
+late = select.select([heard], [], [], 20)[0]
+print(len(early), len(late))
+"""
 KILL = """
 import os, signal, django
 django.setup()
@@ -72,6 +87,11 @@ def test_forked_processes_never_share_a_turn():
     gaps = [later - earlier for earlier, later in pairwise(turns)]
     assert len(turns) == 100
     assert min(gaps) > 0.0099
+
+
+def test_one_process_waits_for_the_other():
+    """Reading the next turn and writing it down are one step."""
+    assert run(HOLD) == "0 1\n"
 
 
 def test_a_process_that_is_killed_holds_up_nobody():
