@@ -71,8 +71,7 @@ def test_all_processes_of_a_worker_keep_to_one_rate(redis, open_shop):
     save_orders(30)
     stage.start_worker(concurrency=4, rate=10)
     stage.wait_until_booked(30)
-    gaps = [later - earlier for earlier, later in zip(stage.asked_at, stage.asked_at[10:], strict=False)]
-    assert min(gaps) > 0.9  # ten more are asked a second later, not sooner
+    assert stage.asked_at[-1] - stage.asked_at[0] > 2  # 2.9 s, or 0.7 s if each had a rate of its own
 
 
 def test_a_forked_web_server_tells_the_broker_itself(redis, open_shop):
