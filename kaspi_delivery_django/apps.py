@@ -13,8 +13,10 @@ class KaspiDeliveryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks and connect the receivers."""
+        """Register the checks, connect the receivers, and load the runner's tasks."""
         from kaspi_delivery_django import checks, receivers  # noqa: PLC0415  # models must be loaded
+        from kaspi_delivery_django.services import nudges  # noqa: PLC0415  # the same
 
         checks.register()
         receivers.connect()
+        nudges.load_runner()

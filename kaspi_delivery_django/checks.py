@@ -1,6 +1,7 @@
 """System checks: one per mistake, with a hint that says what to write. No database, no network."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -14,11 +15,12 @@ from kaspi_delivery_django import conf, orders
 from kaspi_delivery_django.models import Delivery
 
 TAG = "kaspi_delivery"
+LIBRARIES = {"celery": ("celery",), "django_tasks": ("django.tasks", "django_tasks")}  # any one of them
 
 
 def register() -> None:
     """Have Django run them with its own."""
-    for check in (check_settings, check_accounts, check_adapters, check_databases, check_sqlite):
+    for check in (check_settings, check_accounts, check_adapters, check_databases, check_sqlite, check_runner):
         checks.register(check, TAG)
 
 
@@ -80,6 +82,15 @@ def check_sqlite(**_kwargs: Any) -> list[CheckMessage]:
         return []
     hint = 'Write "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20} in DATABASES.'
     return [Caution("SQLite's transactions are not IMMEDIATE.", hint=hint, id="kaspi_delivery.W005")]
+
+
+def check_runner(**_kwargs: Any) -> list[CheckMessage]:
+    """E008: the library of the runner is not installed, so that nothing would tell its workers."""
+    runner = conf.current().runner if _is_readable() else ""
+    if runner not in LIBRARIES or any(map(find_spec, LIBRARIES[runner])):
+        return []
+    hint = f"Run pip install 'kaspi-delivery-django[{runner.replace('_', '-')}]', or write RUNNER=\"worker\"."
+    return [Error(f'RUNNER is "{runner}", which is not installed.', hint=hint, id="kaspi_delivery.E008")]
 
 
 def _account_messages(account: conf.Account) -> Iterator[CheckMessage]:

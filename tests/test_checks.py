@@ -142,6 +142,28 @@ def test_e007_times_without_a_zone(found, settings):
     assert "USE_TZ = True" in messages["E007"].hint
 
 
+@pytest.mark.parametrize(("runner", "extra"), [("celery", "[celery]"), ("django_tasks", "[django-tasks]")])
+def test_e008_a_runner_whose_library_is_missing(found, monkeypatch, runner, extra):
+    """Nothing would tell its workers of an order."""
+    monkeypatch.setattr(checks, "find_spec", lambda _name: None)
+    messages = found(**GOOD, RUNNER=runner)
+    assert list(messages) == ["E008"]
+    assert f"kaspi-delivery-django{extra}" in messages["E008"].hint
+
+
+@pytest.mark.parametrize("runner", ["inline", "worker", "celery", "django_tasks"])
+def test_e008_is_silent_when_it_is_installed(found, runner):
+    """Django 6 brings its own tasks; the others need no library."""
+    assert found(**GOOD, RUNNER=runner) == {}
+
+
+@pytest.mark.parametrize(("installed", "ids"), [("django.tasks", []), ("django_tasks", []), ("celery", ["E008"])])
+def test_e008_takes_the_backport_for_djangos_own(found, monkeypatch, installed, ids):
+    """Either will do."""
+    monkeypatch.setattr(checks, "find_spec", lambda name: name == installed or None)
+    assert list(found(**GOOD, RUNNER="django_tasks")) == ids
+
+
 def test_w001_local_without_debug(found):
     """The well-known credentials are refused on a server, and the check says so."""
     messages = found(ENVIRONMENT="local")
