@@ -1,6 +1,8 @@
-"""The app: connects the receivers and registers the checks."""
+"""The app: connects the receivers, registers the checks, and describes the endpoints where somebody reads that."""
 
-from django.apps import AppConfig
+from importlib import import_module
+
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 
@@ -13,8 +15,10 @@ class KaspiDeliveryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks and connect the receivers."""
+        """Register the checks and connect the receivers; drf-spectacular is loaded only where the project has it."""
         from kaspi_delivery_django import checks, receivers  # noqa: PLC0415  # models must be loaded
 
         checks.register()
         receivers.connect()
+        if apps.is_installed("drf_spectacular"):
+            import_module("kaspi_delivery_django.contrib.openapi")
