@@ -1,14 +1,19 @@
 """The JSON that a customer's app reads."""
 
+import json
+import re
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from kaspi_delivery_django.serializers import TrackingSerializer
-from kaspi_delivery_django.tracking import Tracking, track
+from kaspi_delivery_django.tracking import Step, Tracking, track
 from tests import tracked
 from tests.conftest import NOON
 
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tracking.md"
 FIELDS = {
     "status",
     "label",
@@ -72,3 +77,20 @@ def test_the_hosts_times_are_not_ours(booked, settings):
     settings.REST_FRAMEWORK = {"DATETIME_FORMAT": "%d.%m.%y"}
     settings.TIME_ZONE = "Asia/Almaty"
     assert TrackingSerializer(tracked.stand(booked, "created")).data["status_at"] == "2026-03-01T12:00:00Z"
+
+
+def test_the_documented_example_is_what_is_answered():
+    """To the letter."""
+    [example] = re.findall(r"```json\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    taken = [("created", 0), ("accepted", 5), ("in_transit", 9)]
+    steps = [Step(status=status, at=NOON + timedelta(minutes=minutes)) for status, minutes in taken]
+    ahead = [Step(status=status) for status in ("out_for_delivery", "delivered")]
+    tracking = Tracking(
+        status="in_transit",
+        status_at=NOON + timedelta(minutes=9),
+        pickup_by=NOON + timedelta(minutes=30),
+        delivery_by=NOON + timedelta(hours=2),
+        url="https://track.kaspi.kz/dlv_01hfz18tnb7tqw",
+        steps=(*steps[:2], replace(steps[2], is_current=True), *ahead),
+    )
+    assert TrackingSerializer(tracking).data == json.loads(example)

@@ -1,5 +1,6 @@
 """What both endpoints are: open to who brings a signature, whatever the host's REST framework defaults say."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -7,6 +8,7 @@ from django.utils.decorators import method_decorator
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView, exception_handler
 
 
@@ -27,7 +29,7 @@ class OpenDoor(APIView):
 
     authentication_classes = ()
     permission_classes = ()
-    throttle_classes = ()
+    throttle_classes: Sequence[type[BaseThrottle]] = ()
     parser_classes = ()
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = OneRenderer

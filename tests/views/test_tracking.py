@@ -9,9 +9,11 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import translation
 from django.utils.http import http_date
+from rest_framework.throttling import BaseThrottle
 
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.tracking import Tracking, token_of, tracking_path
+from kaspi_delivery_django.views import TrackingView
 from tests import tracked
 
 pytestmark = pytest.mark.django_db
@@ -230,6 +232,36 @@ def test_the_shops_own_frame_goes_around_the_page(read, settings, tmp_path):
     page = read(PAGE).text
     assert page.startswith("<h1>My shop</h1>")
     assert "Kaspi has your order." in page
+
+
+def test_a_template_can_extend_ours_of_the_same_name(read, settings, tmp_path):
+    """To add a little to it."""
+    (tmp_path / "kaspi_delivery").mkdir()
+    mine = '{% extends "kaspi_delivery/tracking.html" %}{% block footer %}Call us: 7711{% endblock %}'
+    (tmp_path / "kaspi_delivery" / "tracking.html").write_text(mine)
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    page = read(PAGE).text
+    assert "Call us: 7711" in page
+    assert "Kaspi has your order." in page
+
+
+class NobodyThrottle(BaseThrottle):
+    """Lets nobody in."""
+
+    def allow_request(self, request, view):
+        """Say no."""
+        return False
+
+
+class Limited(TrackingView):
+    """The endpoint with a limit of the shop's."""
+
+    throttle_classes = (NobodyThrottle,)
+
+
+def test_a_shop_may_set_a_limit_of_its_own(rf, booked):
+    """At an address of its own."""
+    assert Limited.as_view()(rf.get("/"), token=token_of(booked)).status_code == 429
 
 
 def test_the_page_can_be_rendered_without_a_request():
