@@ -185,7 +185,7 @@ def _taken(delivery: Delivery) -> Iterator[Step]:
     if not delivery.status:
         return
     steps = sorted(_known(delivery), key=_place)
-    here = max((number for number, step in enumerate(steps) if _is_here(step, delivery)), default=None)
+    here = max((number for number, step in enumerate(steps) if step.status == delivery.status), default=None)
     for number, step in enumerate(steps):
         yield Step(status=step.status, at=step.at, is_late=step.is_late, is_current=number == here)
     if here is None:
@@ -198,10 +198,6 @@ def _known(delivery: Delivery) -> Iterable[Step]:
     for status, at, applied in rows.values_list("to_status", "at", "applied")[:MOST_STEPS]:
         if applied or status in lifecycle.OPEN:
             yield Step(status=status, at=at, is_late=not applied)
-
-
-def _is_here(step: Step, delivery: Delivery) -> bool:
-    return step.status == delivery.status and not step.is_late
 
 
 def _place(step: Step) -> tuple[float, int]:

@@ -142,7 +142,12 @@ def test_an_order_of_another_model_is_another_order(booked):
     """The same number in another table is nobody's."""
     other = ContentType.objects.get_for_model(Note)
     Delivery.objects.create(
-        account=booked.account, environment=booked.environment, content_type=other, object_id=booked.object_id
+        account=booked.account,
+        environment=booked.environment,
+        content_type=other,
+        object_id=booked.object_id,
+        generation=2,
+        delivery_id="dlv_2",
     )
     assert delivery_for(token_of(booked)) == booked
 
@@ -154,6 +159,13 @@ def test_the_delivery_of_an_order_is_found(booked):
     assert delivery_of(booked.order) == booked
     following = renew(booked)
     assert delivery_of(booked.order) == following
+
+
+def test_the_delivery_of_an_order_is_that_of_the_newest_environment(booked):
+    """A shop that goes live with an order which it tried in Kaspi's sandbox shows what is shipped."""
+    known = {name: getattr(booked, name) for name in ("account", "content_type", "object_id")}
+    live = Delivery.objects.create(**known, environment="production", delivery_id="dlv_2")
+    assert delivery_of(booked.order) == live
 
 
 def test_only_orders_have_deliveries():

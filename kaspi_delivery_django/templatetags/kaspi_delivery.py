@@ -13,4 +13,4 @@ register.filter("kaspi_status", status_label)
 @register.inclusion_tag("kaspi_delivery/timeline.html", name="kaspi_timeline")
 def timeline(delivery: Delivery | None) -> dict[str, Tracking]:
     """Show an order's customer where the parcel is; without a delivery, that it is being arranged."""
-    return {"tracking": track(delivery or None)}  # an unknown variable is an empty text
+    return {"tracking": track(delivery)}  # an unknown variable is an empty text, and false

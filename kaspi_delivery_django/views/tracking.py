@@ -33,8 +33,6 @@ def tracking_page(request: HttpRequest, token: str) -> HttpResponseBase:
 class TrackingView(OpenDoor):
     """Tells an app what the page tells its reader."""
 
-    http_method_names = ["get", "head"]
-
     def get(self, request: Request, token: str) -> HttpResponseBase:
         """Answer with the delivery's timeline, or with one 404 for whatever does not lead to one."""
         found = tracking_for(token)
@@ -46,10 +44,8 @@ class TrackingView(OpenDoor):
 def _seal(request: HttpRequest, response: HttpResponse) -> HttpResponseBase:
     """Keep the answer out of shared caches and indexes, and let the reader ask whether it has changed."""
     patch_cache_control(response, private=True, no_cache=True)
-    answer: HttpResponseBase = response
-    if response.status_code == HTTPStatus.OK:
-        set_response_etag(response)
-        answer = get_conditional_response(request, etag=response["ETag"], response=response) or response
+    set_response_etag(response)
+    answer: HttpResponseBase = get_conditional_response(request, response["ETag"], response=response) or response
     for name, value in HEADERS.items():
         answer[name] = value
     return answer
