@@ -14,7 +14,7 @@ from example_project.demo.processes import interruptible
 from example_project.demo.stage import LOGIN, PASSWORD, Stage, set_up
 from example_project.demo.stories import Placed, Play
 from example_project.demo.watching import Outcome, Step, Watcher
-from example_project.shop.wording import name_of
+from kaspi_delivery_django.wording import status_label
 
 DEADLINE_S = 55.0
 LOOK_EVERY_S = 0.4
@@ -91,7 +91,7 @@ class Show:
     def _tell_step(self, placed: Placed, step: Step) -> None:
         status, late = step
         name = self.style.WARNING("reported late") if late else ""
-        self._tell(f"{placed.external_id}  {status:<17} {name_of(status):<14} {name}".rstrip())
+        self._tell(f"{placed.external_id}  {status:<17} {status_label(status):<16} {name}".rstrip())
 
     def _report(self, outcomes: Sequence[Outcome]) -> None:
         headings = COLUMNS.format("order", "how", "delivery", "status", "at Kaspi", "result")

@@ -42,10 +42,10 @@ class Watcher:
 
     def look(self, placed: Placed) -> Iterator[Step]:
         """Open an order's page; yield the steps that were not there before."""
-        page = self.browser.get(f"{placed.url}tracking/")
+        page = self.browser.get(placed.url)
         [frame] = page.having("data-delivery")
-        rows = page.having("data-late")
-        steps = tuple((row["data-status"], row["data-late"] == "yes") for row in rows)
+        rows = [(row["data-kaspi-step"], row["class"]) for row in page.having("data-kaspi-step")]
+        steps = tuple((status, "kaspi-late" in how) for status, how in rows if "kaspi-ahead" not in how)
         before = self.last.get(placed.url, Sight())
         self.last[placed.url] = Sight(status=frame["data-status"], delivery_id=frame["data-delivery"], steps=steps)
         yield from (Counter(steps) - Counter(before.steps)).elements()

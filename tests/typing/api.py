@@ -8,6 +8,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from prometheus_client import CollectorRegistry
+from rest_framework.throttling import AnonRateThrottle
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import (
@@ -45,6 +46,7 @@ from kaspi_delivery_django.exceptions import (
 )
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.orders import OrderAdapter
+from kaspi_delivery_django.serializers import TrackingSerializer
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
     cancel_delivery,
@@ -60,12 +62,17 @@ from kaspi_delivery_django.signals import (
     delivery_needs_attention,
     delivery_status_changed,
 )
+from kaspi_delivery_django.tracking import Tracking, delivery_for, delivery_of, token_of, track, tracking_path
+from kaspi_delivery_django.views import TrackingView, WebhookView
 
 # settings.py
 KASPI_DELIVERY: dict[str, Any] = conf.from_env(ORDER_ADAPTERS=["shop.kaspi.ShopOrderAdapter"])
 
 # urls.py
-urlpatterns = [path("kaspi/", include("kaspi_delivery_django.urls"))]
+urlpatterns = [
+    path("kaspi/", include("kaspi_delivery_django.urls")),
+    path("hook/", WebhookView.as_view()),
+]
 
 
 class Order(models.Model):
@@ -188,6 +195,24 @@ def follow_status(sender: type[Delivery], delivery: Delivery, change: StatusChan
 def view_a_delivery(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     """Use what a template uses."""
     return HttpResponse(delivery.tracking_url)
+
+
+def show_the_customer(request: HttpRequest, order: models.Model) -> HttpResponse:
+    """Send the link, or show the same on a page of the shop's."""
+    delivery = delivery_of(order)
+    assert_type(delivery, Delivery | None)
+    assert_type(track(delivery), Tracking)
+    if delivery is None:
+        return HttpResponse(track(None).label)
+    assert_type(delivery_for(token_of(delivery)), Delivery | None)
+    assert_type(TrackingSerializer(delivery).data["label"], Any)
+    return HttpResponse(request.build_absolute_uri(tracking_path(delivery)))
+
+
+class LimitedTracking(TrackingView):
+    """The endpoint, with a limit of the shop's."""
+
+    throttle_classes = (AnonRateThrottle,)
 
 
 def check_a_signature(secret: str, timestamp: str, body: bytes) -> None:
