@@ -7,7 +7,7 @@ import pytest
 
 from tests.catalogues import PACKAGE
 
-NOT_FOR_STAFF = {"client", "sandbox", "management", "migrations", "contrib", "checks.py", "conf.py", "testing.py"}
+NOT_FOR_STAFF = {"client", "sandbox", "management", "migrations", "contrib", "checks", "conf.py", "testing.py"}
 LABELS = {
     "description",
     "empty_label",
