@@ -2,7 +2,7 @@
 
 import pytest
 
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import (
     cancel_delivery,
@@ -204,3 +204,24 @@ def test_an_unsent_order_of_an_account_that_is_gone_follows_its_adapter(worlds, 
     drain()
     delivery = Delivery.objects.get()
     assert (delivery.account, delivery.status, delivery.attention) == ("astana", "created", "")
+
+
+def test_an_alias_changes_with_its_rows(worlds, drain, deliver_webhooks, settings, shop, turnable):
+    """What docs/accounts.md writes: a booking of unknown outcome is replayed, and webhooks find their delivery."""
+    worlds["almaty"].faults.add(Fault(operation="create", drop="after"))
+    order_in("almaty")
+    drain()
+    without(settings, "almaty")
+    shop("alatau", **credentials("almaty"))
+    for model in (Delivery, WebhookEvent):
+        model.objects.filter(account="almaty").update(account="alatau")
+    Order.objects.update(address="Abay 1, alatau")
+    turnable.turn(minutes=5)
+    drain()
+    [booked] = worlds["almaty"].deliveries_for("order-1")
+    worlds["almaty"].mailbox.deliver_due(turnable.timestamp(), lambda *_: 200)  # those to the old address
+    worlds["almaty"].webhook_url = "/kaspi/webhook/alatau/"
+    worlds["almaty"].move(booked.delivery_id, "accepted")
+    assert deliver_webhooks("almaty") == [200]
+    delivery = Delivery.objects.get()
+    assert (delivery.account, delivery.delivery_id, delivery.status) == ("alatau", booked.delivery_id, "accepted")
