@@ -21,6 +21,7 @@ from kaspi_delivery_django.sandbox import wellknown
 
 SETTING = "KASPI_DELIVERY"
 DEFAULT_ACCOUNT = "default"
+DEFAULT_ENVIRONMENT = "sandbox"
 BASE_URLS = {"production": PRODUCTION_URL, "sandbox": SANDBOX_URL, "local": wellknown.BASE_URL}
 WELL_KNOWN = {"API_KEY": wellknown.API_KEY, "WEBHOOK_SECRETS": [wellknown.WEBHOOK_SECRET]}
 RUNNERS = ("inline", "worker", "celery", "django_tasks")
@@ -60,21 +61,56 @@ def from_env(**overrides: Any) -> dict[str, Any]:
     """Return the KASPI_DELIVERY dict from the environment; keywords win.
 
     Reads KASPI_DELIVERY_API_KEY, …_WEBHOOK_SECRETS (comma-separated), …_ENVIRONMENT, …_BASE_URL,
-    …_RUNNER and …_MAX_REQUESTS_PER_SECOND. Raises `ImproperlyConfigured` for an unknown keyword.
+    …_RUNNER and …_MAX_REQUESTS_PER_SECOND; and for each alias in …_ACCOUNTS (comma-separated) the
+    first four of its own, as KASPI_DELIVERY_ALMATY_API_KEY. Raises `ImproperlyConfigured` for an
+    unknown keyword, and for aliases that would share their variables.
     """
     _refuse_unknown(overrides, KEYS, SETTING)
     env = environ.Env()
-    readers: dict[str, Callable[[str], Any]] = {
+    of_account: dict[str, Callable[[str], Any]] = {
         "API_KEY": env.ENVIRON.__getitem__,  # env.str takes "$x" for a variable, and would show x
-        "WEBHOOK_SECRETS": lambda name: [s for s in env.ENVIRON[name].split(",") if s.strip()],
+        "WEBHOOK_SECRETS": lambda name: _split(env.ENVIRON[name]),
         "ENVIRONMENT": env.str,
         "BASE_URL": env.str,
+    }
+    of_all: dict[str, Callable[[str], Any]] = {
         "RUNNER": env.str,
         "MAX_REQUESTS_PER_SECOND": lambda name: _number(env.str(name), name),
+        "ACCOUNTS": lambda name: {
+            alias: _from_variables(env.ENVIRON, prefix, of_account)
+            for alias, prefix in _prefixes(_split(env.ENVIRON[name])).items()
+        },
     }
-    names = {key: f"{SETTING}_{key}" for key in readers}
-    found = {key: read(names[key]) for key, read in readers.items() if names[key] in env.ENVIRON}
-    return {**found, **overrides}
+    return {**_from_variables(env.ENVIRON, SETTING, {**of_account, **of_all}), **overrides}
+
+
+def variable_of(alias: str, key: str) -> str:
+    """Return the environment variable that `from_env` reads this key of an account from."""
+    own = "" if alias == DEFAULT_ACCOUNT else f"{alias.upper().replace('-', '_')}_"
+    return f"{SETTING}_{own}{key}"
+
+
+def _from_variables(
+    variables: Mapping[str, str], prefix: str, readers: Mapping[str, Callable[[str], Any]]
+) -> dict[str, Any]:
+    names = {key: f"{prefix}_{key}" for key in readers}
+    return {key: read(names[key]) for key, read in readers.items() if names[key] in variables}
+
+
+def _prefixes(aliases: list[str]) -> dict[str, str]:
+    """Return how the variables of each alias begin; no two may begin alike."""
+    found = {alias: variable_of(alias, "").removesuffix("_") for alias in aliases}
+    for alias, prefix in found.items():
+        if prefix == SETTING or list(found.values()).count(prefix) > 1:
+            raise ImproperlyConfigured(
+                f"{SETTING}_ACCOUNTS names {alias!r}, whose variables would be those of another account:"
+                f" choose another alias. {DEFAULT_ACCOUNT!r} is the one without an alias in its variables."
+            )
+    return found
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 _parsed: tuple[Mapping[str, Any], bool, Settings] | None = None
@@ -112,12 +148,19 @@ def _accounts(raw: Mapping[str, Any], *, debug: bool) -> dict[str, Account]:
     found: dict[str, Account] = {}
     for alias, own in several.items():
         _refuse_nameless(alias, own)
-        found[alias] = _account(alias, {**shared, **own}, debug)
+        found[alias] = _account(alias, {**_inherited(shared, own), **own}, debug)
     if not several or flat.keys() > shared.keys():
         if DEFAULT_ACCOUNT in found:
             raise ImproperlyConfigured(f"{SETTING} has {DEFAULT_ACCOUNT!r} twice: as flat keys and in ACCOUNTS.")
         found[DEFAULT_ACCOUNT] = _account(DEFAULT_ACCOUNT, flat, debug)
     return found
+
+
+def _inherited(shared: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what an account takes over: an address belongs to its environment."""
+    here = shared.get("ENVIRONMENT", DEFAULT_ENVIRONMENT)
+    is_elsewhere = own.get("ENVIRONMENT", here) != here
+    return {key: value for key, value in shared.items() if not (is_elsewhere and key == "BASE_URL")}
 
 
 def _refuse_nameless(alias: Any, own: Any) -> None:
@@ -132,7 +175,7 @@ def _refuse_nameless(alias: Any, own: Any) -> None:
 
 def _account(alias: str, raw: Mapping[str, Any], debug: bool) -> Account:  # noqa: FBT001  # private
     _refuse_unknown(raw, ACCOUNT_KEYS, f"{SETTING}['ACCOUNTS'][{alias!r}]")
-    environment = raw.get("ENVIRONMENT", "sandbox")
+    environment = raw.get("ENVIRONMENT", DEFAULT_ENVIRONMENT)
     if not isinstance(environment, str) or environment not in BASE_URLS:
         raise ImproperlyConfigured(
             f"{SETTING}['ENVIRONMENT'] must be one of {', '.join(BASE_URLS)}, not {environment!r}."

@@ -110,6 +110,52 @@ def test_from_env_names_the_variable_that_is_no_number(environment, text):
         conf.from_env()
 
 
+def test_from_env_reads_each_account(environment):
+    """The aliases are listed, and each has variables of its own; an alias without any is an account too."""
+    environment(
+        ACCOUNTS="almaty, nur-sultan,",
+        ENVIRONMENT="production",
+        ALMATY_API_KEY="key",
+        ALMATY_WEBHOOK_SECRETS=f"{SECRET},{OTHER_SECRET}",
+        NUR_SULTAN_ENVIRONMENT="sandbox",
+        NUR_SULTAN_BASE_URL="https://kaspi.example/delivery",
+    )
+    assert conf.from_env() == {
+        "ENVIRONMENT": "production",
+        "ACCOUNTS": {
+            "almaty": {"API_KEY": "key", "WEBHOOK_SECRETS": [SECRET, OTHER_SECRET]},
+            "nur-sultan": {"ENVIRONMENT": "sandbox", "BASE_URL": "https://kaspi.example/delivery"},
+        },
+    }
+
+
+def test_from_env_makes_no_account_of_an_empty_list(environment):
+    """The flat variables are the one account then."""
+    environment(ACCOUNTS="", API_KEY="key")
+    assert set(parse(**conf.from_env()).accounts) == {"default"}
+
+
+def test_flat_variables_beside_listed_accounts_are_the_default_account(environment):
+    """A shop with one merchant adds a second one without touching the first one's variables."""
+    environment(ACCOUNTS="astana", API_KEY="first", ASTANA_API_KEY="second")
+    found = parse(**conf.from_env()).accounts
+    assert {alias: account.api_key for alias, account in found.items()} == {"astana": "second", "default": "first"}
+
+
+def test_a_keyword_wins_over_the_listed_accounts(environment):
+    """As over every variable."""
+    environment(ACCOUNTS="almaty", ALMATY_API_KEY="key")
+    assert conf.from_env(ACCOUNTS={"astana": {}}) == {"ACCOUNTS": {"astana": {}}}
+
+
+@pytest.mark.parametrize("aliases", ["nur-sultan,nur_sultan", "almaty,Almaty", "default"])
+def test_from_env_refuses_aliases_that_share_their_variables(environment, aliases):
+    """Which of the two a variable is meant for is not guessed."""
+    environment(ACCOUNTS=aliases)
+    with pytest.raises(ImproperlyConfigured, match=r"KASPI_DELIVERY_ACCOUNTS names .* choose another alias"):
+        conf.from_env()
+
+
 def test_a_plain_dict_works_as_well():
     """The defaults are those that the documentation names."""
     settings = parse(API_KEY="key", WEBHOOK_SECRETS=[SECRET])
@@ -208,13 +254,27 @@ def test_several_accounts_share_environment_and_address():
     settings = parse(
         ENVIRONMENT="production",
         BASE_URL="https://kaspi.example",
-        ACCOUNTS={"almaty": {"API_KEY": "a"}, "astana": {"ENVIRONMENT": "sandbox"}},
+        ACCOUNTS={"almaty": {"API_KEY": "a"}, "astana": {"ENVIRONMENT": "production"}},
     )
     almaty, astana = settings.accounts["almaty"], settings.accounts["astana"]
     assert set(settings.accounts) == {"almaty", "astana"}
     assert (almaty.environment, almaty.api_key) == ("production", "a")
-    assert (astana.environment, astana.api_key) == ("sandbox", "")
+    assert (astana.environment, astana.api_key) == ("production", "")
     assert almaty.base_url == astana.base_url == "https://kaspi.example"
+
+
+def test_an_account_in_another_environment_does_not_inherit_the_address():
+    """What production goes through is no place for the sandbox's orders, nor the other way round."""
+    accounts = {"almaty": {}, "astana": {"ENVIRONMENT": "sandbox"}}
+    found = parse(ENVIRONMENT="production", BASE_URL="https://kaspi.example", ACCOUNTS=accounts).accounts
+    assert found["almaty"].base_url == "https://kaspi.example"
+    assert found["astana"].base_url == conf.SANDBOX_URL
+
+
+def test_the_environment_that_nobody_names_is_the_same_one():
+    """An account that spells out the default inherits the address too."""
+    found = parse(BASE_URL="https://kaspi.example", ACCOUNTS={"almaty": {"ENVIRONMENT": "sandbox"}}).accounts
+    assert found["almaty"].base_url == "https://kaspi.example"
 
 
 @pytest.mark.parametrize("flat", [{"API_KEY": "key"}, {"WEBHOOK_SECRETS": [SECRET]}])

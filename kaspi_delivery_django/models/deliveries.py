@@ -130,9 +130,9 @@ class Delivery(models.Model):
             ("view_personal_data", _("Can see phones, names and addresses")),
         ]
         constraints = [
-            models.UniqueConstraint(
-                fields=["account", "environment", "content_type", "object_id", "generation"],
-                name="kaspi_delivery_one_per_generation",
+            models.UniqueConstraint(  # whichever account ships it; the order first: it is looked up by it alone
+                fields=["object_id", "content_type", "environment", "generation"],
+                name="kaspi_delivery_one_per_order",
             ),
             models.UniqueConstraint(  # the id first: people search by it alone
                 fields=["external_order_id", "account", "environment"], name="kaspi_delivery_by_external_id"
@@ -142,7 +142,7 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["object_id", "content_type"], name="kaspi_delivery_by_order"),
+            models.Index(fields=["account", "id"], name="kaspi_delivery_by_account"),
             models.Index(fields=["status", "status_at"], name="kaspi_delivery_by_status"),
             models.Index(fields=["phone_tail"], name="kaspi_delivery_by_phone"),
             models.Index(fields=["created_at"], name="kaspi_delivery_by_age"),

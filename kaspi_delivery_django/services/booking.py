@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, models, transaction
+from django.db.models import Q
 from django.utils.translation import gettext, gettext_lazy
 
 from kaspi_delivery_django import conf
@@ -98,7 +99,8 @@ def adapter_of(order: models.Model) -> AnyAdapter:
 
 
 def identity_of(adapter: AnyAdapter, order: models.Model) -> Identity:
-    account = conf.account(ask(adapter.account, order))
+    alias = ask(adapter.account, order)
+    account = conf.account(alias) if isinstance(alias, str) else None
     external_order_id = ask(adapter.external_order_id, order)
     if account is None:
         raise AdapterFailed("account must return an alias in KASPI_DELIVERY['ACCOUNTS']")
@@ -117,14 +119,20 @@ def deliveries_of(adapter: AnyAdapter, order: models.Model) -> models.QuerySet[D
     return Delivery.objects.using(using).of_order(content_type, str(order.pk))
 
 
+def newest_of(adapter: AnyAdapter, order: models.Model, environment: str) -> Delivery | None:
+    """Return the order's newest delivery there; else one without a name, which is nowhere yet."""
+    nameless = Q(external_order_id__isnull=True, attention=Attention.ADAPTER_FAILED)
+    known = list(deliveries_of(adapter, order).filter(Q(environment=environment) | nameless))
+    return next((one for one in known if one.environment == environment), next(iter(known), None))
+
+
 def _book(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery:
-    known = deliveries_of(adapter, order).filter(environment=identity.environment)
-    newest = known.first()
+    newest = newest_of(adapter, order, identity.environment)
     if newest is None:
         return _open(adapter, order, identity)
     if newest.attention == Attention.ADAPTER_FAILED:
         return _try_again(newest, identity)
-    return newest
+    return newest if newest.account == identity.account else _move(newest, identity)
 
 
 def _next(last: Delivery, known: models.QuerySet[Delivery], identity: Identity) -> Identity:
@@ -191,8 +199,7 @@ def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
         with transaction.atomic(using=delivery._state.db):
             locked = lock_again(delivery)
             if calls.never_sent(locked).filter(payload="").exists():
-                locked.account, locked.external_order_id = own.account, own.external_order_id
-                locked.save(update_fields=["account", "external_order_id", "updated_at"])
+                _rename(locked, own)
             for call in calls.never_sent(locked).filter(state=State.STUCK):
                 call.idempotency_key = call.idempotency_key if call.payload else ""
                 calls.release(call, now)
@@ -203,13 +210,35 @@ def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
     return locked
 
 
+def _move(delivery: Delivery, identity: Identity) -> Delivery:
+    """Give an order to the account that is to ship it now, unless its request was built: that one stays as it is."""
+    own = _numbered(identity, delivery.generation)
+    try:
+        with transaction.atomic(using=delivery._state.db):
+            locked = lock_again(delivery)
+            unbuilt = calls.never_sent(locked).filter(payload="")
+            if unbuilt.update(idempotency_key=own.external_order_id):
+                _rename(locked, own)
+    except IntegrityError as err:
+        raise AdapterFailed("another order has this external_order_id already") from err
+    return locked
+
+
+def _rename(delivery: Delivery, own: Identity) -> None:
+    """Say anew under which account, environment and name a locked delivery goes that Kaspi never heard of."""
+    delivery.account, delivery.environment = own.account, own.environment
+    delivery.external_order_id = own.external_order_id
+    delivery.save(update_fields=["account", "environment", "external_order_id", "updated_at"])
+
+
 def set_aside(adapter: AnyAdapter, order: models.Model, failure: AdapterFailed) -> Delivery:
     """Keep an order that its adapter failed on, for a person; saving it again tries again."""
     logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, order.pk, failure)
     accounts = conf.current().accounts
     account = accounts.get(conf.DEFAULT_ACCOUNT) or next(iter(accounts.values()))
     nameless = Identity(account.alias, account.environment)
-    known = deliveries_of(adapter, order).filter(environment=account.environment)
+    environments = {one.environment for one in accounts.values()}
+    known = deliveries_of(adapter, order).filter(environment__in=environments)
     try:
         return _flagged(known.first()) or _insert_stuck(adapter, order, nameless, failure)
     except IntegrityError:

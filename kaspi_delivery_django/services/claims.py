@@ -47,7 +47,7 @@ def take(call_pk: int, *, using: str) -> Claim | None:
         return None
     account = conf.account(call.delivery.account)
     if account is not None and not account.api_key:
-        _miss_key(account.alias)
+        miss_key(account.alias)
         return None
     admission = gate.admit(call.delivery, now)
     if admission is gate.Admission.CLOSED:
@@ -60,7 +60,8 @@ def take(call_pk: int, *, using: str) -> Claim | None:
 
 
 @lru_cache
-def _miss_key(alias: str) -> None:
+def miss_key(alias: str) -> None:
+    """Say in the log, once, that an account cannot send."""
     logger.error("no API key is configured, calls wait: account=%s", alias)
 
 
@@ -74,7 +75,8 @@ def _claim(seen: ApiCall, account: Account | None, now: datetime, *, probe: bool
     if delivery is None:
         return None
     call = ApiCall.objects.using(seen._state.db).get(pk=seen.pk)
-    if not _is_due(call, now) or _is_needless(call, delivery):
+    has_moved = delivery.account != seen.delivery.account  # the key and the gate are another account's
+    if has_moved or not _is_due(call, now) or _is_needless(call, delivery):
         return None
     hindrance = _hindrance(call, delivery, account, now)
     if account is None or hindrance is not None:

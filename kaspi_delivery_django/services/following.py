@@ -35,7 +35,7 @@ def wants_booking(adapter: AnyAdapter, order: models.Model) -> bool:
 
 def _cancel_order(adapter: AnyAdapter, order: models.Model) -> None:
     environment = booking.identity_of(adapter, order).environment
-    delivery = booking.deliveries_of(adapter, order).filter(environment=environment).first()
+    delivery = booking.newest_of(adapter, order, environment)
     if delivery is None or delivery.cancel_requested_at or not delivery.is_open:
         return
     try:

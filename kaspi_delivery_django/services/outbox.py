@@ -5,7 +5,11 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice, zip_longest
 
+from django.db.models import QuerySet
+
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, wire
 from kaspi_delivery_django.lifecycle import CANCELLABLE
 from kaspi_delivery_django.models import ApiCall
@@ -54,14 +58,19 @@ def send_inline(call_pk: int) -> None:
 
 
 def due_calls(*, limit: int) -> Sequence[int]:
-    """Return the primary keys of calls to try now, in random order so that workers part ways."""
+    """Return the primary keys of calls to try now, in random order so that workers part ways.
+
+    Each account has its share of them, so that what piles up for one keeps no other waiting.
+    """
     using = home()
     now = clock.database_now(using)
     rows = ApiCall.objects.using(using).due(now)
     for state in gate.paused_accounts(now, using=using):
         closed = {"delivery__account": state.account, "delivery__environment": state.environment}
         rows = rows.exclude(**closed)
-    found = list(rows.values_list("pk", flat=True)[:limit])
+    queues = [queue.values_list("pk", flat=True)[:limit] for queue in _queues(rows)]
+    in_turn = (pk for turn in zip_longest(*queues) for pk in turn if pk is not None)
+    found = list(islice(in_turn, limit))
     return random.sample(found, len(found))
 
 
@@ -71,6 +80,18 @@ def release_expired() -> int:
     now = clock.database_now(using)
     expired = ApiCall.objects.using(using).due(now).filter(state=ApiCall.State.SENDING)
     return expired.order_by().update(state=ApiCall.State.UNKNOWN, claim_token="", updated_at=now)
+
+
+def _queues(rows: QuerySet[ApiCall]) -> Sequence[QuerySet[ApiCall]]:
+    """Part the calls by their accounts; the last part is of accounts that the settings have no more."""
+    accounts = conf.current().accounts
+    for account in accounts.values():
+        if not account.api_key and rows.filter(delivery__account=account.alias).exists():
+            claims.miss_key(account.alias)
+            rows = rows.exclude(delivery__account=account.alias)
+    if len(accounts) == 1:
+        return [rows]
+    return [*(rows.filter(delivery__account=alias) for alias in accounts), rows.exclude(delivery__account__in=accounts)]
 
 
 def _transmit(claim: Claim, total_s: float | None) -> RemoteDelivery | KaspiError:

@@ -111,13 +111,16 @@ class Worker:
         if self._stopped.is_set() or not self._wait_for_turn():
             return False
         try:
-            return outbox.send(call_pk)
+            is_sent = outbox.send(call_pk)
         except (OperationalError, InterfaceError) as err:
             _bear(err, f"call={call_pk}")
             return False
         except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
             logger.error("call broke: call=%s error=%s", call_pk, failures.describe(err))  # noqa: TRY400
             return False
+        if not is_sent:
+            self._next_send = 0.0  # nobody was asked: the turn is the next call's
+        return is_sent
 
     def _wait_for_turn(self) -> bool:
         """Keep to MAX_REQUESTS_PER_SECOND; False when the worker was stopped meanwhile."""

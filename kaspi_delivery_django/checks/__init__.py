@@ -1,0 +1,57 @@
+"""System checks: one per mistake, with a hint that says what to write. No database, no network."""
+
+from django.core import checks
+
+from kaspi_delivery_django.checks.accounts import check_accounts, check_accounts_in_use, check_shared_credentials
+from kaspi_delivery_django.checks.adapters import check_accounts_of_adapters, check_adapters, check_primary_keys
+from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_sqlite
+from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
+from kaspi_delivery_django.checks.options import check_inline, check_runner, check_settings, check_tracking_hosts
+
+__all__ = [
+    "TAG",
+    "check_accounts",
+    "check_accounts_in_use",
+    "check_accounts_of_adapters",
+    "check_adapters",
+    "check_apps",
+    "check_connections",
+    "check_databases",
+    "check_inline",
+    "check_primary_keys",
+    "check_runner",
+    "check_settings",
+    "check_shared_credentials",
+    "check_sqlite",
+    "check_tracking_hosts",
+    "check_versions",
+    "check_webhook_route",
+    "register",
+]
+
+TAG = "kaspi_delivery"
+
+ALWAYS = (
+    check_settings,
+    check_apps,
+    check_versions,
+    check_webhook_route,
+    check_accounts,
+    check_shared_credentials,
+    check_adapters,
+    check_primary_keys,
+    check_accounts_of_adapters,
+    check_databases,
+    check_sqlite,
+    check_runner,
+    check_tracking_hosts,
+)
+BEFORE_A_DEPLOYMENT = (check_accounts_in_use, check_connections, check_inline)
+
+
+def register() -> None:
+    """Have Django run them with its own; some with `check --deploy` alone."""
+    for check in ALWAYS:
+        checks.register(check, TAG)
+    for check in BEFORE_A_DEPLOYMENT:
+        checks.register(check, TAG, deploy=True)

@@ -1,0 +1,71 @@
+"""The shop's adapters: whether they can be used, and for which orders and accounts."""
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as Caution
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+
+from kaspi_delivery_django import conf, orders
+from kaspi_delivery_django.checks.readable import settings_or_none, usable_adapters
+from kaspi_delivery_django.models import Delivery
+
+
+def check_adapters(**_kwargs: Any) -> list[CheckMessage]:
+    """E005: an adapter cannot be used. E006: two name different orders alike. W013: there is none."""
+    if settings_or_none() is None:
+        return []
+    try:
+        adapters = orders.adapters()
+    except ImproperlyConfigured as err:
+        hint = 'Name importable classes, as ORDER_ADAPTERS=["shop.kaspi.ShopOrderAdapter"].'
+        return [Error(str(err), hint=hint, id="kaspi_delivery.E005")]
+    default = orders.OrderAdapter.external_order_id
+    plain = [a for a in adapters.values() if type(a).external_order_id is default]
+    if len(plain) > 1:
+        names = ", ".join(type(adapter).__name__ for adapter in plain)
+        hint = 'Override external_order_id, as return f"shipment-{order.pk}".'
+        message = f"{names} would give different orders the same external_order_id."
+        return [Error(message, hint=hint, id="kaspi_delivery.E006")]
+    if not adapters:
+        hint = 'Write an adapter for your orders, and name it: ORDER_ADAPTERS=["shop.kaspi.ShopOrderAdapter"].'
+        return [Caution("ORDER_ADAPTERS is empty: no order is shipped.", hint=hint, id="kaspi_delivery.W013")]
+    return []
+
+
+def check_primary_keys(**_kwargs: Any) -> list[CheckMessage]:
+    """E010: an order's primary key has no room in the column that remembers it."""
+    room = Delivery._meta.get_field("object_id").max_length
+    text = f"Its primary key does not fit into the {room} characters that a delivery has for it."
+    hint = f"Give it one column of at most {room} characters, or adapt another model, say a shipment."
+    large = [model for model in usable_adapters() if not _fits(model, room)]
+    return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E010") for model in large]
+
+
+def check_accounts_of_adapters(**_kwargs: Any) -> list[CheckMessage]:
+    """E011: an adapter ships from an account that is not there. W014: accounts that no adapter ships from."""
+    found, adapters = settings_or_none(), usable_adapters()
+    if found is None or not adapters:
+        return []
+    plain = [a for a in adapters.values() if type(a).account is orders.OrderAdapter.account]
+    aliases = ", ".join(found.accounts)
+    hint = f'Override account(order) to return one of: {aliases}; or set an API_KEY outside of "ACCOUNTS".'
+    if conf.DEFAULT_ACCOUNT not in found.accounts:
+        text = 'It ships from the account "default", and the settings have none.'
+        return [Error(text, hint=hint, obj=type(adapter), id="kaspi_delivery.E011") for adapter in plain]
+    if len(found.accounts) > 1 and len(plain) == len(adapters):
+        hint = f"Override account(order) to return one of: {aliases}; or leave the other accounts out."
+        text = 'Every adapter ships from the account "default": the others are never used.'
+        return [Caution(text, hint=hint, obj=aliases, id="kaspi_delivery.W014")]
+    return []
+
+
+def _fits(model: type[models.Model], room: int | None) -> bool:
+    key: Any = model._meta.pk
+    while key.remote_field:  # a multi-table child's key is its parent's
+        key = key.target_field
+    if isinstance(key, models.CompositePrimaryKey):
+        return False
+    is_text = isinstance(key, models.CharField | models.TextField)
+    return not is_text or (key.max_length is not None and room is not None and key.max_length <= room)

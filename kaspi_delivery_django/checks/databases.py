@@ -1,0 +1,48 @@
+"""Where the rows are, and how they are reached."""
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as Caution
+from django.db import connections, router
+
+from kaspi_delivery_django.checks.readable import usable_adapters
+from kaspi_delivery_django.models import Delivery
+
+
+def check_databases(**_kwargs: Any) -> list[CheckMessage]:
+    """E004: orders and our tables are on different databases, so one commit cannot hold both."""
+    home = router.db_for_write(Delivery)
+    apart = [model for model in usable_adapters() if router.db_for_write(model) != home]
+    hint = "Route the kaspi_delivery app to the database of the orders in DATABASE_ROUTERS."
+    text = "The orders and kaspi_delivery are on different databases."
+    return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E004") for model in apart]
+
+
+def check_sqlite(**_kwargs: Any) -> list[CheckMessage]:
+    """W005: SQLite's transactions begin as readers, and meet "database is locked" when they want to write."""
+    database = _ours()
+    if not _is_sqlite(database) or str(database["OPTIONS"].get("transaction_mode", "")).upper() == "IMMEDIATE":
+        return []
+    hint = 'Write "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20} in DATABASES.'
+    return [Caution("SQLite's transactions are not IMMEDIATE.", hint=hint, id="kaspi_delivery.W005")]
+
+
+def check_connections(**_kwargs: Any) -> list[CheckMessage]:
+    """W015: a webhook, which Kaspi waits for, opens a connection to the database server first."""
+    database = _ours()
+    is_kept = database.get("CONN_MAX_AGE") != 0 or database.get("OPTIONS", {}).get("pool")
+    if not database.get("ENGINE") or _is_sqlite(database) or is_kept:
+        return []
+    hint = 'Write "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True in DATABASES; under ASGI a pool instead.'
+    text = "CONN_MAX_AGE is 0: every webhook opens a connection to the database first."
+    return [Caution(text, hint=hint, id="kaspi_delivery.W015")]
+
+
+def _ours() -> dict[str, Any]:
+    found: dict[str, Any] = connections.settings.get(router.db_for_write(Delivery), {})
+    return found
+
+
+def _is_sqlite(database: dict[str, Any]) -> bool:
+    return str(database.get("ENGINE", "")).endswith("sqlite3")

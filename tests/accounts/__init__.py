@@ -1,0 +1,1 @@
+"""Two merchants in one shop: what is one's never touches the other."""

@@ -1,0 +1,70 @@
+"""A shop of two merchants, each with a sandbox of its own."""
+
+import pytest
+
+from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
+from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.services import claims, gateway
+from kaspi_delivery_django.services.worker import Worker
+from tests.accounts.merchants import ALIASES, ByAddress, CityAdapter, credentials
+from tests.admin import conftest as desk
+
+staff = desk.staff
+
+
+@pytest.fixture
+def shop(settings):
+    """Let the settings have two accounts; return how one of them is changed."""
+    own = {alias: credentials(alias) for alias in ALIASES}
+    settings.KASPI_DELIVERY = {
+        "ORDER_ADAPTERS": [f"{CityAdapter.__module__}.{CityAdapter.__name__}"],
+        "RUNNER": "worker",
+        "MAX_REQUESTS_PER_SECOND": None,
+        "ACCOUNTS": own,
+    }
+    claims.miss_key.cache_clear()  # it speaks once in a process
+
+    def change(alias, **changes):
+        accounts = settings.KASPI_DELIVERY["ACCOUNTS"]
+        changed = {**accounts, alias: {**accounts.get(alias, {}), **changes}}
+        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": changed}
+
+    return change
+
+
+@pytest.fixture
+def worlds(shop, turnable):
+    """Return each merchant's Kaspi by the alias; both give the same ids, because they cannot know better."""
+    found = {
+        alias: World(
+            api_key=own["API_KEY"],
+            webhook_secret=own["WEBHOOK_SECRETS"][0],
+            webhook_url=f"/kaspi/webhook/{alias}/",
+            clock=turnable.timestamp,
+            seed=1,
+        )
+        for alias, own in ((alias, credentials(alias)) for alias in ALIASES)
+    }
+    addresses = {credentials(alias)["BASE_URL"]: SandboxAdapter(world) for alias, world in found.items()}
+    with gateway.transport(ByAddress(addresses)):
+        yield found
+
+
+@pytest.fixture
+def drain(worlds):
+    """Send whatever is due now, as one round of a worker does."""
+    return lambda: Worker(say=lambda _line: None).run_round()
+
+
+@pytest.fixture
+def deliver_webhooks(worlds, client, turnable):
+    """Let a merchant's Kaspi post its due webhooks into the shop; return how they were answered."""
+
+    def post(url, headers, body):
+        sent = {name: value for name, value in headers.items() if name.startswith("X-")}
+        return client.post(url, body, content_type="application/json", headers=sent).status_code
+
+    def run(alias):
+        return [sent.status for sent in worlds[alias].mailbox.deliver_due(turnable.timestamp(), post)]
+
+    return run

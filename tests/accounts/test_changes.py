@@ -1,0 +1,227 @@
+"""An order that changes hands, and an account that comes, goes, or cannot be told."""
+
+import pytest
+
+from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import (
+    cancel_delivery,
+    outbox,
+    reissue_delivery,
+    request_delivery,
+    retry_delivery,
+)
+from tests.accounts.merchants import credentials, order_in
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def move(order, city):
+    """Save the order with an address in another city."""
+    order.address = f"Abay 1, {city}"
+    order.save()
+
+
+def without(settings, alias):
+    """Take an account out of the settings."""
+    own = {name: account for name, account in settings.KASPI_DELIVERY["ACCOUNTS"].items() if name != alias}
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": own}
+
+
+def test_an_order_that_was_not_sent_yet_goes_with_its_new_account(worlds, drain):
+    """One delivery, booked by the merchant that is to ship it now."""
+    order = order_in("almaty")
+    move(order, "astana")
+    drain()
+    assert [(one.account, one.status) for one in Delivery.objects.all()] == [("astana", "created")]
+    assert worlds["almaty"].requests == []
+
+
+def test_its_name_and_its_key_go_with_it(worlds, drain):
+    """What Kaspi is told is what the adapter says now."""
+    order = order_in("almaty")
+    order.phone = "+7 727 111 0005"
+    move(order, "astana")
+    drain()
+    [request] = worlds["astana"].requests
+    assert (request.idempotency_key, request.status) == ("order-5", 201)
+
+
+def test_an_order_that_was_booked_stays_where_it_is(worlds, drain):
+    """A save never books a second parcel, with no other merchant either."""
+    order = order_in("almaty")
+    drain()
+    move(order, "astana")
+    drain()
+    assert [one.account for one in Delivery.objects.all()] == ["almaty"]
+    assert worlds["astana"].requests == []
+
+
+def test_an_order_whose_request_was_built_stays_where_it_is(worlds, drain):
+    """It may have left: Kaspi's answer is not known yet."""
+    worlds["almaty"].webhook_url = None
+    worlds["almaty"].faults.add(Fault(operation="create", drop="after"))
+    order = order_in("almaty")
+    drain()
+    move(order, "astana")
+    drain()
+    assert [(one.account, one.calls.get().state) for one in Delivery.objects.all()] == [("almaty", "unknown")]
+    assert worlds["astana"].requests == []
+
+
+def test_a_name_that_the_other_account_has_already_waits_for_a_person(worlds, drain):
+    """The order stays, unsent, and is not mistaken for the other one."""
+    order_in("astana")
+    order = order_in("almaty")
+    move(order, "astana")
+    delivery = Delivery.objects.get(object_id=str(order.pk))
+    assert (delivery.account, delivery.attention) == ("almaty", "adapter_failed")
+
+
+def test_a_worker_that_looked_before_the_move_sends_nothing(worlds, monkeypatch):
+    """Its key, and the gate it passed, were the other account's."""
+    order = order_in("almaty")
+    call = ApiCall.objects.get()
+    admit = outbox.gate.admit
+
+    def meanwhile(*args):
+        move(order, "astana")
+        return admit(*args)
+
+    monkeypatch.setattr(outbox.gate, "admit", meanwhile)
+    assert not outbox.send(call.pk)
+    assert [world.requests for world in worlds.values()] == [[], []]
+
+
+def test_booked_anew_it_goes_with_its_new_account(worlds, drain):
+    """After the cancel, and because a person asked for it."""
+    order = order_in("almaty")
+    drain()
+    cancel_delivery(Delivery.objects.get())
+    drain()
+    move(order, "astana")
+    reissue_delivery(Delivery.objects.get())
+    drain()
+    assert list(Delivery.objects.order_by("generation").values_list("account", "external_order_id", "status")) == [
+        ("almaty", "order-1", "cancelled"),
+        ("astana", "order-1-2", "created"),
+    ]
+
+
+def test_two_saves_that_disagree_make_one_delivery(worlds, at_once):
+    """The database allows one account for an order, whoever is faster."""
+    order_in("almaty")
+    [order] = Order.objects.all()
+    Delivery.objects.all().delete()
+    other = Order.objects.get()
+    other.address = "Abay 1, astana"
+    at_once(lambda: request_delivery(order), lambda: request_delivery(other))
+    assert Delivery.objects.count() == 1
+
+
+@pytest.mark.parametrize("alias", [["almaty"], None, 5, "karaganda"])
+def test_an_account_that_cannot_be_told_waits_for_a_person(shop, alias, monkeypatch):
+    """Whatever the adapter returns, no order is lost."""
+    monkeypatch.setattr("tests.accounts.merchants.CityAdapter.account", lambda _self, _order: alias)
+    order_in("almaty")
+    delivery = Delivery.objects.get()
+    assert (delivery.attention, delivery.external_order_id) == ("adapter_failed", None)
+
+
+def test_saved_again_it_goes_with_the_right_account_and_environment(worlds, drain, shop):
+    """It was set aside under the first account, which is only where it waited."""
+    shop("astana", ENVIRONMENT="production")
+    order = order_in("karaganda")
+    assert Delivery.objects.get().environment == "sandbox"
+    move(order, "astana")
+    drain()
+    delivery = Delivery.objects.get()
+    assert (delivery.account, delivery.environment, delivery.status) == ("astana", "production", "created")
+
+
+def test_retried_it_goes_with_the_right_account_and_environment(worlds, drain, shop):
+    """The same by the button, without a save."""
+    shop("astana", ENVIRONMENT="production")
+    order = order_in("karaganda")
+    Order.objects.filter(pk=order.pk).update(address="Abay 1, astana")
+    retry_delivery(Delivery.objects.get())
+    drain()
+    delivery = Delivery.objects.get()
+    assert (delivery.account, delivery.environment, delivery.status) == ("astana", "production", "created")
+
+
+def test_cancelled_before_it_had_a_name_it_is_abandoned(worlds, drain, shop):
+    """The wish finds it, wherever it waits."""
+    shop("astana", ENVIRONMENT="production")
+    order = order_in("karaganda")
+    order.cancelled = True
+    move(order, "astana")
+    drain()
+    assert ApiCall.objects.get().state == "abandoned"
+    assert worlds["astana"].requests == []
+
+
+def test_a_booked_order_whose_account_cannot_be_told_any_more_is_flagged(worlds, drain, shop):
+    """No second row is made for it, in no environment."""
+    shop("astana", ENVIRONMENT="production")
+    order = order_in("astana")
+    drain()
+    move(order, "karaganda")
+    delivery = Delivery.objects.get()
+    assert (delivery.account, delivery.attention) == ("astana", "adapter_failed")
+
+
+def test_an_account_that_is_gone_leaves_its_calls_to_a_person(worlds, drain, settings, shop):
+    """They are neither sent with another key nor lost; the others' go."""
+    shop("karaganda", **credentials("karaganda"))
+    order_in("almaty")
+    order_in("astana")
+    without(settings, "almaty")
+    drain()
+    found = Delivery.objects.order_by("account").values_list("account", "attention", "status")
+    assert list(found) == [("almaty", "configuration_changed", ""), ("astana", "", "created")]
+
+
+def test_put_back_it_goes_on_where_it_was(worlds, drain, settings, shop):
+    """A retry sends what waited."""
+    order_in("almaty")
+    without(settings, "almaty")
+    drain()
+    shop("almaty", **credentials("almaty"))
+    retry_delivery(Delivery.objects.get())
+    drain()
+    assert Delivery.objects.get().status == "created"
+
+
+def test_an_unsent_order_of_an_account_that_is_gone_follows_its_adapter(worlds, drain, settings):
+    """Saved again under another alias, it waits for one retry, and is shipped."""
+    order = order_in("almaty")
+    without(settings, "almaty")
+    drain()
+    move(order, "astana")
+    retry_delivery(Delivery.objects.get())
+    drain()
+    delivery = Delivery.objects.get()
+    assert (delivery.account, delivery.status, delivery.attention) == ("astana", "created", "")
+
+
+def test_an_alias_changes_with_its_rows(worlds, drain, deliver_webhooks, settings, shop, turnable):
+    """What docs/accounts.md writes: a booking of unknown outcome is replayed, and webhooks find their delivery."""
+    worlds["almaty"].faults.add(Fault(operation="create", drop="after"))
+    order_in("almaty")
+    drain()
+    without(settings, "almaty")
+    shop("alatau", **credentials("almaty"))
+    for model in (Delivery, WebhookEvent):
+        model.objects.filter(account="almaty").update(account="alatau")
+    Order.objects.update(address="Abay 1, alatau")
+    turnable.turn(minutes=5)
+    drain()
+    [booked] = worlds["almaty"].deliveries_for("order-1")
+    worlds["almaty"].mailbox.deliver_due(turnable.timestamp(), lambda *_: 200)  # those to the old address
+    worlds["almaty"].webhook_url = "/kaspi/webhook/alatau/"
+    worlds["almaty"].move(booked.delivery_id, "accepted")
+    assert deliver_webhooks("almaty") == [200]
+    delivery = Delivery.objects.get()
+    assert (delivery.account, delivery.delivery_id, delivery.status) == ("alatau", booked.delivery_id, "accepted")

@@ -1,0 +1,66 @@
+"""Two merchants over real sockets: a sandbox server for each, and one shop that both of them call."""
+
+import threading
+
+import pytest
+
+from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.sandbox.courier import Courier
+from kaspi_delivery_django.sandbox.server import SandboxServer
+from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.signals import delivery_status_changed
+from tests.accounts.merchants import ALIASES, credentials, order_in
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PATIENCE_S = 30
+
+
+@pytest.fixture
+def servers(shop, live_server):
+    """Start a sandbox for each merchant, with its own key and secret; return their worlds by the alias."""
+    worlds, running = {}, []
+    for alias in ALIASES:
+        own = credentials(alias)
+        world = worlds[alias] = World(
+            api_key=own["API_KEY"],
+            webhook_secret=own["WEBHOOK_SECRETS"][0],
+            webhook_url=f"{live_server.url}/kaspi/webhook/{alias}/",
+            first_retry_s=0.2,
+            seed=1,
+        )
+        running.append(SandboxServer(world, courier=Courier(world, pace_s=0.1)).start())
+        shop(alias, BASE_URL=running[-1].url)
+    yield worlds
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
+def arrived():
+    """Wait until the shop's code has been told that so many parcels are delivered."""
+    told, enough = set(), threading.Event()
+
+    def receiver(sender, delivery, change, **kwargs):
+        if change.to_status == "delivered":
+            told.add(delivery.account)
+        if told == set(ALIASES):
+            enough.set()
+
+    delivery_status_changed.connect(receiver)
+    yield lambda: enough.wait(PATIENCE_S)
+    delivery_status_changed.disconnect(receiver)
+
+
+def test_both_parcels_are_delivered(servers, arrived):
+    """Each booked at its own Kaspi, and moved by its own webhooks, although the ids are the same."""
+    for alias in ALIASES:
+        order_in(alias)
+    while ApiCall.objects.filter(state=ApiCall.State.DUE, attempts=0).exists():
+        Worker(say=lambda _line: None).run_until_idle()
+    assert arrived()
+    assert dict(Delivery.objects.values_list("account", "status")) == dict.fromkeys(ALIASES, "delivered")
+    for alias, world in servers.items():
+        [booked] = world.deliveries_for("order-1")
+        assert booked.request["dropoff"]["address"] == f"Abay 1, {alias}"
