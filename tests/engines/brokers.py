@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PATIENCE_S = 60
-RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on PATH insists on a user of its own
+SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on PATH insists on a user of its own
 
 
 def missing():
     """Say which broker cannot be started here."""
-    absent = [] if RABBITMQ.exists() else ["rabbitmq-server"]
+    absent = [] if SERVER.exists() else ["rabbitmq-server"]
     absent += [] if shutil.which("redis-server") else ["redis-server"]
     return f"not installed: {', '.join(absent)} (apt-get install)" if absent else ""
 
@@ -94,7 +94,7 @@ class Broker(ABC):
         os.killpg(self._running.pid, number)
 
 
-class RabbitMQ3(Broker):
+class RabbitMQ(Broker):
     """A node of its own name, with its own disk, that knows no other node."""
 
     greeting = b"AMQP\x00\x00\x09\x01"
@@ -108,7 +108,7 @@ class RabbitMQ3(Broker):
         """Keep everything in the folder, and the second port off the default."""
         plugins = self.folder / "plugins"
         plugins.write_text("[].\n")
-        return [str(RABBITMQ)], {
+        return [str(SERVER)], {
             "HOME": str(self.folder),
             "RABBITMQ_NODENAME": f"kaspi-{self.port}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",

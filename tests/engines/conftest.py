@@ -37,7 +37,7 @@ def _needed():
 @pytest.fixture(scope="package")
 def rabbitmq(_needed, tmp_path_factory):
     """A RabbitMQ of our own."""
-    yield from _running(brokers.RabbitMQ3(tmp_path_factory.mktemp("rabbitmq")))
+    yield from _running(brokers.RabbitMQ(tmp_path_factory.mktemp("rabbitmq")))
 
 
 @pytest.fixture(scope="package")

@@ -200,12 +200,14 @@ def test_a_sweep_works_until_nothing_is_due(worker, world):
 
 def test_a_sweep_ends_after_its_time(worker, world, monkeypatch):
     """The call under way is finished, and the others are the next sweep's."""
+    monkeypatch.setattr("kaspi_delivery_django.services.worker.threading.Timer", Bell)
     send = outbox.send
-    monkeypatch.setattr(outbox, "send", lambda pk: send(pk) and worker._stopped.wait(30))
+    monkeypatch.setattr(outbox, "send", lambda pk: send(pk) and Bell.last.ring())
     for _ in range(3):
         Order.objects.create()
-    assert worker.sweep(within_s=0.01) == 1
+    assert worker.sweep(within_s=20) == 1
     assert len(world.deliveries) == 1
+    assert (Bell.last.after_s, Bell.last.is_set) == (20, False)
 
 
 def test_a_sweep_bears_a_database_that_is_away(worker, monkeypatch, caplog):
@@ -236,3 +238,26 @@ def test_one_call_bears_whatever_goes_wrong(worker, due, monkeypatch, caplog, tr
 def refuse(_call_pk, *, trouble=OperationalError):
     """Fail, naming a customer's phone."""
     raise trouble("+7 701 999 8877")
+
+
+class Bell:
+    """A timer whose time is over when a test says so."""
+
+    last = None
+
+    def __init__(self, after_s, work):
+        Bell.last, self.after_s, self._work, self.is_set = self, after_s, work, False
+
+    def start(self):
+        """Set it."""
+        self.is_set = True
+
+    def cancel(self):
+        """Set it no more."""
+        self.is_set = False
+
+    def ring(self):
+        """Do what it is set for."""
+        assert self.is_set
+        self._work()
+        return True
