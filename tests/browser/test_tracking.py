@@ -16,7 +16,11 @@ axe = axe  # noqa: PLW0127  # a fixture is found by its name
 SMALL = {"width": 320, "height": 640}
 LONG = "Тастамайшы" * 6
 TRUSTED = "require-trusted-types-for 'script'; trusted-types 'none'; "
-SOON_MS, MINUTE_MS, DAY_MS = 5_001, 60_001, 24 * 60 * 60 * 1000
+SOON_MS, MINUTE_MS = 5_001, 60_001
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 @pytest.fixture
@@ -29,8 +33,10 @@ def delivery(world, make_order, turnable):
 def follow(window, delivery):
     """Open the customer's page, with the browser's clock under the test's hand; count what is asked for."""
 
-    def open_it(**options):
+    def open_it(*, hidden=False, **options):
         page = window(**options)
+        if hidden:
+            page.add_init_script(f"({HIDE})(true)")
         page.clock.install()
         page.clock.pause_at(NOON + timedelta(days=3650))
         page.asked = []
@@ -154,16 +160,15 @@ def test_while_nothing_happens_the_page_asks_less_and_less(follow):
 
 
 def test_a_page_that_nobody_sees_asks_nothing(follow, delivery):
-    """And looks at once when it is seen again."""
-    page = follow()
-    hide = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
-    hide += " document.dispatchEvent(new Event('visibilitychange')) }"
-    page.evaluate(hide, True)
+    """Neither when it was opened so, nor when it is left; and it looks at once when it is seen again."""
+    page = follow(hidden=True)
     page.clock.run_for(10 * MINUTE_MS)
     assert page.asked == []
     tracked.stand(delivery, "in_transit", ("in_transit", 0, True))
-    page.evaluate(hide, False)
+    page.evaluate(HIDE, False)
     page.locator(".kaspi-timeline[data-kaspi-status=in_transit]").wait_for()
+    page.evaluate(HIDE, True)
+    page.clock.run_for(10 * MINUTE_MS)
     assert len(page.asked) == 1
 
 
@@ -269,6 +274,8 @@ def test_the_timeline_takes_the_writing_direction(follow, delivery):
     page = follow()
     page.reload()
     page.evaluate("document.documentElement.dir = 'rtl'")
-    step, time = page.locator(".kaspi-done .kaspi-step").first, page.locator(".kaspi-done time").first
-    assert step.bounding_box()["x"] > time.bounding_box()["x"]
+    line, step, time = (page.locator(f".kaspi-done{inside}").first.bounding_box() for inside in ("", " bdi", " time"))
+    assert time["x"] == line["x"]
+    assert step["x"] > time["x"] + time["width"]
+    assert step["x"] + step["width"] < line["x"] + line["width"]
     assert pages.overflow(page) <= 0
