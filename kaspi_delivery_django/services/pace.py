@@ -37,6 +37,11 @@ class Turns:
             MOMENT.pack_into(self._next, 0, turn + every_s)
         return turn
 
+    def give_back(self, every_s: float) -> None:
+        """Let the next one come earlier by a turn that was not used."""
+        with self._threads, self._locked():
+            MOMENT.pack_into(self._next, 0, MOMENT.unpack_from(self._next)[0] - every_s)
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         if not hasattr(os, "lockf"):  # Windows, which forks nothing
@@ -59,3 +64,10 @@ def until_turn() -> float:
     """Take the next turn, and return how many seconds it is away. Without a rate it is always one's turn."""
     rate = conf.current().max_requests_per_second
     return 0.0 if rate is None else max(0.0, turns().take(1 / rate) - time.monotonic())
+
+
+def give_back() -> None:
+    """Give back a turn that was taken for nothing."""
+    rate = conf.current().max_requests_per_second
+    if rate is not None:
+        turns().give_back(1 / rate)

@@ -118,8 +118,8 @@ class Worker:
         except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
             logger.error("call broke: call=%s error=%s", call_pk, failures.describe(err))  # noqa: TRY400
             return False
-        if not is_sent:
-            self._next_send = 0.0  # nobody was asked: the turn is the next call's
+        if not is_sent:  # nobody was asked: the turn is the next call's
+            pace.give_back()
         return is_sent
 
     def _wait_for_turn(self) -> bool:

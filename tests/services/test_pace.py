@@ -73,6 +73,14 @@ def test_turns_are_apart():
     assert turns.take(0.5) == first + 0.5
 
 
+def test_a_turn_given_back_is_the_next_ones():
+    """What asked nobody delays nobody."""
+    turns = pace.Turns()
+    first = turns.take(0.5)
+    turns.give_back(0.5)
+    assert first <= turns.take(0.5) < first + 0.5
+
+
 def test_a_turn_that_nobody_waited_for_is_now():
     """Time that passed without requests is not made up for."""
     turns = pace.Turns()
@@ -109,7 +117,7 @@ def test_a_system_without_fork_needs_no_file_lock(monkeypatch):
 def test_without_a_rate_it_is_always_ones_turn(settings):
     """None is no cap."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": None}
-    assert [pace.until_turn(), pace.until_turn()] == [0.0, 0.0]
+    assert [pace.until_turn(), pace.give_back(), pace.until_turn()] == [0.0, None, 0.0]
 
 
 def test_the_rate_is_per_second(settings):
@@ -117,3 +125,11 @@ def test_the_rate_is_per_second(settings):
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 2}
     assert pace.until_turn() == 0.0
     assert 0.4 < pace.until_turn() <= 0.5
+
+
+def test_a_turn_of_the_rate_is_given_back(settings):
+    """The next call goes at once."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}
+    pace.until_turn()
+    pace.give_back()
+    assert pace.until_turn() < 1
