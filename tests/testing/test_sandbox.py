@@ -1,7 +1,7 @@
 """What a test does with Kaspi, inside the test's transaction and outside of one."""
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -210,6 +210,15 @@ def test_the_time_runs(kaspi):
     before = kaspi.now()
     kaspi.later(hours=3)
     assert timedelta(hours=3) <= kaspi.now() - before < timedelta(hours=4)
+
+
+def test_a_frozen_time_is_honoured(kaspi, monkeypatch):
+    """A shop that freezes Django's clock, at any date, has its orders booked and its webhooks taken."""
+    then = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: then)
+    frozen = Order.objects.create()
+    assert kaspi.deliver(frozen).status_at == then
+    kaspi.assert_settled(frozen)
 
 
 def test_nothing_is_sent_inside_of_a_transaction(kaspi, order):
