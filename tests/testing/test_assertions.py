@@ -103,6 +103,14 @@ def test_not_booked_is_no_claim_before_anything_was_sent(kaspi, order, refuted):
     assert "call send_due() first" in refuted(kaspi.assert_not_booked, order)
 
 
+@pytest.mark.parametrize("status", [401, 422, 429, 503])
+def test_not_booked_because_kaspi_did_not_take_it(kaspi, order, status):
+    """Whatever Kaspi's answer was, also one that closes the way for everybody."""
+    kaspi.fail_next("create", status=status)
+    kaspi.send_due()
+    kaspi.assert_not_booked(order)
+
+
 def test_not_booked_does_not_hold_for_a_booking(kaspi, order, refuted):
     """The text names it."""
     kaspi.send_due()

@@ -7,6 +7,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.test import TestCase, override_settings
+from django.urls import include, path
+from django.views.decorators.csrf import csrf_protect
 
 from kaspi_delivery_django.client import PRODUCTION_URL, KaspiClient
 from kaspi_delivery_django.client.exceptions import ConfigurationFault
@@ -14,7 +16,17 @@ from kaspi_delivery_django.models import StatusChange, WebhookEvent
 from kaspi_delivery_django.services import cancel_delivery
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from kaspi_delivery_django.testing import Fault
+from kaspi_delivery_django.views import WebhookView
 from tests.shop.models import Order
+
+
+@csrf_protect
+def protected(request):
+    """Ask for a token first, as a shop that wraps the view may do by mistake."""
+    return WebhookView.as_view()(request)
+
+
+urlpatterns = [path("kaspi/", include(([path("webhook/", protected, name="webhook")], "kaspi_delivery")))]
 
 LIFE = ["created", "accepted", "in_transit", "out_for_delivery", "delivered"]
 
@@ -97,6 +109,7 @@ def test_a_parcel_is_moved(kaspi, order):
     kaspi.send_due()
     delivery = kaspi.move(order, "accepted", notes="Ruslan")
     assert delivery.status == "accepted"
+    assert kaspi.booking_of(order).history[-1]["notes"] == "Ruslan"
     assert delivery.events.get(type="delivery.accepted").state == "applied"
 
 
@@ -263,6 +276,20 @@ class Closed:
         return answer
 
 
+@override_settings(ROOT_URLCONF=__name__)
+def test_a_view_that_asks_for_a_token_is_found(kaspi, order):
+    """Kaspi has no CSRF token, and neither has the sandbox: a shop that protects the view hears nothing."""
+    kaspi.send_due()
+    with pytest.raises(AssertionError, match=r"delivery\.created was answered 403"):
+        kaspi.send_webhooks()
+
+
+@override_settings(MIDDLEWARE=["django.middleware.security.SecurityMiddleware"], SECURE_SSL_REDIRECT=True)
+def test_webhooks_come_over_https(kaspi, order):
+    """A shop that sends everybody to https has nobody to send there."""
+    assert kaspi.deliver(order).status == "delivered"
+
+
 @override_settings(MIDDLEWARE=["tests.testing.test_sandbox.Closed"])
 def test_a_middleware_that_turns_webhooks_away_is_found(kaspi, order):
     """Kaspi would send it again for a day, and nobody would know."""
@@ -285,6 +312,16 @@ def test_threads_share_a_sandbox(kaspi, order):
     for thread in threads:
         thread.join(timeout=30)
     kaspi.assert_booked_once(order)
+
+
+def test_what_follows_from_an_answer_is_sent_at_once(kaspi, order):
+    """A cancel that waits for its booking goes with it, in one `send_due`."""
+    kaspi.time_out_next("create")
+    kaspi.send_due()
+    cancel_delivery(kaspi.delivery_of(order))
+    kaspi.later(minutes=1)
+    assert kaspi.send_due() == 2
+    kaspi.assert_cancelled(order)
 
 
 @pytest.mark.django_db(transaction=True)
