@@ -25,7 +25,7 @@ class Assertions:
     def delivery_of(self, order: Subject) -> Delivery:
         """Return the order's newest delivery, as it is in the table now."""
         mine = [delivery for delivery in deliveries_of(order) if is_ours(delivery)]
-        return mine[0] if mine else self.fail(order, "it has no delivery")
+        return mine[0] if mine else self._fail(order, "it has no delivery")
 
     def bookings_of(self, order: Subject) -> list[DeliveryRecord]:
         """Return what Kaspi has booked for the order, over all of its generations, the newest generation first."""
@@ -34,62 +34,61 @@ class Assertions:
     def booking_of(self, order: Subject) -> DeliveryRecord:
         """Return the order's one booking at Kaspi: its `request` is what Kaspi was sent."""
         records = self._booked(self.delivery_of(order))
-        return records[0] if len(records) == 1 else self.fail(order, f"Kaspi has {len(records)} bookings of it")
+        return records[0] if len(records) == 1 else self._fail(order, f"Kaspi has {len(records)} bookings of it")
 
     def assert_booked_once(self, order: Subject) -> None:
         """Kaspi has one booking, the package knows it by its id, and no earlier parcel is under way."""
         delivery, record = self.delivery_of(order), self.booking_of(order)
         if delivery.delivery_id != record.delivery_id:
-            self.fail(order, f"the package has not heard of {record.delivery_id}")
+            self._fail(order, f"the package has not heard of {record.delivery_id}")
         others = [one for one in self.bookings_of(order) if one is not record and one.status != CANCELLED]
         if others:
-            self.fail(order, f"{others[0].delivery_id} is under way as well")
+            self._fail(order, f"{others[0].delivery_id} is under way as well")
 
     def assert_not_booked(self, order: Subject) -> None:
         """Kaspi has no booking, and not only because it is due and was not sent."""
         if self.bookings_of(order):
-            self.fail(order, "it is booked")
+            self._fail(order, "it is booked")
         creates = ApiCall.objects.filter(delivery__in=deliveries_of(order), kind=Kind.CREATE)
         if set(creates.values_list("pk", flat=True)) & set(outbox.due_calls(limit=MANY)):
-            self.fail(order, "its booking is due; call send_due() first")
+            self._fail(order, "its booking is due; call send_due() first")
 
     def assert_status(self, order: Subject, status: str) -> None:
         """The package shows this status."""
         found = self.delivery_of(order).status
         if found != status:
-            self.fail(order, f"its status is {found!r}, not {status!r}")
+            self._fail(order, f"its status is {found!r}, not {status!r}")
 
     def assert_cancelled(self, order: Subject) -> None:
         """No parcel is under way, nor will be: it was cancelled, or taken back before anything was sent."""
         live = [record for record in self.bookings_of(order) if record.status != CANCELLED]
         if live:
-            self.fail(order, f"{live[0].delivery_id} is {live[0].status} at Kaspi")
+            self._fail(order, f"{live[0].delivery_id} is {live[0].status} at Kaspi")
         delivery = self.delivery_of(order)
         was_taken_back = delivery.calls.filter(kind=Kind.CREATE, state=State.ABANDONED).exists()
         if delivery.status != CANCELLED and not was_taken_back:
-            self.fail(order, f"its status is {delivery.status!r}, not {CANCELLED!r}")
+            self._fail(order, f"its status is {delivery.status!r}, not {CANCELLED!r}")
 
     def assert_needs_attention(self, order: Subject, reason: str) -> None:
         """A person is asked for, because of this `Attention`."""
         wanted = Attention(reason)
         if self.delivery_of(order).attention != wanted:
-            self.fail(order, f"it does not need attention because of {wanted.value!r}")
+            self._fail(order, f"it does not need attention because of {wanted.value!r}")
 
     def assert_settled(self, order: Subject) -> None:
         """Nothing is left to do: no person is needed, no call waits, and every receiver took every change."""
         delivery = self.delivery_of(order)
         if delivery.attention:
-            self.fail(order, f"it needs attention because of {delivery.attention!r}")
+            self._fail(order, f"it needs attention because of {delivery.attention!r}")
         if delivery.calls.filter(state__in=ApiCall.UNFINISHED).exists():
-            self.fail(order, "a call of it waits")
+            self._fail(order, "a call of it waits")
         untold = StatusChange.objects.filter(delivery=delivery, applied=True, notified_at=None).first()
         if untold:
-            self.fail(order, f"a receiver of the signals has raised at {untold.to_status!r}; the log says so")
+            self._fail(order, f"a receiver of the signals has raised at {untold.to_status!r}; the log says so")
 
     def _booked(self, delivery: Delivery) -> list[DeliveryRecord]:
         world = self.worlds.get(delivery.account)
         return world.deliveries_for(delivery.external_order_id or "") if world else []
 
-    def fail(self, order: Subject, what: str) -> NoReturn:
-        """Raise an `AssertionError` that says what is known of the order."""
+    def _fail(self, order: Subject, what: str) -> NoReturn:
         raise AssertionError(findings.tell(order, what, deliveries_of(order), self.bookings_of(order)))

@@ -34,4 +34,4 @@ def _delivery_lines(delivery: Delivery) -> Iterator[str]:
 
 def _call(call: ApiCall) -> str:
     reply = f", last answer {call.http_status or 'none'} {call.error_code} {call.error_message}".rstrip()
-    return f"Its {call.kind} is {call.state} after {call.attempts} tries{reply if call.error_message else ''}"
+    return f"Its {call.kind} is {call.state}, tries: {call.attempts}{reply if call.error_message else ''}"

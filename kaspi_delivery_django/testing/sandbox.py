@@ -90,7 +90,7 @@ class KaspiSandbox(Assertions):
         self.send_webhooks()
         steps, current = ROUTE[: ROUTE.index(until) + 1], self.booking_of(order).status
         if current not in steps:
-            self.fail(order, f"it is {current} at Kaspi, and cannot become {until}")
+            self._fail(order, f"it is {current} at Kaspi, and cannot become {until}")
         for status in steps[steps.index(current) + 1 :]:
             self.move(order, status)
         return self.delivery_of(order)
@@ -141,8 +141,9 @@ class KaspiSandbox(Assertions):
 
     def _event(self, delivery: Delivery, status: str, event_id: str) -> Event:
         now = self._hands.timestamp()
+        booked = [record.delivery_id for record in self._booked(delivery)]
         data = {
-            "deliveryId": delivery.delivery_id or "dlv_unknown",
+            "deliveryId": delivery.delivery_id or next(iter(booked), "dlv_unknown"),
             "externalOrderId": delivery.external_order_id or "unknown",
             "status": status,
             "timestamp": rfc3339(now),

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from kaspi_delivery_django.services import cancel_delivery, reissue_delivery
 from kaspi_delivery_django.signals import delivery_status_changed
 from kaspi_delivery_django.testing import kaspi_sandbox
 from tests.shop.models import Note, Order
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.django_db
 
@@ -52,8 +55,17 @@ def test_not_booked_once_when_nothing_was_sent(kaspi, order, refuted):
         f"shop.Order {order.pk}: Kaspi has 0 bookings of it.",
         "  Kaspi has nothing",
         f"  The package has order-{order.pk}: delivery id unknown, status unknown",
-        "  Its create is due after 0 tries",
+        "  Its create is due, tries: 0",
     ]
+
+
+def test_the_documentation_shows_what_a_test_says(kaspi, order, refuted):
+    """The sample of docs/testing.md is what is said after an error."""
+    kaspi.fail_next("create", status=503)
+    kaspi.send_due()
+    said = refuted(kaspi.assert_booked_once, order).replace(f"Order {order.pk}:", "Order 7:")
+    documented = (ROOT / "docs" / "testing.md").read_text()
+    assert f"```text\n{said.replace(f'order-{order.pk}:', 'order-7:')}\n```" in documented
 
 
 def test_not_booked_once_when_kaspi_has_two(kaspi, order, refuted):
@@ -162,7 +174,7 @@ def test_needs_attention(kaspi, order, refuted):
     text = refuted(kaspi.assert_needs_attention, order, Attention.TOO_OLD)
     assert "it does not need attention because of 'too_old'" in text
     assert "needs attention: refused" in text
-    assert "Its create is refused after 1 tries, last answer 422" in text
+    assert "Its create is refused, tries: 1, last answer 422" in text
 
 
 def test_a_reason_that_there_is_not(kaspi, order):
@@ -233,6 +245,6 @@ def test_a_delivery_of_an_account_that_is_gone(kaspi, order, refuted):
 def test_no_customers_data_is_told(kaspi, order, refuted):
     """Name, phone and address stay in their columns."""
     kaspi.send_due()
-    text = refuted(partial(kaspi.fail, order), "wrong")
+    text = refuted(partial(kaspi._fail, order), "wrong")
     assert ApiCall.objects.get().payload.count(order.phone) == 1
     assert not [secret for secret in (order.phone, order.address, "Aigerim") if secret in text]

@@ -155,9 +155,28 @@ def test_an_old_webhook_is_refused(kaspi, order):
     assert kaspi.webhook(order, "delivered", signed_at=kaspi.now() - timedelta(minutes=6)).status_code == 401
 
 
-def test_a_webhook_before_the_booking(kaspi, order):
-    """News about an order that is not booked yet finds it all the same."""
+def test_a_webhook_before_the_answer(kaspi, order):
+    """News of a booking whose answer was lost has the id that Kaspi gave it."""
+    kaspi.time_out_next("create")
+    kaspi.send_due()
+    kaspi.webhook(order, "created")
+    kaspi.assert_booked_once(order)
+
+
+def test_a_webhook_about_what_kaspi_has_not_booked(kaspi, order):
+    """The view takes it; what it means is for the package to say."""
     assert kaspi.webhook(order, "created").status_code == 200
+
+
+def test_a_webhook_that_never_comes(kaspi, order):
+    """The sandbox loses one; an hour later the package has asked Kaspi."""
+    kaspi.send_due()
+    kaspi.worlds["default"].mailbox.lose = 1
+    kaspi.move(order, "accepted")
+    kaspi.assert_status(order, "created")
+    kaspi.later(hours=1)
+    kaspi.send_due()
+    kaspi.assert_status(order, "accepted")
 
 
 def test_an_error_is_tried_again_later(kaspi, order):
