@@ -36,7 +36,7 @@ class CheckoutTests(TestCase):
         """What Kaspi's webhook says is on the order's page at once."""
         order = self.check_out()
         self.kaspi.deliver(order, until="out_for_delivery")
-        self.assertContains(self.client.get(order.get_absolute_url()), "Almost there")
+        self.assertContains(self.client.get(order.get_absolute_url()), "The courier is on the way to you.")
 
     def test_a_checkout_does_not_need_kaspi(self) -> None:
         """Kaspi is down: the customer has an order all the same, and the courier is booked when Kaspi is back."""

@@ -23,10 +23,10 @@ def test_the_customer_is_told_of_every_step(kaspi: KaspiSandbox, order: Order) -
     """Each of Kaspi's webhooks leaves one notice, and no receiver of the shop's has raised."""
     kaspi.deliver(order)
     assert [notice.text.partition(": ")[2] for notice in order.notices.all()] == [
-        "Booked",
-        "Courier found",
-        "Picked up",
-        "Almost there",
+        "Created",
+        "Accepted",
+        "In transit",
+        "Out for delivery",
         "Delivered",
     ]
     kaspi.assert_settled(order)
