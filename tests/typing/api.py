@@ -62,6 +62,7 @@ from kaspi_delivery_django.signals import (
     delivery_needs_attention,
     delivery_status_changed,
 )
+from kaspi_delivery_django.testing import Fault, KaspiSandbox, kaspi_sandbox
 from kaspi_delivery_django.tracking import Tracking, delivery_for, delivery_of, token_of, track, tracking_path
 from kaspi_delivery_django.views import TrackingView, WebhookView
 
@@ -238,3 +239,39 @@ def show_metrics(registry: CollectorRegistry) -> None:
     prometheus.connect()
     prometheus.connect(registry)
     registry.register(prometheus.Collector())
+
+
+def test_the_shop(order: Order) -> None:
+    """Be Kaspi around a test of the shop's own."""
+    with kaspi_sandbox() as kaspi:
+        assert_type(kaspi, KaspiSandbox)
+        kaspi.fail_next("create", status=429, retry_after=30, times=2, account="almaty")
+        kaspi.time_out_next("create")
+        kaspi.drop_next("cancel", acted=True)
+        kaspi.add_fault(Fault(operation="get", truncate=True))
+        kaspi.clear_faults()
+        kaspi.later(minutes=5)
+        assert_type(kaspi.now(), datetime)
+        assert_type(kaspi.send_due(), int)
+        assert_type(kaspi.deliver(order, until="accepted"), Delivery)
+        assert_type(kaspi.move(kaspi.delivery_of(order), "in_transit", notes="Ruslan"), Delivery)
+        assert_type([sent.status for sent in kaspi.send_webhooks()], list[int])
+        assert_type(kaspi.webhook(order, "delivered", event_id="wh_1", signed_at=kaspi.now()).status_code, Any)
+        assert_type(kaspi.booking_of(order).request, dict[str, Any])
+        assert_type([request.status for request in kaspi.requests], list[int])
+        claim_all(kaspi, order)
+
+
+def claim_all(kaspi: KaspiSandbox, order: Order) -> None:
+    """Say what became of the order."""
+    kaspi.assert_booked_once(order)
+    kaspi.assert_not_booked(order)
+    kaspi.assert_cancelled(order)
+    kaspi.assert_status(order, "delivered")
+    kaspi.assert_needs_attention(order, "refused")
+    kaspi.assert_settled(order)
+
+
+@kaspi_sandbox(runner="inline")
+def test_without_a_handle() -> None:
+    """Only shut the network out."""
