@@ -1,0 +1,122 @@
+"""Blocks that are files of other programs: parsed as strictly as can be done without those programs."""
+
+import configparser
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+
+import crossplane
+import promql_parser
+import pytest
+import yaml
+from django.conf import settings
+from django.db import connection, transaction
+from django.template import engines
+
+from kaspi_delivery_django import views
+from kaspi_delivery_django.sandbox.webhooks import sign
+from tests.docs import shell, shell_blocks
+
+NODE = shutil.which("node")
+IN_HTTP = "events {}\nhttp {\n%s\n}\n"
+AROUND = {"location": "events {}\nhttp {\nserver {\n%s\n}\n}\n", "http": "events {}\n%s\n"}
+SIZES = {"k": 1024, "m": 1024**2}
+SYSTEMD = {
+    "Unit": {"Description", "Documentation", "After", "Wants", "Requires", "PartOf", "StartLimitIntervalSec"},
+    "Service": {
+        "Type",
+        "User",
+        "Group",
+        "WorkingDirectory",
+        "Environment",
+        "EnvironmentFile",
+        "ExecStart",
+        "ExecStartPre",
+        "Restart",
+        "RestartSec",
+        "KillSignal",
+        "KillMode",
+        "TimeoutStopSec",
+        "NoNewPrivileges",
+        "PrivateTmp",
+        "ProtectSystem",
+    },
+    "Timer": {"OnCalendar", "OnBootSec", "OnUnitActiveSec", "Persistent", "RandomizedDelaySec", "Unit"},
+    "Install": {"WantedBy", "RequiredBy", "Also"},
+}
+
+
+def nginx(block, house, tmp_path):
+    """Nginx's own directives in their places, and a limit that lets through what the webhook takes."""
+    first = re.search(r"^\s*(\w+)", block.text, re.MULTILINE)
+    path = tmp_path / "nginx.conf"
+    path.write_text(AROUND.get(first[1], IN_HTTP) % block.text)
+    read = crossplane.parse(str(path), strict=True, single=True)
+    assert [error["error"] for error in read["errors"]] == []
+    for size in re.findall(r"client_max_body_size\s+(\d+)([km]);", block.text):
+        assert int(size[0]) * SIZES[size[1]] >= views.MAX_BODY_BYTES, "webhooks of 64 KiB are refused"
+
+
+def yaml_file(block, house, tmp_path):
+    """YAML; where it has alert rules, each is one that Prometheus can read."""
+    read = yaml.safe_load(block.text)
+    for group in read.get("groups", ()):
+        for rule in group["rules"]:
+            assert rule.keys() - {"alert", "record", "expr", "for", "labels", "annotations"} == set()
+            promql_parser.parse(rule["expr"])
+            assert re.fullmatch(r"\d+[smhd]", rule.get("for", "1m"))
+
+
+def ini(block, house, tmp_path):
+    """INI; a unit of systemd has sections and keys that it knows, and starts what can be started."""
+    units = configparser.ConfigParser(strict=False, interpolation=None)
+    units.optionxform = str
+    units.read_string(block.text)
+    for name in units.sections():
+        if name in SYSTEMD:
+            assert set(units[name]) - SYSTEMD[name] == set()
+    for key in ("ExecStart", "ExecStartPre"):
+        if command := units.get("Service", key, fallback=""):
+            shell_blocks.follow(block, shell.simple(command))
+
+
+def toml(block, house, tmp_path):
+    """TOML."""
+    assert tomllib.loads(block.text)
+
+
+def json_file(block, house, tmp_path):
+    """JSON."""
+    json.loads(block.text)
+
+
+def sql(block, house, tmp_path):
+    """Statements that the database in use takes; nothing of them stays."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in filter(str.strip, block.text.split(";")):
+            cursor.execute(statement)
+        transaction.set_rollback(True)
+
+
+def template(block, house, tmp_path):
+    """A template of Django's, rendered."""
+    engines["django"].from_string(block.text).render({"order": house["order"], "delivery": house["delivery"]})
+
+
+def javascript(block, house, tmp_path):
+    """Node, which signs as the sandbox does: that is what the pages have JavaScript for."""
+    if NODE is None:
+        pytest.skip("Node is not installed")
+    secret, body = settings.KASPI_DELIVERY["WEBHOOK_SECRETS"][0], '{"eventId": "wh_1"}'
+    given = f"const secret = {json.dumps(secret)}, body = {json.dumps(body)};\n"
+    asked = "\nconsole.log(JSON.stringify([timestamp, signature]));\n"
+    ended = subprocess.run([NODE, "-e", given + block.text + asked], capture_output=True, text=True, check=True)
+    timestamp, signature = json.loads(ended.stdout)
+    assert signature == sign(secret, timestamp, body.encode())
+
+
+def text(block, house, tmp_path):
+    """What something prints: the command that prints it is one."""
+    shell_blocks.follow(block, shell.commands(block.text))
