@@ -1,8 +1,5 @@
 """What docs/upgrading.md promises, as far as the code can break it."""
 
-import re
-from configparser import ConfigParser
-
 import pytest
 from django.db import migrations
 from django.db.migrations.loader import MigrationLoader
@@ -12,6 +9,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery
 from tests.conftest import NOON
 from tests.docs import pages
 from tests.shop.models import Order
+from tests.test_matrix import CELLS
 
 APP = "kaspi_delivery"
 ADDS = (migrations.CreateModel, migrations.AddField, migrations.RunPython)
@@ -105,20 +103,7 @@ def test_the_table_of_versions_is_toxs():
         for django, cell in zip(("5.2", "6.0", "6.1"), cells[1:], strict=False)
         if cell == "yes"
     }
-    assert said == pairs_of_tox()
-
-
-def pairs_of_tox():
-    """Return the pairs of Python and Django in tox.ini's list."""
-    tox = ConfigParser(interpolation=None)
-    tox.read(pages.ROOT / "tox.ini")
-    found = set()
-    for line in tox["tox"]["env_list"].split():
-        if line.startswith("py"):
-            pythons, djangos = (re.findall(r"\d+", part) for part in line.split("-")[:2])
-            pythons = [p for p in pythons if p != "3"]
-            found |= {(dotted(p), dotted(d)) for p in pythons for d in djangos}
-    return found
+    assert said == {(dotted(python), dotted(django)) for python, django, _engine in CELLS}
 
 
 def dotted(digits):
