@@ -67,6 +67,12 @@ def test_ci_runs_only_what_is_supported():
     assert run_by_ci((ROOT / ".ci" / "run").read_text()) <= CELLS
 
 
+def test_ci_names_only_tests_that_are_there():
+    """A path that was renamed is renamed there, too."""
+    named = re.findall(r"\btests/[\w/.]+", (ROOT / ".ci" / "run").read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_the_matrix_is_what_is_promised():
     """Python 3.11 to 3.13, Django 5.2 to 6.1, three databases; 6.x wants Python 3.12."""
     promised = product(("311", "312", "313"), ("52", "60", "61"), ("sqlite", "postgresql", "mariadb"))

@@ -10,14 +10,16 @@ import tomllib
 import crossplane
 import promql_parser
 import pytest
+import tinycss2
 import yaml
 from django.conf import settings
 from django.db import connection, transaction
-from django.template import engines
+from django.template.backends.django import DjangoTemplates
 
 from kaspi_delivery_django import views
 from kaspi_delivery_django.sandbox.webhooks import sign
 from tests.docs import shell, shell_blocks
+from tests.docs.pages import ROOT
 
 NODE = shutil.which("node")
 IN_HTTP = "events {}\nhttp {\n%s\n}\n"
@@ -101,8 +103,20 @@ def sql(block, house, tmp_path):
 
 
 def template(block, house, tmp_path):
-    """A template of Django's, rendered."""
-    engines["django"].from_string(block.text).render({"order": house["order"], "delivery": house["delivery"]})
+    """A template of Django's, rendered for an order in the frame that it extends."""
+    (tmp_path / "base.html").write_text("{% block head %}{% endblock %}{% block main %}{% endblock %}")
+    options = {"context_processors": []}
+    engine = DjangoTemplates({"NAME": "docs", "DIRS": [tmp_path], "APP_DIRS": True, "OPTIONS": options})
+    assert engine.from_string(block.text).render({"order": house["order"], "delivery": house["delivery"]}).strip()
+
+
+def css(block, house, tmp_path):
+    """Rules for classes and custom properties that our own style sheets have."""
+    ours = "".join(sheet.read_text() for sheet in (ROOT / "kaspi_delivery_django").rglob("*.css"))
+    rules = tinycss2.parse_stylesheet(block.text, skip_comments=True, skip_whitespace=True)
+    assert [rule.message for rule in rules if rule.type == "error"] == []
+    named = re.findall(r"\.[a-z][\w-]*(?=[^{}]*\{)|--[\w-]+", block.text)
+    assert [name for name in named if name not in ours] == []
 
 
 def javascript(block, house, tmp_path):

@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import count
 from types import ModuleType
 
 from django.apps import AppConfig
@@ -17,12 +20,13 @@ from django.utils.module_loading import import_string
 from kaspi_delivery_django.client import DeliveryRequest
 from kaspi_delivery_django.models import StatusChange
 from kaspi_delivery_django.orders import OrderAdapter
-from tests.docs import prepared
+from tests.docs import pages, prepared
 from tests.docs.conftest import ADAPTER, SIGNALS, adapter_block
 from tests.docs.pages import ROOT
 
 ELIDED = "…"
 FOR_ELIDED = "something-of-at-least-thirty-two-characters"
+NUMBERS = count()
 SETTINGS = "from tests.settings import *\nKASPI_DELIVERY = {**KASPI_DELIVERY, 'ORDER_ADAPTERS': ['%s']}\n"
 
 
@@ -59,6 +63,14 @@ def use_settings(names, house):
         AppConfig.create(entry)
     for entry in said(names.get("MIDDLEWARE", ())):
         import_string(entry)
+    for entry in names.get("pytest_plugins", ()):
+        import_module(entry)
+    for entry in names.get("CELERY_BEAT_SCHEDULE", {}).values():
+        import_module("kaspi_delivery_django.contrib.celery")
+        assert entry["task"] in import_module("celery").current_app.tasks
+    for entry in names.get("TASKS", {}).values():
+        package = entry["BACKEND"].split(".")[0].replace("_", "-")
+        assert find_spec(entry["BACKEND"].split(".")[0]) or package in (ROOT / "tox.ini").read_text()
     if "KASPI_DELIVERY" in names:
         with override_settings(DEBUG=True, KASPI_DELIVERY=fill(names["KASPI_DELIVERY"])):
             errors = [m for m in checks.run_checks(tags=["kaspi_delivery"]) if m.level >= checks.ERROR]
@@ -76,7 +88,7 @@ def fill(value):
         return {key: fill(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [fill(one) for one in said(value)]
-    return FOR_ELIDED if value == ELIDED else value
+    return f"{FOR_ELIDED}-{next(NUMBERS)}" if value == ELIDED else value
 
 
 def use_urls(names, house):
@@ -95,7 +107,8 @@ def use_adapters(names, house):
     whole = sys.modules["shop.kaspi"].ShopOrderAdapter
     for kind in classes(names, OrderAdapter):
         adapter = type(kind.__name__, (kind, whole) if not issubclass(whole, kind) else (kind,), {})()
-        order = adapter.model_class().objects.first()
+        order = house["order"]
+        assert adapter.model_class() is type(order)
         assert isinstance(adapter.wants_delivery(order), bool)
         assert isinstance(adapter.wants_cancel(order), bool)
         assert isinstance(adapter.build_request(order), DeliveryRequest)
@@ -146,21 +159,23 @@ def classes(names, kind):
 
 
 def run_tests(block, tmp_path):
-    """Run the tests of a block with pytest, in a project whose shop is README.md's."""
+    """Run the tests of a block with pytest, in the project that it names or one whose shop is README.md's."""
     files = {
         "shop/__init__.py": "",
         "shop/models.py": "from tests.shop.models import *\n",
         "shop/kaspi.py": adapter_block().text,
         "shop_settings.py": SETTINGS % ADAPTER,
+        "conftest.py": "".join(b.text for b in pages.read(block.page).blocks if "pytest_plugins" in b.text),
         "test_block.py": block.text,
     }
     (tmp_path / "shop").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    ours = {"DJANGO_SETTINGS_MODULE": "shop_settings", "DATABASE": "sqlite"}
+    settings = "example_project.settings" if "example_project" in block.text else "shop_settings"
+    ours = {"DJANGO_SETTINGS_MODULE": settings, "DATABASE": "sqlite"}
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     command = [sys.executable, "-m", "pytest", "-q", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
-    command += [f"--rootdir={tmp_path}", "--ds=shop_settings", str(tmp_path / "test_block.py")]
+    command += [f"--rootdir={tmp_path}", f"--ds={settings}", str(tmp_path / "test_block.py")]
     environment = {**os.environ, **ours, "PYTHONPATH": path}
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, f"{block}\n{ended.stdout}\n{ended.stderr}"

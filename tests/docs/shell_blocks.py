@@ -1,6 +1,7 @@
 """Shell blocks: each command is read by the program that it calls, and run where that harms nobody."""
 
 import argparse
+import importlib
 import io
 import os
 import re
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import requests
 from django.core.management import call_command, get_commands, load_command_class
+from django.core.management.base import SystemCheckError
 from django.db.migrations.loader import MigrationLoader
 from django.test import Client
 from packaging.requirements import Requirement
@@ -44,8 +46,10 @@ ENDS_BY_ITSELF = {
     "kaspi_replay",
     "kaspi_report",
     "makemigrations",
+    "spectacular",
 }
 A_FINDING = 1  # what a report that is about something ends with
+FOREIGN = {"db_worker": "of django-tasks-db, which tests/engines runs"}
 OUTSIDE = {
     "alert-somebody": "stands for what the reader has to wake somebody with",
     "cd": "the reader's folders",
@@ -81,11 +85,12 @@ class Shell:
     def set(self, variables):
         """Keep variables, and see that ours are those that the settings read."""
         self.variables.update(variables)
-        for name, value in variables.items():
+        for name in variables:
             if name.startswith("KASPI_DELIVERY_"):
-                with mock.patch.dict(os.environ, {name: value}):
-                    found = conf.from_env()
-                assert name.removeprefix("KASPI_DELIVERY_") in found, f"no setting is read from {name}"
+                ours = {name: value for name, value in self.variables.items() if name.startswith("KASPI_DELIVERY_")}
+                found = read_environment(ours)
+                others = {other: value for other, value in ours.items() if other != name}
+                assert found != read_environment(others), f"no setting is read from {name}"
                 conf.parse(found, debug=True)
 
     def curl(self, arguments):
@@ -107,6 +112,12 @@ class Shell:
         target = urlsplit(url)
         ask = getattr(Client(), method.lower())
         return ask(f"{target.path}?{target.query}", data, "application/json", headers=headers).status_code
+
+
+def read_environment(variables):
+    """Return what the settings are with these variables."""
+    with mock.patch.dict(os.environ, variables):
+        return conf.from_env()
 
 
 def run(block, house, tmp_path):
@@ -150,10 +161,12 @@ def book(sandbox):
 
 
 def python(arguments):
-    """Read `python manage.py …` and `python -m …`."""
+    """Read `python manage.py …` and `python -m …`, and run `python -c …`."""
     kind, *rest = arguments
     if kind.endswith("manage.py"):
         manage(rest)
+    elif kind == "-c":
+        subprocess.run([sys.executable, "-c", *rest], capture_output=True, check=True)
     else:
         assert kind == "-m", f"python {kind}"
         assert rest[0] in MODULES, f"nobody here can read the options of {rest[0]}"
@@ -163,6 +176,8 @@ def python(arguments):
 def manage(arguments):
     """Have a management command read its options, and run it if it ends by itself and harms nothing."""
     name, *options = arguments
+    if name in FOREIGN:
+        return
     assert name in get_commands(), f"no command is called {name}"
     app = get_commands()[name]
     command = load_command_class(app, name) if isinstance(app, str) else app
@@ -179,6 +194,8 @@ def exit_code(name, options):
         call_command(name, *options, stdout=io.StringIO(), stderr=io.StringIO())
     except SystemExit as end:
         return end.code
+    except SystemCheckError:
+        return A_FINDING
     return 0
 
 
@@ -207,9 +224,18 @@ def tox_environments():
 
 def pytest(arguments):
     """See that the paths exist."""
-    paths = [word for word in arguments if word.startswith("tests")]
+    paths = [word for word in arguments if word.startswith(("tests", "example_project"))]
     assert paths, "no path of a test"
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def celery(arguments):
+    """See that one of Celery's own commands has each option."""
+    flag, _app, name, *options = arguments
+    assert flag == "-A"
+    command = importlib.import_module("celery.bin.celery").celery.commands[name]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word.partition("=")[0] for word in options if word.startswith("-")} - known == set()
 
 
 def options_of(module, arguments):
@@ -262,4 +288,4 @@ MODULES = {
     "tests.storm": reader(storm.parse),
     "venv": partial(options_of, "venv"),
 }
-PROGRAMS = {"manage.py": manage, "pip": pip, "tox": tox}
+PROGRAMS = {"celery": celery, "manage.py": manage, "pip": pip, "pytest": pytest, "tox": tox}

@@ -7,6 +7,7 @@ from tests.docs import files, pages, python_blocks, shell_blocks
 RUNNERS = {
     "console": shell_blocks.run,
     "crontab": shell_blocks.run_crontab,
+    "css": files.css,
     "html": files.template,
     "ini": files.ini,
     "js": files.javascript,

@@ -14,6 +14,7 @@ class Order(models.Model):
     name = models.CharField(max_length=80, default="Aigerim", editable=False)
     weight_grams = models.PositiveIntegerField(default=500, editable=False)
     total = models.DecimalField(max_digits=12, decimal_places=2, default=9900, editable=False)
+    warehouse = models.CharField(max_length=40, default="Almaty", editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
 
