@@ -57,6 +57,7 @@ def house(transactional_db, shop, kaspi, drain, settings):
     drain()
     return {
         "Order": models.Order,
+        "adapter": shop.ShopOrderAdapter,
         "api_key": settings.KASPI_DELIVERY["API_KEY"],
         "delivery": Delivery.objects.get(object_id=str(order.pk)),
         "order": order,

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from http import HTTPStatus
 
 import crossplane
 import promql_parser
@@ -15,8 +16,8 @@ import yaml
 from django.conf import settings
 from django.db import connection, transaction
 from django.template.backends.django import DjangoTemplates
+from django.test import Client
 
-from kaspi_delivery_django import views
 from kaspi_delivery_django.sandbox.webhooks import sign
 from tests.docs import shell, shell_blocks
 from tests.docs.pages import ROOT
@@ -58,7 +59,9 @@ def nginx(block, house, tmp_path):
     read = crossplane.parse(str(path), strict=True, single=True)
     assert [error["error"] for error in read["errors"]] == []
     for size in re.findall(r"client_max_body_size\s+(\d+)([km]);", block.text):
-        assert int(size[0]) * SIZES[size[1]] >= views.MAX_BODY_BYTES, "webhooks of 64 KiB are refused"
+        more = b" " * (int(size[0]) * SIZES[size[1]] + 1)
+        answer = Client().post("/kaspi/webhook/", more, "application/json")
+        assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "nginx refuses what the webhook takes"
 
 
 def yaml_file(block, house, tmp_path):
@@ -132,5 +135,10 @@ def javascript(block, house, tmp_path):
 
 
 def text(block, house, tmp_path):
-    """What something prints: the command that prints it is one."""
-    shell_blocks.follow(block, shell.commands(block.text))
+    """What something prints: behind its command, or else in the words that a test of the project waits for."""
+    if "$ " in block.text:
+        shell_blocks.follow(block, shell.commands(block.text))
+        return
+    waited_for = "".join(test.read_text() for test in (ROOT / "tests").rglob("test_*.py"))
+    lines = [line.strip() for line in block.text.splitlines()]
+    assert [line for line in lines if line not in waited_for] == []

@@ -46,7 +46,6 @@ ENDS_BY_ITSELF = {
     "kaspi_replay",
     "kaspi_report",
     "makemigrations",
-    "spectacular",
 }
 A_FINDING = 1  # what a report that is about something ends with
 FOREIGN = {"db_worker": "of django-tasks-db, which tests/engines runs"}
