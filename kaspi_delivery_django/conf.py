@@ -148,7 +148,10 @@ def _accounts(raw: Mapping[str, Any], *, debug: bool) -> dict[str, Account]:
     found: dict[str, Account] = {}
     for alias, own in several.items():
         _refuse_nameless(alias, own)
-        found[alias] = _account(alias, {**_inherited(shared, own), **own}, debug)
+        try:
+            found[alias] = _account(alias, {**_inherited(shared, own), **own}, debug)
+        except ImproperlyConfigured as err:
+            raise ImproperlyConfigured(f"In the account {alias!r}: {err}") from err
     if not several or flat.keys() > shared.keys():
         if DEFAULT_ACCOUNT in found:
             raise ImproperlyConfigured(f"{SETTING} has {DEFAULT_ACCOUNT!r} twice: as flat keys and in ACCOUNTS.")

@@ -310,6 +310,14 @@ def test_an_unknown_key_is_refused_with_the_nearest_right_one(raw, said):
     assert said in error_of(raw)
 
 
+@pytest.mark.parametrize("wrong", [{"ENVIRONMENT": "prod"}, {"API_KEY": 5}, {"BASE_URL": "kaspi.example"}])
+def test_what_is_wrong_in_an_account_names_the_account(wrong):
+    """There may be dozens of them."""
+    assert error_of({"ACCOUNTS": {"almaty": {}, "astana": wrong}}).startswith(
+        "In the account 'astana': KASPI_DELIVERY['"
+    )
+
+
 WRONG = [
     ("API_KEY", 5, "must be a text"),
     ("API_KEY", "ключ", "printable ASCII"),

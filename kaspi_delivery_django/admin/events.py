@@ -13,6 +13,7 @@ from kaspi_delivery_django.admin import lists
 from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
 from kaspi_delivery_django.admin.columns import DeliveryLink, EventColumns
 from kaspi_delivery_django.admin.exits import ACKNOWLEDGE_EVENT, REPLAY
+from kaspi_delivery_django.figures import accounts
 from kaspi_delivery_django.models import Delivery, WebhookEvent
 from kaspi_delivery_django.services import inbox
 
@@ -52,7 +53,7 @@ class WebhookEventAdmin(DeliveryLink, EventColumns, AskingAdmin):
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for ids as a whole, each together with what its index begins with; a linked event by its delivery."""
-        named = Q(account__in=conf.current().accounts, environment__in=conf.BASE_URLS, event_id=term)
+        named = Q(account__in=accounts.aliases(), environment__in=conf.BASE_URLS, event_id=term)
         linked = list(Delivery.objects.filter(delivery_id=term).values_list("pk", flat=True))
         unlinked = Q(state__in=(*WebhookEvent.DEAD_LETTERS, State.ACKNOWLEDGED), kaspi_delivery_id=term)
         by_order = Q(state__in=State.values, external_order_id=term)

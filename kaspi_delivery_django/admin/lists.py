@@ -1,4 +1,4 @@
-"""Lists that cost the same however long the table is: bounded counts, and filters that ask no table."""
+"""Lists that cost the same however long the table is: bounded counts, and filters that ask it for no choices."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -13,6 +13,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
+from kaspi_delivery_django.figures import accounts
 from kaspi_delivery_django.figures.counting import MOST
 from kaspi_delivery_django.figures.standing import NOT_BOOKED, OTHER
 from kaspi_delivery_django.models import ApiCall, Attention, WebhookEvent
@@ -115,14 +116,14 @@ class PromiseFilter(admin.SimpleListFilter):
 
 
 class AccountFilter(OneOf):
-    """The accounts of the settings; left out when there is one."""
+    """The accounts of the settings, and those that are gone from them; left out when there is one."""
 
     title = _("account")
     parameter_name = "account"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
-        """Offer the aliases."""
-        aliases = conf.current().accounts
+        """Offer the aliases. They are read from the table of account states, which has a row for each."""
+        aliases = accounts.aliases()
         return [(alias, alias) for alias in aliases] if len(aliases) > 1 else []
 
 

@@ -48,6 +48,13 @@ def read() -> Sequence[AccountFigures]:
     ]
 
 
+def aliases() -> Sequence[str]:
+    """Return the aliases of the settings, and after them those that rows may still have."""
+    known = list(conf.current().accounts)
+    seen = AccountState.objects.using(home()).exclude(account__in=known).order_by("account")
+    return [*known, *dict.fromkeys(seen.values_list("account", flat=True))]
+
+
 def _figures(account: conf.Account, state: AccountState | None) -> AccountFigures:
     if state is None:
         return AccountFigures(alias=account.alias, environment=account.environment)

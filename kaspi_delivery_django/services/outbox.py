@@ -68,9 +68,10 @@ def due_calls(*, limit: int) -> Sequence[int]:
     for state in gate.paused_accounts(now, using=using):
         closed = {"delivery__account": state.account, "delivery__environment": state.environment}
         rows = rows.exclude(**closed)
-    queues = [queue.values_list("pk", flat=True)[:limit] for queue in _queues(rows)]
-    in_turn = (pk for turn in zip_longest(*queues) for pk in turn if pk is not None)
-    found = list(islice(in_turn, limit))
+    sendable = _with_key(rows)
+    found = _first(sendable, limit)
+    if len(found) == limit:  # some are left out: not always those of the same account
+        found = _in_turn(sendable, limit)
     return random.sample(found, len(found))
 
 
@@ -82,16 +83,28 @@ def release_expired() -> int:
     return expired.order_by().update(state=ApiCall.State.UNKNOWN, claim_token="", updated_at=now)
 
 
-def _queues(rows: QuerySet[ApiCall]) -> Sequence[QuerySet[ApiCall]]:
-    """Part the calls by their accounts; the last part is of accounts that the settings have no more."""
+def _with_key(rows: QuerySet[ApiCall]) -> QuerySet[ApiCall]:
+    """Leave out the calls of accounts that have no key, and say so in the log."""
+    keyless = [account.alias for account in conf.current().accounts.values() if not account.api_key]
+    if not keyless:
+        return rows
+    waiting = rows.filter(delivery__account__in=keyless).order_by().values_list("delivery__account", flat=True)
+    for alias in waiting.distinct():
+        claims.miss_key(alias)
+    return rows.exclude(delivery__account__in=keyless)
+
+
+def _first(rows: QuerySet[ApiCall], limit: int) -> list[int]:
+    return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def _in_turn(rows: QuerySet[ApiCall], limit: int) -> list[int]:
+    """Take one call of each account, and again; the last turn is of accounts that the settings have no more."""
     accounts = conf.current().accounts
-    for account in accounts.values():
-        if not account.api_key and rows.filter(delivery__account=account.alias).exists():
-            claims.miss_key(account.alias)
-            rows = rows.exclude(delivery__account=account.alias)
-    if len(accounts) == 1:
-        return [rows]
-    return [*(rows.filter(delivery__account=alias) for alias in accounts), rows.exclude(delivery__account__in=accounts)]
+    own = (_first(rows.filter(delivery__account=alias), limit) for alias in accounts)
+    nobodys = _first(rows.exclude(delivery__account__in=accounts), limit)
+    turns = zip_longest(*own, nobodys)
+    return list(islice((pk for turn in turns for pk in turn if pk is not None), limit))
 
 
 def _transmit(claim: Claim, total_s: float | None) -> RemoteDelivery | KaspiError:

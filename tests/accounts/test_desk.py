@@ -7,7 +7,7 @@ import pytest
 from django.core.cache import cache
 from django.core.management import call_command
 
-from kaspi_delivery_django.models import AccountState, Delivery
+from kaspi_delivery_django.models import AccountState, Delivery, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from tests.accounts.merchants import ALIASES, order_in
 
@@ -93,11 +93,31 @@ def test_the_report_counts_one_closed_gate(one_is_refused):
         call_command("kaspi_report", "--max-closed-gates", "0")
 
 
-def test_staff_can_look_at_rows_of_an_account_that_is_gone(staff, one_is_refused, settings):
-    """They are on the list, and their page opens."""
+@pytest.fixture
+def almaty_is_gone(one_is_refused, settings):
+    """Take the one out of the settings; its rows stay."""
     own = {"astana": settings.KASPI_DELIVERY["ACCOUNTS"]["astana"]}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": own}
+
+
+def test_rows_of_an_account_that_is_gone_are_listed_and_filtered(staff, almaty_is_gone):
+    """And their page opens."""
     client = staff("view_personal_data")
     assert sorted(listed(client, "delivery")) == list(ALIASES)
+    assert listed(client, "delivery", account="almaty") == ["almaty"]
     gone = Delivery.objects.get(account="almaty")
     assert client.get(f"{FOLDER}/delivery/{gone.pk}/change/").status_code == 200
+
+
+def test_events_of_an_account_that_is_gone_are_found(staff, almaty_is_gone):
+    """By their id, as all others."""
+    WebhookEvent.objects.update(account="almaty")
+    event_id = WebhookEvent.objects.get().event_id
+    assert listed(staff("view_webhookevent"), "webhookevent", q=event_id) == ["almaty"]
+
+
+def test_the_dashboard_speaks_of_the_accounts_there_are(staff, almaty_is_gone):
+    """A gate that nobody needs any more asks for nobody."""
+    page = staff().get(f"{FOLDER}/delivery/dashboard/")
+    assert [one.alias for one in page.context["accounts"]] == ["astana"]
+    assert not any("almaty" in need.words for need in page.context["needs"])

@@ -10,7 +10,7 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import outbox, pace
 from kaspi_delivery_django.services.worker import Worker
-from tests.accounts.merchants import OwnNamesAdapter, order_in
+from tests.accounts.merchants import OwnNamesAdapter, credentials, order_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,10 +107,26 @@ def test_a_backlog_of_one_leaves_the_other_its_share(many):
     assert {str(order.pk) for order in late} <= set(found)
 
 
+def test_an_account_that_is_gone_has_its_turn_too(many, shop, settings):
+    """Its calls ask for a person when they are looked at, however much waits before them."""
+    many("almaty", 12)
+    [late] = many("astana", 1)
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": credentials("almaty")}}
+    found = ApiCall.objects.filter(pk__in=outbox.due_calls(limit=6))
+    assert found.filter(delivery__object_id=str(late.pk)).exists()
+
+
 def test_one_account_alone_may_fill_a_batch(many):
     """A share that nobody needs is not kept free."""
     many("almaty", 8)
     assert len(outbox.due_calls(limit=6)) == 6
+
+
+def test_a_batch_that_is_not_full_is_read_at_once(many, django_assert_num_queries):
+    """The clock, the gates and the calls: no question more for each account, as often as a worker looks."""
+    many("almaty", 3)
+    with django_assert_num_queries(2):
+        assert len(outbox.due_calls(limit=6)) == 3
 
 
 def test_calls_that_may_not_go_cost_no_turn(many, worlds, settings, turnable, monkeypatch):
