@@ -53,11 +53,6 @@ class Step:
         """The status in the reader's language."""
         return status_label(self.status)
 
-    @property
-    def explanation(self) -> str:
-        """What the status means for the customer; empty for a word that is new to us."""
-        return status_explanation(self.status)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tracking:
