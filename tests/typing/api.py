@@ -49,6 +49,7 @@ from kaspi_delivery_django.orders import OrderAdapter
 from kaspi_delivery_django.serializers import TrackingSerializer
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
+    adopt_delivery,
     cancel_delivery,
     link_delivery,
     refresh_delivery,
@@ -222,11 +223,12 @@ def check_a_signature(secret: str, timestamp: str, body: bytes) -> None:
     verify(body, timestamp=timestamp, signature=signature, secrets=[secret], now=0)
 
 
-def work_through_the_list(delivery: Delivery, event: WebhookEvent) -> None:
+def work_through_the_list(order: models.Model, delivery: Delivery, event: WebhookEvent) -> None:
     """What a shop's own tools may do about what waits for a person."""
     try:
         assert_type(retry_delivery(delivery), Delivery)
         assert_type(link_delivery(delivery, "dlv_1"), ApiCall)
+        assert_type(adopt_delivery(order, "dlv_1", external_order_id="KZ-742"), Delivery)
         assert_type(reissue_delivery(delivery, confirmed_absent=True), Delivery)
         assert_type(acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
         assert_type(replay_event(event), str)
