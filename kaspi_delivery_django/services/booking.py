@@ -133,7 +133,9 @@ def _book(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Deliv
         return open_delivery(adapter, order, identity)
     if newest.attention == Attention.ADAPTER_FAILED:
         return _try_again(newest, identity)
-    return newest if newest.account == identity.account else _move(newest, identity)
+    if newest.account != identity.account and newest.delivery_id is None:
+        return _move(newest, identity)
+    return newest
 
 
 def _next(last: Delivery, known: models.QuerySet[Delivery], identity: Identity) -> Identity:

@@ -58,6 +58,15 @@ def test_an_order_that_was_booked_stays_where_it_is(worlds, drain):
     assert worlds["astana"].requests == []
 
 
+def test_a_booked_order_that_names_another_account_costs_no_more(worlds, drain, django_assert_num_queries):
+    """One statement that saves it, and one look, at every save."""
+    order = order_in("almaty")
+    drain()
+    for city in ("almaty", "astana"):
+        with django_assert_num_queries(2):
+            move(order, city)
+
+
 def test_an_order_whose_request_was_built_stays_where_it_is(worlds, drain):
     """It may have left: Kaspi's answer is not known yet."""
     worlds["almaty"].webhook_url = None
