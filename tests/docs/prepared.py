@@ -2,7 +2,8 @@
 
 A block whose names are not here has to import them. Names are those of `conftest.house`; code is run before each
 Python block of the page. A block that elides something (`...`) stands in the file that README.md shows, and has what is
-imported and defined there. Pages of a project that needs more than the tests have show files of tests that run elsewhere.
+imported and defined there. A page about a project that needs more than these tests have shows files of other tests, and
+names an adapter that is among them.
 """
 
 GIVEN = {
@@ -15,5 +16,11 @@ BEFORE = {
 }
 
 ELSEWHERE = {
-    "docs/oscar.md": {"folder": "tests/oscar", "shown_as": "yourshop", "there": "tests.oscar", "run_by": "oscar"},
+    "docs/oscar.md": {
+        "folder": "tests/oscar",
+        "shown_as": "yourshop",
+        "there": "tests.oscar",
+        "run_by": "oscar",
+        "adapter": "yourshop.parcels.adapter.OscarOrderAdapter",
+    },
 }

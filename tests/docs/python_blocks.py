@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
@@ -40,6 +41,8 @@ def run(block, house, tmp_path):
     if "def test_" in block.text:
         run_tests(block, tmp_path)
         return
+    if place := prepared.ELSEWHERE.get(block.page):
+        block = replace(block, text=block.text.replace(place["adapter"], ADAPTER))
     before = {name: list(signal.receivers) for name, signal in SIGNALS.items()}
     names = execute(block, house)
     for use in USES:
