@@ -64,6 +64,9 @@ def test_the_documentation_shows_what_a_test_says(kaspi, order, refuted):
     kaspi.fail_next("create", status=503)
     kaspi.send_due()
     said = refuted(kaspi.assert_booked_once, order).replace(f"Order {order.pk}:", "Order 7:")
+    assert said.splitlines()[-1].strip() == (
+        "Its create is unknown, tries: 1, last answer 503 internal_error A fault set on the sandbox."
+    )
     documented = (ROOT / "docs" / "testing.md").read_text()
     assert f"```text\n{said.replace(f'order-{order.pk}:', 'order-7:')}\n```" in documented
 
