@@ -15,7 +15,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import adopt_delivery, request_delivery
 from tests.conftest import NOON
 from tests.sandbox.conftest import REQUEST
-from tests.shop.models import Order
+from tests.shop.models import Order, Shipment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -155,6 +155,31 @@ def test_without_its_adapter_the_app_only_watches(world, drain, deliver_webhooks
     world.move(booked.delivery_id, "accepted")
     deliver_webhooks()
     assert Delivery.objects.get().status == "accepted"
+
+
+@pytest.fixture
+def splitting(settings):
+    """Ship parcels instead of orders."""
+    adapters = ["tests.shop.switching.ShipmentAdapter"]
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": adapters}
+
+
+def test_each_parcel_of_a_split_order_is_a_delivery(splitting, world, drain):
+    """Their keys are UUIDs, and the order's own saves book nothing."""
+    order = Order.objects.create(created_at=NOON)
+    parcels = [Shipment.objects.create(order=order) for _ in range(2)]
+    drain()
+    names = {record.external_order_id for record in world.deliveries.values()}
+    assert names == {f"shipment-{parcel.pk}" for parcel in parcels}
+
+
+def test_the_parcels_of_an_old_order_stay_where_they_are(splitting):
+    """The moment is asked of the order."""
+    [order] = sell(1)
+    Shipment.objects.create(order=order).save()
+    Shipment.objects.bulk_create([Shipment(order=order)])
+    assert enqueue() == "nothing to do"
+    assert not Delivery.objects.exists()
 
 
 @pytest.fixture

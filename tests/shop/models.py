@@ -1,5 +1,7 @@
 """Orders of several shapes."""
 
+import uuid
+
 from django.db import models
 from django.utils import timezone
 
@@ -42,3 +44,10 @@ class Note(models.Model):
     """A row that has nothing to do with shipping."""
 
     text = models.CharField(max_length=100, default="")
+
+
+class Shipment(models.Model):
+    """One of the parcels that an order is split into."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    order = models.ForeignKey(Order, models.CASCADE, related_name="shipments")
