@@ -120,18 +120,24 @@ _OF_A_KEY = {HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN
 
 def _key(account: conf.Account, status: int) -> Finding | None:
     """Judge the key by the answer; None when the answer says nothing about it."""
-    alias, environment = account.alias, account.environment
-    variable = conf.variable_of(alias, "API_KEY")
+    alias, variable = account.alias, conf.variable_of(account.alias, "API_KEY")
     if status == HTTPStatus.UNAUTHORIZED:
-        todo = f"Set {variable} to the {environment} key of Kaspi's partner console: each environment has its own."
-        return failed("key", "Kaspi refused the key (401).", f"{todo} Then restart web and workers.", account=alias)
+        return failed("key", "Kaspi refused the key (401).", _other_key(account, variable), account=alias)
     if status == HTTPStatus.FORBIDDEN:
         todo = f"Have it enabled in Kaspi's partner console, or put another into {variable} and restart."
         return failed("key", "The key is disabled (403).", todo, account=alias)
     if status != HTTPStatus.NOT_FOUND:
         return None
-    says = "Kaspi took the key, and knows no delivery that cannot exist (404)."
-    return well("key", says, account=alias)
+    return well("key", "Kaspi took the key, and knows no delivery that cannot exist (404).", account=alias)
+
+
+def _other_key(account: conf.Account, variable: str) -> str:
+    if account.environment == "local":
+        return f"Leave {variable} out: the bundled sandbox's own key is the default. Then restart web and workers."
+    return (
+        f"Set {variable} to the {account.environment} key of Kaspi's partner console: each environment has its own."
+        " Then restart web and workers."
+    )
 
 
 def _after(seconds: int) -> str:

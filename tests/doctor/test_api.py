@@ -45,6 +45,12 @@ def test_a_wrong_key_is_said_with_its_variable(ask):
     assert "another-key" not in str(found)
 
 
+def test_the_bundled_sandbox_needs_no_key(ask):
+    """One that is set is in its way."""
+    found = ask(api_key="another-key", environment="local")["key"]
+    assert (found.verdict, "Leave KASPI_DELIVERY_API_KEY out" in found.todo) == ("fail", True)
+
+
 def test_a_disabled_key_is_another_matter(ask, kaspi):
     """It must be enabled, not mended."""
     kaspi.disabled_keys.add(kaspi.api_key)
