@@ -24,6 +24,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print every sample, as JSON")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (default %(default)s)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="deliveries in the largest database")
+    parser.add_argument("--requests", type=int, default=1000, help="requests for each contestant in a round")
     parser.add_argument("--explain", action="store_true", help="list the statements behind each mark, with a plan")
     parser.add_argument("--keep", action="store_true", help="leave the databases, and use those that were left")
     return parser.parse_args(arguments)
@@ -34,7 +35,14 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the databases are dropped then, too
     server = postgres.server()
-    plan = Plan(server=server, rows=options.rows, rounds=options.rounds, explain=options.explain, keep=options.keep)
+    plan = Plan(
+        server=server,
+        rows=options.rows,
+        rounds=options.rounds,
+        requests=options.requests,
+        explain=options.explain,
+        keep=options.keep,
+    )
     processes.set_up(server)
     found: dict[str, Any] = {"run": _circumstances(plan)}
     for name in options.only or registry.NAMES:

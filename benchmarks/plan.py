@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One run. `server` is a PostgreSQL's address; `rows` are the deliveries of the largest database.
+    """One run: a PostgreSQL's address, the deliveries of its largest database, and the requests of a race.
 
     `keep` leaves the databases where they are, and takes those that an earlier run has left.
     """
@@ -14,6 +14,7 @@ class Plan:
     server: str
     rows: int
     rounds: int
+    requests: int = 1000
     explain: bool = False
     keep: bool = False
 

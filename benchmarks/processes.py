@@ -9,14 +9,18 @@ from typing import ParamSpec, TypeVar
 
 import django
 
+from benchmarks import engines
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def set_up(url: str) -> None:
+SETTINGS = "benchmarks.settings"
+
+
+def set_up(url: str, settings: str = SETTINGS) -> None:
     """Make this process one of a shop whose `default` database has this address."""
-    os.environ.update(DATABASE="postgresql", POSTGRESQL_URL=url, DJANGO_SETTINGS_MODULE="benchmarks.settings")
-    os.environ.pop("TEST_DATABASE_NAME", None)
+    os.environ.update(engines.environment(url, settings))
     django.setup()
 
 
@@ -38,9 +42,11 @@ class Contestant:
 
 
 @contextmanager
-def started(urls: Sequence[str]) -> Iterator[list[Contestant]]:
+def started(urls: Sequence[str], settings: str = SETTINGS) -> Iterator[list[Contestant]]:
     """Start a process for each database, and end them all afterwards."""
     context = get_context("spawn")
     with ExitStack() as stack:
-        pools = [ProcessPoolExecutor(1, mp_context=context, initializer=set_up, initargs=(url,)) for url in urls]
+        pools = [
+            ProcessPoolExecutor(1, mp_context=context, initializer=set_up, initargs=(url, settings)) for url in urls
+        ]
         yield [Contestant(stack.enter_context(pool)) for pool in pools]

@@ -1,6 +1,8 @@
-"""The app: connects the receivers and registers the checks."""
+"""The app: what is connected, registered and loaded when Django starts."""
 
-from django.apps import AppConfig
+from importlib import import_module
+
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 
@@ -13,8 +15,12 @@ class KaspiDeliveryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks and connect the receivers."""
+        """Register the checks, connect the receivers, and load what belongs to a runner or a library in use."""
         from kaspi_delivery_django import checks, receivers  # noqa: PLC0415  # models must be loaded
+        from kaspi_delivery_django.services import nudges  # noqa: PLC0415  # the same
 
         checks.register()
         receivers.connect()
+        nudges.load_runner()
+        if apps.is_installed("drf_spectacular"):
+            import_module("kaspi_delivery_django.contrib.openapi")

@@ -24,7 +24,7 @@ DEFAULT_ACCOUNT = "default"
 DEFAULT_ENVIRONMENT = "sandbox"
 BASE_URLS = {"production": PRODUCTION_URL, "sandbox": SANDBOX_URL, "local": wellknown.BASE_URL}
 WELL_KNOWN = {"API_KEY": wellknown.API_KEY, "WEBHOOK_SECRETS": [wellknown.WEBHOOK_SECRET]}
-RUNNERS = ("inline", "worker")
+RUNNERS = ("inline", "worker", "celery", "django_tasks")
 ACCOUNT_KEYS = ("API_KEY", "WEBHOOK_SECRETS", "ENVIRONMENT", "BASE_URL")
 ALIAS = re.compile(r"[A-Za-z0-9_-]{1,40}")
 MIN_SECRET_LENGTH = 32
@@ -46,7 +46,7 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """KASPI_DELIVERY, parsed. Rates are per second and worker process, None for no cap."""
+    """KASPI_DELIVERY, parsed. Rates are per second and worker, None for no cap."""
 
     accounts: Mapping[str, Account]
     order_adapters: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from kaspi_delivery_django import lifecycle
 
@@ -16,11 +16,24 @@ STATUS_LABELS: dict[str, Promise] = {
     lifecycle.DELIVERED: pgettext_lazy("status", "Delivered"),
     lifecycle.CANCELLED: pgettext_lazy("status", "Cancelled"),
 }
+STATUS_EXPLANATIONS: dict[str, Promise] = {
+    lifecycle.CREATED: gettext_lazy("Kaspi has your order."),
+    lifecycle.ACCEPTED: gettext_lazy("A courier is on the way to the shop."),
+    lifecycle.IN_TRANSIT: gettext_lazy("The courier has your parcel."),
+    lifecycle.OUT_FOR_DELIVERY: gettext_lazy("The courier is on the way to you."),
+    lifecycle.DELIVERED: gettext_lazy("Your parcel has arrived."),
+    lifecycle.CANCELLED: gettext_lazy("This parcel will not be delivered."),
+}
 
 
 def status_label(status: str) -> str:
     """Return a status in the reader's language; a word of Kaspi's that is new to us stays as it is."""
     return str(STATUS_LABELS.get(status, status))
+
+
+def status_explanation(status: str) -> str:
+    """Return what a status means for the customer; nothing for a word of Kaspi's that is new to us."""
+    return str(STATUS_EXPLANATIONS.get(status, ""))
 
 
 def duration_label(time: timedelta) -> str:

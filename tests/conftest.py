@@ -39,12 +39,11 @@ class TurnableClock:
 
 
 @pytest.fixture
-def turnable(monkeypatch):
+def turnable():
     """Put both of the services' clocks, and the sandbox's, under the test's hand."""
     hands = TurnableClock()
-    monkeypatch.setattr(clock, "now", lambda: hands.now)
-    monkeypatch.setattr(clock, "database_now", lambda _using: hands.now)
-    return hands
+    with clock.replaced(lambda: hands.now):
+        yield hands
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """Settings of the test suite. DATABASE picks the engine: sqlite, postgresql or mariadb."""
 
 import os
+from importlib.util import find_spec
+
+import django
 
 from tests import databases
 
@@ -19,6 +22,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
     "kaspi_delivery_django",
     "tests.shop",
     "example_project.shop",
@@ -44,6 +48,9 @@ TEMPLATES = [
     }
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+if find_spec("django_tasks_db"):  # only where tests/engines are run
+    INSTALLED_APPS += ["django_tasks_db"] if django.VERSION >= (6,) else ["django_tasks", "django_tasks_db"]
+    TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 DATABASES = {"default": databases.settings(os.environ.get("DATABASE", "sqlite"))}
 if name := os.environ.get("TEST_DATABASE_NAME"):  # a process that a test started
     DATABASES["default"]["NAME"] = name

@@ -1,7 +1,9 @@
 """What a project gets when it installs the package."""
 
+import configparser
 import re
 from importlib import metadata, resources
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -9,6 +11,7 @@ from packaging.version import Version
 
 import kaspi_delivery_django
 
+ROOT = Path(__file__).resolve().parent.parent
 NAME = "kaspi-delivery-django"
 CORE = {"django", "djangorestframework", "requests", "django-environ"}
 FLOORS = {
@@ -84,6 +87,26 @@ def test_templates_are_installed():
     """The admin's pages come with the package."""
     folder = resources.files(kaspi_delivery_django) / "templates" / "admin" / "kaspi_delivery"
     assert [page.name for page in folder.iterdir() if page.name.endswith(".html")]
+
+
+def test_the_customers_page_is_installed():
+    """Its templates, its style and its script."""
+    package = resources.files(kaspi_delivery_django)
+    for name in ("page.html", "tracking.html", "timeline.html", "not_found.html"):
+        assert (package / "templates" / "kaspi_delivery" / name).is_file()
+    for name in ("tracking.css", "tracking.js"):
+        assert (package / "static" / "kaspi_delivery" / name).is_file()
+
+
+def test_every_kind_of_file_is_named():
+    """A wheel holds what setup.cfg names: a page, a style and a script are no modules."""
+    wanted = configparser.ConfigParser()
+    wanted.read(ROOT / "setup.cfg")
+    patterns = wanted["options.package_data"]["kaspi_delivery_django"].split()
+    package = ROOT / "kaspi_delivery_django"
+    named = {path for pattern in patterns for path in package.glob(pattern)}
+    there = {path for path in package.rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}}
+    assert there - named == set()
 
 
 @pytest.mark.parametrize("language", ["ru", "kk"])

@@ -1,10 +1,11 @@
-"""Where the webhook lives, and how the host's transactions leave it alone."""
+"""Where the webhook and the customers' pages live, and how the host's transactions leave it alone."""
 
 import pytest
 from django.db import connections
 from django.urls import resolve, reverse
 
 from kaspi_delivery_django import urls
+from kaspi_delivery_django.views import AccountWebhookView, TrackingView, WebhookView
 
 
 @pytest.mark.parametrize(
@@ -14,6 +15,8 @@ from kaspi_delivery_django import urls
         ("/kaspi/webhook/", "webhook", {}),
         ("/kaspi/webhook/almaty", "account-webhook", {"account": "almaty"}),
         ("/kaspi/webhook/al-ma_ty1/", "account-webhook", {"account": "al-ma_ty1"}),
+        ("/kaspi/track/1.a_-/", "tracking", {"token": "1.a_-"}),
+        ("/kaspi/api/track/1.a_-/", "tracking-api", {"token": "1.a_-"}),
     ],
 )
 def test_each_address_has_its_name(path, name, kwargs):
@@ -29,12 +32,26 @@ def test_addresses_can_be_reversed():
     assert resolve(path).kwargs == {"account": "almaty"}
 
 
-def test_no_database_wraps_the_view_in_a_transaction():
+@pytest.mark.parametrize("pattern", urls.urlpatterns, ids=str)
+def test_no_database_wraps_a_view_in_a_transaction(pattern):
     """ATOMIC_REQUESTS is read per alias, so each is named."""
-    assert urls.webhook._non_atomic_requests == set(connections)
+    assert pattern.callback._non_atomic_requests >= set(connections)
 
 
-def test_the_view_asks_for_no_login_and_no_token():
-    """Kaspi has neither; the signature is what opens it."""
+@pytest.mark.parametrize("pattern", urls.urlpatterns, ids=str)
+def test_no_view_asks_for_a_login(pattern):
+    """Neither Kaspi nor a customer has one; a signature is what opens it."""
+    assert not pattern.callback.login_required
+
+
+def test_the_webhook_asks_for_no_token():
+    """Kaspi has none."""
     assert urls.webhook.csrf_exempt
-    assert not urls.webhook.login_required
+    assert urls.account_webhook.csrf_exempt
+
+
+def test_the_views_have_their_promised_names():
+    """A shop may put them at addresses of its own."""
+    assert urls.webhook.view_class is WebhookView
+    assert issubclass(AccountWebhookView, WebhookView)
+    assert urls.endpoint.view_class is TrackingView

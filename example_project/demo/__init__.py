@@ -1,1 +1,1 @@
-"""The demo: four orders go through the shop, over real sockets, while one watches."""
+"""The demo: five orders go through the shop, over real sockets, while one watches."""

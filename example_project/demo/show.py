@@ -12,9 +12,9 @@ from example_project.demo.browser import Browser
 from example_project.demo.deadline import Deadline, DemoFailed
 from example_project.demo.processes import interruptible
 from example_project.demo.stage import LOGIN, PASSWORD, Stage, set_up
-from example_project.demo.stories import Placed, Play
+from example_project.demo.stories import DASHBOARD, Placed, Play
 from example_project.demo.watching import Outcome, Step, Watcher
-from example_project.shop.wording import name_of
+from kaspi_delivery_django.wording import status_label
 
 DEADLINE_S = 55.0
 LOOK_EVERY_S = 0.4
@@ -57,6 +57,7 @@ class Show:
         self.stage.courier.pace_s = STROLL_S
         self.say(f"\nShop   {self.stage.shop_url}/")
         self.say(f"Admin  {self.stage.shop_url}/admin/  (login {LOGIN}, password {PASSWORD})")
+        self.say(f"Desk   {self.stage.shop_url}{DASHBOARD}  (one delivery needs attention)")
         self.say("The courier is on the road for whatever you order. Ctrl-C ends it all.")
         try:
             while True:
@@ -91,7 +92,7 @@ class Show:
     def _tell_step(self, placed: Placed, step: Step) -> None:
         status, late = step
         name = self.style.WARNING("reported late") if late else ""
-        self._tell(f"{placed.external_id}  {status:<17} {name_of(status):<14} {name}".rstrip())
+        self._tell(f"{placed.external_id}  {status:<17} {status_label(status):<16} {name}".rstrip())
 
     def _report(self, outcomes: Sequence[Outcome]) -> None:
         headings = COLUMNS.format("order", "how", "delivery", "status", "at Kaspi", "result")
@@ -108,5 +109,5 @@ class Show:
     def _row(self, outcome: Outcome) -> str:
         sight = outcome.sight
         result = self.style.ERROR(f"FAIL: {'; '.join(outcome.wrong)}") if outcome.wrong else self.style.SUCCESS("pass")
-        known = (outcome.placed.external_id, outcome.how, sight.delivery_id, sight.status)
+        known = (outcome.placed.external_id, outcome.how, sight.delivery_id or "-", sight.status or "-")
         return COLUMNS.format(*known, outcome.booked, result)

@@ -1,4 +1,4 @@
-"""The four orders: who places them, what befalls them, and how they must end."""
+"""The five orders: who places them, what befalls them, and how they must end."""
 
 import time
 from collections.abc import Callable
@@ -11,13 +11,15 @@ from example_project.demo.stage import LOGIN, PASSWORD, Stage
 from kaspi_delivery_django.sandbox.faults import Fault
 
 SLOW_S = 6.0
+REFUSAL = 422
 REASON = "The customer called: wrong size."
 DELIVERIES = "/admin/kaspi_delivery/delivery/"
+DASHBOARD = f"{DELIVERIES}dashboard/"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """One order to place."""
+    """One order to place. `ends` is its last status; empty for one that is never booked and asks for a person."""
 
     how: str
     ends: str
@@ -64,6 +66,13 @@ CANCELLED = Story(
     phone="87473456789",
     address="Tole Bi Street 189, flat 3",
 )
+REFUSED = Story(
+    how="refused by Kaspi, waits for a person",
+    ends="",
+    customer="Saule Nurlanova",
+    phone="+7 708 678 9012",
+    address="the yellow house behind the bazaar",
+)
 TIMED_OUT = Story(
     how="create timed out after the booking",
     ends="delivered",
@@ -91,6 +100,8 @@ class Play:
         self._place(customer, STRAIGHT)
         self._place(customer, MUDDLED)
         _cancel_as_staff(self.stage, self._place(customer, CANCELLED))
+        self.stage.world.faults.add(Fault(operation="create", status=REFUSAL))
+        _find_on_the_dashboard(self.stage, self._place(customer, REFUSED))
         self.say(f"Kaspi's next answer will take {SLOW_S:.0f} s, longer than a customer waits")
         slow = Fault(operation="create", latency_s=SLOW_S)
         self.stage.world.faults.add(slow)
@@ -124,11 +135,23 @@ def _check_out(customer: Browser, story: Story, *, shelf_place: int) -> Page:
     return page
 
 
-def _cancel_as_staff(stage: Stage, placed: Placed) -> None:
-    """Use the admin's action, from the login to the confirmation page."""
+def _log_in(stage: Stage) -> Browser:
     staff = Browser(stage.shop_url)
     login = staff.get("/admin/login/")
     staff.submit(login, login.form_with("username"), {"username": LOGIN, "password": PASSWORD})
+    return staff
+
+
+def _find_on_the_dashboard(stage: Stage, placed: Placed) -> None:
+    """See that staff are asked for: nobody has to look for the order."""
+    wanted = _log_in(stage).get(DASHBOARD).having("href")
+    if not any("attention=refused" in link["href"] for link in wanted):
+        raise DemoFailed(f"The dashboard does not ask for a person because of {placed.external_id}.")
+
+
+def _cancel_as_staff(stage: Stage, placed: Placed) -> None:
+    """Use the admin's action, from the login to the confirmation page."""
+    staff = _log_in(stage)
     found = staff.get(f"{DELIVERIES}?q={placed.external_id}")
     rows = found.form_with("_selected_action")
     [row] = rows.choices["_selected_action"]

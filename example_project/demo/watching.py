@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from example_project.demo.browser import Browser
-from example_project.demo.stories import MUDDLED, SLOW_S, TIMED_OUT, Placed
+from example_project.demo.stories import MUDDLED, REFUSAL, REFUSED, SLOW_S, TIMED_OUT, Placed
 from kaspi_delivery_django.sandbox.courier import ROUTE
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.world import LoggedRequest, World
 
 Step = tuple[str, bool]
 
@@ -42,10 +42,10 @@ class Watcher:
 
     def look(self, placed: Placed) -> Iterator[Step]:
         """Open an order's page; yield the steps that were not there before."""
-        page = self.browser.get(f"{placed.url}tracking/")
+        page = self.browser.get(placed.url)
         [frame] = page.having("data-delivery")
-        rows = page.having("data-late")
-        steps = tuple((row["data-status"], row["data-late"] == "yes") for row in rows)
+        rows = [(row["data-kaspi-step"], row["class"]) for row in page.having("data-kaspi-step")]
+        steps = tuple((status, "kaspi-late" in how) for status, how in rows if "kaspi-ahead" not in how)
         before = self.last.get(placed.url, Sight())
         self.last[placed.url] = Sight(status=frame["data-status"], delivery_id=frame["data-delivery"], steps=steps)
         yield from (Counter(steps) - Counter(before.steps)).elements()
@@ -65,9 +65,9 @@ class Watcher:
 def _faults(placed: Placed, sight: Sight, world: World) -> Iterator[str]:
     records = world.deliveries_for(placed.external_id)
     ends = placed.story.ends
-    if len(records) != 1:
+    if len(records) != bool(ends):
         yield f"Kaspi has {len(records)} deliveries"
-    if [record.delivery_id for record in records] != [sight.delivery_id]:
+    if [record.delivery_id for record in records] != [sight.delivery_id] * bool(ends):
         yield "the shop does not have Kaspi's delivery id"
     if any(record.status != ends for record in records):
         yield f"at Kaspi it is not {ends}"
@@ -87,6 +87,8 @@ def _unproven(placed: Placed, sight: Sight, world: World) -> Iterator[str]:
         yield "no webhook came twice"
     if placed.story is TIMED_OUT and (len(world.faults) or placed.took_s >= SLOW_S):
         yield "the create did not time out"
+    if placed.story is REFUSED and not any(call.status == REFUSAL for call in _creates(placed, world)):
+        yield "Kaspi did not refuse it"
 
 
 def _came_twice(sight: Sight, world: World) -> bool:
@@ -98,5 +100,8 @@ def _healed(placed: Placed, sight: Sight, world: World) -> str:
     """Say what brought the shop the delivery id that it had not been told in time."""
     if placed.story is not TIMED_OUT or not sight.delivery_id:
         return ""
-    creates = [call for call in world.requests if call.idempotency_key == placed.external_id]
-    return ", healed by the webhook" if len(creates) == 1 else ", healed by the replay"
+    return ", healed by the webhook" if len(_creates(placed, world)) == 1 else ", healed by the replay"
+
+
+def _creates(placed: Placed, world: World) -> list[LoggedRequest]:
+    return [call for call in world.requests if call.idempotency_key == placed.external_id]

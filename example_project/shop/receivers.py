@@ -6,9 +6,9 @@ from typing import Any
 from django.contrib.contenttypes.models import ContentType
 
 from example_project.shop.models import CustomerNotice, Order
-from example_project.shop.wording import name_of
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.signals import delivery_status_changed
+from kaspi_delivery_django.wording import status_label
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def tell_customer(delivery: Delivery, change: StatusChange, **_kwargs: Any) -> N
     order = delivery.order if is_ours else None
     if not isinstance(order, Order):  # somebody else's, or deleted since
         return
-    text = f"the customer was told: {name_of(change.to_status)}"
+    text = f"the customer was told: {status_label(change.to_status)}"
     _, is_new = CustomerNotice.objects.get_or_create(change=change, defaults={"order": order, "text": text})
     if is_new:
         logger.info("%s: order=%s", text, order.pk)

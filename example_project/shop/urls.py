@@ -10,5 +10,4 @@ urlpatterns = [
     path("", views.products, name="products"),
     path("products/<int:pk>/", views.checkout, name="checkout"),
     path("orders/<uuid:token>/", views.order_page, name="order"),
-    path("orders/<uuid:token>/tracking/", views.order_tracking, name="tracking"),
 ]

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from example_project.shop.forms import CheckoutForm
 from example_project.shop.models import Order, Product
-from example_project.shop.tracking import track
+from kaspi_delivery_django.tracking import delivery_of
 
 
 @require_safe
@@ -33,12 +33,4 @@ def checkout(request: HttpRequest, pk: int) -> HttpResponse:
 def order_page(request: HttpRequest, token: UUID) -> HttpResponse:
     """Show an order, and where its parcel is."""
     order = get_object_or_404(Order.objects.prefetch_related("lines__product"), token=token)
-    return render(request, "shop/order.html", {"order": order, "tracking": track(order)})
-
-
-@require_safe
-@never_cache
-def order_tracking(request: HttpRequest, token: UUID) -> HttpResponse:
-    """Show the timeline alone; the order's page swaps it in while the parcel is on its way."""
-    order = get_object_or_404(Order, token=token)
-    return render(request, "shop/tracking.html", {"tracking": track(order)})
+    return render(request, "shop/order.html", {"order": order, "delivery": delivery_of(order)})

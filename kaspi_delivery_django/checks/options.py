@@ -1,6 +1,7 @@
 """The settings as a whole, and those that all accounts share."""
 
 import re
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.checks.readable import settings_or_none
 
+LIBRARIES = {"celery": ("celery",), "django_tasks": ("django.tasks", "django_tasks")}  # any one of them
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?")
 
 
@@ -26,6 +28,16 @@ def check_settings(**_kwargs: Any) -> list[CheckMessage]:
         hint = "Write USE_TZ = True: Kaspi's times are moments, not wall clocks."
         found.append(Error("USE_TZ is off.", hint=hint, id="kaspi_delivery.E007"))
     return found
+
+
+def check_runner(**_kwargs: Any) -> list[CheckMessage]:
+    """E008: the library of the runner is not installed, so that nothing would tell its workers."""
+    found = settings_or_none()
+    runner = found.runner if found else ""
+    if runner not in LIBRARIES or any(map(find_spec, LIBRARIES[runner])):
+        return []
+    hint = f"Run pip install 'kaspi-delivery-django[{runner.replace('_', '-')}]', or write RUNNER=\"worker\"."
+    return [Error(f'RUNNER is "{runner}", which is not installed.', hint=hint, id="kaspi_delivery.E008")]
 
 
 def check_tracking_hosts(**_kwargs: Any) -> list[CheckMessage]:

@@ -58,6 +58,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
         """Stay silent: the world has logged the request without query and headers."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Date the answers by the world's clock, as everything else there."""
+        return super().date_time_string(self.server.world.clock() if timestamp is None else timestamp)
+
     def _serve(self) -> None:
         answer = self._answer()
         if answer.latency_s:

@@ -1,5 +1,6 @@
 """The only code that writes. What a shop may call is named here; the rest is ours."""
 
+from kaspi_delivery_django.services.adoption import adopt_delivery
 from kaspi_delivery_django.services.booking import reissue_delivery, request_delivery
 from kaspi_delivery_django.services.deliveries import (
     acknowledge_delivery,
@@ -13,6 +14,7 @@ from kaspi_delivery_django.services.inbox import acknowledge_event, replay_event
 __all__ = [
     "acknowledge_delivery",
     "acknowledge_event",
+    "adopt_delivery",
     "cancel_delivery",
     "link_delivery",
     "refresh_delivery",

@@ -51,6 +51,11 @@ def clear(delivery: Delivery, reasons: frozenset[Attention]) -> None:
     if delivery.attention not in reasons:
         return
     delivery.attention = ""
+    look_again(delivery)
+
+
+def look_again(delivery: Delivery) -> None:
+    """Mark a locked delivery, which the caller saves, for a call of its that waits for a person."""
     waiting = _why_a_call_waits(delivery)
     if waiting:
         flag(delivery, Attention(waiting))

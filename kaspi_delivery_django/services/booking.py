@@ -1,6 +1,7 @@
 """Make a delivery of an order: the first by itself, the next only when a person asks for it."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from django.contrib.contenttypes.models import ContentType
@@ -63,7 +64,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
             order = payloads.order_of(locked)
             adapter = adapter_of(order)
             identity = identity_of(adapter, order)
-            return _open(adapter, order, _next(locked, deliveries_of(adapter, order), identity))
+            return open_delivery(adapter, order, _next(locked, deliveries_of(adapter, order), identity))
         except models.ObjectDoesNotExist as err:
             raise CannotReissue(gettext("The order is gone.")) from err
         except AdapterFailed as err:
@@ -129,7 +130,7 @@ def newest_of(adapter: AnyAdapter, order: models.Model, environment: str) -> Del
 def _book(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery:
     newest = newest_of(adapter, order, identity.environment)
     if newest is None:
-        return _open(adapter, order, identity)
+        return open_delivery(adapter, order, identity)
     if newest.attention == Attention.ADAPTER_FAILED:
         return _try_again(newest, identity)
     if newest.account != identity.account and newest.delivery_id is None:
@@ -159,11 +160,17 @@ def _numbered(identity: Identity, generation: int) -> Identity:
     return replace(identity, external_order_id=name, generation=generation)
 
 
-def _open(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery:
+def open_delivery(
+    adapter: AnyAdapter,
+    order: models.Model,
+    identity: Identity,
+    add: Callable[[Delivery], ApiCall] = calls.add_create,
+) -> Delivery:
+    """Write a delivery and its create together; return the other one when a transaction was faster."""
     try:
         with transaction.atomic(using=order._state.db or home()):
             delivery = _insert(adapter, order, identity)
-            calls.add_create(delivery)
+            add(delivery)
     except IntegrityError as err:
         winner = _winner(adapter, order, identity)
         if winner is None:

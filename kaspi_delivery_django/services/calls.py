@@ -18,6 +18,9 @@ State, Kind = ApiCall.State, ApiCall.Kind
 # The database's clock decides what is due, and it may be behind the one of this process.
 SKEW = timedelta(minutes=1)
 
+# A booking of unknown age counts as one whose key Kaspi has forgotten.
+KEY_LIFE = timedelta(hours=24)
+
 
 def calls_of(delivery: Delivery, kind: ApiCall.Kind) -> QuerySet[ApiCall]:
     """Return a delivery's calls of one kind, the newest first."""
@@ -49,6 +52,20 @@ def add_stuck_create(delivery: Delivery, reason: Attention, error: str) -> ApiCa
         queued_at=clock.now(),
         reason=reason,
         error_message=error,
+    )
+
+
+def add_booked_elsewhere(delivery: Delivery) -> ApiCall:
+    """Remember a booking that other code, or a person, has made: it is never sent from here."""
+    now = clock.now()
+    return ApiCall.objects.using(delivery._state.db).create(
+        delivery=delivery,
+        kind=Kind.CREATE,
+        idempotency_key=delivery.external_order_id or "",
+        state=State.STUCK,
+        queued_at=now,
+        unknown_since=now - KEY_LIFE,
+        reason=Attention.OUTCOME_UNKNOWN,
     )
 
 

@@ -1,5 +1,7 @@
 """The two clocks: this process's, and the database's, which all workers share."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from django.db import connections
@@ -13,20 +15,35 @@ _SQL = {
     "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
 }
 
+_hands: Callable[[], datetime] | None = None
+
 
 def now() -> datetime:
     """Return this process's time, aware UTC."""
-    return timezone.now()
+    return _hands() if _hands else timezone.now()
 
 
 def database_now(using: str) -> datetime:
     """Return the database server's time, aware UTC: leases and deadlines go by it."""
+    if _hands:
+        return _hands()
     connection = connections[using]
     with connection.cursor() as cursor:
         cursor.execute(_SQL[connection.vendor])
         value = cursor.fetchone()[0]
     time = datetime.fromisoformat(value) if isinstance(value, str) else value
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+@contextmanager
+def replaced(hands: Callable[[], datetime]) -> Iterator[None]:
+    """Go by these hands instead of both clocks, for tests."""
+    global _hands  # noqa: PLW0603  # one process, one time
+    before, _hands = _hands, hands
+    try:
+        yield
+    finally:
+        _hands = before
 
 
 def plausible(at: datetime | None, received_at: datetime) -> datetime | None:

@@ -6,20 +6,32 @@ worker finds the call.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.services.transactions import after_commit
 
-RUNNERS: dict[str, str] = {"inline": "kaspi_delivery_django.services.outbox.send_inline"}
+RUNNERS: dict[str, str] = {
+    "inline": "kaspi_delivery_django.services.outbox.send_inline",
+    "celery": "kaspi_delivery_django.contrib.celery.nudge",
+    "django_tasks": "kaspi_delivery_django.contrib.django_tasks.nudge",
+}
 
 _is_left: ContextVar[bool] = ContextVar("kaspi_nudges_are_left", default=False)
 _is_held: ContextVar[bool] = ContextVar("kaspi_nudges_are_held", default=False)
 _waiting: ContextVar[list[int] | None] = ContextVar("kaspi_nudges_waiting", default=None)
+
+
+def load_runner() -> None:
+    """Import the runner, so that a task worker knows its tasks. What is wrong with the settings, the checks say."""
+    with suppress(ImportError, ImproperlyConfigured):
+        if path := RUNNERS.get(conf.current().runner):
+            import_string(path)
 
 
 def nudge(call: ApiCall) -> None:

@@ -158,6 +158,8 @@ def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiErro
         return
     if decision.attention is not None:
         attention.flag(delivery, decision.attention)
+    if kind == Kind.LINK and ended and not delivery.attention:
+        attention.look_again(delivery)
     if kind == Kind.CANCEL and ended and not isinstance(error, NotFound):
         delivery.next_refresh_at = clock.now()
     if kind == Kind.REFRESH and ended:

@@ -10,7 +10,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
-from kaspi_delivery_django.services import clock, deliveries, failures, handover, inbox, notices, outbox
+from kaspi_delivery_django.services import clock, deliveries, failures, handover, inbox, notices, outbox, pace
 from kaspi_delivery_django.services.transactions import home, is_transient
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ class Worker:
         self._say = say
         self._stopped = threading.Event()
         self._heartbeat_due = 0.0
-        self._next_send = 0.0
 
     def stop(self) -> None:
         """Let the current call finish, and claim no more."""
@@ -45,7 +44,7 @@ class Worker:
             try:
                 busy = self.run_round()
             except (DatabaseError, InterfaceError) as err:
-                logger.error("database trouble: error=%s", failures.describe(err))  # noqa: TRY400
+                _say_trouble(err)
                 self._stopped.wait(TROUBLE_S)
             else:
                 self._stopped.wait(0 if busy else IDLE_S)
@@ -54,6 +53,30 @@ class Worker:
         """Work until nothing is due any more, for cron."""
         while not self._stopped.is_set() and self.run_round():
             pass
+
+    def sweep(self, *, within_s: float) -> int:
+        """Work until nothing is due, for a task runner; after `within_s` seconds finish what is under way, and end.
+
+        Returns how many things were done. A database that is away ends it too: the next sweep does the rest.
+        """
+        bell, done = threading.Timer(within_s, self.stop), 0
+        bell.start()
+        try:
+            while busy := self.run_round():
+                done += busy
+        except (DatabaseError, InterfaceError) as err:
+            _say_trouble(err)
+        finally:
+            bell.cancel()
+        return done
+
+    def send(self, call_pk: int) -> bool:
+        """Try one call once, at its turn, for a task runner. Whatever goes wrong is logged: a sweep comes again."""
+        try:
+            return self._send(call_pk)
+        except (DatabaseError, InterfaceError) as err:
+            _say_trouble(err)
+            return False
 
     def run_round(self) -> int:
         """Do one batch of everything; return how many things were done."""
@@ -95,18 +118,13 @@ class Worker:
         except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
             logger.error("call broke: call=%s error=%s", call_pk, failures.describe(err))  # noqa: TRY400
             return False
-        if not is_sent:
-            self._next_send = 0.0  # nobody was asked: the turn is the next call's
+        if not is_sent:  # nobody was asked: the turn is the next call's
+            pace.give_back()
         return is_sent
 
     def _wait_for_turn(self) -> bool:
         """Keep to MAX_REQUESTS_PER_SECOND; False when the worker was stopped meanwhile."""
-        rate = conf.current().max_requests_per_second
-        if rate is None:
-            return True
-        stopped = self._stopped.wait(max(0.0, self._next_send - time.monotonic()))
-        self._next_send = time.monotonic() + 1 / rate
-        return not stopped
+        return not self._stopped.wait(pace.until_turn())
 
     def _beat(self, using: str) -> int:
         """Say that a worker is alive, now and then. It is no work that keeps a round busy."""
@@ -117,6 +135,11 @@ class Worker:
                     account=account.alias, environment=account.environment, defaults={"worker_seen_at": clock.now()}
                 )
         return 0
+
+
+def _say_trouble(err: Exception) -> None:
+    """Say what the database did, in words that hold no row's data."""
+    logger.error("database trouble: error=%s", failures.describe(err))
 
 
 def _bear(err: OperationalError | InterfaceError, what: str) -> None:

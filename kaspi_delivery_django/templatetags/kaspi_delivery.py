@@ -2,7 +2,15 @@
 
 from django import template
 
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.tracking import Tracking, track
 from kaspi_delivery_django.wording import status_label
 
 register = template.Library()
 register.filter("kaspi_status", status_label)
+
+
+@register.inclusion_tag("kaspi_delivery/timeline.html", name="kaspi_timeline")
+def timeline(delivery: Delivery | None) -> dict[str, Tracking]:
+    """Show an order's customer where the parcel is; without a delivery, that it is being arranged."""
+    return {"tracking": track(delivery)}  # an unknown variable is an empty text, and false

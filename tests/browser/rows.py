@@ -11,6 +11,7 @@ from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.worker import Worker
 from tests.conftest import event
 
+WAY = ("created", "accepted", "in_transit", "out_for_delivery", "delivered")
 NOBODYS = SimpleNamespace(delivery_id="dlv_of_nobody", external_order_id="order-0")
 
 

@@ -11,8 +11,9 @@ import pytest
 from example_project.demo.browser import Page
 from example_project.demo.deadline import Deadline, DemoFailed
 from example_project.demo.stage import MANAGE, _environment
-from example_project.demo.stories import STRAIGHT, Placed
+from example_project.demo.stories import REFUSAL, REFUSED, STRAIGHT, Placed
 from example_project.demo.watching import Sight, Watcher
+from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.world import World
 
 FORM = """
@@ -23,7 +24,7 @@ FORM = """
 
 
 def test_the_demo_ends_well(tmp_path):
-    """Four orders end as they should; nothing is left in the folder it was started from."""
+    """Five orders end as they should; nothing is left in the folder it was started from."""
     done = subprocess.run(
         [sys.executable, MANAGE, "demo"],
         cwd=tmp_path,
@@ -34,9 +35,9 @@ def test_the_demo_ends_well(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = re.findall(r"^(order-\d+) .* dlv_\w+ +(\w+) +1  pass$", done.stdout, re.MULTILINE)
-    ends = ["delivered", "delivered", "cancelled", "delivered"]
-    assert rows == [(f"order-{number}", end) for number, end in enumerate(ends, 1)]
+    rows = re.findall(r"^order-(\d+) .* (?:dlv_\w+|-) +(\S+) +(\d)  pass$", done.stdout, re.MULTILINE)
+    ends = [("delivered", "1"), ("delivered", "1"), ("cancelled", "1"), ("-", "0"), ("delivered", "1")]
+    assert rows == [(str(number), *end) for number, end in enumerate(ends, 1)]
     assert "reported late" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -81,3 +82,13 @@ def test_a_second_parcel_fails_the_demo():
     watcher = Watcher(browser=None, world=world)
     watcher.last[placed.url] = Sight(status="delivered", delivery_id=records[0].delivery_id)
     assert "Kaspi has 2 deliveries" in watcher.judge(placed).wrong
+
+
+@pytest.mark.parametrize(("status", "wrong"), [(REFUSAL, ()), (500, ("Kaspi did not refuse it",))])
+def test_an_order_that_was_not_refused_fails_the_demo(status, wrong):
+    """The order that is left for staff is one that Kaspi refused, not one that went missing."""
+    world = World()
+    world.faults.add(Fault(operation="create", status=status))
+    world.handle("POST", "/v1/deliveries", {"Idempotency-Key": "order-4"}, b"")
+    placed = Placed(story=REFUSED, url="/orders/4/", number="4", took_s=0.1)
+    assert Watcher(browser=None, world=world).judge(placed).wrong == wrong

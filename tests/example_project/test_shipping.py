@@ -96,7 +96,7 @@ def test_the_customer_is_told_of_every_change(make_order, world, drain):
     """The booking leaves a notice."""
     order = make_order()
     drain()
-    assert order.notices.get().text == "the customer was told: Booked"
+    assert order.notices.get().text == "the customer was told: Created"
 
 
 def tell_twice(order):

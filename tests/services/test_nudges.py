@@ -5,6 +5,7 @@ from django.core.signals import request_finished, request_started
 from django.db import transaction
 
 from kaspi_delivery_django.models import ApiCall
+from kaspi_delivery_django.services import nudges
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -88,3 +89,21 @@ def test_trouble_at_the_commit_is_not_the_shops(monkeypatch, caplog):
     assert ran
     assert "ValueError" in caplog.text
     assert "999 8877" not in caplog.text
+
+
+@pytest.mark.parametrize("runner", ["worker", "celery", "django_tasks", "no such runner"])
+def test_loading_a_runner_never_breaks_the_start(settings, runner):
+    """Whatever is wrong with it, the checks say."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
+    nudges.load_runner()
+
+
+def test_a_runner_that_is_not_installed_costs_no_order(monkeypatch, settings, caplog):
+    """The row is there, due, and the log says what is missing."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "celery"}
+    monkeypatch.setitem(nudges.RUNNERS, "celery", "no_such_package.nudge")
+    nudges.load_runner()
+    with transaction.atomic():
+        Order.objects.create()
+    assert "ModuleNotFoundError" in caplog.text
+    assert ApiCall.objects.get().state == "due"

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from django.db import DataError, InterfaceError, OperationalError, connection
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import outbox
+from kaspi_delivery_django.services import outbox, pace
 from kaspi_delivery_django.services.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.conftest import event
@@ -118,6 +119,7 @@ def test_a_database_error_of_one_call_ends_the_round(worker, monkeypatch):
 
 def test_requests_keep_to_their_rate(worker, settings):
     """MAX_REQUESTS_PER_SECOND spaces them out."""
+    pace.turns.cache_clear()
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 4}
     waits = []
     worker._stopped.wait = lambda seconds: waits.append(seconds) or False
@@ -186,3 +188,76 @@ def test_sigterm_ends_the_command_cleanly():
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "stopped" in output
+
+
+def test_a_sweep_works_until_nothing_is_due(worker, world):
+    """As a task runner calls it now and then."""
+    for _ in range(3):
+        Order.objects.create()
+    assert worker.sweep(within_s=60) == 3
+    assert len(world.deliveries) == 3
+
+
+def test_a_sweep_ends_after_its_time(worker, world, monkeypatch):
+    """The call under way is finished, and the others are the next sweep's."""
+    monkeypatch.setattr("kaspi_delivery_django.services.worker.threading.Timer", Bell)
+    send = outbox.send
+    monkeypatch.setattr(outbox, "send", lambda pk: send(pk) and Bell.last.ring())
+    for _ in range(3):
+        Order.objects.create()
+    assert worker.sweep(within_s=20) == 1
+    assert len(world.deliveries) == 1
+    assert (Bell.last.after_s, Bell.last.is_set) == (20, False)
+
+
+def test_a_sweep_bears_a_database_that_is_away(worker, monkeypatch, caplog):
+    """The task queue's log must not show what the database says."""
+    Order.objects.create()
+    monkeypatch.setattr(outbox, "send", refuse)
+    assert worker.sweep(within_s=60) == 0
+    assert "database trouble" in caplog.text
+    assert "999 8877" not in caplog.text
+
+
+def test_one_call_is_sent_for_a_task(worker, due, world):
+    """Delivered twice, it makes one request."""
+    assert worker.send(due.pk)
+    assert not worker.send(due.pk)
+    assert len(world.requests) == 1
+
+
+@pytest.mark.parametrize("trouble", [OperationalError, InterfaceError, ZeroDivisionError])
+def test_one_call_bears_whatever_goes_wrong(worker, due, monkeypatch, caplog, trouble):
+    """It is logged without the database's words, and the call stays due."""
+    monkeypatch.setattr(outbox, "send", partial(refuse, trouble=trouble))
+    assert not worker.send(due.pk)
+    assert trouble.__name__ in caplog.text
+    assert "999 8877" not in caplog.text
+
+
+def refuse(_call_pk, *, trouble=OperationalError):
+    """Fail, naming a customer's phone."""
+    raise trouble("+7 701 999 8877")
+
+
+class Bell:
+    """A timer whose time is over when a test says so."""
+
+    last = None
+
+    def __init__(self, after_s, work):
+        Bell.last, self.after_s, self._work, self.is_set = self, after_s, work, False
+
+    def start(self):
+        """Set it."""
+        self.is_set = True
+
+    def cancel(self):
+        """Set it no more."""
+        self.is_set = False
+
+    def ring(self):
+        """Do what it is set for."""
+        assert self.is_set
+        self._work()
+        return True

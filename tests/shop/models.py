@@ -1,15 +1,22 @@
 """Orders of several shapes."""
 
 from django.db import models
+from django.utils import timezone
 
 
 class Order(models.Model):
     """A row that ships."""
 
+    created_at = models.DateTimeField(default=timezone.now)
     paid = models.BooleanField(default=True)
     cancelled = models.BooleanField(default=False)
     address = models.CharField(max_length=200, default="Abay 1, Almaty")
     phone = models.CharField(max_length=40, default="+7 727 111 0000")
+    name = models.CharField(max_length=80, default="Aigerim", editable=False)
+    weight_grams = models.PositiveIntegerField(default=500, editable=False)
+    total = models.DecimalField(max_digits=12, decimal_places=2, default=9900, editable=False)
+    warehouse = models.CharField(max_length=40, default="Almaty", editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
 
 class Line(models.Model):

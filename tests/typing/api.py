@@ -8,6 +8,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from prometheus_client import CollectorRegistry
+from rest_framework.throttling import AnonRateThrottle
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import (
@@ -45,8 +46,10 @@ from kaspi_delivery_django.exceptions import (
 )
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.orders import OrderAdapter
+from kaspi_delivery_django.serializers import TrackingSerializer
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
+    adopt_delivery,
     cancel_delivery,
     link_delivery,
     refresh_delivery,
@@ -60,12 +63,18 @@ from kaspi_delivery_django.signals import (
     delivery_needs_attention,
     delivery_status_changed,
 )
+from kaspi_delivery_django.testing import Fault, KaspiSandbox, kaspi_sandbox
+from kaspi_delivery_django.tracking import Tracking, delivery_for, delivery_of, token_of, track, tracking_path
+from kaspi_delivery_django.views import TrackingView, WebhookView
 
 # settings.py
 KASPI_DELIVERY: dict[str, Any] = conf.from_env(ORDER_ADAPTERS=["shop.kaspi.ShopOrderAdapter"])
 
 # urls.py
-urlpatterns = [path("kaspi/", include("kaspi_delivery_django.urls"))]
+urlpatterns = [
+    path("kaspi/", include("kaspi_delivery_django.urls")),
+    path("hook/", WebhookView.as_view()),
+]
 
 
 class Order(models.Model):
@@ -190,17 +199,36 @@ def view_a_delivery(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     return HttpResponse(delivery.tracking_url)
 
 
+def show_the_customer(request: HttpRequest, order: models.Model) -> HttpResponse:
+    """Send the link, or show the same on a page of the shop's."""
+    delivery = delivery_of(order)
+    assert_type(delivery, Delivery | None)
+    assert_type(track(delivery), Tracking)
+    if delivery is None:
+        return HttpResponse(track(None).label)
+    assert_type(delivery_for(token_of(delivery)), Delivery | None)
+    assert_type(TrackingSerializer(delivery).data["label"], Any)
+    return HttpResponse(request.build_absolute_uri(tracking_path(delivery)))
+
+
+class LimitedTracking(TrackingView):
+    """The endpoint, with a limit of the shop's."""
+
+    throttle_classes = (AnonRateThrottle,)
+
+
 def check_a_signature(secret: str, timestamp: str, body: bytes) -> None:
     """Verify a webhook without Django."""
     signature = sign(secret, timestamp, body)
     verify(body, timestamp=timestamp, signature=signature, secrets=[secret], now=0)
 
 
-def work_through_the_list(delivery: Delivery, event: WebhookEvent) -> None:
+def work_through_the_list(order: models.Model, delivery: Delivery, event: WebhookEvent) -> None:
     """What a shop's own tools may do about what waits for a person."""
     try:
         assert_type(retry_delivery(delivery), Delivery)
         assert_type(link_delivery(delivery, "dlv_1"), ApiCall)
+        assert_type(adopt_delivery(order, "dlv_1", external_order_id="KZ-742"), Delivery)
         assert_type(reissue_delivery(delivery, confirmed_absent=True), Delivery)
         assert_type(acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
         assert_type(replay_event(event), str)
@@ -213,3 +241,39 @@ def show_metrics(registry: CollectorRegistry) -> None:
     prometheus.connect()
     prometheus.connect(registry)
     registry.register(prometheus.Collector())
+
+
+def test_the_shop(order: Order) -> None:
+    """Be Kaspi around a test of the shop's own."""
+    with kaspi_sandbox() as kaspi:
+        assert_type(kaspi, KaspiSandbox)
+        kaspi.fail_next("create", status=429, retry_after=30, times=2, account="almaty")
+        kaspi.time_out_next("create")
+        kaspi.drop_next("cancel", acted=True)
+        kaspi.add_fault(Fault(operation="get", truncate=True))
+        kaspi.clear_faults()
+        kaspi.later(minutes=5)
+        assert_type(kaspi.now(), datetime)
+        assert_type(kaspi.send_due(), int)
+        assert_type(kaspi.deliver(order, until="accepted"), Delivery)
+        assert_type(kaspi.move(kaspi.delivery_of(order), "in_transit", notes="Ruslan"), Delivery)
+        assert_type([sent.status for sent in kaspi.send_webhooks()], list[int])
+        assert_type(kaspi.webhook(order, "delivered", event_id="wh_1", signed_at=kaspi.now()).status_code, Any)
+        assert_type(kaspi.booking_of(order).request, dict[str, Any])
+        assert_type([request.status for request in kaspi.requests], list[int])
+        claim_all(kaspi, order)
+
+
+def claim_all(kaspi: KaspiSandbox, order: Order) -> None:
+    """Say what became of the order."""
+    kaspi.assert_booked_once(order)
+    kaspi.assert_not_booked(order)
+    kaspi.assert_cancelled(order)
+    kaspi.assert_status(order, "delivered")
+    kaspi.assert_needs_attention(order, "refused")
+    kaspi.assert_settled(order)
+
+
+@kaspi_sandbox(runner="inline")
+def test_without_a_handle() -> None:
+    """Only shut the network out."""

@@ -1,4 +1,4 @@
-"""Show the whole way of four orders, over real sockets: `manage.py demo`."""
+"""Show the whole way of five orders, over real sockets: `manage.py demo`."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -14,7 +14,7 @@ INTERRUPTED = 130
 class Command(BaseCommand):
     """Starts everything on free ports and a fresh database, and leaves nothing behind."""
 
-    help = "Send four orders through the shop and the sandbox, and show what happens to them."
+    help = "Send five orders through the shop and the sandbox, and show what happens to them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take --serve."""

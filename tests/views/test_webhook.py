@@ -10,11 +10,9 @@ from io import BytesIO
 
 import pytest
 from django.core.handlers.wsgi import WSGIRequest
-from django.db import DatabaseError, OperationalError, connection, connections
+from django.db import DatabaseError, OperationalError, connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
-from rest_framework.settings import api_settings
-from rest_framework.views import APIView
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
@@ -48,42 +46,6 @@ process.stdout.write(hmac.digest("hex"));
 def merchants(settings):
     """Two merchants, one without a secret, and no default account."""
     settings.KASPI_DELIVERY = MERCHANTS
-
-
-@pytest.fixture
-def hostile_host(settings, monkeypatch):
-    """Turn on everything a host project can put in front of its views."""
-    settings.REST_FRAMEWORK = {
-        "DEFAULT_AUTHENTICATION_CLASSES": ["tests.test_views.Hostile"],
-        "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
-        "DEFAULT_THROTTLE_CLASSES": ["tests.test_views.Hostile"],
-        "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.MultiPartParser"],
-        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"],
-        "DEFAULT_CONTENT_NEGOTIATION_CLASS": "tests.test_views.Hostile",
-        "DEFAULT_METADATA_CLASS": "tests.test_views.Hostile",
-        "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.AcceptHeaderVersioning",
-        "DEFAULT_VERSION": "2",
-        "ALLOWED_VERSIONS": ["2"],
-        "EXCEPTION_HANDLER": "tests.test_views.Hostile",
-        "UNAUTHENTICATED_USER": "tests.test_views.Hostile",
-        "FORM_METHOD_OVERRIDE": "_method",
-        "URL_FORMAT_OVERRIDE": "format",
-        "NON_FIELD_ERRORS_KEY": "status",
-    }
-    for policy in [name for name in vars(APIView) if name.endswith(("_class", "_classes"))]:
-        monkeypatch.setattr(APIView, policy, getattr(api_settings, f"DEFAULT_{policy.upper()}"))
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE,
-        "django.contrib.auth.middleware.LoginRequiredMiddleware",
-    ]
-    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
-
-
-class Hostile:
-    """A policy of the host's that must never be asked."""
-
-    def __init__(self, *args, **options):
-        raise AssertionError("a policy of the host was asked")
 
 
 class TestDefaultUrl(WebhookContract):
@@ -205,7 +167,7 @@ def test_a_connection_that_breaks_is_400_and_logged(turnable, caplog):
 @pytest.mark.django_db
 def test_a_middleware_that_reads_the_body_takes_nothing_away(settings, client, post_webhook, content_type):
     """A host that logs bodies still hands us the same bytes."""
-    settings.MIDDLEWARE = ["tests.test_views.read_body", *settings.MIDDLEWARE]
+    settings.MIDDLEWARE = ["tests.views.test_webhook.read_body", *settings.MIDDLEWARE]
     assert post_webhook(json.loads(webhook_contract.event())).status_code == 200
 
 

@@ -2,23 +2,18 @@
 
 import logging
 from http import HTTPStatus
-from typing import Any
 
-from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, JsonResponse
 from django.http.request import UnreadablePostError
-from django.utils.decorators import method_decorator
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
-from rest_framework.views import APIView, exception_handler
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import MalformedEvent, WebhookRejected, read_event, verify
 from kaspi_delivery_django.client.signatures import check_form
 from kaspi_delivery_django.services import clock, inbox, nudges
 from kaspi_delivery_django.signals import webhook_answered
+from kaspi_delivery_django.views.doors import OpenDoor
 
 logger = logging.getLogger(__name__)
 
@@ -34,43 +29,20 @@ class NoSecret(Exception):
     """Nothing can be verified until WEBHOOK_SECRETS is set."""
 
 
-class OneRenderer(BaseContentNegotiation):
-    """JSON, whatever Accept and `?format=` say."""
+class WebhookView(OpenDoor):
+    """Takes Kaspi's signed status updates."""
 
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        """Return none: the body is verified as it came."""
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
-        """Return the one there is."""
-        return renderers[0], renderers[0].media_type
-
-
-@method_decorator(login_not_required, name="dispatch")
-class WebhookView(APIView):
-    """Takes Kaspi's signed status updates. The host's DRF defaults change nothing here."""
-
-    authentication_classes = ()
-    permission_classes = ()
-    throttle_classes = ()
-    parser_classes = ()
-    renderer_classes = (JSONRenderer,)
-    content_negotiation_class = OneRenderer
-    versioning_class = None
-    metadata_class = None
     http_method_names = ["post"]
-
-    def perform_authentication(self, request: Request) -> None:
-        """Ask nobody: the signature is the credential."""
-
-    def get_exception_handler(self) -> Any:
-        """Answer a wrong method as DRF does by itself."""
-        return exception_handler
 
     def post(self, request: Request, account: str = conf.DEFAULT_ACCOUNT) -> JsonResponse:
         """Store the event; 2xx means that it is committed, now or before."""
         status, outcome = _take(request._request, account)
-        webhook_answered.send_robust(type(self), http_status=int(status), outcome=outcome)
+        webhook_answered.send_robust(WebhookView, http_status=int(status), outcome=outcome)
         return _answer(status, outcome)
+
+
+class AccountWebhookView(WebhookView):
+    """Takes those of one of several accounts, whose alias is in the address."""
 
 
 def _take(request: HttpRequest, account: str) -> tuple[HTTPStatus, str]:

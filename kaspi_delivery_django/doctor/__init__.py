@@ -1,0 +1,1 @@
+"""What stands between a shop and its first parcel: it looks, asks Kaspi, and writes nothing."""

@@ -1,0 +1,135 @@
+"""Whether a webhook that Kaspi sends arrives signed: a test event, and the row that it becomes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from django.urls import NoReverseMatch, reverse
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.client.exceptions import ConfigurationFault, KaspiError, RateLimited, Refused, UsageError
+from kaspi_delivery_django.client.http import LOCAL_HOSTS
+from kaspi_delivery_django.doctor.api import LOOK_AT_ADDRESS, START_SANDBOX
+from kaspi_delivery_django.doctor.findings import Finding, failed, well, yours
+from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.services import gateway
+from kaspi_delivery_django.services.transactions import home
+
+NAME = "webhook"
+EVENT_TYPE = "delivery.created"
+LOOK_EVERY_S = 0.2
+PLACEHOLDER = "{account}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long to wait for the event, and with what: the clock and the pause are the caller's."""
+
+    seconds: float
+    pause: Callable[[float], object] = time.sleep
+    ticks: Callable[[], float] = time.monotonic
+
+
+def address_of(url: str, account: conf.Account) -> str:
+    """Return the URL that Kaspi shall send to. Raises `ValueError` unless it is one of http(s) with a host."""
+    address = url.replace(PLACEHOLDER, account.alias)
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+        raise ValueError("it must be a whole address such as https://shop.example/kaspi/webhook/")
+    return parts.geturl()
+
+
+def not_tried(account: conf.Account, why: str, todo: str) -> Finding:
+    """Return the finding of a test that was not made."""
+    return yours(NAME, f"No test webhook was asked for: {why}.", todo, account=account.alias)
+
+
+def examine(account: conf.Account, url: str, patience: Patience) -> Finding:
+    """Have Kaspi send a test event, and wait until it is in the inbox; only looked at, never written."""
+    alias = account.alias
+    if not account.webhook_secrets:
+        variable = conf.variable_of(alias, "WEBHOOK_SECRETS")
+        todo = f"Set {variable} to the secret of Kaspi's partner console, and restart."
+        return failed(NAME, "WEBHOOK_SECRETS is not set: every webhook is refused.", todo, account=alias)
+    if is_open(url):
+        todo = "Give the shop a certificate, and name its https address here and in Kaspi's partner console."
+        return failed(NAME, "The address is plain http, and Kaspi asks for https.", todo, account=alias)
+    try:
+        event_id = gateway.client_for(account).send_test_webhook(url, EVENT_TYPE).event_id
+    except (KaspiError, UsageError) as err:
+        return _not_sent(account, err)
+    arrived = _wait_for(event_id, account, patience)
+    return judge(account, arrived, url=url, waited_s=patience.seconds)
+
+
+def is_open(url: str) -> bool:
+    """Tell whether a webhook on its way to this address can be read by others."""
+    parts = urlsplit(url)
+    return parts.scheme != "https" and parts.hostname not in LOCAL_HOSTS
+
+
+def judge(account: conf.Account, arrived: WebhookEvent | None, *, url: str, waited_s: float) -> Finding:
+    """Say what the row, or its absence, means. Pure."""
+    alias = account.alias
+    if arrived is None:
+        says = f"Nothing arrived signed at {url} within {waited_s:g} s."
+        return failed(NAME, says, _if_missing(account), account=alias)
+    if arrived.account != alias:
+        says = f"It arrived at the account {arrived.account}, whose secret it has."
+        return failed(NAME, says, f"Send it to {_path_of(alias)}, and give each account its own secret.", account=alias)
+    if arrived.attempt > 1 or arrived.received_count > 1:
+        says = f"It arrived signed, at attempt {arrived.attempt}: the first had no 2xx within 5 s."
+        return failed(
+            NAME, says, "Look why the web processes answered late: their number, the database.", account=alias
+        )
+    if arrived.state in WebhookEvent.DEAD_LETTERS:
+        says = f"It arrived signed, and is {arrived.state}: it does not look like a test."
+        todo = f"Acknowledge the event {arrived.event_id} in the admin, *Webhook events*."
+        return yours(NAME, says, todo, account=alias)
+    return well(NAME, f"A test webhook arrived signed at {url}.", account=alias)
+
+
+def _wait_for(event_id: str, account: conf.Account, patience: Patience) -> WebhookEvent | None:
+    """Return the event once it is there; one of a strange account only when the time is over."""
+    rows = WebhookEvent.objects.using(home()).filter(event_id=event_id, environment=account.environment)
+    own = rows.filter(account=account.alias)
+    until = patience.ticks() + patience.seconds
+    while (found := own.first()) is None and patience.ticks() < until:
+        patience.pause(LOOK_EVERY_S)
+    return found or rows.first()
+
+
+def _not_sent(account: conf.Account, err: KaspiError | UsageError) -> Finding:
+    says = f"The test webhook could not be asked for: {err}."
+    return failed(NAME, says, _remedy(account, err), account=account.alias)
+
+
+def _remedy(account: conf.Account, err: KaspiError | UsageError) -> str:
+    if isinstance(err, RateLimited):
+        return f"Run it again in {round(err.retry_after_s or 60)} s."
+    if isinstance(err, Refused | UsageError):
+        return "Correct --webhook-url: Kaspi does not take this address."
+    if isinstance(err, ConfigurationFault):
+        return LOOK_AT_ADDRESS
+    if account.environment == "local":
+        return START_SANDBOX
+    return "Run it again; if it stays, look at the network in between, then ask Kaspi."
+
+
+def _if_missing(account: conf.Account) -> str:
+    variable = conf.variable_of(account.alias, "WEBHOOK_SECRETS")
+    return (
+        f"Look for 'webhook rejected' in the web processes' log. If it is there, compare {variable} with the secret in"
+        f" Kaspi's partner console. If not, the address is wrong or closed: it must end with {_path_of(account.alias)},"
+        " and be reached from outside (DNS, certificate, proxy, firewall)."
+    )
+
+
+def _path_of(alias: str) -> str:
+    name, own = ("webhook", {}) if alias == conf.DEFAULT_ACCOUNT else ("account-webhook", {"account": alias})
+    try:
+        path = reverse(f"kaspi_delivery:{name}", kwargs=own)
+    except NoReverseMatch:  # routed by hand, or not at all, which a check says
+        path = "/".join(["webhook", *own.values()])
+    return path.rstrip("/") + "/"

@@ -1,0 +1,91 @@
+"""Say what stands between this shop and its first parcel: `manage.py kaspi_doctor`."""
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, InterfaceError
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.doctor import examination, webhook
+from kaspi_delivery_django.doctor.webhook import Patience
+from kaspi_delivery_django.management import doctor_lines
+from kaspi_delivery_django.management.quantities import whole_number
+
+FAILED = 1
+WRONG_USE = 2
+NOT_READ = 3
+WAIT_S = 30
+LONGEST_WAIT_S = 600
+
+
+class Command(BaseCommand):
+    """Asks Kaspi and the database, writes nothing itself, and books nothing.
+
+    Exit codes: 0 when nothing failed, 1 when something did, 2 for wrong options or settings, 3 when
+    the database cannot be read.
+    """
+
+    help = "Look at everything that going live needs, ask Kaspi, and go through Kaspi's checklist."
+    requires_system_checks = []  # they are among the findings
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take whom to examine, where a test webhook shall arrive, and how long to wait for it."""
+        parser.add_argument("--account", metavar="ALIAS", help="examine this account alone")
+        parser.add_argument(
+            "--webhook-url",
+            metavar="URL",
+            help="have Kaspi send a test webhook there, and wait for it; {account} in it stands for the alias",
+        )
+        wait = partial(whole_number, least=1, most=LONGEST_WAIT_S)
+        parser.add_argument("--wait", type=wait, default=WAIT_S, metavar="N", help=f"seconds to wait for it ({WAIT_S})")
+        parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Examine, print, and end with 1 if something failed."""
+        try:
+            accounts = _accounts(options["account"])
+            urls = _urls(accounts, options["webhook_url"])
+            found = examination.examine(accounts, urls, Patience(seconds=options["wait"]))
+        except ImproperlyConfigured as err:
+            raise CommandError(str(err), returncode=WRONG_USE) from err
+        except (DatabaseError, InterfaceError) as err:
+            what = f"The database cannot be read: {type(err).__name__}. Is it up, and is DATABASES right?"
+            raise CommandError(what, returncode=NOT_READ) from err
+        self._print(found, as_json=options["json"])
+        if not found.is_well:
+            raise SystemExit(FAILED)
+
+    def _print(self, found: examination.Examination, *, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(examination.document(found), indent=2))
+            return
+        for line in doctor_lines.lines(found):
+            self.stdout.write(line)
+
+
+def _accounts(alias: str | None) -> Mapping[str, conf.Account]:
+    accounts = conf.current().accounts
+    if alias is None:
+        return accounts
+    if alias not in accounts:
+        raise CommandError(f"No account {alias!r}; there are: {', '.join(accounts)}.", returncode=WRONG_USE)
+    return {alias: accounts[alias]}
+
+
+def _urls(accounts: Mapping[str, conf.Account], url: str | None) -> Mapping[str, str]:
+    if url is None:
+        return {}
+    if len(accounts) > 1 and webhook.PLACEHOLDER not in url:
+        what = (
+            "Each account has its own address: write {account} for the alias in --webhook-url, or name one --account."
+        )
+        raise CommandError(what, returncode=WRONG_USE)
+    try:
+        return {alias: webhook.address_of(url, account) for alias, account in accounts.items()}
+    except ValueError as err:
+        raise CommandError(f"--webhook-url: {err}.", returncode=WRONG_USE) from err

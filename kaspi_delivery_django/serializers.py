@@ -1,0 +1,59 @@
+"""A delivery as its customer's app reads it: the fields of `tracking.Tracking`, and none that names anybody."""
+
+from datetime import UTC
+from typing import Any
+
+from rest_framework import ISO_8601, serializers
+
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.tracking import Step, Tracking, track
+
+
+def _moment(description: str) -> serializers.DateTimeField:
+    """Return a field that writes RFC 3339 in UTC, however the host writes its own times."""
+    return serializers.DateTimeField(
+        format=ISO_8601, default_timezone=UTC, allow_null=True, read_only=True, help_text=description
+    )
+
+
+class StepSerializer(serializers.Serializer[Step]):
+    """One step of a delivery's way."""
+
+    status = serializers.CharField(read_only=True, help_text="Kaspi's word; an open set.")
+    label = serializers.CharField(  # type: ignore[assignment]  # a field of ours, not the label of this one
+        read_only=True, help_text="The status in the reader's language."
+    )
+    at = _moment("When it was taken; null while it is still to come.")
+    is_late = serializers.BooleanField(read_only=True, help_text="Whether it was reported after a later one.")
+    is_current = serializers.BooleanField(read_only=True, help_text="Whether the delivery stands here now.")
+
+    class Meta:
+        ref_name = "KaspiDeliveryStep"  # what OpenAPI calls it, beside the host's own
+
+
+class TrackingSerializer(serializers.Serializer[Tracking | Delivery]):
+    """How a delivery stands, for its customer."""
+
+    status = serializers.CharField(read_only=True, help_text="Kaspi's word, empty before the booking; an open set.")
+    label = serializers.CharField(  # type: ignore[assignment]  # a field of ours, not the label of this one
+        read_only=True, help_text="How it stands, in the reader's language."
+    )
+    explanation = serializers.CharField(read_only=True, help_text="What that means for the customer; may be empty.")
+    status_at = _moment("Since when it stands there; null before the booking.")
+    pickup_by = _moment("When the courier should have picked it up.")
+    delivery_by = _moment("When it should have arrived.")
+    is_overdue = serializers.BooleanField(read_only=True, help_text="Whether `delivery_by` is over.")
+    is_being_cancelled = serializers.BooleanField(read_only=True, help_text="Whether a cancellation is under way.")
+    is_final = serializers.BooleanField(read_only=True, help_text="Whether nothing more is to come: stop asking.")
+    tracking_url = serializers.CharField(
+        source="url", read_only=True, help_text="Kaspi's own page; empty unless it is https on an allowed host."
+    )
+    steps = StepSerializer(many=True, read_only=True)
+
+    class Meta:
+        ref_name = "KaspiDeliveryTracking"
+
+    def to_representation(self, instance: Tracking | Delivery) -> dict[str, Any]:
+        """Take a `Tracking`, or a `Delivery` to be tracked first."""
+        tracking = track(instance) if isinstance(instance, Delivery) else instance
+        return super().to_representation(tracking)

@@ -1,0 +1,208 @@
+"""What a customer may see of a delivery, and the signed link to it: no phone, no name, no address, no id.
+
+The link names the order: it follows to the order's next delivery when staff book anew, and ends when
+the delivery's personal data is blanked. `SECRET_KEY` signs it, so `SECRET_KEY_FALLBACKS` rotates it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.core.signing import BadSignature, Signer
+from django.db.models import Model
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext
+
+from kaspi_delivery_django import lifecycle
+from kaspi_delivery_django.links import allowed_tracking_url
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
+from kaspi_delivery_django.services import booking, clock
+from kaspi_delivery_django.wording import status_explanation, status_label
+
+SALT = "kaspi_delivery.tracking"
+SEPARATOR = "."  # what a mail program takes into a link, and base64 has no use for
+MOST_STEPS = 50
+SHOWN = (
+    "content_type_id",
+    "object_id",
+    "environment",
+    "generation",
+    "delivery_id",
+    "status",
+    "status_at",
+    "tracking_url",
+    "pickup_by",
+    "delivery_by",
+    "cancel_requested_at",
+    "blanked_at",
+)
+ROUTE = (*lifecycle.OPEN, lifecycle.DELIVERED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One line of the timeline. `at` is None for a step that is still to come."""
+
+    status: str
+    at: datetime | None = None
+    is_late: bool = False
+    is_current: bool = False
+
+    @property
+    def label(self) -> str:
+        """The status in the reader's language."""
+        return status_label(self.status)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """A delivery as its customer sees it, in values alone: a template that has it can show nothing else.
+
+    `status` is Kaspi's word, empty before the booking. `url` is Kaspi's own page, empty unless it may be
+    linked. `path` is our page, empty when the project does not include our addresses.
+    """
+
+    status: str = ""
+    status_at: datetime | None = None
+    steps: tuple[Step, ...] = ()
+    pickup_by: datetime | None = None
+    delivery_by: datetime | None = None
+    is_final: bool = False
+    is_being_cancelled: bool = False
+    is_overdue: bool = False
+    url: str = ""
+    path: str = ""
+
+    @property
+    def label(self) -> str:
+        """How it stands, in the reader's language."""
+        if self.is_being_cancelled:
+            return gettext("Your delivery is being cancelled")
+        if self.status:
+            return status_label(self.status)
+        return status_label(lifecycle.CANCELLED) if self.is_final else gettext("We are arranging your delivery")
+
+    @property
+    def explanation(self) -> str:
+        """What that means for the customer; empty where the label says it all."""
+        if self.is_being_cancelled:
+            return ""
+        return status_explanation(lifecycle.CANCELLED if self.is_final and not self.status else self.status)
+
+
+def token_of(delivery: Delivery) -> str:
+    """Return the signed name of the delivery's order. It has no expiry, and holds the row's number readably."""
+    return _signer().sign(str(delivery.pk))
+
+
+def tracking_path(delivery: Delivery) -> str:
+    """Return the path of the customer's page, for `request.build_absolute_uri`; empty without our addresses."""
+    try:
+        return reverse("kaspi_delivery:tracking", kwargs={"token": token_of(delivery)})
+    except NoReverseMatch:
+        return ""
+
+
+def delivery_for(token: str) -> Delivery | None:
+    """Return the delivery that a token leads to now; None for a token that is not ours or has ended.
+
+    What is not signed by us costs no query.
+    """
+    try:
+        key = int(_signer().unsign(token))
+    except (BadSignature, ValueError):
+        return None
+    named = Delivery.objects.only(*SHOWN).filter(pk=key).first()
+    current = _current(named) if named else None
+    return None if current is None or current.blanked_at else current
+
+
+def delivery_of(order: Model) -> Delivery | None:
+    """Return the delivery that an order's customer waits for; None before one is intended.
+
+    Raises `NoAdapter` when no adapter is for the order's model.
+    """
+    newest = booking.deliveries_of(booking.adapter_of(order), order).order_by("-pk").only(*SHOWN).first()
+    return _current(newest) if newest else None
+
+
+def track(delivery: Delivery | None) -> Tracking:
+    """Return what the customer of this delivery's order sees, whichever generation is given. Two queries."""
+    return _tracking(_current(delivery)) if delivery else Tracking()
+
+
+def tracking_for(token: str) -> Tracking | None:
+    """Return what the holder of a token sees; None where it leads to no delivery. Three queries at most."""
+    delivery = delivery_for(token)
+    return _tracking(delivery) if delivery else None
+
+
+def _signer() -> Signer:
+    return Signer(salt=SALT, sep=SEPARATOR)
+
+
+def _current(delivery: Delivery) -> Delivery:
+    """Return the order's newest parcel; while it has none, its newest delivery."""
+    same_order = Delivery.objects.using(delivery._state.db).filter(
+        content_type=delivery.content_type_id, object_id=delivery.object_id, environment=delivery.environment
+    )
+    generations = list(same_order.only(*SHOWN).order_by("-generation", "-pk"))
+    return next((one for one in generations if one.is_live), generations[0])
+
+
+def _tracking(delivery: Delivery) -> Tracking:
+    is_final = not delivery.is_open or _is_given_up(delivery)
+    is_unwanted = delivery.cancel_requested_at is not None and delivery.status in lifecycle.CANCELLABLE
+    return Tracking(
+        status=delivery.status,
+        status_at=delivery.status_at,
+        steps=(*_taken(delivery), *(() if is_final or is_unwanted else _ahead(delivery.status))),
+        pickup_by=delivery.pickup_by,
+        delivery_by=delivery.delivery_by,
+        is_final=is_final,
+        is_being_cancelled=is_unwanted and not is_final,
+        is_overdue=not is_final and delivery.delivery_by is not None and delivery.delivery_by < clock.now(),
+        url=allowed_tracking_url(delivery),
+        path=tracking_path(delivery),
+    )
+
+
+def _is_given_up(delivery: Delivery) -> bool:
+    """Tell whether nothing was booked, and nothing will be."""
+    if delivery.delivery_id or delivery.status:
+        return False
+    creates = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery.pk, kind=ApiCall.Kind.CREATE)
+    return creates.order_by("-pk").values_list("state", flat=True).first() == ApiCall.State.ABANDONED
+
+
+def _taken(delivery: Delivery) -> Iterator[Step]:
+    """Yield the steps that were taken, in their order; the last one to the status of now is the current one."""
+    if not delivery.status:
+        return
+    steps = sorted(_known(delivery), key=_place)
+    here = max((number for number, step in enumerate(steps) if step.status == delivery.status), default=None)
+    for number, step in enumerate(steps):
+        yield Step(status=step.status, at=step.at, is_late=step.is_late, is_current=number == here)
+    if here is None:
+        yield Step(status=delivery.status, at=delivery.status_at, is_current=True)
+
+
+def _known(delivery: Delivery) -> Iterable[Step]:
+    """Read the history. Late news counts only as a step of the usual way: Kaspi is still asked about the rest."""
+    rows = StatusChange.objects.using(delivery._state.db).filter(delivery=delivery.pk).order_by("-at", "-pk")
+    for status, at, applied in rows.values_list("to_status", "at", "applied")[:MOST_STEPS]:
+        if applied or status in lifecycle.OPEN:
+            yield Step(status=status, at=at, is_late=not applied)
+
+
+def _place(step: Step) -> tuple[float, int]:
+    """Order by time; within one of Kaspi's whole seconds, by the usual way of a parcel."""
+    second = step.at.timestamp() // 1 if step.at else 0.0
+    return second, lifecycle.RANKS.get(step.status, len(ROUTE))
+
+
+def _ahead(status: str) -> Iterator[Step]:
+    """Yield the usual steps that are still to come; nobody knows what follows a word that is new to us."""
+    if status in lifecycle.RANKS:
+        rank = lifecycle.RANKS[status]
+        yield from (Step(status=later) for later in ROUTE if lifecycle.RANKS[later] > rank)

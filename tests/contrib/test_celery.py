@@ -1,0 +1,225 @@
+"""Celery's tasks, and the thread that tells the broker of calls. Real brokers are in tests/engines."""
+
+import os
+import re
+import threading
+from pathlib import Path
+
+import pytest
+from celery import Celery, _state
+
+from kaspi_delivery_django.contrib import celery as runner
+from kaspi_delivery_django.models import AccountState, ApiCall
+from kaspi_delivery_django.services import nudges, pace
+from kaspi_delivery_django.services.claims import LEASE
+from tests.shop.models import Order
+
+PATIENCE_S = 30
+
+
+@pytest.fixture(autouse=True)
+def shop(settings, monkeypatch):
+    """The shop's own Celery app, whose broker is this process's memory."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "celery"}
+    monkeypatch.setattr(runner, "AWAY_S", 0.01)
+    before = _state.default_app, _state._tls.current_app
+    app = Celery("shop", broker="memory://")
+    app.set_default()
+    yield app
+    app.control.purge()
+    _state.set_default_app(before[0])
+    _state._set_current_app(before[1])
+
+
+@pytest.fixture
+def task(shop):
+    """Return the task that the shop's app has of ours."""
+    return shop.tasks["kaspi_delivery.send_call"]
+
+
+@pytest.fixture
+def messenger(task):
+    """Return a messenger of this test's own."""
+    return runner.Messenger(task)
+
+
+@pytest.fixture
+def told(shop):
+    """Return what takes the next message from the shop's queue: the name of the task, and its arguments."""
+
+    def take():
+        with shop.connection_for_read() as connection, connection.SimpleQueue("celery") as queue:
+            message = queue.get(timeout=PATIENCE_S)
+            message.ack()
+            arguments, _keywords, _options = message.payload
+            return message.headers["task"], arguments
+
+    return take
+
+
+class Line:
+    """A line to the broker that may be cut."""
+
+    def __init__(self, monkeypatch):
+        self._connected = runner._connected
+        self.is_cut, self.tries = True, threading.Semaphore(0)
+        monkeypatch.setattr(runner, "_connected", self.connect)
+
+    def connect(self, task):
+        """Connect, or fail as a broker does that is away."""
+        self.tries.release()
+        if self.is_cut:
+            raise ConnectionRefusedError
+        return self._connected(task)
+
+    def wait_for_tries(self, count):
+        """Wait until it was tried so often again."""
+        for _ in range(count):
+            assert self.tries.acquire(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def line(monkeypatch):
+    """Cut the line to the broker."""
+    return Line(monkeypatch)
+
+
+def test_a_nudge_is_a_message_with_a_primary_key(told):
+    """Nothing of the order is in it."""
+    runner.nudge(742)
+    assert told() == ("kaspi_delivery.send_call", [742])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_saved_order_tells_the_broker(told):
+    """The runner is found by its name in the settings."""
+    nudges.load_runner()
+    Order.objects.create()  # its own commit, outside of a request: the sweep's
+    call = ApiCall.objects.get()
+    nudges.nudge(call)
+    assert told() == ("kaspi_delivery.send_call", [call.pk])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_sends_one_call_once(due, world):
+    """A broker that delivers twice does no harm."""
+    runner.send_call(due.pk)
+    runner.send_call(due.pk)
+    assert len(world.requests) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_sweep_does_what_a_worker_does(due, world):
+    """And is seen as one."""
+    runner.sweep()
+    assert len(world.deliveries) == 1
+    assert AccountState.objects.get().worker_seen_at
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_eager_app_sends_at_once(due, world, shop):
+    """As in a shop's tests: in the same thread, with its connection to the database."""
+    shop.conf.task_always_eager = True
+    runner.nudge(due.pk)
+    assert len(world.deliveries) == 1
+
+
+def test_what_a_killed_worker_was_sending_is_delivered_again(task):
+    """And nobody is waited for who keeps results."""
+    assert (task.acks_late, task.reject_on_worker_lost, task.ignore_result) == (True, True, True)
+
+
+def test_celery_kills_no_task_that_holds_a_lease(task, shop):
+    """Our own deadlines end a call long before; and a sweep that was lost is not delivered again."""
+    sweep = shop.tasks["kaspi_delivery.sweep"]
+    assert task.time_limit > LEASE.total_seconds()
+    assert sweep.time_limit > runner.SWEEP_S
+    assert (sweep.acks_late, sweep.ignore_result) == (False, True)
+
+
+def test_the_documented_schedule_sends_a_sweep(shop, told):
+    """What docs/runners.md has to paste names a task that workers know, with options that it takes."""
+    text = (Path(__file__).parents[2] / "docs" / "runners.md").read_text()
+    [block] = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "BEAT" in block]
+    pasted = {}
+    exec(block, pasted)
+    [entry] = pasted["CELERY_BEAT_SCHEDULE"].values()
+    shop.tasks[entry["task"]].apply_async(**entry["options"])
+    assert told() == ("kaspi_delivery.sweep", [])
+
+
+def test_a_worker_shares_its_turns_with_what_it_forks(monkeypatch):
+    """They are there before the first process is forked."""
+    pace.turns.cache_clear()
+    runner.share_turns(sender=None)
+    assert pace.turns.cache_info().currsize == 1
+
+
+def test_a_broker_that_is_away_is_told_when_it_is_back(messenger, line, told, caplog):
+    """The log says it once, and nobody has waited."""
+    messenger.tell(1)
+    messenger.tell(2)
+    line.wait_for_tries(3)
+    line.is_cut = False
+    assert [told(), told()] == [("kaspi_delivery.send_call", [1]), ("kaspi_delivery.send_call", [2])]
+    assert caplog.text.count("broker not reached") == 1
+
+
+def test_a_broker_that_goes_away_again_is_worth_another_line(messenger, line, told, caplog, monkeypatch):
+    """Each outage is said once."""
+    monkeypatch.setattr(runner, "IDLE_S", 0)
+    for pk in (1, 2):
+        line.is_cut = True
+        messenger.tell(pk)
+        line.wait_for_tries(2)
+        line.is_cut = False
+        told()
+        line.tries = threading.Semaphore(0)
+    assert caplog.text.count("broker not reached") == 2
+
+
+def test_a_long_outage_fills_no_memory(messenger, line, monkeypatch):
+    """What is over the limit is the sweep's."""
+    monkeypatch.setattr(runner, "MOST_WAITING", 10)
+    for pk in range(20):
+        messenger.tell(pk)
+    assert list(messenger._calls) == list(range(10))
+    messenger._calls.clear()
+
+
+def test_a_thread_without_work_ends(messenger, told, monkeypatch):
+    """Its connection would grow stale; the next call gets another thread."""
+    monkeypatch.setattr(runner, "IDLE_S", 0)
+    for pk in (1, 2):
+        messenger.tell(pk)
+        thread = messenger._thread
+        assert told() == ("kaspi_delivery.send_call", [pk])
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+        assert messenger._thread is None
+
+
+def test_a_process_that_ends_has_told_what_it_had_to(messenger, told):
+    """A command that saves an order and ends is waited for, for a moment."""
+    messenger.tell(1)
+    messenger.say_farewell()
+    assert not messenger._calls
+    assert told() == ("kaspi_delivery.send_call", [1])
+
+
+def test_a_farewell_is_short(messenger, line, monkeypatch):
+    """A broker that is away keeps no process alive."""
+    monkeypatch.setattr(runner, "FAREWELL_S", 0.01)
+    messenger.tell(1)
+    messenger.say_farewell()
+    assert list(messenger._calls) == [1]
+    messenger._calls.clear()
+
+
+def test_a_forked_process_has_a_messenger_of_its_own(task, messenger, monkeypatch):
+    """Its parent's thread is not there, and its parent's lock may be held for ever: neither is touched."""
+    mine = runner._messenger(os.getpid(), task)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    monkeypatch.setattr(messenger, "_changed", None)
+    messenger.say_farewell()
+    assert runner._messenger(os.getpid(), task) is not mine

@@ -1,0 +1,48 @@
+"""Django's tasks as the runner: what is enqueued, and where. A real worker is in tests/engines."""
+
+from importlib.util import find_spec
+
+import pytest
+
+from kaspi_delivery_django.contrib import django_tasks as runner
+from kaspi_delivery_django.models import ApiCall
+from kaspi_delivery_django.services import nudges
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DUMMY = f"{'django.tasks' if find_spec('django.tasks') else 'django_tasks'}.backends.dummy.DummyBackend"
+
+
+@pytest.fixture(autouse=True)
+def tasks(settings):
+    """A backend that keeps what is enqueued."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "django_tasks"}
+    settings.TASKS = {"default": {"BACKEND": DUMMY}}
+
+
+def enqueued(alias="default"):
+    """Return the arguments of what a backend has."""
+    return [result.args for result in runner.task_backends[alias].results]
+
+
+def test_a_due_call_is_enqueued_by_its_primary_key():
+    """Nothing of the order is in the task."""
+    Order.objects.create()  # its own commit, outside of a request: the worker's
+    call = ApiCall.objects.get()
+    nudges.nudge(call)
+    assert enqueued() == [[call.pk]]
+
+
+def test_a_backend_of_our_name_is_preferred(settings):
+    """So that a shop can give us a database or a queue of our own."""
+    settings.TASKS = {"default": {"BACKEND": DUMMY}, "kaspi_delivery": {"BACKEND": DUMMY}}
+    runner.nudge(742)
+    assert (enqueued(), enqueued("kaspi_delivery")) == ([], [[742]])
+
+
+def test_a_task_sends_one_call_once(due, world):
+    """Run twice, it makes one request."""
+    runner.send_call.call(due.pk)
+    runner.send_call.call(due.pk)
+    assert len(world.requests) == 1

@@ -1,0 +1,145 @@
+"""Blocks that are files of other programs: parsed as strictly as can be done without those programs."""
+
+import configparser
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from http import HTTPStatus
+
+import crossplane
+import promql_parser
+import pytest
+import tinycss2
+import yaml
+from django.conf import settings
+from django.db import connection, transaction
+from django.template.backends.django import DjangoTemplates
+from django.test import Client
+
+from kaspi_delivery_django.sandbox.webhooks import sign
+from tests.docs import shell, shell_blocks
+from tests.docs.pages import ROOT
+
+NODE = shutil.which("node")
+IN_HTTP = "events {}\nhttp {\n%s\n}\n"
+AROUND = {"location": "events {}\nhttp {\nserver {\n%s\n}\n}\n", "http": "events {}\n%s\n"}
+FIGURE = re.compile(r"\d+|\{[^{}]*\}")  # a number in a page, and what an f-string puts there
+SIZES = {"k": 1024, "m": 1024**2}
+SYSTEMD = {
+    "Unit": {"Description", "Documentation", "After", "Wants", "Requires", "PartOf", "StartLimitIntervalSec"},
+    "Service": {
+        "Type",
+        "User",
+        "Group",
+        "WorkingDirectory",
+        "Environment",
+        "EnvironmentFile",
+        "ExecStart",
+        "ExecStartPre",
+        "Restart",
+        "RestartSec",
+        "KillSignal",
+        "KillMode",
+        "TimeoutStopSec",
+        "NoNewPrivileges",
+        "PrivateTmp",
+        "ProtectSystem",
+    },
+    "Timer": {"OnCalendar", "OnBootSec", "OnUnitActiveSec", "Persistent", "RandomizedDelaySec", "Unit"},
+    "Install": {"WantedBy", "RequiredBy", "Also"},
+}
+
+
+def nginx(block, house, tmp_path):
+    """Nginx's own directives in their places, and a limit that lets through what the webhook takes."""
+    first = re.search(r"^\s*(\w+)", block.text, re.MULTILINE)
+    path = tmp_path / "nginx.conf"
+    path.write_text(AROUND.get(first[1], IN_HTTP) % block.text)
+    read = crossplane.parse(str(path), strict=True, single=True)
+    assert [error["error"] for error in read["errors"]] == []
+    for size in re.findall(r"client_max_body_size\s+(\d+)([km]);", block.text):
+        more = b" " * (int(size[0]) * SIZES[size[1]] + 1)
+        answer = Client().post("/kaspi/webhook/", more, "application/json")
+        assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "nginx refuses what the webhook takes"
+
+
+def yaml_file(block, house, tmp_path):
+    """YAML; where it has alert rules, each is one that Prometheus can read."""
+    read = yaml.safe_load(block.text)
+    for group in read.get("groups", ()):
+        for rule in group["rules"]:
+            assert rule.keys() - {"alert", "record", "expr", "for", "labels", "annotations"} == set()
+            promql_parser.parse(rule["expr"])
+            assert re.fullmatch(r"\d+[smhd]", rule.get("for", "1m"))
+
+
+def ini(block, house, tmp_path):
+    """INI; a unit of systemd has sections and keys that it knows, and starts what can be started."""
+    units = configparser.ConfigParser(strict=False, interpolation=None)
+    units.optionxform = str
+    units.read_string(block.text)
+    for name in units.sections():
+        if name in SYSTEMD:
+            assert set(units[name]) - SYSTEMD[name] == set()
+    for key in ("ExecStart", "ExecStartPre"):
+        if command := units.get("Service", key, fallback=""):
+            shell_blocks.follow(block, shell.simple(command))
+
+
+def toml(block, house, tmp_path):
+    """TOML."""
+    assert tomllib.loads(block.text)
+
+
+def json_file(block, house, tmp_path):
+    """JSON."""
+    json.loads(block.text)
+
+
+def sql(block, house, tmp_path):
+    """Statements that the database in use takes; nothing of them stays."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in filter(str.strip, block.text.split(";")):
+            cursor.execute(statement)
+        transaction.set_rollback(True)
+
+
+def template(block, house, tmp_path):
+    """A template of Django's, rendered for an order in the frame that it extends."""
+    (tmp_path / "base.html").write_text("{% block head %}{% endblock %}{% block main %}{% endblock %}")
+    options = {"context_processors": []}
+    engine = DjangoTemplates({"NAME": "docs", "DIRS": [tmp_path], "APP_DIRS": True, "OPTIONS": options})
+    assert engine.from_string(block.text).render({"order": house["order"], "delivery": house["delivery"]}).strip()
+
+
+def css(block, house, tmp_path):
+    """Rules for classes and custom properties that our own style sheets have."""
+    ours = "".join(sheet.read_text() for sheet in (ROOT / "kaspi_delivery_django").rglob("*.css"))
+    rules = tinycss2.parse_stylesheet(block.text, skip_comments=True, skip_whitespace=True)
+    assert [rule.message for rule in rules if rule.type == "error"] == []
+    named = re.findall(r"\.[a-z][\w-]*(?=[^{}]*\{)|--[\w-]+", block.text)
+    assert [name for name in named if name not in ours] == []
+
+
+def javascript(block, house, tmp_path):
+    """Node, which signs as the sandbox does: that is what the pages have JavaScript for."""
+    if NODE is None:
+        pytest.skip("Node is not installed")
+    secret, body = settings.KASPI_DELIVERY["WEBHOOK_SECRETS"][0], '{"eventId": "wh_1"}'
+    given = f"const secret = {json.dumps(secret)}, body = {json.dumps(body)};\n"
+    asked = "\nconsole.log(JSON.stringify([timestamp, signature]));\n"
+    ended = subprocess.run([NODE, "-e", given + block.text + asked], capture_output=True, text=True, check=True)
+    timestamp, signature = json.loads(ended.stdout)
+    assert signature == sign(secret, timestamp, body.encode())
+
+
+def text(block, house, tmp_path):
+    """What something prints: behind its command, or else in the words that a test of the project waits for."""
+    if "$ " in block.text:
+        shell_blocks.follow(block, shell.commands(block.text))
+        return
+    waited_for = FIGURE.sub("#", "".join(test.read_text() for test in (ROOT / "tests").rglob("test_*.py")))
+    lines = [FIGURE.sub("#", line.strip()) for line in block.text.splitlines()]
+    assert [line for line in lines if line not in waited_for] == []

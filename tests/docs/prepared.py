@@ -1,0 +1,14 @@
+"""What a page's blocks may take for granted: the few things that its prose speaks of, and no block defines.
+
+A block whose names are not here has to import them. Names are those of `conftest.house`; code is run before each
+Python block of the page. A block that elides something (`...`) stands in the file that README.md shows, and has what is
+imported and defined there.
+"""
+
+GIVEN = {
+    "README.md": {"api_key", "order", "request", "send_sms"},
+}
+
+BEFORE = {
+    "docs/adapter.md": "KASPI_START = datetime(2026, 12, 1, tzinfo=UTC)",
+}

@@ -1,0 +1,65 @@
+"""Every link of the documentation leads somewhere."""
+
+import posixpath
+
+import pytest
+
+from tests.docs import pages
+
+
+def lost(page):
+    """Yield the relative links of a page that lead to no file, or to no heading of it."""
+    for target in page.links:
+        path, _, anchor = target.partition("#")
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        file = posixpath.normpath(posixpath.join(posixpath.dirname(page.path), path)) if path else page.path
+        if not (pages.ROOT / file).exists() or (anchor and anchor not in pages.read(file).anchors):
+            yield target
+
+
+@pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.path)
+def test_relative_links_lead_to_a_file_and_a_heading(page):
+    """What is named is there, under that heading."""
+    assert list(lost(page)) == []
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    """A page that nothing links to is read by nobody."""
+    seen, waiting = set(), ["README.md"]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.endswith(".md") or not (pages.ROOT / path).exists():
+            continue
+        seen.add(path)
+        near = (link.partition("#")[0] for link in pages.read(path).links if "://" not in link)
+        waiting += [posixpath.normpath(posixpath.join(posixpath.dirname(path), link)) for link in near if link]
+    assert {page.path for page in pages.pages()} - seen == set()
+
+
+LOST = {
+    "a file": "See [it](docs/nowhere.md).",
+    "a heading of another page": "See [it](docs/settings.md#nothing-like-it).",
+    "a heading of its own": "See [it](#nothing-like-it).",
+}
+
+
+@pytest.mark.parametrize("text", LOST.values(), ids=LOST.keys())
+def test_a_link_that_leads_nowhere_is_found(text):
+    """The search has teeth."""
+    blocks, prose = pages.parse(text, "README.md")
+    assert len(list(lost(pages.Page(path="README.md", blocks=blocks, prose=prose)))) == 1
+
+
+def test_links_and_headings_are_read_as_they_are_shown():
+    """Code is no link, a block has no headings, and a heading that comes twice gets a number."""
+    text = "# `A` b, c!\n# A b c\n`[x](y)` and [z](#a-b-c)\n```sh\n# d\n```\n"
+    blocks, prose = pages.parse(text, "README.md")
+    page = pages.Page(path="README.md", blocks=blocks, prose=prose)
+    assert (page.anchors, page.links) == (["a-b-c", "a-b-c-1"], ["#a-b-c"])
+
+
+def test_a_block_that_never_ends_is_a_mistake():
+    """It would hide the rest of its page from every test here."""
+    with pytest.raises(ValueError, match=r"README\.md ends inside a block"):
+        pages.parse("```sh\nls\n", "README.md")

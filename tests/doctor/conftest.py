@@ -1,0 +1,75 @@
+"""A Kaspi over real sockets, a shop that it can reach, and the command."""
+
+import io
+import json
+import logging
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.models import AccountState
+from kaspi_delivery_django.sandbox.server import SandboxServer
+from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.services import clock
+
+
+@pytest.fixture
+def kaspi(settings):
+    """Start a sandbox that has the key and the secret of the settings; return its world."""
+    own = settings.KASPI_DELIVERY
+    world = World(api_key=own["API_KEY"], webhook_secret=own["WEBHOOK_SECRETS"][0], first_retry_s=0.2)
+    with SandboxServer(world) as server:
+        settings.KASPI_DELIVERY = {**own, "BASE_URL": server.url}
+        yield world
+
+
+@pytest.fixture
+def account(kaspi):
+    """Return the account whose Kaspi that is."""
+    return conf.current().accounts["default"]
+
+
+@pytest.fixture
+def shop_url(live_server):
+    """Return where Kaspi finds the webhook."""
+    return f"{live_server.url}/kaspi/webhook/"
+
+
+@pytest.fixture
+def worker_seen(db):
+    """Let a worker have been seen a moment ago."""
+    return AccountState.objects.create(account="default", environment="sandbox", worker_seen_at=clock.now())
+
+
+@pytest.fixture
+def run():
+    """Run the command; return its exit code, what it printed, and what it said on stderr."""
+
+    def call(*arguments):
+        out, err = io.StringIO(), io.StringIO()
+        try:
+            call_command("kaspi_doctor", *arguments, stdout=out, stderr=err)
+        except SystemExit as end:
+            return end.code, out.getvalue(), err.getvalue()
+        except CommandError as wrong:
+            return wrong.returncode, out.getvalue(), str(wrong)
+        return 0, out.getvalue(), err.getvalue()
+
+    return call
+
+
+@pytest.fixture
+def read(run):
+    """Run the command with --json; return the document."""
+    return lambda *arguments: json.loads(run("--json", *arguments)[1])
+
+
+@pytest.fixture
+def quiet_logger():
+    """Let LOGGING silence the webhook's warnings."""
+    logger = logging.getLogger("kaspi_delivery_django.views.webhook")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    yield
+    logger.setLevel(before)

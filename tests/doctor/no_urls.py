@@ -1,0 +1,3 @@
+"""A project that does not include our URLs."""
+
+urlpatterns = []

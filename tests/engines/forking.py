@@ -1,0 +1,26 @@
+"""A web server that forks, as gunicorn does after `--preload`: `python -m tests.engines.forking PK PK`.
+
+The parent tells the broker of the first call, the child of the second; each ends as Python does.
+"""
+
+import os
+import sys
+
+import django
+
+
+def main(first, second):
+    """Tell, fork, and tell."""
+    django.setup()
+    from kaspi_delivery_django.contrib import celery  # noqa: PLC0415  # it needs the settings
+    from tests.engines.shop import app  # noqa: PLC0415  # as above
+
+    app.set_default()
+    celery.nudge(int(first))
+    if child := os.fork():
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    celery.nudge(int(second))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

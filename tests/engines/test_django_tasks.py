@@ -1,0 +1,62 @@
+"""Django's tasks as the runner, with the worker of django-tasks-db: Django 6's own tasks, or the backport's."""
+
+import pytest
+from django.db import transaction
+
+from kaspi_delivery_django.models import ApiCall
+from kaspi_delivery_django.sandbox.faults import Fault
+from tests.engines.shopping import save_orders
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WORKER = ("django", "db_worker", "--interval", "0.1", "--no-startup-delay")
+
+
+def test_a_saved_order_is_booked_by_a_task_worker(open_shop):
+    """The task is enqueued at the commit, and `db_worker` sends."""
+    stage = open_shop("django_tasks")
+    stage.start(*WORKER)
+    save_orders(5)
+    stage.wait_until_booked(5)
+    assert stage.booked_once() == 5
+
+
+def test_an_order_that_is_rolled_back_enqueues_nothing(open_shop):
+    """Promise 4 holds for tasks too."""
+    stage = open_shop("django_tasks")
+    with transaction.atomic():
+        Order.objects.create()
+        transaction.set_rollback(True)
+    save_orders(1)
+    stage.start(*WORKER, "--batch")
+    stage.wait_until_booked(1)
+    assert len(stage.world.requests) == 1
+
+
+def test_a_task_worker_killed_in_the_middle_of_a_call_books_once(open_shop):
+    """The task is lost, for django-tasks-db tries none again; `kaspi_worker --once` from cron finds the call."""
+    stage = open_shop("django_tasks")
+    stage.world.faults.add(Fault(operation="create", latency_s=20))
+    worker = stage.start(*WORKER)
+    save_orders(1)
+    stage.wait_until(lambda: stage.world.requests)
+    worker.kill()
+    assert ApiCall.objects.get().state == "sending"
+    stage.end_leases()
+    stage.start("django", "kaspi_worker", "--once")
+    stage.wait_until_booked(1)
+    assert stage.booked_once() == 1
+    first, second = stage.world.requests
+    assert (first.idempotency_key, first.body) == (second.idempotency_key, second.body)
+
+
+def test_a_worker_and_tasks_share_the_work(open_shop):
+    """`kaspi_worker` beside the task workers sends no call a second time."""
+    stage = open_shop("django_tasks")
+    stage.start("django", "kaspi_worker")
+    stage.start(*WORKER)
+    save_orders(50)
+    stage.wait_until_booked(50)
+    assert stage.booked_once() == 50
+    assert len(stage.world.requests) == 50

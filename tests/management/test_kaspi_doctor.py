@@ -1,0 +1,188 @@
+"""The command: over real sockets, what it prints, and how it ends."""
+
+import json
+
+import pytest
+from django.core.management import execute_from_command_line
+from django.db import OperationalError, connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.figures import standing
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, WebhookEvent
+from tests.doctor import conftest as doctor
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+kaspi, shop_url, worker_seen = doctor.kaspi, doctor.shop_url, doctor.worker_seen
+run, read, quiet_logger = doctor.run, doctor.read, doctor.quiet_logger
+
+
+@pytest.fixture
+def healthy(settings, kaspi, worker_seen):
+    """A shop of which only SQLite's recommendations could be said."""
+    settings.SILENCED_SYSTEM_CHECKS = ["kaspi_delivery.W005", "kaspi_delivery.W015"]
+    return kaspi
+
+
+@pytest.fixture
+def two_accounts(settings):
+    """A shop of two merchants whose Kaspi is away."""
+    own = {alias: {"API_KEY": f"the-key-of-{alias}", "BASE_URL": "http://127.0.0.1:1"} for alias in ("east", "west")}
+    settings.KASPI_DELIVERY = {"ORDER_ADAPTERS": ["tests.shop.kaspi.OrderAdapter"], "ACCOUNTS": own}
+
+
+def verdicts(document):
+    """Return the verdicts of the findings by name, of accounts and house alike."""
+    return {finding["name"]: finding["verdict"] for finding in document["findings"]}
+
+
+def test_all_is_well(run, healthy, shop_url):
+    """The test webhook really arrives; what only a person can see does not fail."""
+    code, out, err = run("--webhook-url", shop_url)
+    assert (code, err, "FAIL" in out) == (0, "", False)
+    assert f"pass  webhook: A test webhook arrived signed at {shop_url}." in out
+    assert "  yours 12 alerting on 4xx and 5xx spikes" in out
+    assert out.splitlines()[-1].startswith("0 failed, ")
+
+
+def test_it_books_nothing_and_writes_nothing_itself(run, healthy, shop_url):
+    """One GET, one POST for the test webhook; the one new row is the webhook's."""
+    before = list(AccountState.objects.values())
+    assert run("--webhook-url", shop_url)[0] == 0
+    assert [(request.method, request.path.partition("?")[0]) for request in healthy.requests] == [
+        ("GET", "/v1/deliveries/dlv_kaspi_doctor_none"),
+        ("POST", "/v1/webhooks/test"),
+    ]
+    counts = [model.objects.count() for model in (Delivery, ApiCall, WebhookEvent)]
+    assert (counts, list(AccountState.objects.values())) == ([0, 0, 1], before)
+
+
+def test_without_a_webhook_it_only_reads(run, healthy):
+    """Not one statement of it changes a row."""
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert run()[0] == 0
+    assert {query["sql"].split()[0] for query in queries} <= {"SELECT", "PRAGMA", "SHOW"}
+
+
+def test_a_wrong_key_ends_with_1_and_no_webhook_is_asked_for(read, run, healthy, shop_url):
+    """The next line says what is to be mended first."""
+    healthy.api_key = "the-key-that-kaspi-knows"
+    found = read("--webhook-url", shop_url)
+    assert (found["well"], verdicts(found)["key"], verdicts(found)["webhook"]) == (False, "fail", "yours")
+    assert run()[0] == 1
+    assert {request.method for request in healthy.requests} == {"GET"}
+
+
+def test_a_dead_worker_ends_with_1(run, healthy):
+    """And the line says what to start."""
+    AccountState.objects.all().delete()
+    code, out, _err = run()
+    assert code == 1
+    assert "FAIL  worker: None was ever seen.\n        Keep `python manage.py kaspi_worker` running" in out
+
+
+def test_an_item_that_fails_ends_with_1(read, run, healthy, quiet_logger):
+    """Although each finding is well."""
+    found = read()
+    assert "fail" not in verdicts(found).values()
+    assert [item["number"] for item in found["checklist"] if item["verdict"] == "fail"] == [7]
+    assert run()[0] == 1
+
+
+def test_unapplied_migrations_leave_the_tables_unread(read, healthy, shop_url):
+    """Kaspi is asked all the same, only not for a webhook that nothing can keep."""
+    recorder = MigrationRecorder(connection)
+    last = max(name for app, name in recorder.applied_migrations() if app == "kaspi_delivery")
+    recorder.record_unapplied("kaspi_delivery", last)
+    try:
+        found = verdicts(read("--webhook-url", shop_url))
+    finally:
+        recorder.record_applied("kaspi_delivery", last)
+    assert (found["migrations"], found["key"], found["webhook"]) == ("fail", "pass", "yours")
+    assert "worker" not in found
+
+
+def test_the_document_keeps_its_shape(read, healthy):
+    """Programs read it: keys, names and verdicts."""
+    found = read()
+    assert [*found] == ["schema", "well", "accounts", "findings", "checklist"]
+    assert (found["schema"], found["well"]) == (1, True)
+    assert [[*account] for account in found["accounts"]] == [["account", "environment", "base_url"]]
+    assert {tuple(finding) for finding in found["findings"]} == {("name", "verdict", "says", "todo", "account")}
+    assert {tuple(item) for item in found["checklist"]} == {("number", "asks", "verdict", "says", "todo")}
+    assert {line["verdict"] for line in found["findings"] + found["checklist"]} <= {"pass", "fail", "yours"}
+    assert [*dict.fromkeys(finding["name"] for finding in found["findings"])] == [
+        *("checks", "migrations", "database clock", "backlog", "silence", "people"),
+        *("worker", "gate", "api", "key", "clock", "webhook"),
+    ]
+
+
+def test_every_failure_says_what_to_change(read, run, two_accounts):
+    """No line fails, or is left open, without a todo."""
+    found = read()
+    lines = found["findings"] + found["checklist"]
+    assert len([line for line in lines if line["verdict"] == "fail"]) > 5
+    assert all(bool(line["todo"]) is (line["verdict"] != "pass") for line in lines)
+
+
+def test_each_account_is_examined_or_the_one_that_is_named(read, two_accounts):
+    """By the order of the settings."""
+    assert [account["account"] for account in read()["accounts"]] == ["east", "west"]
+    found = read("--account", "west")
+    assert [account["account"] for account in found["accounts"]] == ["west"]
+    assert {finding["account"] for finding in found["findings"]} == {"", "west"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--account", "north"], "No account 'north'; there are: east, west."),
+        (["--webhook-url", "https://shop.example/kaspi/webhook/"], "write {account} for the alias"),
+        (["--account", "east", "--webhook-url", "shop.example"], "--webhook-url: it must be a whole address"),
+    ],
+)
+def test_wrong_use_ends_with_2(run, two_accounts, arguments, says):
+    """Before anything is asked."""
+    code, out, err = run(*arguments)
+    assert (code, out, says in err) == (2, "", True)
+
+
+def test_a_wait_without_an_end_is_wrong_use(capsys):
+    """As from a terminal."""
+    with pytest.raises(SystemExit) as end:
+        execute_from_command_line(["manage.py", "kaspi_doctor", "--wait", "0"])
+    assert (end.value.code, "from 1 to 600" in capsys.readouterr().err) == (2, True)
+
+
+def test_settings_that_cannot_be_read_end_with_2(run, settings):
+    """With the text of the check."""
+    settings.KASPI_DELIVERY = {"API_KEI": "x"}
+    code, _out, err = run()
+    assert (code, "Did you mean 'API_KEY'?" in err) == (2, True)
+
+
+def test_a_database_that_is_away_ends_with_3(run, healthy, monkeypatch):
+    """Nothing that it would have said is printed."""
+
+    def away():
+        raise OperationalError("password=hunter2")
+
+    monkeypatch.setattr(standing, "read", away)
+    code, out, err = run()
+    assert (code, out) == (3, "")
+    assert "OperationalError" in err
+    assert "hunter2" not in err
+
+
+def test_it_shows_no_secret(run, healthy, shop_url, settings):
+    """Neither key nor secret, in lines or in JSON, when all is well and when it is not."""
+    own = settings.KASPI_DELIVERY
+    printed = "".join(run("--webhook-url", shop_url, *more)[1] for more in ([], ["--json"]))
+    healthy.api_key = "the-key-that-kaspi-knows"
+    printed += "".join(run("--webhook-url", shop_url, *more)[1] for more in ([], ["--json"]))
+    for secret in (own["API_KEY"], own["WEBHOOK_SECRETS"][0], healthy.api_key):
+        assert secret not in printed
+    json.loads(run("--json")[1])

@@ -1,0 +1,135 @@
+"""Turns: each is given out once, to threads and to forked processes, whoever of them is killed."""
+
+import os
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import pytest
+
+from kaspi_delivery_django.services import pace
+
+FORK = """
+import os, django
+django.setup()
+from kaspi_delivery_django.services.pace import Turns
+turns = Turns()
+children = []
+for _ in range(2):
+    child = os.fork()
+    if not child:
+        for _ in range(50):
+            os.write(1, f"{turns.take(0.01)}\\n".encode())
+        os._exit(0)
+    children.append(child)
+for child in children:
+    os.waitpid(child, 0)
+"""
+HOLD = """
+import os, select, django
+django.setup()
+from kaspi_delivery_django.services.pace import Turns
+turns = Turns()
+heard, said = os.pipe()
+with turns._locked():
+    if not os.fork():
+        turns.take(1)
+        os.write(said, b"!")
+        os._exit(0)
+    early = select.select([heard], [], [], 0.3)[0]
+late = select.select([heard], [], [], 20)[0]
+print(len(early), len(late))
+"""
+KILL = """
+import os, signal, django
+django.setup()
+from kaspi_delivery_django.services.pace import Turns
+turns = Turns()
+child = os.fork()
+if not child:
+    with turns._locked():
+        os.kill(os.getpid(), signal.SIGKILL)
+os.waitpid(child, 0)
+print(turns.take(1) > 0)
+"""
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """Let no other test have taken turns before."""
+    pace.turns.cache_clear()
+
+
+def run(script):
+    """Run a script that forks, in a process that has no threads."""
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def test_turns_are_apart():
+    """The second comes its distance after the first."""
+    turns = pace.Turns()
+    first = turns.take(0.5)
+    assert turns.take(0.5) == first + 0.5
+
+
+def test_a_turn_given_back_is_the_next_ones():
+    """What asked nobody delays nobody."""
+    turns = pace.Turns()
+    first = turns.take(0.5)
+    turns.give_back(0.5)
+    assert first <= turns.take(0.5) < first + 0.5
+
+
+def test_a_turn_that_nobody_waited_for_is_now():
+    """Time that passed without requests is not made up for."""
+    turns = pace.Turns()
+    turns.take(0.0)
+    before = time.monotonic()
+    assert before <= turns.take(1) <= time.monotonic()
+
+
+def test_forked_processes_never_share_a_turn():
+    """A hundred turns of two processes are all apart."""
+    turns = sorted(map(float, run(FORK).split()))
+    gaps = [later - earlier for earlier, later in pairwise(turns)]
+    assert len(turns) == 100
+    assert min(gaps) > 0.0099
+
+
+def test_one_process_waits_for_the_other():
+    """Reading the next turn and writing it down are one step."""
+    assert run(HOLD) == "0 1\n"
+
+
+def test_a_process_that_is_killed_holds_up_nobody():
+    """The kernel takes its lock back."""
+    assert run(KILL) == "True\n"
+
+
+def test_a_system_without_fork_needs_no_file_lock(monkeypatch):
+    """As Windows is."""
+    monkeypatch.delattr(os, "lockf")
+    turns = pace.Turns()
+    assert turns.take(0.5) + 0.5 == turns.take(0.5)
+
+
+def test_without_a_rate_it_is_always_ones_turn(settings):
+    """None is no cap."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": None}
+    assert [pace.until_turn(), pace.give_back(), pace.until_turn()] == [0.0, None, 0.0]
+
+
+def test_the_rate_is_per_second(settings):
+    """Two in a second are half a second apart."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 2}
+    assert pace.until_turn() == 0.0
+    assert 0.4 < pace.until_turn() <= 0.5
+
+
+def test_a_turn_of_the_rate_is_given_back(settings):
+    """The next call goes at once."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}
+    pace.until_turn()
+    pace.give_back()
+    assert pace.until_turn() < 1

@@ -1,0 +1,93 @@
+"""The matrix: what tox.ini offers is what is supported, and `.ci/run` meets every pair of it."""
+
+import re
+from configparser import ConfigParser
+from itertools import combinations, product
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+CELL = re.compile(r"py(\d+)-django(\d+)-(\w+)")
+CHOICES = re.compile(r"\{([^{}]*)\}")
+LISTED = re.compile(r"\b(?:py\d+-django\d+-\w+|lowest)\b")
+
+
+def tox():
+    """Return tox.ini, as it is written."""
+    found = ConfigParser(interpolation=None)
+    found.read(ROOT / "tox.ini")
+    return found
+
+
+def expand(text):
+    """Yield what braces abbreviate: `a{b,c}` is ab and ac."""
+    parts = CHOICES.split(text)
+    yield from map("".join, product(*(part.split(",") for part in parts)))
+
+
+def cells(names):
+    """Return (Python, Django, database) of each environment that is one cell of the matrix."""
+    return {match.groups() for name in names if (match := CELL.fullmatch(name))}
+
+
+CELLS = cells(name for line in tox()["tox"]["env_list"].split() for name in expand(line))
+
+
+def lowest():
+    """Return the cell of the lowest dependencies."""
+    section = tox()["testenv:lowest"]
+    [django] = [Requirement(line) for line in section["deps"].split() if line.startswith("django==")]
+    [version] = [one.version for one in django.specifier]
+    [engine] = re.findall(r"-m tests (\w+)", section["commands"])
+    return section["base_python"].removeprefix("py"), "".join(version.split(".")[:2]), engine
+
+
+def run_by_ci(script):
+    """Return the cells that the script's steps name, comments apart."""
+    code = re.sub(r"^\s*#.*$", "", script, flags=re.MULTILINE)
+    names = LISTED.findall(code)
+    return cells(names) | ({lowest()} if "lowest" in names else set())
+
+
+def pairs(some):
+    """Return every pair of two values that meet in one of the cells."""
+    return {frozenset(pair) for cell in some for pair in combinations(enumerate(cell), 2)}
+
+
+def test_every_supported_pair_meets_in_ci():
+    """Each Python with each Django that allows it, and each of them with each database."""
+    missing = pairs(CELLS) - pairs(run_by_ci((ROOT / ".ci" / "run").read_text()))
+    assert sorted(sorted(pair) for pair in missing) == []
+
+
+def test_ci_runs_only_what_is_supported():
+    """A cell that tox does not know would be an error an hour later."""
+    assert run_by_ci((ROOT / ".ci" / "run").read_text()) <= CELLS
+
+
+def test_ci_names_only_tests_that_are_there():
+    """A path that was renamed is renamed there, too."""
+    named = re.findall(r"\btests/[\w/.]+", (ROOT / ".ci" / "run").read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_matrix_is_what_is_promised():
+    """Python 3.11 to 3.13, Django 5.2 to 6.1, three databases; 6.x wants Python 3.12."""
+    promised = product(("311", "312", "313"), ("52", "60", "61"), ("sqlite", "postgresql", "mariadb"))
+    assert {(p, d, e) for p, d, e in promised if p != "311" or d == "52"} == CELLS
+
+
+@pytest.mark.parametrize("cell", ["py313-django52-sqlite", "py312-django61-mariadb", "lowest"])
+def test_a_cell_that_is_left_out_is_missed(cell):
+    """None of these can go without a pair going, too."""
+    script = (ROOT / ".ci" / "run").read_text()
+    assert cell in script
+    without = run_by_ci(script.replace(cell, "nothing"))
+    assert pairs(CELLS) - pairs(without)
+
+
+def test_a_comment_runs_nothing():
+    """What is commented out is not run."""
+    assert run_by_ci("# matrix x 5 -e py313-django61-sqlite\n") == set()

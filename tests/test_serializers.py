@@ -1,0 +1,96 @@
+"""The JSON that a customer's app reads."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from kaspi_delivery_django.serializers import TrackingSerializer
+from kaspi_delivery_django.tracking import Step, Tracking, track
+from tests import tracked
+from tests.conftest import NOON
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tracking.md"
+FIELDS = {
+    "status",
+    "label",
+    "explanation",
+    "status_at",
+    "pickup_by",
+    "delivery_by",
+    "is_overdue",
+    "is_being_cancelled",
+    "is_final",
+    "tracking_url",
+    "steps",
+}
+
+
+def test_a_delivery_without_news_has_every_field():
+    """What is not known is null, empty or false: an app need not ask whether a field is there."""
+    data = TrackingSerializer(Tracking()).data
+    assert set(data) == FIELDS
+    assert data["label"] == "We are arranging your delivery"
+    assert (data["status"], data["status_at"], data["steps"], data["tracking_url"]) == ("", None, [], "")
+
+
+@pytest.mark.django_db
+def test_a_delivery_on_its_way(booked, turnable):
+    """Taken steps have a time, those to come have none."""
+    turnable.turn(hours=2)
+    tracked.stand(
+        booked,
+        "in_transit",
+        ("created", 0, True),
+        ("in_transit", 9, True),
+        ("accepted", 5, False),
+        delivery_by=NOON + timedelta(hours=1),
+        pickup_by=None,
+        tracking_url="https://track.kaspi.kz/1",
+    )
+    data = TrackingSerializer(track(booked)).data
+    rows = [(step["status"], step["at"], step["is_late"], step["is_current"]) for step in data["steps"]]
+    assert rows == [
+        ("created", "2026-03-01T12:00:00Z", False, False),
+        ("accepted", "2026-03-01T12:05:00Z", True, False),
+        ("in_transit", "2026-03-01T12:09:00Z", False, True),
+        ("out_for_delivery", None, False, False),
+        ("delivered", None, False, False),
+    ]
+    assert (data["delivery_by"], data["pickup_by"], data["is_overdue"]) == ("2026-03-01T13:00:00Z", None, True)
+    assert (data["tracking_url"], data["is_final"]) == ("https://track.kaspi.kz/1", False)
+
+
+@pytest.mark.django_db
+def test_a_delivery_can_be_given_itself(booked):
+    """A shop's own API need not know of `track`."""
+    assert TrackingSerializer(booked).data == TrackingSerializer(track(booked)).data
+    assert TrackingSerializer([booked], many=True).data == [TrackingSerializer(booked).data]
+
+
+@pytest.mark.django_db
+def test_the_hosts_times_are_not_ours(booked, settings):
+    """Whatever format the project writes its own in, ours are RFC 3339 in UTC."""
+    settings.REST_FRAMEWORK = {"DATETIME_FORMAT": "%d.%m.%y"}
+    settings.TIME_ZONE = "Asia/Almaty"
+    assert TrackingSerializer(tracked.stand(booked, "created")).data["status_at"] == "2026-03-01T12:00:00Z"
+
+
+def test_the_documented_example_is_what_is_answered():
+    """To the letter."""
+    [example] = re.findall(r"```json\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    taken = [("created", 0), ("accepted", 5), ("in_transit", 9)]
+    steps = [Step(status=status, at=NOON + timedelta(minutes=minutes)) for status, minutes in taken]
+    ahead = [Step(status=status) for status in ("out_for_delivery", "delivered")]
+    tracking = Tracking(
+        status="in_transit",
+        status_at=NOON + timedelta(minutes=9),
+        pickup_by=NOON + timedelta(minutes=30),
+        delivery_by=NOON + timedelta(hours=2),
+        url="https://track.kaspi.kz/dlv_01hfz18tnb7tqw",
+        steps=(*steps[:2], replace(steps[2], is_current=True), *ahead),
+    )
+    assert TrackingSerializer(tracking).data == json.loads(example)

@@ -1,0 +1,209 @@
+"""A shop that has sold for five years starts to ship with Kaspi: nothing old goes out, all that is new does."""
+
+import csv
+import json
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.services import adopt_delivery, request_delivery
+from tests.conftest import NOON
+from tests.sandbox.conftest import REQUEST
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FIRST_SALE = datetime(2021, 3, 1, tzinfo=UTC)
+OLD, NEW = 5000, 3
+LIFE = ["accepted", "in_transit", "out_for_delivery", "delivered"]
+
+
+@pytest.fixture(autouse=True)
+def switched(settings):
+    """Install the adapter that leaves out what is old."""
+    adapters = ["tests.shop.switching.ShopOrderAdapter"]
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": adapters}
+
+
+def sell(count, *, since=FIRST_SALE, **columns):
+    """Fill the table with paid orders, some hours apart, as they were before the app came."""
+    rows = (Order(created_at=since + timedelta(hours=8 * number), **columns) for number in range(count))
+    return Order.objects.bulk_create(rows, batch_size=500)
+
+
+def enqueue(*options):
+    """Run the command; return the line that it says."""
+    said = StringIO()
+    call_command("kaspi_enqueue", *options, stdout=said)
+    return said.getvalue().strip()
+
+
+def test_saving_every_old_order_books_nothing(world, drain):
+    """Whatever maintenance goes over the table."""
+    sell(OLD)
+    with transaction.atomic():
+        for order in Order.objects.iterator():
+            order.save()
+    drain()
+    assert not Delivery.objects.exists()
+    assert not world.requests
+
+
+def test_saving_an_old_order_costs_its_own_update(django_assert_num_queries):
+    """The adapter decides from what is in memory."""
+    [order] = sell(1)
+    with transaction.atomic(), django_assert_num_queries(1):
+        order.save()
+
+
+def test_staff_who_edit_old_orders_book_nothing(admin_client):
+    """On the shop's own admin page."""
+    [order] = sell(1)
+    form = {"created_at_0": "2021-03-01", "created_at_1": "12:00", "paid": "on", "address": "Abay 2", "phone": "+7 7"}
+    answer = admin_client.post(f"/admin/shop/order/{order.pk}/change/", form)
+    assert (answer.status_code, Order.objects.get().address) == (302, "Abay 2")
+    assert not Delivery.objects.exists()
+
+
+@pytest.mark.parametrize("fields", [None, ["paid"], ["address"]])
+def test_a_new_order_is_booked_however_it_is_saved(fields):
+    """With all of its columns, or with some."""
+    [order] = sell(1, since=NOON)
+    order.save(update_fields=fields)
+    assert Delivery.objects.get().external_order_id == f"order-{order.pk}"
+
+
+def test_a_new_order_is_delivered_among_the_old(world, drain, deliver_webhooks, turnable):
+    """The first one that Kaspi brings."""
+    sell(OLD)
+    Order.objects.create(created_at=NOON)
+    drain()
+    [booked] = world.deliveries.values()
+    for status in LIFE:
+        turnable.turn(minutes=10)
+        world.move(booked.delivery_id, status)
+        deliver_webhooks()
+    assert Delivery.objects.get().status == "delivered"
+
+
+def test_the_sweep_books_the_new_ones_alone(world, drain):
+    """First it counts, then it books, and then there is nothing left to book."""
+    sell(OLD)
+    made = sell(NEW, since=NOON)
+    assert enqueue("--dry-run") == f"dry run: seen: {NEW}, booked: {NEW}"
+    assert not Delivery.objects.exists()
+    assert enqueue() == f"seen: {NEW}, booked: {NEW}"
+    assert enqueue() == f"seen: {NEW}"
+    drain()
+    names = {record.external_order_id for record in world.deliveries.values()}
+    assert names == {f"order-{order.pk}" for order in made}
+
+
+def test_the_sweep_costs_no_more_for_old_orders():
+    """Its statements are those for what is new."""
+    sell(NEW, since=NOON)
+    enqueue("--dry-run")  # what is cached from now on
+    with CaptureQueriesContext(connection) as alone:
+        enqueue("--dry-run")
+    sell(OLD)
+    with CaptureQueriesContext(connection) as among_old:
+        enqueue("--dry-run")
+    assert len(among_old) == len(alone)
+
+
+def test_the_sweep_holds_no_table_in_memory():
+    """A batch of keys at a time, however many orders there are."""
+    peaks = []
+    for _ in range(2):
+        sell(200, since=NOON, cancelled=True)
+        enqueue("--dry-run", "--batch", "20")  # what is cached from now on
+        tracemalloc.start()
+        enqueue("--dry-run", "--batch", "20")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 40_000
+
+
+def test_update_books_nothing_and_the_sweep_finds_it():
+    """A payment that is entered by `update()` sends no signal."""
+    [order] = sell(1, since=NOON, paid=False)
+    Order.objects.filter(pk=order.pk).update(paid=True)
+    assert not Delivery.objects.exists()
+    assert enqueue() == "seen: 1, booked: 1"
+
+
+def test_an_old_order_that_is_paid_late_is_booked_by_hand():
+    """The adapter leaves it out, and whoever asks for it means it."""
+    [order] = sell(1)
+    request_delivery(order)
+    assert Delivery.objects.get().external_order_id == f"order-{order.pk}"
+
+
+def test_without_its_adapter_the_app_only_watches(world, drain, deliver_webhooks, settings):
+    """Switched off, it books nothing, and what is on the road is followed to its end."""
+    Order.objects.create(created_at=NOON)
+    drain()
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": []}
+    Order.objects.create(created_at=NOON)
+    [booked] = world.deliveries.values()
+    world.move(booked.delivery_id, "accepted")
+    deliver_webhooks()
+    assert Delivery.objects.get().status == "accepted"
+
+
+@pytest.fixture
+def booked_by_hand(world, settings):
+    """Book three orders as the shop's own code did; return its list of them, as a file."""
+    headers = {"x-api-key": settings.KASPI_DELIVERY["API_KEY"], "Content-Type": "application/json"}
+    rows = StringIO()
+    for order in sell(NEW, since=NOON):
+        name = f"KZ-{1000 + order.pk}"
+        body = json.dumps({**REQUEST, "externalOrderId": name}).encode()
+        answer = world.handle("POST", "/v1/deliveries", {**headers, "Idempotency-Key": f"own-{order.pk}"}, body)
+        csv.writer(rows).writerow([order.pk, json.loads(answer.body)["deliveryId"], name])
+    rows.seek(0)
+    return rows
+
+
+def adopt(rows):
+    """Take over what the list names, as docs/switching-over.md shows it."""
+    for order_id, delivery_id, external_order_id in csv.reader(rows):
+        order = Order.objects.get(pk=order_id)
+        adopt_delivery(order, delivery_id, external_order_id=external_order_id)
+
+
+def test_what_was_booked_by_hand_is_followed(booked_by_hand, world, drain, deliver_webhooks):
+    """Under its old name, and to the end."""
+    adopt(booked_by_hand)
+    drain()
+    for delivery_id in world.deliveries:
+        world.move(delivery_id, "accepted")
+    deliver_webhooks()
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"accepted"}
+
+
+def test_what_was_booked_by_hand_is_not_booked_again(booked_by_hand, world, drain):
+    """Neither by a save, nor by the sweep, nor before Kaspi has confirmed it."""
+    adopt(booked_by_hand)
+    for order in Order.objects.all():
+        order.save()
+    enqueue()
+    drain()
+    assert len(world.deliveries) == NEW
+    assert set(ApiCall.objects.filter(kind="create").values_list("state", "attempts")) == {("done", 0)}
+
+
+def test_the_list_may_be_taken_twice(booked_by_hand, world, drain):
+    """An import that broke off is started again."""
+    adopt(booked_by_hand)
+    drain()
+    booked_by_hand.seek(0)
+    adopt(booked_by_hand)
+    drain()
+    assert Delivery.objects.filter(delivery_id__in=world.deliveries).count() == NEW
