@@ -146,7 +146,7 @@ def _current(delivery: Delivery) -> Delivery:
     same_order = Delivery.objects.using(delivery._state.db).filter(
         content_type=delivery.content_type_id, object_id=delivery.object_id, environment=delivery.environment
     )
-    generations = list(same_order.only(*SHOWN).order_by("-generation", "-pk"))
+    generations = list(same_order.only(*SHOWN).order_by("-generation"))
     return next((one for one in generations if one.is_live), generations[0])
 
 

@@ -40,6 +40,19 @@ def by_hand(world, settings):
     return book
 
 
+@pytest.fixture
+def told():
+    """Return the reasons that the shop is told of."""
+    reasons = []
+
+    def receiver(attention, **_kwargs):
+        reasons.append(attention)
+
+    delivery_needs_attention.connect(receiver)
+    yield reasons
+    delivery_needs_attention.disconnect(receiver)
+
+
 def test_it_is_followed_and_not_booked(order, by_hand, world, drain):
     """Neither now, nor when the order is saved again."""
     delivery_id = by_hand("KZ-1")
@@ -58,17 +71,27 @@ def test_without_a_name_the_adapter_says_it(order, by_hand, drain):
     assert Delivery.objects.get().status == "created"
 
 
-def test_what_kaspi_does_not_confirm_waits_for_a_person(order, by_hand, world, drain):
+def test_what_kaspi_does_not_confirm_waits_for_a_person(order, by_hand, world, drain, told):
     """A wrong id is shown, the shop is told, and nothing is booked."""
-    told = []
-    receiver = lambda attention, **_kwargs: told.append(attention)  # noqa: E731
-    delivery_needs_attention.connect(receiver)
     adopt_delivery(order, by_hand("KZ-2"), external_order_id="KZ-1")
     drain()
-    delivery_needs_attention.disconnect(receiver)
     delivery = Delivery.objects.get()
     assert (delivery.delivery_id, delivery.attention, told) == (None, "outcome_unknown", ["outcome_unknown"])
     assert len(world.deliveries) == 1
+
+
+def test_what_kaspi_confirms_troubles_nobody(order, by_hand, drain, told):
+    """An import of many is not an alarm for each."""
+    adopt_delivery(order, by_hand("KZ-1"), external_order_id="KZ-1")
+    drain()
+    assert not told
+
+
+def test_another_name_is_another_delivery(order):
+    """An order is adopted under one name; a list that now has another one is wrong somewhere."""
+    adopt_delivery(order, "dlv_1", external_order_id="KZ-1")
+    with pytest.raises(CannotLink, match="another delivery"):
+        adopt_delivery(order, "dlv_1", external_order_id="KZ-2")
 
 
 def test_it_is_never_sent_by_a_retry(order):

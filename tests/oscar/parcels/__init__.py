@@ -1,0 +1,1 @@
+"""All that ties the oscar shop to Kaspi Delivery."""
