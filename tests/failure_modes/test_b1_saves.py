@@ -86,7 +86,7 @@ def test_b1_rows_live_on_the_orders_database():
     identity = booking.identity_of(adapter, order)
     for touch in (
         lambda: booking.deliveries_of(adapter, order).first(),
-        lambda: booking._open(adapter, order, identity),
+        lambda: booking.open_delivery(adapter, order, identity),
         lambda: booking._insert(adapter, order, identity),
         lambda: booking._winner(adapter, order, identity),
     ):
