@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from importlib import import_module
 from types import ModuleType
 
 import pytest
@@ -69,6 +70,7 @@ def house(transactional_db, shop, kaspi, drain, settings):
 @pytest.fixture(autouse=True)
 def put_back(monkeypatch):
     """Undo what a block registers in this process: receivers, and pages of the admin."""
+    import_module("tests.urls")  # which would keep for good what it finds of the admin when it is read first
     monkeypatch.setattr(admin.site, "_wrapped", admin.AdminSite())
     before = {name: (list(signal.receivers), signal) for name, signal in SIGNALS.items()}
     yield
