@@ -2,13 +2,25 @@
 
 A block whose names are not here has to import them. Names are those of `conftest.house`; code is run before each
 Python block of the page. A block that elides something (`...`) stands in the file that README.md shows, and has what is
-imported and defined there.
+imported and defined there. A page about a project that needs more than these tests have shows files of other tests, and
+names an adapter that is among them.
 """
 
 GIVEN = {
     "README.md": {"api_key", "order", "request", "send_sms"},
+    "docs/switching-over.md": {"order"},
 }
 
 BEFORE = {
     "docs/adapter.md": "KASPI_START = datetime(2026, 12, 1, tzinfo=UTC)",
+}
+
+ELSEWHERE = {
+    "docs/oscar.md": {
+        "folder": "tests/oscar",
+        "shown_as": "yourshop",
+        "there": "tests.oscar",
+        "run_by": "oscar",
+        "adapter": "yourshop.parcels.adapter.OscarOrderAdapter",
+    },
 }

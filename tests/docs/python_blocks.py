@@ -1,8 +1,10 @@
 """Python blocks: executed as they stand, and what they define is put to its use."""
 
+import ast
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
@@ -34,14 +36,28 @@ SETTINGS = "from tests.settings import *\nKASPI_DELIVERY = {**KASPI_DELIVERY, 'O
 
 def run(block, house, tmp_path):
     """Run one block; raise, or fail an assertion, where it does not do what it is for."""
+    if is_run_elsewhere(block):
+        return
     if "def test_" in block.text:
         run_tests(block, tmp_path)
         return
+    if place := prepared.ELSEWHERE.get(block.page):
+        block = replace(block, text=block.text.replace(place["adapter"], ADAPTER))
     before = {name: list(signal.receivers) for name, signal in SIGNALS.items()}
     names = execute(block, house)
     for use in USES:
         use(names, house)
     send(before, house)
+
+
+def is_run_elsewhere(block):
+    """Whether the block is, word for word, what an environment of tox runs."""
+    if block.page not in prepared.ELSEWHERE:
+        return False
+    place = prepared.ELSEWHERE[block.page]
+    files = (path.read_text() for path in (ROOT / place["folder"]).rglob("*.py"))
+    is_there = any(block.text in text.replace(place["there"], place["shown_as"]) for text in files)
+    return is_there and f" -e {place['run_by']}\n" in (ROOT / ".ci" / "run").read_text()
 
 
 def execute(block, house):
@@ -56,7 +72,16 @@ def execute(block, house):
     if before := prepared.BEFORE.get(block.page):
         exec(f"from datetime import UTC, datetime, timedelta\n{before}", names)  # a table of ours
     exec(compile(source, str(ROOT / block.page), "exec"), names)  # what is tested
+    leave_out_elided_methods(block, names)
     return {name: value for name, value in names.items() if name not in known or value is not house.get(name)}
+
+
+def leave_out_elided_methods(block, names):
+    """Take methods away whose whole body is `...`: README.md has them."""
+    for kind in (node for node in ast.parse(block.text).body if isinstance(node, ast.ClassDef)):
+        for method in (node for node in kind.body if isinstance(node, ast.FunctionDef)):
+            if [ast.unparse(line) for line in method.body] == ["..."]:
+                delattr(names[kind.name], method.name)
 
 
 def use_settings(names, house):

@@ -48,7 +48,10 @@ ENDS_BY_ITSELF = {
     "makemigrations",
 }
 A_FINDING = 1  # what a report that is about something ends with
-FOREIGN = {"db_worker": "of django-tasks-db, which tests/engines runs"}
+FOREIGN = {
+    "db_worker": "of django-tasks-db, which has a test environment of its own",
+    "oscar_fork_app": "of django-oscar, likewise",
+}
 OUTSIDE = {
     "alert-somebody": "stands for what the reader has to wake somebody with",
     "cd": "the reader's folders",
