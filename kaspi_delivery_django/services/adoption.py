@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from django.db import models, transaction
-from django.utils.translation import gettext
 
 from kaspi_delivery_django.client.exceptions import UsageError
 from kaspi_delivery_django.client.types import is_identifier
@@ -42,6 +41,6 @@ def _adopt(order: models.Model, delivery_id: str, identity: booking.Identity) ->
         if delivery.delivery_id == delivery_id:
             return delivery
         if not exits.may_be_booked(delivery) or delivery.external_order_id != identity.external_order_id:
-            raise CannotLink(gettext("The order has another delivery: %(name)s.") % {"name": delivery})
+            raise CannotLink(booking.OTHER_DELIVERY % {"name": delivery})
         link_delivery(delivery, delivery_id)
     return delivery

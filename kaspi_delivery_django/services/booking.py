@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 State = ApiCall.State
 
 ADAPTER_FAILED = gettext_lazy("The shop's adapter failed: %(error)s.")
+OTHER_DELIVERY = gettext_lazy("The order has another delivery: %(name)s.")
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _next(last: Delivery, known: models.QuerySet[Delivery], identity: Identity) 
     if newest is None:
         return identity
     if newest.pk != last.pk:
-        raise CannotReissue(gettext("The order has another delivery: %(name)s.") % {"name": newest})
+        raise CannotReissue(OTHER_DELIVERY % {"name": newest})
     following = _numbered(identity, newest.generation + 1)
     if not is_identifier(following.external_order_id):
         raise CannotReissue(
