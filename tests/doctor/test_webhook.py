@@ -120,6 +120,14 @@ def test_one_of_another_account(account):
     assert (found.verdict, "account astana" in found.says) == ("fail", True)
 
 
+def test_one_of_another_account_is_found_when_the_time_is_over(account):
+    """Only then: the account's own may still come."""
+    arrived = row(type="delivery.created", body="{}", environment=account.environment)
+    arrived.account = "astana"
+    arrived.save()
+    assert webhook._wait_for("wh_1", account, Patience(seconds=0)) == arrived
+
+
 def test_the_path_of_an_account_has_its_alias(account):
     """So that it can be compared with the partner console's."""
     found = webhook.judge(replace(account, alias="almaty"), None, url="https://shop.example/", waited_s=30)
@@ -141,7 +149,10 @@ def test_waiting_is_bounded_and_looks_again(account, monkeypatch):
     assert pauses == [1, 1]
 
 
-@pytest.mark.parametrize("url", ["shop.example/kaspi/", "ftp://shop.example/", "https://", "https://a:b@shop.example/"])
+@pytest.mark.parametrize(
+    "url",
+    ["shop.example/kaspi/", "ftp://shop.example/", "https://", "https://a@shop.example/", "https://:b@shop.example/"],
+)
 def test_what_is_no_address(account, url):
     """And one with a password in it would be printed."""
     with pytest.raises(ValueError, match="whole address"):
