@@ -33,7 +33,7 @@ def switched(settings):
 
 def sell(count, *, since=FIRST_SALE, **columns):
     """Fill the table with paid orders, some hours apart, as they were before the app came."""
-    rows = (Order(created_at=since + timedelta(hours=8 * number), **columns) for number in range(count))
+    rows = (Order(placed_at=since + timedelta(hours=8 * number), **columns) for number in range(count))
     return Order.objects.bulk_create(rows, batch_size=500)
 
 
@@ -65,7 +65,7 @@ def test_saving_an_old_order_costs_its_own_update(django_assert_num_queries):
 def test_staff_who_edit_old_orders_book_nothing(admin_client):
     """On the shop's own admin page."""
     [order] = sell(1)
-    form = {"created_at_0": "2021-03-01", "created_at_1": "12:00", "paid": "on", "address": "Abay 2", "phone": "+7 7"}
+    form = {"placed_at_0": "2021-03-01", "placed_at_1": "12:00", "paid": "on", "address": "Abay 2", "phone": "+7 7"}
     answer = admin_client.post(f"/admin/shop/order/{order.pk}/change/", form)
     assert (answer.status_code, Order.objects.get().address) == (302, "Abay 2")
     assert not Delivery.objects.exists()
@@ -82,7 +82,7 @@ def test_a_new_order_is_booked_however_it_is_saved(fields):
 def test_a_new_order_is_delivered_among_the_old(world, drain, deliver_webhooks, turnable):
     """The first one that Kaspi brings."""
     sell(OLD)
-    Order.objects.create(created_at=NOON)
+    Order.objects.create(placed_at=NOON)
     drain()
     [booked] = world.deliveries.values()
     for status in LIFE:
@@ -147,10 +147,10 @@ def test_an_old_order_that_is_paid_late_is_booked_by_hand():
 
 def test_without_its_adapter_the_app_only_watches(world, drain, deliver_webhooks, settings):
     """Switched off, it books nothing, and what is on the road is followed to its end."""
-    Order.objects.create(created_at=NOON)
+    Order.objects.create(placed_at=NOON)
     drain()
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": []}
-    Order.objects.create(created_at=NOON)
+    Order.objects.create(placed_at=NOON)
     [booked] = world.deliveries.values()
     world.move(booked.delivery_id, "accepted")
     deliver_webhooks()
@@ -166,7 +166,7 @@ def splitting(settings):
 
 def test_each_parcel_of_a_split_order_is_a_delivery(splitting, world, drain):
     """Their keys are UUIDs, and the order's own saves book nothing."""
-    order = Order.objects.create(created_at=NOON)
+    order = Order.objects.create(placed_at=NOON)
     parcels = [Shipment.objects.create(order=order) for _ in range(2)]
     drain()
     names = {record.external_order_id for record in world.deliveries.values()}

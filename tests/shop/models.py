@@ -9,7 +9,7 @@ from django.utils import timezone
 class Order(models.Model):
     """A row that ships."""
 
-    created_at = models.DateTimeField(default=timezone.now)
+    placed_at = models.DateTimeField(default=timezone.now)
     paid = models.BooleanField(default=True)
     cancelled = models.BooleanField(default=False)
     address = models.CharField(max_length=200, default="Abay 1, Almaty")

@@ -14,10 +14,10 @@ class ShopOrderAdapter(kaspi.OrderAdapter):
     """Ships what was ordered since the switch."""
 
     def wants_delivery(self, order):
-        return order.paid and order.created_at >= KASPI_START
+        return order.paid and order.placed_at >= KASPI_START
 
     def orders_to_enqueue(self):
-        return Order.objects.filter(paid=True, created_at__gte=KASPI_START)
+        return Order.objects.filter(paid=True, placed_at__gte=KASPI_START)
 
 
 class ShipmentAdapter(OrderAdapter[Shipment]):
@@ -26,13 +26,13 @@ class ShipmentAdapter(OrderAdapter[Shipment]):
     model = "shop.Shipment"
 
     def wants_delivery(self, shipment):
-        return shipment.order.paid and shipment.order.created_at >= KASPI_START
+        return shipment.order.paid and shipment.order.placed_at >= KASPI_START
 
     def external_order_id(self, shipment):
         return f"shipment-{shipment.pk}"
 
     def orders_to_enqueue(self):
-        return Shipment.objects.filter(order__paid=True, order__created_at__gte=KASPI_START)
+        return Shipment.objects.filter(order__paid=True, order__placed_at__gte=KASPI_START)
 
     def build_request(self, shipment) -> DeliveryRequest:
         return kaspi.OrderAdapter().build_request(shipment.order)
