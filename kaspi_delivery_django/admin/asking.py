@@ -174,7 +174,7 @@ class AskingAdmin(MirrorAdmin):
         )
         self.message_user(request, words % {"count": len(keys)}, messages.INFO)
         if any(account.is_without_worker(clock.now()) for account in accounts.read()):
-            warning = gettext("No worker is seen: nothing is done until kaspi_worker runs.")
+            warning = gettext("No worker is seen: nothing is done until one runs.")
             self.message_user(request, warning, messages.WARNING)
 
     def _ask(
