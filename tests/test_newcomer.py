@@ -144,7 +144,7 @@ def test_a_paid_order_is_delivered(manage, terminal):
     kaspi = terminal("kaspi_sandbox", "--port", "0", "--pace", "0.5", "--webhook-url", webhook)
     url = kaspi(r"Kaspi sandbox +(\S+)")[1]
     browser = terminal("runserver", "--noreload", shop, KASPI_DELIVERY_BASE_URL=url)
-    browser("Starting development server")
+    browser("Quit the server")
     manage("shell", "-c", SELL, KASPI_DELIVERY_BASE_URL=url)
     kaspi(r"delivery\.delivered.*200")
     assert manage("shell", "-c", ASK).endswith("status: delivered\n")
