@@ -10,7 +10,8 @@ def allowed_tracking_url(delivery: Delivery) -> str:
     """Return the tracking address if it is https and on a host in TRACKING_HOSTS; else nothing."""
     try:
         parts = urlsplit(delivery.tracking_url)
-        safe = parts.scheme == "https" and parts.netloc in conf.current().tracking_hosts
     except ValueError:
         return ""
+    is_plain = delivery.tracking_url.isascii() and delivery.tracking_url.isprintable()  # urlsplit drops what is not
+    safe = is_plain and parts.scheme == "https" and parts.netloc in conf.current().tracking_hosts
     return delivery.tracking_url if safe else ""

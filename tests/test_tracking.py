@@ -282,7 +282,13 @@ def test_a_delivery_is_overdue_after_its_time(stand, turnable):
 
 @pytest.mark.parametrize(
     ("url", "is_linked"),
-    [("https://track.kaspi.kz/1", True), ("http://track.kaspi.kz/1", False), ("https://kaspi.example/1", False)],
+    [
+        ("https://track.kaspi.kz/1", True),
+        ("http://track.kaspi.kz/1", False),
+        ("https://kaspi.example/1", False),
+        ("ht\ntps://track.kaspi.kz/1", False),
+        ("https://track.kaspi.kz/\u202e1", False),
+    ],
 )
 def test_kaspis_page_is_linked_only_if_it_is_kaspis(stand, url, is_linked):
     """https, and a host in TRACKING_HOSTS."""

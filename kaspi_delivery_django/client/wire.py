@@ -39,6 +39,7 @@ from kaspi_delivery_django.client.types import (
 Operation = Literal["create", "get", "cancel", "test_webhook"]
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _MISMATCH_CODES = {"conflict", "idempotency_conflict", "idempotency_key_reused"}
+_CODE = re.compile(r"[A-Za-z][A-Za-z_.-]{0,39}[0-9]{0,4}")  # a word: no phone, no key that a gateway echoes
 _TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
 
 
@@ -218,7 +219,8 @@ def _error_words(answer: Answer) -> tuple[str, str]:
     if not isinstance(document, dict):
         return "", ""
     code, message = document.get("code"), document.get("message")
-    return str(code) if is_word(code) else "", read_text(message)[:1000]
+    is_code = isinstance(code, str) and _CODE.fullmatch(code)
+    return str(code) if is_code else "", read_text(message)[:1000]
 
 
 def _kind_of(operation: Operation, status: int, code: str) -> type[KaspiError]:

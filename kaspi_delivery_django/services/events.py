@@ -9,6 +9,7 @@ from kaspi_delivery_django.services import attention, clock, status
 
 State = WebhookEvent.State
 
+TEST_ORDER, TEST_DELIVERY = "test", "dlv_test"
 UNUSABLE_TIME = "the timestamp cannot be true: the time of arrival was used"
 
 
@@ -36,9 +37,14 @@ def is_about_delivery(remote: RemoteEvent) -> bool:
     return remote.type.startswith(DELIVERY_PREFIX)
 
 
-def is_test(remote: RemoteEvent) -> bool:
-    """Tell whether the event looks like the one that `POST /v1/webhooks/test` sends."""
-    return remote.external_order_id == "test" or remote.delivery_id == "dlv_test"
+def is_test(remote: RemoteEvent, delivery: Delivery | None) -> bool:
+    """Tell whether the event looks like the one that `POST /v1/webhooks/test` sends.
+
+    A shop may call an order "test"; then only the delivery id tells, and it books nothing.
+    """
+    if delivery is not None:
+        return remote.delivery_id == TEST_DELIVERY != delivery.delivery_id
+    return remote.external_order_id == TEST_ORDER or remote.delivery_id == TEST_DELIVERY
 
 
 def _verdict(delivery: Delivery, remote: RemoteEvent, news: status.News) -> Verdict:

@@ -121,7 +121,7 @@ def _place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, 
     """Apply the event to its locked delivery, or say why it cannot be; save it either way."""
     if not events.is_about_delivery(remote):
         return _store(event, State.IGNORED, UNKNOWN_TYPE, using)
-    if delivery is None and events.is_test(remote):
+    if events.is_test(remote, delivery):
         return _store(event, State.IGNORED, TEST, using)
     if delivery is None:
         return _store(event, State.PARKED, NO_DELIVERY, using)

@@ -116,7 +116,7 @@ class Worker:
             _bear(err, f"call={call_pk}")
             return False
         except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
-            logger.error("call broke: call=%s error=%s", call_pk, failures.describe(err))  # noqa: TRY400
+            logger.error("call broke: call=%r error=%s", call_pk, failures.describe(err))  # noqa: TRY400
             return False
         if not is_sent:  # nobody was asked: the turn is the next call's
             pace.give_back()

@@ -175,6 +175,20 @@ def test_a_test_event_is_stored_and_marked():
     assert WebhookEvent.objects.get().error == "a test event"
 
 
+def test_a_test_event_books_no_order_that_is_called_test(unlinked):
+    """A shop may name its orders as it likes; the create is still to be sent."""
+    Delivery.objects.filter(pk=unlinked.pk).update(external_order_id="test")
+    assert receive(about("dlv_test", "test")) == "ignored"
+    assert (fresh(unlinked).delivery_id, fresh(unlinked).attention) == (None, "")
+    assert ApiCall.objects.get().state == "due"
+
+
+def test_news_of_an_order_that_is_called_test_is_no_test(unlinked):
+    """Kaspi gave its parcel an id of its own."""
+    Delivery.objects.filter(pk=unlinked.pk).update(external_order_id="test")
+    assert receive(about("dlv_9", "test")) == "applied"
+
+
 def test_an_event_about_nobodys_delivery_waits():
     """The order may be committed a moment later."""
     assert receive(about("dlv_9", "order-9")) == "parked"
