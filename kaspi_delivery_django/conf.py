@@ -30,6 +30,7 @@ ALIAS = re.compile(r"[A-Za-z0-9_-]{1,40}")
 MIN_SECRET_LENGTH = 32
 MAX_SECRETS = 5
 MAX_KEY_LENGTH = 255
+LEAST_RATE, MOST_RATE = 0.001, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +68,16 @@ def from_env(**overrides: Any) -> dict[str, Any]:
     """
     _refuse_unknown(overrides, KEYS, SETTING)
     env = environ.Env()
+    as_it_stands = env.ENVIRON.__getitem__  # env.str takes "$x" for a variable, and an error would show x
     of_account: dict[str, Callable[[str], Any]] = {
-        "API_KEY": env.ENVIRON.__getitem__,  # env.str takes "$x" for a variable, and would show x
+        "API_KEY": as_it_stands,
         "WEBHOOK_SECRETS": lambda name: _split(env.ENVIRON[name]),
-        "ENVIRONMENT": env.str,
-        "BASE_URL": env.str,
+        "ENVIRONMENT": as_it_stands,
+        "BASE_URL": as_it_stands,
     }
     of_all: dict[str, Callable[[str], Any]] = {
-        "RUNNER": env.str,
-        "MAX_REQUESTS_PER_SECOND": lambda name: _number(env.str(name), name),
+        "RUNNER": as_it_stands,
+        "MAX_REQUESTS_PER_SECOND": lambda name: _number(env.ENVIRON[name], name),
         "ACCOUNTS": lambda name: {
             alias: _from_variables(env.ENVIRON, prefix, of_account)
             for alias, prefix in _prefixes(_split(env.ENVIRON[name])).items()
@@ -152,7 +154,7 @@ def _accounts(raw: Mapping[str, Any], *, debug: bool) -> dict[str, Account]:
             found[alias] = _account(alias, {**_inherited(shared, own), **own}, debug)
         except ImproperlyConfigured as err:
             raise ImproperlyConfigured(f"In the account {alias!r}: {err}") from err
-    if not several or flat.keys() > shared.keys():
+    if not several or any(flat[key] for key in flat.keys() - shared.keys()):  # a variable may be set to nothing
         if DEFAULT_ACCOUNT in found:
             raise ImproperlyConfigured(f"{SETTING} has {DEFAULT_ACCOUNT!r} twice: as flat keys and in ACCOUNTS.")
         found[DEFAULT_ACCOUNT] = _account(DEFAULT_ACCOUNT, flat, debug)
@@ -180,9 +182,7 @@ def _account(alias: str, raw: Mapping[str, Any], debug: bool) -> Account:  # noq
     _refuse_unknown(raw, ACCOUNT_KEYS, f"{SETTING}['ACCOUNTS'][{alias!r}]")
     environment = raw.get("ENVIRONMENT", DEFAULT_ENVIRONMENT)
     if not isinstance(environment, str) or environment not in BASE_URLS:
-        raise ImproperlyConfigured(
-            f"{SETTING}['ENVIRONMENT'] must be one of {', '.join(BASE_URLS)}, not {environment!r}."
-        )
+        raise ImproperlyConfigured(f"{SETTING}['ENVIRONMENT'] must be one of {', '.join(BASE_URLS)}.")
     own = {key: value for key, value in raw.items() if value}
     if environment == "local":
         own = {**WELL_KNOWN, **own} if debug else {}
@@ -250,14 +250,15 @@ def _number(text: str, name: str) -> float:
     try:
         return float(text)
     except ValueError as err:
-        raise ImproperlyConfigured(f"{name} must be a number, not {text!r}.") from err
+        raise ImproperlyConfigured(f"{name} must be a number.") from err
 
 
 def _rate(value: Any, key: str) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ImproperlyConfigured(f"{SETTING}['{key}'] must be a number above 0, or None.")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not LEAST_RATE <= value <= MOST_RATE:
+        raise ImproperlyConfigured(f"{SETTING}['{key}'] must be a number from {LEAST_RATE} to {MOST_RATE}, or None.")
     return float(value)
 
 

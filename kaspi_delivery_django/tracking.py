@@ -147,7 +147,7 @@ def _current(delivery: Delivery) -> Delivery:
         content_type=delivery.content_type_id, object_id=delivery.object_id, environment=delivery.environment
     )
     generations = list(same_order.only(*SHOWN).order_by("-generation"))
-    return next((one for one in generations if one.is_live), generations[0])
+    return next((one for one in generations if one.is_live), generations[0] if generations else delivery)
 
 
 def _tracking(delivery: Delivery) -> Tracking:

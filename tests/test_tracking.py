@@ -328,3 +328,10 @@ def test_an_order_may_have_any_key(booked):
     """A shop's keys need not be numbers."""
     Delivery.objects.update(object_id=str(uuid4()))
     assert delivery_for(token_of(booked)) == booked
+
+
+def test_a_delivery_that_was_deleted_meanwhile_is_shown_as_it_was(stand):
+    """A page that has read it already need not break."""
+    delivery = stand("created")
+    Delivery.objects.all().delete()
+    assert track(delivery).status == "created"

@@ -80,6 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
             return refusal(413, "too_large", "Send a Content-Length, under 10 MB.")
         body = self.rfile.read(int(length))
         if self.path.startswith(PREFIX):
+            if "Origin" in self.headers:  # a page in the developer's browser, whosever it is
+                return refusal(403, "forbidden", "No web page may steer the sandbox.")
             return handle_control(self.server.world, self.command, self.path, body)
         return self.server.world.handle(self.command, self.path, dict(self.headers), body)
 

@@ -38,7 +38,7 @@ class Turns:
         return turn
 
     def give_back(self, every_s: float) -> None:
-        """Let the next one come earlier by a turn that was not used."""
+        """Let the next one come earlier by a turn that was not used: the rate is kept, though not every distance."""
         with self._threads, self._locked():
             MOMENT.pack_into(self._next, 0, MOMENT.unpack_from(self._next)[0] - every_s)
 

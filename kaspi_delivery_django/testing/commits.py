@@ -18,9 +18,11 @@ def committed() -> Iterator[None]:
     """
     using = home()
     already = len(connections[using].run_on_commit)
-    with TestCase.captureOnCommitCallbacks(using=using, execute=True):
-        yield
-    del connections[using].run_on_commit[already:]
+    try:
+        with TestCase.captureOnCommitCallbacks(using=using, execute=True):
+            yield
+    finally:
+        del connections[using].run_on_commit[already:]
 
 
 def check_outermost() -> None:

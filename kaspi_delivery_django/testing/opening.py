@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from django.conf import settings
+from django.core import mail
 from django.test import override_settings
 
 from kaspi_delivery_django import conf
@@ -30,8 +31,10 @@ def kaspi_sandbox(*, runner: str = "worker") -> Iterator[KaspiSandbox]:
     Each account of KASPI_DELIVERY has a Kaspi of its own in memory. Inside, the settings hold made-up keys, secrets
     and addresses, and no `KaspiClient` of this process reaches a network, the shop's own included. With the `runner`
     "worker", whatever the shop's is, nothing is sent before the test says so. Raises `RuntimeError` when another
-    sandbox is open in this process.
+    sandbox is open in this process, and in a process that runs no tests: its rows would be the shop's own.
     """
+    if not hasattr(mail, "outbox"):  # Django's test runner and pytest-django have it made
+        raise RuntimeError("A Kaspi sandbox is for tests: call django.test.utils.setup_test_environment() first.")
     if not _is_open.acquire(blocking=False):
         raise RuntimeError("A Kaspi sandbox is open in this process already: use that one, or close it first.")
     try:

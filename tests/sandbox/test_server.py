@@ -185,6 +185,14 @@ def test_control_sets_and_clears_faults(session, server):
     assert [answer.status_code for answer in answers] == [201, 503, 204, 201]
 
 
+def test_no_web_page_controls_it(session, server, world):
+    """A browser says from where it asks; whatever page is open there must not break the developer's Kaspi."""
+    url = f"{server.url}/_sandbox/faults"
+    answer = session.post(url, json={"status": 503}, headers={"Origin": "https://page.example"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert create(session, server).status_code == 201
+
+
 def test_control_disturbs_webhooks(session, server, world):
     """Another process can make webhooks misbehave."""
     body = {"duplicate": True, "reorder": 2, "lose": 1, "delay_s": 3}

@@ -6,6 +6,7 @@ from unittest.mock import sentinel
 
 import pytest
 from django.conf import settings as django_settings
+from django.core import mail
 from django.db import transaction
 
 from kaspi_delivery_django import conf
@@ -142,6 +143,13 @@ def test_a_second_sandbox_is_refused():
         with pytest.raises(RuntimeError, match="open in this process already"), kaspi_sandbox():
             pass
         assert conf.account("default").api_key == "test-key-of-default"
+
+
+def test_a_process_that_runs_no_tests_is_refused(monkeypatch):
+    """It would trust a secret that everybody can read, and write into the shop's own rows."""
+    monkeypatch.delattr(mail, "outbox")
+    with pytest.raises(RuntimeError, match=r"for tests: call .*setup_test_environment\(\) first"), kaspi_sandbox():
+        pass
 
 
 def test_a_sandbox_that_could_not_be_opened_is_in_nobodys_way(settings):

@@ -16,6 +16,7 @@ from kaspi_delivery_django.models import StatusChange, WebhookEvent
 from kaspi_delivery_django.services import cancel_delivery
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from kaspi_delivery_django.testing import Fault
+from kaspi_delivery_django.testing.commits import committed
 from kaspi_delivery_django.views import WebhookView
 from tests.shop.models import Order
 
@@ -56,6 +57,15 @@ def test_an_order_is_delivered(kaspi, order):
     """One line takes an order from the save to the customer's door."""
     assert kaspi.deliver(order).status == "delivered"
     assert [entry["status"] for entry in kaspi.booking_of(order).history] == LIFE
+
+
+def test_what_was_heard_before_an_error_is_not_heard_again(heard, order, kaspi):
+    """The test goes on after it, and its capture runs the rest."""
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        with pytest.raises(ZeroDivisionError), committed():
+            transaction.on_commit(lambda: heard.append("once"))
+            raise ZeroDivisionError
+    assert heard.count("once") <= 1
 
 
 def test_the_shop_hears_of_every_step_inside_of_a_test_case(kaspi, order, heard):
