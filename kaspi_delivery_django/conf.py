@@ -249,8 +249,8 @@ def _number(text: str, name: str) -> float:
     """Read a number. `env.float` would read 1e3 as 13, and 10abc as 10."""
     try:
         return float(text)
-    except ValueError as err:
-        raise ImproperlyConfigured(f"{name} must be a number.") from err
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a number.") from None  # whose text has the value
 
 
 def _rate(value: Any, key: str) -> float | None:
