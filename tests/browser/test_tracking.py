@@ -17,6 +17,11 @@ SMALL = {"width": 320, "height": 640}
 LONG = "Тастамайшы" * 6
 TRUSTED = "require-trusted-types-for 'script'; trusted-types 'none'; "
 SOON_MS, MINUTE_MS = 5_001, 60_001
+COUNT = """(() => {
+  const rest = window.setTimeout;
+  window.rests = 0;
+  window.setTimeout = (...how) => { window.rests += 1; return rest(...how); };
+})()"""
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
   document.dispatchEvent(new Event("visibilitychange"));
@@ -39,6 +44,7 @@ def follow(window, delivery):
             page.add_init_script(f"({HIDE})(true)")
         page.clock.install()
         page.clock.pause_at(NOON + timedelta(days=3650))
+        page.add_init_script(COUNT)
         page.asked = []
         page.on("request", lambda request: page.asked.append(request.url) if request.resource_type == "xhr" else None)
         page.goto(tracking_path(delivery))
@@ -154,6 +160,7 @@ def test_while_nothing_happens_the_page_asks_less_and_less(follow):
     """After 5 seconds first, and once a minute in the end."""
     page, pauses = follow(), [5, 7.5, 11.25, 16.875, 25.3125, 37.96875, 56.953125, 60, 60]
     for number, pause in enumerate(pauses):
+        page.wait_for_function("times => window.rests > times", arg=number)  # the last answer was read
         page.clock.run_for(int(pause * 1000) - 20)
         assert len(page.asked) == number
         look_again(page, 40)
@@ -179,6 +186,7 @@ def test_a_network_that_is_away_is_tried_again(follow, delivery):
     look_again(page)
     assert label(page).inner_text() == "Created"
     page.unroute("**/track/**")
+    page.wait_for_function("window.rests > 1")  # the answer was read
     tracked.stand(delivery, "in_transit", ("in_transit", 0, True))
     look_again(page, MINUTE_MS)
     page.locator(".kaspi-timeline[data-kaspi-status=in_transit]").wait_for()
