@@ -1,29 +1,18 @@
 """The benchmark of the admin's pages still runs, and reports every page; how fast is nobody's business here."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from django.apps import apps
 from django.contrib.admin import site
 
+from tests.benchmarks.running import figures_of
+
 pytest.importorskip("psycopg")
-ROOT = Path(__file__).parents[2]
-LEFT_OUT = {"DATABASE", "DATABASE_URL", "TEST_DATABASE_NAME"}
 
 
 @pytest.fixture(scope="module")
 def figures():
-    """Run it with a few rows, on the server that the tests have or on the embedded one."""
-    inherited = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
-    given = {"DATABASE_URL": url} if (url := os.environ.get("POSTGRESQL_URL")) else {}
-    command = [sys.executable, "-m", "benchmarks", "--only", "admin", "--json", "--rows", "600", "--rounds", "1"]
-    ran = subprocess.run(command, cwd=ROOT, env={**inherited, **given}, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return {figure["label"]: figure for figure in json.loads(ran.stdout)["admin"]}
+    """Run it with a few rows."""
+    return figures_of("admin", "--rows", "600")
 
 
 def test_each_list_is_there_with_its_filters_and_searches(figures):

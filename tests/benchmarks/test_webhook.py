@@ -1,33 +1,24 @@
 """The benchmark of the webhook still runs, on both engines, beside all it is compared with."""
 
 import importlib.util
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+
+from tests.benchmarks.running import figures_of
 
 REQUIRED = os.environ.get("KASPI_BENCHMARKS") == "required"
 MISSING = [name for name in ("djstripe", "gunicorn", "psycopg") if importlib.util.find_spec(name) is None]
 if MISSING and not REQUIRED:
     pytest.skip(f"not installed: {', '.join(MISSING)} (pip install -e '.[benchmarks]')", allow_module_level=True)
 
-ROOT = Path(__file__).parents[2]
-LEFT_OUT = {"DATABASE", "DATABASE_URL", "TEST_DATABASE_NAME"}
 WAYS = [f"{engine}, {way}" for engine in ("postgresql", "sqlite") for way in ("gunicorn", "in process")]
 
 
 @pytest.fixture(scope="module")
 def figures():
-    """Run it with a few requests, on the server that the tests have or on the embedded one."""
-    inherited = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
-    given = {"DATABASE_URL": url} if (url := os.environ.get("POSTGRESQL_URL")) else {}
-    command = [sys.executable, "-m", "benchmarks", "--only", "webhook", "--json", "--requests", "20", "--rounds", "1"]
-    ran = subprocess.run(command, cwd=ROOT, env={**inherited, **given}, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return {figure["label"]: figure for figure in json.loads(ran.stdout)["webhook"]}
+    """Run it with a few requests, on both engines."""
+    return figures_of("webhook", "--requests", "20")
 
 
 @pytest.mark.parametrize("way", WAYS)
