@@ -19,7 +19,8 @@ QUICKLY = {
 }
 AFTERWARDS = {"sqlite": ("PRAGMA journal_mode=WAL", "ANALYZE"), "postgresql": ("VACUUM (ANALYZE)", "CHECKPOINT")}
 BODY = """'{"eventId":"wh_' || d.id || '_' || k || '","type":"delivery.' || word || '","attempt":1,"data":'
-    || '{"deliveryId":"' || d.delivery_id || '","externalOrderId":"' || d.external_order_id || '","status":"' || word || '"}}'"""
+    || '{"deliveryId":"' || d.delivery_id || '","externalOrderId":"' || d.external_order_id || '","status":"' || word
+    || '","timestamp":"2026-01-01T00:00:00Z"}}'"""
 PAYLOAD = """'{"externalOrderId":"' || d.external_order_id || '","pickup":{"address":"Almaty, Tole bi 2","contact":'
     || '{"name":"Warehouse","phone":"+7 727 222 0000"}},"dropoff":{"address":"' || d.dropoff_address
     || '","contact":{"name":"Aigerim","phone":"' || d.dropoff_phone || '"}},"parcel":{"description":"Books"}}'"""
@@ -78,20 +79,20 @@ HISTORY = {
 }
 
 
-def fill(rows: int, say: Callable[[str], None]) -> None:
-    """Write so many deliveries with all that belongs to them, and let the planner know its tables."""
+def fill(rows: int, say: Callable[[str], None], *, events: int = EVENTS) -> None:
+    """Write so many deliveries, up to five events for each, and let the planner know its tables."""
     _execute(*QUICKLY[connection.vendor])
-    for insert in inserts(rows):
+    for insert in inserts(rows, events):
         say(f"{insert.run():>9,} {insert.model._meta.verbose_name_plural}")
     _execute(*connection.ops.sequence_reset_sql(no_style(), list(TABLES)), *AFTERWARDS[connection.vendor])
     connection.close()  # what made it quick goes with it
 
 
-def inserts(rows: int) -> list[Insert]:
+def inserts(rows: int, events: int) -> list[Insert]:
     """Return the past: an order, a delivery, a call, and the same number of events and steps for each."""
     numbers = _numbers(rows)
     deliveries = f"{Delivery._meta.db_table} d"
-    steps = f"({_steps()}) steps"
+    steps = f"({_steps(events)}) steps"
     times = dict.fromkeys(("status_at", "created_at", "updated_at"), _ago(f"({rows} - n) * {YEAR_MINUTES} / {rows}"))
     booked = Insert(
         model=Delivery,
@@ -112,8 +113,8 @@ def _numbers(rows: int) -> str:
     return f"(WITH RECURSIVE counted AS ({counted}{rows}) SELECT n FROM counted) numbers"
 
 
-def _steps() -> str:
-    words = (*OPEN, DELIVERED)
+def _steps(count: int) -> str:
+    words = (*OPEN, DELIVERED)[-count:]
     before = ("", *words)
     return " UNION ALL ".join(
         f"SELECT {k} AS k, '{word}' AS word, '{before[k - 1]}' AS before" for k, word in enumerate(words, start=1)
