@@ -6,7 +6,7 @@ from django.core.management.color import no_style
 from django.db import connection
 
 from benchmarks.year.inserts import Insert
-from kaspi_delivery_django.lifecycle import DELIVERED, OPEN
+from kaspi_delivery_django.lifecycle import CANCELLED, DELIVERED, OPEN
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from tests.shop.models import Order
 
@@ -32,7 +32,7 @@ DELIVERIES = {
     "object_id": "CAST(n AS varchar(64))",
     "external_order_id": "'order-' || n",
     "delivery_id": "'dlv_' || (n * 2654435761 %% 4294967296)",  # in no order, as Kaspi's are
-    "status": f"'{DELIVERED}'",
+    "status": f"CASE WHEN n %% 20 = 7 THEN '{CANCELLED}' ELSE '{DELIVERED}' END",
     "dropoff_address": "'Almaty, Abay ' || n %% 200 || ', flat ' || n %% 90",
     "dropoff_name": "'Aigerim'",
     "dropoff_phone": "'+7701' || (n * 7919 %% 8999999 + 1000000)",
@@ -44,7 +44,7 @@ CALLS = {
     "kind": "'create'",
     "idempotency_key": "d.external_order_id",
     "payload": PAYLOAD,
-    "state": "'done'",
+    "state": "CASE WHEN d.id %% 50 = 7 THEN 'abandoned' ELSE 'done' END",
     "attempts": "1",
     "queued_at": "d.created_at",
     "created_at": "d.created_at",
@@ -61,7 +61,7 @@ NEWS = {
     "external_order_id": "d.external_order_id",
     "occurred_at": "d.created_at",
     "delivery_id": "d.id",
-    "state": "'applied'",
+    "state": "CASE WHEN d.id %% 50 = 7 THEN 'noted' ELSE 'applied' END",
     "received_at": "d.created_at",
     "applied_at": "d.created_at",
 }

@@ -1,6 +1,8 @@
 """The mirror of Kaspi's deliveries, and why a person is needed."""
 
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from string import digits
 from typing import Self
 
@@ -69,8 +71,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(next_refresh_at__isnull=False).exclude(status__in=lifecycle.RANKS)
 
     def overdue(self, now: datetime) -> Self:
-        """Those on their way that Kaspi promised to have brought by now."""
-        return self.filter(status__in=lifecycle.OPEN, delivery_by__lt=now)
+        """Those on their way that Kaspi promised to have brought by now.
+
+        Ranges again: an index is read only where SQLite takes what is looked for as rare.
+        """
+        on_their_way = (models.Q(status__range=(status, status)) for status in lifecycle.OPEN)
+        return self.filter(reduce(or_, on_their_way), delivery_by__lt=now)
 
     def stale(self, now: datetime) -> Self:
         """Open ones that Kaspi has not spoken of for too long, the stalest first."""
