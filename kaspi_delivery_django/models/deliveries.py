@@ -1,6 +1,6 @@
 """The mirror of Kaspi's deliveries, and why a person is needed."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
 from string import digits
@@ -34,6 +34,7 @@ class Attention(models.TextChoices):
 
 
 PHONE_TAIL_DIGITS = 10
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # what is later is not null, and SQLite's index answers that
 
 
 def phone_tail(phone: str) -> str:
@@ -68,7 +69,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def in_unknown_status(self) -> Self:
         """Those that Kaspi has a word for which is new to us; it is asked about them until they end."""
-        return self.filter(next_refresh_at__isnull=False).exclude(status__in=lifecycle.RANKS)
+        return self.filter(next_refresh_at__gt=LONG_AGO).exclude(status__in=lifecycle.RANKS)
 
     def overdue(self, now: datetime) -> Self:
         """Those on their way that Kaspi promised to have brought by now.
