@@ -89,7 +89,9 @@ class Delivery(models.Model):
 
     account = ExactCharField(_("account"), max_length=40)
     environment = ExactCharField(_("environment"), max_length=16)
-    content_type = models.ForeignKey(ContentType, models.PROTECT, related_name="+", verbose_name=_("order type"))
+    content_type = models.ForeignKey(
+        ContentType, models.PROTECT, related_name="+", verbose_name=_("order type"), db_index=False
+    )
     object_id = ExactCharField(_("order id"), max_length=64)
     order = GenericForeignKey("content_type", "object_id")
     generation = models.PositiveSmallIntegerField(_("generation"), default=1)
