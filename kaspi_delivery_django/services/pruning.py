@@ -43,7 +43,7 @@ def prune_events(*, received_before: datetime, batch: int, dry_run: bool = False
 def prune_attempts(*, failed_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
     """Delete old failed attempts, and yield how many each batch was. The call keeps its last error."""
     using = home()
-    old = FailedAttempt.objects.using(using).filter(at__lt=failed_before)
+    old = FailedAttempt.objects.using(using).filter(at__lt=failed_before).order_by("at", "pk")
     if dry_run:
         yield old.count()
         return
@@ -69,17 +69,20 @@ def _old_events(received_before: datetime, using: str) -> QuerySet[WebhookEvent]
     """Return old ones that are dealt with, and whose change the shop's code has taken."""
     untold = StatusChange.objects.filter(event=models.OuterRef("pk"), notified_at__isnull=True, applied=True)
     old = WebhookEvent.objects.using(using).filter(received_at__lt=received_before)
-    return old.exclude(state__in=WebhookEvent.DEAD_LETTERS).exclude(models.Exists(untold))
+    done = old.exclude(state__in=WebhookEvent.DEAD_LETTERS).exclude(models.Exists(untold))
+    return done.order_by("received_at", "pk")
 
 
 def _ended(ended_before: datetime, using: str) -> QuerySet[Delivery]:
     """Return those that Kaspi has ended."""
-    return _idle(using).filter(status__in=lifecycle.TERMINAL, status_at__lt=ended_before)
+    ended = _idle(using).filter(status__in=lifecycle.TERMINAL, status_at__lt=ended_before)
+    return ended.order_by("blanked_at", "status_at", "pk")  # the index's own order, null as the first may be
 
 
 def _never_booked(untouched_since: datetime, using: str) -> QuerySet[Delivery]:
     """Return those that came to nothing."""
-    return _idle(using).filter(status="", delivery_id__isnull=True, updated_at__lt=untouched_since)
+    untouched = _idle(using).filter(status="", delivery_id__isnull=True, updated_at__lt=untouched_since)
+    return untouched.order_by("updated_at", "pk")
 
 
 def _idle(using: str) -> QuerySet[Delivery]:
@@ -91,8 +94,8 @@ def _idle(using: str) -> QuerySet[Delivery]:
 
 
 def _batches(rows: QuerySet[Any], size: int, *, by: str) -> Iterator[list[int]]:
-    """Yield the keys, the oldest first by a column: what is left behind is not read again."""
-    waiting, rest = rows.order_by(by, "pk").values_list("pk", by), models.Q()
+    """Yield the keys of rows that come in the order of a column: what is left behind is not read again."""
+    waiting, rest = rows.values_list("pk", by), models.Q()
     while found := list(waiting.filter(rest)[:size]):
         yield [key for key, _ in found]
         last, at = found[-1]
