@@ -1,5 +1,6 @@
 """What goes over many rows: how fast, and whether its memory stays flat."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -38,6 +39,8 @@ def run(plan: Plan) -> Iterator[Figure]:
             for label, sweep in SWEEPS.items():
                 say(f"{engine}: {label}")
                 with processes.started(urls, SETTINGS) as fresh:
+                    for ready in [process.begin(os.getpid) for process in fresh]:
+                        ready.result()
                     both = zip(sizes.items(), fresh, strict=True)
                     samples = {name: [process.do(sweep, size)] for (name, size), process in both}
                 yield _judged(Figure(label=f"{engine}: {label}", samples=samples))
