@@ -11,7 +11,7 @@ from benchmarks import engines, processes
 from benchmarks.bulk import sweeps
 from benchmarks.figures import Figure
 from benchmarks.plan import Plan, say
-from benchmarks.scaling import rows
+from benchmarks.year import past
 
 SHOWN = ("rows", "rows/s", "peak MiB")
 SETTINGS = "benchmarks.bulk_settings"
@@ -49,7 +49,7 @@ def run(plan: Plan) -> Iterator[Figure]:
 def fill(size: int) -> None:
     """Write a past with one event for each delivery."""
     call_command("migrate", verbosity=0, run_syncdb=True)
-    rows.fill(size, say, events=1)
+    past.fill(size, say, events=1)
 
 
 def _prepare(urls: list[str], sizes: list[int]) -> None:

@@ -12,7 +12,8 @@ from benchmarks.figures import Figure
 from benchmarks.plan import Plan, say
 from benchmarks.processes import Contestant
 from benchmarks.rounds import Trial, play
-from benchmarks.scaling import rows, works
+from benchmarks.scaling import works
+from benchmarks.year import past
 from kaspi_delivery_django.models import Delivery
 
 SHOWN: Sequence[str] = ()
@@ -38,7 +39,7 @@ def prepare(size: int) -> None:
     """Bring a database to today's schema, and fill it unless it was kept."""
     call_command("migrate", verbosity=0, run_syncdb=True)
     if not Delivery.objects.exists():
-        rows.fill(size, say)
+        past.fill(size, say)
 
 
 def _trials(engine: str, named: dict[str, Contestant], times: int) -> list[Trial]:

@@ -28,7 +28,7 @@ ROWS = 500
 @pytest.fixture(autouse=True)
 def past():
     """Let the shop have sold before."""
-    from benchmarks.scaling.rows import fill  # noqa: PLC0415  # its SQL is that of the two
+    from benchmarks.year.past import fill  # noqa: PLC0415  # its SQL is that of the two
 
     fill(ROWS, say=lambda _line: None)
 
