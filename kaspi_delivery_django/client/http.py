@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
 from kaspi_delivery_django.client import wire
@@ -73,18 +74,17 @@ class KaspiClient:
         pool_size: int = 32,
     ) -> None:
         self.base_url = check_base_url(base_url)
+        self._sent_to = _as_sent(self.base_url)
         self.timeouts = timeouts or Timeouts()
         self._session = _Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers = requests.structures.CaseInsensitiveDict(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": "kaspi-delivery-django",
-                "x-api-key": wire.check_header(api_key, "the API key"),
-            }
-        )
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "kaspi-delivery-django",
+            "x-api-key": wire.check_header(api_key, "the API key"),
+        }
         adapter = transport or DeadlineAdapter(pool_maxsize=pool_size, max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -142,11 +142,8 @@ class KaspiClient:
 
     def _answer(self, request: wire.Request, exchange: Exchange) -> wire.Answer:
         left = exchange.seconds_left()
-        response = self._session.request(
-            request.method,
-            self.base_url + request.path,
-            headers=dict(request.headers),
-            data=request.body,
+        response = self._session.send(
+            self._prepared(request),
             timeout=(min(self.timeouts.connect_s, left), min(self.timeouts.read_s, left)),
             allow_redirects=False,
             stream=True,
@@ -160,3 +157,20 @@ class KaspiClient:
             raise OutcomeUnknown("the answer is larger than 1 MiB", status=response.status_code)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return wire.Answer(status=response.status_code, headers=headers, body=body)
+
+    def _prepared(self, request: wire.Request) -> requests.PreparedRequest:
+        """Return what `requests` would make of it, without its care for any kind of address, header and body."""
+        prepared = requests.PreparedRequest()
+        prepared.method = request.method
+        prepared.url = self._sent_to + request.path
+        prepared.body = request.body
+        length = {} if request.body is None else {"Content-Length": str(len(request.body))}
+        prepared.headers = CaseInsensitiveDict({**self._headers, **request.headers, **length})
+        return prepared
+
+
+def _as_sent(base_url: str) -> str:
+    """Return a base URL as `requests` writes it: host in lower case, dots resolved, what must be quoted quoted."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_url(base_url, None)
+    return str(prepared.url).rstrip("/")
