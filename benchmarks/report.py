@@ -28,7 +28,7 @@ def _cells(figure: Figure, contestants: Sequence[str], shown: Sequence[str]) -> 
 
 def _line(label: str, cells: Sequence[str]) -> str:
     *counted, small, large, ratio, marks = cells
-    facts = "".join(f"{cell:>12}" for cell in counted)
+    facts = "".join(f" {cell:>13}" for cell in counted)
     return f"{label}{facts}{small:>28}{large:>28}{ratio:>8}  {marks}".rstrip()
 
 
