@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, models, transaction
@@ -185,9 +186,10 @@ def _winner(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Del
 
     The read locks, because on MariaDB our snapshot may be older than the winner's commit.
     """
-    same = {"environment": identity.environment, "generation": identity.generation}
-    with transaction.atomic(using=order._state.db or home()):
-        return lock(deliveries_of(adapter, order).filter(**same))
+    using = order._state.db or home()
+    own: dict[str, Any] = {"object_id": str(order.pk), "content_type": _content_type(adapter, using).pk}
+    with transaction.atomic(using=using):
+        return lock(using=using, **own, environment=identity.environment, generation=identity.generation)
 
 
 def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery:
