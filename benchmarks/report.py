@@ -20,7 +20,7 @@ def table(title: str, figures: Sequence[Figure], shown: Sequence[str]) -> Iterat
 
 def _cells(figure: Figure, contestants: Sequence[str], shown: Sequence[str]) -> list[str]:
     times = [_time(figure, name) for name in contestants]
-    ratio = "" if figure.ratio is None else f"{figure.ratio:.1f}"
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
     return [*(_fact(figure, name) for name in shown), *times, ratio, ", ".join(figure.marks)]
 
 

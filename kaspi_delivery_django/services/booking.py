@@ -15,7 +15,7 @@ from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.exceptions import CannotReissue, CannotRetry, NoAdapter
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
-from kaspi_delivery_django.services import attention, calls, clock, exits, payloads
+from kaspi_delivery_django.services import attention, calls, clock, exits, glances, payloads, statements
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
 from kaspi_delivery_django.services.transactions import home, lock, lock_again
 
@@ -50,6 +50,21 @@ def request_delivery(order: models.Model) -> Delivery:
         return _book(adapter, order, identity)
     except AdapterFailed as err:
         return set_aside(adapter, order, err)
+
+
+def book(order: models.Model) -> None:
+    """Book an order that was saved, as `request_delivery` does; most are booked, and cost a glance.
+
+    Raises `AdapterFailed`.
+    """
+    adapter = adapter_of(order)
+    identity = identity_of(adapter, order)
+    using = order._state.db or home()
+    known = glances.deliveries_of(_content_type(adapter, using).pk, str(order.pk), using=using)
+    if not known:
+        open_delivery(adapter, order, identity)
+    elif not glances.is_settled(known, environment=identity.environment, account=identity.account):
+        _book(adapter, order, identity)
 
 
 def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> Delivery:
@@ -194,7 +209,7 @@ def _winner(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Del
 
 def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery:
     using = order._state.db or home()
-    return Delivery.objects.using(using).create(
+    delivery = Delivery(
         account=identity.account,
         environment=identity.environment,
         external_order_id=identity.external_order_id,
@@ -202,6 +217,8 @@ def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Del
         content_type=_content_type(adapter, using),
         object_id=str(order.pk),
     )
+    statements.insert(delivery, using=using)
+    return delivery
 
 
 def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
