@@ -28,8 +28,8 @@ def order_saved(sender: type[models.Model], instance: models.Model, using: str, 
     would lose the order without a word.
     """
     try:
-        with nudges.held():
-            if not kwargs.get("raw") and adapter_for(sender) is not None:
+        if not kwargs.get("raw") and adapter_for(sender) is not None:
+            with nudges.held():
                 following.follow_order(instance)
     except Exception as err:  # a checkout must never break on us
         logger.error("order not followed: model=%s error=%s", sender, failures.describe(err))  # noqa: TRY400

@@ -23,7 +23,7 @@ def follow_order(order: models.Model) -> None:
         if ask(adapter.wants_cancel, order):
             _cancel_order(adapter, order)
         elif ask(adapter.wants_delivery, order):
-            booking.request_delivery(order)
+            booking.book(order)
     except AdapterFailed as err:
         booking.set_aside(adapter, order, err)
 
