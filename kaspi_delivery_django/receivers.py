@@ -30,7 +30,7 @@ def order_saved(sender: type[models.Model], instance: models.Model, using: str, 
     try:
         if not kwargs.get("raw") and adapter_for(sender) is not None:
             with nudges.held():
-                following.follow_order(instance)
+                following.follow_order(instance, is_new=kwargs.get("created", False))
     except Exception as err:  # a checkout must never break on us
         logger.error("order not followed: model=%s error=%s", sender, failures.describe(err))  # noqa: TRY400
         if is_broken(using):
