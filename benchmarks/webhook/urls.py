@@ -9,6 +9,7 @@ urlpatterns = [
     *tests,
     path("nothing/", contestants.nothing),
     path("told/", contestants.told),
+    path("connecting/", contestants.connecting),
     path("limit/", contestants.limit),
     path("optimum/", contestants.optimum),
     path("stripe/", include("djstripe.urls", namespace="djstripe")),
