@@ -52,12 +52,11 @@ def request_delivery(order: models.Model) -> Delivery:
         return set_aside(adapter, order, err)
 
 
-def book(order: models.Model, *, is_new: bool = False) -> None:
+def book(adapter: AnyAdapter, order: models.Model, *, is_new: bool = False) -> None:
     """Book an order that was saved, as `request_delivery` does; most are booked, and cost a glance.
 
     One that `is_new` has no delivery, unless a receiver of the shop's saved it again meanwhile. Raises `AdapterFailed`.
     """
-    adapter = adapter_of(order)
     identity = identity_of(adapter, order)
     using = order._state.db or home()
     is_unknown = glances.is_first(order) and is_new and order._meta.concrete_model is adapter.model_class()
