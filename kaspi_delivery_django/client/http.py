@@ -1,11 +1,9 @@
 """The client: one method per endpoint, one HTTP attempt per call."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
@@ -13,15 +11,12 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
 from kaspi_delivery_django.client import wire
-from kaspi_delivery_django.client.exceptions import NotReached, OutcomeUnknown, UsageError
+from kaspi_delivery_django.client.addresses import PRODUCTION_URL, check_base_url
+from kaspi_delivery_django.client.exceptions import NotReached, OutcomeUnknown
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
 from kaspi_delivery_django.client.types import DeliveryRequest, RemoteDelivery, TestWebhook
 
-PRODUCTION_URL = "https://api.kaspi.kz/delivery"
-SANDBOX_URL = "https://sandbox.kaspi.kz/delivery"
 MAX_BODY_BYTES = 1024 * 1024
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
-_PLAIN_URL = re.compile(r"[A-Za-z0-9._~:/%\[\]-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,24 +26,6 @@ class Timeouts:
     connect_s: float = 5.0
     read_s: float = 10.0
     total_s: float = 15.0
-
-
-def check_base_url(base_url: str) -> str:
-    """Return the base URL without its last slash; raise `UsageError` unless it is https.
-
-    Plain http is taken for this machine only (the local sandbox).
-    """
-    try:
-        parts = urlsplit(base_url)
-        requests.PreparedRequest().prepare_url(base_url, None)
-    except ValueError as err:
-        raise UsageError("the base URL cannot be read as an address") from err
-    local = parts.scheme == "http" and parts.hostname in LOCAL_HOSTS
-    if not (parts.hostname and (parts.scheme == "https" or local)):
-        raise UsageError("the base URL must start with https:// (http:// only for localhost)")
-    if not _PLAIN_URL.fullmatch(base_url):
-        raise UsageError("the base URL must be a plain address, without user, query or fragment")
-    return base_url.rstrip("/")
 
 
 class _Session(requests.Session):

@@ -52,15 +52,15 @@ def request_delivery(order: models.Model) -> Delivery:
         return set_aside(adapter, order, err)
 
 
-def book(order: models.Model) -> None:
+def book(adapter: AnyAdapter, order: models.Model, *, is_new: bool = False) -> None:
     """Book an order that was saved, as `request_delivery` does; most are booked, and cost a glance.
 
-    Raises `AdapterFailed`.
+    One that `is_new` has no delivery, unless a receiver of the shop's saved it again meanwhile. Raises `AdapterFailed`.
     """
-    adapter = adapter_of(order)
     identity = identity_of(adapter, order)
     using = order._state.db or home()
-    known = glances.deliveries_of(_content_type(adapter, using).pk, str(order.pk), using=using)
+    is_unknown = glances.is_first(order) and is_new and order._meta.concrete_model is adapter.model_class()
+    known = [] if is_unknown else glances.deliveries_of(order, _content_type(adapter, using).pk, using=using)
     if not known:
         open_delivery(adapter, order, identity)
     elif not glances.is_settled(known, environment=identity.environment, account=identity.account):

@@ -1,54 +1,56 @@
 """The plain statements of the busiest ways, written once and used again.
 
 The ORM compiles a statement anew for each use, which takes Python longer than the database needs to execute it. These
-mean what `save` and `get` mean, with the same columns and conversions, but send none of Django's own signals.
+write and read what `save` and `get` do, with the fields' own conversions; an error spoils the transaction as it does
+there. They send none of Django's own signals, look a row up by plain values alone (None finds nothing), and give every
+row they insert a new key.
 """
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar, cast
 
-from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db import connections, models
+from django.db.transaction import mark_for_rollback_on_error
 
 Row = TypeVar("Row", bound=models.Model)
 Model: TypeAlias = type[models.Model]
 Field: TypeAlias = "models.Field[Any, Any]"
 
 
-def insert(row: models.Model, *, using: str | None) -> None:
+def insert(row: models.Model, *, using: str) -> None:
     """Insert a new row, and give it its primary key. Raises `IntegrityError` as `save` does."""
-    model, connection = type(row), connections[using or DEFAULT_DB_ALIAS]
-    with connection.cursor() as cursor:
-        cursor.execute(_insert_sql(model, connection.alias), _values(row, _without_key(model), connection, add=True))
-        if connection.features.can_return_columns_from_insert:
-            (row.pk,) = cursor.fetchone()
-        else:
-            row.pk = connection.ops.last_insert_id(cursor, model._meta.db_table, "id")
-    row._state.adding, row._state.db = False, connection.alias
+    model, connection = type(row), connections[using]
+    returns = connection.features.can_return_columns_from_insert
+    values = _values(row, _without_key(model), connection, add=True)
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        cursor.execute(_insert_sql(model, using, returns=returns), values)
+        [row.pk] = cursor.fetchone() if returns else [connection.ops.last_insert_id(cursor, model._meta.db_table, "id")]
+    row._state.adding, row._state.db = False, using
 
 
-def update(row: models.Model, names: Sequence[str], *, using: str | None) -> None:
-    """Write these fields of a row that nobody else writes now."""
-    model, connection = type(row), connections[using or DEFAULT_DB_ALIAS]
+def update(row: models.Model, names: Sequence[str], *, using: str) -> bool:
+    """Write these fields of a row that nobody else writes now. Tells whether it is still there."""
+    model, connection = type(row), connections[using]
     values = _values(row, _fields(model, names), connection, add=False)
-    with connection.cursor() as cursor:
-        cursor.execute(_update_sql(model, connection.alias, tuple(names)), [*values, row.pk])
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        cursor.execute(_update_sql(model, using, tuple(names)), [*values, row.pk])
+        return bool(cursor.rowcount)
 
 
-def find(model: type[Row], *, using: str | None, ending: str = "", **values: Any) -> Row | None:
+def find(model: type[Row], *, using: str, ending: str = "", **values: Any) -> Row | None:
     """Return the one row with these values, or None. `ending` follows the condition, as FOR UPDATE does."""
-    connection = connections[using or DEFAULT_DB_ALIAS]
+    connection = connections[using]
     with connection.cursor() as cursor:
-        cursor.execute(f"{_select_sql(model, connection.alias, tuple(values))} {ending}", list(values.values()))
+        cursor.execute(f"{_select_sql(model, using, tuple(values))} {ending}", list(values.values()))
         found = cursor.fetchone()
-    return found and model.from_db(connection.alias, _attributes(model), _converted(model, found, connection))
+    return found and model.from_db(using, _attributes(model), _converted(model, found, connection))
 
 
-def touch(model: Model, name: str, *, using: str | None, **values: Any) -> bool:
+def touch(model: Model, name: str, *, using: str, **values: Any) -> bool:
     """Write over a field what stands there already, in the row with these values. Tells whether there is one."""
-    connection = connections[using or DEFAULT_DB_ALIAS]
-    with connection.cursor() as cursor:
-        cursor.execute(_touch_sql(model, connection.alias, name, tuple(values)), list(values.values()))
+    with mark_for_rollback_on_error(using), connections[using].cursor() as cursor:
+        cursor.execute(_touch_sql(model, using, name, tuple(values)), list(values.values()))
         return bool(cursor.rowcount)
 
 
@@ -87,10 +89,10 @@ def _without_key(model: Model) -> list[Field]:
 
 
 @lru_cache
-def _insert_sql(model: Model, using: str) -> str:
+def _insert_sql(model: Model, using: str, *, returns: bool) -> str:
     names = _columns(_without_key(model), using)
     values = ", ".join(["%s"] * len(names))
-    returned = f"RETURNING {_quoted('id', using)}" if connections[using].features.can_return_columns_from_insert else ""
+    returned = f"RETURNING {_quoted('id', using)}" if returns else ""
     return " ".join(["INSERT INTO", _table(model, using), f"({', '.join(names)}) VALUES ({values})", returned])
 
 

@@ -84,7 +84,10 @@ def lock(*, using: str | None, wait: bool = True, **values: Any) -> Delivery | N
     SQLite has no row locks: there a write that changes nothing makes this the one writer. With
     `wait=False` a row that somebody else has locked is none, where the engine can tell.
     """
-    connection = connections[using or home()]
+    using = using or home()
+    connection = connections[using]
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("a lock needs a transaction around it: it ends with it")
     if connection.features.has_select_for_update:
         skips = not wait and connection.features.has_select_for_update_skip_locked
         ending = connection.ops.for_update_sql(skip_locked=skips)
