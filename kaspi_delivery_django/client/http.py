@@ -50,8 +50,8 @@ class KaspiClient:
         transport: BaseAdapter | None = None,
         pool_size: int = 32,
     ) -> None:
-        self.base_url = check_base_url(base_url)
-        self._sent_to = _as_sent(self.base_url)
+        self._base_url = check_base_url(base_url)
+        self._sent_to = _as_sent(self._base_url)
         self.timeouts = timeouts or Timeouts()
         self._session = _Session()
         self._session.trust_env = False
@@ -68,6 +68,11 @@ class KaspiClient:
 
     def __repr__(self) -> str:
         return f"KaspiClient(base_url={self.base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        """Where requests go; make another client for another address."""
+        return self._base_url
 
     def create_delivery(self, request: DeliveryRequest, *, idempotency_key: str) -> RemoteDelivery:
         """Book a delivery (`POST /v1/deliveries`)."""

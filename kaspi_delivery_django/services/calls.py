@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock, nudges, statements
+from kaspi_delivery_django.services.transactions import home
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def add_create(delivery: Delivery) -> ApiCall:
         next_attempt_at=now - SKEW,
         queued_at=now,
     )
-    statements.insert(call, using=delivery._state.db)
+    statements.insert(call, using=delivery._state.db or home())
     nudges.nudge(call)
     return call
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock, statements
+from kaspi_delivery_django.services.transactions import home
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 
 logger = logging.getLogger(__name__)
@@ -13,9 +14,10 @@ PATIENCE = timedelta(minutes=1)
 LONGEST_PATIENCE = timedelta(hours=1)
 
 
-def has_listeners() -> bool:
-    """Tell whether any code of the shop's listens: where nobody does, there is nobody to tell."""
-    return delivery_status_changed.has_listeners(Delivery) or delivery_created.has_listeners(Delivery)
+def has_listeners(*, is_creation: bool) -> bool:
+    """Tell whether anybody listens in this process, which is the one that will tell: else there is nobody to tell."""
+    hears_of_creation = is_creation and delivery_created.has_listeners(Delivery)
+    return hears_of_creation or delivery_status_changed.has_listeners(Delivery)
 
 
 def notify(change: StatusChange) -> bool:
@@ -32,7 +34,7 @@ def notify(change: StatusChange) -> bool:
         change.notify_after = now + min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
     else:
         change.notified_at = now
-    statements.update(change, ["notify_after" if failed else "notified_at"], using=change._state.db)
+    statements.update(change, ["notify_after" if failed else "notified_at"], using=change._state.db or home())
     return not failed
 
 

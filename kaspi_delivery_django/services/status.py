@@ -10,7 +10,7 @@ from kaspi_delivery_django.client.types import HistoryEntry, is_word
 from kaspi_delivery_django.lifecycle import CANCELLED, PICKED_UP, TERMINAL, Standing, Verdict, judge
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements
-from kaspi_delivery_django.services.transactions import after_commit
+from kaspi_delivery_django.services.transactions import after_commit, home
 
 OWN_WORD = "Kaspi's own answer"
 MIRRORED = (
@@ -57,8 +57,9 @@ def apply(delivery: Delivery, news: News, verdict: Verdict) -> None:
 
 
 def save(delivery: Delivery) -> None:
-    """Write what Kaspi says of a locked delivery, and what follows from it."""
-    statements.update(delivery, MIRRORED, using=delivery._state.db)
+    """Write what Kaspi says of a locked delivery, and what follows from it. Raises `Delivery.DoesNotExist`."""
+    if not statements.update(delivery, MIRRORED, using=delivery._state.db or home()):
+        raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
 
 
 def correct(delivery: Delivery, news: News) -> None:
@@ -142,7 +143,7 @@ def _record(delivery: Delivery, news: News, *, applied: bool, before: str | None
         applied=applied,
         created_at=now,
         notify_after=now + notices.PATIENCE,
-        notified_at=now if applied and not notices.has_listeners() else None,
+        notified_at=now if applied and not notices.has_listeners(is_creation=not came_from) else None,
     )
-    statements.insert(change, using=delivery._state.db)
+    statements.insert(change, using=delivery._state.db or home())
     return change

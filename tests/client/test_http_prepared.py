@@ -38,8 +38,13 @@ def assert_same(client, asked):
 )
 @pytest.mark.parametrize(
     "asked",
-    [wire.create(request(), "order-742"), wire.get("dlv_1"), wire.cancel("dlv_1", "", "order-742-cancel")],
-    ids=["create", "get", "cancel"],
+    [
+        wire.create(request(), "order-742"),
+        wire.get("dlv_1"),
+        wire.cancel("dlv_1", "", "order-742-cancel"),
+        wire.test_webhook("https://shop.test/kaspi/webhook/", "delivery.created"),
+    ],
+    ids=["create", "get", "cancel", "test webhook"],
 )
 def test_every_base_url(base_url, asked):
     """The same address, headers and body, however the base URL is written."""
@@ -50,3 +55,11 @@ def test_every_base_url(base_url, asked):
 def test_every_delivery_id(delivery_id):
     """Whatever an id is made of, it is quoted once."""
     assert_same(KaspiClient(API_KEY), wire.get(delivery_id))
+
+
+def test_the_address_of_a_client_is_not_changed():
+    """A request must not go where nobody thinks that it goes."""
+    client = KaspiClient(API_KEY)
+    with pytest.raises(AttributeError):
+        client.base_url = "https://sandbox.kaspi.kz/delivery"
+    assert client.base_url == PRODUCTION_URL
