@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.figures import Figure
 
+FINE_BELOW_MS = 10
+
 
 def table(title: str, figures: Sequence[Figure], shown: Sequence[str]) -> Iterator[str]:
     """Yield the lines: one for each figure, and at the end the notes of those that have any."""
@@ -26,7 +28,7 @@ def _row(figure: Figure, contestants: Sequence[str], shown: Sequence[str], width
 
 
 def _line(label: str, facts: Sequence[str], times: Sequence[str], ratio: str, marks: str) -> str:
-    counted = "".join(f"{fact:>12}" for fact in facts)
+    counted = "".join(f" {fact:>13}" for fact in facts)
     timed = "".join(f"{time:>28}" for time in times)
     return f"{label}{counted}{timed}{ratio:>8}  {marks}".rstrip()
 
@@ -35,7 +37,8 @@ def _time(figure: Figure, contestant: str) -> str:
     if contestant not in figure.samples:
         return "-"
     least, most = figure.range_ms(contestant)
-    return f"{figure.ms(contestant):8.2f} [{least:6.2f} {most:7.2f}]"
+    digits = 1 if most >= FINE_BELOW_MS else 3
+    return f"{figure.ms(contestant):8.{digits}f} [{least:6.{digits}f} {most:7.{digits}f}]"
 
 
 def _fact(figure: Figure, name: str) -> str:

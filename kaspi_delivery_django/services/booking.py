@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, models, transaction
@@ -14,7 +15,7 @@ from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.exceptions import CannotReissue, CannotRetry, NoAdapter
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
-from kaspi_delivery_django.services import attention, calls, clock, exits, payloads
+from kaspi_delivery_django.services import attention, calls, clock, exits, glances, payloads, statements
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
 from kaspi_delivery_django.services.transactions import home, lock, lock_again
 
@@ -49,6 +50,21 @@ def request_delivery(order: models.Model) -> Delivery:
         return _book(adapter, order, identity)
     except AdapterFailed as err:
         return set_aside(adapter, order, err)
+
+
+def book(adapter: AnyAdapter, order: models.Model, *, is_new: bool = False) -> None:
+    """Book an order that was saved, as `request_delivery` does; most are booked, and cost a glance.
+
+    One that `is_new` has no delivery, unless a receiver of the shop's saved it again meanwhile. Raises `AdapterFailed`.
+    """
+    identity = identity_of(adapter, order)
+    using = order._state.db or home()
+    is_unknown = glances.is_first(order) and is_new and order._meta.concrete_model is adapter.model_class()
+    known = [] if is_unknown else glances.deliveries_of(order, _content_type(adapter, using).pk, using=using)
+    if not known:
+        open_delivery(adapter, order, identity)
+    elif not glances.is_settled(known, environment=identity.environment, account=identity.account):
+        _book(adapter, order, identity)
 
 
 def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> Delivery:
@@ -185,14 +201,15 @@ def _winner(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Del
 
     The read locks, because on MariaDB our snapshot may be older than the winner's commit.
     """
-    same = {"environment": identity.environment, "generation": identity.generation}
-    with transaction.atomic(using=order._state.db or home()):
-        return lock(deliveries_of(adapter, order).filter(**same))
+    using = order._state.db or home()
+    own: dict[str, Any] = {"object_id": str(order.pk), "content_type": _content_type(adapter, using).pk}
+    with transaction.atomic(using=using):
+        return lock(using=using, **own, environment=identity.environment, generation=identity.generation)
 
 
 def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery:
     using = order._state.db or home()
-    return Delivery.objects.using(using).create(
+    delivery = Delivery(
         account=identity.account,
         environment=identity.environment,
         external_order_id=identity.external_order_id,
@@ -200,6 +217,8 @@ def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Del
         content_type=_content_type(adapter, using),
         object_id=str(order.pk),
     )
+    statements.insert(delivery, using=using)
+    return delivery
 
 
 def _try_again(delivery: Delivery, identity: Identity) -> Delivery:

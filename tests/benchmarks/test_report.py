@@ -11,8 +11,8 @@ def test_a_table_has_a_column_for_each_contestant():
     assert title == "Title"
     assert [head.index(name) for name in samples] == sorted(head.index(name) for name in samples)
     assert [word for word in row.replace("[", "").replace("]", "").split() if word != "webhook"] == [
-        *("2.00", "2.00", "2.00"),
-        *("2.20", "2.20", "2.20"),
-        *("3.00", "3.00", "3.00"),
+        *("2.000", "2.000", "2.000"),
+        *("2.200", "2.200", "2.200"),
+        *("3.000", "3.000", "3.000"),
         *("1.50", "slow"),
     ]
