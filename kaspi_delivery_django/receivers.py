@@ -31,7 +31,7 @@ def order_saved(sender: type[models.Model], instance: models.Model, using: str, 
         adapter = adapter_for(sender)
         if adapter is not None and not kwargs.get("raw"):
             with nudges.held():
-                following.follow_order(adapter, instance, is_new=kwargs.get("created", False))
+                following.follow_order(adapter, instance)
     except Exception as err:  # a checkout must never break on us
         logger.error("order not followed: model=%s error=%s", sender, failures.describe(err))  # noqa: TRY400
         if is_broken(using):

@@ -52,18 +52,18 @@ def request_delivery(order: models.Model) -> Delivery:
         return set_aside(adapter, order, err)
 
 
-def book(adapter: AnyAdapter, order: models.Model, *, is_new: bool = False) -> None:
+def book(adapter: AnyAdapter, order: models.Model) -> None:
     """Book an order that was saved, as `request_delivery` does; most are booked, and cost a glance.
 
-    One that `is_new` has no delivery, unless a receiver of the shop's saved it again meanwhile. Raises `AdapterFailed`.
+    Raises `AdapterFailed`.
     """
     identity = identity_of(adapter, order)
     using = order._state.db or home()
-    is_unknown = glances.is_first(order) and is_new and order._meta.concrete_model is adapter.model_class()
-    known = [] if is_unknown else glances.deliveries_of(order, _content_type(adapter, using).pk, using=using)
+    known = glances.deliveries_of(order, _content_type(adapter, using).pk, using=using)
+    here = [one for one in known if one.environment == identity.environment]
     if not known:
         open_delivery(adapter, order, identity)
-    elif not glances.is_settled(known, environment=identity.environment, account=identity.account):
+    elif not here or not glances.is_settled(here[0], account=identity.account):
         _book(adapter, order, identity)
 
 
@@ -148,11 +148,11 @@ def _book(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Deliv
     newest = newest_of(adapter, order, identity.environment)
     if newest is None:
         return open_delivery(adapter, order, identity)
+    if glances.is_settled(newest, account=identity.account):
+        return newest
     if newest.attention == Attention.ADAPTER_FAILED:
         return _try_again(newest, identity)
-    if newest.account != identity.account and newest.delivery_id is None:
-        return _move(newest, identity)
-    return newest
+    return _move(newest, identity)
 
 
 def _next(last: Delivery, known: models.QuerySet[Delivery], identity: Identity) -> Identity:

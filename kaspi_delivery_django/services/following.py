@@ -16,13 +16,13 @@ from kaspi_delivery_django.services.transactions import lock_again
 logger = logging.getLogger(__name__)
 
 
-def follow_order(adapter: AnyAdapter, order: models.Model, *, is_new: bool = False) -> None:
-    """Book, or cancel, as the adapter wants; `is_new` is its first save. The adapter's failures wait for a person."""
+def follow_order(adapter: AnyAdapter, order: models.Model) -> None:
+    """Book, or cancel, as the adapter wants. Its failures wait for a person."""
     try:
         if ask(adapter.wants_cancel, order):
             _cancel_order(adapter, order)
         elif ask(adapter.wants_delivery, order):
-            booking.book(adapter, order, is_new=is_new)
+            booking.book(adapter, order)
     except AdapterFailed as err:
         booking.set_aside(adapter, order, err)
 

@@ -7,19 +7,15 @@ short: on a table with a dozen indexes PostgreSQL plans a sort, or one more cond
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from weakref import WeakSet
 
 from django.db import connections, models
-from django.db.models.base import ModelState
 
-from kaspi_delivery_django.models import Attention
+from kaspi_delivery_django.models import Attention, Delivery
 
 _SQL = """
 SELECT content_type_id, generation, environment, account, delivery_id, attention
 FROM kaspi_delivery_delivery WHERE object_id = %s
 """
-
-_seen: WeakSet[ModelState] = WeakSet()  # of each object its own; the objects themselves are equal by their keys
 
 
 @dataclass(frozen=True)
@@ -32,13 +28,6 @@ class Glimpse:
     attention: str
 
 
-def is_first(order: models.Model) -> bool:
-    """Tell whether this very object is saved for the first time, or at least was not followed before."""
-    is_unseen = order._state not in _seen
-    _seen.add(order._state)
-    return is_unseen
-
-
 def deliveries_of(order: models.Model, content_type_id: int, *, using: str) -> Sequence[Glimpse]:
     """Return an order's deliveries, the newest generation first."""
     with connections[using].cursor() as cursor:
@@ -47,9 +36,11 @@ def deliveries_of(order: models.Model, content_type_id: int, *, using: str) -> S
     return [Glimpse(*row) for _generation, *row in sorted(own, key=itemgetter(0), reverse=True)]
 
 
-def is_settled(known: Sequence[Glimpse], *, environment: str, account: str) -> bool:
-    """Tell whether the newest in the environment is to stay as it is: booked here, or soon to be."""
-    newest = next((one for one in known if one.environment == environment), None)
-    if newest is None or newest.attention == Attention.ADAPTER_FAILED:
+def is_settled(newest: Glimpse | Delivery, *, account: str) -> bool:
+    """Tell whether a save leaves its order's newest delivery as it is.
+
+    Not when the adapter has failed on it, nor when another account is to ship what Kaspi has not booked.
+    """
+    if newest.attention == Attention.ADAPTER_FAILED:
         return False
     return newest.account == account or newest.delivery_id is not None
