@@ -43,5 +43,5 @@ def _time(figure: Figure, contestant: str) -> str:
 
 def _fact(figure: Figure, name: str) -> str:
     """Show what was counted: once when it was the same for all, with a stroke between when not."""
-    values = [f"{figure.fact(name, contestant):g}" for contestant in figure.samples]
+    values = [f"{figure.fact(name, contestant):.10g}" for contestant in figure.samples]
     return values[0] if len(set(values)) == 1 else "/".join(values)
