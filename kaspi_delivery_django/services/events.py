@@ -31,6 +31,7 @@ def apply(delivery: Delivery, event: WebhookEvent, remote: RemoteEvent | None = 
     if event._state.adding:
         statements.insert(event, using=delivery._state.db or home())
     status.apply(delivery, news, verdict)
+    status.save(delivery, status.STANDING)
 
 
 def is_about_delivery(remote: RemoteEvent) -> bool:

@@ -113,6 +113,7 @@ def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
     _mirror(delivery, remote)
     news = status.News(status=remote.status or CREATED, source=Source.CREATE)
     status.apply(delivery, news, status.weigh(delivery, news))
+    status.save(delivery)
     linking.wake(delivery)
 
 

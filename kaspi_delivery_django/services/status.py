@@ -13,19 +13,16 @@ from kaspi_delivery_django.services import attention, calls, clock, generations,
 from kaspi_delivery_django.services.transactions import after_commit, home
 
 OWN_WORD = "Kaspi's own answer"
+STANDING = ("status", "status_at", "next_refresh_at", "blanked_at", *attention.COLUMNS)
 MIRRORED = (
     "delivery_id",
-    "status",
-    "status_at",
     "tracking_url",
     "pickup_by",
     "delivery_by",
     "raw",
     "cancel_requested_at",
     "cancel_reason",
-    "next_refresh_at",
-    "blanked_at",
-    *attention.COLUMNS,
+    *STANDING,
 )
 
 
@@ -46,24 +43,23 @@ def weigh(delivery: Delivery, news: News) -> Verdict:
 
 
 def apply(delivery: Delivery, news: News, verdict: Verdict) -> None:
-    """Do what the verdict asks for and save the delivery. Repeated news leaves no trace."""
+    """Do what the verdict asks for; the caller saves the delivery (STANDING). Repeated news leaves no trace."""
     if verdict is Verdict.ADVANCE:
         _move(delivery, news)
     elif verdict is not Verdict.REPEAT:
         _keep(delivery, news)
     if verdict in {Verdict.CONTRADICTION, Verdict.UNKNOWN}:
         delivery.next_refresh_at = clock.now()
-    save(delivery)
 
 
-def save(delivery: Delivery) -> None:
+def save(delivery: Delivery, columns: Sequence[str] = MIRRORED) -> None:
     """Write what Kaspi says of a locked delivery, and what follows from it. Raises `Delivery.DoesNotExist`."""
-    if not statements.update(delivery, MIRRORED, using=delivery._state.db or home()):
+    if not statements.update(delivery, columns, using=delivery._state.db or home()):
         raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
 
 
 def correct(delivery: Delivery, news: News) -> None:
-    """Take Kaspi's own word, backwards too, and leave a record that says so. Saves the delivery."""
+    """Take Kaspi's own word, backwards too, and leave a record that says so. The caller saves the delivery."""
     verdict, was_cancelled = weigh(delivery, news), delivery.status == CANCELLED
     if verdict in {Verdict.STALE, Verdict.CONTRADICTION, Verdict.UNKNOWN}:
         _move(delivery, News(status=news.status, source=news.source, note=OWN_WORD))
@@ -72,7 +68,6 @@ def correct(delivery: Delivery, news: News) -> None:
     attention.clear(delivery, attention.OF_NEWS)
     if was_cancelled and delivery.is_live:
         _flag_revived(delivery)
-    save(delivery)
 
 
 def _flag_revived(delivery: Delivery) -> None:

@@ -441,7 +441,7 @@ class FailsOnce:
 STATEMENTS = [
     'INSERT INTO "kaspi_delivery_webhookevent"',
     'INSERT INTO "kaspi_delivery_statuschange"',
-    'UPDATE "kaspi_delivery_delivery" SET "delivery_id"',
+    'UPDATE "kaspi_delivery_delivery" SET "status"',
 ]
 
 

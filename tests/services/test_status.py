@@ -37,13 +37,16 @@ def tell(delivery, found, act=status.apply):
     with transaction.atomic():
         locked = lock_again(delivery)
         act(locked, found, status.weigh(locked, found))
+        status.save(locked)
     return fresh(delivery)
 
 
 def correct(delivery, found):
     """Take Kaspi's own word under the lock."""
     with transaction.atomic():
-        status.correct(lock_again(delivery), found)
+        locked = lock_again(delivery)
+        status.correct(locked, found)
+        status.save(locked)
     return fresh(delivery)
 
 
