@@ -7,7 +7,7 @@ from typing import Protocol, cast
 from benchmarks.figures import Figure
 from benchmarks.plan import Plan
 
-NAMES = ("admin", "webhook")
+NAMES = ("admin", "dispatch", "webhook")
 
 
 class Benchmark(Protocol):

@@ -81,6 +81,12 @@ def paused_accounts(now: datetime, *, using: str) -> list[AccountState]:
     return list(AccountState.objects.using(using).filter(closed_until__gt=now))
 
 
+def guarded_accounts(*, using: str) -> set[tuple[str, str]]:
+    """Return the accounts, with their environments, whose gates are closed, or let a probe through and no more."""
+    states = AccountState.objects.using(using).filter(closed_until__isnull=False)
+    return set(states.values_list("account", "environment"))
+
+
 def _states(delivery: Delivery) -> QuerySet[AccountState]:
     return AccountState.objects.using(delivery._state.db).filter(
         account=delivery.account, environment=delivery.environment

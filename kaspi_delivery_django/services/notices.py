@@ -1,6 +1,7 @@
 """Tell the shop's code what happened: after the commit, at least once, and never in our way."""
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 from kaspi_delivery_django.models import Delivery, StatusChange
@@ -15,20 +16,16 @@ LONGEST_PATIENCE = timedelta(hours=1)
 
 def notify(change: StatusChange) -> bool:
     """Send the signals of one change; True when every receiver returned, and then it is noted."""
-    delivery = change.delivery
-    answers = []
-    if not change.from_status:
-        answers += delivery_created.send_robust(Delivery, delivery=delivery)
-    answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
-    failed = [receiver for receiver, answer in answers if isinstance(answer, Exception)]
-    row, now = StatusChange.objects.using(change._state.db).filter(pk=change.pk), clock.now()
-    if failed:
-        logger.error("receivers failed: change=%s receivers=%s", change.pk, len(failed))
-        waited = min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
-        row.update(notify_after=now + waited)
-        return False
-    row.update(notified_at=now)
-    return True
+    return bool(notify_all([change]))
+
+
+def notify_all(changes: Sequence[StatusChange]) -> int:
+    """Send the signals of several changes of one database; note and count those that every receiver has taken."""
+    taken = [change for change in changes if _tell(change)]
+    if taken:
+        rows = StatusChange.objects.using(taken[0]._state.db).filter(pk__in=[change.pk for change in taken])
+        rows.update(notified_at=clock.now())
+    return len(taken)
 
 
 def notify_again(*, limit: int, using: str) -> int:
@@ -39,3 +36,19 @@ def notify_again(*, limit: int, using: str) -> int:
     waiting = StatusChange.objects.using(using).unnotified(clock.now())
     changes = list(waiting.select_related("delivery")[:limit])
     return sum(notify(change) for change in changes)
+
+
+def _tell(change: StatusChange) -> bool:
+    delivery = change.delivery
+    answers = []
+    if not change.from_status:
+        answers += delivery_created.send_robust(Delivery, delivery=delivery)
+    answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
+    failed = [receiver for receiver, answer in answers if isinstance(answer, Exception)]
+    if failed:
+        logger.error("receivers failed: change=%s receivers=%s", change.pk, len(failed))
+        now = clock.now()
+        waited = min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
+        row = StatusChange.objects.using(change._state.db).filter(pk=change.pk)
+        row.update(notify_after=now + waited)
+    return not failed

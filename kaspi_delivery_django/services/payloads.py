@@ -1,5 +1,8 @@
 """What a create sends: built through the shop's adapter, frozen as text, compared with the order later."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from django.contrib.contenttypes.models import ContentType
@@ -30,13 +33,38 @@ def order_of(delivery: Delivery) -> models.Model:
     return order
 
 
-def freeze(call: ApiCall, delivery: Delivery) -> None:
+def orders_of(deliveries: Iterable[Delivery]) -> dict[int, models.Model]:
+    """Return the shop's orders by their deliveries' primary keys, with one query for each model.
+
+    What `order_of` would raise for is left out.
+    """
+    groups = defaultdict(list)
+    for delivery in deliveries:
+        groups[delivery.content_type_id].append(delivery)
+    return {pk: order for group in groups.values() for pk, order in _orders_alike(group).items()}
+
+
+def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
+    using = group[0]._state.db
+    model = ContentType.objects.db_manager(using).get_for_id(group[0].content_type_id).model_class()
+    if model is None or adapter_for(model) is None:
+        return {}
+    with suppress(ValueError, ValidationError):
+        orders = model._base_manager.using(using).in_bulk([delivery.object_id for delivery in group])
+        known = {str(pk): order for pk, order in orders.items()}
+        return {delivery.pk: known[delivery.object_id] for delivery in group if delivery.object_id in known}
+    return {}
+
+
+def freeze(call: ApiCall, delivery: Delivery, order: models.Model | None = None) -> None:
     """Build the payload of a create, once, and keep its text for every attempt.
 
-    Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
+    `order` is the shop's, when it was just read. Raises `ObjectDoesNotExist` when it is gone, and `AdapterFailed`.
     """
+    if order is not None and call.payload:
+        return
     with transaction.atomic(using=call._state.db):
-        order = order_of(delivery)
+        order = order or order_of(delivery)
         if call.payload:
             return
         request = _build(delivery, order)

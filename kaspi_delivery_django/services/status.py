@@ -77,6 +77,17 @@ def _flag_revived(delivery: Delivery) -> None:
         attention.flag(delivery, Attention.CANCEL_REFUSED)
 
 
+def begin(delivery: Delivery, news: News) -> StatusChange:
+    """Give a delivery that was just linked, and that nobody has said anything of, its first status.
+
+    The caller saves both the delivery and the change that is returned, many at once.
+    """
+    change = _change(delivery, news, applied=True)
+    delivery.status, delivery.status_at = news.status, change.at
+    delivery.next_refresh_at = next_refresh(delivery)
+    return change
+
+
 def keep_history(delivery: Delivery, entries: Sequence[HistoryEntry], received_at: datetime) -> None:
     """Add the steps of Kaspi's own history that we never heard of; known ones never double.
 
@@ -124,8 +135,14 @@ def _keep(delivery: Delivery, news: News) -> None:
 
 
 def _record(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
+    change = _change(delivery, news, applied=applied, before=before)
+    change.save(using=delivery._state.db, force_insert=True)
+    return change
+
+
+def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
     now = clock.now()
-    return StatusChange.objects.using(delivery._state.db).create(
+    return StatusChange(
         delivery=delivery,
         from_status=delivery.status if before is None else before,
         to_status=news.status,

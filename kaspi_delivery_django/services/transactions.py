@@ -97,3 +97,15 @@ def lock_again(delivery: Delivery) -> Delivery:
     if locked is None:
         raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
     return locked
+
+
+def lock_all(rows: QuerySet[Delivery], *, wait: bool = False) -> list[Delivery]:
+    """Return those of the rows that nobody else has locked, or all with `wait`, locked until the transaction ends.
+
+    Always in the same order, so that nobody meets somebody who waits the other way round.
+    """
+    features, ordered = connections[rows.db].features, rows.order_by("pk")
+    if features.has_select_for_update:
+        skip = not wait and features.has_select_for_update_skip_locked
+        return list(ordered.select_for_update(skip_locked=skip))
+    return list(ordered) if rows.update(generation=F("generation")) else []

@@ -1,0 +1,5 @@
+"""Calls that are due, through claim, HTTP of 50 ms and settlement: 1, 8 and 32 threads beside a loop written by hand."""
+
+from benchmarks.dispatch.races import SHOWN, run
+
+__all__ = ["SHOWN", "run"]

@@ -1,0 +1,110 @@
+"""Record many plain bookings in one transaction: creates that Kaspi answered with a courier, and nothing else to say.
+
+What is not plain in any way, an answer of another kind, a webhook that was faster, a cancel that was asked for, a
+second parcel, is left to `settlement`, which knows all of it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from kaspi_delivery_django.client import KaspiError, RemoteDelivery
+from kaspi_delivery_django.lifecycle import CREATED
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import calls, clock, notices, settlement, status
+from kaspi_delivery_django.services.claims import Claim
+from kaspi_delivery_django.services.transactions import after_commit, durably, lock_all
+
+Kind, State = ApiCall.Kind, ApiCall.State
+
+COLUMNS = (
+    "delivery_id",
+    "status",
+    "status_at",
+    "tracking_url",
+    "pickup_by",
+    "delivery_by",
+    "raw",
+    "next_refresh_at",
+    "updated_at",
+)
+
+
+class ClaimsLost(Exception):
+    """Somebody else holds one of the claims by now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booking:
+    """A claimed create, and Kaspi's answer to it."""
+
+    claim: Claim
+    remote: RemoteDelivery
+
+
+def plain(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking | None:
+    """Return the booking that this is, if it may be a plain one."""
+    is_answer = isinstance(outcome, RemoteDelivery) and (outcome.status or CREATED) == CREATED
+    if not is_answer or claim.call.kind != Kind.CREATE or claim.probe or claim.delivery.generation > 1:
+        return None
+    return Booking(claim=claim, remote=outcome)
+
+
+def record(bookings: Sequence[Booking], *, using: str) -> set[int]:
+    """Write down those that are plain, in a transaction of its own; return the primary keys of their calls.
+
+    Raises `ClaimsLost`, and writes nothing, when a claim was lost meanwhile.
+    """
+    return durably(partial(_record, bookings, using), using=using)
+
+
+def _record(bookings: Sequence[Booking], using: str) -> set[int]:
+    rows = Delivery.objects.using(using).filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
+    untouched = {delivery.pk: delivery for delivery in lock_all(rows, wait=True) if _is_untouched(delivery)}
+    free = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
+    known = _known_ids([booking.remote.delivery_id for booking in free], using)
+    booked = [booking for booking in free if booking.remote.delivery_id not in known]
+    if booked:
+        _finish([booking.claim.call for booking in booked], clock.database_now(using), using)
+        _link([(untouched[booking.claim.delivery.pk], booking.remote) for booking in booked], using)
+    return {booking.claim.call.pk for booking in booked}
+
+
+def _is_untouched(delivery: Delivery) -> bool:
+    """Tell whether nothing was heard of it, and nothing asked for, since its order was saved."""
+    has_news = delivery.delivery_id is not None or delivery.status
+    return not (has_news or delivery.attention or delivery.cancel_requested_at or delivery.blanked_at)
+
+
+def _known_ids(delivery_ids: Sequence[str], using: str) -> set[str]:
+    """Return the ids that another delivery has, or that an event waits for."""
+    linked = Delivery.objects.using(using).filter(delivery_id__in=delivery_ids)
+    parked = WebhookEvent.objects.using(using).filter(
+        state=WebhookEvent.State.PARKED, kaspi_delivery_id__in=delivery_ids
+    )
+    return {*linked.values_list("delivery_id", flat=True), *parked.values_list("kaspi_delivery_id", flat=True)}
+
+
+def _finish(held: Iterable[ApiCall], now: datetime, using: str) -> None:
+    """End the calls, each fenced by its token."""
+    by_token = defaultdict(list)
+    for call in held:
+        by_token[call.claim_token].append(call.pk)
+    answered = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
+    for token, pks in by_token.items():
+        rows = ApiCall.objects.using(using).filter(pk__in=pks, state=State.SENDING, claim_token=token)
+        if calls.finish(rows, State.DONE, updated_at=now, **answered) != len(pks):
+            raise ClaimsLost
+
+
+def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None:
+    changes, now = [], clock.now()
+    for delivery, remote in booked:
+        delivery.delivery_id, delivery.updated_at = remote.delivery_id, now
+        settlement.mirror(delivery, remote)
+        changes.append(status.begin(delivery, status.News(status=CREATED, source=StatusChange.Source.CREATE)))
+    Delivery.objects.using(using).bulk_update([delivery for delivery, _remote in booked], COLUMNS)
+    StatusChange.objects.using(using).bulk_create(changes)
+    after_commit(notices.notify_all, changes, using=using)

@@ -1,0 +1,225 @@
+"""Send many calls at once: some threads do HTTP and nothing else, the caller's claims for them and settles.
+
+So the database has one connection and one writer, whatever the number of threads, and what comes back
+while something is written is written together afterwards.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from kaspi_delivery_django.client import KaspiError, NotReached, RemoteDelivery
+from kaspi_delivery_django.services import bookings, claims, failures, outbox, pace
+from kaspi_delivery_django.services.claims import Claim
+from kaspi_delivery_django.services.transactions import home, is_transient
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Outcome = RemoteDelivery | KaspiError
+
+LOOK_AHEAD = 200
+GATHER_S = 0.02
+PATIENCE_S = 25.0  # with two exchanges of 15 s after it: less than a lease
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What became of a claimed call. `outcome` is None when the code that sends broke, `took_s` when nothing was sent."""
+
+    claim: Claim
+    outcome: Outcome | None
+    took_s: float | None
+
+
+class Dispatch:
+    """Calls on their way, over so many threads. `stop` may be called from a signal handler.
+
+    It claims twice as many calls as there are threads, so that none of them waits for the database. What has
+    waited for a thread for too long is not sent: its lease must not end while it is under way.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._stopped = threading.Event()
+        self._arrived: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()
+        self._unsettled: deque[Answered] = deque()
+        self._under_way = 0
+        self._turn = pace.SharedTurn()
+
+    def stop(self) -> None:
+        """Claim no more, and finish what is under way."""
+        self._stopped.set()
+        self._arrived.put(None)
+
+    def run(self, *, within_s: float) -> int:
+        """Send what is due, for so many seconds, and finish what is under way. Returns how many requests were made.
+
+        A database that is away ends it. What was under way then is recorded if it can be, or else said in the log.
+        """
+        supply = _Supply(until=time.monotonic() + within_s)
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="kaspi-http") as pool:
+            try:
+                return self._work(pool, supply)
+            except Exception:
+                self._rescue()
+                raise
+            finally:
+                self._turn.end(used=0)
+
+    def _work(self, pool: ThreadPoolExecutor, supply: "_Supply") -> int:
+        sent = 0
+        while True:
+            pause_s = self._claim(pool, supply)
+            if pause_s is None and not self._under_way:
+                return sent
+            self._unsettled.extend(self._gather(pause_s))
+            sent += sum(answered.took_s is not None for answered in self._unsettled)
+            self._settle()
+
+    def _claim(self, pool: ThreadPoolExecutor, supply: "_Supply") -> float | None:
+        """Claim for the threads; return in how many seconds there is more to claim, None when only an answer helps."""
+        room = 2 * self._threads - self._under_way
+        if self._stopped.is_set() or room <= self._threads // 2 or not supply.has_more():
+            return None
+        wait_s = self._turn.wait_s(most=room)
+        if wait_s > 0:
+            return wait_s
+        claimed = _take(supply.next_calls(self._turn.count))
+        self._turn.end(used=len(claimed))
+        for claim in claimed:
+            self._under_way += 1
+            pool.submit(self._send, claim, time.monotonic())
+        return 0.0
+
+    def _send(self, claim: Claim, claimed_at: float) -> None:
+        """Do one call's HTTP, in a thread. It asks no database."""
+        outcome: Outcome | None = None
+        took_s, began = None, time.monotonic()
+        try:
+            if began - claimed_at > PATIENCE_S:
+                outcome = NotReached("waited too long for a free thread")
+            else:
+                outcome = outbox.transmit(claim)
+                took_s = time.monotonic() - began
+        except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
+            _say_broken(claim.call.pk, err)
+        finally:  # whatever it was, somebody waits for it
+            self._arrived.put(Answered(claim=claim, outcome=outcome, took_s=took_s))
+
+    def _gather(self, pause_s: float | None) -> Iterator[Answered]:
+        """Wait for an answer, `pause_s` seconds at most, and for more while all threads have something to do."""
+        left_s = pause_s
+        until = time.monotonic() + GATHER_S
+        with suppress(queue.Empty):
+            while True:
+                answered = self._arrived.get(timeout=left_s) if left_s != 0 else self._arrived.get_nowait()
+                if answered is not None:
+                    self._under_way -= 1
+                    yield answered
+                is_full = self._under_way >= self._threads
+                left_s = max(0.0, until - time.monotonic()) if is_full else 0.0
+
+    def _settle(self) -> None:
+        """Write down what became of the calls: plain bookings together, the others one by one."""
+        settled = _record_plain(self._unsettled)
+        while self._unsettled:
+            answered = self._unsettled.popleft()
+            if answered.outcome is None:  # its lease ends, and then it is of unknown outcome
+                continue
+            if answered.claim.call.pk not in settled:
+                each_alone(
+                    partial(outbox.settle, answered.claim, answered.outcome, using=home()), answered.claim.call.pk
+                )
+            if answered.took_s is not None:
+                outbox.tell(answered.claim, answered.outcome, answered.took_s)
+
+    def _rescue(self) -> None:
+        """Wait for what is under way, and record it if the database is there again."""
+        while self._under_way:
+            self._unsettled.extend(self._gather(None))
+        close_old_connections()
+        while self._unsettled:
+            with suppress(Exception):
+                self._settle()
+
+
+class _Supply:
+    """The calls that are due, each once in a run."""
+
+    def __init__(self, *, until: float) -> None:
+        self._until = until
+        self._due: deque[int] = deque()
+        self._seen: set[int] = set()
+
+    def has_more(self) -> bool:
+        """Tell whether there is one to try; looks for more when all that were found are handed out."""
+        if time.monotonic() >= self._until:
+            return False
+        if not self._due:
+            found = [pk for pk in outbox.due_calls(limit=LOOK_AHEAD) if pk not in self._seen]
+            self._seen.update(found)
+            self._due.extend(found)
+        return bool(self._due)
+
+    def next_calls(self, most: int) -> list[int]:
+        """Hand out so many."""
+        return [self._due.popleft() for _ in range(min(most, len(self._due)))]
+
+
+def each_alone(work: Callable[[], Result], call_pk: int) -> Result | None:
+    """Do something with one call. What breaks there stops no other; a database that is away is for the caller."""
+    try:
+        return work()
+    except (OperationalError, InterfaceError) as err:
+        bear(err, f"call={call_pk}")
+    except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
+        _say_broken(call_pk, err)
+    return None
+
+
+def bear(err: OperationalError | InterfaceError, what: str) -> None:
+    """Leave what met a deadlock or a lock timeout to a later round; a database that is away ends this one."""
+    if not is_transient(err):
+        raise err
+    logger.warning("deferred: %s error=%s", what, failures.describe(err))
+
+
+def _say_broken(call_pk: int, err: Exception) -> None:
+    logger.error("call broke: call=%r error=%s", call_pk, failures.describe(err))
+
+
+def _take(call_pks: Sequence[int]) -> list[Claim]:
+    """Claim them together; one by one, when one of them breaks that."""
+    using = home()
+    try:
+        return claims.take_many(call_pks, using=using)
+    except (OperationalError, InterfaceError) as err:
+        bear(err, f"calls={len(call_pks)}")
+    except Exception as err:  # noqa: BLE001  # found out which one it is
+        logger.warning("claims broke, one by one: error=%s", failures.describe(err))
+    taken = (each_alone(partial(claims.take, pk, using=using), pk) for pk in call_pks)
+    return [claim for claim in taken if claim is not None]
+
+
+def _record_plain(unsettled: Sequence[Answered]) -> set[int]:
+    """Record the plain bookings together; return which calls they were. Whatever breaks that, each is tried alone."""
+    found = [bookings.plain(answered.claim, answered.outcome) for answered in unsettled if answered.outcome]
+    plain = [booking for booking in found if booking is not None]
+    try:
+        return bookings.record(plain, using=home()) if len(plain) > 1 else set()
+    except (OperationalError, InterfaceError) as err:
+        bear(err, f"bookings={len(plain)}")
+    except Exception as err:  # noqa: BLE001  # found out which one it is
+        logger.warning("bookings not recorded together, one by one: error=%s", failures.describe(err))
+    return set()
