@@ -5,16 +5,19 @@ second parcel, is left to `settlement`, which knows all of it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
+from functools import partial, reduce
+from operator import or_
+
+from django.db.models import Q
 
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.lifecycle import CREATED
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import calls, clock, notices, settlement, status
 from kaspi_delivery_django.services.claims import Claim
+from kaspi_delivery_django.services.saving import save_all
 from kaspi_delivery_django.services.transactions import after_commit, durably, lock_all
 
 Kind, State = ApiCall.Kind, ApiCall.State
@@ -55,7 +58,8 @@ def plain(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking | None:
 def record(bookings: Sequence[Booking], *, using: str) -> set[int]:
     """Write down those that are plain, in a transaction of its own; return the primary keys of their calls.
 
-    Raises `ClaimsLost`, and writes nothing, when a claim was lost meanwhile.
+    Raises `ClaimsLost` when a claim was lost meanwhile, and `IntegrityError` when another delivery has one of the ids;
+    nothing is written then.
     """
     return durably(partial(_record, bookings, using), using=using)
 
@@ -64,10 +68,10 @@ def _record(bookings: Sequence[Booking], using: str) -> set[int]:
     rows = Delivery.objects.using(using).filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
     untouched = {delivery.pk: delivery for delivery in lock_all(rows, wait=True) if _is_untouched(delivery)}
     free = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
-    known = _known_ids([booking.remote.delivery_id for booking in free], using)
-    booked = [booking for booking in free if booking.remote.delivery_id not in known]
+    awaited = _awaited_ids([booking.remote.delivery_id for booking in free], using)
+    booked = [booking for booking in free if booking.remote.delivery_id not in awaited]
     if booked:
-        _finish([booking.claim.call for booking in booked], clock.database_now(using), using)
+        _finish([booking.claim.call for booking in booked], using)
         _link([(untouched[booking.claim.delivery.pk], booking.remote) for booking in booked], using)
     return {booking.claim.call.pk for booking in booked}
 
@@ -78,25 +82,22 @@ def _is_untouched(delivery: Delivery) -> bool:
     return not (has_news or delivery.attention or delivery.cancel_requested_at or delivery.blanked_at)
 
 
-def _known_ids(delivery_ids: Sequence[str], using: str) -> set[str]:
-    """Return the ids that another delivery has, or that an event waits for."""
-    linked = Delivery.objects.using(using).filter(delivery_id__in=delivery_ids)
-    parked = WebhookEvent.objects.using(using).filter(
-        state=WebhookEvent.State.PARKED, kaspi_delivery_id__in=delivery_ids
-    )
-    return {*linked.values_list("delivery_id", flat=True), *parked.values_list("kaspi_delivery_id", flat=True)}
+def _awaited_ids(delivery_ids: Sequence[str], using: str) -> set[str]:
+    """Return the ids that an event waits for."""
+    parked = WebhookEvent.objects.using(using).filter(state=WebhookEvent.State.PARKED)
+    return set(parked.filter(kaspi_delivery_id__in=delivery_ids).values_list("kaspi_delivery_id", flat=True))
 
 
-def _finish(held: Iterable[ApiCall], now: datetime, using: str) -> None:
+def _finish(held: Sequence[ApiCall], using: str) -> None:
     """End the calls, each fenced by its token."""
     by_token = defaultdict(list)
     for call in held:
         by_token[call.claim_token].append(call.pk)
+    fenced = reduce(or_, (Q(claim_token=token, pk__in=pks) for token, pks in by_token.items()))
+    rows = ApiCall.objects.using(using).filter(fenced, state=State.SENDING)
     answered = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
-    for token, pks in by_token.items():
-        rows = ApiCall.objects.using(using).filter(pk__in=pks, state=State.SENDING, claim_token=token)
-        if calls.finish(rows, State.DONE, updated_at=now, **answered) != len(pks):
-            raise ClaimsLost
+    if calls.finish(rows, State.DONE, **answered) != len(held):
+        raise ClaimsLost
 
 
 def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None:
@@ -105,6 +106,6 @@ def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None
         delivery.delivery_id, delivery.updated_at = remote.delivery_id, now
         settlement.mirror(delivery, remote)
         changes.append(status.begin(delivery, status.News(status=CREATED, source=StatusChange.Source.CREATE)))
-    Delivery.objects.using(using).bulk_update([delivery for delivery, _remote in booked], COLUMNS)
+    save_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
     StatusChange.objects.using(using).bulk_create(changes)
     after_commit(notices.notify_all, changes, using=using)

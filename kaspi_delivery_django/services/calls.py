@@ -147,7 +147,7 @@ def stop(call: ApiCall, reason: Attention, error: str = "") -> None:
 def finish(calls: QuerySet[ApiCall], state: ApiCall.State, **columns: Any) -> int:
     """End calls that need no request any more. Returns how many there were."""
     ended = {"state": state, "next_attempt_at": None, "claim_token": "", "unknown_since": None, "reason": ""}
-    return calls.update(**{**ended, "updated_at": clock.now(), **columns})
+    return calls.update(**ended, updated_at=clock.now(), **columns)
 
 
 def never_sent(delivery: Delivery) -> QuerySet[ApiCall]:

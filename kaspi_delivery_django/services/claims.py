@@ -4,7 +4,7 @@ import logging
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
@@ -28,6 +28,7 @@ ACTING = (Kind.CREATE, Kind.CANCEL)
 LEASE = timedelta(seconds=60)
 REPLAY_WINDOW = timedelta(hours=23)
 BUILD_S = 1.0
+SOON_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -65,20 +66,12 @@ def take(call_pk: int, *, using: str) -> Claim | None:
 
 
 def take_many(call_pks: Sequence[int], *, using: str) -> list[Claim]:
-    """Claim those of the due calls that may go: in one transaction what has an open gate, one by one the rest.
+    """Claim those of the calls that are due and may go: in one transaction what has an open gate, one by one the rest.
 
-    Once their payloads have taken a second to build, the others are left due: their rows are not locked for longer.
+    Once their payloads have taken a second to build, the others are left due: no row is locked for longer.
     """
     guarded = gate.guarded_accounts(using=using)
-    rows = ApiCall.objects.using(using).filter(pk__in=call_pks)
-    seen = rows.values_list("pk", "delivery_id", "delivery__account", "delivery__environment")
-    plain, behind_gates = {}, []
-    for pk, delivery_pk, *owner in seen:
-        if tuple(owner) in guarded:
-            behind_gates.append(pk)
-        else:
-            plain[pk] = delivery_pk
-    claimed = durably(partial(_claim_all, plain, using), using=using) if plain else []
+    claimed, behind_gates = durably(partial(_claim_all, call_pks, guarded, using), using=using)
     return [*claimed, *(claim for pk in behind_gates if (claim := take(pk, using=using)))]
 
 
@@ -107,23 +100,30 @@ def _claim(seen: ApiCall, account: Account | None, now: datetime, *, probe: bool
     return Claim(call, delivery, account, was_unknown=was_unknown, probe=probe)
 
 
-def _claim_all(plain: dict[int, int], using: str) -> list[Claim]:
-    """Claim calls, by their primary keys and those of their deliveries, whose gates are open."""
-    rows = Delivery.objects.using(using).filter(pk__in=set(plain.values()))
-    deliveries = {delivery.pk: delivery for delivery in lock_all(rows)}
+def _claim_all(
+    call_pks: Sequence[int], guarded: Container[tuple[str, str]], using: str
+) -> tuple[list[Claim], list[int]]:
+    """Claim calls of open gates. Returns the claims, and the primary keys of those that a gate must be asked for."""
     now, began = clock.database_now(using), time.monotonic()
-    found = ApiCall.objects.using(using).due(now).filter(pk__in=plain, delivery__in=deliveries)
-    due = [(call, deliveries[call.delivery_id]) for call in found]
-    orders = payloads.orders_of(delivery for call, delivery in due if _is_first_create(call))
+    due = lock_all(ApiCall.objects.using(using).due(now).filter(pk__in=call_pks).select_related("delivery"))
+    behind_gates = [call.pk for call in due if (call.delivery.account, call.delivery.environment) in guarded]
+    sendable = [call for call in due if call.pk not in behind_gates and _has_key(call.delivery)]
+    orders = payloads.orders_of(call.delivery for call in sendable if _is_first_create(call))
     ready = []
-    for call, delivery in due:
-        account = conf.account(delivery.account)
-        if time.monotonic() - began > BUILD_S or (account is not None and not account.api_key):
-            continue
+    for call in sendable:
+        delivery, account = call.delivery, conf.account(call.delivery.account)
+        if time.monotonic() - began > BUILD_S:
+            break
         if _may_go(call, delivery, account, now, orders.get(delivery.pk)) and account is not None:
-            was_unknown = call.unknown_since is not None
-            ready.append(Claim(call, delivery, account, was_unknown=was_unknown, probe=False))
-    return _lease_all(ready, clock.database_now(using), using) if ready else []
+            ready.append(Claim(call, delivery, account, was_unknown=call.unknown_since is not None, probe=False))
+    if time.monotonic() - began > SOON_S:  # a lease begins when it is taken
+        now = clock.database_now(using)
+    return _lease_all(ready, now, using), behind_gates
+
+
+def _has_key(delivery: Delivery) -> bool:
+    account = conf.account(delivery.account)
+    return account is None or bool(account.api_key)
 
 
 def _is_first_create(call: ApiCall) -> bool:

@@ -7,12 +7,13 @@ from typing import TypeVar
 from django.db import DatabaseError, OperationalError, connections, router, transaction
 from django.db.models import F, QuerySet
 
-from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import failures
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+Row = TypeVar("Row", Delivery, ApiCall)
 
 _TRANSIENT_NUMBERS = {1020, 1205, 1213}
 _TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
@@ -99,13 +100,14 @@ def lock_again(delivery: Delivery) -> Delivery:
     return locked
 
 
-def lock_all(rows: QuerySet[Delivery], *, wait: bool = False) -> list[Delivery]:
+def lock_all(rows: QuerySet[Row], *, wait: bool = False) -> list[Row]:
     """Return those of the rows that nobody else has locked, or all with `wait`, locked until the transaction ends.
 
-    Always in the same order, so that nobody meets somebody who waits the other way round.
+    What they select with them is locked as well. Always in the same order, so that nobody meets somebody who waits
+    the other way round.
     """
     features, ordered = connections[rows.db].features, rows.order_by("pk")
     if features.has_select_for_update:
         skip = not wait and features.has_select_for_update_skip_locked
         return list(ordered.select_for_update(skip_locked=skip))
-    return list(ordered) if rows.update(generation=F("generation")) else []
+    return list(ordered) if rows.update(updated_at=F("updated_at")) else []
