@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from operator import or_
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.lifecycle import CREATED
@@ -66,26 +66,25 @@ def record(bookings: Sequence[Booking], *, using: str) -> set[int]:
 
 def _record(bookings: Sequence[Booking], using: str) -> set[int]:
     rows = Delivery.objects.using(using).filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
-    untouched = {delivery.pk: delivery for delivery in lock_all(rows, wait=True) if _is_untouched(delivery)}
-    free = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
-    awaited = _awaited_ids([booking.remote.delivery_id for booking in free], using)
-    booked = [booking for booking in free if booking.remote.delivery_id not in awaited]
+    locked = lock_all(rows.annotate(is_awaited=_is_awaited()), wait=True)
+    untouched = {delivery.pk: delivery for delivery in locked if _is_untouched(delivery)}
+    booked = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
     if booked:
         _finish([booking.claim.call for booking in booked], using)
         _link([(untouched[booking.claim.delivery.pk], booking.remote) for booking in booked], using)
     return {booking.claim.call.pk for booking in booked}
 
 
-def _is_untouched(delivery: Delivery) -> bool:
+def _is_untouched(delivery: "Awaited") -> bool:
     """Tell whether nothing was heard of it, and nothing asked for, since its order was saved."""
-    has_news = delivery.delivery_id is not None or delivery.status
+    has_news = delivery.delivery_id is not None or delivery.status or delivery.is_awaited
     return not (has_news or delivery.attention or delivery.cancel_requested_at or delivery.blanked_at)
 
 
-def _awaited_ids(delivery_ids: Sequence[str], using: str) -> set[str]:
-    """Return the ids that an event waits for."""
-    parked = WebhookEvent.objects.using(using).filter(state=WebhookEvent.State.PARKED)
-    return set(parked.filter(kaspi_delivery_id__in=delivery_ids).values_list("kaspi_delivery_id", flat=True))
+def _is_awaited() -> Exists:
+    """The condition, on a delivery, that an event is parked for its order."""
+    own = {name: OuterRef(name) for name in ("account", "environment", "external_order_id")}
+    return Exists(WebhookEvent.objects.filter(**own, state=WebhookEvent.State.PARKED))
 
 
 def _finish(held: Sequence[ApiCall], using: str) -> None:
@@ -101,11 +100,13 @@ def _finish(held: Sequence[ApiCall], using: str) -> None:
 
 
 def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None:
-    changes, now = [], clock.now()
+    changes, now, is_heard = [], clock.now(), notices.is_heard()
     for delivery, remote in booked:
         delivery.delivery_id, delivery.updated_at = remote.delivery_id, now
         settlement.mirror(delivery, remote)
         changes.append(status.begin(delivery, status.News(status=CREATED, source=StatusChange.Source.CREATE)))
+        changes[-1].notified_at = None if is_heard else now
     save_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
     StatusChange.objects.using(using).bulk_create(changes)
-    after_commit(notices.notify_all, changes, using=using)
+    if is_heard:
+        after_commit(notices.notify_all, changes, using=using)

@@ -4,7 +4,7 @@ import logging
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
@@ -70,8 +70,7 @@ def take_many(call_pks: Sequence[int], *, using: str) -> list[Claim]:
 
     Once their payloads have taken a second to build, the others are left due: no row is locked for longer.
     """
-    guarded = gate.guarded_accounts(using=using)
-    claimed, behind_gates = durably(partial(_claim_all, call_pks, guarded, using), using=using)
+    claimed, behind_gates = durably(partial(_claim_all, call_pks, using), using=using)
     return [*claimed, *(claim for pk in behind_gates if (claim := take(pk, using=using)))]
 
 
@@ -100,14 +99,13 @@ def _claim(seen: ApiCall, account: Account | None, now: datetime, *, probe: bool
     return Claim(call, delivery, account, was_unknown=was_unknown, probe=probe)
 
 
-def _claim_all(
-    call_pks: Sequence[int], guarded: Container[tuple[str, str]], using: str
-) -> tuple[list[Claim], list[int]]:
+def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[int]]:
     """Claim calls of open gates. Returns the claims, and the primary keys of those that a gate must be asked for."""
     now, began = clock.database_now(using), time.monotonic()
-    due = lock_all(ApiCall.objects.using(using).due(now).filter(pk__in=call_pks).select_related("delivery"))
-    behind_gates = [call.pk for call in due if (call.delivery.account, call.delivery.environment) in guarded]
-    sendable = [call for call in due if call.pk not in behind_gates and _has_key(call.delivery)]
+    due = ApiCall.objects.using(using).due(now).filter(pk__in=call_pks).select_related("delivery")
+    found = lock_all(due.annotate(is_guarded=gate.is_guarded()))
+    behind_gates = [call.pk for call in found if call.is_guarded]
+    sendable = [call for call in found if not call.is_guarded and _has_key(call.delivery)]
     orders = payloads.orders_of(call.delivery for call in sendable if _is_first_create(call))
     ready = []
     for call in sendable:

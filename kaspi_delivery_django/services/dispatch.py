@@ -30,6 +30,8 @@ Outcome = RemoteDelivery | KaspiError
 
 LOOK_AHEAD = 200
 GATHER_S = 0.02
+AHEAD_S = 0.2
+MOST_AHEAD = 3
 PATIENCE_S = 25.0  # with two exchanges of 15 s after it: less than a lease
 
 
@@ -55,6 +57,7 @@ class Dispatch:
         self._arrived: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()
         self._unsettled: deque[Answered] = deque()
         self._under_way = 0
+        self._lately_s = AHEAD_S
         self._turn = pace.SharedTurn()
 
     def stop(self) -> None:
@@ -89,7 +92,7 @@ class Dispatch:
 
     def _claim(self, pool: ThreadPoolExecutor, supply: "_Supply") -> float | None:
         """Claim for the threads; return in how many seconds there is more to claim, None when only an answer helps."""
-        room = 2 * self._threads - self._under_way
+        room = self._threads + self._ahead() - self._under_way
         if self._stopped.is_set() or room <= self._threads // 2 or not supply.has_more():
             return None
         wait_s = self._turn.wait_s(most=room)
@@ -101,6 +104,11 @@ class Dispatch:
             self._under_way += 1
             pool.submit(self._send, claim, time.monotonic())
         return 0.0
+
+    def _ahead(self) -> int:
+        """Return how many calls may wait for a thread: what the threads do in `AHEAD_S`, as fast as Kaspi was lately."""
+        soon = self._threads * AHEAD_S / self._lately_s
+        return int(min(max(soon, 1), MOST_AHEAD * self._threads))
 
     def _send(self, claim: Claim, claimed_at: float) -> None:
         """Do one call's HTTP, in a thread. It asks no database."""
@@ -126,6 +134,7 @@ class Dispatch:
                 answered = self._arrived.get(timeout=left_s) if left_s != 0 else self._arrived.get_nowait()
                 if answered is not None:
                     self._under_way -= 1
+                    self._lately_s = answered.took_s or self._lately_s
                     yield answered
                 is_full = self._under_way >= self._threads
                 left_s = max(0.0, until - time.monotonic()) if is_full else 0.0

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Mod
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
@@ -81,10 +81,10 @@ def paused_accounts(now: datetime, *, using: str) -> list[AccountState]:
     return list(AccountState.objects.using(using).filter(closed_until__gt=now))
 
 
-def guarded_accounts(*, using: str) -> set[tuple[str, str]]:
-    """Return the accounts, with their environments, whose gates are closed, or let a probe through and no more."""
-    states = AccountState.objects.using(using).filter(closed_until__isnull=False)
-    return set(states.values_list("account", "environment"))
+def is_guarded() -> Exists:
+    """The condition, on a call, that its account's gate is closed, or lets a probe through and no more."""
+    own = {"account": OuterRef("delivery__account"), "environment": OuterRef("delivery__environment")}
+    return Exists(AccountState.objects.filter(**own, closed_until__isnull=False))
 
 
 def _states(delivery: Delivery) -> QuerySet[AccountState]:
