@@ -1,4 +1,4 @@
-"""Calls that are due, through claim, HTTP of 50 ms and settlement: 1, 8 and 32 threads beside a loop written by hand."""
+"""Due calls through claim, HTTP of 50 ms and settlement, with 1, 8 and 32 threads: beside a loop written by hand."""
 
 from benchmarks.dispatch.races import SHOWN, run
 

@@ -51,9 +51,10 @@ def send_all(threads: int) -> None:
     session.headers["x-api-key"] = "test-api-key"
     under_way: set[Future[tuple[Row, dict[str, Any]]]] = set()
     with ThreadPoolExecutor(threads) as pool:
-        while claimed := _claim(2 * threads - len(under_way)) or under_way:
-            if claimed is not under_way:
-                under_way |= {pool.submit(_post, session, row) for row in claimed}
+        while True:
+            under_way |= {pool.submit(_post, session, row) for row in _claim(2 * threads - len(under_way))}
+            if not under_way:
+                return
             done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
             _settle([future.result() for future in done])
 

@@ -49,10 +49,10 @@ class Booking:
 
 def plain(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking | None:
     """Return the booking that this is, if it may be a plain one."""
-    is_answer = isinstance(outcome, RemoteDelivery) and (outcome.status or CREATED) == CREATED
-    if not is_answer or claim.call.kind != Kind.CREATE or claim.probe or claim.delivery.generation > 1:
+    is_first = claim.call.kind == Kind.CREATE and claim.delivery.generation == 1
+    if not isinstance(outcome, RemoteDelivery) or claim.probe or not is_first:
         return None
-    return Booking(claim=claim, remote=outcome)
+    return Booking(claim=claim, remote=outcome) if outcome.status in {CREATED, ""} else None
 
 
 def record(bookings: Sequence[Booking], *, using: str) -> set[int]:
@@ -67,7 +67,7 @@ def record(bookings: Sequence[Booking], *, using: str) -> set[int]:
 def _record(bookings: Sequence[Booking], using: str) -> set[int]:
     rows = Delivery.objects.using(using).filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
     locked = lock_all(rows.annotate(is_awaited=_is_awaited()), wait=True)
-    untouched = {delivery.pk: delivery for delivery in locked if _is_untouched(delivery)}
+    untouched = {row.pk: row for row in locked if _is_untouched(row)}
     booked = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
     if booked:
         _finish([booking.claim.call for booking in booked], using)
@@ -75,9 +75,9 @@ def _record(bookings: Sequence[Booking], using: str) -> set[int]:
     return {booking.claim.call.pk for booking in booked}
 
 
-def _is_untouched(delivery: "Awaited") -> bool:
+def _is_untouched(delivery: Delivery) -> bool:
     """Tell whether nothing was heard of it, and nothing asked for, since its order was saved."""
-    has_news = delivery.delivery_id is not None or delivery.status or delivery.is_awaited
+    has_news = delivery.delivery_id is not None or delivery.status or delivery.is_awaited  # type: ignore[attr-defined]  # annotated
     return not (has_news or delivery.attention or delivery.cancel_requested_at or delivery.blanked_at)
 
 
@@ -100,13 +100,11 @@ def _finish(held: Sequence[ApiCall], using: str) -> None:
 
 
 def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None:
-    changes, now, is_heard = [], clock.now(), notices.is_heard()
+    changes, now = [], clock.now()
     for delivery, remote in booked:
         delivery.delivery_id, delivery.updated_at = remote.delivery_id, now
         settlement.mirror(delivery, remote)
         changes.append(status.begin(delivery, status.News(status=CREATED, source=StatusChange.Source.CREATE)))
-        changes[-1].notified_at = None if is_heard else now
     save_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
     StatusChange.objects.using(using).bulk_create(changes)
-    if is_heard:
-        after_commit(notices.notify_all, changes, using=using)
+    after_commit(notices.notify_all, changes, using=using)

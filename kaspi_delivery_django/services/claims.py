@@ -18,7 +18,7 @@ from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import attention, calls, clock, gate, gateway, generations, payloads
 from kaspi_delivery_django.services.failures import AdapterFailed
-from kaspi_delivery_django.services.transactions import durably, lock, lock_all
+from kaspi_delivery_django.services.transactions import durably, home, lock, lock_all
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +91,13 @@ def _claim(seen: ApiCall, account: Account | None, now: datetime, *, probe: bool
         return None
     call = ApiCall.objects.using(seen._state.db).get(pk=seen.pk)
     has_moved = delivery.account != seen.delivery.account  # the key and the gate are another account's
-    if has_moved or not _is_due(call, now) or not _may_go(call, delivery, account, now) or account is None:
+    if has_moved or not _is_due(call, now):
         return None
+    is_unbuilt = _is_unbuilt(call)
+    if not _may_go(call, delivery, account, now) or account is None:
+        return None
+    if is_unbuilt:
+        payloads.keep([(call, delivery)], using=seen._state.db or home())
     was_unknown = call.unknown_since is not None
     if not _lease(call, account, now):
         return None
@@ -104,9 +109,10 @@ def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[i
     now, began = clock.database_now(using), time.monotonic()
     due = ApiCall.objects.using(using).due(now).filter(pk__in=call_pks).select_related("delivery")
     found = lock_all(due.annotate(is_guarded=gate.is_guarded()))
-    behind_gates = [call.pk for call in found if call.is_guarded]
-    sendable = [call for call in found if not call.is_guarded and _has_key(call.delivery)]
+    behind_gates = [call.pk for call in found if call.is_guarded]  # type: ignore[attr-defined]  # annotated
+    sendable = [call for call in found if call.pk not in behind_gates and _has_key(call.delivery)]
     orders = payloads.orders_of(call.delivery for call in sendable if _is_first_create(call))
+    unbuilt = {call.pk for call in sendable if _is_unbuilt(call)}
     ready = []
     for call in sendable:
         delivery, account = call.delivery, conf.account(call.delivery.account)
@@ -114,6 +120,7 @@ def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[i
             break
         if _may_go(call, delivery, account, now, orders.get(delivery.pk)) and account is not None:
             ready.append(Claim(call, delivery, account, was_unknown=call.unknown_since is not None, probe=False))
+    payloads.keep([(claim.call, claim.delivery) for claim in ready if claim.call.pk in unbuilt], using=using)
     if time.monotonic() - began > SOON_S:  # a lease begins when it is taken
         now = clock.database_now(using)
     return _lease_all(ready, now, using), behind_gates
@@ -128,6 +135,10 @@ def _is_first_create(call: ApiCall) -> bool:
     return call.kind == Kind.CREATE and call.unknown_since is None
 
 
+def _is_unbuilt(call: ApiCall) -> bool:
+    return call.kind == Kind.CREATE and not call.payload
+
+
 def _may_go(
     call: ApiCall, delivery: Delivery, account: Account | None, now: datetime, order: models.Model | None = None
 ) -> bool:
@@ -138,7 +149,7 @@ def _may_go(
     if hindrance is not None:
         _stop(call, delivery, hindrance)
         return False
-    if _is_first_create(call) and not _freeze(call, delivery, order):
+    if _is_first_create(call) and not _build(call, delivery, order):
         return False
     if call.kind == Kind.REFRESH:
         payloads.notice_edits(delivery)
@@ -250,10 +261,10 @@ def _stop(call: ApiCall, delivery: Delivery, reason: Attention, error: str = "")
     delivery.save(update_fields=["next_refresh_at", *attention.COLUMNS])
 
 
-def _freeze(call: ApiCall, delivery: Delivery, order: models.Model | None) -> bool:
+def _build(call: ApiCall, delivery: Delivery, order: models.Model | None) -> bool:
     """Have the payload built. An order that is gone before anything was sent is abandoned."""
     try:
-        payloads.freeze(call, delivery, order)
+        payloads.build(call, delivery, order)
     except models.ObjectDoesNotExist:
         calls.finish(calls.never_sent(delivery), State.ABANDONED)
         attention.clear(delivery, attention.OF_BOOKING)

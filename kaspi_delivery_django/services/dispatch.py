@@ -30,14 +30,14 @@ Outcome = RemoteDelivery | KaspiError
 
 LOOK_AHEAD = 200
 GATHER_S = 0.02
-AHEAD_S = 0.2
+AHEAD_S = 0.5
 MOST_AHEAD = 3
 PATIENCE_S = 25.0  # with two exchanges of 15 s after it: less than a lease
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What became of a claimed call. `outcome` is None when the code that sends broke, `took_s` when nothing was sent."""
+    """What became of a claimed call: `outcome` is None when the code that sends broke, `took_s` when nothing left."""
 
     claim: Claim
     outcome: Outcome | None
@@ -47,8 +47,9 @@ class Answered:
 class Dispatch:
     """Calls on their way, over so many threads. `stop` may be called from a signal handler.
 
-    It claims twice as many calls as there are threads, so that none of them waits for the database. What has
-    waited for a thread for too long is not sent: its lease must not end while it is under way.
+    It claims some more calls than there are threads, so that no thread waits for the database: what is sent within
+    half a second. What has waited for a thread for too long all the same is not sent, but due again: its lease must
+    not end while it is under way.
     """
 
     def __init__(self, threads: int) -> None:
@@ -106,7 +107,7 @@ class Dispatch:
         return 0.0
 
     def _ahead(self) -> int:
-        """Return how many calls may wait for a thread: what the threads do in `AHEAD_S`, as fast as Kaspi was lately."""
+        """Return how many calls may wait for a thread: as many as are sent in half a second."""
         soon = self._threads * AHEAD_S / self._lately_s
         return int(min(max(soon, 1), MOST_AHEAD * self._threads))
 

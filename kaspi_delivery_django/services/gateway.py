@@ -10,6 +10,8 @@ from requests.adapters import BaseAdapter
 from kaspi_delivery_django.client import KaspiClient
 from kaspi_delivery_django.conf import Account
 
+MOST_THREADS = 64
+
 _transport: BaseAdapter | None = None
 
 
@@ -36,4 +38,4 @@ def transport(adapter: BaseAdapter) -> Iterator[None]:
 
 @lru_cache(maxsize=64)
 def _client(base_url: str, api_key: str, adapter: BaseAdapter | None) -> KaspiClient:
-    return KaspiClient(api_key, base_url=base_url, transport=adapter)
+    return KaspiClient(api_key, base_url=base_url, transport=adapter, pool_size=MOST_THREADS)

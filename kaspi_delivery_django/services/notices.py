@@ -19,11 +19,6 @@ def notify(change: StatusChange) -> bool:
     return bool(notify_all([change]))
 
 
-def is_heard() -> bool:
-    """Tell whether this process has a receiver to tell. Without one, every change is known to all at once."""
-    return delivery_created.has_listeners(Delivery) or delivery_status_changed.has_listeners(Delivery)
-
-
 def notify_all(changes: Sequence[StatusChange]) -> int:
     """Send the signals of several changes of one database; note and count those that every receiver has taken."""
     taken = [change for change in changes if _tell(change)]

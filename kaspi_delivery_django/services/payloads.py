@@ -1,20 +1,30 @@
 """What a create sends: built through the shop's adapter, frozen as text, compared with the order later."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
-from kaspi_delivery_django.client import DeliveryRequest, wire
+from kaspi_delivery_django.client import DeliveryRequest, Parcel, wire
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import adapter_for
 from kaspi_delivery_django.services import attention, calls
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
+from kaspi_delivery_django.services.saving import save_all
+
+FROZEN = ("payload", "payload_sha256")
+PLACE = ("address", "notes", "name", "phone")
+MIRRORED = (
+    *(f"{side}_{name}" for side in ("pickup", "dropoff") for name in PLACE),
+    *(f"parcel_{field.name}" for field in fields(Parcel)),
+    "phone_tail",
+    "order_sha256",
+)
 
 
 def order_of(delivery: Delivery) -> models.Model:
@@ -56,8 +66,8 @@ def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
     return {}
 
 
-def freeze(call: ApiCall, delivery: Delivery, order: models.Model | None = None) -> None:
-    """Build the payload of a create, once, and keep its text for every attempt.
+def build(call: ApiCall, delivery: Delivery, order: models.Model | None = None) -> None:
+    """Build the payload of a create, unless it has one; `keep` freezes it. Nothing is written here.
 
     `order` is the shop's, when it was just read. Raises `ObjectDoesNotExist` when it is gone, and `AdapterFailed`.
     """
@@ -69,10 +79,15 @@ def freeze(call: ApiCall, delivery: Delivery, order: models.Model | None = None)
             return
         request = _build(delivery, order)
     call.payload = wire.dump(request.to_json())
-    call.payload_sha256 = wire.digest(call.payload)
-    call.save(update_fields=["payload", "payload_sha256"])
-    columns = {**_mirrored(request), "order_sha256": call.payload_sha256}
-    Delivery.objects.using(delivery._state.db).filter(pk=delivery.pk).update(**columns)
+    call.payload_sha256 = delivery.order_sha256 = wire.digest(call.payload)
+    for name, value in _mirrored(request).items():
+        setattr(delivery, name, value)
+
+
+def keep(built: Sequence[tuple[ApiCall, Delivery]], *, using: str) -> None:
+    """Freeze payloads that were built in this transaction: their text is what every attempt sends."""
+    save_all([call for call, _delivery in built], FROZEN, using=using)
+    save_all([delivery for _call, delivery in built], MIRRORED, using=using)
 
 
 def notice_edits(delivery: Delivery) -> None:

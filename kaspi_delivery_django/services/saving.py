@@ -15,10 +15,11 @@ def save_all(rows: Sequence[models.Model], columns: Sequence[str], *, using: str
     if not rows:
         return
     connection, options = connections[using], rows[0]._meta
-    fields: list[models.Field[Any, Any]] = [options.get_field(name) for name in columns]  # type: ignore[misc]  # columns
+    fields: list[models.Field[Any, Any]] = [options.get_field(name) for name in columns]  # type: ignore[misc]  # no relations
     quote = connection.ops.quote_name
-    assignments = ", ".join(f"{quote(field.column)} = %s" for field in fields)
-    statement = f"UPDATE {quote(options.db_table)} SET {assignments} WHERE {quote(options.pk.column)} = %s"  # noqa: S608  # names of ours
+    assignments = ", ".join(f"{quote(str(field.column))} = %s" for field in fields)
+    where = f"{quote(str(options.pk.column))} = %s"
+    statement = f"UPDATE {quote(options.db_table)} SET {assignments} WHERE {where}"  # noqa: S608  # names of our own
     values = [
         [*(field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields), row.pk] for row in rows
     ]

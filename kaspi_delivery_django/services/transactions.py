@@ -5,15 +5,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from django.db import DatabaseError, OperationalError, connections, router, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Model, QuerySet
 
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import failures
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-Row = TypeVar("Row", Delivery, ApiCall)
+Row = TypeVar("Row", bound=Model)
 
 _TRANSIENT_NUMBERS = {1020, 1205, 1213}
 _TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
