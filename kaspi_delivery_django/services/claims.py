@@ -65,13 +65,13 @@ def take(call_pk: int, *, using: str) -> Claim | None:
     return claim
 
 
-def take_many(call_pks: Sequence[int], *, using: str) -> list[Claim]:
-    """Claim those of the calls that are due and may go: in one transaction what has an open gate, one by one the rest.
+def take_many(call_pks: Sequence[int], *, using: str) -> tuple[list[Claim], list[int]]:
+    """Claim in one transaction those of the calls that are due, may go, and have an open gate.
 
-    Once their payloads have taken a second to build, the others are left due: no row is locked for longer.
+    Returns the claims, and the primary keys of calls whose gate is to be asked: `take` does that. Once the payloads
+    have taken a second to build, the other calls are left due: no row is locked for longer.
     """
-    claimed, behind_gates = durably(partial(_claim_all, call_pks, using), using=using)
-    return [*claimed, *(claim for pk in behind_gates if (claim := take(pk, using=using)))]
+    return durably(partial(_claim_all, call_pks, using), using=using)
 
 
 @lru_cache
@@ -105,7 +105,6 @@ def _claim(seen: ApiCall, account: Account | None, now: datetime, *, probe: bool
 
 
 def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[int]]:
-    """Claim calls of open gates. Returns the claims, and the primary keys of those that a gate must be asked for."""
     now, began = clock.database_now(using), time.monotonic()
     due = ApiCall.objects.using(using).due(now).filter(pk__in=call_pks).select_related("delivery")
     found = lock_all(due.annotate(is_guarded=gate.is_guarded()))

@@ -160,8 +160,10 @@ class Dispatch:
             self._unsettled.extend(self._gather(None))
         close_old_connections()
         while self._unsettled:
-            with suppress(Exception):
-                self._settle()
+            answered = self._unsettled.popleft()
+            if answered.outcome is not None:
+                with suppress(Exception):  # it is in the log
+                    outbox.settle(answered.claim, answered.outcome, using=home())
 
 
 class _Supply:
@@ -210,16 +212,17 @@ def _say_broken(call_pk: int, err: Exception) -> None:
 
 
 def _take(call_pks: Sequence[int]) -> list[Claim]:
-    """Claim them together; one by one, when one of them breaks that."""
+    """Claim them together; one by one what a gate must be asked for, or all, when one of them breaks that."""
     using = home()
+    claimed, left = list[Claim](), call_pks
     try:
-        return claims.take_many(call_pks, using=using)
+        claimed, left = claims.take_many(call_pks, using=using)
     except (OperationalError, InterfaceError) as err:
         bear(err, f"calls={len(call_pks)}")
     except Exception as err:  # noqa: BLE001  # found out which one it is
-        logger.warning("claims broke, one by one: error=%s", failures.describe(err))
-    taken = (each_alone(partial(claims.take, pk, using=using), pk) for pk in call_pks)
-    return [claim for claim in taken if claim is not None]
+        logger.warning("not claimed together, one by one: error=%s", failures.describe(err))
+    alone = (each_alone(partial(claims.take, pk, using=using), pk) for pk in left)
+    return [*claimed, *(claim for claim in alone if claim is not None)]
 
 
 def _record_plain(unsettled: Sequence[Answered]) -> set[int]:

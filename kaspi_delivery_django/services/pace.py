@@ -62,7 +62,7 @@ def turns() -> Turns:
 
 
 class SharedTurn:
-    """A turn of several requests, which go together: as many as the rate has in `TOGETHER_S`, and one at least."""
+    """A turn of several requests, which go together."""
 
     def __init__(self) -> None:
         self._at: float | None = None
@@ -71,8 +71,7 @@ class SharedTurn:
     def wait_s(self, *, most: int) -> float:
         """Take a turn of `most` requests at most, unless one is taken; return how many seconds it is away."""
         if self._at is None:
-            rate = conf.current().max_requests_per_second
-            self.count = most if rate is None else min(most, max(1, int(rate * TOGETHER_S)))
+            self.count = together(most)
             self._at = time.monotonic() + until_turn(self.count)
         return max(0.0, self._at - time.monotonic())
 
@@ -81,6 +80,12 @@ class SharedTurn:
         if self._at is not None and used < self.count:
             give_back(self.count - used)
         self._at = None
+
+
+def together(most: int) -> int:
+    """Return how many requests may go together: as many as the rate has in `TOGETHER_S`, and one at least."""
+    rate = conf.current().max_requests_per_second
+    return most if rate is None else min(most, max(1, int(rate * TOGETHER_S)))
 
 
 def until_turn(requests: int = 1) -> float:
