@@ -272,6 +272,28 @@ def test_code_that_breaks_while_the_database_is_away_is_left_to_its_lease(worker
     assert set(states()) == {"due", "sending"}
 
 
+def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, world, orders, monkeypatch):
+    """Kaspi's answers come later, and are recorded if they can be."""
+    is_away, handle = threading.Event(), world.handle
+
+    def slow_but_for_the_first(*request):
+        is_first = not world.requests
+        answer = handle(*request)
+        assert is_first or is_away.wait(30)
+        return answer
+
+    def go_away(_unsettled):
+        is_away.set()
+        raise InterfaceError
+
+    world.handle = slow_but_for_the_first
+    monkeypatch.setattr(dispatch, "_record_plain", go_away)
+    with pytest.raises(InterfaceError):
+        worker.run_round()
+    assert states().count("done") == len(world.requests) > 1
+    assert "sending" not in states()
+
+
 def fail(trouble, *_arguments, **_options):
     """Fail."""
     raise trouble
