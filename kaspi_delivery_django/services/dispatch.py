@@ -10,8 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -27,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Outcome = RemoteDelivery | KaspiError
+Jobs = queue.SimpleQueue[tuple[Claim, float] | None]
 
 LOOK_AHEAD = 200
 GATHER_S = 0.02
@@ -72,29 +72,52 @@ class Dispatch:
         A database that is away ends it. What was under way then is recorded if it can be, or else said in the log.
         """
         supply = _Supply(until=time.monotonic() + within_s)
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="kaspi-http") as pool:
+        if not supply.has_more():
+            return 0
+        with self._crew() as jobs:
             try:
-                return self._work(pool, supply)
+                return self._work(jobs, supply)
             except Exception:
                 self._rescue()
                 raise
             finally:
                 self._turn.end(used=0)
 
-    def _work(self, pool: ThreadPoolExecutor, supply: "_Supply") -> int:
+    @contextmanager
+    def _crew(self) -> Iterator[Jobs]:
+        """Start the threads, before anything is claimed for them; end them when they have done what they have."""
+        jobs: Jobs = queue.SimpleQueue()
+        started = []
+        try:
+            for number in range(self._threads):
+                thread = threading.Thread(target=self._serve, args=(jobs,), name=f"kaspi-http-{number}")
+                thread.start()
+                started.append(thread)
+            yield jobs
+        finally:
+            for _thread in started:
+                jobs.put(None)
+            for thread in started:
+                thread.join()
+
+    def _serve(self, jobs: Jobs) -> None:
+        while job := jobs.get():
+            self._send(*job)
+
+    def _work(self, jobs: Jobs, supply: "_Supply") -> int:
         sent = 0
         while True:
-            pause_s = self._claim(pool, supply)
+            pause_s = self._claim(jobs, supply)
             if pause_s is None and not self._under_way:
                 return sent
             self._unsettled.extend(self._gather(pause_s))
             sent += sum(answered.took_s is not None for answered in self._unsettled)
             self._settle()
 
-    def _claim(self, pool: ThreadPoolExecutor, supply: "_Supply") -> float | None:
+    def _claim(self, jobs: Jobs, supply: "_Supply") -> float | None:
         """Claim for the threads; return in how many seconds there is more to claim, None when only an answer helps."""
-        room = self._threads + self._ahead() - self._under_way
-        if self._stopped.is_set() or room <= self._threads // 2 or not supply.has_more():
+        room = self._room()
+        if not room or not supply.has_more():
             return None
         wait_s = self._turn.wait_s(most=room)
         if wait_s > 0:
@@ -103,8 +126,14 @@ class Dispatch:
         self._turn.end(used=len(claimed))
         for claim in claimed:
             self._under_way += 1
-            pool.submit(self._send, claim, time.monotonic())
+            jobs.put((claim, time.monotonic()))
         return 0.0
+
+    def _room(self) -> int:
+        """Return how many calls may be claimed now: none, unless a thread is idle or it is worth a transaction."""
+        room = self._threads + self._ahead() - self._under_way
+        is_worth_it = self._under_way < self._threads or room > self._threads // 2
+        return 0 if self._stopped.is_set() or not is_worth_it else room
 
     def _ahead(self) -> int:
         """Return how many calls may wait for a thread: as many as are sent in half a second."""

@@ -131,6 +131,32 @@ def test_it_claims_more_only_as_fast_as_kaspi_answers(worker):
     assert calls._ahead() == 1
 
 
+def test_an_idle_thread_gets_a_call_at_once_however_slow_kaspi_is(worker):
+    """Only what would wait for a thread anyway waits for others, to be claimed with them."""
+    calls = worker._dispatch
+    calls._lately_s = 10.0
+    rooms = []
+    for calls._under_way in (0, 3, 4, 5, 9):
+        rooms.append(calls._room())
+    assert rooms == [5, 2, 0, 0, 0]
+
+
+def test_a_machine_without_threads_claims_nothing(worker, orders, monkeypatch, caplog):
+    """Those that were started end, and the calls stay due."""
+    start, left = threading.Thread.start, [True, True]
+
+    def grudging(thread):
+        if thread.name.startswith("kaspi-http"):
+            left.pop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", grudging)
+    worker.run_round()
+    assert states() == ["due"] * 12
+    assert "chore broke: calls sent" in caplog.text
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("kaspi-http")]
+
+
 def test_a_claim_that_waited_too_long_is_not_sent(worker, world, due, monkeypatch):
     """Its lease might end while it is under way. It is due again, and Kaspi was not asked."""
     monkeypatch.setattr(dispatch, "PATIENCE_S", -1.0)
