@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 Outcome = RemoteDelivery | KaspiError
 Jobs = queue.SimpleQueue[tuple[Claim, float] | None]
 
-LOOK_AHEAD = 200
+LOOK_AHEAD = 500
 GATHER_S = 0.02
 AHEAD_S = 0.5
 MOST_AHEAD = 3
