@@ -29,9 +29,10 @@ Outcome = RemoteDelivery | KaspiError
 Jobs = queue.SimpleQueue[tuple[Claim, float] | None]
 
 LOOK_AHEAD = 500
-GATHER_S = 0.02
+FEW = 128
+GATHER_S = 0.03
 AHEAD_S = 0.5
-MOST_AHEAD = 3
+MOST_AHEAD = 4
 PATIENCE_S = 25.0  # with two exchanges of 15 s after it: less than a lease
 
 
@@ -127,12 +128,14 @@ class Dispatch:
         for claim in claimed:
             self._under_way += 1
             jobs.put((claim, time.monotonic()))
+        supply.look_ahead()  # while the threads have something to do
         return 0.0
 
     def _room(self) -> int:
         """Return how many calls may be claimed now: none, unless a thread is idle or it is worth a transaction."""
-        room = self._threads + self._ahead() - self._under_way
-        is_worth_it = self._under_way < self._threads or room > self._threads // 2
+        ahead = self._ahead()
+        room = self._threads + ahead - self._under_way
+        is_worth_it = self._under_way < self._threads or room > ahead // 4
         return 0 if self._stopped.is_set() or not is_worth_it else room
 
     def _ahead(self) -> int:
@@ -202,16 +205,23 @@ class _Supply:
         self._until = until
         self._due: deque[int] = deque()
         self._seen: set[int] = set()
+        self._is_dry = False
 
     def has_more(self) -> bool:
-        """Tell whether there is one to try; looks for more when all that were found are handed out."""
+        """Tell whether there is one to try, and time for it."""
         if time.monotonic() >= self._until:
             return False
-        if not self._due:
-            found = [pk for pk in outbox.due_calls(limit=LOOK_AHEAD) if pk not in self._seen]
-            self._seen.update(found)
-            self._due.extend(found)
+        self.look_ahead()
         return bool(self._due)
+
+    def look_ahead(self) -> None:
+        """Look for more when there are few left, until nothing new is found."""
+        if len(self._due) >= FEW or self._is_dry:
+            return
+        found = [pk for pk in outbox.due_calls(limit=LOOK_AHEAD) if pk not in self._seen]
+        self._seen.update(found)
+        self._due.extend(found)
+        self._is_dry = not found
 
     def next_calls(self, most: int) -> list[int]:
         """Hand out so many."""

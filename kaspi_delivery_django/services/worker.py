@@ -21,7 +21,7 @@ BATCH = 100
 IDLE_S = 1.0
 TROUBLE_S = 5.0
 HEARTBEAT_S = 30.0
-DISPATCH_S = 5.0  # then the other chores have their turn
+DISPATCH_S = 10.0  # then the other chores have their turn
 
 
 class Worker:

@@ -131,14 +131,24 @@ def test_it_claims_more_only_as_fast_as_kaspi_answers(worker):
     assert calls._ahead() == 1
 
 
-def test_an_idle_thread_gets_a_call_at_once_however_slow_kaspi_is(worker):
-    """Only what would wait for a thread anyway waits for others, to be claimed with them."""
+def test_a_slow_kaspi_keeps_no_thread_idle(worker):
+    """Whoever is idle gets a call at once, and one more waits."""
     calls = worker._dispatch
     calls._lately_s = 10.0
     rooms = []
     for calls._under_way in (0, 3, 4, 5, 9):
         rooms.append(calls._room())
-    assert rooms == [5, 2, 0, 0, 0]
+    assert rooms == [5, 2, 1, 0, 0]
+
+
+def test_with_a_fast_kaspi_claims_are_made_together(worker):
+    """What would wait for a thread anyway waits for others, to be claimed with them; an idle thread does not."""
+    calls = worker._dispatch
+    calls._lately_s = 0.01
+    rooms = []
+    for calls._under_way in (0, 3, 4, 9, 15, 16):
+        rooms.append(calls._room())
+    assert rooms == [20, 17, 16, 11, 5, 0]
 
 
 def test_a_machine_without_threads_claims_nothing(worker, orders, monkeypatch, caplog):

@@ -49,7 +49,7 @@ def running(fast):
         patch.object(clock, "database_now", lambda _using: fast.now()),
         patch.object(gateway, "KaspiClient", partial(KaspiClient, timeouts=waits)),
         patch.object(worker, "IDLE_S", 0.1),
-        patch.object(worker, "DISPATCH_S", 5 / fast.speed),
+        patch.object(worker, "DISPATCH_S", 10 / fast.speed),
         patch.object(dispatch, "PATIENCE_S", 25 / fast.speed),
         patch.object(worker, "TROUBLE_S", 0.3),
     ):
