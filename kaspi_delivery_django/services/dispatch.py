@@ -132,11 +132,10 @@ class Dispatch:
         return 0.0
 
     def _room(self) -> int:
-        """Return how many calls may be claimed now: none, unless a thread is idle or it is worth a transaction."""
+        """Return how many calls may be claimed now: none before it is worth a transaction, unless a thread is idle."""
         ahead = self._ahead()
         room = self._threads + ahead - self._under_way
-        is_worth_it = self._under_way < self._threads or room > ahead // 4
-        return 0 if self._stopped.is_set() or not is_worth_it else room
+        return 0 if self._stopped.is_set() or room <= ahead // 4 else room
 
     def _ahead(self) -> int:
         """Return how many calls may wait for a thread: as many as are sent in half a second."""
