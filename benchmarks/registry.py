@@ -7,7 +7,7 @@ from typing import Protocol, cast
 from benchmarks.figures import Figure
 from benchmarks.plan import Plan
 
-NAMES = ("admin", "dispatch", "webhook")
+NAMES = ("admin", "webhook", "orders", "client", "dispatch", "imports")
 
 
 class Benchmark(Protocol):

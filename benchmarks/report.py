@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.figures import Figure
 
+FINE_BELOW_MS = 10
+
 
 def table(title: str, figures: Sequence[Figure], shown: Sequence[str]) -> Iterator[str]:
     """Yield the lines: one for each figure, and at the end the notes of those that have any."""
@@ -20,13 +22,13 @@ def table(title: str, figures: Sequence[Figure], shown: Sequence[str]) -> Iterat
 
 def _cells(figure: Figure, contestants: Sequence[str], shown: Sequence[str]) -> list[str]:
     times = [_time(figure, name) for name in contestants]
-    ratio = "" if figure.ratio is None else f"{figure.ratio:.1f}"
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
     return [*(_fact(figure, name) for name in shown), *times, ratio, ", ".join(figure.marks)]
 
 
 def _line(label: str, cells: Sequence[str]) -> str:
     *counted, small, large, ratio, marks = cells
-    facts = "".join(f"{cell:>12}" for cell in counted)
+    facts = "".join(f" {cell:>13}" for cell in counted)
     return f"{label}{facts}{small:>28}{large:>28}{ratio:>8}  {marks}".rstrip()
 
 
@@ -34,7 +36,8 @@ def _time(figure: Figure, contestant: str) -> str:
     if contestant not in figure.samples:
         return "-"
     least, most = figure.range_ms(contestant)
-    return f"{figure.ms(contestant):8.1f} [{least:6.1f} {most:7.1f}]"
+    digits = 1 if most >= FINE_BELOW_MS else 3
+    return f"{figure.ms(contestant):8.{digits}f} [{least:6.{digits}f} {most:7.{digits}f}]"
 
 
 def _fact(figure: Figure, name: str) -> str:

@@ -16,7 +16,7 @@ import environ
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from kaspi_delivery_django.client.http import PRODUCTION_URL, SANDBOX_URL, check_base_url
+from kaspi_delivery_django.client.addresses import PRODUCTION_URL, SANDBOX_URL, check_base_url
 from kaspi_delivery_django.sandbox import wellknown
 
 SETTING = "KASPI_DELIVERY"

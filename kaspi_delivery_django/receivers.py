@@ -28,9 +28,10 @@ def order_saved(sender: type[models.Model], instance: models.Model, using: str, 
     would lose the order without a word.
     """
     try:
-        with nudges.held():
-            if not kwargs.get("raw") and adapter_for(sender) is not None:
-                following.follow_order(instance)
+        adapter = adapter_for(sender)
+        if adapter is not None and not kwargs.get("raw"):
+            with nudges.held():
+                following.follow_order(adapter, instance)
     except Exception as err:  # a checkout must never break on us
         logger.error("order not followed: model=%s error=%s", sender, failures.describe(err))  # noqa: TRY400
         if is_broken(using):

@@ -103,6 +103,8 @@ def _races(where: str, course: Course, endpoint: str, rounds: int) -> Iterator[F
             "limit": partial(course.moves, "/limit/"),
             "optimum": partial(course.moves, "/optimum/"),
             "dj-stripe": partial(course.stripe, endpoint),
+            "a listening shop": partial(course.moves, "/told/"),
+            "CONN_MAX_AGE = 0": partial(course.moves, "/connecting/"),
             OURS: partial(course.moves, "/kaspi/webhook/"),
         },
     )

@@ -8,6 +8,8 @@ from tests.urls import urlpatterns as tests
 urlpatterns = [
     *tests,
     path("nothing/", contestants.nothing),
+    path("told/", contestants.told),
+    path("connecting/", contestants.connecting),
     path("limit/", contestants.limit),
     path("optimum/", contestants.optimum),
     path("stripe/", include("djstripe.urls", namespace="djstripe")),

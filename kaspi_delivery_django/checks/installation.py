@@ -1,12 +1,9 @@
 """What the project has installed, and whether Kaspi finds the webhook."""
 
 import re
+from importlib import import_module
 from typing import Any
 
-import django
-import environ
-import requests
-import rest_framework
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage
@@ -16,21 +13,22 @@ from django.urls import URLResolver, get_resolver
 APP_NAME = "kaspi_delivery"
 VIEW = "WebhookView"
 FLOORS = (  # the oldest with their security fixes; a series of its own has one of its own
-    (django, ((5, 2, 17), (6, 0, 8))),
-    (rest_framework, ((3, 17, 2),)),
-    (requests, ((2, 32, 4),)),
-    (environ, ((0, 11, 2),)),
+    ("django", ((5, 2, 17), (6, 0, 8))),
+    ("rest_framework", ((3, 17, 2),)),
+    ("requests", ((2, 32, 4),)),
+    ("environ", ((0, 11, 2),)),
 )
 
 
 def check_versions(**_kwargs: Any) -> list[CheckMessage]:
     """W006: a library is older than the one this app is tested and safe with."""
     found: list[CheckMessage] = []
-    for library, floors in FLOORS:
+    for name, floors in FLOORS:
+        library = import_module(name)
         version = _numbers(library.__version__)
         floor = next((one for one in floors if one[:2] == version[:2]), floors[0])
         if version < floor:
-            text = f"{library.__name__} {library.__version__} is too old."
+            text = f"{name} {library.__version__} is too old."
             hint = f"Upgrade it to {'.'.join(map(str, floor))} or newer: pip install -U kaspi-delivery-django."
             found.append(Caution(text, hint=hint, id="kaspi_delivery.W006"))
     return found

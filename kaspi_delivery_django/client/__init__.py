@@ -4,6 +4,10 @@
 >>> client.create_delivery(request, idempotency_key="order-742")
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from kaspi_delivery_django.client.addresses import PRODUCTION_URL, SANDBOX_URL
 from kaspi_delivery_django.client.events import read_event
 from kaspi_delivery_django.client.exceptions import (
     ConfigurationFault,
@@ -23,7 +27,6 @@ from kaspi_delivery_django.client.exceptions import (
     UsageError,
     WebhookRejected,
 )
-from kaspi_delivery_django.client.http import PRODUCTION_URL, SANDBOX_URL, KaspiClient, Timeouts
 from kaspi_delivery_django.client.signatures import sign, verify
 from kaspi_delivery_django.client.types import (
     Contact,
@@ -36,6 +39,9 @@ from kaspi_delivery_django.client.types import (
     RemoteEvent,
     TestWebhook,
 )
+
+if TYPE_CHECKING:
+    from kaspi_delivery_django.client.http import KaspiClient, Timeouts
 
 __all__ = [
     "PRODUCTION_URL",
@@ -71,3 +77,12 @@ __all__ = [
     "sign",
     "verify",
 ]
+
+_WITH_REQUESTS = {"KaspiClient", "Timeouts"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs `requests` when it is asked for: most processes of a shop send nothing to Kaspi."""
+    if name not in _WITH_REQUESTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.http"), name)

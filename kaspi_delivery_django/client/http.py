@@ -1,26 +1,22 @@
 """The client: one method per endpoint, one HTTP attempt per call."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
 from kaspi_delivery_django.client import wire
-from kaspi_delivery_django.client.exceptions import NotReached, OutcomeUnknown, UsageError
+from kaspi_delivery_django.client.addresses import PRODUCTION_URL, check_base_url
+from kaspi_delivery_django.client.exceptions import NotReached, OutcomeUnknown
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
 from kaspi_delivery_django.client.types import DeliveryRequest, RemoteDelivery, TestWebhook
 
-PRODUCTION_URL = "https://api.kaspi.kz/delivery"
-SANDBOX_URL = "https://sandbox.kaspi.kz/delivery"
 MAX_BODY_BYTES = 1024 * 1024
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
-_PLAIN_URL = re.compile(r"[A-Za-z0-9._~:/%\[\]-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,24 +26,6 @@ class Timeouts:
     connect_s: float = 5.0
     read_s: float = 10.0
     total_s: float = 15.0
-
-
-def check_base_url(base_url: str) -> str:
-    """Return the base URL without its last slash; raise `UsageError` unless it is https.
-
-    Plain http is taken for this machine only (the local sandbox).
-    """
-    try:
-        parts = urlsplit(base_url)
-        requests.PreparedRequest().prepare_url(base_url, None)
-    except ValueError as err:
-        raise UsageError("the base URL cannot be read as an address") from err
-    local = parts.scheme == "http" and parts.hostname in LOCAL_HOSTS
-    if not (parts.hostname and (parts.scheme == "https" or local)):
-        raise UsageError("the base URL must start with https:// (http:// only for localhost)")
-    if not _PLAIN_URL.fullmatch(base_url):
-        raise UsageError("the base URL must be a plain address, without user, query or fragment")
-    return base_url.rstrip("/")
 
 
 class _Session(requests.Session):
@@ -72,25 +50,29 @@ class KaspiClient:
         transport: BaseAdapter | None = None,
         pool_size: int = 32,
     ) -> None:
-        self.base_url = check_base_url(base_url)
+        self._base_url = check_base_url(base_url)
+        self._sent_to = _as_sent(self._base_url)
         self.timeouts = timeouts or Timeouts()
         self._session = _Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers = requests.structures.CaseInsensitiveDict(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": "kaspi-delivery-django",
-                "x-api-key": wire.check_header(api_key, "the API key"),
-            }
-        )
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "kaspi-delivery-django",
+            "x-api-key": wire.check_header(api_key, "the API key"),
+        }
         adapter = transport or DeadlineAdapter(pool_maxsize=pool_size, max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
     def __repr__(self) -> str:
         return f"KaspiClient(base_url={self.base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        """Where requests go; make another client for another address."""
+        return self._base_url
 
     def create_delivery(self, request: DeliveryRequest, *, idempotency_key: str) -> RemoteDelivery:
         """Book a delivery (`POST /v1/deliveries`)."""
@@ -142,11 +124,8 @@ class KaspiClient:
 
     def _answer(self, request: wire.Request, exchange: Exchange) -> wire.Answer:
         left = exchange.seconds_left()
-        response = self._session.request(
-            request.method,
-            self.base_url + request.path,
-            headers=dict(request.headers),
-            data=request.body,
+        response = self._session.send(
+            self._prepared(request),
             timeout=(min(self.timeouts.connect_s, left), min(self.timeouts.read_s, left)),
             allow_redirects=False,
             stream=True,
@@ -160,3 +139,20 @@ class KaspiClient:
             raise OutcomeUnknown("the answer is larger than 1 MiB", status=response.status_code)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return wire.Answer(status=response.status_code, headers=headers, body=body)
+
+    def _prepared(self, request: wire.Request) -> requests.PreparedRequest:
+        """Return what `requests` would make of it, without its care for any kind of address, header and body."""
+        prepared = requests.PreparedRequest()
+        prepared.method = request.method
+        prepared.url = self._sent_to + request.path
+        prepared.body = request.body
+        length = {} if request.body is None else {"Content-Length": str(len(request.body))}
+        prepared.headers = CaseInsensitiveDict({**self._headers, **request.headers, **length})
+        return prepared
+
+
+def _as_sent(base_url: str) -> str:
+    """Return a base URL as `requests` writes it: host in lower case, dots resolved, what must be quoted quoted."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_url(base_url, None)
+    return str(prepared.url).rstrip("/")

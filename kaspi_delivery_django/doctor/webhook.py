@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from django.urls import NoReverseMatch, reverse
 
 from kaspi_delivery_django import conf
+from kaspi_delivery_django.client.addresses import LOCAL_HOSTS
 from kaspi_delivery_django.client.exceptions import ConfigurationFault, KaspiError, RateLimited, Refused, UsageError
-from kaspi_delivery_django.client.http import LOCAL_HOSTS
 from kaspi_delivery_django.doctor.api import LOOK_AT_ADDRESS, START_SANDBOX
 from kaspi_delivery_django.doctor.findings import Finding, failed, well, yours
 from kaspi_delivery_django.models import WebhookEvent

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, models, transaction
@@ -14,7 +15,7 @@ from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.exceptions import CannotReissue, CannotRetry, NoAdapter
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
-from kaspi_delivery_django.services import attention, calls, clock, exits, payloads
+from kaspi_delivery_django.services import attention, calls, clock, exits, glances, payloads, statements
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
 from kaspi_delivery_django.services.transactions import home, lock, lock_again
 
@@ -49,6 +50,21 @@ def request_delivery(order: models.Model) -> Delivery:
         return _book(adapter, order, identity)
     except AdapterFailed as err:
         return set_aside(adapter, order, err)
+
+
+def book(adapter: AnyAdapter, order: models.Model) -> None:
+    """Book an order that was saved, as `request_delivery` does; most are booked, and cost a glance.
+
+    Raises `AdapterFailed`.
+    """
+    identity = identity_of(adapter, order)
+    using = order._state.db or home()
+    known = glances.deliveries_of(order, _content_type(adapter, using).pk, using=using)
+    here = [one for one in known if one.environment == identity.environment]
+    if not known:
+        open_delivery(adapter, order, identity)
+    elif not here or not glances.is_settled(here[0], account=identity.account):
+        _book(adapter, order, identity)
 
 
 def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> Delivery:
@@ -132,11 +148,11 @@ def _book(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Deliv
     newest = newest_of(adapter, order, identity.environment)
     if newest is None:
         return open_delivery(adapter, order, identity)
+    if glances.is_settled(newest, account=identity.account):
+        return newest
     if newest.attention == Attention.ADAPTER_FAILED:
         return _try_again(newest, identity)
-    if newest.account != identity.account and newest.delivery_id is None:
-        return _move(newest, identity)
-    return newest
+    return _move(newest, identity)
 
 
 def _next(last: Delivery, known: models.QuerySet[Delivery], identity: Identity) -> Identity:
@@ -185,14 +201,15 @@ def _winner(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Del
 
     The read locks, because on MariaDB our snapshot may be older than the winner's commit.
     """
-    same = {"environment": identity.environment, "generation": identity.generation}
-    with transaction.atomic(using=order._state.db or home()):
-        return lock(deliveries_of(adapter, order).filter(**same))
+    using = order._state.db or home()
+    own: dict[str, Any] = {"object_id": str(order.pk), "content_type": _content_type(adapter, using).pk}
+    with transaction.atomic(using=using):
+        return lock(using=using, **own, environment=identity.environment, generation=identity.generation)
 
 
 def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery:
     using = order._state.db or home()
-    return Delivery.objects.using(using).create(
+    delivery = Delivery(
         account=identity.account,
         environment=identity.environment,
         external_order_id=identity.external_order_id,
@@ -200,6 +217,8 @@ def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Del
         content_type=_content_type(adapter, using),
         object_id=str(order.pk),
     )
+    statements.insert(delivery, using=using)
+    return delivery
 
 
 def _try_again(delivery: Delivery, identity: Identity) -> Delivery:

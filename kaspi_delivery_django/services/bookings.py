@@ -15,9 +15,8 @@ from django.db.models import Exists, OuterRef, Q
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.lifecycle import CREATED
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import calls, clock, notices, settlement, status
+from kaspi_delivery_django.services import calls, clock, notices, settlement, statements, status
 from kaspi_delivery_django.services.claims import Claim
-from kaspi_delivery_django.services.saving import save_all
 from kaspi_delivery_django.services.transactions import after_commit, durably, lock_all
 
 Kind, State = ApiCall.Kind, ApiCall.State
@@ -105,6 +104,8 @@ def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None
         delivery.delivery_id, delivery.updated_at = remote.delivery_id, now
         settlement.mirror(delivery, remote)
         changes.append(status.begin(delivery, status.News(status=CREATED, source=StatusChange.Source.CREATE)))
-    save_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
+    statements.update_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
     StatusChange.objects.using(using).bulk_create(changes)
-    after_commit(notices.notify_all, changes, using=using)
+    untold = [change for change in changes if change.notified_at is None]
+    if untold:
+        after_commit(notices.notify_all, untold, using=using)

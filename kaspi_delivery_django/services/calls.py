@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 
 from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services import clock, nudges
+from kaspi_delivery_django.services import clock, nudges, statements
+from kaspi_delivery_django.services.transactions import home
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +32,14 @@ def calls_of(delivery: Delivery, kind: ApiCall.Kind) -> QuerySet[ApiCall]:
 def add_create(delivery: Delivery) -> ApiCall:
     """Intend to book. The payload is built by whoever sends it first."""
     now = clock.now()
-    call = ApiCall.objects.using(delivery._state.db).create(
+    call = ApiCall(
         delivery=delivery,
         kind=Kind.CREATE,
         idempotency_key=delivery.external_order_id or "",
         next_attempt_at=now - SKEW,
         queued_at=now,
     )
+    statements.insert(call, using=delivery._state.db or home())
     nudges.nudge(call)
     return call
 

@@ -85,8 +85,7 @@ def _is_due(call: ApiCall, now: datetime) -> bool:
 
 
 def _claim(seen: ApiCall, account: Account | None, now: datetime, *, probe: bool) -> Claim | None:
-    deliveries = Delivery.objects.using(seen._state.db)
-    delivery = lock(deliveries.filter(pk=seen.delivery_id), wait=False)
+    delivery = lock(using=seen._state.db, id=seen.delivery_id, wait=False)
     if delivery is None:
         return None
     call = ApiCall.objects.using(seen._state.db).get(pk=seen.pk)

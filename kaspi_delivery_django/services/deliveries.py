@@ -34,7 +34,7 @@ def cancel_delivery(delivery: Delivery, *, reason: str = "") -> Delivery:
         elif calls.finish(calls.never_sent(locked), State.ABANDONED):
             attention.clear(locked, attention.OF_BOOKING)
         attention.clear(locked, attention.OF_CANCELLING)
-        locked.save(update_fields=status.MIRRORED)
+        status.save(locked)
     return locked
 
 

@@ -5,7 +5,8 @@ from kaspi_delivery_django.client.events import DELIVERY_PREFIX
 from kaspi_delivery_django.client.types import RemoteEvent
 from kaspi_delivery_django.lifecycle import STATUSES, Verdict
 from kaspi_delivery_django.models import Attention, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import attention, clock, status
+from kaspi_delivery_django.services import attention, clock, statements, status
+from kaspi_delivery_django.services.transactions import home
 
 State = WebhookEvent.State
 
@@ -28,7 +29,7 @@ def apply(delivery: Delivery, event: WebhookEvent, remote: RemoteEvent | None = 
     event.delivery, event.state, event.error = delivery, _state_after(verdict), news.note
     event.applied_at = clock.now()
     if event._state.adding:
-        event.save(force_insert=True)
+        statements.insert(event, using=delivery._state.db or home())
     status.apply(delivery, news, verdict)
 
 

@@ -16,14 +16,13 @@ from kaspi_delivery_django.services.transactions import lock_again
 logger = logging.getLogger(__name__)
 
 
-def follow_order(order: models.Model) -> None:
+def follow_order(adapter: AnyAdapter, order: models.Model) -> None:
     """Book, or cancel, as the adapter wants. Its failures wait for a person."""
-    adapter = booking.adapter_of(order)
     try:
         if ask(adapter.wants_cancel, order):
             _cancel_order(adapter, order)
         elif ask(adapter.wants_delivery, order):
-            booking.request_delivery(order)
+            booking.book(adapter, order)
     except AdapterFailed as err:
         booking.set_aside(adapter, order, err)
 

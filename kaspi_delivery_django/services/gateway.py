@@ -4,18 +4,20 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from requests.adapters import BaseAdapter
-
-from kaspi_delivery_django.client import KaspiClient
+from kaspi_delivery_django import client
 from kaspi_delivery_django.conf import Account
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
 
 MOST_THREADS = 64
 
-_transport: BaseAdapter | None = None
+_transport: "BaseAdapter | None" = None
 
 
-def client_for(account: Account) -> KaspiClient:
+def client_for(account: Account) -> "client.KaspiClient":
     """Return the client of an account, with its kept connections."""
     return _client(account.base_url, account.api_key, _transport)
 
@@ -26,7 +28,7 @@ def fingerprint(api_key: str) -> str:
 
 
 @contextmanager
-def transport(adapter: BaseAdapter) -> Iterator[None]:
+def transport(adapter: "BaseAdapter") -> Iterator[None]:
     """Send every call through this `requests` adapter instead of the network, for tests."""
     global _transport  # noqa: PLW0603  # one process, one network
     before, _transport = _transport, adapter
@@ -37,5 +39,5 @@ def transport(adapter: BaseAdapter) -> Iterator[None]:
 
 
 @lru_cache(maxsize=64)
-def _client(base_url: str, api_key: str, adapter: BaseAdapter | None) -> KaspiClient:
-    return KaspiClient(api_key, base_url=base_url, transport=adapter, pool_size=MOST_THREADS)
+def _client(base_url: str, api_key: str, adapter: "BaseAdapter | None") -> "client.KaspiClient":
+    return client.KaspiClient(api_key, base_url=base_url, transport=adapter, pool_size=MOST_THREADS)

@@ -2,6 +2,7 @@
 
 import logging
 from functools import partial
+from typing import Any
 
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -12,7 +13,7 @@ from kaspi_delivery_django.client.types import RemoteEvent
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.exceptions import CannotAcknowledge
 from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
-from kaspi_delivery_django.services import attention, clock, events, failures, linking
+from kaspi_delivery_django.services import attention, clock, events, failures, linking, statements
 from kaspi_delivery_django.services.transactions import durably, home, lock
 
 logger = logging.getLogger(__name__)
@@ -137,9 +138,9 @@ def _place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, 
 
 
 def _locked(event: WebhookEvent, using: str) -> Delivery | None:
-    own = Delivery.objects.using(using).filter(account=event.account, environment=event.environment)
-    by_id = lock(own.filter(delivery_id=event.kaspi_delivery_id))
-    return by_id or lock(own.filter(external_order_id=event.external_order_id))
+    own: dict[str, Any] = {"using": using, "account": event.account, "environment": event.environment}
+    by_id = lock(**own, delivery_id=event.kaspi_delivery_id)
+    return by_id or lock(**own, external_order_id=event.external_order_id)
 
 
 def _flag(delivery: Delivery, reason: Attention) -> None:
@@ -150,7 +151,7 @@ def _flag(delivery: Delivery, reason: Attention) -> None:
 def _store(event: WebhookEvent, state: str, error: str, using: str) -> str:
     event.state, event.error = state, error
     if event._state.adding:
-        event.save(using=using, force_insert=True)
+        statements.insert(event, using=using)
     else:
         event.save(using=using, update_fields=["delivery", "state", "error", "applied_at"])
     return state

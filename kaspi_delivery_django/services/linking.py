@@ -55,7 +55,7 @@ def adopt(delivery: Delivery, delivery_id: str) -> bool:
     """Link and wake in one go: a webhook, or a person, knew the id before our create answered."""
     if delivery.delivery_id is not None or not link(delivery, delivery_id):
         return bool(delivery.delivery_id == delivery_id)
-    delivery.save(update_fields=status.MIRRORED)
+    status.save(delivery)
     wake(delivery)
     return True
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from kaspi_delivery_django.models import Delivery, StatusChange
-from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services import clock, statements
+from kaspi_delivery_django.services.transactions import home
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 
 logger = logging.getLogger(__name__)
@@ -14,18 +15,27 @@ PATIENCE = timedelta(minutes=1)
 LONGEST_PATIENCE = timedelta(hours=1)
 
 
+def has_listeners(*, is_creation: bool) -> bool:
+    """Tell whether anybody listens in this process, which is the one that will tell: else there is nobody to tell."""
+    hears_of_creation = is_creation and delivery_created.has_listeners(Delivery)
+    return hears_of_creation or delivery_status_changed.has_listeners(Delivery)
+
+
 def notify(change: StatusChange) -> bool:
     """Send the signals of one change; True when every receiver returned, and then it is noted."""
-    return bool(notify_all([change]))
+    if not _tell(change):
+        return False
+    change.notified_at = clock.now()
+    statements.update(change, ["notified_at"], using=change._state.db or home())
+    return True
 
 
 def notify_all(changes: Sequence[StatusChange]) -> int:
     """Send the signals of several changes of one database; note and count those that every receiver has taken."""
-    taken = [change for change in changes if _tell(change)]
-    if taken:
-        rows = StatusChange.objects.using(taken[0]._state.db).filter(pk__in=[change.pk for change in taken])
-        rows.update(notified_at=clock.now())
-    return len(taken)
+    taken = [change.pk for change in changes if _tell(change)]
+    if not taken:
+        return 0
+    return StatusChange.objects.using(changes[0]._state.db).filter(pk__in=taken).update(notified_at=clock.now())
 
 
 def notify_again(*, limit: int, using: str) -> int:
@@ -48,7 +58,6 @@ def _tell(change: StatusChange) -> bool:
     if failed:
         logger.error("receivers failed: change=%s receivers=%s", change.pk, len(failed))
         now = clock.now()
-        waited = min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
-        row = StatusChange.objects.using(change._state.db).filter(pk=change.pk)
-        row.update(notify_after=now + waited)
+        change.notify_after = now + min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
+        statements.update(change, ["notify_after"], using=change._state.db or home())
     return not failed

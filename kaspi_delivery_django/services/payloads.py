@@ -13,9 +13,8 @@ from kaspi_delivery_django.client import DeliveryRequest, Parcel, wire
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import adapter_for
-from kaspi_delivery_django.services import attention, calls
+from kaspi_delivery_django.services import attention, calls, statements
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
-from kaspi_delivery_django.services.saving import save_all
 
 FROZEN = ("payload", "payload_sha256")
 PLACE = ("address", "notes", "name", "phone")
@@ -86,8 +85,8 @@ def build(call: ApiCall, delivery: Delivery, order: models.Model | None = None) 
 
 def keep(built: Sequence[tuple[ApiCall, Delivery]], *, using: str) -> None:
     """Freeze payloads that were built in this transaction: their text is what every attempt sends."""
-    save_all([call for call, _delivery in built], FROZEN, using=using)
-    save_all([delivery for _call, delivery in built], MIRRORED, using=using)
+    statements.update_all([call for call, _delivery in built], FROZEN, using=using)
+    statements.update_all([delivery for _call, delivery in built], MIRRORED, using=using)
 
 
 def notice_edits(delivery: Delivery) -> None:

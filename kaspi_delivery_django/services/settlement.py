@@ -118,7 +118,7 @@ def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
     if not linking.link(delivery, remote.delivery_id):
         second = {"error_code": SECOND_PARCEL, "error_message": remote.delivery_id}
         ApiCall.objects.using(delivery._state.db).filter(pk=claim.call.pk).update(**second)
-        delivery.save(update_fields=status.MIRRORED)
+        status.save(delivery)
         return
     mirror(delivery, remote)
     news = status.News(status=remote.status or CREATED, source=Source.CREATE)
@@ -128,7 +128,7 @@ def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
 
 def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
     if not linking.link(delivery, remote.delivery_id, is_asked_for=True):
-        delivery.save(update_fields=status.MIRRORED)
+        status.save(delivery)
         return
     _refreshed(claim, delivery, remote)
     linking.wake(delivery)
@@ -140,7 +140,7 @@ def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
         news = status.News(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
         status.apply(delivery, news, status.weigh(delivery, news))
     delivery.next_refresh_at = status.next_refresh(delivery, after=ASK_AFTER_CANCEL)
-    delivery.save(update_fields=status.MIRRORED)
+    status.save(delivery)
 
 
 def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
@@ -158,7 +158,7 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None
     elif remote.status:
         status.apply(delivery, news, status.weigh(delivery, news))
     attention.clear(delivery, attention.OF_ASKING)
-    delivery.save(update_fields=status.MIRRORED)
+    status.save(delivery)
 
 
 def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError) -> None:
@@ -176,4 +176,4 @@ def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiErro
         delivery.next_refresh_at = None
     if kind == Kind.CREATE and delivery.cancel_requested_at:
         calls.finish(calls.never_sent(delivery).filter(state=State.DUE), State.ABANDONED)
-    delivery.save(update_fields=status.MIRRORED)
+    status.save(delivery)

@@ -9,8 +9,8 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.types import HistoryEntry, is_word
 from kaspi_delivery_django.lifecycle import CANCELLED, PICKED_UP, TERMINAL, Standing, Verdict, judge
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import attention, calls, clock, generations, notices
-from kaspi_delivery_django.services.transactions import after_commit
+from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements
+from kaspi_delivery_django.services.transactions import after_commit, home
 
 OWN_WORD = "Kaspi's own answer"
 MIRRORED = (
@@ -53,7 +53,13 @@ def apply(delivery: Delivery, news: News, verdict: Verdict) -> None:
         _keep(delivery, news)
     if verdict in {Verdict.CONTRADICTION, Verdict.UNKNOWN}:
         delivery.next_refresh_at = clock.now()
-    delivery.save(update_fields=MIRRORED)
+    save(delivery)
+
+
+def save(delivery: Delivery) -> None:
+    """Write what Kaspi says of a locked delivery, and what follows from it. Raises `Delivery.DoesNotExist`."""
+    if not statements.update(delivery, MIRRORED, using=delivery._state.db or home()):
+        raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
 
 
 def correct(delivery: Delivery, news: News) -> None:
@@ -66,7 +72,7 @@ def correct(delivery: Delivery, news: News) -> None:
     attention.clear(delivery, attention.OF_NEWS)
     if was_cancelled and delivery.is_live:
         _flag_revived(delivery)
-    delivery.save(update_fields=MIRRORED)
+    save(delivery)
 
 
 def _flag_revived(delivery: Delivery) -> None:
@@ -126,7 +132,8 @@ def _move(delivery: Delivery, news: News) -> None:
             attention.flag(delivery, Attention.CANCEL_REFUSED)
     if news.status == CANCELLED:
         attention.clear(delivery, attention.OF_CANCELLING | attention.OF_EDITING)
-    after_commit(notices.notify, change, using=delivery._state.db)
+    if change.notified_at is None:
+        after_commit(notices.notify, change, using=delivery._state.db)
 
 
 def _keep(delivery: Delivery, news: News) -> None:
@@ -136,15 +143,15 @@ def _keep(delivery: Delivery, news: News) -> None:
 
 def _record(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
     change = _change(delivery, news, applied=applied, before=before)
-    change.save(using=delivery._state.db, force_insert=True)
+    statements.insert(change, using=delivery._state.db or home())
     return change
 
 
 def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
-    now = clock.now()
+    now, came_from = clock.now(), delivery.status if before is None else before
     return StatusChange(
         delivery=delivery,
-        from_status=delivery.status if before is None else before,
+        from_status=came_from,
         to_status=news.status,
         at=news.at or now.replace(microsecond=0),
         source=news.source,
@@ -153,4 +160,5 @@ def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None
         applied=applied,
         created_at=now,
         notify_after=now + notices.PATIENCE,
+        notified_at=now if applied and not notices.has_listeners(is_creation=not came_from) else None,
     )

@@ -2,18 +2,20 @@
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import DatabaseError, OperationalError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services import failures
+from kaspi_delivery_django.services import failures, statements
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Row = TypeVar("Row", bound=Model)
+
+UNINDEXED = "order_sha256"  # any column that no index has to be told of
 
 _TRANSIENT_NUMBERS = {1020, 1205, 1213}
 _TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
@@ -78,23 +80,27 @@ def is_broken(using: str) -> bool:
     return False
 
 
-def lock(rows: QuerySet[Delivery], *, wait: bool = True) -> Delivery | None:
-    """Return the one delivery among the rows, locked until the transaction ends; None for none.
+def lock(*, using: str | None, wait: bool = True, **values: Any) -> Delivery | None:
+    """Return the one delivery with these values, locked until the transaction ends; None for none.
 
     SQLite has no row locks: there a write that changes nothing makes this the one writer. With
     `wait=False` a row that somebody else has locked is none, where the engine can tell.
     """
-    features = connections[rows.db].features
-    if features.has_select_for_update:
-        skip = not wait and features.has_select_for_update_skip_locked
-        return rows.select_for_update(skip_locked=skip).first()
-    return rows.first() if rows.update(generation=F("generation")) else None
+    using = using or home()
+    connection = connections[using]
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("a lock needs a transaction around it: it ends with it")
+    if connection.features.has_select_for_update:
+        skips = not wait and connection.features.has_select_for_update_skip_locked
+        ending = connection.ops.for_update_sql(skip_locked=skips)
+        return statements.find(Delivery, using=using, ending=ending, **values)
+    is_there = statements.touch(Delivery, UNINDEXED, using=using, **values)
+    return statements.find(Delivery, using=using, **values) if is_there else None
 
 
 def lock_again(delivery: Delivery) -> Delivery:
     """Return the row as it is now, locked. Raises `Delivery.DoesNotExist` when it is gone."""
-    rows = Delivery.objects.using(delivery._state.db or home()).filter(pk=delivery.pk)
-    locked = lock(rows)
+    locked = lock(using=delivery._state.db, id=delivery.pk)
     if locked is None:
         raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
     return locked

@@ -12,6 +12,7 @@ MISSING = [name for name in ("djstripe", "gunicorn", "psycopg") if importlib.uti
 if MISSING and not REQUIRED:
     pytest.skip(f"not installed: {', '.join(MISSING)} (pip install -e '.[benchmarks]')", allow_module_level=True)
 
+OTHERS = ["nothing", "limit", "optimum", "dj-stripe", "a listening shop", "CONN_MAX_AGE = 0"]
 WAYS = [f"{engine}, {way}" for engine in ("postgresql", "sqlite") for way in ("gunicorn", "in process")]
 
 
@@ -22,7 +23,7 @@ def figures():
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("other", ["nothing", "limit", "optimum", "dj-stripe"])
+@pytest.mark.parametrize("other", OTHERS)
 def test_ours_is_set_beside_each_of_the_others(figures, way, other):
     """Every one of them took its requests: a refused one, or a delivery left where it was, ends the run."""
     figure = figures[f"{way}: beside {other}"]

@@ -13,7 +13,7 @@ from kaspi_delivery_django.client import (
     Timeouts,
     UsageError,
 )
-from kaspi_delivery_django.client.http import check_base_url
+from kaspi_delivery_django.client.addresses import check_base_url
 from tests.client.conftest import API_KEY, BOOKED, http, request
 
 
@@ -134,6 +134,8 @@ def test_an_answer_that_ends_with_the_connection(server, connect):
         ("http://localhost:8900", "http://localhost:8900"),
         ("http://127.0.0.1:8900", "http://127.0.0.1:8900"),
         ("http://[::1]:8900", "http://[::1]:8900"),
+        ("https://[2001:db8::1]/delivery", "https://[2001:db8::1]/delivery"),
+        ("https://kaspi_1.test.", "https://kaspi_1.test."),
     ],
 )
 def test_base_urls(given, kept):
@@ -174,6 +176,14 @@ def test_base_urls(given, kept):
         "https://kaspi.test:99999",
         "https://.kaspi.test",
         "https://*.kaspi.test",
+        "https://kaspi..test",
+        "https://[::1].kaspi.test",
+        "https://kaspi.test[::1]",
+        "https://[kaspi.test]",
+        "https://[1::2::3]",
+        "https://[]",
+        "https://-kaspi.test",
+        "https://kaspi%20.test",
     ],
 )
 def test_base_urls_that_cannot_be(base_url):

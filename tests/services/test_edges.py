@@ -40,6 +40,12 @@ def away(*_arguments, **_options):
     raise OperationalError("gone")
 
 
+def test_a_lock_outside_of_a_transaction_is_refused(booked):
+    """It would end before whoever asked for it has begun."""
+    with pytest.raises(transaction.TransactionManagementError):
+        lock_again(booked)
+
+
 def test_an_error_of_a_claim_that_was_lost_changes_nothing(due, turnable):
     """Only a deliveryId is worth something then."""
     late = claims.take(due.pk, using="default")

@@ -168,3 +168,10 @@ def test_history_that_cannot_be_kept_is_passed_over(delivery, word):
     """An unusable word is no status."""
     status.keep_history(delivery, history_of(word, "accepted"), NOON)
     assert told(delivery) == []
+
+
+def test_a_delivery_that_is_gone_is_not_written(delivery):
+    """Whoever writes it learns that, and nothing else of its transaction is kept."""
+    Delivery.objects.all().delete()
+    with pytest.raises(Delivery.DoesNotExist):
+        status.save(delivery)

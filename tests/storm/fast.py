@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from unittest.mock import patch
 
+from kaspi_delivery_django import client
 from kaspi_delivery_django.client import KaspiClient, Timeouts
 from kaspi_delivery_django.services import clock, dispatch, gateway, worker
 
@@ -47,7 +48,7 @@ def running(fast):
     with (
         patch.object(clock, "now", fast.now),
         patch.object(clock, "database_now", lambda _using: fast.now()),
-        patch.object(gateway, "KaspiClient", partial(KaspiClient, timeouts=waits)),
+        patch.object(client, "KaspiClient", partial(KaspiClient, timeouts=waits)),
         patch.object(worker, "IDLE_S", 0.1),
         patch.object(worker, "DISPATCH_S", 10 / fast.speed),
         patch.object(dispatch, "PATIENCE_S", 25 / fast.speed),

@@ -1,0 +1,146 @@
+"""The plain statements of the busiest ways, written once and used again.
+
+The ORM compiles a statement anew for each use, which takes Python longer than the database needs to execute it. These
+write and read what `save` and `get` do, with the fields' own conversions; an error spoils the transaction as it does
+there. They send none of Django's own signals, look a row up by plain values alone (None finds nothing), and give every
+row they insert a new key.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias, TypeVar, cast
+
+from django.db import connections, models
+from django.db.transaction import mark_for_rollback_on_error
+
+Row = TypeVar("Row", bound=models.Model)
+Model: TypeAlias = type[models.Model]
+Field: TypeAlias = "models.Field[Any, Any]"
+
+
+def insert(row: models.Model, *, using: str) -> None:
+    """Insert a new row, and give it its primary key. Raises `IntegrityError` as `save` does."""
+    model, connection = type(row), connections[using]
+    returns = connection.features.can_return_columns_from_insert
+    values = _values(row, _without_key(model), connection, add=True)
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        cursor.execute(_insert_sql(model, using, returns=returns), values)
+        [row.pk] = cursor.fetchone() if returns else [connection.ops.last_insert_id(cursor, model._meta.db_table, "id")]
+    row._state.adding, row._state.db = False, using
+
+
+def update(row: models.Model, names: Sequence[str], *, using: str) -> bool:
+    """Write these fields of a row that nobody else writes now. Tells whether it is still there."""
+    model, connection = type(row), connections[using]
+    values = _values(row, _fields(model, names), connection, add=False)
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        cursor.execute(_update_sql(model, using, tuple(names)), [*values, row.pk])
+        return bool(cursor.rowcount)
+
+
+def update_all(rows: Sequence[models.Model], names: Sequence[str], *, using: str) -> None:
+    """Write these fields of many rows of one model, with one statement for each: all of one text, and sent together.
+
+    Django's `bulk_update` puts an expression together for each value, which takes longer than all else about a row.
+    """
+    if not rows:
+        return
+    model, connection = type(rows[0]), connections[using]
+    fields = _fields(model, names)
+    values = [[*_values(row, fields, connection, add=False), row.pk] for row in rows]
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        cursor.executemany(_update_sql(model, using, tuple(names)), values)
+
+
+def find(model: type[Row], *, using: str, ending: str = "", **values: Any) -> Row | None:
+    """Return the one row with these values, or None. `ending` follows the condition, as FOR UPDATE does."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_select_sql(model, using, tuple(values))} {ending}", list(values.values()))
+        found = cursor.fetchone()
+    return found and model.from_db(using, _attributes(model), _converted(model, found, connection))
+
+
+def touch(model: Model, name: str, *, using: str, **values: Any) -> bool:
+    """Write over a field what stands there already, in the row with these values. Tells whether there is one."""
+    with mark_for_rollback_on_error(using), connections[using].cursor() as cursor:
+        cursor.execute(_touch_sql(model, using, name, tuple(values)), list(values.values()))
+        return bool(cursor.rowcount)
+
+
+def _values(row: models.Model, fields: Iterable[Field], connection: Any, *, add: bool) -> list[Any]:
+    return [field.get_db_prep_save(field.pre_save(row, add), connection) for field in fields]
+
+
+def _converted(model: Model, row: Sequence[Any], connection: Any) -> Sequence[Any]:
+    """Turn what the driver gives into what the fields hold; most drivers give that already."""
+    converted = list(row)
+    for position, column in _to_convert(model, connection.alias):
+        for convert in connection.ops.get_db_converters(column):
+            converted[position] = convert(converted[position], column, connection)
+    return converted
+
+
+@lru_cache
+def _to_convert(model: Model, using: str) -> list[tuple[int, Any]]:
+    columns = [field.get_col(model._meta.db_table) for field in model._meta.concrete_fields]
+    get_converters = connections[using].ops.get_db_converters
+    return [(position, column) for position, column in enumerate(columns) if get_converters(column)]
+
+
+@lru_cache
+def _attributes(model: Model) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
+
+
+def _fields(model: Model, names: Iterable[str]) -> list[Field]:
+    return [cast("Field", model._meta.get_field(name)) for name in names]
+
+
+@lru_cache
+def _without_key(model: Model) -> list[Field]:
+    return [field for field in model._meta.concrete_fields if not field.primary_key]
+
+
+@lru_cache
+def _insert_sql(model: Model, using: str, *, returns: bool) -> str:
+    names = _columns(_without_key(model), using)
+    values = ", ".join(["%s"] * len(names))
+    returned = f"RETURNING {_quoted('id', using)}" if returns else ""
+    return " ".join(["INSERT INTO", _table(model, using), f"({', '.join(names)}) VALUES ({values})", returned])
+
+
+@lru_cache
+def _update_sql(model: Model, using: str, names: tuple[str, ...]) -> str:
+    changes = ", ".join(_pairs(model, names, using))
+    return " ".join(["UPDATE", _table(model, using), "SET", changes, "WHERE", *_pairs(model, ["id"], using)])
+
+
+@lru_cache
+def _select_sql(model: Model, using: str, names: tuple[str, ...]) -> str:
+    columns = ", ".join(_columns(model._meta.concrete_fields, using))
+    condition = " AND ".join(_pairs(model, names, using))
+    return " ".join(["SELECT", columns, "FROM", _table(model, using), "WHERE", condition])
+
+
+@lru_cache
+def _touch_sql(model: Model, using: str, name: str, names: tuple[str, ...]) -> str:
+    [column] = _columns(_fields(model, [name]), using)
+    condition = " AND ".join(_pairs(model, names, using))
+    return " ".join(["UPDATE", _table(model, using), f"SET {column} = {column} WHERE", condition])
+
+
+def _table(model: Model, using: str) -> str:
+    return _quoted(model._meta.db_table, using)
+
+
+def _pairs(model: Model, names: Iterable[str], using: str) -> list[str]:
+    return [f"{column} = %s" for column in _columns(_fields(model, names), using)]
+
+
+def _columns(fields: Iterable[Field], using: str) -> list[str]:
+    return [_quoted(str(field.column), using) for field in fields]
+
+
+def _quoted(name: str, using: str) -> str:
+    return connections[using].ops.quote_name(name)

@@ -1,0 +1,93 @@
+"""What a checkout pays for: the statements of an order's save."""
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.services import glances
+from tests.shop.models import GiftOrder, Order
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def content_type():
+    """Let Django know the order's content type, as it does after the first order of a process."""
+    ContentType.objects.get_for_model(Order)
+
+
+@pytest.fixture
+def order(world):
+    """Return an order that was booked, as a later request reads it."""
+    return Order.objects.get(pk=Order.objects.create().pk)
+
+
+def test_a_first_save_costs_five_statements_more(django_assert_num_queries):
+    """A glance, a savepoint around two rows, and its end."""
+    with transaction.atomic(), django_assert_num_queries(1 + 5):
+        Order.objects.create()
+
+
+def test_a_save_that_books_later_costs_the_same(django_assert_num_queries):
+    """As when the order is paid for after it was made."""
+    order = Order.objects.create(paid=False)
+    order.paid = True
+    with transaction.atomic(), django_assert_num_queries(1 + 5):
+        order.save()
+
+
+def test_a_later_save_costs_a_glance(order, django_assert_num_queries):
+    """Whether Kaspi has the delivery already or not."""
+    for delivery_id in (None, "dlv_1"):
+        Delivery.objects.update(delivery_id=delivery_id)
+        with transaction.atomic(), django_assert_num_queries(1 + 1):
+            order.save()
+
+
+def test_a_glance_reads_few_columns(order, django_assert_num_queries):
+    """An address that nobody needs is not fetched."""
+    with transaction.atomic(), django_assert_num_queries(2) as statements:
+        order.save()
+    assert "pickup_address" not in statements.captured_queries[1]["sql"]
+
+
+def test_of_several_generations_the_newest_counts(order):
+    """The one that was cancelled stays as it is."""
+    first = Delivery.objects.get()
+    second = Delivery.objects.get()
+    second.pk, second.generation, second.external_order_id = None, 2, "order-second"
+    second.attention = "adapter_failed"
+    second.save()
+    known = glances.deliveries_of(order, first.content_type_id, using="default")
+    assert [one.attention for one in known] == ["adapter_failed", ""]
+    assert [glances.is_settled(one, account=first.account) for one in known] == [False, True]
+
+
+def test_a_child_that_comes_later_books_nothing_twice():
+    """Django calls the row of a multi-table child new, though its parent was saved before; nothing is even tried."""
+    order = Order.objects.create()
+    child = GiftOrder(order_ptr=order, card="for you")
+    child.__dict__.update({name: value for name, value in vars(order).items() if name != "_state"})
+    with CaptureQueriesContext(connection) as captured:
+        child.save()
+    assert Delivery.objects.get().calls.count() == 1
+    assert not [query for query in captured if "INTO " in query["sql"] and "kaspi" in query["sql"]]
+
+
+def test_an_order_that_is_not_as_new_as_django_says_is_booked_once(order):
+    """Its key was used before, or another process was faster: the database has the last word."""
+    again = Order(pk=order.pk, address="Abay 2")
+    Order.objects.all().delete()
+    del order
+    again.save(force_insert=True)
+    assert Delivery.objects.get().calls.count() == 1
+
+
+def test_another_models_delivery_is_none_of_the_orders(order):
+    """Two models may ship under the same key."""
+    elsewhere = ContentType.objects.get_for_model(GiftOrder)
+    Delivery.objects.update(content_type=elsewhere, external_order_id="gift-1")
+    order.save()
+    assert Delivery.objects.exclude(content_type=elsewhere).get().attention == ""

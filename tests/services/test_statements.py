@@ -1,0 +1,108 @@
+"""Statements that are written once mean what the ORM's mean, on every engine."""
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.forms import model_to_dict
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import statements
+from tests.conftest import NOON
+from tests.shop.models import Order
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("turnable")]
+
+
+@pytest.fixture
+def delivery():
+    """Return a delivery with something in columns of every kind."""
+    Order.objects.create()
+    texts = {"delivery_id": "dlv_1", "dropoff_name": "Әлия 100%", "order_sha256": "a" * 64}
+    Delivery.objects.update(**texts, status_at=NOON, parcel_weight_grams=500)
+    return Delivery.objects.get()
+
+
+@pytest.fixture(params=["as it can", "afterwards"] if connection.vendor == "sqlite" else ["as it can"])
+def gives_keys(request, monkeypatch):
+    """Let the engine give a new row's key as it can; one can also be asked for it, as MySQL must be."""
+    if request.param == "afterwards":
+        monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
+
+
+def change_of(delivery):
+    """Return a change with something in every column, that is not stored yet."""
+    moments = {"at": NOON, "created_at": NOON, "notify_after": NOON, "notified_at": None}
+    texts = {"to_status": "accepted", "source": "webhook", "note": "50 % off; 'quoted'"}
+    return StatusChange(delivery=delivery, applied=False, **moments, **texts)
+
+
+@pytest.mark.usefixtures("gives_keys")
+def test_an_inserted_row_is_what_the_orm_reads(delivery):
+    """With its key, and no longer one that is being added."""
+    change = change_of(delivery)
+    statements.insert(change, using="default")
+    stored = StatusChange.objects.get(pk=change.pk)
+    assert model_to_dict(stored) == model_to_dict(change)
+    assert (change._state.adding, change._state.db) == (False, "default")
+
+
+def test_a_row_that_may_not_be_is_refused_as_by_the_orm():
+    """The inbox relies on it; and the transaction is spoiled, so that nobody commits what is half done."""
+    event = {"account": "default", "environment": "sandbox", "event_id": "wh_1", "received_at": NOON, "state": "parked"}
+    statements.insert(WebhookEvent(**event), using="default")
+    with transaction.atomic():
+        with pytest.raises(IntegrityError):
+            statements.insert(WebhookEvent(**event), using="default")
+        assert transaction.get_rollback()
+
+
+def test_an_update_writes_the_fields_it_is_told(delivery):
+    """And what they say of themselves, such as when the row was written; other fields stay as they are."""
+    written_before = delivery.updated_at
+    delivery.status, delivery.dropoff_name = "accepted", "somebody else"
+    statements.update(delivery, ["status", "updated_at"], using="default")
+    stored = Delivery.objects.get()
+    assert (stored.status, stored.dropoff_name) == ("accepted", "Әлия 100%")
+    assert stored.updated_at == delivery.updated_at > written_before
+
+
+def test_an_update_says_whether_the_row_is_there(delivery):
+    """Nobody is to believe that something was written which was not."""
+    assert statements.update(delivery, ["status"], using="default")
+    Delivery.objects.all().delete()
+    assert not statements.update(delivery, ["status"], using="default")
+
+
+def test_a_found_row_is_the_orm_s(delivery):
+    """Every column, of every type, in the database's own alias."""
+    found = statements.find(Delivery, using="default", account="default", delivery_id="dlv_1")
+    assert {**vars(found), "_state": 0} == {**vars(delivery), "_state": 0}
+    assert (found._state.adding, found._state.db) == (False, "default")
+
+
+def test_none_is_found_where_there_is_none(delivery):
+    """Not even with some of the values."""
+    assert statements.find(Delivery, using="default", account="almaty", delivery_id="dlv_1") is None
+
+
+def test_a_touched_row_stays_what_it_was(delivery):
+    """It is only written, and whoever asks learns whether it is there."""
+    assert statements.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_1")
+    assert not statements.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_2")
+    assert {**vars(Delivery.objects.get()), "_state": 0} == {**vars(delivery), "_state": 0}
+
+
+def test_many_rows_are_written_with_one_text(delivery):
+    """Each its own values, and no other column; of none, nothing is asked."""
+    other = Delivery.objects.create(
+        account="default", environment="sandbox", content_type=delivery.content_type, object_id="other", generation=1
+    )
+    delivery.dropoff_name, other.dropoff_name = "Дана 50%", ""
+    delivery.parcel_weight_grams, other.parcel_weight_grams = None, 700
+    delivery.delivery_id = "dlv_not_written"
+    with CaptureQueriesContext(connection) as asked:
+        statements.update_all([delivery, other], ["dropoff_name", "parcel_weight_grams"], using="default")
+        statements.update_all([], ["dropoff_name"], using="default")
+    assert len(asked) == 1
+    stored = Delivery.objects.order_by("pk").values_list("dropoff_name", "parcel_weight_grams", "delivery_id")
+    assert list(stored) == [("Дана 50%", None, "dlv_1"), ("", 700, None)]
