@@ -107,6 +107,9 @@ def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[i
     now, began = clock.database_now(using), time.monotonic()
     due = ApiCall.objects.using(using).due(now).filter(pk__in=call_pks).select_related("delivery")
     found = lock_all(due.annotate(is_guarded=gate.is_guarded()))
+    deliveries: dict[int, Delivery] = {}
+    for call in found:  # two calls of one delivery share it: each sees what the other did
+        call.delivery = deliveries.setdefault(call.delivery_id, call.delivery)
     behind_gates = [call.pk for call in found if call.is_guarded]  # type: ignore[attr-defined]  # annotated
     sendable = [call for call in found if call.pk not in behind_gates and _has_key(call.delivery)]
     orders = payloads.orders_of(call.delivery for call in sendable if _is_first_create(call))

@@ -169,6 +169,17 @@ def test_a_cancel_is_claimed_with_its_moment(booked, turnable):
     assert (claim.call.kind, claim.call.unknown_since) == ("cancel", turnable.now)
 
 
+def test_two_calls_of_one_delivery_see_what_the_other_did(booked, turnable):
+    """What one marks it for is not written over by the other."""
+    cancel_delivery(booked, reason="no")
+    ApiCall.objects.filter(kind="cancel").update(state="unknown", unknown_since=turnable.now - timedelta(hours=24))
+    refresh_delivery(booked)
+    Order.objects.update(address="somewhere else")
+    [claim] = take_all()
+    assert claim.call.kind == "refresh"
+    assert Delivery.objects.get().attention == "cancel_unknown"
+
+
 def test_more_calls_need_no_more_statements(world):
     """But for what the shop's adapter asks."""
     counts = [statements(size) for size in (2, 7)]
