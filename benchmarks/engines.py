@@ -14,8 +14,10 @@ SQLITE = "sqlite:///"
 
 @contextmanager
 def made(engine: str, plan: Plan, name: str) -> Iterator[str]:
-    """Make an empty database, yield its address, and drop it."""
-    if engine == "sqlite":
+    """Make an empty database, yield its address, and drop it, unless it is to be kept."""
+    if engine == "sqlite" and plan.keep:
+        yield f"{SQLITE}{Path(tempfile.gettempdir()) / f'kaspi_benchmark_kept_{name}'}.sqlite3"
+    elif engine == "sqlite":
         with tempfile.TemporaryDirectory(prefix="kaspi-benchmark-") as folder:
             yield f"{SQLITE}{Path(folder) / name}.sqlite3"
     else:

@@ -12,24 +12,25 @@ def table(title: str, figures: Sequence[Figure], shown: Sequence[str]) -> Iterat
     contestants = next((list(figure.samples) for figure in figures if figure.samples), [])
     width = max(len(figure.label) for figure in figures)
     yield title
-    yield _line(" " * width, [*shown, *(f"{name} ms [range]" for name in contestants), "ratio", ""])
+    yield _line(" " * width, shown, [f"{name} ms [range]" for name in contestants], "ratio", "")
     for figure in figures:
-        yield _line(figure.label.ljust(width), _cells(figure, contestants, shown))
+        yield _row(figure, contestants, shown, width)
     for figure in figures:
         for note in figure.notes:
             yield f"\n{figure.label}: {note}"
 
 
-def _cells(figure: Figure, contestants: Sequence[str], shown: Sequence[str]) -> list[str]:
+def _row(figure: Figure, contestants: Sequence[str], shown: Sequence[str], width: int) -> str:
     times = [_time(figure, name) for name in contestants]
     ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-    return [*(_fact(figure, name) for name in shown), *times, ratio, ", ".join(figure.marks)]
+    facts = [_fact(figure, name) for name in shown]
+    return _line(figure.label.ljust(width), facts, times, ratio, ", ".join(figure.marks))
 
 
-def _line(label: str, cells: Sequence[str]) -> str:
-    *counted, small, large, ratio, marks = cells
-    facts = "".join(f" {cell:>13}" for cell in counted)
-    return f"{label}{facts}{small:>28}{large:>28}{ratio:>8}  {marks}".rstrip()
+def _line(label: str, facts: Sequence[str], times: Sequence[str], ratio: str, marks: str) -> str:
+    counted = "".join(f" {fact:>13}" for fact in facts)
+    timed = "".join(f"{time:>28}" for time in times)
+    return f"{label}{counted}{timed}{ratio:>8}  {marks}".rstrip()
 
 
 def _time(figure: Figure, contestant: str) -> str:
@@ -42,5 +43,5 @@ def _time(figure: Figure, contestant: str) -> str:
 
 def _fact(figure: Figure, name: str) -> str:
     """Show what was counted: once when it was the same for all, with a stroke between when not."""
-    values = [f"{figure.fact(name, contestant):g}" for contestant in figure.samples]
+    values = [f"{figure.fact(name, contestant):.10g}" for contestant in figure.samples]
     return values[0] if len(set(values)) == 1 else "/".join(values)

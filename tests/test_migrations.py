@@ -61,3 +61,23 @@ def test_phones_that_were_there_before_are_found_by_their_end(booked):
         migrate()
     found = dict(Delivery.objects.values_list("object_id", "phone_tail"))
     assert found == {booked.object_id: phone_tail(booked.dropoff_phone), str(blanked.pk): ""}
+
+
+def indexes_of(column):
+    """Return the names of a deliveries' column's own indexes."""
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, Delivery._meta.db_table)
+    return [name for name, one in found.items() if one["index"] and one["columns"] == [column]]
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="a foreign key cannot be without one there")
+@pytest.mark.django_db(transaction=True)
+def test_no_index_is_kept_up_that_nobody_reads():
+    """All deliveries of a shop are of one type of order; a step back brings the index again."""
+    assert indexes_of("content_type_id") == []
+    try:
+        migrate("kaspi_delivery", "0006")
+        assert len(indexes_of("content_type_id")) == 1
+    finally:
+        migrate()
+    assert indexes_of("content_type_id") == []

@@ -35,4 +35,4 @@ class Insert:
         if field.column in self.columns:
             return self.columns[str(field.column)], []
         default = field.get_db_prep_save(field.get_default(), connection)
-        return f"%s::{field.db_type(connection)}", [default]
+        return f"CAST(%s AS {field.db_type(connection)})", [default]

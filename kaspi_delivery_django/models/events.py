@@ -12,6 +12,10 @@ from kaspi_delivery_django.models.deliveries import Delivery
 class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
     """Sentences about events."""
 
+    def parked(self) -> Self:
+        """Those that wait for a delivery: a range, because SQLite takes each state for as frequent as the others."""
+        return self.filter(state__range=(WebhookEvent.State.PARKED, WebhookEvent.State.PARKED))
+
     def parked_for(self, delivery: Delivery) -> Self:
         """Those that waited for this delivery, in the order of Kaspi's clock."""
         return self.filter(

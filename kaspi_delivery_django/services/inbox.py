@@ -85,7 +85,7 @@ def unpark_known(*, limit: int, using: str) -> int:
         environment=OuterRef("environment"),
         external_order_id=OuterRef("external_order_id"),
     )
-    parked = WebhookEvent.objects.using(using).filter(Exists(known), state=State.PARKED)
+    parked = WebhookEvent.objects.using(using).parked().filter(Exists(known))
     waiting = list(parked.order_by("pk")[:limit])
     return sum(durably(partial(_unpark, event, using), using=using) for event in waiting)
 

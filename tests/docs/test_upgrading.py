@@ -23,8 +23,14 @@ LATER = [name for name in RELEASED if not name.startswith(OLDEST)]
 
 
 def operations(name):
-    """Return what a migration does."""
-    return LOADER.disk_migrations[APP, name].operations
+    """Return what a migration does to the database."""
+    return [done for one in LOADER.disk_migrations[APP, name].operations for done in parts(one)]
+
+
+def parts(operation):
+    """Return the operation, or what stands in its place for the database."""
+    is_split = isinstance(operation, migrations.SeparateDatabaseAndState)
+    return operation.database_operations if is_split else [operation]
 
 
 @pytest.mark.parametrize("name", LATER)

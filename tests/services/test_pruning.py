@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, pruning, refresh_delivery
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -71,3 +71,23 @@ def test_batches_are_no_larger_than_asked_for(booked, turnable):
         )
     assert list(pruning.blank_personal_data(ended_before=turnable.now, batch=4)) == [4, 2]
     assert Order.objects.count() == 1
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_events_of_one_moment_are_all_deleted(turnable, batch):
+    """A batch may end among them; what stays is passed once."""
+    states = ["parked", "applied", "applied", "failed", "applied", "noted", "applied"]
+    for number, state in enumerate(states):
+        WebhookEvent.objects.create(
+            account="default",
+            environment="sandbox",
+            event_id=f"wh_{number}",
+            body="{}",
+            state=state,
+            received_at=clock.now(),
+        )
+    turnable.turn(days=91)
+    counts = list(pruning.prune_events(received_before=clock.now(), batch=batch))
+    assert sum(counts) == 5
+    assert max(counts) <= batch
+    assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"parked", "failed"}

@@ -1,0 +1,139 @@
+"""Every statement of a busy shop's day finds its rows by an index, however many there are."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from benchmarks.statements import Watch
+from kaspi_delivery_django import tracking
+from kaspi_delivery_django.figures import report
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import claims, clock, deliveries, handover, inbox, notices, outbox, pruning
+from tests.conftest import event
+from tests.shop.models import Order
+
+pytestmark = [
+    pytest.mark.skipif(connection.vendor not in {"postgresql", "sqlite"}, reason="plans are read of these two"),
+    pytest.mark.django_db(transaction=True),
+]
+LARGE = [model._meta.db_table for model in (Delivery, ApiCall, WebhookEvent, StatusChange)]
+READ_WHOLE = re.compile(rf"(?:Seq Scan on|\bSCAN) (?:U\d|{'|'.join(LARGE)})\b(?! USING)")
+ROWS = 500
+
+
+@pytest.fixture(autouse=True)
+def past():
+    """Let the shop have sold before."""
+    from benchmarks.year.past import fill  # noqa: PLC0415  # its SQL is that of the two
+
+    fill(ROWS, say=lambda _line: None)
+
+
+def prune():
+    """Delete and blank one batch after the other."""
+    soon = timezone.now() + timedelta(days=1)
+    list(pruning.prune_events(received_before=soon, batch=100))
+    list(pruning.prune_attempts(failed_before=soon, batch=100))
+    list(pruning.blank_personal_data(ended_before=soon, batch=100))
+
+
+def plans(work):
+    """Do it, and return how the engine reads for each statement that it took."""
+    watch = Watch()
+    with connection.execute_wrapper(watch):
+        work()
+    explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET enable_seqscan TO off")
+        for statement in watch.statements:
+            if statement.sql.split()[0] in {"SELECT", "UPDATE", "DELETE"}:
+                cursor.execute(f"{explain} {statement.sql}", statement.parameters)
+                yield statement.sql, "\n".join(str(row[-1]) for row in cursor.fetchall())
+        if connection.vendor == "postgresql":
+            cursor.execute("RESET enable_seqscan")
+
+
+def assert_by_index(work):
+    """Fail with the statements that read a large table from end to end."""
+    found = list(plans(work))
+    assert found
+    assert [(sql, line) for sql, plan in found for line in plan.splitlines() if READ_WHOLE.search(line)] == []
+
+
+def test_a_plan_without_an_index_is_seen():
+    """Nobody looks for a parcel by its description."""
+    [(_sql, plan)] = plans(lambda: list(Delivery.objects.filter(parcel_description="Books")))
+    assert READ_WHOLE.search(plan)
+
+
+def test_a_webhook(booked, post_webhook):
+    """By Kaspi's id, and by the order's where that is not known yet."""
+    assert_by_index(lambda: post_webhook(event(booked, "accepted")))
+    Delivery.objects.filter(pk=booked.pk).update(delivery_id=None)
+    assert_by_index(lambda: post_webhook(event(booked, "in_transit", event_id="wh_2")))
+
+
+def test_a_repeated_webhook(booked, post_webhook):
+    """By the event's id."""
+    post_webhook(event(booked, "accepted"))
+    assert_by_index(lambda: post_webhook(event(booked, "accepted")))
+
+
+def test_an_orders_saves(world):
+    """The first, which books, and another."""
+    order = Order()
+    assert_by_index(order.save)
+    assert_by_index(order.save)
+
+
+def test_a_claim_and_an_answer(due):
+    """What is due, and all that sending takes."""
+    assert_by_index(lambda: outbox.due_calls(limit=1))
+    assert_by_index(lambda: claims.take(due.pk, using="default"))
+    ApiCall.objects.filter(pk=due.pk).update(state="due", next_attempt_at=clock.now())
+    assert_by_index(lambda: outbox.send(due.pk))
+
+
+@pytest.mark.parametrize(
+    "chore",
+    [inbox.unpark_known, handover.do_waiting, deliveries.refresh_stale, notices.notify_again],
+    ids=lambda chore: chore.__name__,
+)
+def test_a_workers_chore(world, chore):
+    """Most of the time there is nothing to do."""
+    assert_by_index(lambda: chore(limit=100, using="default"))
+
+
+def test_claims_of_dead_workers(world):
+    """By what is due."""
+    assert_by_index(outbox.release_expired)
+
+
+def test_a_silent_delivery(booked, turnable):
+    """Its refresh is found by its key."""
+    turnable.turn(days=2)
+    assert_by_index(lambda: deliveries.refresh_stale(limit=100, using="default"))
+    assert ApiCall.objects.filter(kind="refresh").exists()
+
+
+def test_pruning(world):
+    """Each batch."""
+    assert_by_index(prune)
+    assert not WebhookEvent.objects.exists()
+    assert not Delivery.objects.filter(blanked_at=None).exists()
+
+
+def test_the_figures(world):
+    """Counts stop at ten thousand, and what happened lately is found by its time."""
+    assert_by_index(report.read)
+
+
+def test_a_customers_page(booked):
+    """By the delivery's key, and the order's generations."""
+    assert_by_index(lambda: Client().get(tracking.tracking_path(booked)))
+    assert_by_index(lambda: tracking.delivery_of(booked.order))
