@@ -43,7 +43,9 @@ def update_all(rows: Sequence[models.Model], names: Sequence[str], *, using: str
 
     Django's `bulk_update` puts an expression together for each value, which takes longer than all else about a row.
     """
-    if not rows:
+    if len(rows) <= 1:
+        for row in rows:
+            update(row, names, using=using)
         return
     model, connection = type(rows[0]), connections[using]
     fields = _fields(model, names)
