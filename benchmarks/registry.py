@@ -7,7 +7,7 @@ from typing import Protocol, cast
 from benchmarks.figures import Figure
 from benchmarks.plan import Plan
 
-NAMES = ("admin", "webhook", "orders", "client", "imports", "scaling", "bulk")
+NAMES = ("admin", "webhook", "orders", "client", "dispatch", "imports", "scaling", "bulk")
 
 
 class Benchmark(Protocol):

@@ -146,10 +146,10 @@ def stop(call: ApiCall, reason: Attention, error: str = "") -> None:
     _change(call, **ended, error_message=error or call.error_message)
 
 
-def finish(calls: QuerySet[ApiCall], state: ApiCall.State) -> int:
+def finish(calls: QuerySet[ApiCall], state: ApiCall.State, **columns: Any) -> int:
     """End calls that need no request any more. Returns how many there were."""
     ended = {"state": state, "next_attempt_at": None, "claim_token": "", "unknown_since": None, "reason": ""}
-    return calls.update(**ended, updated_at=clock.now())
+    return calls.update(**ended, updated_at=clock.now(), **columns)
 
 
 def never_sent(delivery: Delivery) -> QuerySet[ApiCall]:

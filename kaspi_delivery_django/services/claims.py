@@ -2,19 +2,23 @@
 
 import logging
 import secrets
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import attention, calls, clock, gate, gateway, generations, payloads
 from kaspi_delivery_django.services.failures import AdapterFailed
-from kaspi_delivery_django.services.transactions import durably, lock
+from kaspi_delivery_django.services.transactions import durably, home, lock, lock_all
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +27,8 @@ State, Kind = ApiCall.State, ApiCall.Kind
 ACTING = (Kind.CREATE, Kind.CANCEL)
 LEASE = timedelta(seconds=60)
 REPLAY_WINDOW = timedelta(hours=23)
+BUILD_S = 1.0
+SOON_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,15 @@ def take(call_pk: int, *, using: str) -> Claim | None:
     return claim
 
 
+def take_many(call_pks: Sequence[int], *, using: str) -> tuple[list[Claim], list[int]]:
+    """Claim in one transaction those of the calls that are due, may go, and have an open gate.
+
+    Returns the claims, and the primary keys of calls whose gate is to be asked: `take` does that. Once the payloads
+    have taken a second to build, the other calls are left due: no row is locked for longer.
+    """
+    return durably(partial(_claim_all, call_pks, using), using=using)
+
+
 @lru_cache
 def miss_key(alias: str) -> None:
     """Say in the log, once, that an account cannot send."""
@@ -75,33 +90,76 @@ def _claim(seen: ApiCall, account: Account | None, now: datetime, *, probe: bool
         return None
     call = ApiCall.objects.using(seen._state.db).get(pk=seen.pk)
     has_moved = delivery.account != seen.delivery.account  # the key and the gate are another account's
-    if has_moved or not _is_due(call, now) or _is_needless(call, delivery):
+    if has_moved or not _is_due(call, now):
         return None
-    hindrance = _hindrance(call, delivery, account, now)
-    if account is None or hindrance is not None:
-        _stop(call, delivery, hindrance or Attention.CONFIGURATION_CHANGED)
+    is_unbuilt = _is_unbuilt(call)
+    if not _may_go(call, delivery, account, now) or account is None:
         return None
-    if call.kind == Kind.CREATE and call.unknown_since is None and not _freeze(call, delivery):
-        return None
-    if call.kind == Kind.REFRESH:
-        payloads.notice_edits(delivery)
+    if is_unbuilt:
+        payloads.keep([(call, delivery)], using=seen._state.db or home())
     was_unknown = call.unknown_since is not None
     if not _lease(call, account, now):
         return None
     return Claim(call, delivery, account, was_unknown=was_unknown, probe=probe)
 
 
+def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[int]]:
+    now, began = clock.database_now(using), time.monotonic()
+    due = ApiCall.objects.using(using).due(now).filter(pk__in=call_pks).select_related("delivery")
+    found = lock_all(due.annotate(is_guarded=gate.is_guarded()))
+    deliveries: dict[int, Delivery] = {}
+    for call in found:  # two calls of one delivery share it: each sees what the other did
+        call.delivery = deliveries.setdefault(call.delivery_id, call.delivery)
+    behind_gates = [call.pk for call in found if call.is_guarded]  # type: ignore[attr-defined]  # annotated
+    sendable = [call for call in found if call.pk not in behind_gates and _has_key(call.delivery)]
+    orders = payloads.orders_of(call.delivery for call in sendable if _is_first_create(call))
+    unbuilt = {call.pk for call in sendable if _is_unbuilt(call)}
+    ready = []
+    for call in sendable:
+        delivery, account = call.delivery, conf.account(call.delivery.account)
+        if time.monotonic() - began > BUILD_S:
+            break
+        if _may_go(call, delivery, account, now, orders.get(delivery.pk)) and account is not None:
+            ready.append(Claim(call, delivery, account, was_unknown=call.unknown_since is not None, probe=False))
+    payloads.keep([(claim.call, claim.delivery) for claim in ready if claim.call.pk in unbuilt], using=using)
+    if time.monotonic() - began > SOON_S:  # a lease begins when it is taken
+        now = clock.database_now(using)
+    return _lease_all(ready, now, using), behind_gates
+
+
+def _has_key(delivery: Delivery) -> bool:
+    account = conf.account(delivery.account)
+    return account is None or bool(account.api_key)
+
+
+def _is_first_create(call: ApiCall) -> bool:
+    return call.kind == Kind.CREATE and call.unknown_since is None
+
+
+def _is_unbuilt(call: ApiCall) -> bool:
+    return call.kind == Kind.CREATE and not call.payload
+
+
+def _may_go(
+    call: ApiCall, delivery: Delivery, account: Account | None, now: datetime, order: models.Model | None = None
+) -> bool:
+    """Tell whether a due call may be sent, and write down why not. `order` is the shop's, if it was read before."""
+    if _is_needless(call, delivery):
+        return False
+    hindrance = _hindrance(call, delivery, account, now)
+    if hindrance is not None:
+        _stop(call, delivery, hindrance)
+        return False
+    if _is_first_create(call) and not _build(call, delivery, order):
+        return False
+    if call.kind == Kind.REFRESH:
+        payloads.notice_edits(delivery)
+    return True
+
+
 def _lease(call: ApiCall, account: Account, now: datetime) -> bool:
     """Take the lease with one conditional UPDATE; `unknown_since` is set before a byte leaves."""
-    changes: dict[str, Any] = {
-        "state": State.SENDING,
-        "claim_token": secrets.token_hex(16),
-        "next_attempt_at": now + LEASE,
-        "attempts": call.attempts + 1,
-        "api_key_fingerprint": gateway.fingerprint(account.api_key),
-        "base_url": account.base_url,
-        "updated_at": now,
-    }
+    changes = {**_leased(account, now), "attempts": call.attempts + 1}
     if call.kind in ACTING:
         changes["unknown_since"] = call.unknown_since or now
     unchanged = ApiCall.objects.using(call._state.db).filter(
@@ -111,6 +169,53 @@ def _lease(call: ApiCall, account: Account, now: datetime) -> bool:
     for name, value in changes.items():
         setattr(call, name, value)
     return bool(won)
+
+
+def _lease_all(ready: Iterable[Claim], now: datetime, using: str) -> list[Claim]:
+    """Take the leases with one conditional UPDATE for those that are alike, and a token that they share."""
+    alike = defaultdict(list)
+    for claim in ready:
+        call = claim.call
+        alike[call.state, call.claim_token, call.kind in ACTING, claim.account].append(claim)
+    return [claim for (*_, account), claims in alike.items() for claim in _lease_alike(claims, account, now, using)]
+
+
+def _lease_alike(claims: Sequence[Claim], account: Account, now: datetime, using: str) -> Iterable[Claim]:
+    first, changes = claims[0].call, _leased(account, now)
+    unchanged = ApiCall.objects.using(using).filter(
+        pk__in=[claim.call.pk for claim in claims],
+        state=first.state,
+        claim_token=first.claim_token,
+        next_attempt_at__lte=now,
+    )
+    computed: dict[str, Any] = {"attempts": models.F("attempts") + 1}
+    if first.kind in ACTING:
+        computed["unknown_since"] = Coalesce("unknown_since", models.Value(now, models.DateTimeField()))
+    won = unchanged.update(**changes, **computed)
+    for claim in claims:
+        call = claim.call
+        call.attempts += 1
+        call.unknown_since = (call.unknown_since or now) if call.kind in ACTING else call.unknown_since
+        for name, value in changes.items():
+            setattr(call, name, value)
+    return claims if won == len(claims) else _still_held(claims, changes["claim_token"], using)
+
+
+def _still_held(claims: Sequence[Claim], token: str, using: str) -> Iterable[Claim]:
+    """Return those that nobody else has taken since they were read."""
+    held = set(ApiCall.objects.using(using).filter(claim_token=token).values_list("pk", flat=True))
+    return [claim for claim in claims if claim.call.pk in held]
+
+
+def _leased(account: Account, now: datetime) -> dict[str, Any]:
+    return {
+        "state": State.SENDING,
+        "claim_token": secrets.token_hex(16),
+        "next_attempt_at": now + LEASE,
+        "api_key_fingerprint": gateway.fingerprint(account.api_key),
+        "base_url": account.base_url,
+        "updated_at": now,
+    }
 
 
 def _is_needless(call: ApiCall, delivery: Delivery) -> bool:
@@ -157,10 +262,10 @@ def _stop(call: ApiCall, delivery: Delivery, reason: Attention, error: str = "")
     delivery.save(update_fields=["next_refresh_at", *attention.COLUMNS])
 
 
-def _freeze(call: ApiCall, delivery: Delivery) -> bool:
+def _build(call: ApiCall, delivery: Delivery, order: models.Model | None) -> bool:
     """Have the payload built. An order that is gone before anything was sent is abandoned."""
     try:
-        payloads.freeze(call, delivery)
+        payloads.build(call, delivery, order)
     except models.ObjectDoesNotExist:
         calls.finish(calls.never_sent(delivery), State.ABANDONED)
         attention.clear(delivery, attention.OF_BOOKING)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Mod
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
@@ -79,6 +79,12 @@ def open_again(delivery: Delivery, now: datetime) -> None:
 def paused_accounts(now: datetime, *, using: str) -> list[AccountState]:
     """Return the gates that are closed now."""
     return list(AccountState.objects.using(using).filter(closed_until__gt=now))
+
+
+def is_guarded() -> Exists:
+    """The condition, on a call, that its account's gate is closed, or lets a probe through and no more."""
+    own = {"account": OuterRef("delivery__account"), "environment": OuterRef("delivery__environment")}
+    return Exists(AccountState.objects.filter(**own, closed_until__isnull=False))
 
 
 def _states(delivery: Delivery) -> QuerySet[AccountState]:

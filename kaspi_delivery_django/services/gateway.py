@@ -12,6 +12,8 @@ from kaspi_delivery_django.conf import Account
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
+MOST_THREADS = 64
+
 _transport: "BaseAdapter | None" = None
 
 
@@ -38,4 +40,4 @@ def transport(adapter: "BaseAdapter") -> Iterator[None]:
 
 @lru_cache(maxsize=64)
 def _client(base_url: str, api_key: str, adapter: "BaseAdapter | None") -> "client.KaspiClient":
-    return client.KaspiClient(api_key, base_url=base_url, transport=adapter)
+    return client.KaspiClient(api_key, base_url=base_url, transport=adapter, pool_size=MOST_THREADS)

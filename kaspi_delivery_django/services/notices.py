@@ -1,6 +1,7 @@
 """Tell the shop's code what happened: after the commit, at least once, and never in our way."""
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 from kaspi_delivery_django.models import Delivery, StatusChange
@@ -22,20 +23,19 @@ def has_listeners(*, is_creation: bool) -> bool:
 
 def notify(change: StatusChange) -> bool:
     """Send the signals of one change; True when every receiver returned, and then it is noted."""
-    delivery = change.delivery
-    answers = []
-    if not change.from_status:
-        answers += delivery_created.send_robust(Delivery, delivery=delivery)
-    answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
-    failed = [receiver for receiver, answer in answers if isinstance(answer, Exception)]
-    now = clock.now()
-    if failed:
-        logger.error("receivers failed: change=%s receivers=%s", change.pk, len(failed))
-        change.notify_after = now + min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
-    else:
-        change.notified_at = now
-    statements.update(change, ["notify_after" if failed else "notified_at"], using=change._state.db or home())
-    return not failed
+    if not _tell(change):
+        return False
+    change.notified_at = clock.now()
+    statements.update(change, ["notified_at"], using=change._state.db or home())
+    return True
+
+
+def notify_all(changes: Sequence[StatusChange]) -> int:
+    """Send the signals of several changes of one database; note and count those that every receiver has taken."""
+    taken = [change.pk for change in changes if _tell(change)]
+    if not taken:
+        return 0
+    return StatusChange.objects.using(changes[0]._state.db).filter(pk__in=taken).update(notified_at=clock.now())
 
 
 def notify_again(*, limit: int, using: str) -> int:
@@ -46,3 +46,18 @@ def notify_again(*, limit: int, using: str) -> int:
     waiting = StatusChange.objects.using(using).unnotified(clock.now())
     changes = list(waiting.select_related("delivery")[:limit])
     return sum(notify(change) for change in changes)
+
+
+def _tell(change: StatusChange) -> bool:
+    delivery = change.delivery
+    answers = []
+    if not change.from_status:
+        answers += delivery_created.send_robust(Delivery, delivery=delivery)
+    answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
+    failed = [receiver for receiver, answer in answers if isinstance(answer, Exception)]
+    if failed:
+        logger.error("receivers failed: change=%s receivers=%s", change.pk, len(failed))
+        now = clock.now()
+        change.notify_after = now + min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
+        statements.update(change, ["notify_after"], using=change._state.db or home())
+    return not failed

@@ -38,18 +38,43 @@ def send(call_pk: int, *, total_s: float | None = None) -> bool:
     if claim is None:
         return False
     began = time.monotonic()
-    outcome = _transmit(claim, total_s)
+    outcome = transmit(claim, total_s)
     took_s = time.monotonic() - began
+    settle(claim, outcome, using=using)
+    tell(claim, outcome, took_s)
+    return True
+
+
+def transmit(claim: Claim, total_s: float | None = None) -> RemoteDelivery | KaspiError:
+    """Send a claimed call, and return what came of it. It asks no database, and may run in any thread."""
+    client = gateway.client_for(claim.account)
+    send_now = partial(client.send, total_s=total_s)
+    try:
+        if claim.call.kind == Kind.CANCEL and claim.was_unknown:
+            return _cancel_again(claim, send_now)
+        if claim.call.kind == Kind.LINK:
+            return _look_up(claim, send_now)
+        return send_now(_request(claim))
+    except KaspiError as err:
+        logger.warning("call failed: call=%s kind=%s %s", claim.call.pk, claim.call.kind, err)
+        return err
+
+
+def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -> None:
+    """Write down what became of a claimed call; what cannot be written is said in the log, with Kaspi's id."""
     jitter = random.random()  # noqa: S311  # no secret
     try:
         durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
     except Exception:
         booked = outcome.delivery_id if isinstance(outcome, RemoteDelivery) else ""
-        logger.error("answer not recorded: call=%s delivery_id=%s", call_pk, booked)  # noqa: TRY400  # no data in logs
+        logger.error("answer not recorded: call=%s delivery_id=%s", claim.call.pk, booked)  # noqa: TRY400  # no data in logs
         raise
+
+
+def tell(claim: Claim, outcome: RemoteDelivery | KaspiError, took_s: float) -> None:
+    """Tell whoever counts requests that one was made."""
     error = outcome if isinstance(outcome, KaspiError) else None
     call_attempted.send_robust(ApiCall, call=claim.call, error=error, seconds=took_s)
-    return True
 
 
 def send_inline(call_pk: int) -> None:
@@ -105,20 +130,6 @@ def _in_turn(rows: QuerySet[ApiCall], limit: int) -> list[int]:
     nobodys = _first(rows.exclude(delivery__account__in=accounts), limit)
     turns = zip_longest(*own, nobodys)
     return list(islice((pk for turn in turns for pk in turn if pk is not None), limit))
-
-
-def _transmit(claim: Claim, total_s: float | None) -> RemoteDelivery | KaspiError:
-    client = gateway.client_for(claim.account)
-    send_now = partial(client.send, total_s=total_s)
-    try:
-        if claim.call.kind == Kind.CANCEL and claim.was_unknown:
-            return _cancel_again(claim, send_now)
-        if claim.call.kind == Kind.LINK:
-            return _look_up(claim, send_now)
-        return send_now(_request(claim))
-    except KaspiError as err:
-        logger.warning("call failed: call=%s kind=%s %s", claim.call.pk, claim.call.kind, err)
-        return err
 
 
 def _request(claim: Claim) -> wire.Request:

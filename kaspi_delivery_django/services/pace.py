@@ -15,6 +15,7 @@ from kaspi_delivery_django import conf
 
 MOMENT = struct.Struct("d")
 TO_THE_END = 0
+TOGETHER_S = 0.05
 
 
 class Turns:
@@ -60,14 +61,41 @@ def turns() -> Turns:
     return Turns()
 
 
-def until_turn() -> float:
-    """Take the next turn, and return how many seconds it is away. Without a rate it is always one's turn."""
+class SharedTurn:
+    """A turn of several requests, which go together."""
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+        self.count = 0
+
+    def wait_s(self, *, most: int) -> float:
+        """Take a turn of `most` requests at most, unless one is taken; return how many seconds it is away."""
+        if self._at is None:
+            self.count = together(most)
+            self._at = time.monotonic() + until_turn(self.count)
+        return max(0.0, self._at - time.monotonic())
+
+    def end(self, *, used: int) -> None:
+        """Give back what of the turn was not used."""
+        if self._at is not None and used < self.count:
+            give_back(self.count - used)
+        self._at = None
+
+
+def together(most: int) -> int:
+    """Return how many requests may go together: as many as the rate has in `TOGETHER_S`, and one at least."""
     rate = conf.current().max_requests_per_second
-    return 0.0 if rate is None else max(0.0, turns().take(1 / rate) - time.monotonic())
+    return most if rate is None else min(most, max(1, int(rate * TOGETHER_S)))
 
 
-def give_back() -> None:
-    """Give back a turn that was taken for nothing."""
+def until_turn(requests: int = 1) -> float:
+    """Take the next turn, of so many requests, and return how many seconds it is away. Without a rate it is now."""
+    rate = conf.current().max_requests_per_second
+    return 0.0 if rate is None else max(0.0, turns().take(requests / rate) - time.monotonic())
+
+
+def give_back(requests: int = 1) -> None:
+    """Give back a turn, of so many requests, that was taken for nothing."""
     rate = conf.current().max_requests_per_second
     if rate is not None:
-        turns().give_back(1 / rate)
+        turns().give_back(requests / rate)

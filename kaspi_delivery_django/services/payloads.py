@@ -1,17 +1,29 @@
 """What a create sends: built through the shop's adapter, frozen as text, compared with the order later."""
 
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import fields, replace
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
-from kaspi_delivery_django.client import DeliveryRequest, wire
+from kaspi_delivery_django.client import DeliveryRequest, Parcel, wire
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import adapter_for
-from kaspi_delivery_django.services import attention, calls
+from kaspi_delivery_django.services import attention, calls, statements
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
+
+FROZEN = ("payload", "payload_sha256")
+PLACE = ("address", "notes", "name", "phone")
+MIRRORED = (
+    *(f"{side}_{name}" for side in ("pickup", "dropoff") for name in PLACE),
+    *(f"parcel_{field.name}" for field in fields(Parcel)),
+    "phone_tail",
+    "order_sha256",
+)
 
 
 def order_of(delivery: Delivery) -> models.Model:
@@ -30,21 +42,51 @@ def order_of(delivery: Delivery) -> models.Model:
     return order
 
 
-def freeze(call: ApiCall, delivery: Delivery) -> None:
-    """Build the payload of a create, once, and keep its text for every attempt.
+def orders_of(deliveries: Iterable[Delivery]) -> dict[int, models.Model]:
+    """Return the shop's orders by their deliveries' primary keys, with one query for each model.
 
-    Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
+    What `order_of` would raise for is left out.
     """
+    groups = defaultdict(list)
+    for delivery in deliveries:
+        groups[delivery.content_type_id].append(delivery)
+    return {pk: order for group in groups.values() for pk, order in _orders_alike(group).items()}
+
+
+def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
+    using = group[0]._state.db
+    model = ContentType.objects.db_manager(using).get_for_id(group[0].content_type_id).model_class()
+    if model is None or adapter_for(model) is None:
+        return {}
+    with suppress(ValueError, ValidationError):
+        orders = model._base_manager.using(using).in_bulk([delivery.object_id for delivery in group])
+        known = {str(pk): order for pk, order in orders.items()}
+        return {delivery.pk: known[delivery.object_id] for delivery in group if delivery.object_id in known}
+    return {}
+
+
+def build(call: ApiCall, delivery: Delivery, order: models.Model | None = None) -> None:
+    """Build the payload of a create, unless it has one; `keep` freezes it. Nothing is written here.
+
+    `order` is the shop's, when it was just read. Raises `ObjectDoesNotExist` when it is gone, and `AdapterFailed`.
+    """
+    if order is not None and call.payload:
+        return
     with transaction.atomic(using=call._state.db):
-        order = order_of(delivery)
+        order = order or order_of(delivery)
         if call.payload:
             return
         request = _build(delivery, order)
     call.payload = wire.dump(request.to_json())
-    call.payload_sha256 = wire.digest(call.payload)
-    call.save(update_fields=["payload", "payload_sha256"])
-    columns = {**_mirrored(request), "order_sha256": call.payload_sha256}
-    Delivery.objects.using(delivery._state.db).filter(pk=delivery.pk).update(**columns)
+    call.payload_sha256 = delivery.order_sha256 = wire.digest(call.payload)
+    for name, value in _mirrored(request).items():
+        setattr(delivery, name, value)
+
+
+def keep(built: Sequence[tuple[ApiCall, Delivery]], *, using: str) -> None:
+    """Freeze payloads that were built in this transaction: their text is what every attempt sends."""
+    statements.update_all([call for call, _delivery in built], FROZEN, using=using)
+    statements.update_all([delivery for _call, delivery in built], MIRRORED, using=using)
 
 
 def notice_edits(delivery: Delivery) -> None:

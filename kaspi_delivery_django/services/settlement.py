@@ -50,6 +50,16 @@ def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float
         _fail(claim, delivery, decision, outcome)
 
 
+def mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
+    """Take what Kaspi says of the courier, apart from the status. The caller saves the delivery."""
+    delivery.tracking_url = remote.tracking_url[:500] or delivery.tracking_url
+    soon = clock.now() + LONGEST_PROMISE
+    delivery.pickup_by = clock.plausible(remote.eta.pickup_by, soon) or delivery.pickup_by
+    delivery.delivery_by = clock.plausible(remote.eta.delivery_by, soon) or delivery.delivery_by
+    raw = {} if delivery.blanked_at else remote.raw  # what was forgotten stays forgotten
+    delivery.raw = read_text(json.dumps(raw, ensure_ascii=False)) if raw else ""
+
+
 def _decide(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float) -> Decision:
     if isinstance(outcome, RemoteDelivery):
         return DONE
@@ -110,7 +120,7 @@ def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
         ApiCall.objects.using(delivery._state.db).filter(pk=claim.call.pk).update(**second)
         status.save(delivery)
         return
-    _mirror(delivery, remote)
+    mirror(delivery, remote)
     news = status.News(status=remote.status or CREATED, source=Source.CREATE)
     status.apply(delivery, news, status.weigh(delivery, news))
     status.save(delivery)
@@ -126,7 +136,7 @@ def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
 
 
 def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
-    _mirror(delivery, remote)
+    mirror(delivery, remote)
     if remote.status:
         news = status.News(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
         status.apply(delivery, news, status.weigh(delivery, news))
@@ -137,7 +147,7 @@ def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
 def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
     """Take Kaspi's own word, unless newer news came in while the answer was under way."""
     unmoved = claim.delivery.updated_at == delivery.updated_at
-    _mirror(delivery, remote)
+    mirror(delivery, remote)
     delivery.next_refresh_at = status.next_refresh(delivery) if unmoved else clock.now()
     received_at = clock.now()
     status.keep_history(delivery, remote.history, received_at)
@@ -168,12 +178,3 @@ def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiErro
     if kind == Kind.CREATE and delivery.cancel_requested_at:
         calls.finish(calls.never_sent(delivery).filter(state=State.DUE), State.ABANDONED)
     status.save(delivery)
-
-
-def _mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
-    delivery.tracking_url = remote.tracking_url[:500] or delivery.tracking_url
-    soon = clock.now() + LONGEST_PROMISE
-    delivery.pickup_by = clock.plausible(remote.eta.pickup_by, soon) or delivery.pickup_by
-    delivery.delivery_by = clock.plausible(remote.eta.delivery_by, soon) or delivery.delivery_by
-    raw = {} if delivery.blanked_at else remote.raw  # what was forgotten stays forgotten
-    delivery.raw = read_text(json.dumps(raw, ensure_ascii=False)) if raw else ""

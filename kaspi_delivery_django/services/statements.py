@@ -38,6 +38,22 @@ def update(row: models.Model, names: Sequence[str], *, using: str) -> bool:
         return bool(cursor.rowcount)
 
 
+def update_all(rows: Sequence[models.Model], names: Sequence[str], *, using: str) -> None:
+    """Write these fields of many rows of one model, with one statement for each: all of one text, and sent together.
+
+    Django's `bulk_update` puts an expression together for each value, which takes longer than all else about a row.
+    """
+    if len(rows) <= 1:
+        for row in rows:
+            update(row, names, using=using)
+        return
+    model, connection = type(rows[0]), connections[using]
+    fields = _fields(model, names)
+    values = [[*_values(row, fields, connection, add=False), row.pk] for row in rows]
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        cursor.executemany(_update_sql(model, using, tuple(names)), values)
+
+
 def find(model: type[Row], *, using: str, ending: str = "", **values: Any) -> Row | None:
     """Return the one row with these values, or None. `ending` follows the condition, as FOR UPDATE does."""
     connection = connections[using]

@@ -78,6 +78,17 @@ def _flag_revived(delivery: Delivery) -> None:
         attention.flag(delivery, Attention.CANCEL_REFUSED)
 
 
+def begin(delivery: Delivery, news: News) -> StatusChange:
+    """Give a delivery that was just linked, and that nobody has said anything of, its first status.
+
+    The caller saves both the delivery and the change that is returned, many at once.
+    """
+    change = _change(delivery, news, applied=True)
+    delivery.status, delivery.status_at = news.status, change.at
+    delivery.next_refresh_at = next_refresh(delivery)
+    return change
+
+
 def keep_history(delivery: Delivery, entries: Sequence[HistoryEntry], received_at: datetime) -> None:
     """Add the steps of Kaspi's own history that we never heard of; known ones never double.
 
@@ -126,8 +137,14 @@ def _keep(delivery: Delivery, news: News) -> None:
 
 
 def _record(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
+    change = _change(delivery, news, applied=applied, before=before)
+    statements.insert(change, using=delivery._state.db or home())
+    return change
+
+
+def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
     now, came_from = clock.now(), delivery.status if before is None else before
-    change = StatusChange(
+    return StatusChange(
         delivery=delivery,
         from_status=came_from,
         to_status=news.status,
@@ -140,5 +157,3 @@ def _record(delivery: Delivery, news: News, *, applied: bool, before: str | None
         notify_after=now + notices.PATIENCE,
         notified_at=now if applied and not notices.has_listeners(is_creation=not came_from) else None,
     )
-    statements.insert(change, using=delivery._state.db or home())
-    return change

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, OperationalError, connections, router, transaction
+from django.db.models import F, Model, QuerySet
 
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import failures, statements
@@ -12,6 +13,7 @@ from kaspi_delivery_django.services import failures, statements
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+Row = TypeVar("Row", bound=Model)
 
 UNINDEXED = "order_sha256"  # any column that no index has to be told of
 
@@ -102,3 +104,16 @@ def lock_again(delivery: Delivery) -> Delivery:
     if locked is None:
         raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
     return locked
+
+
+def lock_all(rows: QuerySet[Row], *, wait: bool = False) -> list[Row]:
+    """Return those of the rows that nobody else has locked, or all with `wait`, locked until the transaction ends.
+
+    What they select with them is locked as well. Always in the same order, so that nobody meets somebody who waits
+    the other way round.
+    """
+    features, ordered = connections[rows.db].features, rows.order_by("pk")
+    if features.has_select_for_update:
+        skip = not wait and features.has_select_for_update_skip_locked
+        return list(ordered.select_for_update(skip_locked=skip))
+    return list(ordered) if rows.update(updated_at=F("updated_at")) else []

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
@@ -11,7 +12,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import clock, deliveries, failures, handover, inbox, notices, outbox, pace
-from kaspi_delivery_django.services.transactions import home, is_transient
+from kaspi_delivery_django.services.dispatch import Dispatch, bear, each_alone
+from kaspi_delivery_django.services.transactions import home
 
 logger = logging.getLogger(__name__)
 
@@ -19,23 +21,28 @@ BATCH = 100
 IDLE_S = 1.0
 TROUBLE_S = 5.0
 HEARTBEAT_S = 30.0
+DISPATCH_S = 10.0  # then the other chores have their turn
 
 
 class Worker:
     """Sends due calls, asks about silent deliveries, repeats signals, applies parked events, acts for staff.
 
-    `say` gets one line for each thing that was done. `stop` may be called from a signal handler:
-    the call under way is finished, nothing more is claimed.
+    `say` gets one line for each thing that was done. With `threads`, so many calls are under way at once; only
+    their HTTP is, all else is done in the caller's thread. `stop` may be called from a signal handler: what is under
+    way is finished, nothing more is claimed.
     """
 
-    def __init__(self, say: Callable[[str], None] = logger.info) -> None:
+    def __init__(self, say: Callable[[str], None] = logger.info, *, threads: int = 1) -> None:
         self._say = say
+        self._dispatch = Dispatch(threads) if threads > 1 else None
         self._stopped = threading.Event()
         self._heartbeat_due = 0.0
 
     def stop(self) -> None:
-        """Let the current call finish, and claim no more."""
+        """Let what is under way finish, and claim no more."""
         self._stopped.set()
+        if self._dispatch:
+            self._dispatch.stop()
 
     def run(self) -> None:
         """Work until `stop`. A database that is away is waited for."""
@@ -95,7 +102,7 @@ class Worker:
         try:
             done = 0 if self._stopped.is_set() else chore(**options)
         except (OperationalError, InterfaceError) as err:
-            _bear(err, f"chore={label}")
+            bear(err, f"chore={label}")
             return 0
         except Exception as err:  # noqa: BLE001  # one broken chore must not end the others
             logger.error("chore broke: %s error=%s", label, failures.describe(err))  # noqa: TRY400
@@ -105,19 +112,14 @@ class Worker:
         return done
 
     def _send_due(self) -> int:
+        if self._dispatch:
+            return self._dispatch.run(within_s=DISPATCH_S)
         return sum(self._send(pk) for pk in outbox.due_calls(limit=BATCH))
 
     def _send(self, call_pk: int) -> bool:
         if self._stopped.is_set() or not self._wait_for_turn():
             return False
-        try:
-            is_sent = outbox.send(call_pk)
-        except (OperationalError, InterfaceError) as err:
-            _bear(err, f"call={call_pk}")
-            return False
-        except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
-            logger.error("call broke: call=%r error=%s", call_pk, failures.describe(err))  # noqa: TRY400
-            return False
+        is_sent = each_alone(partial(outbox.send, call_pk), call_pk) or False
         if not is_sent:  # nobody was asked: the turn is the next call's
             pace.give_back()
         return is_sent
@@ -140,10 +142,3 @@ class Worker:
 def _say_trouble(err: Exception) -> None:
     """Say what the database did, in words that hold no row's data."""
     logger.error("database trouble: error=%s", failures.describe(err))
-
-
-def _bear(err: OperationalError | InterfaceError, what: str) -> None:
-    """Leave what met a deadlock or a lock timeout to a later round; a database that is away ends this one."""
-    if not is_transient(err):
-        raise err
-    logger.warning("deferred: %s error=%s", what, failures.describe(err))

@@ -153,7 +153,7 @@ def test_b0_a_success_that_names_another_order_is_not_linked(attempt):
 def test_b0_a_success_links_once_and_judges_its_status(world, due_call, post_webhook):
     """An answer that is older than a webhook never takes the status back."""
     claim = claims.take(due_call.pk, using="default")
-    answer = outbox._transmit(claim, None)
+    answer = outbox.transmit(claim, None)
     claim.delivery.delivery_id = answer.delivery_id
     post_webhook(event(claim.delivery, "in_transit"))
     assert Delivery.objects.get().status == "in_transit"

@@ -53,7 +53,7 @@ def test_b2_the_lease_outlives_three_deadlines():
 
 def test_b2_a_late_owner_changes_nothing_but_brings_the_id(claim, turnable, drain, world):
     """Fenced by the token; a deliveryId is never thrown away."""
-    answer = outbox._transmit(claim, None)
+    answer = outbox.transmit(claim, None)
     turnable.turn(seconds=61)
     outbox.release_expired()
     durably(lambda: settlement.settle(claim, answer, 0.5, using="default"), using="default")

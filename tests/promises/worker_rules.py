@@ -82,4 +82,4 @@ class WorkerRules:
 
     def _transmit(self, claim):
         with self.house.work():
-            return outbox._transmit(claim, None)
+            return outbox.transmit(claim, None)

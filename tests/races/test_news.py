@@ -62,7 +62,7 @@ def test_b3_a_webhook_beside_our_own_answer_loses_nothing(world, drain, at_once)
     Order.objects.create()
     delivery = Delivery.objects.get()
     claim = claims.take(delivery.calls.get().pk, using="default")
-    answer = outbox._transmit(claim, None)
+    answer = outbox.transmit(claim, None)
     delivery.delivery_id = answer.delivery_id
 
     def settle():

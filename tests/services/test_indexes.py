@@ -12,7 +12,17 @@ from benchmarks.statements import Watch
 from kaspi_delivery_django import tracking
 from kaspi_delivery_django.figures import report
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import claims, clock, deliveries, handover, inbox, notices, outbox, pruning
+from kaspi_delivery_django.services import (
+    bookings,
+    claims,
+    clock,
+    deliveries,
+    handover,
+    inbox,
+    notices,
+    outbox,
+    pruning,
+)
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -97,6 +107,15 @@ def test_a_claim_and_an_answer(due):
     assert_by_index(lambda: claims.take(due.pk, using="default"))
     ApiCall.objects.filter(pk=due.pk).update(state="due", next_attempt_at=clock.now())
     assert_by_index(lambda: outbox.send(due.pk))
+
+
+def test_claims_and_answers_together(due):
+    """What sending takes when many go at once."""
+    [claim], _behind_gates = claims.take_many([due.pk], using="default")
+    answer = outbox.transmit(claim)
+    assert_by_index(lambda: bookings.record([bookings.Booking(claim=claim, remote=answer)], using="default"))
+    ApiCall.objects.filter(pk=due.pk).update(state="due", next_attempt_at=clock.now())
+    assert_by_index(lambda: claims.take_many([due.pk], using="default"))
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_the_unknown_moment_is_committed_before_a_byte_can_leave(world, due, mon
     def die(claim, total_s):
         raise SystemExit
 
-    monkeypatch.setattr(outbox, "_transmit", die)
+    monkeypatch.setattr(outbox, "transmit", die)
     with pytest.raises(SystemExit):
         outbox.send(due.pk)
     assert (fresh(due).state, fresh(due).unknown_since is not None) == ("sending", True)
@@ -294,7 +294,7 @@ def test_a_dead_workers_claim_ends_in_unknown(world, due, turnable):
 def test_a_late_answer_still_links_its_delivery_id(world, due):
     """Who has lost the claim changes no state, but the id is never thrown away."""
     claim = claims.take(due.pk, using="default")
-    answer = outbox._transmit(claim, None)
+    answer = outbox.transmit(claim, None)
     ApiCall.objects.update(claim_token="somebody-else")
     settle(claim, answer)
     assert fresh(due.delivery).delivery_id == answer.delivery_id
@@ -304,7 +304,7 @@ def test_a_late_answer_still_links_its_delivery_id(world, due):
 def test_a_second_delivery_id_is_kept_out_and_flagged(world, due):
     """Promise 9: a linked id never changes."""
     claim = claims.take(due.pk, using="default")
-    answer = outbox._transmit(claim, None)
+    answer = outbox.transmit(claim, None)
     Delivery.objects.update(delivery_id="dlv_first")
     settle(claim, answer)
     assert fresh(due.delivery).delivery_id == "dlv_first"
@@ -316,7 +316,7 @@ def test_an_error_of_a_create_that_a_webhook_has_linked_asks_for_nobody(world, d
     """The booking is known; what the create answers does not matter any more."""
     world.faults.add(Fault(operation="create", status=409, code="conflict"))
     claim = claims.take(due.pk, using="default")
-    answer = outbox._transmit(claim, None)
+    answer = outbox.transmit(claim, None)
     Delivery.objects.update(delivery_id="dlv_told")
     settle(claim, answer)
     assert (fresh(due).state, fresh(due.delivery).attention) == ("done", "")
@@ -483,7 +483,7 @@ def test_a_remembered_cancel_abandons_a_create_that_never_left(world, due):
     claim = claims.take(due.pk, using="default")
     cancel_delivery(due.delivery, reason="a mistake")
     world.faults.add(Fault(operation="create", status=429))
-    settle(claim, outbox._transmit(claim, None))
+    settle(claim, outbox.transmit(claim, None))
     assert fresh(due).state == "abandoned"
 
 
@@ -518,7 +518,7 @@ def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(world, booked, 
     """News that came in while the GET was under way is newer than its answer."""
     call = refresh_delivery(booked)
     claim = claims.take(call.pk, using="default")
-    answer = outbox._transmit(claim, None)
+    answer = outbox.transmit(claim, None)
     moved = Delivery.objects.get()
     moved.status = "in_transit"
     moved.save()

@@ -133,3 +133,30 @@ def test_a_turn_of_the_rate_is_given_back(settings):
     pace.until_turn()
     pace.give_back()
     assert pace.until_turn() < 1
+
+
+def test_without_a_rate_all_go_together(settings):
+    """There is no turn to wait for."""
+    turn = pace.SharedTurn()
+    assert (turn.wait_s(most=32), turn.count) == (0.0, 32)
+
+
+def test_a_slow_rate_lets_one_go_at_a_time(settings):
+    """And a fast one as many as it has in a twentieth of a second."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 10}
+    assert pace.together(32) == 1
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 200}
+    assert (pace.together(32), pace.together(4)) == (10, 4)
+
+
+def test_a_shared_turn_is_taken_once_and_what_was_not_used_is_given_back(settings):
+    """The next turn is as far away as what was used."""
+    pace.turns.cache_clear()
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 100}
+    turn = pace.SharedTurn()
+    assert turn.wait_s(most=32) == 0.0
+    assert turn.wait_s(most=32) == 0.0
+    assert turn.count == 5
+    turn.end(used=2)
+    turn.end(used=0)
+    assert 0.0 < turn.wait_s(most=32) <= 0.02

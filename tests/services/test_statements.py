@@ -3,6 +3,7 @@
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.forms import model_to_dict
+from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import statements
@@ -89,3 +90,19 @@ def test_a_touched_row_stays_what_it_was(delivery):
     assert statements.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_1")
     assert not statements.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_2")
     assert {**vars(Delivery.objects.get()), "_state": 0} == {**vars(delivery), "_state": 0}
+
+
+def test_many_rows_are_written_with_one_text(delivery):
+    """Each its own values, and no other column; of none, nothing is asked."""
+    other = Delivery.objects.create(
+        account="default", environment="sandbox", content_type=delivery.content_type, object_id="other", generation=1
+    )
+    delivery.dropoff_name, other.dropoff_name = "Дана 50%", ""
+    delivery.parcel_weight_grams, other.parcel_weight_grams = None, 700
+    delivery.delivery_id = "dlv_not_written"
+    with CaptureQueriesContext(connection) as asked:
+        statements.update_all([delivery, other], ["dropoff_name", "parcel_weight_grams"], using="default")
+        statements.update_all([], ["dropoff_name"], using="default")
+    assert len(asked) == 1
+    stored = Delivery.objects.order_by("pk").values_list("dropoff_name", "parcel_weight_grams", "delivery_id")
+    assert list(stored) == [("Дана 50%", None, "dlv_1"), ("", 700, None)]

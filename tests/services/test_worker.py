@@ -4,16 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import DataError, InterfaceError, OperationalError, connection
 
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import outbox, pace
+from kaspi_delivery_django.services import gateway, outbox, pace
 from kaspi_delivery_django.services.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.conftest import event
@@ -37,6 +39,30 @@ def test_once_sends_everything_that_is_due_and_returns(world, capsys):
     call_command("kaspi_worker", "--once")
     assert len(world.deliveries) == 3
     assert "calls sent: 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("threads", ["1", "8"])
+def test_the_command_sends_with_so_many_threads(world, threads):
+    """One is the command's own."""
+    handle, seen = world.handle, set()
+
+    def watched(*request):
+        seen.add(threading.current_thread() is threading.main_thread())
+        return handle(*request)
+
+    world.handle = watched
+    Order.objects.create()
+    call_command("kaspi_worker", "--once", "--threads", threads)
+    assert seen == {threads == "1"}
+
+
+@pytest.mark.parametrize("threads", ["0", "65", "many"])
+def test_the_command_takes_no_other_number_of_threads(threads):
+    """Each of them keeps a connection to Kaspi, and the client has room for 64."""
+    with pytest.raises(CommandError, match="must be a whole number from 1 to 64"):
+        call_command("kaspi_worker", "--once", "--threads", threads)
+    adapter = gateway.client_for(conf.account("default"))._session.get_adapter("https://")
+    assert adapter._pool_maxsize == gateway.MOST_THREADS == 64
 
 
 def test_a_worker_is_seen(worker):

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from kaspi_delivery_django import client
 from kaspi_delivery_django.client import KaspiClient, Timeouts
-from kaspi_delivery_django.services import clock, gateway, worker
+from kaspi_delivery_django.services import clock, dispatch, gateway, worker
 
 VARIABLE = "STORM_CLOCK"
 
@@ -50,6 +50,8 @@ def running(fast):
         patch.object(clock, "database_now", lambda _using: fast.now()),
         patch.object(client, "KaspiClient", partial(KaspiClient, timeouts=waits)),
         patch.object(worker, "IDLE_S", 0.1),
+        patch.object(worker, "DISPATCH_S", 10 / fast.speed),
+        patch.object(dispatch, "PATIENCE_S", 25 / fast.speed),
         patch.object(worker, "TROUBLE_S", 0.3),
     ):
         gateway._client.cache_clear()

@@ -1,4 +1,4 @@
-"""One process of a storm: `python -m tests.storm.process worker`, or `web PORT`."""
+"""One process of a storm: `python -m tests.storm.process worker THREADS`, or `web PORT`."""
 
 import sys
 import threading
@@ -41,7 +41,7 @@ def main(kind, *arguments):
 
     with fast.running(fast.FastClock.from_environment()):
         if kind == "worker":
-            call_command("kaspi_worker")
+            call_command("kaspi_worker", "--threads", arguments[0])
         else:
             serve(int(arguments[0]))
 

@@ -17,12 +17,16 @@ SHOPPERS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a storm does. `faults` is each fault's chance, `speed` how much faster than real its time runs."""
+    """What a storm does. `faults` is each fault's chance, `speed` how much faster than real its time runs.
+
+    Each of the workers sends with so many threads.
+    """
 
     orders: int
     faults: float = 0.1
     kill_every_s: float = 3.0
     workers: int = 2
+    threads: int = 4
     seed: int = 1
     speed: float = 30.0
     limit_s: float = 3600.0

@@ -72,7 +72,7 @@ class Stage:
         self.server.start()
         self._log = tempfile.TemporaryFile()
         environment = self._environment()
-        kinds = [["web", str(self._port)], *(["worker"] for _ in range(self._plan.workers))]
+        kinds = [["web", str(self._port)], *(["worker", str(self._plan.threads)] for _ in range(self._plan.workers))]
         self.processes = [Process(kind, environment, self._log) for kind in kinds]
         self._threads = [threading.Thread(target=self._post, daemon=True) for _ in range(POSTMEN)]
         self._threads.append(threading.Thread(target=self._drive, daemon=True))

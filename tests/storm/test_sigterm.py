@@ -15,18 +15,23 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE_S = 30
 
 
+THREADS, MOST_UNDER_WAY = 2, 4
+ORDERS = 12
+
+
 def test_a_worker_that_is_asked_to_stop_finishes_its_call():
-    """The one under way is done; the others stay due."""
-    with Stage(Plan(orders=3, faults=0, workers=1, speed=1)) as stage:
+    """What is under way is done; the others stay due."""
+    with Stage(Plan(orders=ORDERS, faults=0, workers=1, threads=THREADS, speed=1)) as stage:
         asked = threading.Event()
         handle = stage.world.handle
         stage.world.handle = lambda *request: asked.set() or handle(*request)
         stage.world.faults.add(Fault(latency_s=1.0, times=None))
-        for _ in range(3):
+        for _ in range(ORDERS):
             Order.objects.create()
         assert asked.wait(PATIENCE_S)
         _web, worker = stage.processes
         assert worker.terminate() == 0
-        assert len(stage.world.requests) == 1
-    assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done", "due", "due"]
-    assert Delivery.objects.filter(delivery_id__isnull=False).count() == 1
+        sent = len(stage.world.requests)
+    assert 1 <= sent <= MOST_UNDER_WAY
+    assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done"] * sent + ["due"] * (ORDERS - sent)
+    assert Delivery.objects.filter(delivery_id__isnull=False).count() == sent

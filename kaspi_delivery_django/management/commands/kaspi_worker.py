@@ -11,9 +11,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
 from kaspi_delivery_django.management.quantities import whole_number
+from kaspi_delivery_django.services.gateway import MOST_THREADS
 from kaspi_delivery_django.services.worker import Worker
 
 GREATEST_PORT = 65_535
+THREADS = 8
 LOOPBACK = "127.0.0.1"
 WITHOUT_EXTRA = "--metrics-port needs prometheus-client: pip install 'kaspi-delivery-django[prometheus]'"
 
@@ -21,12 +23,16 @@ Serve = Callable[[int, str], AbstractContextManager[int]]
 
 
 class Command(BaseCommand):
-    """Runs until SIGTERM or SIGINT, and then finishes the call under way; `--once` for cron."""
+    """Runs until SIGTERM or SIGINT, and then finishes what is under way; `--once` for cron."""
 
     help = "Send what is due to Kaspi, ask about silent deliveries, repeat what failed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take --once, or where to serve metrics."""
+        """Take how many threads send, and --once, or where to serve metrics."""
+        threads = partial(whole_number, most=MOST_THREADS)
+        parser.add_argument(
+            "--threads", type=threads, default=THREADS, metavar="N", help=f"calls that are sent at once ({THREADS})"
+        )
         either = parser.add_mutually_exclusive_group()
         either.add_argument("--once", action="store_true", help="do what is due now, then exit")
         port = partial(whole_number, least=0, most=GREATEST_PORT)
@@ -37,7 +43,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Work, and say what is done."""
-        worker = Worker(say=self._say)
+        worker = Worker(say=self._say, threads=options["threads"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         if options["once"]:

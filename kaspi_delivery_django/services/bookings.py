@@ -1,0 +1,111 @@
+"""Record many plain bookings in one transaction: creates that Kaspi answered with a courier, and nothing else to say.
+
+What is not plain in any way, an answer of another kind, a webhook that was faster, a cancel that was asked for, a
+second parcel, is left to `settlement`, which knows all of it.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from operator import or_
+
+from django.db.models import Exists, OuterRef, Q
+
+from kaspi_delivery_django.client import KaspiError, RemoteDelivery
+from kaspi_delivery_django.lifecycle import CREATED
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import calls, clock, notices, settlement, statements, status
+from kaspi_delivery_django.services.claims import Claim
+from kaspi_delivery_django.services.transactions import after_commit, durably, lock_all
+
+Kind, State = ApiCall.Kind, ApiCall.State
+
+COLUMNS = (
+    "delivery_id",
+    "status",
+    "status_at",
+    "tracking_url",
+    "pickup_by",
+    "delivery_by",
+    "raw",
+    "next_refresh_at",
+    "updated_at",
+)
+
+
+class ClaimsLost(Exception):
+    """Somebody else holds one of the claims by now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booking:
+    """A claimed create, and Kaspi's answer to it."""
+
+    claim: Claim
+    remote: RemoteDelivery
+
+
+def plain(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking | None:
+    """Return the booking that this is, if it may be a plain one."""
+    is_first = claim.call.kind == Kind.CREATE and claim.delivery.generation == 1
+    if not isinstance(outcome, RemoteDelivery) or claim.probe or not is_first:
+        return None
+    return Booking(claim=claim, remote=outcome) if outcome.status in {CREATED, ""} else None
+
+
+def record(bookings: Sequence[Booking], *, using: str) -> set[int]:
+    """Write down those that are plain, in a transaction of its own; return the primary keys of their calls.
+
+    Raises `ClaimsLost` when a claim was lost meanwhile, and `IntegrityError` when another delivery has one of the ids;
+    nothing is written then.
+    """
+    return durably(partial(_record, bookings, using), using=using)
+
+
+def _record(bookings: Sequence[Booking], using: str) -> set[int]:
+    rows = Delivery.objects.using(using).filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
+    locked = lock_all(rows.annotate(is_awaited=_is_awaited()), wait=True)
+    untouched = {row.pk: row for row in locked if _is_untouched(row)}
+    booked = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
+    if booked:
+        _finish([booking.claim.call for booking in booked], using)
+        _link([(untouched[booking.claim.delivery.pk], booking.remote) for booking in booked], using)
+    return {booking.claim.call.pk for booking in booked}
+
+
+def _is_untouched(delivery: Delivery) -> bool:
+    """Tell whether nothing was heard of it, and nothing asked for, since its order was saved."""
+    has_news = delivery.delivery_id is not None or delivery.status or delivery.is_awaited  # type: ignore[attr-defined]  # annotated
+    return not (has_news or delivery.attention or delivery.cancel_requested_at or delivery.blanked_at)
+
+
+def _is_awaited() -> Exists:
+    """The condition, on a delivery, that an event is parked for its order."""
+    own = {name: OuterRef(name) for name in ("account", "environment", "external_order_id")}
+    return Exists(WebhookEvent.objects.filter(**own, state=WebhookEvent.State.PARKED))
+
+
+def _finish(held: Sequence[ApiCall], using: str) -> None:
+    """End the calls, each fenced by its token."""
+    by_token = defaultdict(list)
+    for call in held:
+        by_token[call.claim_token].append(call.pk)
+    fenced = reduce(or_, (Q(claim_token=token, pk__in=pks) for token, pks in by_token.items()))
+    rows = ApiCall.objects.using(using).filter(fenced, state=State.SENDING)
+    answered = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
+    if calls.finish(rows, State.DONE, **answered) != len(held):
+        raise ClaimsLost
+
+
+def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None:
+    changes, now = [], clock.now()
+    for delivery, remote in booked:
+        delivery.delivery_id, delivery.updated_at = remote.delivery_id, now
+        settlement.mirror(delivery, remote)
+        changes.append(status.begin(delivery, status.News(status=CREATED, source=StatusChange.Source.CREATE)))
+    statements.update_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
+    StatusChange.objects.using(using).bulk_create(changes)
+    untold = [change for change in changes if change.notified_at is None]
+    if untold:
+        after_commit(notices.notify_all, untold, using=using)

@@ -1,0 +1,335 @@
+"""Many calls at once: threads do HTTP alone, one thread claims and settles, and every promise holds as for one call."""
+
+import threading
+from functools import partial
+
+import pytest
+from django.db import DataError, InterfaceError, OperationalError, connections
+
+from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import bookings, claims, dispatch, gate, outbox, pace
+from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.signals import call_attempted
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+AWAY = [OperationalError("gone"), InterfaceError("closed")]
+
+
+@pytest.fixture
+def worker(world):
+    """Return a worker that sends four calls at once, and keeps quiet."""
+    return Worker(say=lambda _line: None, threads=4)
+
+
+@pytest.fixture
+def orders(world):
+    """Save a dozen orders."""
+    return [Order.objects.create() for _ in range(12)]
+
+
+def states():
+    """Return the calls' states, in order."""
+    return sorted(ApiCall.objects.values_list("state", flat=True))
+
+
+def test_each_call_is_sent_once(worker, world, orders):
+    """As many requests as orders, and as many parcels."""
+    assert worker.run_round() == 12
+    assert len(world.requests) == 12
+    assert {len(world.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
+    assert set(ApiCall.objects.values_list("state", "attempts", "unknown_since")) == {("done", 1, None)}
+
+
+def test_what_is_written_is_what_one_call_alone_writes(worker, drain):
+    """The rows do not tell how they were sent."""
+    Order.objects.create()
+    drain()
+    for _ in range(6):
+        Order.objects.create()
+    worker.run_round()
+    written = [row_of(delivery) for delivery in Delivery.objects.order_by("pk")]
+    assert [row for row in written if row != written[0]] == []
+
+
+def row_of(delivery):
+    """Return all that is stored for a delivery, without what names it."""
+    call, change = delivery.calls.get(), delivery.history.get()
+    own = str(delivery.object_id), delivery.delivery_id
+    rows = {}
+    for row in (delivery, call, change):
+        for field in row._meta.concrete_fields:
+            value = str(getattr(row, field.attname))
+            rows[f"{row._meta.model_name}.{field.name}"] = value.replace(own[1], "ID").replace(
+                f"order-{own[0]}", "ORDER"
+            )
+    keys = {"delivery.id", "delivery.object_id", "apicall.id", "apicall.delivery", "statuschange.id"}
+    vary = {"statuschange.delivery", "apicall.created_at", "delivery.created_at", "delivery.updated_at"}
+    hashes = {"apicall.payload_sha256", "delivery.order_sha256", "apicall.updated_at"}
+    return {name: value for name, value in rows.items() if name not in keys | vary | hashes}
+
+
+def test_the_threads_ask_no_database(worker, world, orders):
+    """A connection more for each of them would be one too many."""
+    seen = []
+    handle = world.handle
+
+    def watched(*request):
+        used = [one for one in connections.all(initialized_only=True) if one.connection is not None]
+        seen.append((threading.current_thread() is not threading.main_thread(), used))
+        return handle(*request)
+
+    world.handle = watched
+    worker.run_round()
+    assert seen == [(True, [])] * 12
+
+
+def test_failures_are_settled_one_by_one(worker, world, orders):
+    """A refusal, a lost answer and a success are each what they are."""
+    world.faults.add(Fault(operation="create", status=422))
+    world.faults.add(Fault(operation="create", drop="after"))
+    assert worker.run_round() == 12
+    assert states() == ["done"] * 10 + ["refused", "unknown"]
+
+
+def test_metrics_hear_of_each_request(worker, world, orders):
+    """In the thread that has a database."""
+    heard = []
+
+    def listen(call, error, seconds, **_rest):
+        heard.append((call.delivery.external_order_id, error, threading.current_thread() is threading.main_thread()))
+
+    call_attempted.connect(listen)
+    try:
+        worker.run_round()
+    finally:
+        call_attempted.disconnect(listen)
+    assert {name for name, _error, _main in heard} == {f"order-{order.pk}" for order in orders}
+    assert {(error, main) for _name, error, main in heard} == {(None, True)}
+
+
+def test_what_is_under_way_is_finished_when_it_is_stopped(worker, world):
+    """And nothing more is claimed."""
+    for _ in range(30):
+        Order.objects.create()
+    handle = world.handle
+    world.handle = lambda *request: worker.stop() or handle(*request)
+    worker.run_round()
+    done = states().count("done")
+    assert states() == ["done"] * done + ["due"] * (30 - done)
+    assert len(world.requests) == done <= 8
+
+
+def test_it_claims_more_only_as_fast_as_kaspi_answers(worker):
+    """What waits for a thread is sent within half a second, but for one call."""
+    calls = worker._dispatch
+    calls._lately_s = 0.05
+    assert calls._ahead() == 4 * dispatch.MOST_AHEAD
+    calls._lately_s = 10.0
+    assert calls._ahead() == 1
+
+
+def test_a_slow_kaspi_keeps_no_thread_idle(worker):
+    """Whoever is idle gets a call at once, and one more waits."""
+    calls = worker._dispatch
+    calls._lately_s = 10.0
+    rooms = []
+    for calls._under_way in (0, 3, 4, 5, 9):
+        rooms.append(calls._room())
+    assert rooms == [5, 2, 1, 0, 0]
+
+
+def test_with_a_fast_kaspi_claims_are_made_together(worker):
+    """What would wait for a thread anyway waits for others, to be claimed with them; an idle thread does not."""
+    calls = worker._dispatch
+    calls._lately_s = 0.01
+    rooms = []
+    for calls._under_way in (0, 3, 4, 9, 15, 16):
+        rooms.append(calls._room())
+    assert rooms == [20, 17, 16, 11, 5, 0]
+
+
+def test_a_machine_without_threads_claims_nothing(worker, orders, monkeypatch, caplog):
+    """Those that were started end, and the calls stay due."""
+    start, left = threading.Thread.start, [True, True]
+
+    def grudging(thread):
+        if thread.name.startswith("kaspi-http"):
+            left.pop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", grudging)
+    worker.run_round()
+    assert states() == ["due"] * 12
+    assert "chore broke: calls sent" in caplog.text
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("kaspi-http")]
+
+
+def test_a_claim_that_waited_too_long_is_not_sent(worker, world, due, monkeypatch):
+    """Its lease might end while it is under way. It is due again, and Kaspi was not asked."""
+    monkeypatch.setattr(dispatch, "PATIENCE_S", -1.0)
+    assert worker.run_round() == 0
+    call = ApiCall.objects.get()
+    assert (call.state, call.unknown_since, world.requests) == ("due", None, [])
+
+
+def test_the_wait_and_two_exchanges_fit_into_a_lease():
+    """A cancel of unknown outcome asks first."""
+    assert claims.LEASE.total_seconds() > dispatch.PATIENCE_S + 2 * 15.0
+
+
+def test_it_ends_after_its_time(worker, world, orders, monkeypatch):
+    """So that the other chores have their turn."""
+    monkeypatch.setattr("kaspi_delivery_django.services.worker.DISPATCH_S", 0.0)
+    worker.run_round()
+    assert world.requests == []
+
+
+def test_turns_are_kept(worker, world, orders, monkeypatch):
+    """With a rate, no more calls are claimed than may go now; the next wait for their turn."""
+    waits = [0.0, 0.01, 0.01, 0.0]
+    taken = []
+
+    def until_turn(requests):
+        taken.append(requests)
+        return waits.pop() if waits else 0.0
+
+    monkeypatch.setattr(pace, "until_turn", until_turn)
+    monkeypatch.setattr(pace, "together", lambda most: min(most, 3))
+    worker.run_round()
+    assert len(world.requests) == 12
+    assert max(taken) == 3
+
+
+def test_a_turn_that_nobody_used_is_given_back(worker, world, orders, monkeypatch):
+    """Here for calls that were somebody else's by then."""
+    given = []
+    monkeypatch.setattr(pace, "give_back", given.append)
+    monkeypatch.setattr(claims, "take_many", lambda *_args, **_options: ([], []))
+    worker.run_round()
+    assert sum(given) == 16
+    assert world.requests == []
+
+
+def test_a_turn_that_is_waited_for_is_given_back_at_a_stop(worker, world, due, monkeypatch):
+    """Nobody waits for it any more."""
+    given = []
+    monkeypatch.setattr(pace, "give_back", given.append)
+    monkeypatch.setattr(pace, "until_turn", lambda _requests: worker.stop() or 60.0)
+    worker.run_round()
+    assert given
+    assert world.requests == []
+
+
+def test_a_probe_goes_alone_and_opens_the_gate(worker, world, orders, turnable):
+    """Calls of an account whose gate is to be asked are claimed one by one."""
+    gate.close(Delivery.objects.first(), until=turnable.now, reason="a 401")
+    turnable.turn(seconds=1)
+    worker.run_round()
+    assert len(world.requests) == 1
+    turnable.turn(minutes=1)
+    worker.run_round()
+    assert states() == ["done"] * 12
+
+
+@pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError, OperationalError("database is locked")])
+def test_one_that_breaks_the_others_claim_is_found_out(worker, orders, monkeypatch, caplog, trouble):
+    """All are claimed one by one then, and it alone is left."""
+    take = claims.take
+    poisoned = ApiCall.objects.first().pk
+
+    def broken(pk, *, using):
+        if pk == poisoned:
+            raise trouble
+        return take(pk, using=using)
+
+    monkeypatch.setattr(claims, "take_many", partial(fail, trouble))
+    monkeypatch.setattr(claims, "take", broken)
+    worker.run_round()
+    assert states() == ["done"] * 11 + ["due"]
+    assert "999 8877" not in caplog.text
+
+
+@pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError, OperationalError("database is locked")])
+def test_what_cannot_be_recorded_together_is_recorded_alone(worker, orders, monkeypatch, trouble):
+    """An answer is never lost for its neighbour's sake."""
+    monkeypatch.setattr(bookings, "record", partial(fail, trouble))
+    worker.run_round()
+    assert states() == ["done"] * 12
+
+
+def test_a_call_whose_code_breaks_stops_no_other(worker, orders, monkeypatch, caplog):
+    """Its lease ends, and then its outcome is unknown."""
+    transmit = outbox.transmit
+    poisoned = ApiCall.objects.first().pk
+    monkeypatch.setattr(
+        outbox, "transmit", lambda claim: fail(ZeroDivisionError) if claim.call.pk == poisoned else transmit(claim)
+    )
+    worker.run_round()
+    assert states() == ["done"] * 11 + ["sending"]
+    assert "call broke" in caplog.text
+
+
+@pytest.mark.parametrize("trouble", AWAY)
+def test_a_database_that_goes_away_ends_the_round(worker, world, orders, monkeypatch, trouble):
+    """What Kaspi has answered by then is recorded when it is back at once."""
+    record = bookings.record
+    monkeypatch.setattr(bookings, "record", partial(fail, trouble))
+    with pytest.raises(type(trouble)):
+        worker.run_round()
+    booked = Delivery.objects.filter(delivery_id__isnull=False).count()
+    assert booked == len(world.deliveries) > 0
+    monkeypatch.setattr(bookings, "record", record)
+    worker.run_round()
+    assert states() == ["done"] * 12
+    assert len(world.requests) == 12
+
+
+def test_an_answer_that_cannot_be_recorded_is_in_the_log(worker, world, orders, monkeypatch, caplog):
+    """With Kaspi's id, because nothing else knows it."""
+    monkeypatch.setattr(outbox.settlement, "settle", partial(fail, InterfaceError))
+    monkeypatch.setattr(bookings, "record", partial(fail, InterfaceError))
+    with pytest.raises(InterfaceError):
+        worker.run_round()
+    assert world.deliveries
+    for delivery_id in world.deliveries:
+        assert f"delivery_id={delivery_id}" in caplog.text
+    assert set(states()) <= {"due", "sending"}
+
+
+def test_code_that_breaks_while_the_database_is_away_is_left_to_its_lease(worker, orders, monkeypatch):
+    """There is no outcome that could be recorded."""
+    monkeypatch.setattr(outbox, "transmit", partial(fail, ZeroDivisionError))
+    monkeypatch.setattr(dispatch, "_record_plain", partial(fail, InterfaceError))
+    with pytest.raises(InterfaceError):
+        worker.run_round()
+    assert set(states()) == {"due", "sending"}
+
+
+def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, world, orders, monkeypatch):
+    """Kaspi's answers come later, and are recorded if they can be."""
+    is_away, handle = threading.Event(), world.handle
+
+    def slow_but_for_the_first(*request):
+        is_first = not world.requests
+        answer = handle(*request)
+        assert is_first or is_away.wait(30)
+        return answer
+
+    def go_away(_unsettled):
+        is_away.set()
+        raise InterfaceError
+
+    world.handle = slow_but_for_the_first
+    monkeypatch.setattr(dispatch, "_record_plain", go_away)
+    with pytest.raises(InterfaceError):
+        worker.run_round()
+    assert states().count("done") == len(world.requests) > 1
+    assert "sending" not in states()
+
+
+def fail(trouble, *_arguments, **_options):
+    """Fail."""
+    raise trouble
