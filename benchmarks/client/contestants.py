@@ -75,4 +75,4 @@ def stripe_python(url: str) -> Iterator[Calls]:
         book=lambda: intents.create(PAYMENT, {"idempotency_key": KEY}),
         ask=lambda: intents.retrieve(DELIVERY["deliveryId"]),
     )
-    http_client.close()  # type: ignore[no-untyped-call]  # stripe leaves it without types
+    http_client.close()

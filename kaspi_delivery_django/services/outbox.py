@@ -95,7 +95,7 @@ def due_calls(*, limit: int) -> Sequence[int]:
         rows = rows.exclude(**closed)
     sendable = _with_key(rows)
     found = _first(sendable, limit)
-    if len(found) == limit:  # some are left out: not always those of the same account
+    if len(found) == limit and len(conf.current().accounts) > 1:  # some are left out: not always the same account's
         found = _in_turn(sendable, limit)
     return random.sample(found, len(found))
 

@@ -111,9 +111,18 @@ def test_an_account_that_is_gone_has_its_turn_too(many, shop, settings):
     """Its calls ask for a person when they are looked at, however much waits before them."""
     many("almaty", 12)
     [late] = many("astana", 1)
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": credentials("almaty")}}
+    left = {alias: credentials(alias) for alias in ("almaty", "aktau")}
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": left}
     found = ApiCall.objects.filter(pk__in=outbox.due_calls(limit=6))
     assert found.filter(delivery__object_id=str(late.pk)).exists()
+
+
+def test_a_shop_with_one_account_is_asked_about_no_other(many, settings, django_assert_num_queries):
+    """However much is due: looking for what is nobody's would read all of it."""
+    many("almaty", 12)
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": credentials("almaty")}}
+    with django_assert_num_queries(2):
+        assert len(outbox.due_calls(limit=6)) == 6
 
 
 def test_one_account_alone_may_fill_a_batch(many):
