@@ -23,8 +23,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", choices=registry.NAMES, action="append", help="this benchmark; may be repeated")
     parser.add_argument("--json", action="store_true", help="print every sample, as JSON")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (default %(default)s)")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="deliveries in the largest database")
-    parser.add_argument("--requests", type=int, default=1000, help="requests for each contestant in a round")
+    parser.add_argument(
+        "--rows", type=int, default=1_000_000, help="deliveries in the largest database (default %(default)s)"
+    )
+    parser.add_argument(
+        "--requests", type=int, default=1000, help="requests for each contestant in a round (default %(default)s)"
+    )
     parser.add_argument("--explain", action="store_true", help="list the statements behind each mark, with a plan")
     parser.add_argument("--keep", action="store_true", help="leave the databases, and use those that were left")
     return parser.parse_args(arguments)

@@ -93,7 +93,7 @@ class Worker:
             self._do("claims of dead workers released", outbox.release_expired)
             + self._do("parked events applied", inbox.unpark_known, limit=BATCH, using=using)
             + self._do("actions of staff done", handover.do_waiting, limit=BATCH, using=using)
-            + self._do("silent deliveries", deliveries.refresh_stale, limit=BATCH, using=using)
+            + self._do("silent deliveries", _refresh_stale, using=using)
             + self._do("signals repeated", notices.notify_again, limit=BATCH, using=using)
             + self._do("calls sent", self._send_due)
         )
@@ -137,6 +137,12 @@ class Worker:
                     account=account.alias, environment=account.environment, defaults={"worker_seen_at": clock.now()}
                 )
         return 0
+
+
+def _refresh_stale(using: str) -> int:
+    """Ask about silent deliveries, unless so much is due already that bookings would wait behind the questions."""
+    is_behind = len(outbox.due_calls(limit=BATCH)) == BATCH
+    return 0 if is_behind else deliveries.refresh_stale(limit=BATCH, using=using)
 
 
 def _say_trouble(err: Exception) -> None:

@@ -189,6 +189,20 @@ def test_parked_events_are_applied_when_their_delivery_appears(drain, post_webho
     assert delivery.status == "delivered"
 
 
+def test_bookings_go_before_questions_about_silent_deliveries(worker, booked, turnable, monkeypatch):
+    """As long as a batch is due, nothing is asked that could wait; then it is."""
+    Delivery.objects.update(next_refresh_at=turnable.now)
+    monkeypatch.setattr("kaspi_delivery_django.services.worker.BATCH", 2)
+    monkeypatch.setattr(outbox, "send", lambda _pk: False)
+    for _ in range(2):
+        Order.objects.create()
+    worker.run_round()
+    assert not ApiCall.objects.filter(kind="refresh").exists()
+    ApiCall.objects.filter(state="due").first().delete()
+    worker.run_round()
+    assert ApiCall.objects.filter(kind="refresh").exists()
+
+
 def test_unknown_creates_survive_every_fault_without_a_second_parcel(world, drain, turnable):
     """Whatever Kaspi does to the first tries, each order ends with one parcel."""
     for fault in ({"latency_s": 60}, {"drop": "after"}, {"status": 502}, {"truncate": True}):

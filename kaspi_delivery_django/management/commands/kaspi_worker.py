@@ -31,7 +31,11 @@ class Command(BaseCommand):
         """Take how many threads send, and --once, or where to serve metrics."""
         threads = partial(whole_number, most=MOST_THREADS)
         parser.add_argument(
-            "--threads", type=threads, default=THREADS, metavar="N", help=f"calls that are sent at once ({THREADS})"
+            "--threads",
+            type=threads,
+            default=THREADS,
+            metavar="N",
+            help=f"calls that are sent at once, 1 to {MOST_THREADS} ({THREADS})",
         )
         either = parser.add_mutually_exclusive_group()
         either.add_argument("--once", action="store_true", help="do what is due now, then exit")
