@@ -3,7 +3,7 @@
 import time
 
 from kaspi_delivery_django.services import claims, outbox
-from kaspi_delivery_django.services.dispatch import LOOK_AHEAD
+from kaspi_delivery_django.services.supply import LOOK_AHEAD
 from kaspi_delivery_django.services.worker import Worker
 
 AT_ONCE = 32

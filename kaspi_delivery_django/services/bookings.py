@@ -55,7 +55,7 @@ def plain(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking | None:
 
 
 def record(bookings: Sequence[Booking], *, using: str) -> set[int]:
-    """Write down those that are plain, in a transaction of its own; return the primary keys of their calls.
+    """Write down those that are plain and that nobody has locked, in a transaction of its own; return their calls.
 
     Raises `ClaimsLost` when a claim was lost meanwhile, and `IntegrityError` when another delivery has one of the ids;
     nothing is written then.
@@ -65,7 +65,7 @@ def record(bookings: Sequence[Booking], *, using: str) -> set[int]:
 
 def _record(bookings: Sequence[Booking], using: str) -> set[int]:
     rows = Delivery.objects.using(using).filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
-    locked = lock_all(rows.annotate(is_awaited=_is_awaited()), wait=True)
+    locked = lock_all(rows.annotate(is_awaited=_is_awaited()))
     untouched = {row.pk: row for row in locked if _is_untouched(row)}
     booked = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
     if booked:
@@ -105,7 +105,7 @@ def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None
         settlement.mirror(delivery, remote)
         changes.append(status.begin(delivery, status.News(status=CREATED, source=StatusChange.Source.CREATE)))
     statements.update_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
-    StatusChange.objects.using(using).bulk_create(changes)
+    statements.insert_all(changes, using=using)
     untold = [change for change in changes if change.notified_at is None]
     if untold:
         after_commit(notices.notify_all, untold, using=using)

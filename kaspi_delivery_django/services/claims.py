@@ -35,7 +35,8 @@ SOON_S = 0.1
 class Claim:
     """A call that this process may send until its lease ends.
 
-    `was_unknown`: an earlier attempt may have acted. `probe`: the gate let only this one through.
+    `was_unknown`: an earlier attempt may have acted. `probe`: the gate let only this one through. `since_s`: when it
+    was taken, by the monotonic clock.
     """
 
     call: ApiCall
@@ -43,6 +44,7 @@ class Claim:
     account: Account
     was_unknown: bool = field(kw_only=True)
     probe: bool = field(kw_only=True)
+    since_s: float = field(kw_only=True, default_factory=time.monotonic)
 
 
 def take(call_pk: int, *, using: str) -> Claim | None:
@@ -72,6 +74,18 @@ def take_many(call_pks: Sequence[int], *, using: str) -> tuple[list[Claim], list
     have taken a second to build, the other calls are left due: no row is locked for longer.
     """
     return durably(partial(_claim_all, call_pks, using), using=using)
+
+
+def give_back(claim: Claim, *, using: str) -> None:
+    """Let a claimed call that was not sent go again at once, as if it had never been claimed."""
+    call, now = claim.call, clock.database_now(using)
+    fresh: dict[str, Any] = {"state": State.UNKNOWN} if claim.was_unknown else {"state": State.DUE}
+    if not claim.was_unknown:
+        fresh["unknown_since"] = None
+    held = ApiCall.objects.using(using).filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
+    held.update(**fresh, attempts=call.attempts - 1, claim_token="", next_attempt_at=now, updated_at=now)
+    if claim.probe:
+        gate.give_back(claim.delivery, now)
 
 
 @lru_cache

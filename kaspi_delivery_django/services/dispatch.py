@@ -9,27 +9,25 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError, close_old_connections
 
-from kaspi_delivery_django.client import KaspiError, NotReached, RemoteDelivery
+from kaspi_delivery_django.client import ConfigurationFault, KaspiError, RateLimited, RemoteDelivery
 from kaspi_delivery_django.services import bookings, claims, failures, outbox, pace
 from kaspi_delivery_django.services.claims import Claim
-from kaspi_delivery_django.services.transactions import home, is_transient
+from kaspi_delivery_django.services.isolation import bear, each_alone, say_broken
+from kaspi_delivery_django.services.supply import Supply, take
+from kaspi_delivery_django.services.transactions import home
 
 logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
 Outcome = RemoteDelivery | KaspiError
-Jobs = queue.SimpleQueue[tuple[Claim, float] | None]
+Jobs = queue.SimpleQueue[Claim | None]
 
-LOOK_AHEAD = 500
-FEW = 128
 GATHER_S = 0.03
 AHEAD_S = 0.5
 MOST_AHEAD = 4
@@ -38,19 +36,20 @@ PATIENCE_S = 25.0  # with two exchanges of 15 s after it: less than a lease
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What became of a claimed call: `outcome` is None when the code that sends broke, `took_s` when nothing left."""
+    """What became of a claimed call: None for both when the code that sends broke, or when it is to be given back."""
 
     claim: Claim
-    outcome: Outcome | None
-    took_s: float | None
+    outcome: Outcome | None = None
+    took_s: float | None = None
+    is_unsent: bool = False
 
 
 class Dispatch:
     """Calls on their way, over so many threads. `stop` may be called from a signal handler.
 
     It claims some more calls than there are threads, so that no thread waits for the database: what is sent within
-    half a second. What has waited for a thread for too long all the same is not sent, but due again: its lease must
-    not end while it is under way.
+    half a second, and may be. What no thread has begun is given back at a stop, when its gate is closed meanwhile, and
+    after too long a wait: its lease must not end while it is under way.
     """
 
     def __init__(self, threads: int) -> None:
@@ -60,10 +59,11 @@ class Dispatch:
         self._unsettled: deque[Answered] = deque()
         self._under_way = 0
         self._lately_s = AHEAD_S
+        self._closed: set[str] = set()
         self._turn = pace.SharedTurn()
 
     def stop(self) -> None:
-        """Claim no more, and finish what is under way."""
+        """Begin no more, and finish what is under way."""
         self._stopped.set()
         self._arrived.put(None)
 
@@ -72,7 +72,8 @@ class Dispatch:
 
         A database that is away ends it. What was under way then is recorded if it can be, or else said in the log.
         """
-        supply = _Supply(until=time.monotonic() + within_s)
+        self._closed.clear()
+        supply = Supply(until=time.monotonic() + within_s)
         if not supply.has_more():
             return 0
         with self._crew() as jobs:
@@ -102,10 +103,10 @@ class Dispatch:
                 thread.join()
 
     def _serve(self, jobs: Jobs) -> None:
-        while job := jobs.get():
-            self._send(*job)
+        while claim := jobs.get():
+            self._arrived.put(self._send(claim))
 
-    def _work(self, jobs: Jobs, supply: "_Supply") -> int:
+    def _work(self, jobs: Jobs, supply: Supply) -> int:
         sent = 0
         while True:
             pause_s = self._claim(jobs, supply)
@@ -115,7 +116,7 @@ class Dispatch:
             sent += sum(answered.took_s is not None for answered in self._unsettled)
             self._settle()
 
-    def _claim(self, jobs: Jobs, supply: "_Supply") -> float | None:
+    def _claim(self, jobs: Jobs, supply: Supply) -> float | None:
         """Claim for the threads; return in how many seconds there is more to claim, None when only an answer helps."""
         room = self._room()
         if not room or not supply.has_more():
@@ -123,11 +124,11 @@ class Dispatch:
         wait_s = self._turn.wait_s(most=room)
         if wait_s > 0:
             return wait_s
-        claimed = _take(supply.next_calls(self._turn.count))
+        claimed = take(supply.next_calls(self._turn.count))
         self._turn.end(used=len(claimed))
         for claim in claimed:
             self._under_way += 1
-            jobs.put((claim, time.monotonic()))
+            jobs.put(claim)
         supply.look_ahead()  # while the threads have something to do
         return 0.0
 
@@ -138,24 +139,29 @@ class Dispatch:
         return 0 if self._stopped.is_set() or room <= ahead // 4 else room
 
     def _ahead(self) -> int:
-        """Return how many calls may wait for a thread: as many as are sent in half a second."""
-        soon = self._threads * AHEAD_S / self._lately_s
+        """Return how many calls may wait for a thread: as many as are sent in half a second, and may be."""
+        soon = min(self._threads * AHEAD_S / self._lately_s, pace.within(AHEAD_S))
         return int(min(max(soon, 1), MOST_AHEAD * self._threads))
 
-    def _send(self, claim: Claim, claimed_at: float) -> None:
+    def _send(self, claim: Claim) -> Answered:
         """Do one call's HTTP, in a thread. It asks no database."""
-        outcome: Outcome | None = None
-        took_s, began = None, time.monotonic()
+        if self._has_to_wait(claim):
+            return Answered(claim=claim, is_unsent=True)
+        began = time.monotonic()
         try:
-            if began - claimed_at > PATIENCE_S:
-                outcome = NotReached("waited too long for a free thread")
-            else:
-                outcome = outbox.transmit(claim)
-                took_s = time.monotonic() - began
-        except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
-            _say_broken(claim.call.pk, err)
-        finally:  # whatever it was, somebody waits for it
-            self._arrived.put(Answered(claim=claim, outcome=outcome, took_s=took_s))
+            outcome = outbox.transmit(claim)
+        except Exception as err:  # noqa: BLE001  # one bad row must not stop the others; somebody waits for an answer
+            say_broken(claim.call.pk, err)
+            return Answered(claim=claim)
+        if isinstance(outcome, ConfigurationFault | RateLimited):
+            self._closed.add(claim.account.alias)
+        return Answered(claim=claim, outcome=outcome, took_s=time.monotonic() - began)
+
+    def _has_to_wait(self, claim: Claim) -> bool:
+        """Tell whether a claimed call must not be sent now."""
+        is_late = time.monotonic() - claim.since_s > PATIENCE_S
+        is_behind_gate = claim.account.alias in self._closed and not claim.probe
+        return is_late or is_behind_gate or self._stopped.is_set()
 
     def _gather(self, pause_s: float | None) -> Iterator[Answered]:
         """Wait for an answer, `pause_s` seconds at most, and for more while all threads have something to do."""
@@ -176,91 +182,43 @@ class Dispatch:
         settled = _record_plain(self._unsettled)
         while self._unsettled:
             answered = self._unsettled.popleft()
-            if answered.outcome is None:  # its lease ends, and then it is of unknown outcome
-                continue
-            if answered.claim.call.pk not in settled:
-                each_alone(
-                    partial(outbox.settle, answered.claim, answered.outcome, using=home()), answered.claim.call.pk
-                )
-            if answered.took_s is not None:
-                outbox.tell(answered.claim, answered.outcome, answered.took_s)
+            claim, outcome = answered.claim, answered.outcome
+            if claim.call.pk not in settled:
+                each_alone(partial(_write_down, answered), claim.call.pk)
+            if outcome is not None and answered.took_s is not None:
+                outbox.tell(claim, outcome, answered.took_s)
 
     def _rescue(self) -> None:
-        """Wait for what is under way, and record it if the database is there again."""
+        """Wait for what is under way, and record it if the database is there again; else say it in the log."""
         while self._under_way:
             self._unsettled.extend(self._gather(None))
         close_old_connections()
+        is_away = False
         while self._unsettled:
             answered = self._unsettled.popleft()
-            if answered.outcome is not None:
-                with suppress(Exception):  # it is in the log
-                    outbox.settle(answered.claim, answered.outcome, using=home())
+            if is_away and answered.outcome:
+                outbox.say_unrecorded(answered.claim, answered.outcome)
+            elif not is_away:
+                is_away = not _is_written_down(answered)
 
 
-class _Supply:
-    """The calls that are due, each once in a run."""
-
-    def __init__(self, *, until: float) -> None:
-        self._until = until
-        self._due: deque[int] = deque()
-        self._seen: set[int] = set()
-        self._is_dry = False
-
-    def has_more(self) -> bool:
-        """Tell whether there is one to try, and time for it."""
-        if time.monotonic() >= self._until:
-            return False
-        self.look_ahead()
-        return bool(self._due)
-
-    def look_ahead(self) -> None:
-        """Look for more when there are few left, until nothing new is found."""
-        if len(self._due) >= FEW or self._is_dry:
-            return
-        found = [pk for pk in outbox.due_calls(limit=LOOK_AHEAD) if pk not in self._seen]
-        self._seen.update(found)
-        self._due.extend(found)
-        self._is_dry = not found
-
-    def next_calls(self, most: int) -> list[int]:
-        """Hand out so many."""
-        return [self._due.popleft() for _ in range(min(most, len(self._due)))]
+def _write_down(answered: Answered) -> None:
+    """Record one answer, or give the call back; one whose code broke is of unknown outcome when its lease ends."""
+    if answered.is_unsent:
+        claims.give_back(answered.claim, using=home())
+    elif answered.outcome is not None:
+        outbox.settle(answered.claim, answered.outcome, using=home())
 
 
-def each_alone(work: Callable[[], Result], call_pk: int) -> Result | None:
-    """Do something with one call. What breaks there stops no other; a database that is away is for the caller."""
+def _is_written_down(answered: Answered) -> bool:
+    """Record it, and tell whether the database is there."""
     try:
-        return work()
-    except (OperationalError, InterfaceError) as err:
-        bear(err, f"call={call_pk}")
+        _write_down(answered)
+    except (OperationalError, InterfaceError):  # an answer is in the log
+        return False
     except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
-        _say_broken(call_pk, err)
-    return None
-
-
-def bear(err: OperationalError | InterfaceError, what: str) -> None:
-    """Leave what met a deadlock or a lock timeout to a later round; a database that is away ends this one."""
-    if not is_transient(err):
-        raise err
-    logger.warning("deferred: %s error=%s", what, failures.describe(err))
-
-
-def _say_broken(call_pk: int, err: Exception) -> None:
-    logger.error("call broke: call=%r error=%s", call_pk, failures.describe(err))
-
-
-def _take(call_pks: Sequence[int]) -> list[Claim]:
-    """Claim them together; one by one what a gate must be asked for, or all, when one of them breaks that."""
-    using = home()
-    claimed, left = list[Claim](), call_pks
-    try:
-        claimed, left = claims.take_many(call_pks, using=using)
-    except (OperationalError, InterfaceError) as err:
-        bear(err, f"calls={len(call_pks)}")
-    except Exception as err:  # noqa: BLE001  # found out which one it is
-        logger.warning("not claimed together, one by one: error=%s", failures.describe(err))
-    alone = (each_alone(partial(claims.take, pk, using=using), pk) for pk in left)
-    return [*claimed, *(claim for claim in alone if claim is not None)]
+        say_broken(answered.claim.call.pk, err)
+    return True
 
 
 def _record_plain(unsettled: Sequence[Answered]) -> set[int]:

@@ -1,6 +1,7 @@
 """Tell the shop's code what happened: after the commit, at least once, and never in our way."""
 
 import logging
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = timedelta(minutes=1)
 LONGEST_PATIENCE = timedelta(hours=1)
+NOTE_EVERY_S = 1.0
 
 
 def has_listeners(*, is_creation: bool) -> bool:
@@ -31,11 +33,16 @@ def notify(change: StatusChange) -> bool:
 
 
 def notify_all(changes: Sequence[StatusChange]) -> int:
-    """Send the signals of several changes of one database; note and count those that every receiver has taken."""
-    taken = [change.pk for change in changes if _tell(change)]
-    if not taken:
-        return 0
-    return StatusChange.objects.using(changes[0]._state.db).filter(pk__in=taken).update(notified_at=clock.now())
+    """Send the signals of several changes of one database; note and count those that every receiver has taken.
+
+    With slow receivers they are noted every second, so that nobody repeats what was told meanwhile.
+    """
+    noted, taken, since = 0, list[StatusChange](), time.monotonic()
+    for change in changes:
+        taken += [change] if _tell(change) else []
+        if time.monotonic() - since > NOTE_EVERY_S:
+            noted, taken, since = noted + _note(taken), [], time.monotonic()
+    return noted + _note(taken)
 
 
 def notify_again(*, limit: int, using: str) -> int:
@@ -46,6 +53,11 @@ def notify_again(*, limit: int, using: str) -> int:
     waiting = StatusChange.objects.using(using).unnotified(clock.now())
     changes = list(waiting.select_related("delivery")[:limit])
     return sum(notify(change) for change in changes)
+
+
+def _note(taken: Sequence[StatusChange]) -> int:
+    rows = StatusChange.objects.using(taken[0]._state.db) if taken else StatusChange.objects.none()
+    return rows.filter(pk__in=[change.pk for change in taken]).update(notified_at=clock.now())
 
 
 def _tell(change: StatusChange) -> bool:

@@ -66,9 +66,14 @@ def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) ->
     try:
         durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
     except Exception:
-        booked = outcome.delivery_id if isinstance(outcome, RemoteDelivery) else ""
-        logger.error("answer not recorded: call=%s delivery_id=%s", claim.call.pk, booked)  # noqa: TRY400  # no data in logs
+        say_unrecorded(claim, outcome)
         raise
+
+
+def say_unrecorded(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
+    """Leave Kaspi's id of what cannot be written down in the log: nothing else knows it."""
+    booked = outcome.delivery_id if isinstance(outcome, RemoteDelivery) else ""
+    logger.error("answer not recorded: call=%s delivery_id=%s", claim.call.pk, booked)
 
 
 def tell(claim: Claim, outcome: RemoteDelivery | KaspiError, took_s: float) -> None:

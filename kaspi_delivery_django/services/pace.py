@@ -88,6 +88,12 @@ def together(most: int) -> int:
     return most if rate is None else min(most, max(1, int(rate * TOGETHER_S)))
 
 
+def within(seconds: float) -> float:
+    """Return how many requests the rate has in so many seconds; without a rate there is no end to them."""
+    rate = conf.current().max_requests_per_second
+    return float("inf") if rate is None else rate * seconds
+
+
 def until_turn(requests: int = 1) -> float:
     """Take the next turn, of so many requests, and return how many seconds it is away. Without a rate it is now."""
     rate = conf.current().max_requests_per_second

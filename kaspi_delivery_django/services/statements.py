@@ -29,6 +29,15 @@ def insert(row: models.Model, *, using: str) -> None:
     row._state.adding, row._state.db = False, using
 
 
+def insert_all(rows: Sequence[models.Model], *, using: str) -> None:
+    """Insert new rows of one model, and give each its primary key, which MySQL tells of one row only."""
+    if connections[using].features.can_return_rows_from_bulk_insert:
+        type(rows[0])._default_manager.using(using).bulk_create(rows)
+        return
+    for row in rows:
+        insert(row, using=using)
+
+
 def update(row: models.Model, names: Sequence[str], *, using: str) -> bool:
     """Write these fields of a row that nobody else writes now. Tells whether it is still there."""
     model, connection = type(row), connections[using]

@@ -106,14 +106,15 @@ def lock_again(delivery: Delivery) -> Delivery:
     return locked
 
 
-def lock_all(rows: QuerySet[Row], *, wait: bool = False) -> list[Row]:
-    """Return those of the rows that nobody else has locked, or all with `wait`, locked until the transaction ends.
+def lock_all(rows: QuerySet[Row]) -> list[Row]:
+    """Return those of the rows that nobody else has locked, locked until the transaction ends.
 
-    What they select with them is locked as well. Always in the same order, so that nobody meets somebody who waits
-    the other way round.
+    What they select with them is locked as well. Whoever holds some never waits for others, and so for nobody who
+    waits for those: an engine that cannot skip what is locked gets one row only.
     """
     features, ordered = connections[rows.db].features, rows.order_by("pk")
+    if features.has_select_for_update_skip_locked:
+        return list(ordered.select_for_update(skip_locked=True))
     if features.has_select_for_update:
-        skip = not wait and features.has_select_for_update_skip_locked
-        return list(ordered.select_for_update(skip_locked=skip))
+        return list(ordered.select_for_update()[:1])
     return list(ordered) if rows.update(updated_at=F("updated_at")) else []

@@ -12,7 +12,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import clock, deliveries, failures, handover, inbox, notices, outbox, pace
-from kaspi_delivery_django.services.dispatch import Dispatch, bear, each_alone
+from kaspi_delivery_django.services.dispatch import Dispatch
+from kaspi_delivery_django.services.isolation import bear, each_alone
 from kaspi_delivery_django.services.transactions import home
 
 logger = logging.getLogger(__name__)

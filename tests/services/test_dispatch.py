@@ -151,6 +151,25 @@ def test_with_a_fast_kaspi_claims_are_made_together(worker):
     assert rooms == [20, 17, 16, 11, 5, 0]
 
 
+def test_no_more_is_claimed_ahead_than_the_rate_allows(worker, settings):
+    """After a stall of Kaspi's it would all be sent at once."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 10}
+    calls = worker._dispatch
+    calls._lately_s = 0.01
+    assert calls._ahead() == 10 * dispatch.AHEAD_S
+
+
+@pytest.mark.parametrize("status", [401, 429])
+def test_a_gate_that_closes_holds_back_what_is_claimed(worker, world, orders, status):
+    """Only what is under way at that moment goes on; the rest is due again, and burned no attempt."""
+    world.faults.add(Fault(operation="create", status=status, times=100))
+    worker.run_round()
+    assert len(world.requests) <= 4
+    assert states() == ["due"] * 12
+    held_back = ApiCall.objects.filter(failed_attempts=None)
+    assert set(held_back.values_list("attempts", "unknown_since", "claim_token")) == {(0, None, "")}
+
+
 def test_a_machine_without_threads_claims_nothing(worker, orders, monkeypatch, caplog):
     """Those that were started end, and the calls stay due."""
     start, left = threading.Thread.start, [True, True]
@@ -328,6 +347,32 @@ def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, wor
         worker.run_round()
     assert states().count("done") == len(world.requests) > 1
     assert "sending" not in states()
+
+
+def test_a_database_that_is_away_is_asked_once(worker, world, orders, monkeypatch, caplog):
+    """Each question may take minutes, and Kaspi's ids are to be in the log before somebody loses patience."""
+    asked = []
+    monkeypatch.setattr(outbox.settlement, "settle", lambda *_args, **_options: asked.append(1) or fail(InterfaceError))
+    monkeypatch.setattr(bookings, "record", partial(fail, InterfaceError))
+    with pytest.raises(InterfaceError):
+        worker.run_round()
+    assert len(asked) == 1
+    for delivery_id in world.deliveries:
+        assert f"delivery_id={delivery_id}" in caplog.text
+
+
+def test_a_row_that_breaks_while_the_others_are_rescued_stops_none(worker, world, orders, monkeypatch, caplog):
+    """Their answers are written down all the same."""
+    settle, poisoned = outbox.settlement.settle, ApiCall.objects.first().pk
+
+    def broken(claim, *rest, using):
+        return fail(ZeroDivisionError) if claim.call.pk == poisoned else settle(claim, *rest, using=using)
+
+    monkeypatch.setattr(outbox.settlement, "settle", broken)
+    monkeypatch.setattr(dispatch, "_record_plain", partial(fail, InterfaceError))
+    with pytest.raises(InterfaceError):
+        worker.run_round()
+    assert states().count("sending") == ("call broke" in caplog.text)
 
 
 def fail(trouble, *_arguments, **_options):

@@ -1,7 +1,7 @@
 """Corners that only a race or a dying database reaches; each is reached on purpose here."""
 
 import pytest
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 
 from kaspi_delivery_django.client import NotReached, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
@@ -17,6 +17,7 @@ from kaspi_delivery_django.services import (
 from kaspi_delivery_django.services.transactions import durably, lock_again
 from tests.conftest import event
 from tests.services.conftest import fresh
+from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,6 +45,18 @@ def test_a_lock_outside_of_a_transaction_is_refused(booked):
     """It would end before whoever asked for it has begun."""
     with pytest.raises(transaction.TransactionManagementError):
         lock_again(booked)
+
+
+def test_an_engine_that_cannot_skip_what_is_locked_gets_one_row(booked, monkeypatch):
+    """Who holds one and waits for another would meet a shop that waits the other way round."""
+    if not connection.features.has_select_for_update:
+        pytest.skip("SQLite has one writer, and no row locks")
+    for _ in range(2):
+        Order.objects.create()
+    for skips, count in ((True, 3), (False, 1)):
+        monkeypatch.setattr(connection.features, "has_select_for_update_skip_locked", skips)
+        with transaction.atomic():
+            assert len(transactions.lock_all(Delivery.objects.all())) == count
 
 
 def test_an_error_of_a_claim_that_was_lost_changes_nothing(due, turnable):

@@ -229,3 +229,15 @@ def test_a_receiver_that_breaks_its_transaction_costs_nothing(delivery, post_web
     listen(break_it)
     assert post_webhook(event(delivery, "accepted")).status_code == 200
     assert fresh(delivery).status == "accepted"
+
+
+def test_slow_receivers_are_noted_one_by_one(delivery, unheard, listen, monkeypatch):
+    """A batch of them takes longer than anybody's patience: what was told is not to be told again meanwhile."""
+    monkeypatch.setattr(notices, "NOTE_EVERY_S", -1.0)
+    second = StatusChange.objects.get()
+    second.pk = None
+    second.save()
+    noted = []
+    listen(lambda **_news: noted.append(StatusChange.objects.filter(notified_at__isnull=False).count()))
+    assert notices.notify_all(list(StatusChange.objects.order_by("pk"))) == 2
+    assert noted == [0, 1]
