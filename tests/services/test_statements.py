@@ -111,7 +111,7 @@ def test_many_rows_are_written_with_one_text(delivery):
 def test_many_rows_get_their_keys_on_every_engine(delivery, monkeypatch):
     """MySQL tells the key of one row only; without keys nobody could say what was told to the shop."""
     for tells in (True, False):
-        monkeypatch.setattr(connection.features, "can_return_rows_from_bulk_insert", tells)
+        monkeypatch.setattr(type(connection.features), "can_return_rows_from_bulk_insert", tells)
         changes = [change_of(delivery), change_of(delivery)]
         statements.insert_all(changes, using="default")
         assert set(StatusChange.objects.filter(pk__in=[change.pk for change in changes])) == set(changes)
