@@ -171,3 +171,11 @@ def test_more_bookings_need_no_more_statements(world):
             assert record([booking_of(claim) for claim in taken]) == size
         counts.append(len(asked))
     assert counts[1] == counts[2]
+
+
+def test_where_nobody_listens_all_are_told_when_they_are_written(world, monkeypatch):
+    """There is nothing to do after the commit."""
+    for signal in (delivery_created, delivery_status_changed):
+        monkeypatch.setattr(signal, "receivers", [])
+    assert record([booking_of(claim) for claim in claimed(2)]) == 2
+    assert StatusChange.objects.filter(notified_at__isnull=False).count() == 2

@@ -403,3 +403,10 @@ def test_a_reason_that_cannot_be_stored_is_refused():
     delivery = make_linked()
     with pytest.raises(UsageError, match="reason"):
         cancel_delivery(delivery, reason="a\0b")
+
+
+def test_an_order_that_is_requested_by_hand_is_set_aside_as_well(use_adapter):
+    """An adapter that fails leaves a delivery that waits for a person, whoever asked."""
+    order = Order.objects.create(paid=False)
+    use_adapter("NowhereAdapter")
+    assert request_delivery(order).attention == Attention.ADAPTER_FAILED

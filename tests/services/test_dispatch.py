@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 from django.db import DataError, InterfaceError, OperationalError, connections
 
+from kaspi_delivery_django.client import NotReached
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import bookings, claims, dispatch, gate, outbox, pace
@@ -361,18 +362,31 @@ def test_a_database_that_is_away_is_asked_once(worker, world, orders, monkeypatc
         assert f"delivery_id={delivery_id}" in caplog.text
 
 
-def test_a_row_that_breaks_while_the_others_are_rescued_stops_none(worker, world, orders, monkeypatch, caplog):
+def test_a_row_that_breaks_while_the_others_are_rescued_stops_none(worker, orders, monkeypatch, caplog):
     """Their answers are written down all the same."""
-    settle, poisoned = outbox.settlement.settle, ApiCall.objects.first().pk
+    taken, _behind_gates = claims.take_many(list(outbox.due_calls(limit=3)), using="default")
+    settle, poisoned = outbox.settlement.settle, taken[0].call.pk
 
     def broken(claim, *rest, using):
         return fail(ZeroDivisionError) if claim.call.pk == poisoned else settle(claim, *rest, using=using)
 
     monkeypatch.setattr(outbox.settlement, "settle", broken)
-    monkeypatch.setattr(dispatch, "_record_plain", partial(fail, InterfaceError))
-    with pytest.raises(InterfaceError):
-        worker.run_round()
-    assert states().count("sending") == ("call broke" in caplog.text)
+    answered = [dispatch.Answered(claim=claim, outcome=NotReached("no way")) for claim in taken]
+    worker._dispatch._unsettled.extend(answered)
+    worker._dispatch._rescue()
+    assert states() == ["due"] * 11 + ["sending"]
+    assert "call broke" in caplog.text
+
+
+def test_what_was_not_sent_is_left_alone_when_the_database_is_away(worker, orders, monkeypatch, caplog):
+    """There is nothing to say of it: its lease ends."""
+    taken, _behind_gates = claims.take_many(list(outbox.due_calls(limit=3)), using="default")
+    monkeypatch.setattr(outbox.settlement, "settle", partial(fail, InterfaceError))
+    answered = [dispatch.Answered(claim=claim, outcome=NotReached("no way")) for claim in taken[:2]]
+    worker._dispatch._unsettled.extend([*answered, dispatch.Answered(claim=taken[2], is_unsent=True)])
+    worker._dispatch._rescue()
+    assert states().count("sending") == 3
+    assert caplog.text.count("answer not recorded") == 2
 
 
 def fail(trouble, *_arguments, **_options):

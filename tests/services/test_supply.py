@@ -4,7 +4,7 @@ import pytest
 from django.db import InterfaceError
 
 from kaspi_delivery_django.models import ApiCall
-from kaspi_delivery_django.services import claims, supply
+from kaspi_delivery_django.services import claims, gate, supply
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -75,3 +75,13 @@ def test_a_call_of_unknown_outcome_given_back_stays_unknown(pks, turnable):
     claims.give_back(claim, using="default")
     call = ApiCall.objects.get(pk=pks[0])
     assert (call.state, call.attempts, call.unknown_since) == ("unknown", 2, turnable.now)
+
+
+def test_a_probe_given_back_leaves_the_gate_to_another(pks, turnable):
+    """Nobody was asked, so somebody else may ask at once."""
+    delivery = ApiCall.objects.get(pk=pks[0]).delivery
+    gate.close(delivery, until=turnable.now, reason="429")
+    probe = claims.take(pks[0], using="default")
+    assert probe.probe
+    claims.give_back(probe, using="default")
+    assert gate.admit(delivery, turnable.now) is gate.Admission.PROBE
