@@ -43,7 +43,7 @@ DJANGO = {"django", "rest_framework", "environ"}
 NAMELESS = {"utils", "helpers", "base", "common"}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
-MAX_PACKAGE_LINES = 10_000
+MAX_PACKAGE_LINES = 13_000
 NOT_CODE = {
     tokenize.COMMENT,
     tokenize.NL,
