@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall
-from kaspi_delivery_django.services.transactions import after_commit
+from kaspi_delivery_django.services.transactions import after_commit, home
 
 RUNNERS: dict[str, str] = {
     "inline": "kaspi_delivery_django.services.outbox.send_inline",
@@ -37,7 +37,7 @@ def load_runner() -> None:
 def nudge(call: ApiCall) -> None:
     """Hand the call to the runner once the transaction is committed; `worker` needs no hint."""
     if conf.current().runner in RUNNERS and not _is_left.get():
-        after_commit(_pass_on, call.pk, using=call._state.db)
+        after_commit(_pass_on, call.pk, using=home())
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def end_request() -> int:
     waiting = _waiting.get() or []
     _waiting.set(None)
     for call_pk in waiting:
-        after_commit(_run, call_pk, using=None)
+        after_commit(_run, call_pk, using=home())
     return len(waiting)
 
 
