@@ -35,7 +35,7 @@ def adopt_delivery(order: models.Model, delivery_id: str, *, external_order_id: 
 
 def _adopt(order: models.Model, delivery_id: str, identity: booking.Identity) -> Delivery:
     adapter = booking.adapter_of(order)
-    with transaction.atomic(using=order._state.db or home()):
+    with transaction.atomic(using=home()):
         known = booking.deliveries_of(adapter, order).filter(environment=identity.environment).first()
         delivery = known or booking.open_delivery(adapter, order, identity, calls.add_booked_elsewhere)
         if delivery.delivery_id == delivery_id:

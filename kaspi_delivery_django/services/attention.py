@@ -4,7 +4,7 @@ import logging
 
 from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services.transactions import after_commit
+from kaspi_delivery_django.services.transactions import after_commit, home
 from kaspi_delivery_django.signals import delivery_needs_attention
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def flag(delivery: Delivery, reason: Attention) -> None:
         delivery.order_sha256 = ""
     delivery.attention = reason
     logger.warning("delivery needs attention: delivery=%s reason=%s", delivery.pk, reason.value)
-    after_commit(_announce, delivery, reason.value, using=delivery._state.db)
+    after_commit(_announce, delivery, reason.value, using=home())
 
 
 def clear(delivery: Delivery, reasons: frozenset[Attention]) -> None:
@@ -63,9 +63,7 @@ def look_again(delivery: Delivery) -> None:
 
 def _why_a_call_waits(delivery: Delivery) -> str:
     """Return the reason of a call that still waits; the latest of a kind speaks for the kind."""
-    newest = {
-        call.kind: call for call in ApiCall.objects.using(delivery._state.db).filter(delivery=delivery).order_by("pk")
-    }
+    newest = {call.kind: call for call in ApiCall.objects.filter(delivery=delivery).order_by("pk")}
     if delivery.delivery_id:
         newest.pop(ApiCall.Kind.CREATE, None)
     if delivery.status == CANCELLED:

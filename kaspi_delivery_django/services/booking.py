@@ -58,7 +58,7 @@ def book(adapter: AnyAdapter, order: models.Model) -> None:
     Raises `AdapterFailed`.
     """
     identity = identity_of(adapter, order)
-    using = order._state.db or home()
+    using = home()
     known = glances.deliveries_of(order, _content_type(adapter, using).pk, using=using)
     here = [one for one in known if one.environment == identity.environment]
     if not known:
@@ -73,7 +73,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
     `confirmed_absent` says that somebody has looked: Kaspi has no delivery of this name. Without
     it nothing is booked anew that Kaspi may have booked. Raises `CannotReissue`.
     """
-    with transaction.atomic(using=delivery._state.db or home()):
+    with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         exits.check_reissue(locked, confirmed_absent=confirmed_absent)
         give_up(locked)
@@ -90,7 +90,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
 
 def give_up(delivery: Delivery) -> None:
     """End what waits for a person on a locked delivery that is not linked. Saves the delivery."""
-    waiting = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery)
+    waiting = ApiCall.objects.filter(delivery=delivery)
     calls.finish(waiting.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
     delivery.attention = ""
     delivery.save(update_fields=["attention", "updated_at"])
@@ -132,7 +132,7 @@ def _content_type(adapter: AnyAdapter, using: str) -> ContentType:
 
 
 def deliveries_of(adapter: AnyAdapter, order: models.Model) -> models.QuerySet[Delivery]:
-    using = order._state.db or home()
+    using = home()
     content_type = _content_type(adapter, using)
     return Delivery.objects.using(using).of_order(content_type, str(order.pk))
 
@@ -185,7 +185,7 @@ def open_delivery(
 ) -> Delivery:
     """Write a delivery and its create together; return the other one when a transaction was faster."""
     try:
-        with transaction.atomic(using=order._state.db or home()):
+        with transaction.atomic(using=home()):
             delivery = _insert(adapter, order, identity)
             add(delivery)
     except IntegrityError as err:
@@ -201,14 +201,14 @@ def _winner(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Del
 
     The read locks, because on MariaDB our snapshot may be older than the winner's commit.
     """
-    using = order._state.db or home()
+    using = home()
     own: dict[str, Any] = {"object_id": str(order.pk), "content_type": _content_type(adapter, using).pk}
     with transaction.atomic(using=using):
         return lock(using=using, **own, environment=identity.environment, generation=identity.generation)
 
 
 def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery:
-    using = order._state.db or home()
+    using = home()
     delivery = Delivery(
         account=identity.account,
         environment=identity.environment,
@@ -225,7 +225,7 @@ def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
     """Let a call that its adapter failed on go again: the order was saved, perhaps corrected."""
     own, now = _numbered(identity, delivery.generation), clock.now()
     try:
-        with transaction.atomic(using=delivery._state.db):
+        with transaction.atomic(using=home()):
             locked = lock_again(delivery)
             if calls.never_sent(locked).filter(payload="").exists():
                 _rename(locked, own)
@@ -243,7 +243,7 @@ def _move(delivery: Delivery, identity: Identity) -> Delivery:
     """Give an order to the account that is to ship it now, unless its request was built: that one stays as it is."""
     own = _numbered(identity, delivery.generation)
     try:
-        with transaction.atomic(using=delivery._state.db):
+        with transaction.atomic(using=home()):
             locked = lock_again(delivery)
             unbuilt = calls.never_sent(locked).filter(payload="")
             if unbuilt.update(idempotency_key=own.external_order_id):
@@ -277,7 +277,7 @@ def set_aside(adapter: AnyAdapter, order: models.Model, failure: AdapterFailed) 
 def _flagged(delivery: Delivery | None) -> Delivery | None:
     if delivery is None or delivery.attention:
         return delivery
-    with transaction.atomic(using=delivery._state.db):
+    with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         attention.flag(locked, Attention.ADAPTER_FAILED)
         locked.save(update_fields=attention.COLUMNS)
@@ -285,7 +285,7 @@ def _flagged(delivery: Delivery | None) -> Delivery | None:
 
 
 def _insert_stuck(adapter: AnyAdapter, order: models.Model, identity: Identity, failure: AdapterFailed) -> Delivery:
-    with transaction.atomic(using=order._state.db or home()):
+    with transaction.atomic(using=home()):
         delivery = _insert(adapter, order, identity)
         attention.flag(delivery, Attention.ADAPTER_FAILED)
         delivery.save(update_fields=["attention", "updated_at"])

@@ -11,7 +11,7 @@ from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import attention, booking, clock
 from kaspi_delivery_django.services.deliveries import cancel_delivery
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
-from kaspi_delivery_django.services.transactions import lock_again
+from kaspi_delivery_django.services.transactions import home, lock_again
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def _cancel_order(adapter: AnyAdapter, order: models.Model) -> None:
     try:
         cancel_delivery(delivery, reason=_reason(adapter, order))
     except CannotCancel:
-        with transaction.atomic(using=delivery._state.db):
+        with transaction.atomic(using=home()):
             locked = lock_again(delivery)
             locked.cancel_requested_at = clock.now()
             attention.flag(locked, Attention.CANCEL_REFUSED)

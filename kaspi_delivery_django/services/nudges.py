@@ -8,13 +8,15 @@ worker finds the call.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from weakref import WeakKeyDictionary
 
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall
-from kaspi_delivery_django.services.transactions import after_commit
+from kaspi_delivery_django.services.transactions import after_commit, home
 
 RUNNERS: dict[str, str] = {
     "inline": "kaspi_delivery_django.services.outbox.send_inline",
@@ -25,6 +27,9 @@ RUNNERS: dict[str, str] = {
 _is_left: ContextVar[bool] = ContextVar("kaspi_nudges_are_left", default=False)
 _is_held: ContextVar[bool] = ContextVar("kaspi_nudges_are_held", default=False)
 _waiting: ContextVar[list[int] | None] = ContextVar("kaspi_nudges_waiting", default=None)
+# Under ASGI the receivers of `request_started`, the view and the receivers of `request_finished` each run in a copy of
+# the request's context: what one sets, the others do not see. They share the object that Django gives each request.
+_waiting_under_asgi: WeakKeyDictionary[ThreadSensitiveContext, list[int]] = WeakKeyDictionary()
 
 
 def load_runner() -> None:
@@ -37,7 +42,7 @@ def load_runner() -> None:
 def nudge(call: ApiCall) -> None:
     """Hand the call to the runner once the transaction is committed; `worker` needs no hint."""
     if conf.current().runner in RUNNERS and not _is_left.get():
-        after_commit(_pass_on, call.pk, using=call._state.db)
+        after_commit(_pass_on, call.pk, using=home())
 
 
 @contextmanager
@@ -62,24 +67,40 @@ def held() -> Iterator[None]:
 
 def begin_request() -> None:
     """Keep what is held from now on, until `end_request`."""
-    _waiting.set([])
+    if (asgi := _asgi_request()) is not None:
+        _waiting_under_asgi[asgi] = []
+    else:
+        _waiting.set([])
 
 
 def end_request() -> int:
     """Hand over what was held while the request ran. Returns how many calls that were."""
-    waiting = _waiting.get() or []
+    waiting = _held_calls() or []
+    if (asgi := _asgi_request()) is not None:
+        _waiting_under_asgi.pop(asgi, None)
     _waiting.set(None)
     for call_pk in waiting:
-        after_commit(_run, call_pk, using=None)
+        after_commit(_run, call_pk, using=home())
     return len(waiting)
 
 
 def _pass_on(call_pk: int) -> None:
-    waiting = _waiting.get()
+    waiting = _held_calls()
     if not _is_held.get():
         _run(call_pk)
     elif waiting is not None:
         waiting.append(call_pk)
+
+
+def _asgi_request() -> ThreadSensitiveContext | None:
+    """Return what is one object from the start of a request under ASGI to its end, in each of its threads and tasks."""
+    return SyncToAsync.thread_sensitive_context.get(None)
+
+
+def _held_calls() -> list[int] | None:
+    """Return what this request has made due without a transaction; None outside of a request."""
+    asgi = _asgi_request()
+    return _waiting.get() if asgi is None else _waiting_under_asgi.get(asgi)
 
 
 def _run(call_pk: int) -> None:

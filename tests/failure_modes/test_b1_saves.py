@@ -3,10 +3,9 @@
 import pytest
 from django.core import serializers
 from django.db import transaction
-from django.utils.connection import ConnectionDoesNotExist
 
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import booking, refresh_delivery
+from kaspi_delivery_django.services import refresh_delivery, request_delivery
 from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,20 +77,12 @@ def test_b1_proxies_and_children_count_as_the_model(kind):
     assert Delivery.objects.get().object_id == str(order.pk)
 
 
-def test_b1_rows_live_on_the_orders_database():
-    """One commit holds both."""
-    order = Order(pk=1)
+def test_b1_rows_live_where_they_are_written():
+    """An order that was read elsewhere, from a replica, is booked on the database of `db_for_write`."""
+    order = Order.objects.create(paid=False)
     order._state.db = "elsewhere"
-    adapter = booking.adapter_of(order)
-    identity = booking.identity_of(adapter, order)
-    for touch in (
-        lambda: booking.deliveries_of(adapter, order).first(),
-        lambda: booking.open_delivery(adapter, order, identity),
-        lambda: booking._insert(adapter, order, identity),
-        lambda: booking._winner(adapter, order, identity),
-    ):
-        with pytest.raises(ConnectionDoesNotExist, match="elsewhere"):
-            touch()
+    delivery = request_delivery(order)
+    assert (delivery._state.db, Delivery.objects.get().object_id) == ("default", str(order.pk))
 
 
 def test_b1_an_adapter_that_raises_breaks_no_checkout(settings):
