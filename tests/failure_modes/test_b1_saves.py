@@ -3,7 +3,6 @@
 import pytest
 from django.core import serializers
 from django.db import transaction
-from django.utils.connection import ConnectionDoesNotExist
 
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import booking, refresh_delivery
@@ -78,20 +77,15 @@ def test_b1_proxies_and_children_count_as_the_model(kind):
     assert Delivery.objects.get().object_id == str(order.pk)
 
 
-def test_b1_rows_live_on_the_orders_database():
-    """One commit holds both."""
-    order = Order(pk=1)
-    order._state.db = "elsewhere"
+def test_b1_rows_live_where_they_are_written(world, drain):
+    """Not where the order was read: a replica of the same rows."""
+    order = Order.objects.create(paid=False)
+    order._state.db = "replica"
     adapter = booking.adapter_of(order)
     identity = booking.identity_of(adapter, order)
-    for touch in (
-        lambda: booking.deliveries_of(adapter, order).first(),
-        lambda: booking.open_delivery(adapter, order, identity),
-        lambda: booking._insert(adapter, order, identity),
-        lambda: booking._winner(adapter, order, identity),
-    ):
-        with pytest.raises(ConnectionDoesNotExist, match="elsewhere"):
-            touch()
+    booked = booking.open_delivery(adapter, identity)
+    assert booked._state.db == "default"
+    assert list(booking.deliveries_of(adapter, order)) == [booked]
 
 
 def test_b1_an_adapter_that_raises_breaks_no_checkout(settings):
