@@ -15,8 +15,13 @@ __all__ = [
     "DeliveryError",
     "KaspiError",
     "NoAdapter",
+    "UnusableKey",
     "UsageError",
 ]
+
+
+class UnusableKey(UsageError):
+    """An order's primary key has no text that the order can be found by again."""
 
 
 class DeliveryError(Exception):

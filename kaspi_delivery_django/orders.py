@@ -1,16 +1,35 @@
-"""The one thing a shop writes: an adapter from its order model to a delivery."""
+"""The one thing a shop writes: an adapter from its order model to a delivery; and which order an order is."""
 
+import copy
 from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import models
 from django.utils.module_loading import import_string
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.types import DeliveryRequest
+from kaspi_delivery_django.exceptions import UnusableKey, UsageError
+
+KEY_LENGTH = 64
+
+_COUNTED = (models.IntegerField, models.UUIDField)
+_CONVERSIONS = frozenset(
+    {
+        "to_python",
+        "get_prep_value",
+        "get_db_prep_value",
+        "get_db_prep_save",
+        "get_db_converters",
+        "from_db_value",
+        "pre_save",
+        "select_format",
+        "db_type",
+    }
+)
 
 Order = TypeVar("Order", bound=models.Model)
 
@@ -113,3 +132,109 @@ def _import(path: str) -> AnyAdapter:
         return kind()
     except Exception as err:  # the shop's code may raise anything
         raise ImproperlyConfigured(f"ORDER_ADAPTERS: {path!r} cannot be made: {err}.") from err
+
+
+def order_key(order: models.Model, *, using: str) -> Any:
+    """Return an order's primary key as the database returns it, however it was written when the order was made.
+
+    This is the order's identity. Python decides it for integers and UUIDs; other keys (text that a collation
+    compares, fields with conversions of their own) are read from the database. A key whose row is not there stays
+    as it is. Raises `UsageError` when there is none yet, and `UnusableKey` when its text does not find the order.
+    """
+    model = identified_model(order)
+    value = getattr(order, key_name(model))
+    if is_counted(model):
+        return _counted(model, value)
+    rows: models.QuerySet[models.Model] = model._base_manager.using(using).filter(pk=_present(model, value))
+    stored = rows.values_list("pk", flat=True).first() if can_be_looked_up(model) else None
+    return usable_key(model, value if stored is None else stored)
+
+
+def with_key(order: Order, key: Any) -> Order:
+    """Return the order with this primary key: itself if it has it, else a copy, so that the shop's stays as it is.
+
+    A multi-table child that has a primary key of its own beside its parent's is returned as the parent.
+    """
+    model = identified_model(order)
+    name, own = key_name(model), key_name(type(order))
+    value = getattr(order, name)
+    if own != name and key_field(type(order)) is not key_field(model):
+        known = [field.attname for field in model._meta.concrete_fields if field.attname in order.__dict__]
+        parent: Any = model.from_db(order._state.db, known, [getattr(order, attname) for attname in known])
+        setattr(parent, name, key)
+        return parent
+    if type(value) is type(key) and str(value) == str(key):
+        return order
+    same = copy.copy(order)
+    setattr(same, own, key)
+    setattr(same, name, key)
+    return same
+
+
+def identified_model(order: models.Model) -> type[models.Model]:
+    """Return the model whose primary key names the order: the adapter's, else the order's own."""
+    adapter = adapter_for(type(order))
+    model: type[models.Model] = type(order) if adapter is None else adapter.model_class()
+    return model
+
+
+def key_name(model: type[models.Model]) -> str:
+    """Return the attribute that holds the model's primary key; its multi-table children have it too."""
+    return str(model._meta.pk.attname)
+
+
+def key_field(model: type[models.Model]) -> Any:
+    """Return the field that decides how the model's primary key is written: a relation's is its target's."""
+    field: Any = model._meta.pk
+    while field.remote_field:
+        field = field.target_field
+    return field
+
+
+def is_counted(model: type[models.Model]) -> bool:
+    """Tell whether the primary key is an integer or a UUID of Django's, which Python reads as a database does."""
+    kind: Any = type(key_field(model))
+    return _is_counted(kind)
+
+
+def can_be_looked_up(model: type[models.Model]) -> bool:
+    """Tell whether the primary key is one column."""
+    return not isinstance(model._meta.pk, models.CompositePrimaryKey)
+
+
+def usable_key(model: type[models.Model], key: Any) -> Any:
+    """Return the key. Raises `UnusableKey` when its text does not find the order again."""
+    text = str(_present(model, key))
+    if not (can_be_looked_up(model) and len(text) <= KEY_LENGTH and _is_same(key_field(model), text, key)):
+        raise UnusableKey(
+            f"{model._meta.label} cannot be looked up by the text of its primary key: adapt a model whose key is a"
+            f" number, a UUID, or a text of at most {KEY_LENGTH} characters, say a shipment."
+        )
+    return key
+
+
+def _counted(model: type[models.Model], value: Any) -> Any:
+    field, present = key_field(model), _present(model, value)
+    try:
+        return field.to_python(field.get_prep_value(present))
+    except (TypeError, ValueError, ValidationError) as err:
+        raise UnusableKey(f"{model._meta.label} has a primary key that is no value of its field.") from err
+
+
+def _present(model: type[models.Model], value: Any) -> Any:
+    if value is None:
+        raise UsageError(f"{model._meta.label} has no primary key yet: save the order first.")
+    return value
+
+
+def _is_same(field: Any, text: str, key: Any) -> bool:
+    try:
+        return bool(field.get_prep_value(text) == field.get_prep_value(key))
+    except Exception:  # noqa: BLE001  # the shop's field may raise anything
+        return False
+
+
+@lru_cache(maxsize=256)
+def _is_counted(kind: type[Any]) -> bool:
+    own = [base for base in kind.__mro__ if not base.__module__.startswith("django.db.models.")]
+    return issubclass(kind, _COUNTED) and not any(_CONVERSIONS & vars(base).keys() for base in own)

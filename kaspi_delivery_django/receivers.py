@@ -31,11 +31,18 @@ def order_saved(sender: type[models.Model], instance: models.Model, using: str, 
         adapter = adapter_for(sender)
         if adapter is not None and not kwargs.get("raw"):
             with nudges.held():
-                following.follow_order(adapter, instance)
+                following.follow_order(adapter, instance, _save(sender, using, kwargs))
     except Exception as err:  # a checkout must never break on us
-        logger.error("order not followed: model=%s error=%s", sender, failures.describe(err))  # noqa: TRY400
+        error = failures.describe(err)
+        logger.error("order not followed: model=%s pk=%s error=%s", sender, instance.pk, error)  # noqa: TRY400
         if is_broken(using):
             raise
+
+
+def _save(sender: type[models.Model], using: str, told: dict[str, Any]) -> following.Save:
+    """Read Django's words. A multi-table child's row may be new though its parent's, the order's, is not."""
+    is_new = bool(told.get("created")) and not sender._meta.parents
+    return following.Save(using=using, is_new=is_new, is_partial=told.get("update_fields") is not None)
 
 
 def request_began(**_kwargs: Any) -> None:

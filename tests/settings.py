@@ -25,6 +25,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "kaspi_delivery_django",
     "tests.shop",
+    "tests.keys",
     "example_project.shop",
 ]
 MIDDLEWARE = [

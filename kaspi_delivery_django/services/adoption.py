@@ -8,7 +8,8 @@ from kaspi_delivery_django.client.exceptions import UsageError
 from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.exceptions import CannotLink
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services import booking, calls, exits
+from kaspi_delivery_django.orders import AnyAdapter
+from kaspi_delivery_django.services import booking, calls, exits, identities
 from kaspi_delivery_django.services.deliveries import link_delivery
 from kaspi_delivery_django.services.failures import AdapterFailed
 from kaspi_delivery_django.services.transactions import home
@@ -28,16 +29,16 @@ def adopt_delivery(order: models.Model, delivery_id: str, *, external_order_id: 
     try:
         identity = booking.identity_of(adapter, order)
         known_as = replace(identity, external_order_id=external_order_id or identity.external_order_id)
-        return _adopt(order, delivery_id, known_as)
+        return _adopt(adapter, delivery_id, known_as)
     except AdapterFailed as err:
         raise CannotLink(booking.ADAPTER_FAILED % {"error": err}) from err
 
 
-def _adopt(order: models.Model, delivery_id: str, identity: booking.Identity) -> Delivery:
-    adapter = booking.adapter_of(order)
+def _adopt(adapter: AnyAdapter, delivery_id: str, identity: booking.Identity) -> Delivery:
     with transaction.atomic(using=home()):
-        known = booking.deliveries_of(adapter, order).filter(environment=identity.environment).first()
-        delivery = known or booking.open_delivery(adapter, order, identity, calls.add_booked_elsewhere)
+        own = identities.deliveries_as(adapter, identity.object_id)
+        known = own.filter(environment=identity.environment).first()
+        delivery = known or booking.open_delivery(adapter, identity, calls.add_booked_elsewhere)
         if delivery.delivery_id == delivery_id:
             return delivery
         if not exits.may_be_booked(delivery) or delivery.external_order_id != identity.external_order_id:

@@ -4,7 +4,7 @@ import logging
 
 from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services.transactions import after_commit, home
+from kaspi_delivery_django.services.transactions import after_commit, home, in_transaction
 from kaspi_delivery_django.signals import delivery_needs_attention
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,14 @@ def flag(delivery: Delivery, reason: Attention) -> None:
     if marked == Attention.ORDER_EDITED:
         delivery.order_sha256 = ""
     delivery.attention = reason
+    announce(delivery, reason)
+
+
+def announce(delivery: Delivery, reason: Attention) -> None:
+    """Have the shop told after the commit, if the delivery is still marked for this then."""
     logger.warning("delivery needs attention: delivery=%s reason=%s", delivery.pk, reason.value)
-    after_commit(_announce, delivery, reason.value, using=home())
+    announcement = _announce_what_stays if in_transaction() else _announce
+    after_commit(announcement, delivery, reason.value, using=home())
 
 
 def clear(delivery: Delivery, reasons: frozenset[Attention]) -> None:
@@ -70,6 +76,12 @@ def _why_a_call_waits(delivery: Delivery) -> str:
         newest.pop(ApiCall.Kind.CANCEL, None)
     waiting = (ApiCall.State.STUCK, ApiCall.State.REFUSED)
     return next((call.reason for call in newest.values() if call.state in waiting and call.reason), "")
+
+
+def _announce_what_stays(delivery: Delivery, reason: str) -> None:
+    """Announce it, unless the transaction has answered it since: an order's second save, say."""
+    if Delivery.objects.filter(pk=delivery.pk, attention=reason).exists():
+        _announce(delivery, reason)
 
 
 def _announce(delivery: Delivery, reason: str) -> None:

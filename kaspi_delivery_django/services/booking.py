@@ -2,69 +2,112 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, models, transaction
-from django.db.models import Q
 from django.utils.translation import gettext, gettext_lazy
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.types import is_identifier
-from kaspi_delivery_django.exceptions import CannotReissue, CannotRetry, NoAdapter
+from kaspi_delivery_django.exceptions import CannotReissue, CannotRetry
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.orders import AnyAdapter, adapter_for
-from kaspi_delivery_django.services import attention, calls, clock, exits, glances, payloads, statements
+from kaspi_delivery_django.orders import AnyAdapter
+from kaspi_delivery_django.services import attention, calls, clock, exits, glances, identities, payloads, statements
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
+from kaspi_delivery_django.services.glances import Glimpse
+from kaspi_delivery_django.services.identities import (
+    Identity,
+    Subject,
+    adapter_of,
+    content_type_of,
+    deliveries_as,
+    deliveries_of,
+    identity_of,
+    newest_of,
+    numbered,
+)
 from kaspi_delivery_django.services.transactions import home, lock, lock_again
+
+__all__ = [
+    "ADAPTER_FAILED",
+    "OTHER_DELIVERY",
+    "AdapterFailed",
+    "Identity",
+    "adapter_of",
+    "book",
+    "book_after_all",
+    "deliveries_of",
+    "give_up",
+    "identity_of",
+    "name_again",
+    "newest_of",
+    "open_delivery",
+    "reissue_delivery",
+    "request_delivery",
+    "set_aside",
+    "set_aside_elsewhere",
+    "wants_booking",
+    "withdraw",
+]
 
 logger = logging.getLogger(__name__)
 
 State = ApiCall.State
 
 ADAPTER_FAILED = gettext_lazy("The shop's adapter failed: %(error)s.")
+NAME_TAKEN = "another order has this external_order_id already"
+NOT_WANTED = gettext_lazy("The adapter answers that the order is not to be delivered: saving it asks again.")
 OTHER_DELIVERY = gettext_lazy("The order has another delivery: %(name)s.")
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Under which account, environment and name an order is known at Kaspi."""
-
-    account: str
-    environment: str
-    external_order_id: str | None = None
-    generation: int = 1
 
 
 def request_delivery(order: models.Model) -> Delivery:
     """Book the order's first delivery, once, however often this is called.
 
     Writes two rows in the current transaction and returns the Delivery; the request to Kaspi
-    follows after the commit. An adapter that fails leaves a Delivery that waits for a person.
-    Raises `NoAdapter` when no adapter is for the order's model.
+    follows after the commit. An adapter that fails leaves a Delivery that waits for a person, and so does
+    an order of a database that no worker reads.
+    Raises `NoAdapter` when no adapter is for the order's model, and `UsageError` for an order without a primary key.
     """
     adapter = adapter_of(order)
     try:
-        identity = identity_of(adapter, order)
-        return _book(adapter, order, identity)
+        if identities.place_of(order) != home():
+            return set_aside_elsewhere(adapter, order, identities.place_of(order))
+        return _book(adapter, identity_of(adapter, order))
     except AdapterFailed as err:
         return set_aside(adapter, order, err)
 
 
-def book(adapter: AnyAdapter, order: models.Model) -> None:
-    """Book an order that was saved, as `request_delivery` does; most are booked, and cost a glance.
+def book(adapter: AnyAdapter, subject: Subject) -> None:
+    """Book an order that was saved, as `request_delivery` does; most are booked, and need nothing.
 
-    Raises `AdapterFailed`.
+    Raises `AdapterFailed`, and `IntegrityError` when another transaction was faster: see `book_after_all`.
     """
-    identity = identity_of(adapter, order)
-    using = home()
-    known = glances.deliveries_of(order, _content_type(adapter, using).pk, using=using)
-    here = [one for one in known if one.environment == identity.environment]
-    if not known:
-        open_delivery(adapter, order, identity)
-    elif not here or not glances.is_settled(here[0], account=identity.account):
-        _book(adapter, order, identity)
+    identity = identities.identity_as(adapter, subject)
+    here = [one for one in subject.known if one.environment == identity.environment]
+    if not subject.known:
+        with transaction.atomic(using=home(), savepoint=False):
+            calls.add_create(_insert(adapter, identity))
+    elif not here or not _is_settled(here[0], identity):
+        _book(adapter, identity)
+
+
+def book_after_all(adapter: AnyAdapter, subject: Subject) -> None:
+    """Book an order whose rows another transaction has written since they were looked for. Raises `AdapterFailed`."""
+    _book(adapter, identities.identity_as(adapter, subject))
+
+
+def withdraw(subject: Subject) -> None:
+    """Take an order off the list that its adapter failed on once, and does not want shipped now that it answers.
+
+    What was never given a name is forgotten: a save that answers yes books it. Anything else goes on as it would
+    have, and the adapter is asked again before it is sent.
+    """
+    failed = [one for one in subject.known if one.attention == Attention.ADAPTER_FAILED]
+    for seen in failed:
+        with transaction.atomic(using=home()):
+            locked = lock(using=home(), id=seen.pk)
+            if locked is not None and locked.attention == Attention.ADAPTER_FAILED:
+                _withdraw(locked)
 
 
 def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> Delivery:
@@ -80,8 +123,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
         try:
             order = payloads.order_of(locked)
             adapter = adapter_of(order)
-            identity = identity_of(adapter, order)
-            return open_delivery(adapter, order, _next(locked, deliveries_of(adapter, order), identity))
+            return open_delivery(adapter, _next(adapter, locked, identity_of(adapter, order)))
         except models.ObjectDoesNotExist as err:
             raise CannotReissue(gettext("The order is gone.")) from err
         except AdapterFailed as err:
@@ -90,17 +132,22 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
 
 def give_up(delivery: Delivery) -> None:
     """End what waits for a person on a locked delivery that is not linked. Saves the delivery."""
-    waiting = ApiCall.objects.filter(delivery=delivery)
+    waiting = ApiCall.objects.using(home()).filter(delivery=delivery)
     calls.finish(waiting.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
     delivery.attention = ""
     delivery.save(update_fields=["attention", "updated_at"])
 
 
 def name_again(delivery: Delivery) -> Delivery:
-    """Ask the adapter again, which failed before the delivery had a name. Raises `CannotRetry`."""
+    """Ask the adapter again, which failed before the delivery had a name.
+
+    Raises `CannotRetry`, also when the adapter answers now that the order is not to be shipped.
+    """
     try:
         order = payloads.order_of(delivery)
         adapter = adapter_of(order)
+        if not wants_booking(adapter, order):
+            raise CannotRetry(NOT_WANTED)
         return _try_again(delivery, identity_of(adapter, order))
     except models.ObjectDoesNotExist as err:
         raise CannotRetry(gettext("The order is gone: acknowledge it.")) from err
@@ -108,60 +155,35 @@ def name_again(delivery: Delivery) -> Delivery:
         raise CannotRetry(ADAPTER_FAILED % {"error": err}) from err
 
 
-def adapter_of(order: models.Model) -> AnyAdapter:
-    adapter = adapter_for(type(order))
-    if adapter is None:
-        setting = "KASPI_DELIVERY['ORDER_ADAPTERS']"
-        raise NoAdapter(f"No adapter in {setting} is for {order._meta.label}.")
-    return adapter
+def wants_booking(adapter: AnyAdapter, order: models.Model) -> bool:
+    """Ask whether saving the order now would book it. Raises `AdapterFailed`."""
+    return bool(not ask(adapter.wants_cancel, order) and ask(adapter.wants_delivery, order))
 
 
-def identity_of(adapter: AnyAdapter, order: models.Model) -> Identity:
-    alias = ask(adapter.account, order)
-    account = conf.account(alias) if isinstance(alias, str) else None
-    external_order_id = ask(adapter.external_order_id, order)
-    if account is None:
-        raise AdapterFailed("account must return an alias in KASPI_DELIVERY['ACCOUNTS']")
-    if not is_identifier(external_order_id):
-        raise AdapterFailed("external_order_id must return 1 to 128 printable ASCII characters")
-    return Identity(account.alias, account.environment, external_order_id)
-
-
-def _content_type(adapter: AnyAdapter, using: str) -> ContentType:
-    return ContentType.objects.db_manager(using).get_for_model(adapter.model_class())
-
-
-def deliveries_of(adapter: AnyAdapter, order: models.Model) -> models.QuerySet[Delivery]:
-    using = home()
-    content_type = _content_type(adapter, using)
-    return Delivery.objects.using(using).of_order(content_type, str(order.pk))
-
-
-def newest_of(adapter: AnyAdapter, order: models.Model, environment: str) -> Delivery | None:
-    """Return the order's newest delivery there; else one without a name, which is nowhere yet."""
-    nameless = Q(external_order_id__isnull=True, attention=Attention.ADAPTER_FAILED)
-    known = list(deliveries_of(adapter, order).filter(Q(environment=environment) | nameless))
-    return next((one for one in known if one.environment == environment), next(iter(known), None))
-
-
-def _book(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery:
-    newest = newest_of(adapter, order, identity.environment)
+def _book(adapter: AnyAdapter, identity: Identity) -> Delivery:
+    newest = newest_of(adapter, identity.object_id, identity.environment)
     if newest is None:
-        return open_delivery(adapter, order, identity)
-    if glances.is_settled(newest, account=identity.account):
+        return open_delivery(adapter, identity)
+    if _is_settled(newest, identity):
         return newest
     if newest.attention == Attention.ADAPTER_FAILED:
         return _try_again(newest, identity)
     return _move(newest, identity)
 
 
-def _next(last: Delivery, known: models.QuerySet[Delivery], identity: Identity) -> Identity:
+def _is_settled(newest: Glimpse | Delivery, identity: Identity) -> bool:
+    own = numbered(identity, newest.generation)
+    return glances.is_settled(newest, account=own.account, external_order_id=own.external_order_id)
+
+
+def _next(adapter: AnyAdapter, last: Delivery, identity: Identity) -> Identity:
+    known = deliveries_as(adapter, identity.object_id)
     newest = known.filter(environment=identity.environment).first()
     if newest is None:
         return identity
     if newest.pk != last.pk:
         raise CannotReissue(OTHER_DELIVERY % {"name": newest})
-    following = _numbered(identity, newest.generation + 1)
+    following = numbered(identity, newest.generation + 1)
     if not is_identifier(following.external_order_id):
         raise CannotReissue(
             gettext("external_order_id leaves no room for the number of the next delivery: shorten it.")
@@ -169,61 +191,49 @@ def _next(last: Delivery, known: models.QuerySet[Delivery], identity: Identity) 
     return following
 
 
-def _numbered(identity: Identity, generation: int) -> Identity:
-    """Return the identity of one of the order's deliveries: only the first goes without its number."""
-    if generation == 1:
-        return identity
-    name = f"{identity.external_order_id}-{generation}"
-    return replace(identity, external_order_id=name, generation=generation)
-
-
 def open_delivery(
-    adapter: AnyAdapter,
-    order: models.Model,
-    identity: Identity,
-    add: Callable[[Delivery], ApiCall] = calls.add_create,
+    adapter: AnyAdapter, identity: Identity, add: Callable[[Delivery], ApiCall] = calls.add_create
 ) -> Delivery:
     """Write a delivery and its create together; return the other one when a transaction was faster."""
     try:
         with transaction.atomic(using=home()):
-            delivery = _insert(adapter, order, identity)
+            delivery = _insert(adapter, identity)
             add(delivery)
     except IntegrityError as err:
-        winner = _winner(adapter, order, identity)
+        winner = _winner(adapter, identity)
         if winner is None:
-            raise AdapterFailed("another order has this external_order_id already") from err
+            raise AdapterFailed(NAME_TAKEN) from err
         return winner
     return delivery
 
 
-def _winner(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery | None:
+def _winner(adapter: AnyAdapter, identity: Identity) -> Delivery | None:
     """Return the row that another transaction was faster with.
 
     The read locks, because on MariaDB our snapshot may be older than the winner's commit.
     """
-    using = home()
-    own: dict[str, Any] = {"object_id": str(order.pk), "content_type": _content_type(adapter, using).pk}
-    with transaction.atomic(using=using):
-        return lock(using=using, **own, environment=identity.environment, generation=identity.generation)
+    own: dict[str, Any] = {"object_id": identity.object_id, "content_type": content_type_of(adapter).pk}
+    with transaction.atomic(using=home()):
+        return lock(using=home(), **own, environment=identity.environment, generation=identity.generation)
 
 
-def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Delivery:
-    using = home()
+def _insert(adapter: AnyAdapter, identity: Identity, attention: str = "") -> Delivery:
     delivery = Delivery(
         account=identity.account,
         environment=identity.environment,
         external_order_id=identity.external_order_id,
         generation=identity.generation,
-        content_type=_content_type(adapter, using),
-        object_id=str(order.pk),
+        content_type=content_type_of(adapter),
+        object_id=identity.object_id,
+        attention=attention,
     )
-    statements.insert(delivery, using=using)
+    statements.insert(delivery, using=home())
     return delivery
 
 
 def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
     """Let a call that its adapter failed on go again: the order was saved, perhaps corrected."""
-    own, now = _numbered(identity, delivery.generation), clock.now()
+    own, now = numbered(identity, delivery.generation), clock.now()
     try:
         with transaction.atomic(using=home()):
             locked = lock_again(delivery)
@@ -235,21 +245,20 @@ def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
             attention.clear(locked, frozenset({Attention.ADAPTER_FAILED}))
             locked.save(update_fields=attention.COLUMNS)
     except IntegrityError as err:
-        raise AdapterFailed("another order has this external_order_id already") from err
+        raise AdapterFailed(NAME_TAKEN) from err
     return locked
 
 
 def _move(delivery: Delivery, identity: Identity) -> Delivery:
-    """Give an order to the account that is to ship it now, unless its request was built: that one stays as it is."""
-    own = _numbered(identity, delivery.generation)
+    """Give an order to the account that is to ship it now, and the name that it has now, unless it was sent."""
+    own = numbered(identity, delivery.generation)
     try:
         with transaction.atomic(using=home()):
             locked = lock_again(delivery)
-            unbuilt = calls.never_sent(locked).filter(payload="")
-            if unbuilt.update(idempotency_key=own.external_order_id):
+            if calls.rename_unsent(locked, own.external_order_id or ""):
                 _rename(locked, own)
     except IntegrityError as err:
-        raise AdapterFailed("another order has this external_order_id already") from err
+        raise AdapterFailed(NAME_TAKEN) from err
     return locked
 
 
@@ -260,18 +269,43 @@ def _rename(delivery: Delivery, own: Identity) -> None:
     delivery.save(update_fields=["account", "environment", "external_order_id", "updated_at"])
 
 
+def _withdraw(locked: Delivery) -> None:
+    if locked.external_order_id is None:
+        logger.info("not to be shipped after all: delivery=%s", locked.pk)
+        locked.delete()
+        return
+    for call in calls.never_sent(locked).filter(state=State.STUCK, reason=Attention.ADAPTER_FAILED):
+        calls.release(call, clock.now())
+    attention.clear(locked, frozenset({Attention.ADAPTER_FAILED}))
+    locked.save(update_fields=attention.COLUMNS)
+
+
 def set_aside(adapter: AnyAdapter, order: models.Model, failure: AdapterFailed) -> Delivery:
     """Keep an order that its adapter failed on, for a person; saving it again tries again."""
-    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, order.pk, failure)
+    return _set_aside(adapter, identities.object_id_of(order), failure)
+
+
+def set_aside_elsewhere(adapter: AnyAdapter, order: models.Model, using: str) -> Delivery:
+    """Keep, for a person, an order that was written to another database than its delivery would be.
+
+    Our row names that database before the key: an order of our own database may have the same key.
+    """
+    text = f"The order is in the database {using!r}, which no worker reads: deliveries are in {home()!r}"
+    object_id = identities.fitting(f"{using}:{identities.object_id_of(order)}")
+    return _set_aside(adapter, object_id, AdapterFailed(f"{text}. Route both to one database, or save it there."))
+
+
+def _set_aside(adapter: AnyAdapter, object_id: str, failure: AdapterFailed) -> Delivery:
+    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, object_id, failure)
     accounts = conf.current().accounts
     account = accounts.get(conf.DEFAULT_ACCOUNT) or next(iter(accounts.values()))
-    nameless = Identity(account.alias, account.environment)
+    nameless = Identity(account.alias, account.environment, object_id=object_id)
     environments = {one.environment for one in accounts.values()}
-    known = deliveries_of(adapter, order).filter(environment__in=environments)
+    known = deliveries_as(adapter, object_id).filter(environment__in=environments)
     try:
-        return _flagged(known.first()) or _insert_stuck(adapter, order, nameless, failure)
+        return _flagged(known.first()) or _insert_stuck(adapter, nameless, failure)
     except IntegrityError:
-        return _winner(adapter, order, nameless) or known.get()
+        return _winner(adapter, nameless) or known.get()
 
 
 def _flagged(delivery: Delivery | None) -> Delivery | None:
@@ -284,10 +318,9 @@ def _flagged(delivery: Delivery | None) -> Delivery | None:
     return locked
 
 
-def _insert_stuck(adapter: AnyAdapter, order: models.Model, identity: Identity, failure: AdapterFailed) -> Delivery:
+def _insert_stuck(adapter: AnyAdapter, identity: Identity, failure: AdapterFailed) -> Delivery:
     with transaction.atomic(using=home()):
-        delivery = _insert(adapter, order, identity)
-        attention.flag(delivery, Attention.ADAPTER_FAILED)
-        delivery.save(update_fields=["attention", "updated_at"])
+        delivery = _insert(adapter, identity, Attention.ADAPTER_FAILED)
+        attention.announce(delivery, Attention.ADAPTER_FAILED)
         calls.add_stuck_create(delivery, Attention.ADAPTER_FAILED, str(failure))
     return delivery

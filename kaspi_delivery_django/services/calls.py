@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
@@ -156,6 +156,14 @@ def never_sent(delivery: Delivery) -> QuerySet[ApiCall]:
     """Return the create that Kaspi cannot have acted on and that nobody is sending now."""
     idle = (State.DUE, State.STUCK, State.REFUSED)
     return calls_of(delivery, Kind.CREATE).filter(state__in=idle, unknown_since__isnull=True)
+
+
+def rename_unsent(delivery: Delivery, key: str) -> int:
+    """Give the create of a locked delivery this key, while nothing of it was sent: what was built is built again."""
+    unbuilt = Q(payload="")
+    unsent = Q(state=State.DUE, attempts=0, http_status__isnull=True, error_code="", error_message="")
+    own = never_sent(delivery).filter(unbuilt | unsent)
+    return own.update(idempotency_key=key, payload="", payload_sha256="", updated_at=clock.now())
 
 
 def idle_cancels(delivery: Delivery) -> QuerySet[ApiCall]:

@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError, models, transaction
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
-from kaspi_delivery_django.services import booking, failures, following
+from kaspi_delivery_django.services import booking, failures, following, identities
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
 from kaspi_delivery_django.services.transactions import durably, home, is_transient
 
@@ -111,5 +111,6 @@ def _is_wanted(adapter: AnyAdapter, order: models.Model) -> bool:
     with transaction.atomic(using=home()):
         if not following.wants_booking(adapter, order):
             return False
-        environment = booking.identity_of(adapter, order).environment
-        return not booking.deliveries_of(adapter, order).filter(environment=environment).exists()
+        identity = booking.identity_of(adapter, order)
+        own = identities.deliveries_as(adapter, identity.object_id)
+        return not own.filter(environment=identity.environment).exists()

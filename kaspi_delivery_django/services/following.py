@@ -1,44 +1,133 @@
 """Follow the shop's orders: do what the adapter wants for one that was saved."""
 
 import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
 
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 
+from kaspi_delivery_django import orders
 from kaspi_delivery_django.client.types import read_text
-from kaspi_delivery_django.exceptions import CannotCancel
+from kaspi_delivery_django.exceptions import CannotCancel, UnusableKey
 from kaspi_delivery_django.models import Attention
 from kaspi_delivery_django.orders import AnyAdapter
-from kaspi_delivery_django.services import attention, booking, clock
+from kaspi_delivery_django.services import attention, booking, clock, identities
 from kaspi_delivery_django.services.deliveries import cancel_delivery
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
-from kaspi_delivery_django.services.transactions import home, lock_again
+from kaspi_delivery_django.services.identities import Subject
+from kaspi_delivery_django.services.transactions import after_commit, contained, home, lock_again
 
 logger = logging.getLogger(__name__)
 
+Book: TypeAlias = Callable[[AnyAdapter, Subject], None]
 
-def follow_order(adapter: AnyAdapter, order: models.Model) -> None:
-    """Book, or cancel, as the adapter wants. Its failures wait for a person."""
+
+class Wish(Enum):
+    """What the adapter wants for an order."""
+
+    NOTHING = auto()
+    DELIVERY = auto()
+    CANCEL = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Save:
+    """What Django tells of a save: where it went, whether the row is new, and whether only some fields were written."""
+
+    using: str
+    is_new: bool = False
+    is_partial: bool = False
+
+
+def follow_order(adapter: AnyAdapter, order: models.Model, save: Save | None = None) -> None:
+    """Book, or cancel, as the adapter wants. Its failures wait for a person.
+
+    The adapter is asked about what the database holds: about the instance, with its primary key as the database
+    returns it; about the row where the instance was not written as a whole, or where the adapter fails on it.
+    """
+    saved = save or Save(using=home())
+    if saved.using != home():
+        _follow_elsewhere(adapter, order, saved.using)
+        return
+    reads_row = saved.is_partial and orders.can_be_looked_up(adapter.model_class())
+    wish = None if reads_row else _wish_of_instance(adapter, order)
+    if wish is Wish.NOTHING and saved.is_new:
+        return
     try:
-        if ask(adapter.wants_cancel, order):
-            _cancel_order(adapter, order)
-        elif ask(adapter.wants_delivery, order):
-            booking.book(adapter, order)
-    except AdapterFailed as err:
-        booking.set_aside(adapter, order, err)
+        with contained(home()):
+            _carry_out(adapter, order, wish, booking.book)
+    except IntegrityError:
+        with contained(home()):
+            _carry_out(adapter, order, wish, booking.book_after_all)
 
 
 def wants_booking(adapter: AnyAdapter, order: models.Model) -> bool:
     """Ask whether saving the order now would book it. Raises `AdapterFailed`."""
-    return bool(not ask(adapter.wants_cancel, order) and ask(adapter.wants_delivery, order))
+    return booking.wants_booking(adapter, order)
 
 
-def _cancel_order(adapter: AnyAdapter, order: models.Model) -> None:
-    environment = booking.identity_of(adapter, order).environment
-    delivery = booking.newest_of(adapter, order, environment)
+def _wish_of_instance(adapter: AnyAdapter, order: models.Model) -> Wish | None:
+    """Ask about the instance that was saved; None where only the row can tell."""
+    try:
+        return _wish(adapter, _with_counted_key(adapter, order))
+    except AdapterFailed:
+        return None
+
+
+def _with_counted_key(adapter: AnyAdapter, order: models.Model) -> models.Model:
+    """Return the order with the key that the database has, where no query is needed to know it."""
+    if not orders.is_counted(adapter.model_class()):
+        return order
+    with suppress(UnusableKey):
+        return orders.with_key(order, orders.order_key(order, using=home()))
+    return order
+
+
+def _wish(adapter: AnyAdapter, order: models.Model) -> Wish:
+    if ask(adapter.wants_cancel, order):
+        return Wish.CANCEL
+    return Wish.DELIVERY if ask(adapter.wants_delivery, order) else Wish.NOTHING
+
+
+def _carry_out(adapter: AnyAdapter, order: models.Model, wish: Wish | None, book: Book) -> None:
+    try:
+        subject = identities.subject_of(adapter, order, from_row=wish is None)
+        if subject is None:
+            return
+        wanted = wish or _wish(adapter, subject.order)
+        if wanted is Wish.DELIVERY:
+            book(adapter, subject)
+        elif wanted is Wish.CANCEL:
+            _cancel_order(adapter, subject)
+        else:
+            booking.withdraw(subject)
+    except AdapterFailed as err:
+        if wish is not Wish.NOTHING:
+            booking.set_aside(adapter, order, err)
+
+
+def _follow_elsewhere(adapter: AnyAdapter, order: models.Model, using: str) -> None:
+    """Have a person see, once it is committed there, an order of a database that no worker reads."""
+    try:
+        if _wish(adapter, order) is Wish.NOTHING:
+            return
+    except AdapterFailed:  # a person sees to both
+        pass
+    after_commit(booking.set_aside_elsewhere, adapter, order, using, using=using)
+
+
+def _cancel_order(adapter: AnyAdapter, subject: Subject) -> None:
+    if not subject.known:
+        return
+    environment = identities.identity_as(adapter, subject).environment
+    delivery = identities.newest_of(adapter, subject.object_id, environment)
     if delivery is None or delivery.cancel_requested_at or not delivery.is_open:
         return
     try:
-        cancel_delivery(delivery, reason=_reason(adapter, order))
+        cancel_delivery(delivery, reason=_reason(adapter, subject.order))
     except CannotCancel:
         with transaction.atomic(using=home()):
             locked = lock_again(delivery)

@@ -1,7 +1,8 @@
 """Transactions that end what they begin, and the one lock there is: a delivery's row."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, OperationalError, connections, router, transaction
@@ -60,6 +61,17 @@ def after_commit(work: Callable[..., object], /, *args: object, using: str | Non
             logger.error("not done after the commit: error=%s", failures.describe(err))  # noqa: TRY400
 
     transaction.on_commit(run, using=using)
+
+
+@contextmanager
+def contained(using: str) -> Iterator[None]:
+    """Keep an error of these statements from a transaction around them, with a savepoint; without one add nothing."""
+    connection = connections[using]
+    if connection.in_atomic_block or not connection.get_autocommit():
+        with transaction.atomic(using=using):
+            yield
+    else:
+        yield
 
 
 def in_transaction() -> bool:

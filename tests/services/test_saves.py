@@ -38,19 +38,51 @@ def test_a_save_that_books_later_costs_the_same(django_assert_num_queries):
         order.save()
 
 
-def test_a_later_save_costs_a_glance(order, django_assert_num_queries):
+def test_a_later_save_costs_a_glance_in_a_savepoint(order, django_assert_num_queries):
     """Whether Kaspi has the delivery already or not."""
     for delivery_id in (None, "dlv_1"):
         Delivery.objects.update(delivery_id=delivery_id)
-        with transaction.atomic(), django_assert_num_queries(1 + 1):
+        with transaction.atomic(), django_assert_num_queries(1 + 3):
             order.save()
+
+
+def test_a_save_that_wants_nothing_looks_for_what_the_adapter_failed_on(django_assert_num_queries):
+    """A new order has nothing to look for."""
+    with transaction.atomic(), django_assert_num_queries(1):
+        order = Order.objects.create(paid=False)
+    with transaction.atomic(), django_assert_num_queries(1 + 3):
+        order.save()
+
+
+@pytest.mark.parametrize("name", ["paid", "address"])
+def test_a_partial_save_that_books_costs_five_statements_more(name, django_assert_num_queries):
+    """The row is read together with the question whether it has a delivery."""
+    order = Order.objects.create(paid=False)
+    Order.objects.update(paid=True)
+    order.paid = True
+    with transaction.atomic(), django_assert_num_queries(1 + 5):
+        order.save(update_fields=[name])
+    assert Delivery.objects.get()
+
+
+def test_a_later_partial_save_costs_less_than_five_statements(order, django_assert_num_queries):
+    """The row and the glance, in a savepoint."""
+    with transaction.atomic(), django_assert_num_queries(1 + 4):
+        order.save(update_fields=["address"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_later_save_outside_of_a_transaction_costs_a_glance_alone(order, django_assert_num_queries):
+    """There is nothing that an error of ours could break."""
+    with django_assert_num_queries(1 + 1):
+        order.save()
 
 
 def test_a_glance_reads_few_columns(order, django_assert_num_queries):
     """An address that nobody needs is not fetched."""
-    with transaction.atomic(), django_assert_num_queries(2) as statements:
+    with transaction.atomic(), django_assert_num_queries(4) as statements:
         order.save()
-    assert "pickup_address" not in statements.captured_queries[1]["sql"]
+    assert "pickup_address" not in statements.captured_queries[2]["sql"]
 
 
 def test_of_several_generations_the_newest_counts(order):
@@ -60,9 +92,10 @@ def test_of_several_generations_the_newest_counts(order):
     second.pk, second.generation, second.external_order_id = None, 2, "order-second"
     second.attention = "adapter_failed"
     second.save()
-    known = glances.deliveries_of(order, first.content_type_id, using="default")
+    known = glances.deliveries_of(str(order.pk), first.content_type_id, using="default")
     assert [one.attention for one in known] == ["adapter_failed", ""]
-    assert [glances.is_settled(one, account=first.account) for one in known] == [False, True]
+    own = {"account": first.account, "external_order_id": first.external_order_id}
+    assert [glances.is_settled(one, **own) for one in known] == [False, True]
 
 
 def test_a_child_that_comes_later_books_nothing_twice():

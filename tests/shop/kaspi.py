@@ -9,6 +9,14 @@ from tests.shop.models import Order
 SHOP = Location(address="Tole bi 2, Almaty", contact=Contact(name="Shop", phone="+7 727 222 0000"))
 
 
+def a_request():
+    """Return a request that any order may be shipped with."""
+    customer = Location(address="Abay 1, Almaty", contact=Contact(name="Aigerim", phone="+7 727 111 0000"))
+    return DeliveryRequest(
+        pickup=SHOP, dropoff=customer, parcel=Parcel(description="a parcel", weight_grams=500, value_kzt=9900)
+    )
+
+
 class OrderAdapter(BaseAdapter[Order]):
     """What a careful shop writes."""
 

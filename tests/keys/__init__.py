@@ -1,0 +1,1 @@
+"""Orders with keys of many kinds."""
