@@ -15,8 +15,8 @@ from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.exceptions import CannotReissue, CannotRetry, NoAdapter
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
-from kaspi_delivery_django.services import attention, calls, clock, exits, glances, payloads, statements
-from kaspi_delivery_django.services.failures import AdapterFailed, ask
+from kaspi_delivery_django.services import attention, calls, clock, exits, glances, payloads, preflight, statements
+from kaspi_delivery_django.services.failures import AdapterFailed, ask, ask_whether
 from kaspi_delivery_django.services.transactions import home, lock, lock_again
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,15 @@ def book(adapter: AnyAdapter, order: models.Model) -> None:
         _book(adapter, order, identity)
 
 
+def note_refusal(adapter: AnyAdapter, order: models.Model) -> None:
+    """Clear what the adapter failed on before: it answers, and wants nothing booked. It costs a glance."""
+    using = order._state.db or home()
+    known = glances.deliveries_of(order, _content_type(adapter, using).pk, using=using)
+    if any(one.attention == Attention.ADAPTER_FAILED for one in known):
+        for delivery in deliveries_of(adapter, order).filter(attention=Attention.ADAPTER_FAILED):
+            preflight.note_refusal(delivery)
+
+
 def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> Delivery:
     """Book the order anew, after its delivery was cancelled, refused or given up; return the new one.
 
@@ -97,10 +106,16 @@ def give_up(delivery: Delivery) -> None:
 
 
 def name_again(delivery: Delivery) -> Delivery:
-    """Ask the adapter again, which failed before the delivery had a name. Raises `CannotRetry`."""
+    """Ask the adapter again, which failed before the delivery had a name; one that is not wanted is deleted.
+
+    Raises `CannotRetry`.
+    """
     try:
         order = payloads.order_of(delivery)
         adapter = adapter_of(order)
+        if ask_whether(adapter.wants_cancel, order) or not ask_whether(adapter.wants_delivery, order):
+            delivery.delete()
+            return delivery
         return _try_again(delivery, identity_of(adapter, order))
     except models.ObjectDoesNotExist as err:
         raise CannotRetry(gettext("The order is gone: acknowledge it.")) from err
@@ -148,6 +163,8 @@ def _book(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Deliv
     newest = newest_of(adapter, order, identity.environment)
     if newest is None:
         return open_delivery(adapter, order, identity)
+    if preflight.is_held(newest):
+        newest = preflight.release(newest)
     if glances.is_settled(newest, account=identity.account):
         return newest
     if newest.attention == Attention.ADAPTER_FAILED:

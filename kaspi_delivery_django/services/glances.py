@@ -13,7 +13,7 @@ from django.db import connections, models
 from kaspi_delivery_django.models import Attention, Delivery
 
 _SQL = """
-SELECT content_type_id, generation, environment, account, delivery_id, attention
+SELECT content_type_id, generation, environment, account, delivery_id, attention, unwanted_since
 FROM kaspi_delivery_delivery WHERE object_id = %s
 """
 
@@ -26,6 +26,7 @@ class Glimpse:
     account: str
     delivery_id: str | None
     attention: str
+    unwanted_since: object = None
 
 
 def deliveries_of(order: models.Model, content_type_id: int, *, using: str) -> Sequence[Glimpse]:
@@ -39,8 +40,10 @@ def deliveries_of(order: models.Model, content_type_id: int, *, using: str) -> S
 def is_settled(newest: Glimpse | Delivery, *, account: str) -> bool:
     """Tell whether a save leaves its order's newest delivery as it is.
 
-    Not when the adapter has failed on it, nor when another account is to ship what Kaspi has not booked.
+    Not when the adapter has failed on it, nor when another account is to ship what Kaspi has not booked, nor when it
+    waits for the adapter's yes.
     """
-    if newest.attention == Attention.ADAPTER_FAILED:
+    is_held = newest.unwanted_since is not None and newest.delivery_id is None
+    if is_held or newest.attention == Attention.ADAPTER_FAILED:
         return False
     return newest.account == account or newest.delivery_id is not None
