@@ -23,6 +23,7 @@ _ADVICE: Mapping[str, Promise] = {
     Attention.ORDER_EDITED: _("Tell the courier and acknowledge, or cancel."),
     Attention.CANCEL_REFUSED: _("Settle it with the customer, then acknowledge."),
     Attention.CANCEL_UNKNOWN: _("Nothing: Kaspi is asked. Or cancel again."),
+    Attention.NOT_WANTED: _("Send it if it is to be shipped, cancel it if not; or correct the order and save it."),
     Attention.NOT_FOUND: _("Look it up in Kaspi's console; ask Kaspi now, or acknowledge."),
 }
 

@@ -15,6 +15,7 @@ class AccountState(WrittenModel):
     closed_until = models.DateTimeField(_("gate closed until"), null=True)
     closed_reason = models.CharField(_("gate closed because"), max_length=200, default="", blank=True)
     worker_seen_at = models.DateTimeField(_("worker last seen at"), null=True)
+    cancels_asked_at = models.DateTimeField(_("adapters last asked about cancels at"), null=True)
 
     class Meta:
         app_label = "kaspi_delivery"

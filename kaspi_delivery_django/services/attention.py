@@ -18,8 +18,10 @@ OF_BOOKING = frozenset(
         Attention.FOREIGN_DELIVERY,
         Attention.TOO_OLD,
         Attention.CONFIGURATION_CHANGED,
+        Attention.NOT_WANTED,
     }
 )
+OF_WAITING = frozenset({Attention.NOT_WANTED})
 OF_NEWS = frozenset({Attention.CONTRADICTION})
 OF_ASKING = frozenset({Attention.NOT_FOUND, Attention.REFUSED, Attention.CONFIGURATION_CHANGED})
 OF_CANCELLING = frozenset({Attention.CANCEL_REFUSED, Attention.CANCEL_UNKNOWN})

@@ -146,6 +146,11 @@ def stop(call: ApiCall, reason: Attention, error: str = "") -> None:
     _change(call, **ended, error_message=error or call.error_message)
 
 
+def postpone(call: ApiCall, until: datetime, reason: Attention) -> None:
+    """Let a call that was never sent wait until then."""
+    _change(call, state=State.DUE, next_attempt_at=until, claim_token="", reason=reason)
+
+
 def finish(calls: QuerySet[ApiCall], state: ApiCall.State, **columns: Any) -> int:
     """End calls that need no request any more. Returns how many there were."""
     ended = {"state": state, "next_attempt_at": None, "claim_token": "", "unknown_since": None, "reason": ""}

@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services import attention, calls, clock, gate, gateway, generations, payloads
+from kaspi_delivery_django.services import attention, calls, clock, gate, gateway, generations, payloads, preflight
 from kaspi_delivery_django.services.failures import AdapterFailed
 from kaspi_delivery_django.services.transactions import durably, home, lock, lock_all
 
@@ -164,7 +164,7 @@ def _may_go(
     if hindrance is not None:
         _stop(call, delivery, hindrance)
         return False
-    if _is_first_create(call) and not _build(call, delivery, order):
+    if _is_first_create(call) and not _build(call, delivery, order, now):
         return False
     if call.kind == Kind.REFRESH:
         payloads.notice_edits(delivery)
@@ -276,16 +276,10 @@ def _stop(call: ApiCall, delivery: Delivery, reason: Attention, error: str = "")
     delivery.save(update_fields=["next_refresh_at", *attention.COLUMNS])
 
 
-def _build(call: ApiCall, delivery: Delivery, order: models.Model | None) -> bool:
-    """Have the payload built. An order that is gone before anything was sent is abandoned."""
+def _build(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
+    """Ask for the shop's latest word, and have the payload built."""
     try:
-        payloads.build(call, delivery, order)
-    except models.ObjectDoesNotExist:
-        calls.finish(calls.never_sent(delivery), State.ABANDONED)
-        attention.clear(delivery, attention.OF_BOOKING)
-        delivery.save(update_fields=attention.COLUMNS)
-        return False
+        return preflight.may_send(call, delivery, order, now)
     except AdapterFailed as err:
         _stop(call, delivery, Attention.ADAPTER_FAILED, str(err))
         return False
-    return True

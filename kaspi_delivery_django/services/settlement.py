@@ -176,5 +176,5 @@ def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiErro
     if kind == Kind.REFRESH and ended:
         delivery.next_refresh_at = None
     if kind == Kind.CREATE and delivery.cancel_requested_at:
-        calls.finish(calls.never_sent(delivery).filter(state=State.DUE), State.ABANDONED)
+        status.withdraw(delivery)
     status.save(delivery)

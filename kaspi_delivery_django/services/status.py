@@ -78,6 +78,32 @@ def _flag_revived(delivery: Delivery) -> None:
         attention.flag(delivery, Attention.CANCEL_REFUSED)
 
 
+def withdraw(delivery: Delivery, *, is_announced: bool = True) -> bool:
+    """Cancel a locked delivery of which nothing was sent: no courier was booked, and none will be.
+
+    Its create is abandoned. The shop is notified as of any other change, unless `is_announced` is False. The caller
+    saves the delivery. Returns False, and changes nothing, when Kaspi may have heard of it.
+    """
+    if delivery.delivery_id is not None or not calls.finish(calls.never_sent(delivery), ApiCall.State.ABANDONED):
+        return False
+    delivery.unwanted_since = None
+    attention.clear(delivery, attention.OF_BOOKING)
+    close_unbooked(delivery, is_announced=is_announced)
+    return True
+
+
+def close_unbooked(delivery: Delivery, *, is_announced: bool = True) -> None:
+    """Give a locked delivery that Kaspi does not have the status "cancelled". The caller saves it (STANDING)."""
+    news = News(status=CANCELLED, source=StatusChange.Source.CANCEL, note=delivery.cancel_reason)
+    _move(delivery, news, is_announced=is_announced)
+
+
+def reopen(delivery: Delivery) -> None:
+    """Forget that a locked delivery was cancelled unsent: Kaspi has it after all, and its own word counts."""
+    if delivery.delivery_id is None and delivery.status == CANCELLED:
+        delivery.status, delivery.status_at = "", None
+
+
 def begin(delivery: Delivery, news: News) -> StatusChange:
     """Give a delivery that was just linked, and that nobody has said anything of, its first status.
 
@@ -113,8 +139,8 @@ def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datet
     return clock.now() + (after or conf.current().refresh_after)
 
 
-def _move(delivery: Delivery, news: News) -> None:
-    change = _record(delivery, news, applied=True)
+def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
+    change = _record(delivery, news, applied=True, is_announced=is_announced)
     delivery.status, delivery.status_at = news.status, change.at
     delivery.next_refresh_at = next_refresh(delivery)
     if news.status not in TERMINAL:
@@ -136,14 +162,19 @@ def _keep(delivery: Delivery, news: News) -> None:
         _record(delivery, news, applied=False)
 
 
-def _record(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
+def _record(
+    delivery: Delivery, news: News, *, applied: bool, before: str | None = None, is_announced: bool = True
+) -> StatusChange:
     change = _change(delivery, news, applied=applied, before=before)
+    if not is_announced:
+        change.notified_at = change.created_at
     statements.insert(change, using=home())
     return change
 
 
 def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
     now, came_from = clock.now(), delivery.status if before is None else before
+    is_creation = not came_from and delivery.delivery_id is not None
     return StatusChange(
         delivery=delivery,
         from_status=came_from,
@@ -155,5 +186,5 @@ def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None
         applied=applied,
         created_at=now,
         notify_after=now + notices.PATIENCE,
-        notified_at=now if applied and not notices.has_listeners(is_creation=not came_from) else None,
+        notified_at=now if applied and not notices.has_listeners(is_creation=is_creation) else None,
     )

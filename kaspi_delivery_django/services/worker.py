@@ -12,6 +12,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import clock, deliveries, failures, handover, inbox, notices, outbox, pace
+from kaspi_delivery_django.services.cancel_sweep import CancelSweep
 from kaspi_delivery_django.services.dispatch import Dispatch
 from kaspi_delivery_django.services.isolation import bear, each_alone
 from kaspi_delivery_django.services.transactions import home
@@ -36,6 +37,7 @@ class Worker:
     def __init__(self, say: Callable[[str], None] = logger.info, *, threads: int = 1) -> None:
         self._say = say
         self._dispatch = Dispatch(threads) if threads > 1 else None
+        self._cancel_sweep = CancelSweep()
         self._stopped = threading.Event()
         self._heartbeat_due = 0.0
 
@@ -94,6 +96,7 @@ class Worker:
             self._do("claims of dead workers released", outbox.release_expired)
             + self._do("parked events applied", inbox.unpark_known, limit=BATCH, using=using)
             + self._do("actions of staff done", handover.do_waiting, limit=BATCH, using=using)
+            + self._do("cancels heard of", self._cancel_sweep.run, using=using)
             + self._do("silent deliveries", _refresh_stale, using=using)
             + self._do("signals repeated", notices.notify_again, limit=BATCH, using=using)
             + self._do("calls sent", self._send_due)
