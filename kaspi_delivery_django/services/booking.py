@@ -223,7 +223,7 @@ def _insert(adapter: AnyAdapter, order: models.Model, identity: Identity) -> Del
 
 def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
     """Let a call that its adapter failed on go again: the order was saved, perhaps corrected."""
-    own, now = _numbered(identity, delivery.generation), clock.now()
+    own, now = _numbered(identity, delivery.generation), clock.database_now(delivery._state.db or home())
     try:
         with transaction.atomic(using=delivery._state.db):
             locked = lock_again(delivery)

@@ -77,7 +77,7 @@ def build(call: ApiCall, delivery: Delivery, order: models.Model | None = None) 
         if call.payload:
             return
         request = _build(delivery, order)
-    call.payload = wire.dump(request.to_json())
+    call.payload = wire.dump(request.to_json(), ascii_only=True)
     call.payload_sha256 = delivery.order_sha256 = wire.digest(call.payload)
     for name, value in _mirrored(request).items():
         setattr(delivery, name, value)
@@ -97,13 +97,14 @@ def notice_edits(delivery: Delivery) -> None:
         return
     try:
         with transaction.atomic(using=delivery._state.db):
-            digest = wire.digest(wire.dump(_build(delivery, order_of(delivery)).to_json()))
+            document = _build(delivery, order_of(delivery)).to_json()
     except (models.ObjectDoesNotExist, AdapterFailed):
         return
-    if digest == delivery.order_sha256:
+    digest, older = (wire.digest(wire.dump(document, ascii_only=escaped)) for escaped in (True, False))
+    if delivery.order_sha256 in {digest, older}:
         return
     delivery.order_sha256 = digest
-    if digest == create.payload_sha256:
+    if create.payload_sha256 in {digest, older}:
         attention.clear(delivery, attention.OF_EDITING)
     else:
         attention.flag(delivery, Attention.ORDER_EDITED)
