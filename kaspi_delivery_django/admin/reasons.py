@@ -15,6 +15,8 @@ _ADVICE: Mapping[str, Promise] = {
     Attention.REFUSED: _("Correct what Kaspi names in the call's error, then book anew."),
     Attention.OUTCOME_UNKNOWN: _("Look it up in Kaspi's console: link what is there, book anew what is not."),
     Attention.KEY_REUSED: _("Look it up in Kaspi's console: link what is there, book anew what is not."),
+    Attention.PAYLOAD_CHANGED: _("Look it up in Kaspi's console: cancel again, link what is there, rebook the rest."),
+    Attention.DATA_ERROR: _("Have the database's character set or column corrected (its call shows why), then retry."),
     Attention.FOREIGN_DELIVERY: _("Look both orders up in Kaspi's console, then link, book anew or acknowledge."),
     Attention.SECOND_PARCEL: _("Cancel the parcel that is one too many at Kaspi, then acknowledge."),
     Attention.CONTRADICTION: _("Nothing: Kaspi's next answer decides."),

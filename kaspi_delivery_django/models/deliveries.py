@@ -20,9 +20,11 @@ class Attention(models.TextChoices):
     """Why a person is needed."""
 
     ADAPTER_FAILED = "adapter_failed", _("The shop's adapter failed")
+    DATA_ERROR = "data_error", _("The database cannot store its data")
     REFUSED = "refused", _("Kaspi refused the request")
     OUTCOME_UNKNOWN = "outcome_unknown", _("Nobody knows whether Kaspi booked it")
     KEY_REUSED = "key_reused", _("The idempotency key was used with another payload")
+    PAYLOAD_CHANGED = "payload_changed", _("The stored request was changed after it was written")
     FOREIGN_DELIVERY = "foreign_delivery", _("Kaspi answered with another order's delivery")
     SECOND_PARCEL = "second_parcel", _("Kaspi speaks of a second delivery for this order")
     CONTRADICTION = "contradiction", _("Kaspi's messages contradict each other")

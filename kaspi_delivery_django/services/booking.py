@@ -238,7 +238,7 @@ def _insert(adapter: AnyAdapter, identity: Identity, attention: str = "") -> Del
 
 def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
     """Let a call that its adapter failed on go again: the order was saved, perhaps corrected."""
-    own, now = numbered(identity, delivery.generation), clock.now()
+    own, now = numbered(identity, delivery.generation), clock.database_now(home())
     try:
         with transaction.atomic(using=home()):
             locked = lock_again(delivery)

@@ -43,7 +43,7 @@ def cancel_for_shop(delivery: Delivery, *, reason: str) -> None:
     try:
         cancel_delivery(delivery, reason=reason)
     except CannotCancel:
-        with transaction.atomic(using=delivery._state.db or home()):
+        with transaction.atomic(using=home()):
             locked = lock_again(delivery)
             locked.cancel_requested_at = clock.now()
             attention.flag(locked, Attention.CANCEL_REFUSED)
@@ -111,7 +111,7 @@ def acknowledge_delivery(delivery: Delivery, *, confirmed_absent: bool = False) 
 
 def refresh_stale(*, limit: int, using: str) -> int:
     """Have Kaspi asked about open deliveries that it has not spoken of for long."""
-    silent = list(Delivery.objects.using(using).stale(clock.now())[:limit])
+    silent = list(Delivery.objects.using(using).stale(clock.database_now(using))[:limit])
     for delivery in silent:
         try:
             _ask_kaspi(delivery, at_once=False)
@@ -140,7 +140,7 @@ def _retry(call: ApiCall) -> None:
     if call.state in exits.WAITING:
         calls.hurry(call)
     elif call.unknown_since is None:
-        calls.release(call, clock.now())
+        calls.release(call, clock.database_now(home()))
     else:
         one_post_more = STRIKES - 2 if call.kind == Kind.CANCEL else 0
         calls.send_again(call, strikes=one_post_more)

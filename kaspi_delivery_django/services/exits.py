@@ -150,6 +150,8 @@ def _check_cancel_is_new(delivery: Delivery) -> None:
 
 def _hindrance(call: ApiCall, now: datetime) -> str:
     """Say why a call may not go again: its key must surely be known at Kaspi if it may have acted."""
+    if claims.is_changed(call):
+        return gettext("Its stored request was changed: cancel again, or look it up at Kaspi, then link or rebook it.")
     if call.kind not in claims.ACTING or call.unknown_since is None:
         return ""
     expired = now >= call.unknown_since + claims.REPLAY_WINDOW

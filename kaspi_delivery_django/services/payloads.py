@@ -94,7 +94,7 @@ def build(call: ApiCall, delivery: Delivery, order: models.Model | None = None) 
         if word is not Word.SEND or call.payload:
             return word
         request = _build(delivery, order)
-    call.payload = wire.dump(request.to_json())
+    call.payload = wire.dump(request.to_json(), ascii_only=True)
     call.payload_sha256 = delivery.order_sha256 = wire.digest(call.payload)
     for name, value in _mirrored(request).items():
         setattr(delivery, name, value)
@@ -106,7 +106,7 @@ def is_wanted(delivery: Delivery) -> bool:
 
     Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
     """
-    with transaction.atomic(using=delivery._state.db):
+    with transaction.atomic(using=home()):
         return _latest_word(delivery, order_of(delivery)) is Word.SEND
 
 
@@ -124,13 +124,14 @@ def notice_edits(delivery: Delivery) -> None:
         return
     try:
         with transaction.atomic(using=home()):
-            digest = wire.digest(wire.dump(_build(delivery, order_of(delivery)).to_json()))
+            document = _build(delivery, order_of(delivery)).to_json()
     except (models.ObjectDoesNotExist, AdapterFailed):
         return
-    if digest == delivery.order_sha256:
+    digest, older = (wire.digest(wire.dump(document, ascii_only=escaped)) for escaped in (True, False))
+    if delivery.order_sha256 in {digest, older}:
         return
     delivery.order_sha256 = digest
-    if digest == create.payload_sha256:
+    if create.payload_sha256 in {digest, older}:
         attention.clear(delivery, attention.OF_EDITING)
     else:
         attention.flag(delivery, Attention.ORDER_EDITED)
@@ -141,7 +142,7 @@ def cancel_reason_of(order: models.Model) -> str:
     """Return the adapter's reason to cancel; a cancel goes without one rather than not at all."""
     adapter = _adapter_of(order)
     try:
-        with transaction.atomic(using=order._state.db):
+        with transaction.atomic(using=home()):
             return read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))
     except AdapterFailed as err:
         logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, order.pk, err)  # noqa: TRY400  # no data in logs

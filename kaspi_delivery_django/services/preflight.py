@@ -60,7 +60,7 @@ def is_held(delivery: Delivery) -> bool:
 
 def release(delivery: Delivery) -> Delivery:
     """Let a delivery go that waited for its adapter's yes; return it as it stands then."""
-    with transaction.atomic(using=delivery._state.db or home()):
+    with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         if is_held(locked):
             _release(locked)
@@ -86,7 +86,7 @@ def note_refusal(delivery: Delivery) -> None:
 
     A delivery without a name was never known to be wanted, and goes: a save that answers yes opens another.
     """
-    with transaction.atomic(using=delivery._state.db or home()):
+    with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         if locked.attention != Attention.ADAPTER_FAILED:
             return

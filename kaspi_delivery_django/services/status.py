@@ -1,18 +1,20 @@
 """The one place where a delivery's status changes. The caller holds the delivery's lock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.types import HistoryEntry, is_word
-from kaspi_delivery_django.lifecycle import CANCELLED, PICKED_UP, TERMINAL, Standing, Verdict, judge
+from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, PICKED_UP, RANKS, TERMINAL, Standing, Verdict, judge
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements
 from kaspi_delivery_django.services.transactions import after_commit, home
 
 OWN_WORD = "Kaspi's own answer"
+MAX_HISTORY = 100
+MIDDLE_RANK = RANKS[ACCEPTED]  # where an unknown status stands among others of its second
+REFRESH = StatusChange.Source.REFRESH
 STANDING = ("status", "status_at", "next_refresh_at", "blanked_at", *attention.COLUMNS)
 MIRRORED = (
     "delivery_id",
@@ -35,6 +37,7 @@ class News:
     at: datetime | None = None
     note: str = ""
     event: WebhookEvent | None = None
+    before: str | None = None
 
 
 def weigh(delivery: Delivery, news: News) -> Verdict:
@@ -115,21 +118,45 @@ def begin(delivery: Delivery, news: News) -> StatusChange:
     return change
 
 
-def keep_history(delivery: Delivery, entries: Sequence[HistoryEntry], received_at: datetime) -> None:
-    """Add the steps of Kaspi's own history that we never heard of; known ones never double.
+def keep_history(
+    delivery: Delivery, entries: Sequence[HistoryEntry], received_at: datetime, *, about_to: str = ""
+) -> None:
+    """Add the steps of Kaspi's own history that are missing; each status stands once, at most 100 rows a delivery.
 
-    The step to the status that the delivery is about to take is left to `correct`.
+    The step to `about_to`, the status that the delivery is about to take, is left to `correct`.
     """
-    known = set(delivery.history.values_list("to_status", flat=True))
-    steps = [step for step in entries if is_word(step.status) and clock.plausible(step.timestamp, received_at)]
-    steps.sort(key=lambda step: step.timestamp or received_at)
-    for before, step in pairwise([HistoryEntry(status="", timestamp=None), *steps[:-1]]):
-        if step.status not in known:
-            known.add(step.status)
-            source = StatusChange.Source.REFRESH
+    known = list(delivery.history.values_list("to_status", flat=True))
+    room, missing = MAX_HISTORY - len(known), list[News]()
+    seen, before = {*known, about_to}, ""
+    for step in in_order(entries, received_at):
+        if step.status not in seen:
+            seen.add(step.status)
             note = "" if delivery.blanked_at else step.notes  # what was forgotten stays forgotten
-            missed = News(status=step.status, source=source, at=step.timestamp, note=note)
-            _record(delivery, missed, applied=False, before=before.status)
+            missing.append(News(status=step.status, source=REFRESH, at=step.timestamp, note=note, before=before))
+        before = step.status
+    for news in missing[-room:] if room > 0 else ():
+        _record(delivery, news, applied=False, before=news.before)
+
+
+def in_order(entries: Sequence[HistoryEntry], received_at: datetime) -> list[HistoryEntry]:
+    """Return Kaspi's steps, the oldest first, whichever way it lists them.
+
+    Steps of one second go by rank. A step whose time cannot be true gets that of the step before it.
+    """
+    usable = [step for step in entries if is_word(step.status)]
+    stamped = [step for step in usable if clock.plausible(step.timestamp, received_at)]
+    if len(stamped) > 1 and _place(stamped[0]) > _place(stamped[-1]):
+        usable.reverse()
+    dated, at = list[HistoryEntry](), min((step.timestamp or received_at for step in stamped), default=received_at)
+    for step in usable:
+        at = clock.plausible(step.timestamp, received_at) or at
+        dated.append(replace(step, timestamp=at))
+    return sorted(dated, key=_place)
+
+
+def _place(step: HistoryEntry) -> tuple[float, int]:
+    at = step.timestamp.timestamp() if step.timestamp else 0.0
+    return at, RANKS.get(step.status, MIDDLE_RANK)
 
 
 def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datetime | None:
