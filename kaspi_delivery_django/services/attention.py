@@ -24,6 +24,7 @@ OF_NEWS = frozenset({Attention.CONTRADICTION})
 OF_ASKING = frozenset({Attention.NOT_FOUND, Attention.REFUSED, Attention.CONFIGURATION_CHANGED})
 OF_CANCELLING = frozenset({Attention.CANCEL_REFUSED, Attention.CANCEL_UNKNOWN})
 OF_EDITING = frozenset({Attention.ORDER_EDITED})
+OF_COURIER = OF_NEWS | OF_CANCELLING | OF_EDITING | {Attention.NOT_FOUND, Attention.UNKNOWN_STATUS}
 COLUMNS = ("attention", "order_sha256", "updated_at")
 
 
