@@ -35,6 +35,7 @@ LAYERS = {
     "client": 1,
     "sandbox": 1,
     "lifecycle": 1,
+    "environment": 1,
     "signals": 1,
     "exceptions": 1,
 }

@@ -77,6 +77,11 @@ def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
     return messages.SUCCESS, gettext("taken off the list.")
 
 
+def _mark_final(delivery: Delivery, _answers: Mapping[str, Any]) -> Said:
+    services.mark_final(delivery)
+    return messages.SUCCESS, gettext("marked as final: Kaspi is no longer asked about it.")
+
+
 def _replay(event: WebhookEvent, _answers: Mapping[str, Any]) -> Said:
     state = services.replay_event(event)
     words = f"{State(state).label}."
@@ -149,6 +154,15 @@ EXITS: Mapping[str, Exit] = {
         label=_("Acknowledge"),
         question=_("Somebody has dealt with it: it leaves the list. If it was not booked, it never will be."),
         act=_acknowledge,
+    ),
+    "mark_final": Exit(
+        permission="retry_delivery",
+        label=_("Mark as final"),
+        question=_(
+            "Nothing more is to come for this delivery: Kaspi is no longer asked about it, and its personal data is"
+            " removed in time. Should Kaspi send another status, it is live again."
+        ),
+        act=_mark_final,
     ),
 }
 GIVING_UP = Exit(

@@ -26,6 +26,9 @@ _ADVICE: Mapping[str, Promise] = {
     Attention.CANCEL_REFUSED: _("Settle it with the customer, then acknowledge."),
     Attention.CANCEL_UNKNOWN: _("Nothing: Kaspi is asked. Or cancel again."),
     Attention.NOT_WANTED: _("Send it if it is to be shipped, cancel it if not; or correct the order and save it."),
+    Attention.UNKNOWN_STATUS: _(
+        "Look it up in Kaspi's console: mark it as final if nothing more is to come, else acknowledge."
+    ),
     Attention.NOT_FOUND: _("Look it up in Kaspi's console; ask Kaspi now, or acknowledge."),
 }
 

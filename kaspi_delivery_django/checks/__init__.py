@@ -6,7 +6,13 @@ from kaspi_delivery_django.checks.accounts import check_accounts, check_accounts
 from kaspi_delivery_django.checks.adapters import check_accounts_of_adapters, check_adapters, check_primary_keys
 from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_sqlite
 from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
-from kaspi_delivery_django.checks.options import check_inline, check_runner, check_settings, check_tracking_hosts
+from kaspi_delivery_django.checks.options import (
+    check_final_statuses,
+    check_inline,
+    check_runner,
+    check_settings,
+    check_tracking_hosts,
+)
 
 __all__ = [
     "TAG",
@@ -17,6 +23,7 @@ __all__ = [
     "check_apps",
     "check_connections",
     "check_databases",
+    "check_final_statuses",
     "check_inline",
     "check_primary_keys",
     "check_runner",
@@ -45,6 +52,7 @@ ALWAYS = (
     check_sqlite,
     check_runner,
     check_tracking_hosts,
+    check_final_statuses,
 )
 BEFORE_A_DEPLOYMENT = (check_accounts_in_use, check_connections, check_inline)
 

@@ -30,6 +30,7 @@ OF_CANCELLING = frozenset(
     {Attention.CANCEL_REFUSED, Attention.CANCEL_UNKNOWN, Attention.PAYLOAD_CHANGED, Attention.DATA_ERROR}
 )
 OF_EDITING = frozenset({Attention.ORDER_EDITED})
+OF_COURIER = OF_NEWS | OF_CANCELLING | OF_EDITING | {Attention.NOT_FOUND, Attention.UNKNOWN_STATUS}
 COLUMNS = ("attention", "order_sha256", "updated_at")
 
 

@@ -109,6 +109,24 @@ def acknowledge_delivery(delivery: Delivery, *, confirmed_absent: bool = False) 
     return locked
 
 
+def mark_final(delivery: Delivery) -> Delivery:
+    """End a delivery whose status is new to us, when staff know that nothing more is to come.
+
+    Kaspi is no longer asked about it, and its personal data is anonymized like that of every ended delivery.
+    Another status of Kaspi's makes it live again. Raises `CannotMarkFinal`.
+    """
+    with transaction.atomic(using=delivery._state.db or home()):
+        locked = lock_again(delivery)
+        exits.check_mark_final(locked)
+        locked.final_at, locked.next_refresh_at = clock.now(), None
+        for kind in (Kind.REFRESH, Kind.CANCEL):
+            left = calls.calls_of(locked, kind).exclude(state__in=(State.SENDING, State.DONE))
+            calls.finish(left, State.ABANDONED)
+        attention.clear(locked, attention.OF_COURIER)
+        status.save(locked, status.STANDING)
+    return locked
+
+
 def refresh_stale(*, limit: int, using: str) -> int:
     """Have Kaspi asked about open deliveries that it has not spoken of for long."""
     silent = list(Delivery.objects.using(using).stale(clock.database_now(using))[:limit])

@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, wire
-from kaspi_delivery_django.lifecycle import CANCELLABLE
+from kaspi_delivery_django.lifecycle import is_cancellable
 from kaspi_delivery_django.models import ApiCall, FailedAttempt
 from kaspi_delivery_django.services import claims, clock, failures, gate, gateway, isolation, settlement
 from kaspi_delivery_django.services.claims import Claim
@@ -185,7 +185,7 @@ def _look_up(claim: Claim, send_now: Send) -> RemoteDelivery:
 def _cancel_again(claim: Claim, send_now: Send) -> RemoteDelivery:
     """Ask first whether the cancel has worked; then at most one more POST with the same bytes."""
     found = send_now(wire.get(claim.delivery.delivery_id or ""))
-    if found.status not in CANCELLABLE:
+    if conf.is_final(found.status) or not is_cancellable(found.status):
         return found
     if claim.call.strikes >= STRIKES - 1:
         raise OutcomeUnknown("still not cancelled after the second request")

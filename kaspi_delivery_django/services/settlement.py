@@ -11,7 +11,7 @@ from kaspi_delivery_django.client import ConfigurationFault, KaspiError, NotFoun
 from kaspi_delivery_django.client.retries import seconds_until
 from kaspi_delivery_django.lifecycle import CREATED
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
-from kaspi_delivery_django.services import attention, calls, clock, gate, linking, status
+from kaspi_delivery_django.services import attention, calls, clock, gate, linking, status, unknown_statuses
 from kaspi_delivery_django.services.claims import Claim
 from kaspi_delivery_django.services.transactions import lock_again
 from kaspi_delivery_django.services.verdicts import DONE, Attempt, Decision, decide
@@ -184,6 +184,7 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: da
     elif remote.status:
         status.apply(delivery, news, status.weigh(delivery, news))
     attention.clear(delivery, attention.OF_ASKING)
+    unknown_statuses.flag(delivery, clock.now())
     status.save(delivery)
 
 

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.types import HistoryEntry, is_word
-from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, PICKED_UP, RANKS, TERMINAL, Standing, Verdict, judge
+from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, PICKED_UP, RANKS, Standing, Verdict, judge
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements
+from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements, unknown_statuses
 from kaspi_delivery_django.services.transactions import after_commit, home
 
 OWN_WORD = "Kaspi's own answer"
 MAX_HISTORY = 100
 MIDDLE_RANK = RANKS[ACCEPTED]  # where an unknown status stands among others of its second
 REFRESH = StatusChange.Source.REFRESH
-STANDING = ("status", "status_at", "next_refresh_at", "blanked_at", *attention.COLUMNS)
+FINAL = ("final_at", "final_asked_at")
+STANDING = ("status", "status_at", "next_refresh_at", "blanked_at", *FINAL, *attention.COLUMNS)
 MIRRORED = (
     "delivery_id",
     "tracking_url",
@@ -161,16 +161,18 @@ def _place(step: HistoryEntry) -> tuple[float, int]:
 
 def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datetime | None:
     """Return when Kaspi is to be asked if it stays silent; never, once a delivery has ended."""
-    if delivery.status in TERMINAL or not delivery.delivery_id:
+    if not delivery.is_open or not delivery.delivery_id:
         return None
-    return clock.now() + (after or conf.current().refresh_after)
+    now = clock.now()
+    return now + (after or unknown_statuses.pause(delivery, now))
 
 
 def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
     change = _record(delivery, news, applied=True, is_announced=is_announced)
     delivery.status, delivery.status_at = news.status, change.at
+    unknown_statuses.forget(delivery)
     delivery.next_refresh_at = next_refresh(delivery)
-    if news.status not in TERMINAL:
+    if delivery.is_open:
         delivery.blanked_at = None  # it is on the road: what comes now is to be blanked when it has ended
     elif delivery.cancel_requested_at:
         calls.finish(calls.idle_cancels(delivery), ApiCall.State.DONE)

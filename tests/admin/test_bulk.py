@@ -214,3 +214,16 @@ def test_what_cannot_be_handed_over_says_that_some_are_left(staff, several, turn
     page = client.post(url, {"action": "dismiss_actions", "_selected_action": keys, "apply": "1"}, follow=True)
     assert "do it again for the rest" in said(page)
     assert PendingAction.objects.count() == 1
+
+
+def test_nothing_is_recorded_as_handed_over_that_was_not(staff, several, monkeypatch):
+    """The admin's log is believed."""
+    monkeypatch.setattr(asking, "ROWS_SHOWN", 0)
+    monkeypatch.setattr(asking.handover, "hand_over", lambda *_args, **_options: 1 / 0)
+    client = staff("cancel_delivery")
+    client.raise_request_exception = False
+    with monkeypatch.context() as patch:
+        patch.setattr(asking, "ROWS_SHOWN", 100)
+        page = choose(client, several)
+    assert client.post(LIST, {**page.context["hidden"], "reason": "closed"}).status_code == 500
+    assert not LogEntry.objects.exists()

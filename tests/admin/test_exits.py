@@ -377,3 +377,43 @@ def test_the_question_says_what_happens_to_what_was_never_sent(staff, due, name,
 def test_the_question_says_what_happens_to_what_is_booked(staff, booked, name, words):
     """Kaspi is asked, and another one costs."""
     assert words in staff(*ALL).get(f"{LIST}{booked.pk}/do/{name}/").content.decode()
+
+
+@pytest.fixture
+def returned(booked):
+    """Return a delivery whose status is new to us, and has lasted."""
+    Delivery.objects.update(status="returned", attention="unknown_status")
+    return Delivery.objects.get()
+
+
+def test_an_unknown_status_is_marked_as_final(staff, returned):
+    """Offered, asked about, done, recorded; then it is not offered again."""
+    client = staff("retry_delivery")
+    assert "do/mark_final/" in client.get(f"{LIST}{returned.pk}/change/").content.decode()
+    assert Delivery.objects.get().final_at is None
+    assert "marked as final" in said(confirm(client, returned, "mark_final"))
+    returned.refresh_from_db()
+    assert (returned.final_at is not None, returned.attention) == (True, "")
+    assert LogEntry.objects.get().change_message == "Mark as final"
+    assert "do/mark_final/" not in client.get(f"{LIST}{returned.pk}/change/").content.decode()
+
+
+def test_who_may_not_retry_may_not_mark_as_final(staff, returned):
+    """Neither by the button nor by the address."""
+    client = staff("cancel_delivery")
+    assert "do/mark_final/" not in client.get(f"{LIST}{returned.pk}/change/").content.decode()
+    assert client.post(address(returned, "mark_final")).status_code == 403
+
+
+def test_a_known_status_is_not_marked_as_final(staff, booked):
+    """The address does not help."""
+    client = staff("retry_delivery")
+    assert "do/mark_final/" not in client.get(f"{LIST}{booked.pk}/change/").content.decode()
+    assert "Only a status that is new" in said(confirm(client, booked, "mark_final"))
+
+
+def test_an_unknown_status_can_be_cancelled(staff, returned):
+    """Kaspi decides."""
+    client = staff("cancel_delivery")
+    assert "do/cancel/" in client.get(f"{LIST}{returned.pk}/change/").content.decode()
+    assert "Kaspi is asked to cancel" in said(confirm(client, returned, "cancel", reason="closed"))

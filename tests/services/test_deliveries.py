@@ -282,7 +282,7 @@ def test_b6_cancel_during_a_create_is_remembered(state):
     assert ApiCall.objects.get().state == state
 
 
-@pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered", "returning"])
+@pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered"])
 def test_b6_cancel_after_pickup_says_why_not(status):
     """The operator reads the status, not a stack trace."""
     delivery = make_linked(status=status)
