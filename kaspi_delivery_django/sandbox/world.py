@@ -35,12 +35,14 @@ class World:
     """A Kaspi of one merchant, safe to share between threads.
 
     `clock` gives Unix seconds and rules everything that takes time; `seed` makes ids and dice
-    repeatable; without a `webhook_url` status changes are announced to nobody.
+    repeatable; without a `webhook_url` status changes are announced to nobody; `strict` refuses
+    what Kaspi accepts and asks partners to avoid: a create or cancel without an Idempotency-Key,
+    and a body under another Content-Type than JSON.
     Switches: `disabled_keys` (answered 403), `cancel_is_slow` (a cancel is accepted, and the
     courier's next step carries it out), `faults`, and those of the `mailbox`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each with its default
         self,
         *,
         api_key: str = wellknown.API_KEY,
@@ -49,7 +51,9 @@ class World:
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
         first_retry_s: float = FIRST_RETRY_S,
+        strict: bool = False,
     ) -> None:
+        self.strict = strict
         self.api_key = api_key
         self.webhook_url = webhook_url
         self.clock = clock
@@ -126,6 +130,11 @@ class World:
         return None
 
     def _refuse_form(self, call: Call) -> Answer | None:
+        if call.query_faults:
+            return invalid(call.query_faults)
+        return self._refuse_carelessness(call) if self.strict else None
+
+    def _refuse_carelessness(self, call: Call) -> Answer | None:
         if call.operation in {"create", "cancel"} and not call.idempotency_key:
             message = "Send an Idempotency-Key header with this request."
             return refusal(400, "idempotency_key_required", message)
