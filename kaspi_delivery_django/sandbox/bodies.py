@@ -2,7 +2,7 @@
 
 import re
 from email.message import Message
-from typing import BinaryIO
+from io import BufferedIOBase
 
 from kaspi_delivery_django.sandbox.answers import Answer, refusal
 
@@ -14,7 +14,7 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _MAX_LINE = 4096
 
 
-def read_body(headers: Message, stream: BinaryIO) -> bytes | Answer:
+def read_body(headers: Message, stream: BufferedIOBase) -> bytes | Answer:
     """Return the whole body, or the answer to one that cannot be read; the connection ends with it."""
     lengths = {length.strip() for length in headers.get_all("Content-Length", [])}
     codings = [coding.strip().lower() for coding in headers.get_all("Transfer-Encoding", [])]
@@ -26,7 +26,7 @@ def read_body(headers: Message, stream: BinaryIO) -> bytes | Answer:
     return _read_exactly(stream, int(next(iter(lengths), "0")))
 
 
-def _read_exactly(stream: BinaryIO, length: int) -> bytes | Answer:
+def _read_exactly(stream: BufferedIOBase, length: int) -> bytes | Answer:
     if length > MAX_BODY:
         _discard(stream, min(length, MAX_DISCARDED))
         return _too_large()
@@ -34,7 +34,7 @@ def _read_exactly(stream: BinaryIO, length: int) -> bytes | Answer:
     return body if len(body) == length else _bad("The body ended before its Content-Length.")
 
 
-def _read_chunks(stream: BinaryIO) -> bytes | Answer:
+def _read_chunks(stream: BufferedIOBase) -> bytes | Answer:
     body = b""
     while chunk := _CHUNK.fullmatch(stream.readline(_MAX_LINE)):
         size = int(chunk[1], 16)
@@ -50,12 +50,12 @@ def _read_chunks(stream: BinaryIO) -> bytes | Answer:
     return _bad("The chunks of the body cannot be read.")
 
 
-def _skip_trailers(stream: BinaryIO) -> None:
+def _skip_trailers(stream: BufferedIOBase) -> None:
     while stream.readline(_MAX_LINE).strip():
         pass
 
 
-def _discard(stream: BinaryIO, length: int) -> None:
+def _discard(stream: BufferedIOBase, length: int) -> None:
     """Read what the client is sending, or it would see a reset instead of the answer."""
     while length > 0 and (piece := stream.read(min(length, _PIECE))):
         length -= len(piece)
