@@ -31,6 +31,13 @@ def test_delivery_ids_look_like_kaspis(partner):
     assert (prefix, len(rest), rest.isalnum(), rest.lower()) == ("dlv", 14, True, rest)
 
 
+def test_the_guides_order_has_the_guides_id(partner):
+    """Kaspi's guide goes on with the id of its own answer, so its order gets that id, once."""
+    ids = [json.loads(partner.create(None, externalOrderId="order-2024-0191").body)["deliveryId"] for _ in range(2)]
+    assert ids[0] == "dlv_01hfz18tnb7tqw"
+    assert ids[1] not in {ids[0], partner.book()}
+
+
 def test_a_seed_repeats_the_ids(clock):
     """Two worlds of one seed book the same ids."""
     ids = [Partner(World(clock=clock, seed=1)).book() for _ in range(2)]
