@@ -15,6 +15,7 @@ from kaspi_delivery_django.sandbox.world import World
 
 PREFIX = "/_sandbox/"
 LAST_SECOND = 253402300799
+_STATUS = re.compile(r"[!-~]{1,64}")
 
 _MOVE: schema.Shape = {"status": str, "at?": float, "notes?": str}
 _DISTURB: schema.Shape = {"duplicate?": bool, "reorder?": int, "lose?": int, "delay_s?": float}
@@ -43,6 +44,8 @@ def _move(world: World, body: bytes, delivery_id: str) -> Answer:
     options, wrong = schema.read(body, _MOVE)
     if wrong:
         return invalid(wrong)
+    if not _STATUS.fullmatch(options["status"]):
+        return invalid(["status: must be one word of 64 ASCII characters at most"])
     if not 0 <= options.get("at", 0) <= LAST_SECOND:
         return invalid(["at: must be Unix seconds before the year 10000"])
     if delivery_id not in world.deliveries:

@@ -209,6 +209,17 @@ def test_control_disturbs_webhooks(session, server, world):
     assert (box.duplicate, box.reorder, box.lose, box.delay_s) == (True, 2, 1, 3)
 
 
+@pytest.mark.parametrize(
+    "status", ["", "two words", "a\nPOST '/v1/deliveries' key='x' status=201", "тапсырыс", "x" * 65]
+)
+def test_control_moves_no_delivery_into_a_line(session, server, world, status):
+    """A status is one word, known or not: a line break in it would forge a line of the log."""
+    delivery_id = create(session, server).json()["deliveryId"]
+    url = f"{server.url}/_sandbox/deliveries/{delivery_id}/move"
+    assert session.post(url, json={"status": status}).status_code == 400
+    assert session.post(url, json={"status": "returned"}).json()["status"] == "returned"
+
+
 @pytest.mark.parametrize("at", [-1, 1e18, 253402300800])
 def test_control_moves_no_delivery_out_of_time(session, server, world, at):
     """A time that no calendar has is a mistake in the request."""
