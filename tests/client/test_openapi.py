@@ -50,7 +50,7 @@ HEADERS = st.fixed_dictionaries(
         "content-type": st.text(),
     },
 )
-EXAMPLES = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @EXAMPLES
