@@ -56,6 +56,7 @@ def world(turnable):
         webhook_url=WEBHOOK_URL,
         clock=turnable.timestamp,
         seed=1,
+        strict=True,
     )
     with gateway.transport(SandboxAdapter(kaspi)):
         yield kaspi

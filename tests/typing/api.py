@@ -139,6 +139,8 @@ def use_the_client(api_key: str, request: DeliveryRequest) -> None:
     assert_type(booked.tracking_url, str)
     assert_type(booked.eta.delivery_by, datetime | None)
     assert_type(booked.replayed, bool)
+    assert_type((booked.pickup, booked.dropoff), tuple[Location | None, Location | None])
+    assert_type(booked.parcel, Parcel | None)
     found = client.get_delivery(booked.delivery_id, include_history=True)
     assert_type([entry.timestamp for entry in found.history], list[datetime | None])
     client.cancel_delivery(found.delivery_id, reason="no", idempotency_key="order-742-cancel")
