@@ -140,7 +140,7 @@ def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
     if remote.status:
         news = status.News(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
         status.apply(delivery, news, status.weigh(delivery, news))
-    delivery.next_refresh_at = status.next_refresh(delivery, after=ASK_AFTER_CANCEL)
+    status.reschedule(delivery, after=ASK_AFTER_CANCEL)
     status.save(delivery)
 
 
