@@ -15,6 +15,7 @@ from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.sandbox.world import World
 from kaspi_delivery_django.services import clock, gateway, outbox
 from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.views.webhook import quiet
 from tests.shop.models import Order
 
 pytest.register_assert_rewrite("tests.webhook_contract")
@@ -36,6 +37,12 @@ class TurnableClock:
     def timestamp(self):
         """Return the Unix seconds."""
         return self.now.timestamp()
+
+
+@pytest.fixture(autouse=True)
+def _log_lines_start_over():
+    """Let each test see the lines that a process logs once in a while."""
+    quiet.forget()
 
 
 @pytest.fixture

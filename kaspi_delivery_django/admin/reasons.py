@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import showing
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, WebhookEvent
-from kaspi_delivery_django.services import inbox
+from kaspi_delivery_django.services import events, inbox
 
 _ADVICE: Mapping[str, Promise] = {
     Attention.ADAPTER_FAILED: _("Correct the order's data (its call shows what is wrong), then retry."),
@@ -46,7 +46,9 @@ def of_event(event: WebhookEvent) -> str:
         inbox.OTHER_DATA: gettext("It came twice with different contents: ask Kaspi about the delivery."),
         inbox.NO_DELIVERY: gettext("No delivery of ours is known by this name yet: it is applied when one appears."),
         inbox.TEST: gettext("A test event."),
-        inbox.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
+        inbox.LOCKED: gettext("Its delivery was locked by another transaction: the worker applies it."),
+        inbox.EXPECTED: gettext("A test event that Kaspi was asked for: it has not come yet."),
+        events.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
     }
     if event.state == WebhookEvent.State.FAILED:
         return gettext("It could not be applied: %(error)s. Mend that, then replay it.") % {

@@ -276,13 +276,17 @@ class TestWebhook:
     @classmethod
     def from_json(cls, raw: Json) -> Self:
         """Read the wire form."""
-        event_id, status = read_text(raw.get("eventId")), read_text(raw.get("status"))
-        return cls(event_id=event_id, status=status, raw=raw)
+        event_id = raw.get("eventId")
+        named = str(event_id) if isinstance(event_id, int) and not isinstance(event_id, bool) else read_text(event_id)
+        return cls(event_id=named, status=read_text(raw.get("status")), raw=raw)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteEvent:
-    """One webhook's body. `occurred_at` is None when its timestamp cannot be read."""
+    """One webhook's body. Texts are empty, and `occurred_at` is None, where Kaspi's cannot be used.
+
+    `problem` says in plain words why the event cannot be applied; it is empty when it can.
+    """
 
     event_id: str
     type: str
@@ -291,4 +295,5 @@ class RemoteEvent:
     external_order_id: str
     status: str
     occurred_at: datetime | None
+    problem: str = ""
     raw: Json = field(default_factory=dict, repr=False)

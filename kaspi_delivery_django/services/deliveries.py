@@ -115,7 +115,7 @@ def mark_final(delivery: Delivery) -> Delivery:
     Kaspi is no longer asked about it, and its personal data is anonymized like that of every ended delivery.
     Another status of Kaspi's makes it live again. Raises `CannotMarkFinal`.
     """
-    with transaction.atomic(using=delivery._state.db or home()):
+    with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         exits.check_mark_final(locked)
         locked.final_at, locked.next_refresh_at = clock.now(), None

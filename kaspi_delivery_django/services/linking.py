@@ -6,7 +6,7 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import attention, calls, events, exits, failures, generations, status
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.transactions import home, is_data_error
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +67,9 @@ def _apply_parked(delivery: Delivery, event: WebhookEvent) -> None:
     try:
         with transaction.atomic(using=home()):
             events.apply(delivery, event)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as err:  # noqa: BLE001  # the link it waited for matters more
+    except Exception as err:  # the link it waited for matters more
+        if isinstance(err, OperationalError | InterfaceError) and not is_data_error(err):
+            raise
         delivery.refresh_from_db()
         event.delivery, event.state = None, WebhookEvent.State.FAILED
         event.error = failures.describe(err)

@@ -129,7 +129,7 @@ def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: date
     if claim.call.kind == Kind.CREATE:
         _booked(claim, delivery, remote, now)
     elif claim.call.kind == Kind.CANCEL:
-        _cancelled(delivery, remote, now)
+        _cancelled(delivery, remote)
     elif claim.call.kind == Kind.LINK:
         _found(claim, delivery, remote, now)
     else:
@@ -159,14 +159,12 @@ def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: dateti
     linking.wake(delivery)
 
 
-def _cancelled(delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
+def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
     mirror(delivery, remote)
     if remote.status:
         news = status.News(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
         status.apply(delivery, news, status.weigh(delivery, news))
-    if delivery.is_open:
-        soon = now + ASK_AFTER_CANCEL
-        delivery.next_refresh_at = min(delivery.next_refresh_at or soon, soon)  # an earlier GET stays scheduled
+    status.reschedule(delivery, after=ASK_AFTER_CANCEL)
     status.save(delivery)
 
 

@@ -8,7 +8,7 @@ from kaspi_delivery_django.client.types import HistoryEntry, is_word
 from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, PICKED_UP, RANKS, Standing, Verdict, judge
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements, unknown_statuses
-from kaspi_delivery_django.services.transactions import after_commit, home
+from kaspi_delivery_django.services.transactions import home
 
 OWN_WORD = "Kaspi's own answer"
 MAX_HISTORY = 100
@@ -52,7 +52,7 @@ def apply(delivery: Delivery, news: News, verdict: Verdict) -> None:
     elif verdict is not Verdict.REPEAT:
         _keep(delivery, news)
     if verdict in {Verdict.CONTRADICTION, Verdict.UNKNOWN}:
-        delivery.next_refresh_at = clock.now()
+        ask_kaspi(delivery)
 
 
 def save(delivery: Delivery, columns: Sequence[str] = MIRRORED) -> None:
@@ -167,11 +167,31 @@ def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datet
     return now + (after or unknown_statuses.pause(delivery, now))
 
 
+def ask_kaspi(delivery: Delivery) -> None:
+    """Schedule a GET at once. The caller saves the delivery."""
+    delivery.next_refresh_at = clock.now()
+
+
+def reschedule(delivery: Delivery, *, after: timedelta | None = None) -> None:
+    """Set when Kaspi is to be asked if it stays silent. The caller saves the delivery.
+
+    A GET that is due already stays due, also when the delivery has ended meanwhile: only Kaspi's answer
+    settles a contradiction.
+    """
+    if not is_refresh_due(delivery):
+        delivery.next_refresh_at = next_refresh(delivery, after=after)
+
+
+def is_refresh_due(delivery: Delivery) -> bool:
+    """Tell whether Kaspi is to be asked as soon as the worker can."""
+    return delivery.next_refresh_at is not None and delivery.next_refresh_at <= clock.now()
+
+
 def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
-    change = _record(delivery, news, applied=True, is_announced=is_announced)
+    change = _apply_kept(delivery, news) or _record(delivery, news, applied=True, is_announced=is_announced)
     delivery.status, delivery.status_at = news.status, change.at
     unknown_statuses.forget(delivery)
-    delivery.next_refresh_at = next_refresh(delivery)
+    reschedule(delivery)
     if delivery.is_open:
         delivery.blanked_at = None  # it is on the road: what comes now is to be blanked when it has ended
     elif delivery.cancel_requested_at:
@@ -183,7 +203,24 @@ def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
     if news.status == CANCELLED:
         attention.clear(delivery, attention.OF_CANCELLING | attention.OF_EDITING)
     if change.notified_at is None:
-        after_commit(notices.notify, change, using=home())
+        notices.announce(change)
+
+
+def _apply_kept(delivery: Delivery, news: News) -> StatusChange | None:
+    """Apply a step that was kept as a contradiction until now, so that each status stands once in the history.
+
+    Only a flagged delivery, or one that Kaspi is asked about, can have one; others are spared the query.
+    """
+    is_plain = news.source == StatusChange.Source.WEBHOOK and not (delivery.attention or is_refresh_due(delivery))
+    rows = StatusChange.objects.filter(delivery=delivery, to_status=news.status, applied=False)
+    kept = None if is_plain else rows.first()
+    if kept is None:
+        return None
+    change = _change(delivery, news, applied=True)
+    change.pk, change.at, change.event = kept.pk, news.at or kept.at, news.event or kept.event
+    change._state.adding, change._state.db = False, home()
+    change.save()
+    return change
 
 
 def _keep(delivery: Delivery, news: News) -> None:
@@ -214,6 +251,6 @@ def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None
         note=news.note,
         applied=applied,
         created_at=now,
-        notify_after=now + notices.PATIENCE,
+        notify_after=notices.first_due(now),
         notified_at=now if applied and not notices.has_listeners(is_creation=is_creation) else None,
     )
