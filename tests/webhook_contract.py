@@ -474,7 +474,7 @@ class WebhookContract:
 
     # Nothing to verify with
 
-    @pytest.mark.parametrize("secrets", [[], ["short"], ["x" * 31], [" " * 40]])
+    @pytest.mark.parametrize("secrets", [[], ["short"], ["x" * 7], [" " * 40]])
     def test_without_a_secret_is_503(self, post, give_secrets, django_assert_num_queries, caplog, secrets):
         """Nothing is accepted unverified; Kaspi comes again, and the log says once what to set."""
         give_secrets(secrets)

@@ -176,10 +176,12 @@ def reschedule(delivery: Delivery, *, after: timedelta | None = None) -> None:
     """Set when Kaspi is to be asked if it stays silent. The caller saves the delivery.
 
     A GET that is due already stays due, also when the delivery has ended meanwhile: only Kaspi's answer
-    settles a contradiction.
+    settles a contradiction. With `after`, one that is planned earlier stays as well.
     """
-    if not is_refresh_due(delivery):
-        delivery.next_refresh_at = next_refresh(delivery, after=after)
+    if is_refresh_due(delivery):
+        return
+    planned, earlier = next_refresh(delivery, after=after), delivery.next_refresh_at
+    delivery.next_refresh_at = min(planned, earlier) if planned and earlier and after else planned
 
 
 def is_refresh_due(delivery: Delivery) -> bool:

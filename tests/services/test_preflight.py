@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -57,7 +58,7 @@ def use(settings):
 
 def freeze(call):
     """Have a call built, as after a first try that did not reach Kaspi."""
-    ApiCall.objects.filter(pk=call.pk).update(payload="{}", payload_sha256="0" * 64)
+    ApiCall.objects.filter(pk=call.pk).update(payload="{}", payload_sha256=wire.digest("{}"))
 
 
 def wait_for_staff(due, send_due, turnable):

@@ -90,7 +90,7 @@ def test_kaspi_is_asked_at_once_about_what_cannot_be_judged(delivery, current, w
 @pytest.mark.parametrize("word", ["delivered", "cancelled"])
 def test_an_ended_delivery_is_not_asked_about(delivery, word):
     """There is nothing to come."""
-    Delivery.objects.update(next_refresh_at=NOON)
+    Delivery.objects.update(next_refresh_at=NOON + timedelta(minutes=1))
     assert tell(delivery, news(word)).next_refresh_at is None
 
 
