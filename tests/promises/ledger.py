@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from tests.shop.models import Order
+from tests.shop.spellings import MODELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,16 @@ class Ledger:
 
 
 def read():
-    """Read everything. No transaction may be open: the rows must be committed."""
+    """Read everything where it is written. No transaction may be open: the rows must be committed."""
     assert not connection.in_atomic_block
     return Ledger(
-        orders={row.pk: row for row in Order.objects.order_by("pk")},
-        deliveries={row.pk: row for row in Delivery.objects.order_by("pk")},
-        calls=list(ApiCall.objects.order_by("pk")),
-        events=list(WebhookEvent.objects.order_by("pk")),
-        changes=list(StatusChange.objects.order_by("pk")),
+        orders={str(row.pk): row for model in MODELS for row in _rows(model)},
+        deliveries={row.pk: row for row in _rows(Delivery)},
+        calls=list(_rows(ApiCall)),
+        events=list(_rows(WebhookEvent)),
+        changes=list(_rows(StatusChange)),
     )
+
+
+def _rows(model):
+    return model.objects.using("default").order_by("pk")
