@@ -39,7 +39,7 @@ class QuietRules:
         if imported:
             row = model(**{field.attname: getattr(row, field.attname) for field in model._meta.concrete_fields})
         row.pk = spelled(key, spelling)
-        row.save()
+        row.save(force_update=True)  # a model whose key has a default would be inserted
 
     @rule(order=ORDERS)
     def order_saved_in_part(self, order):
