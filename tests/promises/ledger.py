@@ -31,6 +31,11 @@ class Ledger:
         own = [delivery for delivery in self.deliveries.values() if delivery.object_id == str(order.pk)]
         return max(own, key=lambda delivery: delivery.generation, default=None)
 
+    def has_later(self, delivery):
+        """Tell whether staff booked the order again."""
+        same = (one for one in self.deliveries.values() if one.object_id == delivery.object_id)
+        return any(one.generation > delivery.generation for one in same)
+
     def named(self, external_order_id):
         """Return the delivery that Kaspi knows by this name, None when there is none."""
         own = (row for row in self.deliveries.values() if row.external_order_id == external_order_id)

@@ -201,6 +201,21 @@ def the_latest_word_counts(house, ledger):
             doubted.add(seen.key)
 
 
+def what_is_withdrawn_is_cancelled(house, ledger):
+    """14: nothing is given up because the adapter says no, and what was taken back before it was sent is cancelled."""
+    for call in ledger.calls:
+        if call.kind != ApiCall.Kind.CREATE or call.state != CallState.ABANDONED or call.attempts:
+            continue
+        delivery = ledger.deliveries[call.delivery_id]
+        by_staff = delivery.pk in house.acknowledged or ledger.has_later(delivery)
+        if delivery.object_id in ledger.orders and not by_staff:
+            assert delivery.cancel_requested_at, f"{delivery} was given up, and nobody wanted that"
+        if delivery.cancel_requested_at and not delivery.delivery_id and not by_staff:
+            assert delivery.status == CANCELLED, (
+                f"{delivery} was cancelled before it was sent, and is {delivery.status!r}"
+            )
+
+
 def one_surrounding(house, ledger):
     """15: the adapter is asked in the project's language and time zone, and sees no edits where nobody edits."""
     strange = Mood.surroundings - {(settings.LANGUAGE_CODE, settings.TIME_ZONE)}
@@ -230,6 +245,7 @@ PROMISES = (
     the_log_is_silent_about_people,
     one_order_is_one_order,
     the_latest_word_counts,
+    what_is_withdrawn_is_cancelled,
     one_surrounding,
     nothing_is_written_where_it_was_read,
 )
