@@ -41,11 +41,6 @@ def flag(delivery: Delivery, reason: Attention) -> None:
     if marked == Attention.ORDER_EDITED:
         delivery.order_sha256 = ""
     delivery.attention = reason
-    announce(delivery, reason)
-
-
-def announce(delivery: Delivery, reason: Attention) -> None:
-    """Have the shop told after the commit, if the delivery is still marked for this then."""
     logger.warning("delivery needs attention: delivery=%s reason=%s", delivery.pk, reason.value)
     in_transaction = connections[delivery._state.db or home()].in_atomic_block
     after_commit(

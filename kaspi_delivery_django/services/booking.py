@@ -217,7 +217,7 @@ def _winner(adapter: AnyAdapter, identity: Identity) -> Delivery | None:
         return lock(using=home(), **own, environment=identity.environment, generation=identity.generation)
 
 
-def _insert(adapter: AnyAdapter, identity: Identity, attention: str = "") -> Delivery:
+def _insert(adapter: AnyAdapter, identity: Identity) -> Delivery:
     delivery = Delivery(
         account=identity.account,
         environment=identity.environment,
@@ -225,7 +225,6 @@ def _insert(adapter: AnyAdapter, identity: Identity, attention: str = "") -> Del
         generation=identity.generation,
         content_type=content_type_of(adapter),
         object_id=identity.object_id,
-        attention=attention,
     )
     statements.insert(delivery, using=home())
     return delivery
@@ -320,7 +319,8 @@ def _flagged(delivery: Delivery | None) -> Delivery | None:
 
 def _insert_stuck(adapter: AnyAdapter, identity: Identity, failure: AdapterFailed) -> Delivery:
     with transaction.atomic(using=home()):
-        delivery = _insert(adapter, identity, Attention.ADAPTER_FAILED)
-        attention.announce(delivery, Attention.ADAPTER_FAILED)
+        delivery = _insert(adapter, identity)
+        attention.flag(delivery, Attention.ADAPTER_FAILED)
+        delivery.save(update_fields=attention.COLUMNS)
         calls.add_stuck_create(delivery, Attention.ADAPTER_FAILED, str(failure))
     return delivery

@@ -26,7 +26,7 @@ from tests.keys.models import (
     Timed,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 ID = uuid.UUID("6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
 SPELLINGS = [
