@@ -143,7 +143,7 @@ def _signer() -> Signer:
 
 def _current(delivery: Delivery) -> Delivery:
     """Return the order's newest parcel; while it has none, its newest delivery."""
-    same_order = Delivery.objects.using(delivery._state.db).filter(
+    same_order = Delivery.objects.filter(
         content_type=delivery.content_type_id, object_id=delivery.object_id, environment=delivery.environment
     )
     generations = list(same_order.only(*SHOWN).order_by("-generation"))
@@ -171,7 +171,7 @@ def _is_given_up(delivery: Delivery) -> bool:
     """Tell whether nothing was booked, and nothing will be."""
     if delivery.delivery_id or delivery.status:
         return False
-    creates = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery.pk, kind=ApiCall.Kind.CREATE)
+    creates = ApiCall.objects.filter(delivery=delivery.pk, kind=ApiCall.Kind.CREATE)
     return creates.order_by("-pk").values_list("state", flat=True).first() == ApiCall.State.ABANDONED
 
 
@@ -189,7 +189,7 @@ def _taken(delivery: Delivery) -> Iterator[Step]:
 
 def _known(delivery: Delivery) -> Iterable[Step]:
     """Read the history. Late news counts only as a step of the usual way: Kaspi is still asked about the rest."""
-    rows = StatusChange.objects.using(delivery._state.db).filter(delivery=delivery.pk).order_by("-at", "-pk")
+    rows = StatusChange.objects.filter(delivery=delivery.pk).order_by("-at", "-pk")
     for status, at, applied in rows.values_list("to_status", "at", "applied")[:MOST_STEPS]:
         if applied or status in lifecycle.OPEN:
             yield Step(status=status, at=at, is_late=not applied)

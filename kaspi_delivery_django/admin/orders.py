@@ -22,6 +22,7 @@ from kaspi_delivery_django.figures.counting import MOST
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import adapter_for
 from kaspi_delivery_django.services import booking, clock, exits
+from kaspi_delivery_django.services.transactions import home
 
 MAX_KEY = 2**63 - 1  # more is no integer to SQLite
 CANCEL = "kaspi_delivery.cancel_delivery"
@@ -109,8 +110,8 @@ class OrderAttentionFilter(admin.SimpleListFilter):
         adapter = adapter_for(queryset.model)
         if not self.value() or adapter is None:
             return queryset if not self.value() else queryset.none()
-        kind = ContentType.objects.db_manager(queryset.db).get_for_model(adapter.model_class())
-        flagged = Delivery.objects.using(queryset.db).flagged().filter(content_type=kind).order_by("-pk")
+        kind = ContentType.objects.db_manager(home()).get_for_model(adapter.model_class())
+        flagged = Delivery.objects.flagged().filter(content_type=kind).order_by("-pk")
         keys = (_key(queryset.model, text) for text in flagged.values_list("object_id", flat=True)[:MOST])
         return queryset.filter(pk__in=[key for key in keys if key is not None])
 

@@ -20,6 +20,7 @@ from kaspi_delivery_django.figures.counting import MOST
 from kaspi_delivery_django.links import allowed_tracking_url
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.transactions import home
 from kaspi_delivery_django.wording import duration_label, status_label
 
 VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
@@ -120,7 +121,7 @@ def promise(delivery: Delivery) -> str:
 
 def order_link(site: admin.AdminSite, delivery: Delivery) -> str:
     """Link the shop's own page of the order, where its admin has one; no query for each row."""
-    kind = ContentType.objects.db_manager(delivery._state.db).get_for_id(delivery.content_type_id)
+    kind = ContentType.objects.db_manager(home()).get_for_id(delivery.content_type_id)
     page = f"{kind.app_label}_{kind.model}_change"
     return link(address(site, page, delivery.object_id), f"{kind.name} {delivery.object_id}")
 

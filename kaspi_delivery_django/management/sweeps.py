@@ -1,18 +1,15 @@
 """Commands that go over many rows in batches: what they say, how they stop, and how they end."""
 
-import signal
-import threading
 import time
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from kaspi_delivery_django.management.quantities import whole_number
+from kaspi_delivery_django.management.stopping import stopped_by_signals
 from kaspi_delivery_django.services import nudges
 
 SAY_EVERY_S = 10.0
@@ -44,21 +41,9 @@ class SweepCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Sweep, and say how far it is."""
         self._is_stopped, self._said_at = False, time.monotonic()
-        with self._stoppable(), nudges.held():
+        with stopped_by_signals(self._stop), nudges.held():
             total = self._add_up(options)
         self._close(total, is_dry=options["dry_run"])
-
-    @contextmanager
-    def _stoppable(self) -> Iterator[None]:
-        """Listen to signals; only the main thread can, and another one is stopped by nobody."""
-        mine = threading.current_thread() is threading.main_thread()
-        numbers = (signal.SIGTERM, signal.SIGINT) if mine else ()
-        before = {number: signal.signal(number, self._stop) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _add_up(self, options: dict[str, Any]) -> Counter[str]:
         total: Counter[str] = Counter()
@@ -69,7 +54,7 @@ class SweepCommand(BaseCommand):
                 break
         return total
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _stop(self) -> None:
         self._is_stopped = True
 
     def _say_progress(self, total: Counter[str]) -> None:

@@ -4,9 +4,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.models.columns import ExactCharField
+from kaspi_delivery_django.models.db import WrittenModel
 
 
-class AccountState(models.Model):
+class AccountState(WrittenModel):
     """One account in one environment: its gate, and when a worker was last seen."""
 
     account = ExactCharField(_("account"), max_length=40)

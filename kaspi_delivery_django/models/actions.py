@@ -5,11 +5,12 @@ from typing import Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from kaspi_delivery_django.models.db import WrittenModel, WrittenQuerySet
 from kaspi_delivery_django.models.deliveries import Delivery
 from kaspi_delivery_django.models.events import WebhookEvent
 
 
-class PendingActionQuerySet(models.QuerySet["PendingAction"]):
+class PendingActionQuerySet(WrittenQuerySet["PendingAction"]):
     """Sentences about what staff asked for."""
 
     def waiting(self) -> Self:
@@ -17,7 +18,7 @@ class PendingActionQuerySet(models.QuerySet["PendingAction"]):
         return self.filter(failed_at__isnull=True).order_by(models.F("deferred_at").asc(nulls_first=True), "pk")
 
 
-class PendingAction(models.Model):
+class PendingAction(WrittenModel):
     """One row of a bulk action that one request could not finish: the worker does it, and deletes it.
 
     What it was refused stays, with the reason, until a member of staff takes it off.

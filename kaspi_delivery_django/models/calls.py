@@ -7,10 +7,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.models.columns import ExactCharField
+from kaspi_delivery_django.models.db import WrittenModel, WrittenQuerySet
 from kaspi_delivery_django.models.deliveries import Attention, Delivery
 
 
-class ApiCallQuerySet(models.QuerySet["ApiCall"]):
+class ApiCallQuerySet(WrittenQuerySet["ApiCall"]):
     """Sentences about calls."""
 
     def due(self, now: datetime) -> Self:
@@ -22,7 +23,7 @@ class ApiCallQuerySet(models.QuerySet["ApiCall"]):
         return self.filter(kind=kind)
 
 
-class ApiCall(models.Model):
+class ApiCall(WrittenModel):
     """One intended request to Kaspi: the outbox.
 
     `next_attempt_at` is when somebody must look at the row again: the next try of a due or unknown
@@ -88,7 +89,11 @@ class ApiCall(models.Model):
         return f"{self.get_kind_display()} {self.idempotency_key}"
 
 
-class FailedAttempt(models.Model):
+class FailedAttemptQuerySet(WrittenQuerySet["FailedAttempt"]):
+    """Tries that failed."""
+
+
+class FailedAttempt(WrittenModel):
     """One try of a call that did not bring what it asked for. `http_status` is NULL when nobody answered."""
 
     call = models.ForeignKey(ApiCall, models.CASCADE, related_name="failed_attempts", verbose_name=_("call"))
@@ -97,6 +102,8 @@ class FailedAttempt(models.Model):
     http_status = models.PositiveSmallIntegerField(_("HTTP status"), null=True)
     error = models.CharField(_("error"), max_length=200, default="", blank=True)
     error_message = models.TextField(_("error message"), default="", blank=True)
+
+    objects = FailedAttemptQuerySet.as_manager()
 
     class Meta:
         app_label = "kaspi_delivery"

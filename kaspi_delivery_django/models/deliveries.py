@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import lifecycle
 from kaspi_delivery_django.models.columns import ExactCharField
+from kaspi_delivery_django.models.db import WrittenModel, WrittenQuerySet
 
 
 class Attention(models.TextChoices):
@@ -42,7 +43,7 @@ def phone_tail(phone: str) -> str:
     return "".join(sign for sign in reversed(phone) if sign in digits)[:PHONE_TAIL_DIGITS]
 
 
-class DeliveryQuerySet(models.QuerySet["Delivery"]):
+class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
     """Sentences about deliveries."""
 
     def of_order(self, content_type: ContentType, object_id: str) -> Self:
@@ -84,7 +85,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(next_refresh_at__lte=now).order_by("next_refresh_at")
 
 
-class Delivery(models.Model):
+class Delivery(WrittenModel):
     """The courier's job, mirrored from Kaspi. `status` is Kaspi's word, empty until it is known."""
 
     account = ExactCharField(_("account"), max_length=40)

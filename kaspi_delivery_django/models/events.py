@@ -6,10 +6,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.models.columns import ExactCharField
+from kaspi_delivery_django.models.db import WrittenModel, WrittenQuerySet
 from kaspi_delivery_django.models.deliveries import Delivery
 
 
-class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
+class WebhookEventQuerySet(WrittenQuerySet["WebhookEvent"]):
     """Sentences about events."""
 
     def parked(self) -> Self:
@@ -27,7 +28,7 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
         ).order_by("occurred_at", "pk")
 
 
-class WebhookEvent(models.Model):
+class WebhookEvent(WrittenModel):
     """One webhook, as received: the inbox. `body` is text, because jsonb reorders keys."""
 
     class State(models.TextChoices):

@@ -7,12 +7,13 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.models.columns import ExactCharField
+from kaspi_delivery_django.models.db import WrittenModel, WrittenQuerySet
 from kaspi_delivery_django.models.deliveries import Delivery
 from kaspi_delivery_django.models.events import WebhookEvent
 from kaspi_delivery_django.wording import status_label
 
 
-class StatusChangeQuerySet(models.QuerySet["StatusChange"]):
+class StatusChangeQuerySet(WrittenQuerySet["StatusChange"]):
     """Sentences about the history."""
 
     def unnotified(self, now: datetime) -> Self:
@@ -21,7 +22,7 @@ class StatusChangeQuerySet(models.QuerySet["StatusChange"]):
         return untold.filter(notify_after__lte=now).order_by("notify_after")
 
 
-class StatusChange(models.Model):
+class StatusChange(WrittenModel):
     """One step of a delivery's history. Late news is kept with `applied=False`."""
 
     class Source(models.TextChoices):

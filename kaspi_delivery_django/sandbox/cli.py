@@ -4,6 +4,7 @@ import argparse
 import logging
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -75,12 +76,16 @@ def _announce(server: SandboxServer) -> None:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, signal.default_int_handler)
+    is_main = threading.current_thread() is threading.main_thread()  # no other one can receive a signal
+    numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield
     except KeyboardInterrupt:
         sys.stdout.write("Kaspi sandbox stopped.\n")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _log_to_stdout() -> None:

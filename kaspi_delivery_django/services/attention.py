@@ -2,11 +2,9 @@
 
 import logging
 
-from django.db import connections
-
 from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services.transactions import after_commit, home
+from kaspi_delivery_django.services.transactions import after_commit, home, in_transaction
 from kaspi_delivery_django.signals import delivery_needs_attention
 
 logger = logging.getLogger(__name__)
@@ -42,10 +40,8 @@ def flag(delivery: Delivery, reason: Attention) -> None:
         delivery.order_sha256 = ""
     delivery.attention = reason
     logger.warning("delivery needs attention: delivery=%s reason=%s", delivery.pk, reason.value)
-    in_transaction = connections[delivery._state.db or home()].in_atomic_block
-    after_commit(
-        _announce_what_stays if in_transaction else _announce, delivery, reason.value, using=delivery._state.db
-    )
+    announcement = _announce_what_stays if in_transaction() else _announce
+    after_commit(announcement, delivery, reason.value, using=home())
 
 
 def clear(delivery: Delivery, reasons: frozenset[Attention]) -> None:
@@ -68,9 +64,7 @@ def look_again(delivery: Delivery) -> None:
 
 def _why_a_call_waits(delivery: Delivery) -> str:
     """Return the reason of a call that still waits; the latest of a kind speaks for the kind."""
-    newest = {
-        call.kind: call for call in ApiCall.objects.using(delivery._state.db).filter(delivery=delivery).order_by("pk")
-    }
+    newest = {call.kind: call for call in ApiCall.objects.filter(delivery=delivery).order_by("pk")}
     if delivery.delivery_id:
         newest.pop(ApiCall.Kind.CREATE, None)
     if delivery.status == CANCELLED:
@@ -81,7 +75,7 @@ def _why_a_call_waits(delivery: Delivery) -> str:
 
 def _announce_what_stays(delivery: Delivery, reason: str) -> None:
     """Announce it, unless the transaction has answered it since: an order's second save, say."""
-    if Delivery.objects.using(delivery._state.db).filter(pk=delivery.pk, attention=reason).exists():
+    if Delivery.objects.filter(pk=delivery.pk, attention=reason).exists():
         _announce(delivery, reason)
 
 

@@ -70,7 +70,7 @@ def request_delivery(order: models.Model) -> Delivery:
     """
     adapter = adapter_of(order)
     try:
-        if identities.place_of(order) != home():
+        if not identities.is_ours(adapter, order):
             return set_aside_elsewhere(adapter, order, identities.place_of(order))
         return _book(adapter, identity_of(adapter, order))
     except AdapterFailed as err:
@@ -132,7 +132,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
 
 def give_up(delivery: Delivery) -> None:
     """End what waits for a person on a locked delivery that is not linked. Saves the delivery."""
-    waiting = ApiCall.objects.using(home()).filter(delivery=delivery)
+    waiting = ApiCall.objects.filter(delivery=delivery)
     calls.finish(waiting.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
     delivery.attention = ""
     delivery.save(update_fields=["attention", "updated_at"])

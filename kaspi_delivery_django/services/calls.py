@@ -25,7 +25,7 @@ KEY_LIFE = timedelta(hours=24)
 
 def calls_of(delivery: Delivery, kind: ApiCall.Kind) -> QuerySet[ApiCall]:
     """Return a delivery's calls of one kind, the newest first."""
-    rows = ApiCall.objects.using(delivery._state.db).of_kind(kind)
+    rows = ApiCall.objects.of_kind(kind)
     return rows.filter(delivery=delivery).order_by("-pk")
 
 
@@ -39,14 +39,14 @@ def add_create(delivery: Delivery) -> ApiCall:
         next_attempt_at=now - SKEW,
         queued_at=now,
     )
-    statements.insert(call, using=delivery._state.db or home())
+    statements.insert(call, using=home())
     nudges.nudge(call)
     return call
 
 
 def add_stuck_create(delivery: Delivery, reason: Attention, error: str) -> ApiCall:
     """Remember that a booking is wanted, and what a person must do first."""
-    return ApiCall.objects.using(delivery._state.db).create(
+    return ApiCall.objects.create(
         delivery=delivery,
         kind=Kind.CREATE,
         idempotency_key=delivery.external_order_id or "",
@@ -60,7 +60,7 @@ def add_stuck_create(delivery: Delivery, reason: Attention, error: str) -> ApiCa
 def add_booked_elsewhere(delivery: Delivery) -> ApiCall:
     """Remember a booking that other code, or a person, has made: it is never sent from here."""
     now = clock.now()
-    return ApiCall.objects.using(delivery._state.db).create(
+    return ApiCall.objects.create(
         delivery=delivery,
         kind=Kind.CREATE,
         idempotency_key=delivery.external_order_id or "",
@@ -81,7 +81,7 @@ def add_cancel(delivery: Delivery) -> ApiCall:
     number = cancels.count() + 1
     suffix = "-cancel" if number == 1 else f"-cancel-{number}"
     now = clock.now()
-    call = ApiCall.objects.using(delivery._state.db).create(
+    call = ApiCall.objects.create(
         delivery=delivery,
         kind=Kind.CANCEL,
         idempotency_key=f"{delivery.external_order_id}{suffix}",
@@ -134,7 +134,7 @@ def send_again(call: ApiCall, *, strikes: int = 0) -> None:
 
 def hurry(call: ApiCall) -> None:
     """Let a call that waits for its next try be tried now; one that is being sent is left alone."""
-    waiting = ApiCall.objects.using(call._state.db).filter(pk=call.pk, state__in=(State.DUE, State.UNKNOWN))
+    waiting = ApiCall.objects.filter(pk=call.pk, state__in=(State.DUE, State.UNKNOWN))
     if waiting.update(next_attempt_at=clock.now() - SKEW, updated_at=clock.now()):
         nudges.nudge(call)
 
@@ -173,7 +173,7 @@ def idle_cancels(delivery: Delivery) -> QuerySet[ApiCall]:
 
 def _one_row(delivery: Delivery, kind: ApiCall.Kind, *, payload: str = "") -> tuple[ApiCall, bool]:
     now = clock.now()
-    call, created = ApiCall.objects.using(delivery._state.db).get_or_create(
+    call, created = ApiCall.objects.get_or_create(
         delivery=delivery,
         idempotency_key=f"{delivery.external_order_id}-{kind}",
         defaults={"kind": kind, "payload": payload, "next_attempt_at": now - SKEW, "queued_at": now},

@@ -99,10 +99,10 @@ def _is_due(call: ApiCall, now: datetime) -> bool:
 
 
 def _claim(seen: ApiCall, account: Account | None, now: datetime, *, probe: bool) -> Claim | None:
-    delivery = lock(using=seen._state.db, id=seen.delivery_id, wait=False)
+    delivery = lock(using=home(), id=seen.delivery_id, wait=False)
     if delivery is None:
         return None
-    call = ApiCall.objects.using(seen._state.db).get(pk=seen.pk)
+    call = ApiCall.objects.get(pk=seen.pk)
     has_moved = delivery.account != seen.delivery.account  # the key and the gate are another account's
     if has_moved or not _is_due(call, now):
         return None
@@ -110,7 +110,7 @@ def _claim(seen: ApiCall, account: Account | None, now: datetime, *, probe: bool
     if not _may_go(call, delivery, account, now) or account is None:
         return None
     if is_unbuilt:
-        payloads.keep([(call, delivery)], using=seen._state.db or home())
+        payloads.keep([(call, delivery)], using=home())
     was_unknown = call.unknown_since is not None
     if not _lease(call, account, now):
         return None
@@ -176,7 +176,7 @@ def _lease(call: ApiCall, account: Account, now: datetime) -> bool:
     changes = {**_leased(account, now), "attempts": call.attempts + 1}
     if call.kind in ACTING:
         changes["unknown_since"] = call.unknown_since or now
-    unchanged = ApiCall.objects.using(call._state.db).filter(
+    unchanged = ApiCall.objects.filter(
         pk=call.pk, state=call.state, claim_token=call.claim_token, next_attempt_at__lte=now
     )
     won = unchanged.update(**changes)

@@ -21,7 +21,7 @@ def cancel_delivery(delivery: Delivery, *, reason: str = "") -> Delivery:
     `UsageError` for a reason that cannot be sent.
     """
     check_text(reason, "the reason", required=False)
-    with transaction.atomic(using=delivery._state.db or home()):
+    with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         if locked.status == CANCELLED or exits.is_given_up(locked):
             return locked
@@ -49,7 +49,7 @@ def retry_delivery(delivery: Delivery) -> Delivery:
     A create that Kaspi may have booked goes again with its own key and bytes, and only while its
     key is surely known there. Raises `CannotRetry`.
     """
-    with transaction.atomic(using=delivery._state.db or home()):
+    with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         waiting = exits.check_retry(locked, clock.now())
         if not locked.external_order_id:
@@ -67,7 +67,7 @@ def link_delivery(delivery: Delivery, delivery_id: str) -> ApiCall:
 
     Kaspi is asked first, and must name the delivery's own external order id. Raises `CannotLink`.
     """
-    with transaction.atomic(using=delivery._state.db or home()):
+    with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         exits.check_link(locked, delivery_id)
         return calls.add_link(locked, delivery_id)
@@ -80,7 +80,7 @@ def acknowledge_delivery(delivery: Delivery, *, confirmed_absent: bool = False) 
     Kaspi has no delivery of this name. It stays on the list if another of its calls waits as well.
     Raises `CannotAcknowledge`.
     """
-    with transaction.atomic(using=delivery._state.db or home()):
+    with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         exits.check_acknowledge(locked, confirmed_absent=confirmed_absent)
         if locked.delivery_id:
@@ -102,7 +102,7 @@ def refresh_stale(*, limit: int, using: str) -> int:
 
 
 def _ask_kaspi(delivery: Delivery, *, at_once: bool) -> ApiCall:
-    with transaction.atomic(using=delivery._state.db or home()):
+    with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         exits.check_refresh(locked)
         locked.next_refresh_at = status.next_refresh(locked)
@@ -111,7 +111,7 @@ def _ask_kaspi(delivery: Delivery, *, at_once: bool) -> ApiCall:
 
 
 def _dismiss(delivery: Delivery) -> None:
-    answered = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery, reason=delivery.attention)
+    answered = ApiCall.objects.filter(delivery=delivery, reason=delivery.attention)
     calls.finish(answered.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
     attention.clear(delivery, frozenset({Attention(delivery.attention)}))
     delivery.save(update_fields=attention.COLUMNS)

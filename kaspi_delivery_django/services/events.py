@@ -29,7 +29,7 @@ def apply(delivery: Delivery, event: WebhookEvent, remote: RemoteEvent | None = 
     event.delivery, event.state, event.error = delivery, _state_after(verdict), news.note
     event.applied_at = clock.now()
     if event._state.adding:
-        statements.insert(event, using=delivery._state.db or home())
+        statements.insert(event, using=home())
     status.apply(delivery, news, verdict)
     status.save(delivery, status.STANDING)
 

@@ -128,7 +128,7 @@ def _calls(delivery: Delivery) -> Sequence[ApiCall]:
     known: Sequence[ApiCall] | None = getattr(delivery, "known_calls", None)
     if known is not None:
         return known
-    return list(ApiCall.objects.using(delivery._state.db).filter(delivery=delivery).order_by("pk"))
+    return list(ApiCall.objects.filter(delivery=delivery).order_by("pk"))
 
 
 def _newest_create(delivery: Delivery) -> ApiCall:

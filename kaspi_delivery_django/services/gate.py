@@ -14,6 +14,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Mod
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.services.transactions import home
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def close(delivery: Delivery, *, until: datetime, reason: str) -> None:
     """Let no call of this account go before `until`. Says so in the log once, not per call."""
     if not _states(delivery).filter(closed_until__isnull=False).exists():
         logger.error("gate closed: account=%s until=%s reason=%s", delivery.account, until, reason)
-    using = delivery._state.db
+    using = home()
     if not _states(delivery).exists():
         with suppress(IntegrityError), transaction.atomic(using=using):  # another sender may be faster
             AccountState.objects.using(using).create(account=delivery.account, environment=delivery.environment)
@@ -65,7 +66,7 @@ def open_again(delivery: Delivery, now: datetime) -> None:
     if not opened.update(closed_until=None, closed_reason=""):
         return
     logger.warning("gate open: account=%s", delivery.account)
-    waiting = ApiCall.objects.using(delivery._state.db).filter(
+    waiting = ApiCall.objects.filter(
         next_attempt_at__lte=now,
         state__in=(ApiCall.State.DUE, ApiCall.State.UNKNOWN),
         delivery__account=delivery.account,
@@ -88,6 +89,4 @@ def is_guarded() -> Exists:
 
 
 def _states(delivery: Delivery) -> QuerySet[AccountState]:
-    return AccountState.objects.using(delivery._state.db).filter(
-        account=delivery.account, environment=delivery.environment
-    )
+    return AccountState.objects.filter(account=delivery.account, environment=delivery.environment)

@@ -17,5 +17,5 @@ def has_live_forerunner(delivery: Delivery) -> bool:
 
 
 def _siblings(delivery: Delivery) -> Deliveries:
-    same_order = Delivery.objects.using(delivery._state.db).of_order(delivery.content_type, delivery.object_id)
+    same_order = Delivery.objects.of_order(delivery.content_type, delivery.object_id)
     return same_order.filter(environment=delivery.environment)

@@ -53,12 +53,12 @@ def do_waiting(*, limit: int, using: str) -> int:
 
 def dismiss(action: PendingAction) -> None:
     """Take an action off the list, done or not."""
-    PendingAction.objects.using(action._state.db).filter(pk=action.pk).delete()
+    PendingAction.objects.filter(pk=action.pk).delete()
 
 
 def _do(action: PendingAction, may: Callable[[str, str], bool]) -> bool:
     """Do it, and tell whether it needs no other try."""
-    row = PendingAction.objects.using(action._state.db).filter(pk=action.pk)
+    row = PendingAction.objects.filter(pk=action.pk)
     if not row.exists():  # dismissed while others were done
         return True
     try:

@@ -101,6 +101,12 @@ def place_of(order: models.Model) -> str:
     return router.db_for_write(type(order), instance=order)
 
 
+def is_ours(adapter: AnyAdapter, order: models.Model) -> bool:
+    """Tell whether our database has the order: one that was read from a replica without a router is there as well."""
+    rows: models.QuerySet[models.Model] = adapter.model_class()._base_manager.using(home())
+    return place_of(order) == home() or rows.filter(pk=key_of(order)).exists()
+
+
 def subject_of(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> Subject | None:
     """Return the order with its key and its deliveries as the database has them; None when it is gone.
 

@@ -52,7 +52,7 @@ def replay_event(event: WebhookEvent) -> str:
     alone, and so is one that came with two different contents: no replay can tell which is true.
     Raises `OperationalError` or `InterfaceError` when the database cannot commit.
     """
-    using = event._state.db or home()
+    using = home()
     try:
         with transaction.atomic(using=using):
             return _replay(event, using)
@@ -71,7 +71,7 @@ def acknowledge_event(event: WebhookEvent) -> None:
 
     It takes no effect any more, and is pruned with the others. Raises `CannotAcknowledge`.
     """
-    using = event._state.db or home()
+    using = home()
     dead = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
     if not dead.update(state=State.ACKNOWLEDGED):
         raise CannotAcknowledge(gettext("Nothing asks for a person."))

@@ -6,6 +6,7 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import attention, calls, events, exits, failures, generations, status
+from kaspi_delivery_django.services.transactions import home
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def wake(delivery: Delivery) -> None:
 
 def unpark(delivery: Delivery) -> int:
     """Apply the events that came before we knew the delivery. Returns how many there were."""
-    waiting = list(WebhookEvent.objects.using(delivery._state.db).parked_for(delivery))
+    waiting = list(WebhookEvent.objects.parked_for(delivery))
     for event in waiting:
         _apply_parked(delivery, event)
     return len(waiting)
@@ -63,7 +64,7 @@ def adopt(delivery: Delivery, delivery_id: str) -> bool:
 def _apply_parked(delivery: Delivery, event: WebhookEvent) -> None:
     """Apply it; one that cannot be applied waits for a replay and holds up nothing else."""
     try:
-        with transaction.atomic(using=delivery._state.db):
+        with transaction.atomic(using=home()):
             events.apply(delivery, event)
     except (OperationalError, InterfaceError):
         raise
@@ -76,5 +77,5 @@ def _apply_parked(delivery: Delivery, event: WebhookEvent) -> None:
 
 
 def _taken(delivery: Delivery, delivery_id: str) -> bool:
-    others = Delivery.objects.using(delivery._state.db).exclude(pk=delivery.pk)
+    others = Delivery.objects.exclude(pk=delivery.pk)
     return others.filter(account=delivery.account, environment=delivery.environment, delivery_id=delivery_id).exists()

@@ -28,7 +28,7 @@ def notify(change: StatusChange) -> bool:
     if not _tell(change):
         return False
     change.notified_at = clock.now()
-    statements.update(change, ["notified_at"], using=change._state.db or home())
+    statements.update(change, ["notified_at"], using=home())
     return True
 
 
@@ -56,8 +56,8 @@ def notify_again(*, limit: int, using: str) -> int:
 
 
 def _note(taken: Sequence[StatusChange]) -> int:
-    rows = StatusChange.objects.using(taken[0]._state.db) if taken else StatusChange.objects.none()
-    return rows.filter(pk__in=[change.pk for change in taken]).update(notified_at=clock.now())
+    rows = StatusChange.objects.filter(pk__in=[change.pk for change in taken])
+    return rows.update(notified_at=clock.now()) if taken else 0
 
 
 def _tell(change: StatusChange) -> bool:
@@ -71,5 +71,5 @@ def _tell(change: StatusChange) -> bool:
         logger.error("receivers failed: change=%s receivers=%s", change.pk, len(failed))
         now = clock.now()
         change.notify_after = now + min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
-        statements.update(change, ["notify_after"], using=change._state.db or home())
+        statements.update(change, ["notify_after"], using=home())
     return not failed

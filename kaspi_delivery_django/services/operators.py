@@ -31,6 +31,6 @@ def make_group(*, using: str) -> int:
         raise DeliveryError("The permissions are not there yet: run manage.py migrate first.")
     with transaction.atomic(using=using):
         group, _created = Group.objects.using(using).get_or_create(name=NAME)
-        missing = wanted - set(group.permissions.all())
+        missing = wanted - set(group.permissions.using(using))
         group.permissions.add(*missing)
     return len(missing)

@@ -1,5 +1,6 @@
 """Keep to MAX_REQUESTS_PER_SECOND: one turn after the other, in a process and in those that it forks."""
 
+import logging
 import mmap
 import os
 import struct
@@ -8,10 +9,13 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from typing import IO
 
 from kaspi_delivery_django import conf
+
+logger = logging.getLogger(__name__)
 
 MOMENT = struct.Struct("d")
 TO_THE_END = 0
@@ -22,13 +26,15 @@ class Turns:
     """Moments of the monotonic clock, each given to one only: a thread of this process or of one that it forks.
 
     The lock is the kernel's, on a file without a name: it takes it back from a process that is killed,
-    which a lock in shared memory would not survive.
+    which a lock in shared memory would not survive. Where there is neither memory for such a file nor a folder,
+    each process keeps to the rate by itself.
     """
 
     def __init__(self) -> None:
         self._next = mmap.mmap(-1, MOMENT.size)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as this does
-        weakref.finalize(self, self._file.close)
+        self._file = _nameless_file()
+        if self._file is not None:
+            weakref.finalize(self, self._file.close)
         self._threads = threading.Lock()
 
     def take(self, every_s: float) -> float:
@@ -45,7 +51,7 @@ class Turns:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        if not hasattr(os, "lockf"):  # Windows, which forks nothing
+        if self._file is None or not hasattr(os, "lockf"):  # Windows forks nothing
             yield
             return
         os.lockf(self._file.fileno(), os.F_LOCK, TO_THE_END)
@@ -53,6 +59,17 @@ class Turns:
             yield
         finally:
             os.lockf(self._file.fileno(), os.F_ULOCK, TO_THE_END)
+
+
+def _nameless_file() -> IO[bytes] | None:
+    """Open a file in memory, else in the folder for temporary files; None where a container has neither."""
+    with suppress(OSError, AttributeError):  # AttributeError: not Linux
+        return os.fdopen(os.memfd_create("kaspi_turns"), "w+b")
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        logger.warning("no folder for temporary files: each process keeps to MAX_REQUESTS_PER_SECOND by itself")
+        return None
 
 
 @lru_cache

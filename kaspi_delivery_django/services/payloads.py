@@ -15,6 +15,7 @@ from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import adapter_for
 from kaspi_delivery_django.services import attention, calls, statements
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
+from kaspi_delivery_django.services.transactions import home
 
 FROZEN = ("payload", "payload_sha256")
 PLACE = ("address", "notes", "name", "phone")
@@ -31,12 +32,12 @@ def order_of(delivery: Delivery) -> models.Model:
 
     Raises `ObjectDoesNotExist` when it is gone, and `AdapterFailed` when no adapter is for its model.
     """
-    types = ContentType.objects.db_manager(delivery._state.db)
+    types = ContentType.objects.db_manager(home())
     model = types.get_for_id(delivery.content_type_id).model_class()
     if model is None or adapter_for(model) is None:
         raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
     try:
-        order: models.Model = model._base_manager.using(delivery._state.db).get(pk=delivery.object_id)
+        order: models.Model = model._base_manager.using(home()).get(pk=delivery.object_id)
     except (ValueError, ValidationError) as err:  # the shop's key has become of another type
         raise models.ObjectDoesNotExist("no such order any more") from err
     return order
@@ -54,7 +55,7 @@ def orders_of(deliveries: Iterable[Delivery]) -> dict[int, models.Model]:
 
 
 def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
-    using = group[0]._state.db
+    using = home()
     model = ContentType.objects.db_manager(using).get_for_id(group[0].content_type_id).model_class()
     if model is None or adapter_for(model) is None:
         return {}
@@ -72,7 +73,7 @@ def build(call: ApiCall, delivery: Delivery, order: models.Model | None = None) 
     """
     if order is not None and call.payload:
         return
-    with transaction.atomic(using=call._state.db):
+    with transaction.atomic(using=home()):
         order = order or order_of(delivery)
         if call.payload:
             return
@@ -96,7 +97,7 @@ def notice_edits(delivery: Delivery) -> None:
     if create is None or is_busy or not delivery.is_before_pickup:
         return
     try:
-        with transaction.atomic(using=delivery._state.db):
+        with transaction.atomic(using=home()):
             digest = wire.digest(wire.dump(_build(delivery, order_of(delivery)).to_json()))
     except (models.ObjectDoesNotExist, AdapterFailed):
         return

@@ -87,13 +87,13 @@ def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiErro
     }
     if decision.state == State.DONE or not (decision.acted or claim.was_unknown):
         changes["unknown_since"] = None
-    held = ApiCall.objects.using(call._state.db).filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
+    held = ApiCall.objects.filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
     return bool(held.update(**changes))
 
 
 def _keep_attempt(claim: Claim, error: KaspiError, now: datetime) -> None:
     """Leave a trace of each try that failed: the call itself shows the last one only."""
-    FailedAttempt.objects.using(claim.call._state.db).create(
+    FailedAttempt.objects.create(
         call=claim.call,
         kind=claim.call.kind,
         at=now,
@@ -117,7 +117,7 @@ def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
 def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
     if not linking.link(delivery, remote.delivery_id):
         second = {"error_code": SECOND_PARCEL, "error_message": remote.delivery_id}
-        ApiCall.objects.using(delivery._state.db).filter(pk=claim.call.pk).update(**second)
+        ApiCall.objects.filter(pk=claim.call.pk).update(**second)
         status.save(delivery)
         return
     mirror(delivery, remote)

@@ -54,7 +54,7 @@ def apply(delivery: Delivery, news: News, verdict: Verdict) -> None:
 
 def save(delivery: Delivery, columns: Sequence[str] = MIRRORED) -> None:
     """Write what Kaspi says of a locked delivery, and what follows from it. Raises `Delivery.DoesNotExist`."""
-    if not statements.update(delivery, columns, using=delivery._state.db or home()):
+    if not statements.update(delivery, columns, using=home()):
         raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
 
 
@@ -128,7 +128,7 @@ def _move(delivery: Delivery, news: News) -> None:
     if news.status == CANCELLED:
         attention.clear(delivery, attention.OF_CANCELLING | attention.OF_EDITING)
     if change.notified_at is None:
-        after_commit(notices.notify, change, using=delivery._state.db)
+        after_commit(notices.notify, change, using=home())
 
 
 def _keep(delivery: Delivery, news: News) -> None:
@@ -138,7 +138,7 @@ def _keep(delivery: Delivery, news: News) -> None:
 
 def _record(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
     change = _change(delivery, news, applied=applied, before=before)
-    statements.insert(change, using=delivery._state.db or home())
+    statements.insert(change, using=home())
     return change
 
 

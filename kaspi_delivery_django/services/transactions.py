@@ -92,7 +92,7 @@ def is_broken(using: str) -> bool:
     return False
 
 
-def lock(*, using: str | None, wait: bool = True, **values: Any) -> Delivery | None:
+def lock(*, using: str | None = None, wait: bool = True, **values: Any) -> Delivery | None:
     """Return the one delivery with these values, locked until the transaction ends; None for none.
 
     SQLite has no row locks: there a write that changes nothing makes this the one writer. With
@@ -112,7 +112,7 @@ def lock(*, using: str | None, wait: bool = True, **values: Any) -> Delivery | N
 
 def lock_again(delivery: Delivery) -> Delivery:
     """Return the row as it is now, locked. Raises `Delivery.DoesNotExist` when it is gone."""
-    locked = lock(using=delivery._state.db, id=delivery.pk)
+    locked = lock(using=home(), id=delivery.pk)
     if locked is None:
         raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
     return locked

@@ -16,7 +16,7 @@ Subject: TypeAlias = Model
 def deliveries_of(subject: Subject) -> list[Delivery]:
     """Return the order's deliveries as the tables have them now, the newest generation first."""
     if isinstance(subject, Delivery):
-        return list(Delivery.objects.using(subject._state.db or home()).filter(pk=subject.pk))
+        return list(Delivery.objects.using(home()).filter(pk=subject.pk))
     return list(booking.deliveries_of(booking.adapter_of(subject), subject))
 
 

@@ -350,8 +350,8 @@ def test_an_order_of_ours_with_the_same_key_is_another_one(elsewhere, monkeypatc
 
 
 def test_a_request_for_an_order_of_another_database_waits_on_the_list():
-    """Django would write it back there."""
-    order = Order.objects.create(paid=False)
+    """Django would write it back there, and ours has no such order."""
+    order = Order(pk=742)
     order._state.db = "elsewhere"
     assert request_delivery(order).attention == "adapter_failed"
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from itertools import pairwise
 
@@ -160,3 +161,34 @@ def test_a_shared_turn_is_taken_once_and_what_was_not_used_is_given_back(setting
     turn.end(used=2)
     turn.end(used=0)
     assert 0.0 < turn.wait_s(most=32) <= 0.02
+
+
+def test_without_a_writable_folder_turns_are_locked_in_memory(monkeypatch):
+    """A container may have a read-only file system and no folder for temporary files."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", no_folder)
+    first, second = pace.Turns(), pace.Turns()
+    assert first.take(1) < first.take(1)
+    assert (first._file is None, second._file is None) == (not hasattr(os, "memfd_create"),) * 2
+
+
+def test_a_folder_will_do_where_there_are_no_files_in_memory(monkeypatch):
+    """As on a Mac."""
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    turns = pace.Turns()
+    assert turns.take(1) < turns.take(1)
+    assert turns._file is not None
+
+
+def test_with_neither_each_process_keeps_to_the_rate_by_itself(monkeypatch, caplog):
+    """It sends all the same, and says so."""
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setattr(tempfile, "TemporaryFile", no_folder)
+    turns = pace.Turns()
+    assert turns.take(1) < turns.take(1)
+    turns.give_back(1)
+    assert "no folder for temporary files" in caplog.text
+
+
+def no_folder():
+    """Raise what `tempfile` raises then."""
+    raise FileNotFoundError(2, "No usable temporary directory found")

@@ -3,7 +3,9 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand, CommandError
+from django.db import router
 
 from kaspi_delivery_django.exceptions import DeliveryError
 from kaspi_delivery_django.services import operators
@@ -16,7 +18,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take --database."""
-        parser.add_argument("--database", default="default", help="where the site's users are (default)")
+        words = "where the site's users are (the database that groups are written to)"
+        parser.add_argument("--database", default=router.db_for_write(Group), help=words)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Make it, and say what was done."""

@@ -1,6 +1,5 @@
 """Send what is due to Kaspi, and do what else waits: `manage.py kaspi_worker`."""
 
-import signal
 from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -11,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
 from kaspi_delivery_django.management.quantities import whole_number
+from kaspi_delivery_django.management.stopping import stopped_by_signals
 from kaspi_delivery_django.services.gateway import MOST_THREADS
 from kaspi_delivery_django.services.worker import Worker
 
@@ -48,12 +48,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Work, and say what is done."""
         worker = Worker(say=self._say, threads=options["threads"])
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop())
-        if options["once"]:
-            worker.run_until_idle()
-            return
-        with ExitStack() as until_stopped:
+        with stopped_by_signals(worker.stop), ExitStack() as until_stopped:
+            if options["once"]:
+                worker.run_until_idle()
+                return
             if options["metrics_port"] is not None:
                 self._serve_metrics(until_stopped, options["metrics_port"], options["metrics_address"])
             self._say("kaspi_worker is ready")

@@ -1,0 +1,108 @@
+"""Signals belong to the program that calls a command: it keeps its handlers, whatever it calls and wherever."""
+
+import io
+import os
+import signal
+import threading
+from contextlib import suppress
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from kaspi_delivery_django.management.stopping import SIGNALS, stopped_by_signals
+from kaspi_delivery_django.sandbox import cli
+from kaspi_delivery_django.services.worker import Worker
+from tests.shop.kaspi import OrderAdapter
+from tests.shop.models import Order
+
+rows = pytest.mark.django_db(transaction=True)
+
+COMMANDS = [
+    ["kaspi_worker", "--once"],
+    ["kaspi_worker", "--once", "--threads", "1"],
+    ["kaspi_enqueue"],
+    ["kaspi_prune"],
+    ["kaspi_replay"],
+    ["kaspi_report"],
+    ["kaspi_operators"],
+    ["kaspi_doctor"],
+    ["kaspi_sandbox", "--port", "0", "--quiet"],
+]
+
+
+@pytest.fixture
+def own_handlers():
+    """Have the program listen to both signals itself; return its handlers."""
+    own = {number: lambda *_: None for number in SIGNALS}
+    before = {number: signal.signal(number, handler) for number, handler in own.items()}
+    yield own
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def calm(monkeypatch, world):
+    """Let each command have something to say, and none serve for ever."""
+    monkeypatch.setattr(OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all())
+
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.time, "sleep", interrupt)
+
+
+def call(command):
+    """Run it as another program does; how it ends is its own business."""
+    with suppress(SystemExit):
+        call_command(*command, stdout=io.StringIO(), stderr=io.StringIO())
+
+
+@rows
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_program_gets_its_handlers_back(own_handlers, calm, command):
+    """After each of our commands."""
+    call(command)
+    assert {number: signal.getsignal(number) for number in SIGNALS} == own_handlers
+
+
+@rows
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_command_works_in_a_thread(calm, command):
+    """A scheduler calls it there, where no handler can be set."""
+    raised = []
+
+    def run():
+        try:
+            call(command)
+        except BaseException as err:  # noqa: BLE001  # the test looks at it
+            raised.append(err)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(60)
+    assert (raised, thread.is_alive()) == ([], False)
+
+
+def test_handlers_are_restored_after_an_error(own_handlers):
+    """Whatever the command raised."""
+    with pytest.raises(CommandError), stopped_by_signals(lambda: None):
+        raise CommandError("trouble")
+    assert signal.getsignal(signal.SIGTERM) is own_handlers[signal.SIGTERM]
+
+
+def test_a_signal_stops_what_is_under_way(own_handlers):
+    """A worker, for one, and only inside."""
+    worker = Worker(say=lambda _line: None)
+    with stopped_by_signals(worker.stop):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert worker._stopped.is_set()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_handler_that_python_did_not_set_becomes_the_default(monkeypatch):
+    """It cannot be named, so it cannot be restored."""
+    given = []
+    monkeypatch.setattr(signal, "signal", lambda _number, handler: given.append(handler))
+    with stopped_by_signals(lambda: None):
+        given.clear()
+    assert given == [signal.SIG_DFL] * 2

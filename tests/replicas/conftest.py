@@ -1,0 +1,75 @@
+"""A replica: another alias of the same database, which refuses every write and notes what it is asked."""
+
+import copy
+from contextlib import contextmanager
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.db import connections
+
+from tests.replicas.routers import ROUTERS
+
+READ_ONLY = {
+    "sqlite": {"init_command": "PRAGMA query_only = 1; PRAGMA read_uncommitted = 1"},
+    "postgresql": {"options": "-c default_transaction_read_only=on"},
+    "mysql": {"init_command": "SET SESSION TRANSACTION READ ONLY"},
+}
+OURS = "kaspi_delivery_"
+
+
+class Asked(list):
+    """The statements that a replica was asked."""
+
+    def __call__(self, execute, sql, params, many, context):
+        """Note it and execute it."""
+        self.append(str(sql))
+        return execute(sql, params, many, context)
+
+    @property
+    def of_our_tables(self):
+        """Those that a decision of ours could have been made on."""
+        return [sql for sql in self if OURS in sql and not sql.startswith("SELECT app, name")]
+
+
+def refuse(execute, sql, params, many, context):
+    """Answer as an alias that has no table does."""
+    raise AssertionError(f"the alias default was asked: {sql}")
+
+
+@contextmanager
+def added(alias, **options):
+    """Give the project one more alias of its database."""
+    default = connections["default"]
+    own = copy.deepcopy(default.settings_dict)
+    own["OPTIONS"] = {**own.get("OPTIONS", {}), **options}
+    connections.settings[alias] = own
+    connection = connections[alias]
+    connection.ensure_connection = lambda: connection.connection or connection.connect()  # Django's tests forbid it
+    try:
+        yield connection
+    finally:
+        connection.close()
+        del connections[alias], connections.settings[alias]
+
+
+@pytest.fixture
+def asked():
+    """Return what the replicas are asked from now on."""
+    return Asked()
+
+
+@pytest.fixture(params=ROUTERS, ids=lambda router: router.__name__)
+def replica(request, transactional_db, settings, asked):
+    """Have reads go to a replica under each of the routers."""
+    options = READ_ONLY[connections["default"].vendor]
+    with added("replica", **options) as one, added("replica2", **options) as two, added("primary"):
+        ContentType.objects.clear_cache()
+        settings.DATABASE_ROUTERS = [request.param()]
+        with one.execute_wrapper(asked), two.execute_wrapper(asked):
+            if getattr(request.param, "written", "default") == "primary":
+                with connections["default"].execute_wrapper(refuse):
+                    yield "replica"
+            else:
+                yield "replica"
+        settings.DATABASE_ROUTERS = []
+        ContentType.objects.clear_cache()

@@ -1,0 +1,188 @@
+"""Services under a router that reads from a replica: they lock and write on the database of `db_for_write`."""
+
+from pathlib import Path
+
+import pytest
+from django.db import connections, transaction
+
+import kaspi_delivery_django
+from kaspi_delivery_django.client import UsageError
+from kaspi_delivery_django.exceptions import CannotAcknowledge, DeliveryError
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import (
+    acknowledge_delivery,
+    acknowledge_event,
+    adopt_delivery,
+    cancel_delivery,
+    link_delivery,
+    refresh_delivery,
+    reissue_delivery,
+    replay_event,
+    request_delivery,
+    retry_delivery,
+)
+from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.tracking import delivery_of, track
+from tests.conftest import event
+from tests.shop.models import Line, Order
+
+PACKAGE = Path(kaspi_delivery_django.__file__).parent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def read(row, replica):
+    """Return the row as a program has it that read it from the replica."""
+    return type(row)._base_manager.using(replica).get(pk=row.pk)
+
+
+@pytest.fixture
+def bulk(replica):
+    """Return an order that was read from the replica, and has no delivery."""
+    Order.objects.bulk_create([Order()])
+    order = Order.objects.latest("pk")
+    assert order._state.db.startswith("replica")
+    return order
+
+
+@pytest.mark.parametrize("model", [Delivery, ApiCall, WebhookEvent, StatusChange, AccountState])
+def test_our_rows_are_read_and_written_on_one_database(replica, model):
+    """By every manager, whatever the router says of reads."""
+    assert {model.objects.all().db, model._base_manager.all().db, model._default_manager.all().db} == {home()}
+
+
+def test_a_row_that_was_read_elsewhere_is_written_at_home(replica, booked):
+    """Its alias is the written one, and so is the one of all that is reached from it."""
+    delivery = read(booked, replica)
+    assert (delivery._state.db, delivery.calls.all().db, delivery.history.all().db) == (home(),) * 3
+    assert (delivery.calls.get()._state.db, delivery.calls.get().delivery._state.db) == (home(),) * 2
+
+
+def test_refreshing_reads_what_was_written(replica, booked, asked):
+    """No answer to staff is taken from a copy that lags behind."""
+    delivery = read(booked, replica)
+    Delivery.objects.filter(pk=booked.pk).update(status="accepted")
+    asked.clear()
+    delivery.refresh_from_db()
+    delivery.refresh_from_db(fields=["raw"])
+    assert (delivery.status, asked) == ("accepted", [])
+
+
+def test_an_order_that_was_read_is_booked_once(bulk, world, drain, asked):
+    """And saving it again books nothing more."""
+    request_delivery(bulk)
+    bulk.save(using=home())
+    request_delivery(bulk)
+    drain()
+    assert len(world.deliveries_for(f"order-{bulk.pk}")) == 1
+    assert asked.of_our_tables == []
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_checkout_is_sent(replica, world, asked, threads):
+    """By a worker with and without threads."""
+    orders = [Order.objects.create() for _ in range(3)]
+    Worker(say=lambda _line: None, threads=threads).run_until_idle()
+    assert [len(world.deliveries_for(f"order-{order.pk}")) for order in orders] == [1, 1, 1]
+    assert asked.of_our_tables == []
+
+
+def test_what_was_booked_is_asked_about_and_cancelled(replica, booked, world, drain, asked):
+    """A delivery that was read from the replica can be acted on."""
+    asked.clear()
+    refresh_delivery(read(booked, replica))
+    drain()
+    cancel_delivery(read(booked, replica), reason="out of stock")
+    drain()
+    assert Delivery.objects.get(pk=booked.pk).status == "cancelled"
+    successor = reissue_delivery(read(booked, replica))
+    drain()
+    assert len(world.deliveries_for(successor.external_order_id)) == 1
+    assert [sql for sql in asked.of_our_tables if "kaspi_delivery_delivery" not in sql] == []
+
+
+def test_what_was_refused_is_retried_and_acknowledged(replica, due, world, drain):
+    """The ways on of staff."""
+    world.faults.add(Fault(operation="create", status=422))
+    drain()
+    delivery = read(Delivery.objects.get(pk=due.delivery_id), replica)
+    with pytest.raises(DeliveryError):
+        retry_delivery(delivery)
+    acknowledge_delivery(delivery)
+    assert Delivery.objects.get(pk=due.delivery_id).attention == ""
+
+
+def test_what_waits_is_retried_and_linked(replica, due, drain):
+    """Before it is sent."""
+    delivery = read(due.delivery, replica)
+    retry_delivery(delivery)
+    link_delivery(delivery, "dlv_1")
+    drain()
+    assert set(delivery.calls.values_list("kind", flat=True)) == {"create", "link"}
+
+
+def test_an_order_that_was_read_is_adopted(bulk, drain):
+    """With a name that cannot be one it is refused as everywhere."""
+    with pytest.raises(UsageError):
+        adopt_delivery(bulk, "dlv_1", external_order_id="тапсырыс")
+    adopt_delivery(bulk, "dlv_1")
+    assert Delivery.objects.get(object_id=str(bulk.pk)).calls.count() == 2
+
+
+def test_a_webhook_is_applied(replica, booked, post_webhook, asked):
+    """Replayed and acknowledged too, as a row that was read."""
+    asked.clear()
+    assert post_webhook(event(booked, "accepted")).status_code == 200
+    assert Delivery.objects.get(pk=booked.pk).status == "accepted"
+    WebhookEvent.objects.update(state="failed")
+    stored = read(WebhookEvent.objects.get(), replica)
+    assert replay_event(stored) in {"applied", "noted"}
+    with pytest.raises(CannotAcknowledge):
+        acknowledge_event(stored)
+    parked = event(booked, "accepted", event_id="wh_2")
+    parked["data"] |= {"deliveryId": "dlv_else", "externalOrderId": "order-else"}
+    post_webhook(parked)
+    acknowledge_event(read(WebhookEvent.objects.get(event_id="wh_2"), replica))
+    assert not WebhookEvent.objects.filter(state="parked").exists()
+
+
+def test_a_customer_sees_what_was_written(bulk, world, drain, asked):
+    """Tracking reads our tables where they are written, whichever row it is given."""
+    request_delivery(bulk)
+    drain()
+    asked.clear()
+    assert track(delivery_of(bulk)).status == "created"
+    assert asked.of_our_tables == []
+
+
+def test_the_order_is_read_where_it_is_written(replica, world, drain):
+    """The adapter gets the row as the database has it, on the alias that was written."""
+    order = Order.objects.create()
+    Line.objects.create(order=order, title="books")
+    drain()
+    [record] = world.deliveries_for(f"order-{order.pk}")
+    assert record.request["parcel"]["description"] == "books"
+
+
+def test_an_inline_runner_sends_when_the_request_is_over(replica, world, settings):
+    """Its transaction is the written database's, not the one of the alias `default`."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    with transaction.atomic(using=home()):
+        order = Order.objects.create()
+    assert len(world.deliveries_for(f"order-{order.pk}")) == 1
+
+
+def test_the_replica_refuses_writes(replica):
+    """The tests above would prove nothing otherwise."""
+    with pytest.raises(Exception, match=r"(?i)read.?only|read only"):
+        Order.objects.using(replica).create()
+    assert connections[replica].alias == replica
+
+
+def test_no_module_decides_by_where_a_row_was_read():
+    """`models/db.py` alone knows `_state.db`; all others name `home()`, or leave it to the manager."""
+    known = {"models/db.py", "services/statements.py"}
+    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "_state.db" in path.read_text()}
+    assert found <= known
