@@ -55,6 +55,7 @@ class Settings:
     max_requests_per_second: float | None = 10
     max_dispatch_age: timedelta = timedelta(hours=24)
     refresh_after: timedelta = timedelta(minutes=30)
+    cancel_check_interval: timedelta = timedelta(minutes=5)
     tracking_hosts: tuple[str, ...] = ("track.kaspi.kz",)
 
 
@@ -268,12 +269,21 @@ def _age(value: Any, key: str) -> timedelta:
     return value
 
 
+def _interval(value: Any, key: str) -> timedelta:
+    if value in (0, None) and not isinstance(value, bool):
+        return timedelta(0)
+    if not isinstance(value, timedelta) or value < timedelta(0):
+        raise ImproperlyConfigured(f"{SETTING}['{key}'] must be a timedelta, or 0 to switch it off.")
+    return value
+
+
 _OPTION_READERS = {
     "ORDER_ADAPTERS": _texts,
     "RUNNER": _runner,
     "MAX_REQUESTS_PER_SECOND": _rate,
     "MAX_DISPATCH_AGE": _age,
     "REFRESH_AFTER": _age,
+    "CANCEL_CHECK_INTERVAL": _interval,
     "TRACKING_HOSTS": _texts,
 }
 KEYS = (*ACCOUNT_KEYS, "ACCOUNTS", *_OPTION_READERS)

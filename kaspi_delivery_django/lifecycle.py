@@ -20,6 +20,7 @@ STATUSES = tuple(status for status in RANKS if status)
 TERMINAL = frozenset({DELIVERED, CANCELLED})
 OPEN = tuple(status for status in STATUSES if status not in TERMINAL)
 CANCELLABLE = frozenset({"", CREATED, ACCEPTED})
+AWAITING_PICKUP = (CREATED, ACCEPTED)
 PICKED_UP = frozenset({IN_TRANSIT, OUT_FOR_DELIVERY, DELIVERED})
 
 

@@ -12,7 +12,8 @@ Two more are for metrics. They are sent with `send_robust` by the process that i
 missed when that process dies:
 
 - `call_attempted`: one HTTP try of a call has ended and is recorded. `call` is the ApiCall as it was claimed,
-  `error` a `KaspiError` or None, `seconds` how long Kaspi took. The sender is the ApiCall class.
+  `error` a `KaspiError` or None, `seconds` how long Kaspi took, `replayed` whether a success was a stored one. The
+  sender is the ApiCall class.
 - `webhook_answered`: a webhook has its answer. `http_status` is the answer's, `outcome` a short word that says why
   ("applied", "noted", "parked", "unauthorized", "unreadable", …). Anybody who knows the address causes it: a
   receiver must not touch the database. The sender is the view's class.

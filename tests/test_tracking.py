@@ -266,7 +266,8 @@ def test_a_cancel_under_way_is_told(stand, status, is_shown):
 def test_a_delivery_that_was_taken_back_before_it_was_sent_is_cancelled(due):
     """Kaspi never heard of it, and will not."""
     tracking = track(cancel_delivery(due.delivery))
-    assert (tracking.label, tracking.is_final, tracking.steps) == ("Cancelled", True, ())
+    assert (tracking.status, tracking.label, tracking.is_final) == ("cancelled", "Cancelled", True)
+    assert [step.status for step in tracking.steps] == ["cancelled"]
     assert tracking.explanation == "This parcel will not be delivered."
 
 

@@ -21,14 +21,14 @@ State, Name = WebhookEvent.State, PendingAction.Name
 def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
     services.cancel_delivery(delivery, reason=answers["reason"])
     delivery.refresh_from_db()
+    if delivery.status == CANCELLED and not delivery.delivery_id:
+        return messages.SUCCESS, gettext("it was never sent to Kaspi, and will not be.")
     if delivery.status == CANCELLED:
         return messages.SUCCESS, gettext("cancelled.")
     if delivery.attention == Attention.CANCEL_REFUSED:
         return messages.ERROR, gettext("Kaspi refused: it is already in transit, or has ended.")
     if delivery.delivery_id:
         return messages.INFO, gettext("Kaspi is asked to cancel; the status follows.")
-    if delivery.calls.filter(state=ApiCall.State.ABANDONED).exists():
-        return messages.SUCCESS, gettext("it was never sent to Kaspi, and will not be.")
     return messages.WARNING, gettext("it will be cancelled as soon as its booking is resolved.")
 
 
@@ -38,8 +38,14 @@ def _refresh(delivery: Delivery, _answers: Mapping[str, Any]) -> Said:
 
 
 def _retry(delivery: Delivery, _answers: Mapping[str, Any]) -> Said:
-    services.retry_delivery(delivery)
+    if services.retry_delivery(delivery).pk is None:
+        return messages.INFO, gettext("the shop's adapter answers, and does not want it: saving the order asks again.")
     return messages.INFO, gettext("what waited is tried now.")
+
+
+def _send(delivery: Delivery, _answers: Mapping[str, Any]) -> Said:
+    services.retry_delivery(delivery, send_anyway=True)
+    return messages.INFO, gettext("it is sent now, unless the shop's adapter wants it cancelled.")
 
 
 def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
@@ -111,6 +117,15 @@ EXITS: Mapping[str, Exit] = {
         question=_("What waits is sent now, with the same key and the same bytes as before: nothing is booked twice."),
         act=_retry,
         handed_over_as=Name.RETRY,
+    ),
+    "send": Exit(
+        permission="retry_delivery",
+        label=_("Send it"),
+        question=_(
+            "The shop's adapter says that the order is not to be shipped. It is sent all the same: a courier comes. An"
+            " order that the adapter wants cancelled is not sent."
+        ),
+        act=_send,
     ),
     "link": Exit(
         permission="retry_delivery",

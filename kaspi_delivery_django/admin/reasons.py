@@ -15,6 +15,8 @@ _ADVICE: Mapping[str, Promise] = {
     Attention.REFUSED: _("Correct what Kaspi names in the call's error, then book anew."),
     Attention.OUTCOME_UNKNOWN: _("Look it up in Kaspi's console: link what is there, book anew what is not."),
     Attention.KEY_REUSED: _("Look it up in Kaspi's console: link what is there, book anew what is not."),
+    Attention.PAYLOAD_CHANGED: _("Look it up in Kaspi's console: cancel again, link what is there, rebook the rest."),
+    Attention.DATA_ERROR: _("Have the database's character set or column corrected (its call shows why), then retry."),
     Attention.FOREIGN_DELIVERY: _("Look both orders up in Kaspi's console, then link, book anew or acknowledge."),
     Attention.SECOND_PARCEL: _("Cancel the parcel that is one too many at Kaspi, then acknowledge."),
     Attention.CONTRADICTION: _("Nothing: Kaspi's next answer decides."),
@@ -23,6 +25,7 @@ _ADVICE: Mapping[str, Promise] = {
     Attention.ORDER_EDITED: _("Tell the courier and acknowledge, or cancel."),
     Attention.CANCEL_REFUSED: _("Settle it with the customer, then acknowledge."),
     Attention.CANCEL_UNKNOWN: _("Nothing: Kaspi is asked. Or cancel again."),
+    Attention.NOT_WANTED: _("Send it if it is to be shipped, cancel it if not; or correct the order and save it."),
     Attention.NOT_FOUND: _("Look it up in Kaspi's console; ask Kaspi now, or acknowledge."),
 }
 

@@ -5,7 +5,10 @@ No text here carries a key, a secret or a customer's data: Kaspi's own words, wh
 `KaspiError.message` and stay out of `str()`.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class UsageError(ValueError):
@@ -17,7 +20,9 @@ class KaspiError(Exception):
 
     `outcome_known` is False when Kaspi may have acted on the request all the same: send the same
     bytes with the same idempotency key again, or ask with a GET. `retry_after_s` is how long Kaspi
-    asked to wait, in seconds, or None. `status` is the HTTP status, None when there was none.
+    asked to wait, in seconds, or None; `retry_at` is the date, if it named one. `status` is the HTTP status, None
+    when there was none. `request_id` names the exchange to Kaspi's support, `announcement` is what Kaspi's headers
+    say of the API itself.
     """
 
     outcome_known: ClassVar[bool] = True
@@ -33,6 +38,9 @@ class KaspiError(Exception):
         replayed: bool = False,
     ) -> None:
         super().__init__(summary)
+        self.retry_at: datetime | None = None
+        self.request_id = ""
+        self.announcement = ""
         self.status = status
         self.code = code
         self.message = message
@@ -50,7 +58,10 @@ class NotReached(KaspiError):
 
 
 class ConfigurationFault(KaspiError):
-    """The key or the base URL is wrong (401, 403, 404 on a create, 405, 3xx). Nothing happened."""
+    """The key, the base URL or the API's version is wrong (401, 403, 404 on a create, 405, 410, 426, 3xx).
+
+    Nothing happened, and nothing is refused.
+    """
 
 
 class RateLimited(KaspiError):

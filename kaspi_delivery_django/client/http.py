@@ -1,7 +1,11 @@
 """The client: one method per endpoint, one HTTP attempt per call."""
 
-from dataclasses import dataclass
+import logging
+import secrets
+import sys
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 
@@ -12,11 +16,15 @@ from urllib3.exceptions import HTTPError
 
 from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.client.addresses import PRODUCTION_URL, check_base_url
-from kaspi_delivery_django.client.exceptions import NotReached, OutcomeUnknown
+from kaspi_delivery_django.client.exceptions import KaspiError, NotReached, OutcomeUnknown
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
 from kaspi_delivery_django.client.types import DeliveryRequest, RemoteDelivery, TestWebhook
 
 MAX_BODY_BYTES = 1024 * 1024
+USER_AGENT = f"kaspi-delivery-django/{sys.modules[__name__.partition('.')[0]].__version__}"
+_SUCCESS = {"create": 201, "get": 200, "cancel": 200, "test_webhook": 202}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +67,7 @@ class KaspiClient:
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            "User-Agent": "kaspi-delivery-django",
+            "User-Agent": USER_AGENT,
             "x-api-key": wire.check_header(api_key, "the API key"),
         }
         adapter = transport or DeadlineAdapter(pool_maxsize=pool_size, max_retries=0)
@@ -105,6 +113,21 @@ class KaspiClient:
 
         Raises `NotReached` when no byte can have left, `OutcomeUnknown` when one can.
         """
+        request_id = secrets.token_hex(16)
+        try:
+            answer = self._exchange(wire.name_exchange(request, request_id), total_s)
+        except KaspiError as err:
+            err.request_id = request_id
+            raise
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            _log_other_success(request.operation, answer.status)
+        return replace(answer, request_id=wire.request_id_of(answer.headers, request_id))
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._session.close()
+
+    def _exchange(self, request: wire.Request, total_s: float | None) -> wire.Answer:
         exchange = Exchange(total_s or self.timeouts.total_s)
         token = current.set(exchange)
         try:
@@ -117,10 +140,6 @@ class KaspiClient:
             raise OutcomeUnknown(f"no whole answer from Kaspi: {type(err).__name__}") from err
         finally:
             current.reset(token)
-
-    def close(self) -> None:
-        """Close the kept connections."""
-        self._session.close()
 
     def _answer(self, request: wire.Request, exchange: Exchange) -> wire.Answer:
         left = exchange.seconds_left()
@@ -149,6 +168,13 @@ class KaspiClient:
         length = {} if request.body is None else {"Content-Length": str(len(request.body))}
         prepared.headers = CaseInsensitiveDict({**self._headers, **request.headers, **length})
         return prepared
+
+
+@lru_cache
+def _log_other_success(operation: wire.Operation, status: int) -> None:
+    """Log a success that Kaspi does not document, once in a process: it is taken as a success."""
+    if status != _SUCCESS[operation]:
+        logger.warning("undocumented success: operation=%s status=%s", operation, status)
 
 
 def _as_sent(base_url: str) -> str:

@@ -26,12 +26,24 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
     """
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
-        seconds = float(text[:9])
-    else:
-        try:
-            date = parsedate_to_datetime(text)
-        except (TypeError, ValueError, IndexError, OverflowError):
-            return None
-        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-        seconds = (aware - now).total_seconds()
+        return _clamped(float(text[:9]))
+    date = read_date(text)
+    return None if date is None else seconds_until(date, now)
+
+
+def read_date(value: str | None) -> datetime | None:
+    """Return the moment that an HTTP date names, aware; None for anything else."""
+    try:
+        date = parsedate_to_datetime(value or "")
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def seconds_until(at: datetime, now: datetime) -> float:
+    """Return the seconds to wait until a moment that Kaspi named, clamped to 1 s … 1 h."""
+    return _clamped((at - now).total_seconds())
+
+
+def _clamped(seconds: float) -> float:
     return min(LONGEST_RETRY_AFTER_S, max(SHORTEST_RETRY_AFTER_S, seconds))

@@ -186,7 +186,8 @@ class RemoteDelivery:
     """A delivery as Kaspi tells it: DeliveryCreated and Delivery alike.
 
     `status` is Kaspi's word, an open set, empty when it is missing or unreadable. `raw` is the
-    whole answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`).
+    whole answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`). `request_id` names the exchange to
+    Kaspi's support, `announcement` is what Kaspi's headers say of the API itself.
     """
 
     delivery_id: str
@@ -196,6 +197,8 @@ class RemoteDelivery:
     eta: Eta = field(default_factory=Eta)
     history: tuple[HistoryEntry, ...] = ()
     replayed: bool = False
+    request_id: str = field(default="", compare=False)
+    announcement: str = field(default="", compare=False)
     raw: Json = field(default_factory=dict, repr=False)
 
     @classmethod

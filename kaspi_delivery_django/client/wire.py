@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from kaspi_delivery_django.client.exceptions import (
     UnusableAnswer,
     UsageError,
 )
-from kaspi_delivery_django.client.retries import read_retry_after
+from kaspi_delivery_django.client.retries import read_date, read_retry_after
 from kaspi_delivery_django.client.types import (
     DeliveryRequest,
     RemoteDelivery,
@@ -36,10 +36,26 @@ from kaspi_delivery_django.client.types import (
     read_text,
 )
 
+API_VERSION = "1.0.0"  # of Kaspi's OpenAPI description: this module speaks it, another version is another module
+API_PATH = "/v1"
+REQUEST_ID = "X-Request-Id"
+MAX_ANNOUNCEMENT = 500
+
 Operation = Literal["create", "get", "cancel", "test_webhook"]
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _MISMATCH_CODES = {"conflict", "idempotency_conflict", "idempotency_key_reused"}
 _CODE = re.compile(r"[A-Za-z][A-Za-z_.-]{0,39}[0-9]{0,4}")  # a word: no phone, no key that a gateway echoes
+_ADDRESS = "no such address at Kaspi: correct BASE_URL"
+_SUNSET = "Kaspi no longer serves this version of its API: upgrade kaspi-delivery-django"
+_EXPLAINED: Mapping[int, str] = {
+    HTTPStatus.NOT_FOUND: _ADDRESS,
+    HTTPStatus.METHOD_NOT_ALLOWED: _ADDRESS,
+    HTTPStatus.GONE: _SUNSET,
+    HTTPStatus.UPGRADE_REQUIRED: _SUNSET,
+}
+_ANNOUNCING = ("Deprecation", "Sunset", "Warning", "Link")
+_LINK = re.compile(r"""rel\s*=\s*"?[^",;]*\b(deprecation|sunset|successor-version|latest-version)\b""", re.IGNORECASE)
+_LAST_OF_THREE_BYTES = 0xFFFF
 _TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
 
 
@@ -58,16 +74,30 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One HTTP answer; header names are lower-case."""
+    """One HTTP answer; header names are lower-case. `request_id` names the exchange to Kaspi's support."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    request_id: str = field(default="", compare=False)
 
 
-def dump(document: Mapping[str, Any]) -> str:
-    """Return the JSON text that is frozen and sent: compact, UTF-8, keys in their given order."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+def dump(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
+    """Return the JSON text that is sent: compact, UTF-8, keys in their given order.
+
+    With `ascii_only` other letters are escaped, so that a table of any character set holds the text.
+    """
+    return json.dumps(document, ensure_ascii=ascii_only, separators=(",", ":"))
+
+
+def without_astral(text: str) -> str:
+    """Replace each character of more than three bytes in UTF-8, such as an emoji."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if ord(sign) > _LAST_OF_THREE_BYTES else sign for sign in text)
+
+
+def in_ascii(text: str) -> str:
+    """Escape every letter that is not ASCII, as Python does."""
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def digest(payload: str) -> str:
@@ -94,7 +124,7 @@ def create_from_text(payload: str, idempotency_key: str, external_order_id: str)
     return Request(
         operation="create",
         method="POST",
-        path="/v1/deliveries",
+        path=f"{API_PATH}/deliveries",
         headers=_write_headers(idempotency_key),
         body=payload.encode(),
         external_order_id=external_order_id,
@@ -116,9 +146,9 @@ def cancel(delivery_id: str, reason: str, idempotency_key: str) -> Request:
     return cancel_from_text(delivery_id, cancel_text(reason), idempotency_key)
 
 
-def cancel_text(reason: str) -> str:
+def cancel_text(reason: str, *, ascii_only: bool = False) -> str:
     """Return a cancel's payload; an empty reason is left out."""
-    return dump({"reason": reason} if reason else {})
+    return dump({"reason": reason} if reason else {}, ascii_only=ascii_only)
 
 
 def cancel_from_text(delivery_id: str, payload: str, idempotency_key: str) -> Request:
@@ -141,7 +171,7 @@ def test_webhook(url: str, event_type: str) -> Request:
     return Request(
         operation="test_webhook",
         method="POST",
-        path="/v1/webhooks/test",
+        path=f"{API_PATH}/webhooks/test",
         headers={"Content-Type": "application/json"},
         body=dump({"url": url, "type": event_type}).encode(),
     )
@@ -149,6 +179,36 @@ def test_webhook(url: str, event_type: str) -> Request:
 
 def read_delivery(request: Request, answer: Answer, now: datetime) -> RemoteDelivery:
     """Return the delivery in an answer, or raise the `KaspiError` that says what to do next."""
+    announced = announcement(answer.headers)
+    try:
+        delivery = _read_delivery(request, answer, now)
+    except KaspiError as err:
+        err.request_id, err.announcement = answer.request_id, announced
+        raise
+    return replace(delivery, request_id=answer.request_id, announcement=announced)
+
+
+def announcement(headers: Mapping[str, str]) -> str:
+    """Return what Kaspi announces of the API in its headers, such as the day of a sunset; empty for nothing."""
+    found = {name: read_text(headers.get(name.lower())).strip() for name in _ANNOUNCING}
+    if not _LINK.search(found["Link"]):
+        found.pop("Link")
+    text = "; ".join(f"{name}: {value}" for name, value in found.items() if value)
+    return "".join(sign if " " <= sign <= "~" else " " for sign in text)[:MAX_ANNOUNCEMENT]
+
+
+def name_exchange(request: Request, request_id: str) -> Request:
+    """Return the request with an id of its own, for Kaspi's support. Its bytes stay."""
+    return replace(request, headers={**request.headers, REQUEST_ID: request_id})
+
+
+def request_id_of(headers: Mapping[str, str], sent: str) -> str:
+    """Return the id by which Kaspi knows the exchange: its own if it names one, else the one that was sent."""
+    named = headers.get(REQUEST_ID.lower(), "")
+    return named if is_identifier(named) else sent
+
+
+def _read_delivery(request: Request, answer: Answer, now: datetime) -> RemoteDelivery:
     _raise_for_status(request, answer, now)
     replayed = _is_replay(answer)
     delivery = RemoteDelivery.from_json(_document(answer), replayed=replayed)
@@ -169,7 +229,7 @@ def read_test_webhook(request: Request, answer: Answer, now: datetime) -> TestWe
 def _delivery_path(delivery_id: str) -> str:
     if not is_identifier(delivery_id):
         raise UsageError("a delivery id must be 1 to 128 printable ASCII characters")
-    return f"/v1/deliveries/{quote(delivery_id, safe='')}"
+    return f"{API_PATH}/deliveries/{quote(delivery_id, safe='')}"
 
 
 def _write_headers(idempotency_key: str) -> dict[str, str]:
@@ -200,15 +260,18 @@ def _raise_for_status(request: Request, answer: Answer, now: datetime) -> None:
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return
     code, message = _error_words(answer)
-    kind = _kind_of(request.operation, status, code)
-    raise kind(
-        f"Kaspi answered {request.operation} with an error",
+    kind, wait = _kind_of(request.operation, status, code), answer.headers.get("retry-after")
+    explained = _EXPLAINED.get(status, "") if kind is ConfigurationFault else ""
+    error = kind(
+        f"Kaspi answered {request.operation} with an error" + (explained and f", {explained}"),
         status=status,
         code=code,
         message=message,
-        retry_after_s=read_retry_after(answer.headers.get("retry-after"), now),
+        retry_after_s=read_retry_after(wait, now),
         replayed=_is_replay(answer),
     )
+    error.retry_at = read_date(wait)
+    raise error
 
 
 def _error_words(answer: Answer) -> tuple[str, str]:
@@ -232,8 +295,7 @@ def _kind_of(operation: Operation, status: int, code: str) -> type[KaspiError]:
         return _conflict_of(operation, code)
     if status == HTTPStatus.NOT_FOUND and operation in {"get", "cancel"}:
         return NotFound
-    faults = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED}
-    if status in faults or status < HTTPStatus.BAD_REQUEST or status == HTTPStatus.NOT_FOUND:
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, *_EXPLAINED} or status < HTTPStatus.BAD_REQUEST:
         return ConfigurationFault
     return Refused
 

@@ -10,6 +10,8 @@ from kaspi_delivery_django.models.columns import ExactCharField
 from kaspi_delivery_django.models.db import WrittenModel, WrittenQuerySet
 from kaspi_delivery_django.models.deliveries import Attention, Delivery
 
+REQUEST_ID_LENGTH = 128
+
 
 class ApiCallQuerySet(WrittenQuerySet["ApiCall"]):
     """Sentences about calls."""
@@ -67,6 +69,9 @@ class ApiCall(WrittenModel):
     http_status = models.PositiveSmallIntegerField(_("last HTTP status"), null=True)
     error_code = models.CharField(_("error code"), max_length=64, default="", blank=True)
     error_message = models.TextField(_("error message"), default="", blank=True)
+    request_id = models.CharField(
+        _("last request id"), max_length=REQUEST_ID_LENGTH, default="", db_default="", blank=True
+    )
     reason = models.CharField(_("waits because"), max_length=40, choices=Attention.choices, default="", blank=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
@@ -102,6 +107,7 @@ class FailedAttempt(WrittenModel):
     http_status = models.PositiveSmallIntegerField(_("HTTP status"), null=True)
     error = models.CharField(_("error"), max_length=200, default="", blank=True)
     error_message = models.TextField(_("error message"), default="", blank=True)
+    request_id = models.CharField(_("request id"), max_length=REQUEST_ID_LENGTH, default="", db_default="", blank=True)
 
     objects = FailedAttemptQuerySet.as_manager()
 

@@ -20,9 +20,11 @@ class Attention(models.TextChoices):
     """Why a person is needed."""
 
     ADAPTER_FAILED = "adapter_failed", _("The shop's adapter failed")
+    DATA_ERROR = "data_error", _("The database cannot store its data")
     REFUSED = "refused", _("Kaspi refused the request")
     OUTCOME_UNKNOWN = "outcome_unknown", _("Nobody knows whether Kaspi booked it")
     KEY_REUSED = "key_reused", _("The idempotency key was used with another payload")
+    PAYLOAD_CHANGED = "payload_changed", _("The stored request was changed after it was written")
     FOREIGN_DELIVERY = "foreign_delivery", _("Kaspi answered with another order's delivery")
     SECOND_PARCEL = "second_parcel", _("Kaspi speaks of a second delivery for this order")
     CONTRADICTION = "contradiction", _("Kaspi's messages contradict each other")
@@ -32,6 +34,7 @@ class Attention(models.TextChoices):
     CANCEL_REFUSED = "cancel_refused", _("Kaspi refused the cancellation")
     CANCEL_UNKNOWN = "cancel_unknown", _("Nobody knows whether Kaspi cancelled it")
     NOT_FOUND = "not_found", _("Kaspi does not know the delivery")
+    NOT_WANTED = "not_wanted", _("The shop's adapter does not want it sent (yet)")
 
 
 PHONE_TAIL_DIGITS = 10
@@ -80,6 +83,10 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         on_their_way = (models.Q(status__range=(status, status)) for status in lifecycle.OPEN)
         return self.filter(reduce(or_, on_their_way), delivery_by__lt=now)
 
+    def awaiting_pickup(self) -> Self:
+        """Booked ones that the courier has not picked up, as far as we know."""
+        return self.filter(status__in=lifecycle.AWAITING_PICKUP, delivery_id__isnull=False)
+
     def stale(self, now: datetime) -> Self:
         """Open ones that Kaspi has not spoken of for too long, the stalest first."""
         return self.filter(next_refresh_at__lte=now).order_by("next_refresh_at")
@@ -121,6 +128,11 @@ class Delivery(WrittenModel):
     cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True)
     cancel_reason = models.TextField(_("cancel reason"), default="", blank=True)
     attention = models.CharField(_("attention"), max_length=40, default="", blank=True)
+    raised_reasons = models.CharField(
+        _("reasons raised so far"), max_length=400, default="", db_default="", blank=True, editable=False
+    )
+    unwanted_since = models.DateTimeField(_("not wanted by the adapter since"), null=True)
+    send_anyway_at = models.DateTimeField(_("staff had it sent at"), null=True)
     next_refresh_at = models.DateTimeField(_("next refresh at"), null=True)
     order_sha256 = models.CharField(_("order's SHA-256 as last seen"), max_length=64, default="", blank=True)
     blanked_at = models.DateTimeField(_("personal data blanked at"), null=True)

@@ -15,14 +15,20 @@ OF_BOOKING = frozenset(
         Attention.REFUSED,
         Attention.OUTCOME_UNKNOWN,
         Attention.KEY_REUSED,
+        Attention.PAYLOAD_CHANGED,
+        Attention.DATA_ERROR,
         Attention.FOREIGN_DELIVERY,
         Attention.TOO_OLD,
         Attention.CONFIGURATION_CHANGED,
+        Attention.NOT_WANTED,
     }
 )
+OF_WAITING = frozenset({Attention.NOT_WANTED})
 OF_NEWS = frozenset({Attention.CONTRADICTION})
-OF_ASKING = frozenset({Attention.NOT_FOUND, Attention.REFUSED, Attention.CONFIGURATION_CHANGED})
-OF_CANCELLING = frozenset({Attention.CANCEL_REFUSED, Attention.CANCEL_UNKNOWN})
+OF_ASKING = frozenset({Attention.NOT_FOUND, Attention.REFUSED, Attention.CONFIGURATION_CHANGED, Attention.DATA_ERROR})
+OF_CANCELLING = frozenset(
+    {Attention.CANCEL_REFUSED, Attention.CANCEL_UNKNOWN, Attention.PAYLOAD_CHANGED, Attention.DATA_ERROR}
+)
 OF_EDITING = frozenset({Attention.ORDER_EDITED})
 COLUMNS = ("attention", "order_sha256", "updated_at")
 

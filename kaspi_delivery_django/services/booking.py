@@ -12,8 +12,18 @@ from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.exceptions import CannotReissue, CannotRetry
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
-from kaspi_delivery_django.services import attention, calls, clock, exits, glances, identities, payloads, statements
-from kaspi_delivery_django.services.failures import AdapterFailed, ask
+from kaspi_delivery_django.services import (
+    attention,
+    calls,
+    clock,
+    exits,
+    glances,
+    identities,
+    payloads,
+    preflight,
+    statements,
+)
+from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether
 from kaspi_delivery_django.services.glances import Glimpse
 from kaspi_delivery_django.services.identities import (
     Identity,
@@ -97,17 +107,10 @@ def book_after_all(adapter: AnyAdapter, subject: Subject) -> None:
 
 
 def withdraw(subject: Subject) -> None:
-    """Take an order off the list that its adapter failed on once, and does not want shipped now that it answers.
-
-    What was never given a name is forgotten: a save that answers yes books it. Anything else goes on as it would
-    have, and the adapter is asked again before it is sent.
-    """
-    failed = [one for one in subject.known if one.attention == Attention.ADAPTER_FAILED]
-    for seen in failed:
-        with transaction.atomic(using=home()):
-            locked = lock(using=home(), id=seen.pk)
-            if locked is not None and locked.attention == Attention.ADAPTER_FAILED:
-                _withdraw(locked)
+    """Clear what the adapter failed on before: it answers now, and does not want the order shipped."""
+    failed = [seen.pk for seen in subject.known if seen.attention == Attention.ADAPTER_FAILED]
+    for delivery in Delivery.objects.filter(pk__in=failed) if failed else ():
+        preflight.note_refusal(delivery)
 
 
 def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> Delivery:
@@ -157,13 +160,15 @@ def name_again(delivery: Delivery) -> Delivery:
 
 def wants_booking(adapter: AnyAdapter, order: models.Model) -> bool:
     """Ask whether saving the order now would book it. Raises `AdapterFailed`."""
-    return bool(not ask(adapter.wants_cancel, order) and ask(adapter.wants_delivery, order))
+    return not ask_whether(adapter.wants_cancel, order) and ask_whether(adapter.wants_delivery, order)
 
 
 def _book(adapter: AnyAdapter, identity: Identity) -> Delivery:
     newest = newest_of(adapter, identity.object_id, identity.environment)
     if newest is None:
         return open_delivery(adapter, identity)
+    if preflight.is_held(newest):
+        newest = preflight.release(newest)
     if _is_settled(newest, identity):
         return newest
     if newest.attention == Attention.ADAPTER_FAILED:
@@ -232,7 +237,7 @@ def _insert(adapter: AnyAdapter, identity: Identity) -> Delivery:
 
 def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
     """Let a call that its adapter failed on go again: the order was saved, perhaps corrected."""
-    own, now = numbered(identity, delivery.generation), clock.now()
+    own, now = numbered(identity, delivery.generation), clock.database_now(home())
     try:
         with transaction.atomic(using=home()):
             locked = lock_again(delivery)
@@ -266,17 +271,6 @@ def _rename(delivery: Delivery, own: Identity) -> None:
     delivery.account, delivery.environment = own.account, own.environment
     delivery.external_order_id = own.external_order_id
     delivery.save(update_fields=["account", "environment", "external_order_id", "updated_at"])
-
-
-def _withdraw(locked: Delivery) -> None:
-    if locked.external_order_id is None:
-        logger.info("not to be shipped after all: delivery=%s", locked.pk)
-        locked.delete()
-        return
-    for call in calls.never_sent(locked).filter(state=State.STUCK, reason=Attention.ADAPTER_FAILED):
-        calls.release(call, clock.now())
-    attention.clear(locked, frozenset({Attention.ADAPTER_FAILED}))
-    locked.save(update_fields=attention.COLUMNS)
 
 
 def set_aside(adapter: AnyAdapter, order: models.Model, failure: AdapterFailed) -> Delivery:

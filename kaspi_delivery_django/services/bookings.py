@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from operator import or_
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.lifecycle import CREATED
@@ -49,7 +49,7 @@ class Booking:
 def plain(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking | None:
     """Return the booking that this is, if it may be a plain one."""
     is_first = claim.call.kind == Kind.CREATE and claim.delivery.generation == 1
-    if not isinstance(outcome, RemoteDelivery) or claim.probe or not is_first:
+    if not isinstance(outcome, RemoteDelivery) or claim.probe or not is_first or outcome.replayed:
         return None
     return Booking(claim=claim, remote=outcome) if outcome.status in {CREATED, ""} else None
 
@@ -69,7 +69,7 @@ def _record(bookings: Sequence[Booking], using: str) -> set[int]:
     untouched = {row.pk: row for row in locked if _is_untouched(row)}
     booked = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
     if booked:
-        _finish([booking.claim.call for booking in booked], using)
+        _finish(booked, using)
         _link([(untouched[booking.claim.delivery.pk], booking.remote) for booking in booked], using)
     return {booking.claim.call.pk for booking in booked}
 
@@ -86,15 +86,16 @@ def _is_awaited() -> Exists:
     return Exists(WebhookEvent.objects.filter(**own, state=WebhookEvent.State.PARKED))
 
 
-def _finish(held: Sequence[ApiCall], using: str) -> None:
+def _finish(booked: Sequence[Booking], using: str) -> None:
     """End the calls, each fenced by its token."""
     by_token = defaultdict(list)
-    for call in held:
-        by_token[call.claim_token].append(call.pk)
+    for booking in booked:
+        by_token[booking.claim.call.claim_token].append(booking.claim.call.pk)
     fenced = reduce(or_, (Q(claim_token=token, pk__in=pks) for token, pks in by_token.items()))
     rows = ApiCall.objects.using(using).filter(fenced, state=State.SENDING)
+    exchanges = [When(pk=booking.claim.call.pk, then=Value(booking.remote.request_id)) for booking in booked]
     answered = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
-    if calls.finish(rows, State.DONE, **answered) != len(held):
+    if calls.finish(rows, State.DONE, **answered, request_id=Case(*exchanges)) != len(booked):
         raise ClaimsLost
 
 

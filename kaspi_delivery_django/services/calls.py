@@ -1,5 +1,6 @@
 """Put calls to Kaspi into the outbox. The caller holds the delivery's lock, or has just made it."""
 
+import json
 import logging
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,7 +40,8 @@ def add_create(delivery: Delivery) -> ApiCall:
         next_attempt_at=now - SKEW,
         queued_at=now,
     )
-    statements.insert(call, using=home())
+    due = clock.stamped("next_attempt_at", "queued_at")
+    statements.insert(call, using=home(), stamped=due)
     nudges.nudge(call)
     return call
 
@@ -74,13 +76,13 @@ def add_booked_elsewhere(delivery: Delivery) -> ApiCall:
 def add_cancel(delivery: Delivery) -> ApiCall:
     """Intend to cancel a linked delivery: one POST per reason, however often it is asked for."""
     cancels = calls_of(delivery, Kind.CANCEL)
-    payload = wire.cancel_text(delivery.cancel_reason)
+    payload = wire.cancel_text(delivery.cancel_reason, ascii_only=True)
     latest = cancels.first()
     if latest and (latest.state in ApiCall.UNRESOLVED or _is_same(latest, payload)):
         return latest
     number = cancels.count() + 1
     suffix = "-cancel" if number == 1 else f"-cancel-{number}"
-    now = clock.now()
+    now = _now()
     call = ApiCall.objects.create(
         delivery=delivery,
         kind=Kind.CANCEL,
@@ -102,7 +104,7 @@ def add_refresh(delivery: Delivery, *, at_once: bool = False) -> ApiCall:
     """
     call, created = _one_row(delivery, Kind.REFRESH)
     if not created and call.state not in ApiCall.UNRESOLVED:
-        release(call, clock.now())
+        release(call, _now())
     elif not created and at_once:
         hurry(call)
     return call
@@ -114,7 +116,7 @@ def add_link(delivery: Delivery, delivery_id: str) -> ApiCall:
     if not created:
         call.payload = delivery_id
         call.save(update_fields=["payload"])
-        release(call, clock.now())
+        release(call, _now())
     return call
 
 
@@ -128,14 +130,15 @@ def release(call: ApiCall, now: datetime) -> None:
 
 def send_again(call: ApiCall, *, strikes: int = 0) -> None:
     """Let a stuck call that Kaspi may have acted on go again: the same key, the same bytes."""
-    _change(call, state=State.UNKNOWN, strikes=strikes, next_attempt_at=clock.now() - SKEW, reason="")
+    _change(call, state=State.UNKNOWN, strikes=strikes, next_attempt_at=_now() - SKEW, reason="")
     nudges.nudge(call)
 
 
 def hurry(call: ApiCall) -> None:
     """Let a call that waits for its next try be tried now; one that is being sent is left alone."""
     waiting = ApiCall.objects.filter(pk=call.pk, state__in=(State.DUE, State.UNKNOWN))
-    if waiting.update(next_attempt_at=clock.now() - SKEW, updated_at=clock.now()):
+    now = _now()
+    if waiting.update(next_attempt_at=now - SKEW, updated_at=now):
         nudges.nudge(call)
 
 
@@ -144,6 +147,11 @@ def stop(call: ApiCall, reason: Attention, error: str = "") -> None:
     logger.error("call stuck: call=%s reason=%s error=%s", call.pk, reason.value, error or "-")
     ended = {"state": State.STUCK, "next_attempt_at": None, "claim_token": "", "reason": reason}
     _change(call, **ended, error_message=error or call.error_message)
+
+
+def postpone(call: ApiCall, until: datetime, reason: Attention) -> None:
+    """Let a call that was never sent wait until then."""
+    _change(call, state=State.DUE, next_attempt_at=until, claim_token="", reason=reason)
 
 
 def finish(calls: QuerySet[ApiCall], state: ApiCall.State, **columns: Any) -> int:
@@ -171,8 +179,13 @@ def idle_cancels(delivery: Delivery) -> QuerySet[ApiCall]:
     return calls_of(delivery, Kind.CANCEL).filter(state__in=(State.DUE, State.UNKNOWN, State.STUCK))
 
 
+def _now() -> datetime:
+    """Return the database's time: it decides what is due, and this process's clock may be wrong."""
+    return clock.database_now(home())
+
+
 def _one_row(delivery: Delivery, kind: ApiCall.Kind, *, payload: str = "") -> tuple[ApiCall, bool]:
-    now = clock.now()
+    now = _now()
     call, created = ApiCall.objects.get_or_create(
         delivery=delivery,
         idempotency_key=f"{delivery.external_order_id}-{kind}",
@@ -190,4 +203,4 @@ def _change(call: ApiCall, **columns: Any) -> None:
 
 
 def _is_same(latest: ApiCall, payload: str) -> bool:
-    return latest.state == State.DONE and latest.payload == payload
+    return latest.state == State.DONE and json.loads(latest.payload or "{}") == json.loads(payload)

@@ -14,9 +14,10 @@ from django.db import models
 from django.db.models.functions import Coalesce
 
 from kaspi_delivery_django import conf
+from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services import attention, calls, clock, gate, gateway, generations, payloads
+from kaspi_delivery_django.services import attention, calls, clock, gate, gateway, generations, payloads, preflight
 from kaspi_delivery_django.services.failures import AdapterFailed
 from kaspi_delivery_django.services.transactions import durably, home, lock, lock_all
 
@@ -141,6 +142,31 @@ def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[i
     return _lease_all(ready, now, using), behind_gates
 
 
+def is_changed(call: ApiCall) -> bool:
+    """Tell whether the bytes that a POST would send are no longer those that were written for its key."""
+    return bool(call.payload_sha256) and wire.digest(call.payload) != call.payload_sha256
+
+
+def set_aside(call_pk: int, error: str, *, token: str = "", using: str) -> None:
+    """Stop a call whose data the database refuses, and flag its delivery; one that another sender holds is left alone.
+
+    `token` is the claim that the caller holds, if it holds one.
+    """
+    durably(partial(_set_aside, call_pk, error, token, using), using=using)
+
+
+def _set_aside(call_pk: int, error: str, token: str, using: str) -> None:
+    seen = ApiCall.objects.using(using).filter(pk=call_pk).first()
+    delivery = lock(using=using, id=seen.delivery_id) if seen else None
+    if delivery is None:
+        return
+    call = ApiCall.objects.using(using).get(pk=call_pk)
+    is_own = call.state == State.SENDING and call.claim_token == token
+    if is_own or call.state in {State.DUE, State.UNKNOWN}:
+        is_unsent = call.kind == Kind.CREATE and call.unknown_since is None
+        _stop(call, delivery, Attention.ADAPTER_FAILED if is_unsent else Attention.DATA_ERROR, error)
+
+
 def _has_key(delivery: Delivery) -> bool:
     account = conf.account(delivery.account)
     return account is None or bool(account.api_key)
@@ -160,11 +186,11 @@ def _may_go(
     """Tell whether a due call may be sent, and write down why not. `order` is the shop's, if it was read before."""
     if _is_needless(call, delivery):
         return False
-    hindrance = _hindrance(call, delivery, account, now)
+    hindrance = Attention.PAYLOAD_CHANGED if is_changed(call) else _hindrance(call, delivery, account, now)
     if hindrance is not None:
         _stop(call, delivery, hindrance)
         return False
-    if _is_first_create(call) and not _build(call, delivery, order):
+    if _is_first_create(call) and not _build(call, delivery, order, now):
         return False
     if call.kind == Kind.REFRESH:
         payloads.notice_edits(delivery)
@@ -276,16 +302,10 @@ def _stop(call: ApiCall, delivery: Delivery, reason: Attention, error: str = "")
     delivery.save(update_fields=["next_refresh_at", *attention.COLUMNS])
 
 
-def _build(call: ApiCall, delivery: Delivery, order: models.Model | None) -> bool:
-    """Have the payload built. An order that is gone before anything was sent is abandoned."""
+def _build(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
+    """Ask for the shop's latest word, and have the payload built."""
     try:
-        payloads.build(call, delivery, order)
-    except models.ObjectDoesNotExist:
-        calls.finish(calls.never_sent(delivery), State.ABANDONED)
-        attention.clear(delivery, attention.OF_BOOKING)
-        delivery.save(update_fields=attention.COLUMNS)
-        return False
+        return preflight.may_send(call, delivery, order, now)
     except AdapterFailed as err:
         _stop(call, delivery, Attention.ADAPTER_FAILED, str(err))
         return False
-    return True

@@ -10,9 +10,9 @@ from django.utils import timezone
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 FUTURE = timedelta(hours=24)
 _SQL = {
-    "mysql": "SELECT UTC_TIMESTAMP(6)",
-    "postgresql": "SELECT statement_timestamp()",
-    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
+    "mysql": "UTC_TIMESTAMP(6)",
+    "postgresql": "statement_timestamp()",
+    "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
 }
 
 _hands: Callable[[], datetime] | None = None
@@ -23,13 +23,23 @@ def now() -> datetime:
     return _hands() if _hands else timezone.now()
 
 
+def sql(using: str) -> str:
+    """Return the expression of the database's time, for a statement with parameters."""
+    return _SQL[connections[using].vendor]
+
+
+def stamped(*names: str) -> tuple[str, ...]:
+    """Return the fields that the database stamps itself; none while a test replaces its clock."""
+    return () if _hands else names
+
+
 def database_now(using: str) -> datetime:
     """Return the database server's time, aware UTC: leases and deadlines go by it."""
     if _hands:
         return _hands()
     connection = connections[using]
     with connection.cursor() as cursor:
-        cursor.execute(_SQL[connection.vendor])
+        cursor.execute(f"SELECT {sql(using)}", ())
         value = cursor.fetchone()[0]
     time = datetime.fromisoformat(value) if isinstance(value, str) else value
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -3,10 +3,10 @@
 from django.db import transaction
 
 from kaspi_delivery_django.client.types import check_text
-from kaspi_delivery_django.exceptions import DeliveryError
+from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError
 from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services import attention, booking, calls, clock, exits, status
+from kaspi_delivery_django.services import attention, booking, calls, clock, exits, preflight, status
 from kaspi_delivery_django.services.transactions import home, lock_again
 from kaspi_delivery_django.services.verdicts import STRIKES
 
@@ -31,11 +31,23 @@ def cancel_delivery(delivery: Delivery, *, reason: str = "") -> Delivery:
             locked.cancel_reason = reason or locked.cancel_reason  # else another one is under way
         if locked.delivery_id:
             calls.add_cancel(locked)
-        elif calls.finish(calls.never_sent(locked), State.ABANDONED):
-            attention.clear(locked, attention.OF_BOOKING)
+        else:
+            status.withdraw(locked)
         attention.clear(locked, attention.OF_CANCELLING)
-        status.save(locked)
+        status.save(locked, (*status.MIRRORED, "unwanted_since"))
     return locked
+
+
+def cancel_for_shop(delivery: Delivery, *, reason: str) -> None:
+    """Cancel what the adapter wants cancelled; what the courier has already is for staff."""
+    try:
+        cancel_delivery(delivery, reason=reason)
+    except CannotCancel:
+        with transaction.atomic(using=home()):
+            locked = lock_again(delivery)
+            locked.cancel_requested_at = clock.now()
+            attention.flag(locked, Attention.CANCEL_REFUSED)
+            locked.save(update_fields=["cancel_requested_at", *attention.COLUMNS])
 
 
 def refresh_delivery(delivery: Delivery) -> ApiCall:
@@ -43,15 +55,22 @@ def refresh_delivery(delivery: Delivery) -> ApiCall:
     return _ask_kaspi(delivery, at_once=True)
 
 
-def retry_delivery(delivery: Delivery) -> Delivery:
+def retry_delivery(delivery: Delivery, *, send_anyway: bool = False) -> Delivery:
     """Have what waits, for its turn or for a person, tried now; return the delivery as it stands then.
 
     A create that Kaspi may have booked goes again with its own key and bytes, and only while its
-    key is surely known there. Raises `CannotRetry`.
+    key is surely known there. Before a first create is sent the adapter is asked again. `send_anyway` sends what waits
+    because `wants_delivery` says no, as staff decide; `wants_cancel` still ends it. A delivery that its adapter failed
+    on and does not want is deleted: the one that is returned has no primary key then. Raises `CannotRetry`.
     """
     with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         waiting = exits.check_retry(locked, clock.now())
+        if send_anyway:
+            exits.check_send(locked)
+        if preflight.is_held(locked):
+            preflight.release_for_staff(locked, send_anyway=send_anyway)
+            return locked
         if not locked.external_order_id:
             return booking.name_again(locked)
         reasons = frozenset(Attention(call.reason) for call in waiting if call.reason)
@@ -92,7 +111,7 @@ def acknowledge_delivery(delivery: Delivery, *, confirmed_absent: bool = False) 
 
 def refresh_stale(*, limit: int, using: str) -> int:
     """Have Kaspi asked about open deliveries that it has not spoken of for long."""
-    silent = list(Delivery.objects.using(using).stale(clock.now())[:limit])
+    silent = list(Delivery.objects.using(using).stale(clock.database_now(using))[:limit])
     for delivery in silent:
         try:
             _ask_kaspi(delivery, at_once=False)
@@ -121,7 +140,7 @@ def _retry(call: ApiCall) -> None:
     if call.state in exits.WAITING:
         calls.hurry(call)
     elif call.unknown_since is None:
-        calls.release(call, clock.now())
+        calls.release(call, clock.database_now(home()))
     else:
         one_post_more = STRIKES - 2 if call.kind == Kind.CANCEL else 0
         calls.send_again(call, strikes=one_post_more)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from django.db import InterfaceError, OperationalError, close_old_connections
@@ -67,13 +68,14 @@ class Dispatch:
         self._stopped.set()
         self._arrived.put(None)
 
-    def run(self, *, within_s: float) -> int:
+    def run(self, *, within_s: float, not_failed_since: datetime | None = None) -> int:
         """Send what is due, for so many seconds, and finish what is under way. Returns how many requests were made.
 
-        A database that is away ends it. What was under way then is recorded if it can be, or else said in the log.
+        A call that failed at `not_failed_since` or later is left out. A database that is away ends it. What was under
+        way then is recorded if it can be, or else said in the log.
         """
         self._closed.clear()
-        supply = Supply(until=time.monotonic() + within_s)
+        supply = Supply(until=time.monotonic() + within_s, not_failed_since=not_failed_since)
         if not supply.has_more():
             return 0
         with self._crew() as jobs:
@@ -213,11 +215,9 @@ def _write_down(answered: Answered) -> None:
 def _is_written_down(answered: Answered) -> bool:
     """Record it, and tell whether the database is there."""
     try:
-        _write_down(answered)
+        each_alone(partial(_write_down, answered), answered.claim.call.pk)
     except (OperationalError, InterfaceError):  # an answer is in the log
         return False
-    except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
-        say_broken(answered.claim.call.pk, err)
     return True
 
 

@@ -47,10 +47,16 @@ def _batches(adapter: AnyAdapter, size: int, using: str) -> Iterator[Keys]:
         raise AdapterFailed("it must return a queryset of orders that is neither sliced nor combined, or None")
     of_interest = wanted.using(using).order_by().values("pk")
     rows = _rows(adapter, using).filter(pk__in=of_interest).order_by("pk").values_list("pk", flat=True)
-    keys = list(rows[:size])
+    keys = _read(rows[:size])
     while keys:
         yield keys
-        keys = list(rows.filter(pk__gt=keys[-1])[:size])
+        keys = _read(rows.filter(pk__gt=keys[-1])[:size])
+
+
+def _read(keys: models.QuerySet[Any, Any]) -> Keys:
+    """Read keys as the adapter meant them: a date in a condition is one of the project's time zone."""
+    with failures.surrounding():
+        return list(keys)
 
 
 def _rows(adapter: AnyAdapter, using: str) -> models.QuerySet[models.Model]:
@@ -84,7 +90,8 @@ def _end(adapter: AnyAdapter, key: Any, *, dry_run: bool) -> str:
 
 
 def _would_book(adapter: AnyAdapter, key: Any) -> str:
-    order = _rows(adapter, home()).filter(pk=key).first()
+    with failures.surrounding():
+        order = _rows(adapter, home()).filter(pk=key).first()
     try:
         return "booked" if order is not None and _is_wanted(adapter, order) else ""
     except AdapterFailed as err:
@@ -94,7 +101,8 @@ def _would_book(adapter: AnyAdapter, key: Any) -> str:
 
 def _book(adapter: AnyAdapter, key: Any) -> str:
     """Book the order as it is now: it may have been cancelled while the batch was under way."""
-    order = _rows(adapter, home()).select_for_update().filter(pk=key).first()
+    with failures.surrounding():
+        order = _rows(adapter, home()).select_for_update().filter(pk=key).first()
     if order is None:
         return ""
     try:

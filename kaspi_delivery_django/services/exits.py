@@ -22,7 +22,7 @@ from kaspi_delivery_django.exceptions import (
 )
 from kaspi_delivery_django.lifecycle import CANCELLABLE, CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services import claims, generations
+from kaspi_delivery_django.services import claims, generations, preflight
 from kaspi_delivery_django.wording import status_label
 
 State, Kind = ApiCall.State, ApiCall.Kind
@@ -31,12 +31,13 @@ WAITING = (State.DUE, State.UNKNOWN)
 
 
 def ways_out(delivery: Delivery, now: datetime) -> frozenset[str]:
-    """Return the names of what can be done: cancel, refresh, retry, link, reissue, acknowledge."""
+    """Return the names of what can be done: cancel, refresh, retry, send, link, reissue, acknowledge."""
     delivery.known_calls = _calls(delivery)  # type: ignore[attr-defined]  # each rule looks at them
     rules: dict[str, Callable[[], object]] = {
         "cancel": partial(_check_cancel_is_new, delivery),
         "refresh": partial(check_refresh, delivery),
         "retry": partial(check_retry, delivery, now),
+        "send": partial(check_send, delivery),
         "link": partial(check_link, delivery),
         "reissue": partial(check_reissue, delivery, confirmed_absent=True),
         "acknowledge": partial(check_acknowledge, delivery, confirmed_absent=True),
@@ -91,6 +92,12 @@ def check_retry(delivery: Delivery, now: datetime) -> Sequence[ApiCall]:
     return safe
 
 
+def check_send(delivery: Delivery) -> None:
+    """Raise `CannotRetry` unless the delivery waits because its adapter does not want it sent."""
+    if not preflight.is_held(delivery):
+        raise CannotRetry(gettext("The shop's adapter does not hold it back: there is nothing to overrule."))
+
+
 def check_link(delivery: Delivery, delivery_id: str | None = None) -> None:
     """Raise `CannotLink` when the delivery cannot get this id, or any when none is given."""
     if delivery.delivery_id:
@@ -143,6 +150,8 @@ def _check_cancel_is_new(delivery: Delivery) -> None:
 
 def _hindrance(call: ApiCall, now: datetime) -> str:
     """Say why a call may not go again: its key must surely be known at Kaspi if it may have acted."""
+    if claims.is_changed(call):
+        return gettext("Its stored request was changed: cancel again, or look it up at Kaspi, then link or rebook it.")
     if call.kind not in claims.ACTING or call.unknown_since is None:
         return ""
     expired = now >= call.unknown_since + claims.REPLAY_WINDOW

@@ -1,8 +1,12 @@
-"""Say what failed in code that is not ours, without repeating the data it failed on."""
+"""Call the shop's code in one fixed surrounding, and say what failed in it without repeating the data it failed on."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
+
+from django.conf import settings
+from django.utils import timezone, translation
 
 from kaspi_delivery_django.client.exceptions import UsageError
 
@@ -21,9 +25,25 @@ def describe(err: BaseException) -> str:
     return f"{err}" if isinstance(err, UsageError) else f"{type(err).__name__}{place}"
 
 
+@contextmanager
+def surrounding() -> Iterator[None]:
+    """Activate the project's LANGUAGE_CODE and TIME_ZONE, whoever's request or thread this is; restore both after it.
+
+    An order is read inside of it too: translated models remember the language that they were read in.
+    """
+    with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
+        yield
+
+
 def ask(question: Callable[Params, Result], /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
-    """Ask the shop's adapter. Whatever it raises becomes `AdapterFailed`."""
+    """Ask the shop's adapter, in the project's language and time zone. Whatever it raises becomes `AdapterFailed`."""
     try:
-        return question(*args, **kwargs)
+        with surrounding():
+            return question(*args, **kwargs)
     except Exception as err:
         raise AdapterFailed(describe(err)) from err
+
+
+def ask_whether(question: Callable[Params, object], /, *args: Params.args, **kwargs: Params.kwargs) -> bool:
+    """Ask the shop's adapter for a yes or a no; an answer that is only evaluated now, as a queryset is, counts too."""
+    return ask(lambda: bool(question(*args, **kwargs)))

@@ -1,26 +1,21 @@
 """Follow the shop's orders: do what the adapter wants for one that was saved."""
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 
 from kaspi_delivery_django import orders
-from kaspi_delivery_django.client.types import read_text
-from kaspi_delivery_django.exceptions import CannotCancel, UnusableKey
-from kaspi_delivery_django.models import Attention
+from kaspi_delivery_django.exceptions import UnusableKey
 from kaspi_delivery_django.orders import AnyAdapter
-from kaspi_delivery_django.services import attention, booking, clock, identities
-from kaspi_delivery_django.services.deliveries import cancel_delivery
-from kaspi_delivery_django.services.failures import AdapterFailed, ask
+from kaspi_delivery_django.services import booking, identities, payloads
+from kaspi_delivery_django.services.deliveries import cancel_for_shop
+from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether
 from kaspi_delivery_django.services.identities import Subject
-from kaspi_delivery_django.services.transactions import after_commit, contained, home, lock_again
-
-logger = logging.getLogger(__name__)
+from kaspi_delivery_django.services.transactions import after_commit, contained, home
 
 Book: TypeAlias = Callable[[AnyAdapter, Subject], None]
 
@@ -87,9 +82,9 @@ def _with_counted_key(adapter: AnyAdapter, order: models.Model) -> models.Model:
 
 
 def _wish(adapter: AnyAdapter, order: models.Model) -> Wish:
-    if ask(adapter.wants_cancel, order):
+    if ask_whether(adapter.wants_cancel, order):
         return Wish.CANCEL
-    return Wish.DELIVERY if ask(adapter.wants_delivery, order) else Wish.NOTHING
+    return Wish.DELIVERY if ask_whether(adapter.wants_delivery, order) else Wish.NOTHING
 
 
 def _carry_out(adapter: AnyAdapter, order: models.Model, wish: Wish | None, book: Book) -> None:
@@ -125,21 +120,6 @@ def _cancel_order(adapter: AnyAdapter, subject: Subject) -> None:
     environment = identities.identity_as(adapter, subject).environment
     delivery = identities.newest_of(adapter, subject.object_id, environment)
     if delivery is None or delivery.cancel_requested_at or not delivery.is_open:
+        booking.withdraw(subject)
         return
-    try:
-        cancel_delivery(delivery, reason=_reason(adapter, subject.order))
-    except CannotCancel:
-        with transaction.atomic(using=home()):
-            locked = lock_again(delivery)
-            locked.cancel_requested_at = clock.now()
-            attention.flag(locked, Attention.CANCEL_REFUSED)
-            locked.save(update_fields=["cancel_requested_at", *attention.COLUMNS])
-
-
-def _reason(adapter: AnyAdapter, order: models.Model) -> str:
-    """Return the adapter's reason; a cancel goes without one rather than not at all."""
-    try:
-        return read_text(ask(adapter.cancel_reason, order))
-    except AdapterFailed as err:
-        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, order.pk, err)  # noqa: TRY400  # no data in logs
-        return ""
+    cancel_for_shop(delivery, reason=payloads.cancel_reason_of(subject.order))

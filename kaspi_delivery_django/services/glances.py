@@ -14,7 +14,7 @@ from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import key_name
 
 _SQL = """
-SELECT content_type_id, id, generation, environment, account, external_order_id, delivery_id, attention
+SELECT content_type_id, id, generation, environment, account, external_order_id, delivery_id, attention, unwanted_since
 FROM kaspi_delivery_delivery WHERE object_id = %s
 """
 
@@ -30,6 +30,7 @@ class Glimpse:
     external_order_id: str | None
     delivery_id: str | None
     attention: str
+    unwanted_since: object = None
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,10 @@ def is_settled(newest: Glimpse | Delivery, *, account: str, external_order_id: s
     """Tell whether a save leaves its order's newest delivery as it is.
 
     Not when the adapter has failed on it, nor when Kaspi has not booked what is to be shipped by another account
-    or under another name now.
+    or under another name now, nor when it waits for the adapter's yes.
     """
-    if newest.attention == Attention.ADAPTER_FAILED:
+    is_held = newest.unwanted_since is not None and newest.delivery_id is None
+    if is_held or newest.attention == Attention.ADAPTER_FAILED:
         return False
     same = (newest.account, newest.external_order_id) == (account, external_order_id)
     return same or newest.delivery_id is not None

@@ -1,4 +1,4 @@
-"""One row's trouble is its own: what breaks on it stops no other; a database that is away is everybody's."""
+"""Contain an error to one row, so that it stops no other; re-raise when the database is unavailable."""
 
 import logging
 from collections.abc import Callable
@@ -6,28 +6,50 @@ from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError
 
-from kaspi_delivery_django.services import failures
-from kaspi_delivery_django.services.transactions import is_transient
+from kaspi_delivery_django.services import claims, failures
+from kaspi_delivery_django.services.transactions import home, is_data_error, is_transient
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+NOT_STORED = "the database cannot store a value of this row"
+
 
 def each_alone(work: Callable[[], Result], call_pk: int) -> Result | None:
-    """Do something with one call. What breaks there stops no other; a database that is away is for the caller."""
+    """Do something with one call; raise only when the database is unavailable."""
     try:
         return work()
-    except (OperationalError, InterfaceError) as err:
-        bear(err, f"call={call_pk}")
-    except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
-        say_broken(call_pk, err)
+    except Exception as err:  # noqa: BLE001  # sorted by what it means
+        contain(err, call_pk)
     return None
 
 
-def bear(err: OperationalError | InterfaceError, what: str) -> None:
-    """Leave what met a deadlock or a lock timeout to a later round; a database that is away ends this one."""
-    if not is_transient(err):
+def contain(err: Exception, call_pk: int, *, token: str = "") -> None:
+    """Log what one call met; raise when the database is unavailable.
+
+    A call whose data the database refuses is set aside for staff: it would be refused in every round. `token` is that
+    of the claim that the caller holds, if it holds one.
+    """
+    if not is_data_error(err):
+        _log(err, call_pk)
+        return
+    say_broken(call_pk, err)
+    error = f"{NOT_STORED}: {failures.describe(err)}"
+    try:
+        claims.set_aside(call_pk, error, token=token, using=home())
+    except Exception as second:  # noqa: BLE001  # sorted below
+        _log(second, call_pk)
+
+
+def is_away(err: Exception) -> bool:
+    """Tell whether the database, not a row, is the trouble."""
+    return isinstance(err, OperationalError | InterfaceError) and not is_data_error(err)
+
+
+def bear(err: Exception, what: str) -> None:
+    """Defer what met a deadlock, a lock timeout, or a row's data error; raise when the database is unavailable."""
+    if is_away(err) and not is_transient(err):
         raise err
     logger.warning("deferred: %s error=%s", what, failures.describe(err))
 
@@ -35,3 +57,10 @@ def bear(err: OperationalError | InterfaceError, what: str) -> None:
 def say_broken(call_pk: int, err: Exception) -> None:
     """Leave in the log that our code, or the shop's, broke on a call."""
     logger.error("call broke: call=%r error=%s", call_pk, failures.describe(err))
+
+
+def _log(err: Exception, call_pk: int) -> None:
+    if is_away(err):
+        bear(err, f"call={call_pk}")
+    else:
+        say_broken(call_pk, err)

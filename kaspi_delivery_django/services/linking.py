@@ -26,6 +26,7 @@ def link(delivery: Delivery, delivery_id: str, *, is_asked_for: bool = False) ->
         attention.flag(delivery, Attention.SECOND_PARCEL)
         return False
     was_given_up = exits.is_given_up(delivery) and not delivery.cancel_requested_at
+    status.reopen(delivery)
     delivery.delivery_id, delivery.blanked_at = delivery_id, None
     delivery.next_refresh_at = status.next_refresh(delivery)
     attention.clear(delivery, attention.OF_BOOKING)

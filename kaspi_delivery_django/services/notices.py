@@ -63,7 +63,7 @@ def _note(taken: Sequence[StatusChange]) -> int:
 def _tell(change: StatusChange) -> bool:
     delivery = change.delivery
     answers = []
-    if not change.from_status:
+    if not change.from_status and delivery.delivery_id:  # else it was cancelled before anything was sent
         answers += delivery_created.send_robust(Delivery, delivery=delivery)
     answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
     failed = [receiver for receiver, answer in answers if isinstance(answer, Exception)]

@@ -4,18 +4,20 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from itertools import islice, zip_longest
 
-from django.db.models import QuerySet
+from django.db import DatabaseError
+from django.db.models import Exists, OuterRef, QuerySet
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, wire
 from kaspi_delivery_django.lifecycle import CANCELLABLE
-from kaspi_delivery_django.models import ApiCall
-from kaspi_delivery_django.services import claims, clock, gate, gateway, settlement
+from kaspi_delivery_django.models import ApiCall, FailedAttempt
+from kaspi_delivery_django.services import claims, clock, failures, gate, gateway, isolation, settlement
 from kaspi_delivery_django.services.claims import Claim
-from kaspi_delivery_django.services.transactions import durably, home
+from kaspi_delivery_django.services.transactions import durably, home, is_data_error
 from kaspi_delivery_django.services.verdicts import STRIKES
 from kaspi_delivery_django.signals import call_attempted
 
@@ -56,18 +58,36 @@ def transmit(claim: Claim, total_s: float | None = None) -> RemoteDelivery | Kas
             return _look_up(claim, send_now)
         return send_now(_request(claim))
     except KaspiError as err:
-        logger.warning("call failed: call=%s kind=%s %s", claim.call.pk, claim.call.kind, err)
+        call = claim.call
+        logger.warning("call failed: call=%s kind=%s request_id=%s %s", call.pk, call.kind, err.request_id or "-", err)
         return err
 
 
 def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -> None:
     """Write down what became of a claimed call; what cannot be written is said in the log, with Kaspi's id."""
-    jitter = random.random()  # noqa: S311  # no secret
     try:
-        durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
-    except Exception:
+        _settle(claim, outcome, using=using)
+    except Exception as err:
         say_unrecorded(claim, outcome)
-        raise
+        if not is_data_error(err):
+            raise
+        isolation.contain(err, claim.call.pk, token=claim.call.claim_token)
+
+
+def _settle(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -> None:
+    """Record the outcome; text that the database's character set has no letters for is replaced, never the answer."""
+    jitter = random.random()  # noqa: S311  # no secret
+    for reduced in (wire.without_astral, wire.in_ascii):
+        try:
+            durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
+        except DatabaseError as err:
+            if not is_data_error(err):
+                raise
+            logger.warning("text replaced: call=%s error=%s", claim.call.pk, failures.describe(err))
+            outcome = settlement.retold(outcome, reduced)
+        else:
+            return
+    durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
 
 
 def say_unrecorded(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
@@ -79,7 +99,8 @@ def say_unrecorded(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
 def tell(claim: Claim, outcome: RemoteDelivery | KaspiError, took_s: float) -> None:
     """Tell whoever counts requests that one was made."""
     error = outcome if isinstance(outcome, KaspiError) else None
-    call_attempted.send_robust(ApiCall, call=claim.call, error=error, seconds=took_s)
+    is_replay = isinstance(outcome, RemoteDelivery) and outcome.replayed
+    call_attempted.send_robust(ApiCall, call=claim.call, error=error, seconds=took_s, replayed=is_replay)
 
 
 def send_inline(call_pk: int) -> None:
@@ -87,14 +108,18 @@ def send_inline(call_pk: int) -> None:
     send(call_pk, total_s=INLINE_TOTAL_S)
 
 
-def due_calls(*, limit: int) -> Sequence[int]:
+def due_calls(*, limit: int, not_failed_since: datetime | None = None) -> Sequence[int]:
     """Return the primary keys of calls to try now, in random order so that workers part ways.
 
-    Each account has its share of them, so that what piles up for one keeps no other waiting.
+    Each account has its share of them, so that what piles up for one keeps no other waiting. A call that failed at
+    `not_failed_since` or later is left out.
     """
     using = home()
     now = clock.database_now(using)
     rows = ApiCall.objects.using(using).due(now)
+    if not_failed_since is not None:
+        failed = FailedAttempt.objects.filter(call=OuterRef("pk"), at__gte=not_failed_since)
+        rows = rows.exclude(Exists(failed))
     for state in gate.paused_accounts(now, using=using):
         closed = {"delivery__account": state.account, "delivery__environment": state.environment}
         rows = rows.exclude(**closed)

@@ -1,21 +1,27 @@
-"""What a create sends: built through the shop's adapter, frozen as text, compared with the order later."""
+"""What a create sends: built through the shop's adapter if wanted, frozen as text, compared with the order later."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import fields, replace
+from enum import Enum, auto
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.utils.functional import Promise
 
 from kaspi_delivery_django.client import DeliveryRequest, Parcel, wire
+from kaspi_delivery_django.client.types import read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import phone_tail
-from kaspi_delivery_django.orders import adapter_for
+from kaspi_delivery_django.orders import AnyAdapter, adapter_for
 from kaspi_delivery_django.services import attention, calls, statements
-from kaspi_delivery_django.services.failures import AdapterFailed, ask
+from kaspi_delivery_django.services.failures import AdapterFailed, ask, ask_whether, surrounding
 from kaspi_delivery_django.services.transactions import home
+
+logger = logging.getLogger(__name__)
 
 FROZEN = ("payload", "payload_sha256")
 PLACE = ("address", "notes", "name", "phone")
@@ -25,6 +31,14 @@ MIRRORED = (
     "phone_tail",
     "order_sha256",
 )
+
+
+class Word(Enum):
+    """The shop's latest word on an order that is about to be sent."""
+
+    SEND = auto()
+    WAIT = auto()
+    CANCEL = auto()
 
 
 def order_of(delivery: Delivery) -> models.Model:
@@ -37,7 +51,8 @@ def order_of(delivery: Delivery) -> models.Model:
     if model is None or adapter_for(model) is None:
         raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
     try:
-        order: models.Model = model._base_manager.using(home()).get(pk=delivery.object_id)
+        with surrounding():
+            order: models.Model = model._base_manager.using(home()).get(pk=delivery.object_id)
     except (ValueError, ValidationError) as err:  # the shop's key has become of another type
         raise models.ObjectDoesNotExist("no such order any more") from err
     return order
@@ -59,29 +74,40 @@ def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
     model = ContentType.objects.db_manager(using).get_for_id(group[0].content_type_id).model_class()
     if model is None or adapter_for(model) is None:
         return {}
-    with suppress(ValueError, ValidationError):
+    with suppress(ValueError, ValidationError), surrounding():
         orders = model._base_manager.using(using).in_bulk([delivery.object_id for delivery in group])
         known = {str(pk): order for pk, order in orders.items()}
         return {delivery.pk: known[delivery.object_id] for delivery in group if delivery.object_id in known}
     return {}
 
 
-def build(call: ApiCall, delivery: Delivery, order: models.Model | None = None) -> None:
-    """Build the payload of a create, unless it has one; `keep` freezes it. Nothing is written here.
+def build(call: ApiCall, delivery: Delivery, order: models.Model | None = None) -> Word:
+    """Ask for the latest word on an order of which nothing was sent; build the payload if it is to go and has none.
 
-    `order` is the shop's, when it was just read. Raises `ObjectDoesNotExist` when it is gone, and `AdapterFailed`.
+    `order` is the shop's row as it was just read, when it was; `keep` freezes the payload. Nothing is written here.
+    Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
     """
-    if order is not None and call.payload:
-        return
-    with transaction.atomic(using=home()):
+    is_read_and_frozen = order is not None and call.payload  # a savepoint would be all that it costs the database
+    with nullcontext() if is_read_and_frozen else transaction.atomic(using=home()):
         order = order or order_of(delivery)
-        if call.payload:
-            return
+        word = _latest_word(delivery, order)
+        if word is not Word.SEND or call.payload:
+            return word
         request = _build(delivery, order)
-    call.payload = wire.dump(request.to_json())
+    call.payload = wire.dump(request.to_json(), ascii_only=True)
     call.payload_sha256 = delivery.order_sha256 = wire.digest(call.payload)
     for name, value in _mirrored(request).items():
         setattr(delivery, name, value)
+    return word
+
+
+def is_wanted(delivery: Delivery) -> bool:
+    """Ask the adapter, of the order as the database has it, whether the delivery is to be sent.
+
+    Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
+    """
+    with transaction.atomic(using=home()):
+        return _latest_word(delivery, order_of(delivery)) is Word.SEND
 
 
 def keep(built: Sequence[tuple[ApiCall, Delivery]], *, using: str) -> None:
@@ -98,22 +124,54 @@ def notice_edits(delivery: Delivery) -> None:
         return
     try:
         with transaction.atomic(using=home()):
-            digest = wire.digest(wire.dump(_build(delivery, order_of(delivery)).to_json()))
+            document = _build(delivery, order_of(delivery)).to_json()
     except (models.ObjectDoesNotExist, AdapterFailed):
         return
-    if digest == delivery.order_sha256:
+    digest, older = (wire.digest(wire.dump(document, ascii_only=escaped)) for escaped in (True, False))
+    if delivery.order_sha256 in {digest, older}:
         return
     delivery.order_sha256 = digest
-    if digest == create.payload_sha256:
+    if create.payload_sha256 in {digest, older}:
         attention.clear(delivery, attention.OF_EDITING)
     else:
         attention.flag(delivery, Attention.ORDER_EDITED)
     delivery.save(update_fields=attention.COLUMNS)
 
 
-def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:
+def cancel_reason_of(order: models.Model) -> str:
+    """Return the adapter's reason to cancel; a cancel goes without one rather than not at all."""
+    adapter = _adapter_of(order)
+    try:
+        with transaction.atomic(using=home()):
+            return read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))
+    except AdapterFailed as err:
+        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, order.pk, err)  # noqa: TRY400  # no data in logs
+        return ""
+
+
+def _as_text(reason: object) -> object:
+    """Translate a lazy text, while the project's language is active."""
+    return str(reason) if isinstance(reason, Promise) else reason
+
+
+def _adapter_of(order: models.Model) -> AnyAdapter:
     adapter = adapter_for(type(order))
-    request = ask(adapter.build_request, order) if adapter else None
+    if adapter is None:
+        raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
+    return adapter
+
+
+def _latest_word(delivery: Delivery, order: models.Model) -> Word:
+    adapter = _adapter_of(order)
+    if ask_whether(adapter.wants_cancel, order):
+        return Word.CANCEL
+    if delivery.send_anyway_at or ask_whether(adapter.wants_delivery, order):
+        return Word.SEND
+    return Word.WAIT
+
+
+def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:
+    request = ask(_adapter_of(order).build_request, order)
     if not isinstance(request, DeliveryRequest):
         raise AdapterFailed("build_request must return a DeliveryRequest")
     return replace(request, external_order_id=delivery.external_order_id or "")

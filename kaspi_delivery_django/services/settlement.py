@@ -2,11 +2,13 @@
 
 import json
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from kaspi_delivery_django.client import KaspiError, NotFound, RemoteDelivery
-from kaspi_delivery_django.client.types import read_text
+from kaspi_delivery_django.client import ConfigurationFault, KaspiError, NotFound, RemoteDelivery
+from kaspi_delivery_django.client.retries import seconds_until
 from kaspi_delivery_django.lifecycle import CREATED
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.services import attention, calls, clock, gate, linking, status
@@ -31,12 +33,12 @@ def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float
     """
     delivery = lock_again(claim.delivery)
     now = clock.database_now(using)
-    decision = _decide(claim, outcome, randomness)
+    decision = _decide(claim, outcome, randomness, now)
     if decision.pause_s is not None:
         if claim.probe:
             gate.give_back(delivery, now)
         pause = timedelta(seconds=decision.pause_s)
-        gate.close(delivery, until=now + pause, reason=str(outcome))
+        gate.close(delivery, until=now + pause, reason=str(outcome)[:ERROR_LENGTH])
     elif claim.probe and (isinstance(outcome, RemoteDelivery) or outcome.status):
         gate.open_again(delivery, now)
     elif claim.probe:
@@ -45,9 +47,9 @@ def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float
     if isinstance(outcome, KaspiError):
         _keep_attempt(claim, outcome, now)
     if isinstance(outcome, RemoteDelivery):
-        _succeed(claim, delivery, outcome)
+        _succeed(claim, delivery, outcome, now)
     elif held:
-        _fail(claim, delivery, decision, outcome)
+        _fail(claim, delivery, decision, outcome, now)
 
 
 def mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
@@ -57,12 +59,23 @@ def mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
     delivery.pickup_by = clock.plausible(remote.eta.pickup_by, soon) or delivery.pickup_by
     delivery.delivery_by = clock.plausible(remote.eta.delivery_by, soon) or delivery.delivery_by
     raw = {} if delivery.blanked_at else remote.raw  # what was forgotten stays forgotten
-    delivery.raw = read_text(json.dumps(raw, ensure_ascii=False)) if raw else ""
+    delivery.raw = json.dumps(raw) if raw else ""  # escaped: a column of any character set holds it
 
 
-def _decide(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float) -> Decision:
+def retold(outcome: RemoteDelivery | KaspiError, reduced: Callable[[str], str]) -> RemoteDelivery | KaspiError:
+    """Return the outcome with each of Kaspi's texts reduced to what the database can store."""
+    if isinstance(outcome, KaspiError):
+        outcome.message = reduced(outcome.message)
+        return outcome
+    history = tuple(replace(entry, notes=reduced(entry.notes)) for entry in outcome.history)
+    return replace(outcome, tracking_url=reduced(outcome.tracking_url), history=history)
+
+
+def _decide(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float, now: datetime) -> Decision:
     if isinstance(outcome, RemoteDelivery):
         return DONE
+    if outcome.retry_at is not None:  # by the database's clock: this process's may be wrong
+        outcome.retry_after_s = seconds_until(outcome.retry_at, now)
     attempt = Attempt(
         kind=claim.call.kind, attempts=claim.call.attempts, strikes=claim.call.strikes, was_unknown=claim.was_unknown
     )
@@ -81,7 +94,8 @@ def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiErro
         "strikes": decision.strikes,
         "http_status": error.status if error else None,
         "error_code": error.code if error else "",
-        "error_message": (error.message or str(error)) if error else "",
+        "error_message": _message_of(error) if error else "",
+        "request_id": outcome.request_id,
         "reason": decision.attention or "",
         "updated_at": now,
     }
@@ -100,21 +114,29 @@ def _keep_attempt(claim: Claim, error: KaspiError, now: datetime) -> None:
         http_status=error.status,
         error=error.args[0][:ERROR_LENGTH],
         error_message=error.message,
+        request_id=error.request_id,
     )
 
 
-def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
+def _message_of(error: KaspiError) -> str:
+    """Return Kaspi's own words, after ours where those alone do not say what to correct."""
+    if isinstance(error, ConfigurationFault):
+        return f"{error}: {error.message}" if error.message else str(error)
+    return error.message or str(error)
+
+
+def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
     if claim.call.kind == Kind.CREATE:
-        _booked(claim, delivery, remote)
+        _booked(claim, delivery, remote, now)
     elif claim.call.kind == Kind.CANCEL:
-        _cancelled(delivery, remote)
+        _cancelled(delivery, remote, now)
     elif claim.call.kind == Kind.LINK:
-        _found(claim, delivery, remote)
+        _found(claim, delivery, remote, now)
     else:
-        _refreshed(claim, delivery, remote)
+        _refreshed(claim, delivery, remote, now)
 
 
-def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
+def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
     if not linking.link(delivery, remote.delivery_id):
         second = {"error_code": SECOND_PARCEL, "error_message": remote.delivery_id}
         ApiCall.objects.filter(pk=claim.call.pk).update(**second)
@@ -123,36 +145,39 @@ def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
     mirror(delivery, remote)
     news = status.News(status=remote.status or CREATED, source=Source.CREATE)
     status.apply(delivery, news, status.weigh(delivery, news))
+    if remote.replayed and delivery.is_open:  # a stored answer: webhooks since then may have been lost
+        delivery.next_refresh_at = now
     status.save(delivery)
     linking.wake(delivery)
 
 
-def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
+def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
     if not linking.link(delivery, remote.delivery_id, is_asked_for=True):
         status.save(delivery)
         return
-    _refreshed(claim, delivery, remote)
+    _refreshed(claim, delivery, remote, now)
     linking.wake(delivery)
 
 
-def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
+def _cancelled(delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
     mirror(delivery, remote)
     if remote.status:
         news = status.News(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
         status.apply(delivery, news, status.weigh(delivery, news))
-    delivery.next_refresh_at = status.next_refresh(delivery, after=ASK_AFTER_CANCEL)
+    if delivery.is_open:
+        soon = now + ASK_AFTER_CANCEL
+        delivery.next_refresh_at = min(delivery.next_refresh_at or soon, soon)  # an earlier GET stays scheduled
     status.save(delivery)
 
 
-def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None:
+def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
     """Take Kaspi's own word, unless newer news came in while the answer was under way."""
     unmoved = claim.delivery.updated_at == delivery.updated_at
     mirror(delivery, remote)
-    delivery.next_refresh_at = status.next_refresh(delivery) if unmoved else clock.now()
-    received_at = clock.now()
-    status.keep_history(delivery, remote.history, received_at)
+    delivery.next_refresh_at = status.next_refresh(delivery) if unmoved else now
+    status.keep_history(delivery, remote.history, now, about_to=remote.status)
     stamps = {entry.status: entry.timestamp for entry in remote.history}
-    at = clock.plausible(stamps.get(remote.status), received_at)
+    at = clock.plausible(stamps.get(remote.status), now)
     news = status.News(status=remote.status, source=Source.REFRESH, at=at)
     if unmoved and remote.status:
         status.correct(delivery, news)
@@ -162,7 +187,7 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery) -> None
     status.save(delivery)
 
 
-def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError) -> None:
+def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError, now: datetime) -> None:
     kind, ended = claim.call.kind, decision.retry_in_s is None
     if kind == Kind.CREATE and delivery.delivery_id:  # a webhook has told us meanwhile
         calls.finish(calls.calls_of(delivery, Kind.CREATE), State.DONE)
@@ -172,9 +197,9 @@ def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiErro
     if kind == Kind.LINK and ended and not delivery.attention:
         attention.look_again(delivery)
     if kind == Kind.CANCEL and ended and not isinstance(error, NotFound):
-        delivery.next_refresh_at = clock.now()
+        delivery.next_refresh_at = now
     if kind == Kind.REFRESH and ended:
         delivery.next_refresh_at = None
     if kind == Kind.CREATE and delivery.cancel_requested_at:
-        calls.finish(calls.never_sent(delivery).filter(state=State.DUE), State.ABANDONED)
+        status.withdraw(delivery)
     status.save(delivery)

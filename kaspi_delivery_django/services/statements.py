@@ -13,18 +13,24 @@ from typing import Any, TypeAlias, TypeVar, cast
 from django.db import connections, models
 from django.db.transaction import mark_for_rollback_on_error
 
+from kaspi_delivery_django.services import clock
+
 Row = TypeVar("Row", bound=models.Model)
 Model: TypeAlias = type[models.Model]
 Field: TypeAlias = "models.Field[Any, Any]"
 
 
-def insert(row: models.Model, *, using: str) -> None:
-    """Insert a new row, and give it its primary key. Raises `IntegrityError` as `save` does."""
+def insert(row: models.Model, *, using: str, stamped: tuple[str, ...] = ()) -> None:
+    """Insert a new row, and give it its primary key. Raises `IntegrityError` as `save` does.
+
+    The fields in `stamped` get the time of the database's own clock, whatever the row says.
+    """
     model, connection = type(row), connections[using]
     returns = connection.features.can_return_columns_from_insert
-    values = _values(row, _without_key(model), connection, add=True)
+    given = [field for field in _without_key(model) if field.name not in stamped]
+    values = _values(row, given, connection, add=True)
     with mark_for_rollback_on_error(using), connection.cursor() as cursor:
-        cursor.execute(_insert_sql(model, using, returns=returns), values)
+        cursor.execute(_insert_sql(model, using, stamped, returns=returns), values)
         [row.pk] = cursor.fetchone() if returns else [connection.ops.last_insert_id(cursor, model._meta.db_table, "id")]
     row._state.adding, row._state.db = False, using
 
@@ -114,9 +120,10 @@ def _without_key(model: Model) -> list[Field]:
 
 
 @lru_cache
-def _insert_sql(model: Model, using: str, *, returns: bool) -> str:
-    names = _columns(_without_key(model), using)
-    values = ", ".join(["%s"] * len(names))
+def _insert_sql(model: Model, using: str, stamped: tuple[str, ...], *, returns: bool) -> str:
+    fields = _without_key(model)
+    names, now = _columns(fields, using), clock.sql(using)
+    values = ", ".join(now if field.name in stamped else "%s" for field in fields)
     returned = f"RETURNING {_quoted('id', using)}" if returns else ""
     return " ".join(["INSERT INTO", _table(model, using), f"({', '.join(names)}) VALUES ({values})", returned])
 

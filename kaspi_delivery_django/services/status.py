@@ -1,18 +1,20 @@
 """The one place where a delivery's status changes. The caller holds the delivery's lock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.types import HistoryEntry, is_word
-from kaspi_delivery_django.lifecycle import CANCELLED, PICKED_UP, TERMINAL, Standing, Verdict, judge
+from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, PICKED_UP, RANKS, TERMINAL, Standing, Verdict, judge
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements
 from kaspi_delivery_django.services.transactions import after_commit, home
 
 OWN_WORD = "Kaspi's own answer"
+MAX_HISTORY = 100
+MIDDLE_RANK = RANKS[ACCEPTED]  # where an unknown status stands among others of its second
+REFRESH = StatusChange.Source.REFRESH
 STANDING = ("status", "status_at", "next_refresh_at", "blanked_at", *attention.COLUMNS)
 MIRRORED = (
     "delivery_id",
@@ -35,6 +37,7 @@ class News:
     at: datetime | None = None
     note: str = ""
     event: WebhookEvent | None = None
+    before: str | None = None
 
 
 def weigh(delivery: Delivery, news: News) -> Verdict:
@@ -78,6 +81,32 @@ def _flag_revived(delivery: Delivery) -> None:
         attention.flag(delivery, Attention.CANCEL_REFUSED)
 
 
+def withdraw(delivery: Delivery, *, is_announced: bool = True) -> bool:
+    """Cancel a locked delivery of which nothing was sent: no courier was booked, and none will be.
+
+    Its create is abandoned. The shop is notified as of any other change, unless `is_announced` is False. The caller
+    saves the delivery. Returns False, and changes nothing, when Kaspi may have heard of it.
+    """
+    if delivery.delivery_id is not None or not calls.finish(calls.never_sent(delivery), ApiCall.State.ABANDONED):
+        return False
+    delivery.unwanted_since = None
+    attention.clear(delivery, attention.OF_BOOKING)
+    close_unbooked(delivery, is_announced=is_announced)
+    return True
+
+
+def close_unbooked(delivery: Delivery, *, is_announced: bool = True) -> None:
+    """Give a locked delivery that Kaspi does not have the status "cancelled". The caller saves it (STANDING)."""
+    news = News(status=CANCELLED, source=StatusChange.Source.CANCEL, note=delivery.cancel_reason)
+    _move(delivery, news, is_announced=is_announced)
+
+
+def reopen(delivery: Delivery) -> None:
+    """Forget that a locked delivery was cancelled unsent: Kaspi has it after all, and its own word counts."""
+    if delivery.delivery_id is None and delivery.status == CANCELLED:
+        delivery.status, delivery.status_at = "", None
+
+
 def begin(delivery: Delivery, news: News) -> StatusChange:
     """Give a delivery that was just linked, and that nobody has said anything of, its first status.
 
@@ -89,21 +118,45 @@ def begin(delivery: Delivery, news: News) -> StatusChange:
     return change
 
 
-def keep_history(delivery: Delivery, entries: Sequence[HistoryEntry], received_at: datetime) -> None:
-    """Add the steps of Kaspi's own history that we never heard of; known ones never double.
+def keep_history(
+    delivery: Delivery, entries: Sequence[HistoryEntry], received_at: datetime, *, about_to: str = ""
+) -> None:
+    """Add the steps of Kaspi's own history that are missing; each status stands once, at most 100 rows a delivery.
 
-    The step to the status that the delivery is about to take is left to `correct`.
+    The step to `about_to`, the status that the delivery is about to take, is left to `correct`.
     """
-    known = set(delivery.history.values_list("to_status", flat=True))
-    steps = [step for step in entries if is_word(step.status) and clock.plausible(step.timestamp, received_at)]
-    steps.sort(key=lambda step: step.timestamp or received_at)
-    for before, step in pairwise([HistoryEntry(status="", timestamp=None), *steps[:-1]]):
-        if step.status not in known:
-            known.add(step.status)
-            source = StatusChange.Source.REFRESH
+    known = list(delivery.history.values_list("to_status", flat=True))
+    room, missing = MAX_HISTORY - len(known), list[News]()
+    seen, before = {*known, about_to}, ""
+    for step in in_order(entries, received_at):
+        if step.status not in seen:
+            seen.add(step.status)
             note = "" if delivery.blanked_at else step.notes  # what was forgotten stays forgotten
-            missed = News(status=step.status, source=source, at=step.timestamp, note=note)
-            _record(delivery, missed, applied=False, before=before.status)
+            missing.append(News(status=step.status, source=REFRESH, at=step.timestamp, note=note, before=before))
+        before = step.status
+    for news in missing[-room:] if room > 0 else ():
+        _record(delivery, news, applied=False, before=news.before)
+
+
+def in_order(entries: Sequence[HistoryEntry], received_at: datetime) -> list[HistoryEntry]:
+    """Return Kaspi's steps, the oldest first, whichever way it lists them.
+
+    Steps of one second go by rank. A step whose time cannot be true gets that of the step before it.
+    """
+    usable = [step for step in entries if is_word(step.status)]
+    stamped = [step for step in usable if clock.plausible(step.timestamp, received_at)]
+    if len(stamped) > 1 and _place(stamped[0]) > _place(stamped[-1]):
+        usable.reverse()
+    dated, at = list[HistoryEntry](), min((step.timestamp or received_at for step in stamped), default=received_at)
+    for step in usable:
+        at = clock.plausible(step.timestamp, received_at) or at
+        dated.append(replace(step, timestamp=at))
+    return sorted(dated, key=_place)
+
+
+def _place(step: HistoryEntry) -> tuple[float, int]:
+    at = step.timestamp.timestamp() if step.timestamp else 0.0
+    return at, RANKS.get(step.status, MIDDLE_RANK)
 
 
 def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datetime | None:
@@ -113,8 +166,8 @@ def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datet
     return clock.now() + (after or conf.current().refresh_after)
 
 
-def _move(delivery: Delivery, news: News) -> None:
-    change = _record(delivery, news, applied=True)
+def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
+    change = _record(delivery, news, applied=True, is_announced=is_announced)
     delivery.status, delivery.status_at = news.status, change.at
     delivery.next_refresh_at = next_refresh(delivery)
     if news.status not in TERMINAL:
@@ -136,14 +189,19 @@ def _keep(delivery: Delivery, news: News) -> None:
         _record(delivery, news, applied=False)
 
 
-def _record(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
+def _record(
+    delivery: Delivery, news: News, *, applied: bool, before: str | None = None, is_announced: bool = True
+) -> StatusChange:
     change = _change(delivery, news, applied=applied, before=before)
+    if not is_announced:
+        change.notified_at = change.created_at
     statements.insert(change, using=home())
     return change
 
 
 def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
     now, came_from = clock.now(), delivery.status if before is None else before
+    is_creation = not came_from and delivery.delivery_id is not None
     return StatusChange(
         delivery=delivery,
         from_status=came_from,
@@ -155,5 +213,5 @@ def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None
         applied=applied,
         created_at=now,
         notify_after=now + notices.PATIENCE,
-        notified_at=now if applied and not notices.has_listeners(is_creation=not came_from) else None,
+        notified_at=now if applied and not notices.has_listeners(is_creation=is_creation) else None,
     )

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import partial
 
 from django.db import InterfaceError, OperationalError
@@ -20,10 +21,11 @@ FEW = 128
 
 
 class Supply:
-    """The calls that are due, each once in a run."""
+    """The calls that are due, each once in a run; without those that failed since a moment, if one is given."""
 
-    def __init__(self, *, until: float) -> None:
+    def __init__(self, *, until: float, not_failed_since: datetime | None = None) -> None:
         self._until = until
+        self._not_failed_since = not_failed_since
         self._due: deque[int] = deque()
         self._seen: set[int] = set()
         self._is_dry = False
@@ -39,7 +41,8 @@ class Supply:
         """Look for more when there are few left, until nothing new is found."""
         if len(self._due) >= FEW or self._is_dry:
             return
-        found = [pk for pk in outbox.due_calls(limit=LOOK_AHEAD) if pk not in self._seen]
+        due = outbox.due_calls(limit=LOOK_AHEAD, not_failed_since=self._not_failed_since)
+        found = [pk for pk in due if pk not in self._seen]
         self._seen.update(found)
         self._due.extend(found)
         self._is_dry = not found

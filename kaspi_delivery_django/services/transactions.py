@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, OperationalError, connections, router, transaction
+from django.db import DatabaseError, DataError, OperationalError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
 from kaspi_delivery_django.models import Delivery
@@ -20,6 +20,10 @@ UNINDEXED = "order_sha256"  # any column that no index has to be told of
 
 _TRANSIENT_NUMBERS = {1020, 1205, 1213}
 _TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
+# Invalid text or byte, out of range, too long, too large, no default value, refused by a trigger: the two drivers for
+# MySQL sort these among OperationalError, DataError and InternalError, each in its own way.
+_DATA_NUMBERS = {1118, 1153, 1263, 1264, 1265, 1267, 1292, 1300, 1364, 1366, 1406, 1416, 1441, 1644, 1690, 3854, 3988}
+_DATA_CLASSES = ("22", "54")  # PostgreSQL's "data exception", and "program limit exceeded", as of an index's row
 
 
 def home() -> str:
@@ -46,6 +50,19 @@ def is_transient(err: Exception) -> bool:
     number = err.args[0] if err.args else None
     locked = isinstance(err, OperationalError) and "is locked" in str(number)
     return state in _TRANSIENT_STATES or number in _TRANSIENT_NUMBERS or locked
+
+
+def is_data_error(err: BaseException) -> bool:
+    """Tell whether the database refused the values of a row: the same values fail again, other rows do not.
+
+    False for a database that is away, a deadlock, a lock timeout, and a constraint (`IntegrityError`).
+    """
+    if not isinstance(err, DatabaseError):
+        return False
+    cause = err.__cause__
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+    number = err.args[0] if err.args else None
+    return isinstance(err, DataError) or state.startswith(_DATA_CLASSES) or number in _DATA_NUMBERS
 
 
 def after_commit(work: Callable[..., object], /, *args: object, using: str | None) -> None:

@@ -5,16 +5,20 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import clock, deliveries, failures, handover, inbox, notices, outbox, pace
+from kaspi_delivery_django.services.cancel_sweep import CancelSweep
 from kaspi_delivery_django.services.dispatch import Dispatch
 from kaspi_delivery_django.services.isolation import bear, each_alone
 from kaspi_delivery_django.services.transactions import home
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +40,10 @@ class Worker:
     def __init__(self, say: Callable[[str], None] = logger.info, *, threads: int = 1) -> None:
         self._say = say
         self._dispatch = Dispatch(threads) if threads > 1 else None
+        self._cancel_sweep = CancelSweep()
         self._stopped = threading.Event()
         self._heartbeat_due = 0.0
+        self._not_failed_since: datetime | None = None
 
     def stop(self) -> None:
         """Let what is under way finish, and claim no more."""
@@ -58,7 +64,8 @@ class Worker:
                 self._stopped.wait(0 if busy else IDLE_S)
 
     def run_until_idle(self) -> None:
-        """Work until nothing is due any more, for cron."""
+        """Work until nothing is due any more, for cron; what failed in this run is left to the next."""
+        self._not_failed_since = clock.database_now(home())
         while not self._stopped.is_set() and self.run_round():
             pass
 
@@ -94,6 +101,7 @@ class Worker:
             self._do("claims of dead workers released", outbox.release_expired)
             + self._do("parked events applied", inbox.unpark_known, limit=BATCH, using=using)
             + self._do("actions of staff done", handover.do_waiting, limit=BATCH, using=using)
+            + self._do("cancels heard of", self._cancel_sweep.run, using=using)
             + self._do("silent deliveries", _refresh_stale, using=using)
             + self._do("signals repeated", notices.notify_again, limit=BATCH, using=using)
             + self._do("calls sent", self._send_due)
@@ -114,8 +122,9 @@ class Worker:
 
     def _send_due(self) -> int:
         if self._dispatch:
-            return self._dispatch.run(within_s=DISPATCH_S)
-        return sum(self._send(pk) for pk in outbox.due_calls(limit=BATCH))
+            return self._dispatch.run(within_s=DISPATCH_S, not_failed_since=self._not_failed_since)
+        due = outbox.due_calls(limit=BATCH, not_failed_since=self._not_failed_since)
+        return sum(self._send(pk) for pk in due)
 
     def _send(self, call_pk: int) -> bool:
         if self._stopped.is_set() or not self._wait_for_turn():

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from kaspi_delivery_django import __version__
 from kaspi_delivery_django.client import (
     PRODUCTION_URL,
     SANDBOX_URL,
@@ -61,7 +62,8 @@ def test_the_headers_of_a_create(server, connect):
         "Host": server.url.split("/")[2],
         "Accept": "application/json",
         "Accept-Encoding": "identity",
-        "User-Agent": "kaspi-delivery-django",
+        "User-Agent": f"kaspi-delivery-django/{__version__}",
+        "X-Request-Id": headers["X-Request-Id"],
         "x-api-key": API_KEY,
         "Content-Type": "application/json",
         "Idempotency-Key": "order-742",

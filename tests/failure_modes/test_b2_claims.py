@@ -85,7 +85,7 @@ def test_b2_claim_and_settle_are_durable(claim, monkeypatch, turnable):
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "second", "last"])
 def test_b2_a_poison_row_does_not_stop_the_batch(world, monkeypatch, place):
-    """The others go."""
+    """The others go; it asks for staff, because its data would be refused in every round."""
     for _ in range(3):
         Order.objects.create()
     troubles = [DataError() if number == place else None for number in range(3)]
@@ -98,7 +98,7 @@ def test_b2_a_poison_row_does_not_stop_the_batch(world, monkeypatch, place):
 
     monkeypatch.setattr(outbox, "send", poisoned)
     Worker(say=lambda _line: None).run_round()
-    assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done", "done", "due"]
+    assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done", "done", "stuck"]
 
 
 def test_b2_sigterm_finishes_the_call_and_exits_0():

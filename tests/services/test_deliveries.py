@@ -248,7 +248,7 @@ def test_cancel_before_anything_was_sent_abandons():
     Order.objects.create()
     delivery = cancel_delivery(Delivery.objects.get(), reason="a mistake")
     assert ApiCall.objects.get().state == "abandoned"
-    assert (delivery.cancel_reason, delivery.status) == ("a mistake", "")
+    assert (delivery.cancel_reason, delivery.status) == ("a mistake", "cancelled")
 
 
 def test_cancel_twice_asks_kaspi_once():

@@ -151,9 +151,9 @@ def history_of(*steps):
 
 
 def test_steps_that_we_missed_are_added_to_the_history(delivery):
-    """As Kaspi dates them; the last is left to who takes the status from it."""
+    """As Kaspi dates them; the step to the status that it is about to take is left to who takes it."""
     entries = history_of("created", "accepted", "in_transit")
-    status.keep_history(delivery, entries, NOON)
+    status.keep_history(delivery, entries, NOON, about_to="in_transit")
     assert [row[1] for row in told(delivery)] == ["created", "accepted"]
     first = delivery.history.get(to_status="created")
     assert (first.applied, first.source, first.note) == (False, "refresh", "at the depot")
@@ -169,8 +169,53 @@ def test_b7_history_never_doubles(delivery):
 @pytest.mark.parametrize("word", ["", "in transit", "s" * 65, "жолда"])
 def test_history_that_cannot_be_kept_is_passed_over(delivery, word):
     """An unusable word is no status."""
-    status.keep_history(delivery, history_of(word, "accepted"), NOON)
+    status.keep_history(delivery, history_of(word), NOON)
     assert told(delivery) == []
+
+
+def stamped(*steps):
+    """Return Kaspi's history of these (status, time) pairs, in this order."""
+    entries = [{"status": word, "timestamp": stamp} for word, stamp in steps]
+    return RemoteDelivery.from_json({"history": entries}).history
+
+
+WAY = ("created", "accepted", "in_transit", "out_for_delivery")
+TIMES = tuple(f"2026-03-01T11:0{minute}:00Z" for minute in range(4))
+LISTS = {
+    "newest first": stamped(*reversed(tuple(zip(WAY, TIMES, strict=True)))),
+    "one second": stamped(*((word, TIMES[0]) for word in WAY)),
+    "one second, newest first": stamped(*((word, TIMES[0]) for word in reversed(WAY))),
+    "last step too early": stamped(*zip(WAY, (*TIMES[1:], TIMES[0]), strict=True)),
+    "last step in year 1": stamped(*zip(WAY, (*TIMES[:3], "0001-01-01T00:00:00Z"), strict=True)),
+    "a step without a time": stamped(*zip(WAY, (TIMES[0], None, *TIMES[2:]), strict=True)),
+    "no times": stamped(*((word, None) for word in WAY)),
+    "each twice": stamped(*(pair for pair in zip(WAY, TIMES, strict=True) for _ in range(2))),
+}
+
+
+@pytest.mark.parametrize("entries", LISTS.values(), ids=LISTS.keys())
+def test_each_status_of_kaspis_history_stands_once(delivery, entries):
+    """Whichever way Kaspi lists and stamps the steps: none is missing, none is there twice."""
+    status.keep_history(delivery, entries, NOON, about_to=WAY[-1])
+    status.correct(delivery, status.News(status=WAY[-1], source="refresh", at=NOON))
+    assert sorted(delivery.history.values_list("to_status", flat=True)) == sorted(WAY)
+
+
+@pytest.mark.parametrize("name", ["newest first", "one second", "one second, newest first", "a step without a time"])
+def test_the_steps_follow_each_other(delivery, name):
+    """Each names the one before it."""
+    status.keep_history(delivery, LISTS[name], NOON, about_to=WAY[-1])
+    pairs = {(row.from_status, row.to_status) for row in delivery.history.all()}
+    assert pairs == {("", "created"), ("created", "accepted"), ("accepted", "in_transit")}
+
+
+def test_a_history_keeps_a_hundred_rows(delivery):
+    """The latest of them; a hundred more words of Kaspi's add none."""
+    for first in (0, 150):
+        entries = stamped(*((f"word_{number}", TIMES[0]) for number in range(first, first + 150)))
+        status.keep_history(delivery, entries, NOON)
+    kept = set(delivery.history.values_list("to_status", flat=True))
+    assert (len(kept), "word_149" in kept, "word_0" in kept) == (100, True, False)
 
 
 def test_a_delivery_that_is_gone_is_not_written(delivery):

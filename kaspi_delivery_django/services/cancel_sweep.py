@@ -1,0 +1,115 @@
+"""Hear of cancels that no save has told of: ask `wants_cancel` about booked orders, now and then.
+
+A `QuerySet.update()`, raw SQL or another program's write sends no signal.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import DatabaseError, InterfaceError, OperationalError, models
+from django.db.models import Q
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.conf import Account
+from kaspi_delivery_django.models import AccountState, Delivery
+from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, adapters
+from kaspi_delivery_django.services import clock, failures, payloads
+from kaspi_delivery_django.services.deliveries import cancel_for_shop
+from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether
+from kaspi_delivery_django.services.isolation import bear
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+ROUND_S = 5.0
+
+
+class CancelSweep:
+    """Asks about all booked orders, once in CANCEL_CHECK_INTERVAL whatever the number of workers.
+
+    It reads the deliveries and their orders in batches. What one round has no time for is left to the next.
+    """
+
+    def __init__(self) -> None:
+        self._batches: Iterator[Sequence[Delivery]] = iter(())
+
+    def run(self, *, using: str) -> int:
+        """Ask for some seconds. Returns how many cancels were requested."""
+        until, found = time.monotonic() + ROUND_S, 0
+        while time.monotonic() < until:
+            batch = next(self._batches, None)
+            if batch is None and not self._begin(using):
+                break
+            found += _cancel_unwanted(batch or ())
+        return found
+
+    def _begin(self, using: str) -> bool:
+        """Start over, if it is time to. Returns whether there is anything to ask about."""
+        kinds = _kinds_to_ask(using)
+        due = [account for account in conf.current().accounts.values() if kinds and _take_turn(account, using)]
+        self._batches = _open_deliveries(due, kinds, using) if due else iter(())
+        return bool(due)
+
+
+def _kinds_to_ask(using: str) -> Sequence[ContentType]:
+    """Return the order types whose adapters can want a cancel at all; none while the sweep is switched off."""
+    if not conf.current().cancel_check_interval:
+        return []
+    types = ContentType.objects.db_manager(using)
+    return [types.get_for_model(model) for model, adapter in adapters().items() if _can_want_cancel(adapter)]
+
+
+def _can_want_cancel(adapter: AnyAdapter) -> bool:
+    return type(adapter).wants_cancel is not OrderAdapter.wants_cancel
+
+
+def _take_turn(account: Account, using: str) -> bool:
+    """Note that the account's orders are asked about now; False when they were, not long ago, by any worker."""
+    now = clock.now()
+    is_due = Q(cancels_asked_at__isnull=True) | Q(cancels_asked_at__lte=now - conf.current().cancel_check_interval)
+    own = AccountState.objects.using(using).filter(account=account.alias, environment=account.environment)
+    return own.filter(is_due).exists() and bool(own.filter(is_due).update(cancels_asked_at=now))
+
+
+def _open_deliveries(
+    accounts: Iterable[Account], kinds: Sequence[ContentType], using: str
+) -> Iterator[Sequence[Delivery]]:
+    for account in accounts:
+        rows = Delivery.objects.using(using).awaiting_pickup().filter(cancel_requested_at__isnull=True)
+        rows = rows.filter(account=account.alias, environment=account.environment, content_type__in=kinds)
+        last = 0
+        while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH]):
+            last = batch[-1].pk
+            yield batch
+
+
+def _cancel_unwanted(batch: Sequence[Delivery]) -> int:
+    """Cancel those of the deliveries whose orders are cancelled. What breaks on one row stops no other."""
+    orders = payloads.orders_of(batch)
+    known = [(delivery, orders[delivery.pk]) for delivery in batch if delivery.pk in orders]
+    return sum(_cancel_if_unwanted(delivery, order) for delivery, order in known)
+
+
+def _cancel_if_unwanted(delivery: Delivery, order: models.Model) -> bool:
+    try:
+        if not _wants_cancel(order):
+            return False
+        cancel_for_shop(delivery, reason=payloads.cancel_reason_of(order))
+    except (OperationalError, InterfaceError) as err:
+        bear(err, f"delivery={delivery.pk}")
+        return False
+    except (AdapterFailed, DatabaseError, models.ObjectDoesNotExist) as err:
+        logger.error("cancel not asked: delivery=%s error=%s", delivery.pk, _text_of(err))  # noqa: TRY400  # no data in logs
+        return False
+    return True
+
+
+def _wants_cancel(order: models.Model) -> bool:
+    adapter = adapter_for(type(order))
+    return adapter is not None and ask_whether(adapter.wants_cancel, order)
+
+
+def _text_of(err: Exception) -> str:
+    return str(err) if isinstance(err, AdapterFailed) else failures.describe(err)

@@ -1,0 +1,130 @@
+"""Ask the shop's latest word right before a create is sent, and hold back what its adapter does not want sent.
+
+A no neither sends nor abandons: the delivery waits for a save that answers yes. After `PATIENCE` staff are asked, once.
+"""
+
+from datetime import datetime, timedelta
+
+from django.db import models, transaction
+from django.utils.translation import gettext
+
+from kaspi_delivery_django.exceptions import CannotRetry
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.services import attention, calls, clock, payloads, status
+from kaspi_delivery_django.services.failures import AdapterFailed
+from kaspi_delivery_django.services.payloads import Word
+from kaspi_delivery_django.services.transactions import home, lock_again
+
+State = ApiCall.State
+
+PATIENCE = timedelta(minutes=15)
+HELD = ("unwanted_since", "send_anyway_at", *attention.COLUMNS)
+
+
+def may_send(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
+    """Ask the adapter about a locked delivery's first create; build its payload when it may go.
+
+    An order that is gone, or that the adapter wants cancelled, ends it as cancelled; one that is not wanted waits.
+    Raises `AdapterFailed`.
+    """
+    try:
+        word = payloads.build(call, delivery, order)
+    except models.ObjectDoesNotExist:
+        status.withdraw(delivery, is_announced=False)  # the shop has no order left that it could be about
+        status.save(delivery, (*status.STANDING, "unwanted_since"))
+        return False
+    if word is Word.CANCEL:
+        _cancel(delivery, order or payloads.order_of(delivery), now)
+    elif word is Word.WAIT:
+        hold(call, delivery, now)
+    elif delivery.unwanted_since is not None:
+        _let_go(call, delivery)
+    return word is Word.SEND
+
+
+def hold(call: ApiCall, delivery: Delivery, now: datetime) -> None:
+    """Have a create that the adapter does not want sent wait, at first by itself, then for staff. Saves both."""
+    since = delivery.unwanted_since = delivery.unwanted_since or now
+    if now >= since + PATIENCE:
+        calls.stop(call, Attention.NOT_WANTED)
+        attention.flag(delivery, Attention.NOT_WANTED)
+    else:
+        calls.postpone(call, since + PATIENCE, Attention.NOT_WANTED)
+    delivery.save(update_fields=HELD)
+
+
+def is_held(delivery: Delivery) -> bool:
+    """Tell whether the delivery waits because its adapter does not want it sent."""
+    return delivery.unwanted_since is not None and delivery.delivery_id is None and delivery.is_open
+
+
+def release(delivery: Delivery) -> Delivery:
+    """Let a delivery go that waited for its adapter's yes; return it as it stands then."""
+    with transaction.atomic(using=home()):
+        locked = lock_again(delivery)
+        if is_held(locked):
+            _release(locked)
+    return locked
+
+
+def release_for_staff(delivery: Delivery, *, send_anyway: bool) -> None:
+    """Let a locked delivery go that is held back: because the adapter wants it by now, or as staff decide.
+
+    Staff overrule `wants_delivery`, never `wants_cancel`. Raises `CannotRetry` for an adapter that still says no.
+    """
+    if send_anyway:
+        delivery.send_anyway_at = clock.now()
+    elif not _is_wanted(delivery):
+        raise CannotRetry(
+            gettext("The shop's adapter does not want it sent: send it all the same, cancel it, or save the order.")
+        )
+    _release(delivery)
+
+
+def note_refusal(delivery: Delivery) -> None:
+    """Clear what an adapter failed on before: it answers, and does not want the order shipped.
+
+    A delivery without a name was never known to be wanted, and goes: a save that answers yes opens another.
+    """
+    with transaction.atomic(using=home()):
+        locked = lock_again(delivery)
+        if locked.attention != Attention.ADAPTER_FAILED:
+            return
+        if not locked.external_order_id:
+            locked.delete()
+            return
+        for call in calls.never_sent(locked).filter(state=State.STUCK, reason=Attention.ADAPTER_FAILED):
+            hold(call, locked, clock.now())
+        attention.clear(locked, frozenset({Attention.ADAPTER_FAILED}))
+        locked.save(update_fields=attention.COLUMNS)
+
+
+def _is_wanted(delivery: Delivery) -> bool:
+    try:
+        return payloads.is_wanted(delivery)
+    except models.ObjectDoesNotExist as err:
+        raise CannotRetry(gettext("The order is gone: cancel it.")) from err
+    except AdapterFailed as err:
+        raise CannotRetry(gettext("The shop's adapter failed: %(error)s.") % {"error": err}) from err
+
+
+def _release(delivery: Delivery) -> None:
+    delivery.unwanted_since = None
+    for call in calls.never_sent(delivery).filter(reason=Attention.NOT_WANTED):
+        calls.release(call, clock.now())
+    attention.clear(delivery, attention.OF_WAITING)
+    delivery.save(update_fields=HELD)
+
+
+def _let_go(call: ApiCall, delivery: Delivery) -> None:
+    """Note that the adapter wants it by now, though no save has said so."""
+    call.reason, delivery.unwanted_since = "", None
+    call.save(update_fields=["reason", "updated_at"])
+    delivery.save(update_fields=["unwanted_since", "updated_at"])
+
+
+def _cancel(delivery: Delivery, order: models.Model, now: datetime) -> None:
+    delivery.cancel_requested_at = delivery.cancel_requested_at or now
+    delivery.cancel_reason = delivery.cancel_reason or payloads.cancel_reason_of(order)
+    status.withdraw(delivery)
+    status.save(delivery, (*status.MIRRORED, "unwanted_since"))

@@ -1,0 +1,206 @@
+"""Cancels that no save has told of, for deliveries that are booked."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.db import DatabaseError, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.models import AccountState, Delivery
+from kaspi_delivery_django.services import cancel_sweep, payloads
+from kaspi_delivery_django.services.cancel_sweep import CancelSweep
+from kaspi_delivery_django.services.worker import Worker
+from tests.services.conftest import fresh
+from tests.shop.kaspi import OrderAdapter
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class NoCancels(OrderAdapter):
+    """Leaves `wants_cancel` as it comes with the package."""
+
+    wants_cancel = OrderAdapter.__mro__[1].wants_cancel
+
+
+class BrokenForOne(OrderAdapter):
+    """Fails on the order of one address."""
+
+    def wants_cancel(self, order):
+        if order.address == "bad":
+            raise ValueError(order.phone)
+        return order.cancelled
+
+
+@pytest.fixture
+def sweep(world, turnable):
+    """Ask after the interval is over, as a new worker does."""
+
+    def run(**since):
+        turnable.turn(**(since or {"minutes": 5}))
+        return Worker(say=lambda _line: None).run_round()
+
+    return run
+
+
+@pytest.fixture
+def use(settings):
+    """Change the settings."""
+
+    def change(**changes):
+        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **changes}
+
+    return change
+
+
+@pytest.fixture
+def some(world, drain):
+    """Return booked deliveries of four orders."""
+    for _ in range(4):
+        Order.objects.create()
+    drain()
+    return list(Delivery.objects.order_by("pk"))
+
+
+def test_a_cancel_that_no_save_has_told_of_is_heard(booked, sweep, world):
+    """An update() cancels a booked delivery within five minutes, with the adapter's reason."""
+    Order.objects.update(cancelled=True)
+    sweep()
+    delivery = fresh(booked)
+    assert (delivery.status, delivery.cancel_reason) == ("cancelled", "changed their mind")
+    assert [request.path.rpartition("/")[2] for request in world.requests][-1] == "cancel"
+
+
+def test_all_workers_ask_once_in_the_interval(booked, sweep, world):
+    """The time is kept in the database."""
+    sweep()
+    Order.objects.update(cancelled=True)
+    sweep(minutes=4)
+    assert fresh(booked).status == "created"
+    sweep(minutes=1)
+    assert fresh(booked).status == "cancelled"
+
+
+@pytest.mark.parametrize("off", [0, None, timedelta(0)])
+def test_it_can_be_switched_off(booked, sweep, use, off):
+    """Nothing is read then."""
+    use(CANCEL_CHECK_INTERVAL=off)
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert fresh(booked).status == "created"
+
+
+def test_an_adapter_that_wants_no_cancels_is_not_asked(booked, world, use, django_assert_num_queries):
+    """It costs not even a query."""
+    use(ORDER_ADAPTERS=[f"{__name__}.NoCancels"])
+    with django_assert_num_queries(0):
+        assert CancelSweep().run(using="default") == 0
+
+
+def test_a_batch_costs_one_query_for_its_orders(some, sweep, turnable):
+    """However many there are."""
+    AccountState.objects.update(cancels_asked_at=None)
+    with CaptureQueriesContext(connection) as captured:
+        CancelSweep().run(using="default")
+    assert len([one for one in captured if "shop_order" in one["sql"]]) == 1
+    assert len(captured) <= 7
+
+
+def test_batches_follow_each_other(some, sweep, monkeypatch):
+    """All are asked about in one round."""
+    monkeypatch.setattr(cancel_sweep, "BATCH", 3)
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert {fresh(one).status for one in some} == {"cancelled"}
+
+
+def test_what_a_round_has_no_time_for_is_left_to_the_next(some, turnable, monkeypatch):
+    """Bookings must not wait behind the questions."""
+    monkeypatch.setattr(cancel_sweep, "BATCH", 3)
+    AccountState.objects.update(cancels_asked_at=None)
+    Order.objects.update(cancelled=True)
+    asked = CancelSweep()
+    monkeypatch.setattr(cancel_sweep, "ROUND_S", 0)
+    assert asked.run(using="default") == 0
+    times = iter([0.0, 0.0, 0.0, 9.0])
+    monkeypatch.setattr(cancel_sweep, "ROUND_S", 5)
+    monkeypatch.setattr(cancel_sweep, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    assert asked.run(using="default") == 3
+    monkeypatch.undo()
+    assert asked.run(using="default") == 1
+
+
+def test_what_the_courier_has_is_left_alone(some, sweep):
+    """Ended, picked up, cancelled already, of another environment or account, or without an order."""
+    first, second, third, _fourth = (one.pk for one in some)
+    Delivery.objects.filter(pk=first).update(status="in_transit")
+    Delivery.objects.filter(pk=second).update(cancel_requested_at=some[0].created_at)
+    Delivery.objects.filter(pk=third).update(environment="production")
+    Order.objects.filter(pk=some[3].object_id).delete()
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"created", "in_transit"}
+    assert fresh(some[3]).cancel_requested_at is None
+
+
+def test_a_second_generation_is_heard_too(booked, sweep):
+    """Whichever delivery of the order is booked."""
+    Delivery.objects.update(generation=2, status="accepted")
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert fresh(booked).cancel_requested_at
+
+
+def test_several_accounts_are_asked(some, sweep, use):
+    """Each in its turn."""
+    own = {"API_KEY": "key-b", "WEBHOOK_SECRETS": ["b" * 40]}
+    use(ACCOUNTS={"almaty": own})
+    Delivery.objects.filter(pk=some[0].pk).update(account="almaty")
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert not Delivery.objects.filter(cancel_requested_at=None).exists()
+
+
+def test_a_row_that_breaks_stops_no_other(some, sweep, use, caplog):
+    """The log names the delivery, and no data."""
+    use(ORDER_ADAPTERS=[f"{__name__}.BrokenForOne"])
+    Order.objects.update(cancelled=True)
+    Order.objects.filter(pk=some[0].object_id).update(address="bad")
+    sweep()
+    assert [bool(fresh(one).cancel_requested_at) for one in some] == [False, True, True, True]
+    assert f"cancel not asked: delivery={some[0].pk} error=ValueError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error", [DatabaseError("a row's error"), OperationalError(1213, "deadlock"), Delivery.DoesNotExist()]
+)
+def test_a_cancel_that_breaks_stops_no_other(some, sweep, monkeypatch, error):
+    """A deadlock, a row that is gone: the others are cancelled."""
+    cancel = cancel_sweep.cancel_for_shop
+
+    def break_once(delivery, *, reason):
+        if delivery.pk == some[0].pk:
+            raise error
+        cancel(delivery, reason=reason)
+
+    monkeypatch.setattr(cancel_sweep, "cancel_for_shop", break_once)
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert [bool(fresh(one).cancel_requested_at) for one in some] == [False, True, True, True]
+
+
+def test_a_model_without_an_adapter_wants_no_cancel(booked, use):
+    """As when the settings change while a batch is under way."""
+    order = payloads.order_of(booked)
+    use(ORDER_ADAPTERS=[])
+    assert cancel_sweep._wants_cancel(order) is False
+
+
+def test_what_the_courier_took_meanwhile_is_for_staff(booked, sweep, monkeypatch):
+    """Between the question and the cancel."""
+    monkeypatch.setattr(
+        cancel_sweep, "_wants_cancel", lambda _order: bool(Delivery.objects.update(status="in_transit"))
+    )
+    sweep()
+    assert fresh(booked).attention == "cancel_refused"

@@ -1,0 +1,212 @@
+"""What follows from an answer: when Kaspi is asked next, what the log and the admin name, what is sent again when."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import cancel_delivery, clock, outbox, refresh_delivery, retry_delivery
+from kaspi_delivery_django.services.worker import Worker
+from tests.conftest import event
+from tests.services.conftest import fresh
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = timedelta(hours=1)
+
+
+def posted(world):
+    """Return the POSTs that Kaspi saw."""
+    return [asked for asked in world.requests if asked.method == "POST"]
+
+
+def test_a_replayed_create_asks_kaspi_at_once(world, due, turnable):
+    """Webhooks of the first answer's delivery may have been lost."""
+    world.webhook_url = None
+    world.faults.add(Fault(operation="create", drop="after"))
+    outbox.send(due.pk)
+    turnable.turn(minutes=1)
+    Worker(say=lambda _line: None, threads=2).run_round()
+    assert Delivery.objects.get().next_refresh_at == turnable.now
+    Worker(say=lambda _line: None).run_round()
+    assert [asked for asked in world.requests if asked.method == "GET"]
+
+
+def test_a_first_create_asks_later(world, due, turnable):
+    """Webhooks tell."""
+    outbox.send(due.pk)
+    assert Delivery.objects.get().next_refresh_at > turnable.now
+
+
+def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(world, booked, post_webhook, turnable, monkeypatch):
+    """Delivered by a webhook, cancelled by the answer: the GET that this asks for stays."""
+    cancel_delivery(booked)
+    transmit = outbox.transmit
+
+    def late(claim, *rest):
+        answer = transmit(claim, *rest)
+        post_webhook(event(booked, "delivered", at=turnable.now))
+        return answer
+
+    monkeypatch.setattr(outbox, "transmit", late)
+    outbox.send(ApiCall.objects.get(kind="cancel").pk)
+    monkeypatch.undo()
+    assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("delivered", turnable.now)
+    Worker(say=lambda _line: None).run_until_idle()
+    assert fresh(booked).status == "cancelled"
+
+
+def test_a_cancel_keeps_an_earlier_get(world, booked, turnable, monkeypatch):
+    """Accepted, and not cancelled yet: the GET that was due before is not put off."""
+    earlier = turnable.now + timedelta(seconds=5)
+    cancel_delivery(booked)
+    Delivery.objects.update(next_refresh_at=earlier)
+    transmit = outbox.transmit
+    monkeypatch.setattr(outbox, "transmit", lambda *args: _still_created(transmit(*args)))
+    outbox.send(ApiCall.objects.get(kind="cancel").pk)
+    assert fresh(booked).next_refresh_at == earlier
+
+
+def _still_created(remote):
+    object.__setattr__(remote, "status", "created")
+    return remote
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_wrong_address_names_the_setting(world, due, caplog, status):
+    """In the log, in the breaker's reason, and on the call's page."""
+    world.faults.add(Fault(operation="create", status=status))
+    outbox.send(due.pk)
+    assert "BASE_URL" in AccountState.objects.get().closed_reason
+    assert "BASE_URL" in fresh(due).error_message
+    assert "BASE_URL" in FailedAttempt.objects.get().error
+    assert "BASE_URL" in caplog.text
+
+
+@pytest.mark.parametrize("status", [410, 426])
+@pytest.mark.parametrize("kind", ["create", "cancel", "get"])
+def test_a_sunset_is_no_refusal(world, drain, turnable, status, kind):
+    """The breaker closes; nothing is refused, and the same key goes when Kaspi answers again."""
+    Order.objects.create()
+    if kind != "create":
+        drain()
+        delivery = Delivery.objects.get()
+        cancel_delivery(delivery) if kind == "cancel" else refresh_delivery(delivery)
+    world.faults.add(Fault(operation=kind, status=status, times=1))
+    drain()
+    call = ApiCall.objects.latest("pk")
+    assert (call.state, call.reason, call.attempts) == ("due", "", 0)
+    assert "upgrade kaspi-delivery-django" in AccountState.objects.get().closed_reason
+    turnable.turn(minutes=10)
+    drain()
+    assert fresh(call).state == "done"
+    assert AccountState.objects.get().closed_until is None
+
+
+def test_a_long_reason_fits_its_column(world, due, monkeypatch):
+    """Whatever Kaspi's code is."""
+    world.faults.add(Fault(operation="create", status=404, code="a" * 40 + "1234"))
+    outbox.send(due.pk)
+    assert 0 < len(AccountState.objects.get().closed_reason) <= 200
+
+
+@pytest.mark.parametrize("threads", ["1", "8"])
+def test_once_sends_nothing_twice_that_failed(world, turnable, threads, monkeypatch):
+    """However long the run is: three orders, three requests."""
+    orders = [Order.objects.create() for _ in range(3)]
+    world.faults.add(Fault(operation="create", status=503, times=None))
+    handle = world.handle
+
+    def slow(*request):
+        turnable.turn(seconds=30)
+        return handle(*request)
+
+    monkeypatch.setattr(world, "handle", slow)
+    call_command("kaspi_worker", "--once", "--threads", threads)
+    assert len(posted(world)) == len(orders)
+    turnable.turn(minutes=1)
+    call_command("kaspi_worker", "--once", "--threads", threads)
+    assert len(posted(world)) == 2 * len(orders)
+
+
+def test_once_does_what_follows_from_a_success(world, drain, turnable):
+    """The refresh of a replayed create is no repetition of what failed."""
+    world.faults.add(Fault(operation="create", drop="after"))
+    Order.objects.create()
+    drain()
+    turnable.turn(minutes=1)
+    Worker(say=lambda _line: None).run_until_idle()
+    assert ApiCall.objects.get(kind="refresh").state == "done"
+
+
+def test_a_date_to_retry_at_goes_by_the_databases_clock(world, due, turnable):
+    """This process's own clock may be months off, as the test's is."""
+    at = turnable.now + timedelta(minutes=10)
+    world.faults.add(Fault(operation="create", status=429, retry_after=format_datetime(at, usegmt=True)))
+    outbox.send(due.pk)
+    assert AccountState.objects.get().closed_until == at
+
+
+@pytest.fixture(params=[-HOUR, HOUR], ids=["an hour slow", "an hour fast"])
+def wrong_clock(request, monkeypatch):
+    """Turn this process's clock, and not the database's."""
+    right = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: right() + request.param)
+    return right
+
+
+def test_due_times_go_by_the_databases_clock(wrong_clock):
+    """In a web process whose clock is an hour off."""
+    Order.objects.create()
+    [call] = ApiCall.objects.all()
+    assert list(outbox.due_calls(limit=5)) == [call.pk]
+    for moment in (call.next_attempt_at, call.queued_at):
+        assert abs(moment - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_what_staff_asks_for_is_due_at_once_too(wrong_clock):
+    """A cancel, a refresh, a retry."""
+    Order.objects.create()
+    Delivery.objects.update(delivery_id="dlv_1", status="created")
+    ApiCall.objects.update(state="done", next_attempt_at=None)
+    cancel_delivery(Delivery.objects.get())
+    refresh_delivery(Delivery.objects.get())
+    assert len(outbox.due_calls(limit=5)) == 2
+    ApiCall.objects.exclude(kind="create").update(state="stuck", next_attempt_at=None)
+    retry_delivery(Delivery.objects.get())
+    assert len(outbox.due_calls(limit=5)) == 2
+
+
+def test_the_database_stamps_nothing_while_a_test_turns_the_clock(turnable):
+    """A test's clock is both clocks."""
+    assert clock.stamped("queued_at") == ()
+    Order.objects.create()
+    assert ApiCall.objects.get().queued_at == turnable.now
+
+
+def test_each_attempt_keeps_its_request_id(world, due, turnable, caplog):
+    """So that Kaspi's support can be asked; a new one for each attempt, the bytes stay."""
+    world.faults.add(Fault(operation="create", status=500))
+    outbox.send(due.pk)
+    failed = FailedAttempt.objects.get().request_id
+    assert fresh(due).request_id == failed
+    assert f"request_id={failed}" in caplog.text
+    turnable.turn(minutes=1)
+    outbox.send(due.pk)
+    assert len(fresh(due).request_id) == 32
+    assert fresh(due).request_id != failed
+    first, second = posted(world)
+    assert first.body == second.body
+
+
+def test_bookings_recorded_together_keep_theirs(world):
+    """Each its own."""
+    for _ in range(4):
+        Order.objects.create()
+    Worker(say=lambda _line: None, threads=4).run_round()
+    assert len(set(ApiCall.objects.values_list("request_id", flat=True)) - {""}) == 4

@@ -1,0 +1,107 @@
+"""What a database's error means: another try, a row's own values, or a database that is away."""
+
+import pytest
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+)
+
+from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.services.transactions import is_data_error, is_transient
+from tests.conftest import NOON
+
+ROW = {"account": "default", "environment": "sandbox", "type": "delivery.accepted", "body": "{}", "received_at": NOON}
+
+
+class Cause(Exception):
+    """A driver's own error, with what the drivers for PostgreSQL add."""
+
+    def __init__(self, **facts):
+        super().__init__()
+        self.__dict__.update(facts)
+
+
+def caused(kind, **facts):
+    """Return Django's error with the driver's behind it."""
+    err = kind("what the driver says")
+    err.__cause__ = Cause(**facts)
+    return err
+
+
+REFUSED = [
+    DataError("whatever the number"),
+    DataError(1406, "Data too long for column"),
+    OperationalError(1366, "Incorrect string value"),  # mysqlclient
+    InternalError(1366, "Incorrect string value"),  # PyMySQL, old
+    DataError(1366, "Incorrect string value"),  # PyMySQL
+    OperationalError(1267, "Illegal mix of collations"),
+    OperationalError(1300, "Invalid utf8mb3 character string"),
+    OperationalError(3988, "Conversion from collation impossible"),
+    OperationalError(1264, "Out of range value"),
+    OperationalError(1644, "the shop's trigger refuses it"),
+    caused(OperationalError, sqlstate="54000"),  # an index row larger than a page holds
+    caused(DatabaseError, sqlstate="22P05"),
+    caused(DatabaseError, pgcode="22021"),
+]
+OTHERS = [
+    OperationalError(2006, "Server has gone away"),
+    OperationalError(2013, "Lost connection"),
+    OperationalError(1040, "Too many connections"),
+    OperationalError(1205, "Lock wait timeout exceeded"),
+    OperationalError(1213, "Deadlock found"),
+    OperationalError("database is locked"),
+    OperationalError(),
+    InterfaceError(0, ""),
+    InternalError("current transaction is aborted"),
+    IntegrityError(1062, "Duplicate entry"),
+    caused(OperationalError, sqlstate="57P01"),
+    caused(OperationalError, sqlstate=None),
+    ValueError("not of a database"),
+]
+
+
+@pytest.mark.parametrize("err", REFUSED, ids=repr)
+def test_refused_values_are_the_rows_own_error(err):
+    """Whatever class the driver sorts it in: the row is to be set aside, and the others go on."""
+    assert (is_data_error(err), is_transient(err)) == (True, False)
+
+
+@pytest.mark.parametrize("err", OTHERS, ids=repr)
+def test_all_else_is_not_the_rows_own_error(err):
+    """A database that is away, or asks for another try, is not to cost a row its place."""
+    assert not is_data_error(err)
+
+
+def refused_values():
+    """Return values that this engine's driver refuses: SQLite takes nearly everything."""
+    if connection.vendor == "postgresql":
+        return [{"event_id": "x" * 200}, {"error": "\0"}, {"attempt": 2**40}]
+    if connection.vendor == "mysql":
+        return [{"event_id": "x" * 200}, {"attempt": 2**40}]
+    return []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_engines_own_refusals_are_recognised():
+    """The driver that is installed sorts them as we read them."""
+    for values in refused_values():
+        with pytest.raises(DatabaseError) as caught:
+            WebhookEvent.objects.create(**{**ROW, "event_id": "wh_1", **values})
+        assert is_data_error(caught.value), values.keys()
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="others have one character set for a database")
+@pytest.mark.django_db(transaction=True)
+def test_a_letter_that_the_column_cannot_hold_is_recognised():
+    """An old database has three bytes for a letter, and an emoji needs four."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE narrow (text varchar(9) CHARACTER SET utf8mb3)")
+        with pytest.raises(DatabaseError) as caught:
+            cursor.execute("INSERT INTO narrow VALUES (%s)", ["\N{DELIVERY TRUCK}"])
+        cursor.execute("DROP TEMPORARY TABLE narrow")
+    assert is_data_error(caught.value)
