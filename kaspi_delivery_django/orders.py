@@ -2,6 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -169,6 +170,16 @@ def with_key(order: Order, key: Any) -> Order:
     setattr(same, own, key)
     setattr(same, name, key)
     return same
+
+
+def key_texts(written: str) -> set[str]:
+    """Return the texts that deliveries may be kept under of an order whose primary key somebody writes like this."""
+    texts = {written}
+    with suppress(ImproperlyConfigured):
+        for model in filter(is_counted, adapters()):
+            with suppress(UnusableKey):
+                texts.add(str(_counted(model, written)))
+    return texts
 
 
 def identified_model(order: models.Model) -> type[models.Model]:

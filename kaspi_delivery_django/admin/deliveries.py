@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django import conf
+from kaspi_delivery_django import conf, orders
 from kaspi_delivery_django.admin import dashboard, lists, reasons, showing
 from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
 from kaspi_delivery_django.admin.columns import DeliveryColumns
@@ -89,7 +89,7 @@ class DeliveryAdmin(DeliveryColumns, AskingAdmin):
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for ids as a whole, and for phones by their end, if this person may see phones."""
-        found = Q(external_order_id=term) | Q(delivery_id=term) | Q(object_id=term)
+        found = Q(external_order_id=term) | Q(delivery_id=term) | Q(object_id__in=orders.key_texts(term))
         digits = [sign for sign in term if sign.isascii() and sign.isdigit()]
         is_phone = len(digits) >= LEAST_PHONE_DIGITS and not set(term) - set("+-() 0123456789")
         if is_phone and showing.may_see_personal_data(request):

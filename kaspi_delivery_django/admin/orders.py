@@ -20,7 +20,7 @@ from kaspi_delivery_django.admin.mirrors import STYLE, TABLE, ReadOnly
 from kaspi_delivery_django.exceptions import NoAdapter
 from kaspi_delivery_django.figures.counting import MOST
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.orders import adapter_for
+from kaspi_delivery_django.orders import adapter_for, key_field, key_name
 from kaspi_delivery_django.services import booking, clock, exits
 from kaspi_delivery_django.services.transactions import home
 
@@ -112,8 +112,10 @@ class OrderAttentionFilter(admin.SimpleListFilter):
             return queryset if not self.value() else queryset.none()
         kind = ContentType.objects.db_manager(home()).get_for_model(adapter.model_class())
         flagged = Delivery.objects.flagged().filter(content_type=kind).order_by("-pk")
-        keys = (_key(queryset.model, text) for text in flagged.values_list("object_id", flat=True)[:MOST])
-        return queryset.filter(pk__in=[key for key in keys if key is not None])
+        field = key_field(adapter.model_class())
+        texts = flagged.values_list("object_id", flat=True)[:MOST]
+        keys = [text for text in texts if _is_key(field, text)]
+        return queryset.filter(**{f"{key_name(adapter.model_class())}__in": keys})  # a child has its parent's key too
 
 
 class DeliveryAttentionMixin:
@@ -126,9 +128,9 @@ class DeliveryAttentionMixin:
         return (*mine, *own.get_list_filter(request))
 
 
-def _key(model: type[Model], text: str) -> Any:
+def _is_key(field: Any, text: str) -> bool:
     try:
-        key = model._meta.pk.to_python(text)
-    except ValidationError:  # the shop's key has become of another type
-        return None
-    return None if isinstance(key, int) and key > MAX_KEY else key
+        key = field.get_prep_value(text)
+    except (TypeError, ValueError, ValidationError):  # the shop's key has become of another type
+        return False
+    return not isinstance(key, int) or key <= MAX_KEY

@@ -3,7 +3,12 @@
 from django.core import checks
 
 from kaspi_delivery_django.checks.accounts import check_accounts, check_accounts_in_use, check_shared_credentials
-from kaspi_delivery_django.checks.adapters import check_accounts_of_adapters, check_adapters, check_primary_keys
+from kaspi_delivery_django.checks.adapters import (
+    check_accounts_of_adapters,
+    check_adapters,
+    check_key_texts,
+    check_primary_keys,
+)
 from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_sqlite
 from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
 from kaspi_delivery_django.checks.options import (
@@ -25,6 +30,7 @@ __all__ = [
     "check_databases",
     "check_final_statuses",
     "check_inline",
+    "check_key_texts",
     "check_primary_keys",
     "check_runner",
     "check_settings",
@@ -47,6 +53,7 @@ ALWAYS = (
     check_shared_credentials,
     check_adapters,
     check_primary_keys,
+    check_key_texts,
     check_accounts_of_adapters,
     check_databases,
     check_sqlite,

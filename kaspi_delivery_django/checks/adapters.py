@@ -11,6 +11,8 @@ from kaspi_delivery_django import conf, orders
 from kaspi_delivery_django.checks.readable import settings_or_none, usable_adapters
 from kaspi_delivery_django.models import Delivery
 
+_WITHOUT_TEXT = (models.BinaryField, models.DurationField, models.JSONField)
+
 
 def check_adapters(**_kwargs: Any) -> list[CheckMessage]:
     """E005: an adapter cannot be used. E006: two name different orders alike. W013: there is none."""
@@ -43,6 +45,14 @@ def check_primary_keys(**_kwargs: Any) -> list[CheckMessage]:
     return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E010") for model in large]
 
 
+def check_key_texts(**_kwargs: Any) -> list[CheckMessage]:
+    """E012: an order's primary key has no text that the order could be found by again."""
+    text = "An order cannot be found again by the text of its primary key."
+    hint = "Give it a number, a UUID or a text as its key, or adapt another model, say a shipment."
+    lost = [model for model in usable_adapters() if isinstance(orders.key_field(model), _WITHOUT_TEXT)]
+    return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E012") for model in lost]
+
+
 def check_accounts_of_adapters(**_kwargs: Any) -> list[CheckMessage]:
     """E011: an adapter ships from an account that is not there. W014: accounts that no adapter ships from."""
     found, adapters = settings_or_none(), usable_adapters()
@@ -62,10 +72,8 @@ def check_accounts_of_adapters(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def _fits(model: type[models.Model], room: int | None) -> bool:
-    key: Any = model._meta.pk
-    while key.remote_field:  # a multi-table child's key is its parent's
-        key = key.target_field
-    if isinstance(key, models.CompositePrimaryKey):
+    key = orders.key_field(model)
+    if not orders.can_be_looked_up(model):
         return False
     is_text = isinstance(key, models.CharField | models.TextField)
     return not is_text or (key.max_length is not None and room is not None and key.max_length <= room)

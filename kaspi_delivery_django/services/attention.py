@@ -46,11 +46,6 @@ def flag(delivery: Delivery, reason: Attention) -> None:
     if marked == Attention.ORDER_EDITED:
         delivery.order_sha256 = ""
     delivery.attention = reason
-    announce(delivery, reason)
-
-
-def announce(delivery: Delivery, reason: Attention) -> None:
-    """Have the shop told after the commit, if the delivery is still marked for this then."""
     logger.warning("delivery needs attention: delivery=%s reason=%s", delivery.pk, reason.value)
     announcement = _announce_what_stays if in_transaction() else _announce
     after_commit(announcement, delivery, reason.value, using=home())

@@ -80,7 +80,7 @@ def request_delivery(order: models.Model) -> Delivery:
     """
     adapter = adapter_of(order)
     try:
-        if identities.place_of(order) != home():
+        if not identities.is_ours(adapter, order):
             return set_aside_elsewhere(adapter, order, identities.place_of(order))
         return _book(adapter, identity_of(adapter, order))
     except AdapterFailed as err:
@@ -135,7 +135,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
 
 def give_up(delivery: Delivery) -> None:
     """End what waits for a person on a locked delivery that is not linked. Saves the delivery."""
-    waiting = ApiCall.objects.using(home()).filter(delivery=delivery)
+    waiting = ApiCall.objects.filter(delivery=delivery)
     calls.finish(waiting.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
     delivery.attention = ""
     delivery.save(update_fields=["attention", "updated_at"])
@@ -222,7 +222,7 @@ def _winner(adapter: AnyAdapter, identity: Identity) -> Delivery | None:
         return lock(using=home(), **own, environment=identity.environment, generation=identity.generation)
 
 
-def _insert(adapter: AnyAdapter, identity: Identity, attention: str = "") -> Delivery:
+def _insert(adapter: AnyAdapter, identity: Identity) -> Delivery:
     delivery = Delivery(
         account=identity.account,
         environment=identity.environment,
@@ -230,7 +230,6 @@ def _insert(adapter: AnyAdapter, identity: Identity, attention: str = "") -> Del
         generation=identity.generation,
         content_type=content_type_of(adapter),
         object_id=identity.object_id,
-        attention=attention,
     )
     statements.insert(delivery, using=home())
     return delivery
@@ -314,7 +313,8 @@ def _flagged(delivery: Delivery | None) -> Delivery | None:
 
 def _insert_stuck(adapter: AnyAdapter, identity: Identity, failure: AdapterFailed) -> Delivery:
     with transaction.atomic(using=home()):
-        delivery = _insert(adapter, identity, Attention.ADAPTER_FAILED)
-        attention.announce(delivery, Attention.ADAPTER_FAILED)
+        delivery = _insert(adapter, identity)
+        attention.flag(delivery, Attention.ADAPTER_FAILED)
+        delivery.save(update_fields=attention.COLUMNS)
         calls.add_stuck_create(delivery, Attention.ADAPTER_FAILED, str(failure))
     return delivery

@@ -71,10 +71,12 @@ def _without_delivery(adapter: AnyAdapter, keys: Keys, using: str) -> Keys:
         return keys
     content_type = ContentType.objects.db_manager(using).get_for_model(adapter.model_class())
     known = Delivery.objects.using(using).filter(
-        content_type=content_type, object_id__in=[str(key) for key in keys], environment__in=environments
+        content_type=content_type,
+        object_id__in=[identities.fitting(str(key)) for key in keys],
+        environment__in=environments,
     )
     taken = set(known.values_list("object_id", flat=True))
-    return [key for key in keys if str(key) not in taken]
+    return [key for key in keys if identities.fitting(str(key)) not in taken]
 
 
 def _end(adapter: AnyAdapter, key: Any, *, dry_run: bool) -> str:

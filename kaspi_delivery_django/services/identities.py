@@ -15,7 +15,7 @@ from kaspi_delivery_django.exceptions import NoAdapter, UnusableKey, UsageError
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
 from kaspi_delivery_django.services import glances
-from kaspi_delivery_django.services.failures import AdapterFailed, ask
+from kaspi_delivery_django.services.failures import AdapterFailed, ask, surrounding
 from kaspi_delivery_django.services.glances import Glimpse
 from kaspi_delivery_django.services.transactions import home
 
@@ -101,6 +101,12 @@ def place_of(order: models.Model) -> str:
     return router.db_for_write(type(order), instance=order)
 
 
+def is_ours(adapter: AnyAdapter, order: models.Model) -> bool:
+    """Tell whether our database has the order: one that was read from a replica without a router is there as well."""
+    rows: models.QuerySet[models.Model] = adapter.model_class()._base_manager.using(home())
+    return place_of(order) == home() or rows.filter(pk=key_of(order)).exists()
+
+
 def subject_of(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> Subject | None:
     """Return the order with its key and its deliveries as the database has them; None when it is gone.
 
@@ -112,7 +118,8 @@ def subject_of(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> S
         key = key_of(order)
         known = glances.deliveries_of(str(key), content_type_id, using=home())
         return Subject(orders.with_key(order, key), str(key), known)
-    row = glances.row_of(model, order, content_type_id, using=home())
+    with surrounding():  # a translated model remembers the language it was read in
+        row = glances.row_of(model, order, content_type_id, using=home())
     if row is None:
         return None
     key, written = row.order.pk, str(getattr(order, orders.key_name(model)))

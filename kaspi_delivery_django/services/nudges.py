@@ -5,9 +5,11 @@ lines exist. Such a nudge is held back until the request is finished; outside of
 worker finds the call.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
@@ -17,6 +19,8 @@ from django.utils.module_loading import import_string
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.services.transactions import after_commit, home
+
+logger = logging.getLogger(__name__)
 
 RUNNERS: dict[str, str] = {
     "inline": "kaspi_delivery_django.services.outbox.send_inline",
@@ -41,8 +45,12 @@ def load_runner() -> None:
 
 def nudge(call: ApiCall) -> None:
     """Hand the call to the runner once the transaction is committed; `worker` needs no hint."""
-    if conf.current().runner in RUNNERS and not _is_left.get():
+    if _is_left.get():
+        return
+    if conf.current().runner in RUNNERS:
         after_commit(_pass_on, call.pk, using=home())
+    else:
+        _name_the_sender(logging.INFO)
 
 
 @contextmanager
@@ -90,6 +98,19 @@ def _pass_on(call_pk: int) -> None:
         _run(call_pk)
     elif waiting is not None:
         waiting.append(call_pk)
+    else:
+        _name_the_sender(logging.WARNING)
+
+
+def _name_the_sender(level: int) -> None:
+    """Log who will send what is saved outside of a request, where this process does not: in a shell, say."""
+    if _is_held.get() and _held_calls() is None:
+        _log_once(level)
+
+
+@lru_cache(maxsize=1)
+def _log_once(level: int) -> None:
+    logger.log(level, "booked; kaspi_worker will send it: no request is under way that the runner could follow")
 
 
 def _asgi_request() -> ThreadSensitiveContext | None:

@@ -16,7 +16,7 @@ from kaspi_delivery_django.client import DeliveryRequest, Parcel, wire
 from kaspi_delivery_django.client.types import read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import phone_tail
-from kaspi_delivery_django.orders import AnyAdapter, adapter_for
+from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
 from kaspi_delivery_django.services import attention, calls, statements
 from kaspi_delivery_django.services.failures import AdapterFailed, ask, ask_whether, surrounding
 from kaspi_delivery_django.services.transactions import home
@@ -50,10 +50,12 @@ def order_of(delivery: Delivery) -> models.Model:
     model = types.get_for_id(delivery.content_type_id).model_class()
     if model is None or adapter_for(model) is None:
         raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
+    if not can_be_looked_up(model):  # it is not gone, and must not be abandoned
+        raise AdapterFailed("orders with a primary key of several columns cannot be looked up: adapt another model")
     try:
         with surrounding():
             order: models.Model = model._base_manager.using(home()).get(pk=delivery.object_id)
-    except (ValueError, ValidationError) as err:  # the shop's key has become of another type
+    except (AttributeError, TypeError, ValueError, ValidationError) as err:  # the shop's key has become of another type
         raise models.ObjectDoesNotExist("no such order any more") from err
     return order
 
@@ -74,7 +76,7 @@ def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
     model = ContentType.objects.db_manager(using).get_for_id(group[0].content_type_id).model_class()
     if model is None or adapter_for(model) is None:
         return {}
-    with suppress(ValueError, ValidationError), surrounding():
+    with suppress(AttributeError, TypeError, ValueError, ValidationError), surrounding():
         orders = model._base_manager.using(using).in_bulk([delivery.object_id for delivery in group])
         known = {str(pk): order for pk, order in orders.items()}
         return {delivery.pk: known[delivery.object_id] for delivery in group if delivery.object_id in known}

@@ -6,6 +6,7 @@ from django.test.utils import isolate_apps
 
 from kaspi_delivery_django.checks.adapters import _fits
 from tests.checks.samples import GOOD, ORDERS, OTHER
+from tests.keys.models import Timed
 from tests.shop.kaspi import OrderAdapter
 from tests.shop.models import GiftOrder, Order
 
@@ -105,6 +106,20 @@ def test_e006_two_adapters_with_the_same_ids(found):
 def test_e006_is_silent_when_the_ids_differ(found):
     """Two adapters are fine when one of them names its orders differently."""
     assert found(**GOOD, ORDER_ADAPTERS=[ORDERS, f"{__name__}.CarefulGiftAdapter"]) == {}
+
+
+def test_e012_a_primary_key_without_a_text(found):
+    """A duration's text is no duration again: such an order would wait on the list for ever."""
+    messages = found(**GOOD, ORDER_ADAPTERS=["tests.keys.kaspi.TimedAdapter"])
+    assert list(messages) == ["E012"]
+    assert messages["E012"].obj is Timed
+    assert "adapt another model" in messages["E012"].hint
+
+
+@pytest.mark.parametrize("name", ["Numbered", "Identified", "Named", "Priced", "Coded", "Attached"])
+def test_e012_is_silent_about_keys_that_can_be_written(found, name):
+    """Numbers, UUIDs, texts, and fields with conversions of their own."""
+    assert "E012" not in found(**GOOD, ORDER_ADAPTERS=[f"tests.keys.kaspi.{name}Adapter"])
 
 
 def test_e010_a_primary_key_that_does_not_fit(found):

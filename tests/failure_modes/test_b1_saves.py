@@ -5,7 +5,7 @@ from django.core import serializers
 from django.db import transaction
 
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import booking, refresh_delivery
+from kaspi_delivery_django.services import refresh_delivery, request_delivery
 from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,13 +78,11 @@ def test_b1_proxies_and_children_count_as_the_model(kind):
 
 
 def test_b1_rows_live_where_they_are_written():
-    """Not where the order was read: a replica of the same rows."""
+    """An order that was read elsewhere, from a replica, is booked on the database of `db_for_write`."""
     order = Order.objects.create(paid=False)
-    order._state.db = "replica"
-    adapter = booking.adapter_of(order)
-    booked = booking.open_delivery(adapter, booking.identity_of(adapter, order))
-    assert booked._state.db == "default"
-    assert list(booking.deliveries_of(adapter, order)) == [booked]
+    order._state.db = "elsewhere"
+    delivery = request_delivery(order)
+    assert (delivery._state.db, Delivery.objects.get().object_id) == ("default", str(order.pk))
 
 
 def test_b1_an_adapter_that_raises_breaks_no_checkout(settings):

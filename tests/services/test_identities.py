@@ -5,13 +5,22 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django import orders, tracking
-from kaspi_delivery_django.exceptions import UsageError
+from kaspi_delivery_django.admin.orders import OrderAttentionFilter
+from kaspi_delivery_django.exceptions import CannotRetry, UsageError
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import adopt_delivery, booking, identities, request_delivery
+from kaspi_delivery_django.services import (
+    adopt_delivery,
+    booking,
+    enqueueing,
+    identities,
+    request_delivery,
+    retry_delivery,
+)
 from tests.keys import kaspi
 from tests.keys.models import (
     Attached,
@@ -25,8 +34,9 @@ from tests.keys.models import (
     Sealed,
     Timed,
 )
+from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 ID = uuid.UUID("6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
 SPELLINGS = [
@@ -49,7 +59,10 @@ CASES = [
 @pytest.fixture(autouse=True)
 def adapters(settings):
     """Ship all of them."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": kaspi.ALL}
+    settings.KASPI_DELIVERY = {
+        **settings.KASPI_DELIVERY,
+        "ORDER_ADAPTERS": [*kaspi.ALL, "tests.shop.kaspi.OrderAdapter"],
+    }
 
 
 def made(model, written, **values):
@@ -212,6 +225,79 @@ def test_a_value_that_is_no_key_is_refused():
 def test_a_key_whose_row_is_gone_stays_as_it_is():
     """There is nothing to read."""
     assert orders.order_key(Named(pk="Gone"), using="default") == "Gone"
+
+
+@pytest.mark.parametrize("model", [Timed, Paired])
+def test_retry_of_a_key_that_leads_nowhere_keeps_it_on_the_list(model):
+    """It says why, or that the order is gone; nothing breaks."""
+    values = {"id": timedelta(hours=1)} if model is Timed else {"shop": 1, "number": 2}
+    model.objects.create(**values)
+    with pytest.raises(CannotRetry):
+        retry_delivery(Delivery.objects.get())
+    assert Delivery.objects.get().attention == "adapter_failed"
+
+
+def test_a_key_of_two_columns_is_never_abandoned(world, drain, settings):
+    """Its model has become one of those since it was booked."""
+    Order.objects.create()
+    kind = ContentType.objects.get_for_model(Paired)
+    Delivery.objects.update(content_type=kind)
+    drain()
+    assert ApiCall.objects.get().state == "stuck"
+
+
+@pytest.mark.parametrize(("model", "key", "written"), CASES)
+def test_the_list_of_orders_is_filtered_by_their_keys(model, key, written):
+    """Whatever the field makes of the text."""
+    made(model, key).save()
+    Delivery.objects.update(attention="too_old")
+    Delivery.objects.create(
+        content_type=the_one().content_type, object_id="not a key", attention="too_old", environment="sandbox"
+    )
+    only = OrderAttentionFilter(None, {"kaspi_delivery": ["attention"]}, model, None)
+    assert [order.pk for order in only.queryset(None, model.objects.all())] == [stored(model, key).pk]
+
+
+@pytest.mark.parametrize("written", ["0742", " 742", "742"])
+def test_a_number_is_searched_for_however_it_is_written(written):
+    """A person copies it from another program."""
+    assert "742" in orders.key_texts(written)
+
+
+def test_a_uuid_is_searched_for_however_it_is_written():
+    """In capitals, in hex."""
+    assert str(ID) in orders.key_texts(str(ID).upper()) & orders.key_texts(ID.hex)
+
+
+def test_what_is_no_key_is_searched_for_as_it_is(settings):
+    """Without adapters, too."""
+    assert orders.key_texts("KZ-1") == {"KZ-1"}
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": ["no.such.Adapter"]}
+    assert orders.key_texts("0742") == {"0742"}
+
+
+@pytest.mark.parametrize("model", [Named, Paired, Timed, Numbered, Coded, Priced, Identified])
+def test_enqueue_finds_every_order_once(model):
+    """Those of a bulk_create; what cannot be looked up is on the list, once."""
+    values = {
+        Timed: {"id": timedelta(hours=1)},
+        Paired: {"shop": 1, "number": 2},
+        Named: {"number": "n" * 70},
+        Numbered: {"id": " 742"},
+        Coded: {"id": "742"},
+        Priced: {"id": 742},
+        Identified: {"id": str(ID).upper()},
+    }[model]
+    model.objects.bulk_create([model(**values)])
+    adapter = orders.adapter_for(model)
+    adapter.orders_to_enqueue = model.objects.all
+    try:
+        first, second = (next(iter(enqueueing.enqueue(adapter, batch=10))) for _ in range(2))
+    finally:
+        del adapter.orders_to_enqueue
+    assert first["booked"] + first["failed"] == 1
+    assert not second["booked"] + second["failed"]
+    the_one()
 
 
 def test_an_order_that_is_gone_is_not_booked():

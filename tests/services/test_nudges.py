@@ -55,6 +55,43 @@ def test_outside_of_a_request_it_is_left_to_the_worker(world, drain):
     assert len(world.deliveries) == 1
 
 
+def lines_of(caplog):
+    """Return what was logged of who sends, with its level."""
+    said = [record for record in caplog.records if "kaspi_worker will send it" in record.getMessage()]
+    return [record.levelname for record in said]
+
+
+@pytest.mark.parametrize(("runner", "level"), [("inline", "WARNING"), ("worker", "INFO")])
+def test_outside_of_a_request_one_line_names_the_sender(settings, caplog, runner, level):
+    """Once per process, however many orders a shell saves."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
+    nudges._log_once.cache_clear()
+    with caplog.at_level("INFO"):
+        for _ in range(3):
+            Order.objects.create()
+    assert lines_of(caplog) == [level]
+
+
+@pytest.mark.parametrize("runner", ["inline", "worker"])
+def test_in_a_request_no_line_is_needed(settings, caplog, runner):
+    """The shop has chosen who sends there."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
+    nudges._log_once.cache_clear()
+    request_started.send(sender=None)
+    with caplog.at_level("INFO"):
+        Order.objects.create()
+    request_finished.send(sender=None)
+    assert lines_of(caplog) == []
+
+
+def test_what_is_sent_at_the_commit_needs_no_line(caplog):
+    """This process sends it."""
+    nudges._log_once.cache_clear()
+    with transaction.atomic():
+        Order.objects.create()
+    assert lines_of(caplog) == []
+
+
 def test_one_request_does_not_send_what_another_made_due(world):
     """What is held ends with its request."""
     request_started.send(sender=None)
