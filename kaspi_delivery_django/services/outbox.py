@@ -96,6 +96,8 @@ def due_calls(*, limit: int) -> Sequence[int]:
     now = clock.database_now(using)
     rows = ApiCall.objects.using(using).due(now)
     for state in gate.paused_accounts(now, using=using):
+        if state.held_at:  # which holds every account
+            return []
         closed = {"delivery__account": state.account, "delivery__environment": state.environment}
         rows = rows.exclude(**closed)
     sendable = _with_key(rows)
