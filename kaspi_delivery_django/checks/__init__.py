@@ -4,9 +4,14 @@ from django.core import checks
 
 from kaspi_delivery_django.checks.accounts import check_accounts, check_accounts_in_use, check_shared_credentials
 from kaspi_delivery_django.checks.adapters import check_accounts_of_adapters, check_adapters, check_primary_keys
-from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_sqlite
+from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_routers, check_sqlite
 from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
 from kaspi_delivery_django.checks.options import check_inline, check_runner, check_settings, check_tracking_hosts
+from kaspi_delivery_django.checks.surroundings import (
+    check_generic_relations,
+    check_language_prefix,
+    check_orm_caches,
+)
 
 __all__ = [
     "TAG",
@@ -17,8 +22,12 @@ __all__ = [
     "check_apps",
     "check_connections",
     "check_databases",
+    "check_generic_relations",
     "check_inline",
+    "check_language_prefix",
+    "check_orm_caches",
     "check_primary_keys",
+    "check_routers",
     "check_runner",
     "check_settings",
     "check_shared_credentials",
@@ -42,7 +51,11 @@ ALWAYS = (
     check_primary_keys,
     check_accounts_of_adapters,
     check_databases,
+    check_routers,
     check_sqlite,
+    check_generic_relations,
+    check_language_prefix,
+    check_orm_caches,
     check_runner,
     check_tracking_hosts,
 )
