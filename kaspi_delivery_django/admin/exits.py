@@ -12,8 +12,8 @@ from kaspi_delivery_django import services
 from kaspi_delivery_django.admin.asking import Exit, Said
 from kaspi_delivery_django.admin.forms import CancelForm, LinkForm, TypedForm
 from kaspi_delivery_django.lifecycle import CANCELLED
-from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAction, WebhookEvent
-from kaspi_delivery_django.services import exits, handover
+from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.services import exits, handover, holding
 
 State, Name = WebhookEvent.State, PendingAction.Name
 
@@ -30,6 +30,16 @@ def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
     if delivery.delivery_id:
         return messages.INFO, gettext("Kaspi is asked to cancel; the status follows.")
     return messages.WARNING, gettext("it will be cancelled as soon as its booking is resolved.")
+
+
+def _hold(state: AccountState, _answers: Mapping[str, Any]) -> Said:
+    holding.hold_sending(by=getattr(state, "asked_by", ""))
+    return messages.SUCCESS, gettext("all sending is held.")
+
+
+def _release(_state: AccountState, _answers: Mapping[str, Any]) -> Said:
+    holding.release_sending()
+    return messages.SUCCESS, gettext("sending is released.")
 
 
 def _refresh(delivery: Delivery, _answers: Mapping[str, Any]) -> Said:
@@ -205,6 +215,20 @@ DISMISS = Exit(
     label=_("Take off the list"),
     question=_("The worker drops it: what was refused stays undone, and what still waits will not be done."),
     act=_dismiss,
+)
+
+
+HOLD = Exit(
+    permission="hold_sending",
+    label=_("Hold all sending"),
+    question=_("No request goes to Kaspi for any account, whatever the runner, until sending is released."),
+    act=_hold,
+)
+RELEASE = Exit(
+    permission="hold_sending",
+    label=_("Release sending"),
+    question=_("All that became due meanwhile is sent, as far as it is not too old."),
+    act=_release,
 )
 
 

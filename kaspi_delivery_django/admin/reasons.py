@@ -35,6 +35,11 @@ _ADVICE: Mapping[str, Promise] = {
 
 def of_attention(delivery: Delivery) -> str:
     """Say what to do about a delivery that needs attention; nothing for one that does not."""
+    if delivery.attention == Attention.KEY_REUSED and delivery.environment != "production":
+        return gettext(
+            "A new database counts its orders from 1 again, and the sandbox still knows their names: restart the"
+            " bundled sandbox, or give external_order_id another beginning. Else link what is there, or book anew."
+        )
     return str(_ADVICE.get(delivery.attention, ""))
 
 

@@ -9,7 +9,7 @@ from kaspi_delivery_django.checks.adapters import (
     check_key_texts,
     check_primary_keys,
 )
-from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_sqlite
+from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_routers, check_sqlite
 from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
 from kaspi_delivery_django.checks.options import (
     check_final_statuses,
@@ -17,6 +17,11 @@ from kaspi_delivery_django.checks.options import (
     check_runner,
     check_settings,
     check_tracking_hosts,
+)
+from kaspi_delivery_django.checks.surroundings import (
+    check_generic_relations,
+    check_language_prefix,
+    check_orm_caches,
 )
 
 __all__ = [
@@ -29,9 +34,13 @@ __all__ = [
     "check_connections",
     "check_databases",
     "check_final_statuses",
+    "check_generic_relations",
     "check_inline",
     "check_key_texts",
+    "check_language_prefix",
+    "check_orm_caches",
     "check_primary_keys",
+    "check_routers",
     "check_runner",
     "check_settings",
     "check_shared_credentials",
@@ -56,7 +65,11 @@ ALWAYS = (
     check_key_texts,
     check_accounts_of_adapters,
     check_databases,
+    check_routers,
     check_sqlite,
+    check_generic_relations,
+    check_language_prefix,
+    check_orm_caches,
     check_runner,
     check_tracking_hosts,
     check_final_statuses,

@@ -22,6 +22,7 @@ STAGES = {f"{OURS}W011", f"{OURS}W012"}  # right in the sandbox, and wrong on th
 ISSUED = {f"{OURS}W033"}  # it is Kaspi that decides how long a secret is
 LONGEST_WAIT = timedelta(minutes=15)
 LONGEST_SILENCE = timedelta(hours=6)
+RELEASE = "When Kaspi's deliveries and yours agree: `python manage.py kaspi_worker --release`."
 START_WORKER = "Keep `python manage.py kaspi_worker` running (systemd, a container), or Celery's beat with the sweep."
 
 
@@ -76,7 +77,12 @@ def judge_standing(found: Snapshot) -> Iterator[Finding]:
 def judge_account(state: AccountFigures, found: Snapshot) -> Iterator[Finding]:
     """Say whether a worker is there, and whether calls wait behind a closed gate. Pure."""
     alias, age = state.alias, state.worker_age(found.read_at)
-    if not state.is_without_worker(found.read_at):
+    if state.held_at:
+        yield failed("hold", f"Sending is held since {state.held_at:%Y-%m-%d %H:%M} UTC.", RELEASE, account=alias)
+    if state.worker_trouble:
+        todo = "Read the worker's log at ERROR, correct what it names, and restart the worker."
+        yield failed("worker", f"It fails at {state.worker_trouble}.", todo, account=alias)
+    elif not state.is_without_worker(found.read_at):
         yield well("worker", "One was seen in the last 5 minutes.", account=alias)
     else:
         says = "None was ever seen." if age is None else f"None was seen for {_minutes(age)} min."

@@ -121,6 +121,8 @@ def due_calls(*, limit: int, not_failed_since: datetime | None = None) -> Sequen
         failed = FailedAttempt.objects.filter(call=OuterRef("pk"), at__gte=not_failed_since)
         rows = rows.exclude(Exists(failed))
     for state in gate.paused_accounts(now, using=using):
+        if state.held_at:  # which holds every account
+            return []
         closed = {"delivery__account": state.account, "delivery__environment": state.environment}
         rows = rows.exclude(**closed)
     sendable = _with_key(rows)
