@@ -15,7 +15,17 @@ from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.exceptions import CannotReissue, CannotRetry, NoAdapter
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
-from kaspi_delivery_django.services import attention, calls, clock, exits, glances, payloads, preflight, statements
+from kaspi_delivery_django.services import (
+    attention,
+    calls,
+    clock,
+    exits,
+    glances,
+    payloads,
+    preflight,
+    statements,
+    status,
+)
 from kaspi_delivery_django.services.failures import AdapterFailed, ask, ask_whether
 from kaspi_delivery_django.services.transactions import home, lock, lock_again
 
@@ -101,8 +111,10 @@ def give_up(delivery: Delivery) -> None:
     """End what waits for a person on a locked delivery that is not linked. Saves the delivery."""
     waiting = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery)
     calls.finish(waiting.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
-    delivery.attention = ""
-    delivery.save(update_fields=["attention", "updated_at"])
+    delivery.attention, delivery.raised_reasons, delivery.unwanted_since = "", "", None
+    if delivery.cancel_requested_at and not delivery.delivery_id and not delivery.status:
+        status.close_unbooked(delivery)
+    status.save(delivery, (*status.STANDING, "unwanted_since"))
 
 
 def name_again(delivery: Delivery) -> Delivery:
@@ -305,6 +317,6 @@ def _insert_stuck(adapter: AnyAdapter, order: models.Model, identity: Identity, 
     with transaction.atomic(using=order._state.db or home()):
         delivery = _insert(adapter, order, identity)
         attention.flag(delivery, Attention.ADAPTER_FAILED)
-        delivery.save(update_fields=["attention", "updated_at"])
+        delivery.save(update_fields=attention.COLUMNS)
         calls.add_stuck_create(delivery, Attention.ADAPTER_FAILED, str(failure))
     return delivery

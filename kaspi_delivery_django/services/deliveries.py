@@ -125,14 +125,16 @@ def _ask_kaspi(delivery: Delivery, *, at_once: bool) -> ApiCall:
         locked = lock_again(delivery)
         exits.check_refresh(locked)
         locked.next_refresh_at = status.next_refresh(locked)
-        locked.save(update_fields=["next_refresh_at", "updated_at"])
+        if at_once:
+            attention.forget(locked, attention.OF_ASKING)
+        locked.save(update_fields=["next_refresh_at", "raised_reasons", "updated_at"])
         return calls.add_refresh(locked, at_once=at_once)
 
 
 def _dismiss(delivery: Delivery) -> None:
     answered = ApiCall.objects.using(delivery._state.db).filter(delivery=delivery, reason=delivery.attention)
     calls.finish(answered.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
-    attention.clear(delivery, frozenset({Attention(delivery.attention)}))
+    attention.acknowledge(delivery)
     delivery.save(update_fields=attention.COLUMNS)
 
 

@@ -55,7 +55,7 @@ def _verdict(delivery: Delivery, remote: RemoteEvent, news: status.News) -> Verd
     if word in STATUSES and word != remote.status:
         verdict = Verdict.CONTRADICTION
     if verdict is Verdict.CONTRADICTION:
-        attention.flag(delivery, Attention.CONTRADICTION)
+        attention.flag(delivery, Attention.CONTRADICTION, occurrence=remote.event_id)
     return verdict
 
 

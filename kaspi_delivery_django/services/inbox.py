@@ -127,10 +127,10 @@ def _place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, 
     if delivery is None:
         return _store(event, State.PARKED, NO_DELIVERY, using)
     if delivery.external_order_id != remote.external_order_id:
-        _flag(delivery, Attention.FOREIGN_DELIVERY)
+        _flag(delivery, Attention.FOREIGN_DELIVERY, occurrence=remote.external_order_id)
         return _store(event, State.CONFLICT, FOREIGN, using)
     if not linking.adopt(delivery, remote.delivery_id):
-        _flag(delivery, Attention.SECOND_PARCEL)
+        _flag(delivery, Attention.SECOND_PARCEL, occurrence=remote.delivery_id)
         return _store(event, State.PARKED, SECOND, using)
     is_known = not event._state.adding
     events.apply(delivery, event, remote)
@@ -143,8 +143,8 @@ def _locked(event: WebhookEvent, using: str) -> Delivery | None:
     return by_id or lock(**own, external_order_id=event.external_order_id)
 
 
-def _flag(delivery: Delivery, reason: Attention) -> None:
-    attention.flag(delivery, reason)
+def _flag(delivery: Delivery, reason: Attention, *, occurrence: str) -> None:
+    attention.flag(delivery, reason, occurrence=occurrence)
     delivery.save(update_fields=attention.COLUMNS)
 
 
@@ -207,7 +207,7 @@ def _unpark(event: WebhookEvent, using: str) -> bool:
     if delivery.external_order_id != event.external_order_id:
         return _give_up(event, FOREIGN, using)
     if not linking.adopt(delivery, event.kaspi_delivery_id):
-        _flag(delivery, Attention.SECOND_PARCEL)
+        _flag(delivery, Attention.SECOND_PARCEL, occurrence=event.kaspi_delivery_id)
         return _give_up(event, SECOND, using)
     linking.unpark(delivery)
     return True

@@ -1,4 +1,4 @@
-"""What a create sends: built through the shop's adapter, if it is wanted; frozen as text; compared with the order later."""
+"""What a create sends: built through the shop's adapter, frozen as text, compared with the order later."""
 
 import logging
 from collections import defaultdict
@@ -132,7 +132,7 @@ def notice_edits(delivery: Delivery) -> None:
     if digest == create.payload_sha256:
         attention.clear(delivery, attention.OF_EDITING)
     else:
-        attention.flag(delivery, Attention.ORDER_EDITED)
+        attention.flag(delivery, Attention.ORDER_EDITED, occurrence=digest)
     delivery.save(update_fields=attention.COLUMNS)
 
 
