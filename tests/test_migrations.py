@@ -65,7 +65,7 @@ def test_phones_that_were_there_before_are_found_by_their_end(booked):
 
 @pytest.mark.django_db(transaction=True)
 def test_what_was_cancelled_before_it_was_sent_gets_its_status(booked):
-    """As new ones do; what Kaspi refused, may have booked or has is left alone, and nobody is notified."""
+    """As new ones do; what Kaspi refused, may have booked or has is left alone, and no one is notified."""
     orders = [Order.objects.create() for _ in range(4)]
     cancelled, refused, waiting, wanted = (Delivery.objects.get(object_id=str(order.pk)) for order in orders)
     Delivery.objects.exclude(pk=wanted.pk).update(cancel_requested_at=booked.created_at, cancel_reason="a mistake")

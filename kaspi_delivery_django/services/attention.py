@@ -113,7 +113,7 @@ def acknowledge(delivery: Delivery) -> None:
 
 
 def forget(delivery: Delivery, reasons: frozenset[Attention]) -> None:
-    """Have these reasons raised anew when they occur again: something has changed. The caller saves the delivery."""
+    """Have these reasons raised again when they occur again: something has changed. The caller saves the delivery."""
     raised = _raised(delivery)
     if raised.keys() & reasons:
         _remember(delivery, {reason: fact for reason, fact in raised.items() if reason not in reasons})

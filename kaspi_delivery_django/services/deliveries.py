@@ -2,7 +2,7 @@
 
 from django.db import transaction
 
-from kaspi_delivery_django.client.types import check_text
+from kaspi_delivery_django.client.types import check_reason
 from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError
 from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
@@ -20,7 +20,7 @@ def cancel_delivery(delivery: Delivery, *, reason: str = "") -> Delivery:
     kept until that is resolved. Asking twice asks Kaspi once. Raises `CannotCancel`, or
     `UsageError` for a reason that cannot be sent.
     """
-    check_text(reason, "the reason", required=False)
+    check_reason(reason)
     with transaction.atomic(using=delivery._state.db or home()):
         locked = lock_again(delivery)
         if locked.status == CANCELLED or exits.is_given_up(locked):
@@ -59,7 +59,7 @@ def retry_delivery(delivery: Delivery, *, send_anyway: bool = False) -> Delivery
     """Have what waits, for its turn or for a person, tried now; return the delivery as it stands then.
 
     A create that Kaspi may have booked goes again with its own key and bytes, and only while its
-    key is surely known there. Before a first create is sent the adapter is asked again. `send_anyway` sends what waits
+    key is surely known there. Before a first create is sent the adapter is asked again. `send_anyway` sends a delivery that waits
     because `wants_delivery` says no, as staff decide; `wants_cancel` still ends it. A delivery that its adapter failed
     on and does not want is deleted: the one that is returned has no primary key then. Raises `CannotRetry`.
     """

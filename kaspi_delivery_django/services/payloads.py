@@ -13,7 +13,7 @@ from django.db import models, transaction
 from django.utils.functional import Promise
 
 from kaspi_delivery_django.client import DeliveryRequest, Parcel, wire
-from kaspi_delivery_django.client.types import read_text
+from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
@@ -137,11 +137,14 @@ def notice_edits(delivery: Delivery) -> None:
 
 
 def cancel_reason_of(order: models.Model) -> str:
-    """Return the adapter's reason to cancel; a cancel goes without one rather than not at all."""
+    """Return the adapter's reason to cancel; cut to the limit.
+
+    A cancel goes without one rather than not at all.
+    """
     adapter = _adapter_of(order)
     try:
         with transaction.atomic(using=order._state.db):
-            return read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))
+            return read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))[:MAX_REASON_LENGTH]
     except AdapterFailed as err:
         logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, order.pk, err)  # noqa: TRY400  # no data in logs
         return ""

@@ -96,7 +96,7 @@ def test_one_transaction_announces_a_reason_once(delivery, told):
 
 @commits
 def test_what_a_transaction_clears_again_is_not_announced(delivery, told):
-    """A second save of the same checkout may have mended it."""
+    """A second save of the same checkout may have corrected it."""
     change(delivery, flags("adapter_failed"), clears("adapter_failed"))
     assert told == []
 
@@ -125,7 +125,7 @@ def test_an_acknowledged_reason_stays_settled(delivery, told, reason):
 
 @commits
 @pytest.mark.parametrize("reason", ["second_parcel", "contradiction", "order_edited", "foreign_delivery"])
-def test_another_occurrence_is_raised_anew(delivery, told, reason):
+def test_another_occurrence_is_raised_again(delivery, told, reason):
     """A third parcel, another event, another edit."""
     for occurrence in ("one", "one", "two"):
         change(delivery, flags(reason, occurrence=occurrence))
@@ -135,7 +135,7 @@ def test_another_occurrence_is_raised_anew(delivery, told, reason):
 
 
 @commits
-def test_what_was_over_in_between_is_raised_anew(delivery, told):
+def test_what_was_over_in_between_is_raised_again(delivery, told):
     """As an adapter that failed, answered, and fails again; acknowledged or not."""
     change(delivery, flags("not_found"))
     change(delivery, attention.acknowledge)
@@ -146,7 +146,7 @@ def test_what_was_over_in_between_is_raised_anew(delivery, told):
 
 @commits
 def test_what_was_pushed_aside_comes_back_quietly(delivery, told):
-    """It was announced, and nobody has acknowledged it."""
+    """It was announced, and no one has acknowledged it."""
     change(delivery, flags("order_edited", occurrence="digest"), flags("cancel_refused"))
     change(delivery, clears("cancel_refused"), flags("order_edited", occurrence="digest"))
     assert fresh(delivery).attention == "order_edited"

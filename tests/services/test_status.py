@@ -126,7 +126,7 @@ def test_what_is_over_leaves_the_list(delivery, end, reason, left):
     Delivery.objects.update(attention=reason)
     delivery.calls.create(
         kind="refresh", state="stuck", reason="not_found", idempotency_key="r", queued_at=NOON
-    )  # the question that nobody has to answer any more
+    )  # a question that needs no answer now
     assert tell(delivery, news(end)).attention == left
     assert delivery.calls.get(kind="refresh").state == ("abandoned" if reason == "not_found" else "stuck")
 

@@ -106,7 +106,7 @@ def test_what_was_refused_and_acknowledged_is_not_cancelled(due, heard):
     assert heard == []
 
 
-def test_a_refused_one_that_is_booked_anew_is_not_cancelled(due, heard):
+def test_a_refused_one_that_is_rebooked_is_not_cancelled(due, heard):
     """The order is still to be shipped."""
     ApiCall.objects.update(state="refused", reason="refused")
     reissue_delivery(due.delivery)
