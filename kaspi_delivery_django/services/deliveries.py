@@ -59,9 +59,10 @@ def retry_delivery(delivery: Delivery, *, send_anyway: bool = False) -> Delivery
     """Have what waits, for its turn or for a person, tried now; return the delivery as it stands then.
 
     A create that Kaspi may have booked goes again with its own key and bytes, and only while its
-    key is surely known there. Before a first create is sent the adapter is asked again. `send_anyway` sends a delivery that waits
-    because `wants_delivery` says no, as staff decide; `wants_cancel` still ends it. A delivery that its adapter failed
-    on and does not want is deleted: the one that is returned has no primary key then. Raises `CannotRetry`.
+    key is surely known there. Before a first create is sent the adapter is asked again. `send_anyway` sends a delivery
+    that waits because `wants_delivery` says no, as staff decide; `wants_cancel` still ends it. A delivery that its
+    adapter failed on and does not want is deleted: the one that is returned has no primary key then. Raises
+    `CannotRetry`.
     """
     with transaction.atomic(using=delivery._state.db or home()):
         locked = lock_again(delivery)
