@@ -16,6 +16,7 @@ Json = Mapping[str, Any]
 Value = TypeVar("Value")
 
 MAX_INT = 2**31 - 1
+MAX_REASON_LENGTH = 500
 _ID = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
 _WORD = re.compile(r"[!-~]{1,64}")
 _PHONE = re.compile(r"\+?[0-9 ()\-]{7,24}")
@@ -57,6 +58,13 @@ def check_text(value: object, name: str, *, required: bool = True) -> None:
         raise UsageError(f"{name} must be a text that is not empty")
     if _UNSTORABLE.search(value):
         raise UsageError(f"{name} must not contain NUL or lone surrogates")
+
+
+def check_reason(reason: object) -> None:
+    """Raise `UsageError` unless this can be a cancel's reason: a text of at most 500 characters, or an empty one."""
+    check_text(reason, "the reason", required=False)
+    if isinstance(reason, str) and len(reason) > MAX_REASON_LENGTH:
+        raise UsageError(f"the reason has {len(reason)} characters: shorten it to {MAX_REASON_LENGTH}")
 
 
 def read_text(value: object) -> str:

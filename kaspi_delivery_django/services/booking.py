@@ -22,6 +22,7 @@ from kaspi_delivery_django.services import (
     payloads,
     preflight,
     statements,
+    status,
 )
 from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether
 from kaspi_delivery_django.services.glances import Glimpse
@@ -137,20 +138,23 @@ def give_up(delivery: Delivery) -> None:
     """End what waits for a person on a locked delivery that is not linked. Saves the delivery."""
     waiting = ApiCall.objects.filter(delivery=delivery)
     calls.finish(waiting.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
-    delivery.attention = ""
-    delivery.save(update_fields=["attention", "updated_at"])
+    delivery.attention, delivery.raised_reasons, delivery.unwanted_since = "", "", None
+    if delivery.cancel_requested_at and not delivery.delivery_id and not delivery.status:
+        status.close_unbooked(delivery)
+    status.save(delivery, (*status.STANDING, "unwanted_since"))
 
 
 def name_again(delivery: Delivery) -> Delivery:
-    """Ask the adapter again, which failed before the delivery had a name.
+    """Ask the adapter again, which failed before the delivery had a name; one that is not wanted is deleted.
 
-    Raises `CannotRetry`, also when the adapter answers now that the order is not to be shipped.
+    Raises `CannotRetry`.
     """
     try:
         order = payloads.order_of(delivery)
         adapter = adapter_of(order)
         if not wants_booking(adapter, order):
-            raise CannotRetry(NOT_WANTED)
+            delivery.delete()
+            return delivery
         return _try_again(delivery, identity_of(adapter, order))
     except models.ObjectDoesNotExist as err:
         raise CannotRetry(gettext("The order is gone: acknowledge it.")) from err

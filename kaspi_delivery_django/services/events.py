@@ -79,7 +79,7 @@ def _verdict(delivery: Delivery, remote: RemoteEvent, news: status.News) -> Verd
     if remote.type.removeprefix(DELIVERY_PREFIX) != remote.status:
         verdict = Verdict.CONTRADICTION
     if verdict is Verdict.CONTRADICTION:
-        attention.flag(delivery, Attention.CONTRADICTION)
+        attention.flag(delivery, Attention.CONTRADICTION, occurrence=remote.event_id)
     return verdict
 
 

@@ -67,6 +67,14 @@ def is_unread(delivery: Delivery) -> bool:
     return delivery.delivery_id is None and not _newest_create(delivery).payload
 
 
+def ends_cancel(delivery: Delivery) -> bool:
+    """Tell whether acknowledging the delivery gives up a cancel that somebody asked for, and that may still go."""
+    return any(
+        call.kind == Kind.CANCEL and call.state == State.STUCK and call.reason == delivery.attention
+        for call in _calls(delivery)
+    )
+
+
 def check_cancel(delivery: Delivery) -> None:
     """Raise `CannotCancel` for a parcel that the courier has, or that has ended. Kaspi decides about the others."""
     if not delivery.is_cancellable:

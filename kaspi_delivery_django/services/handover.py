@@ -62,6 +62,16 @@ def do_waiting(*, limit: int, using: str) -> int:
         return sum(_do(action, may) for action in actions)
 
 
+def permission_for(name: str) -> str:
+    """Return the permission that an action needs: to ask for it, to have it done, and to take it off the list."""
+    return _PERMISSIONS[name]
+
+
+def names_for(user: Any) -> list[str]:
+    """Return the actions that a user may ask for, and so dismiss."""
+    return [name for name, permission in _PERMISSIONS.items() if user.has_perm(f"kaspi_delivery.{permission}")]
+
+
 def dismiss(action: PendingAction) -> None:
     """Take an action off the list, done or not."""
     PendingAction.objects.filter(pk=action.pk).delete()

@@ -185,10 +185,10 @@ def _place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, 
     if delivery is None:
         return _store(event, State.PARKED, NO_DELIVERY, using)
     if remote.external_order_id not in {"", delivery.external_order_id}:
-        _flag(delivery, Attention.FOREIGN_DELIVERY)
+        _flag(delivery, Attention.FOREIGN_DELIVERY, occurrence=remote.external_order_id)
         return _store(event, State.CONFLICT, FOREIGN, using)
     if not linking.adopt(delivery, remote.delivery_id):
-        _flag(delivery, Attention.SECOND_PARCEL)
+        _flag(delivery, Attention.SECOND_PARCEL, occurrence=remote.delivery_id)
         return _store(event, State.PARKED, SECOND, using)
     is_known = not event._state.adding
     events.apply(delivery, event, remote)
@@ -209,8 +209,8 @@ def _ask_kaspi(delivery: Delivery) -> None:
         delivery.save(update_fields=["next_refresh_at", "updated_at"])
 
 
-def _flag(delivery: Delivery, reason: Attention) -> None:
-    attention.flag(delivery, reason)
+def _flag(delivery: Delivery, reason: Attention, *, occurrence: str) -> None:
+    attention.flag(delivery, reason, occurrence=occurrence)
     delivery.save(update_fields=attention.COLUMNS)
 
 
@@ -302,7 +302,7 @@ def _unpark(event: WebhookEvent, using: str) -> bool:
     if event.external_order_id not in {"", delivery.external_order_id}:
         return _give_up(event, FOREIGN, using)
     if not linking.adopt(delivery, event.kaspi_delivery_id):
-        _flag(delivery, Attention.SECOND_PARCEL)
+        _flag(delivery, Attention.SECOND_PARCEL, occurrence=event.kaspi_delivery_id)
         return _give_up(event, SECOND, using)
     linking.unpark(delivery)
     return True

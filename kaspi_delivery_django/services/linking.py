@@ -23,7 +23,7 @@ def link(delivery: Delivery, delivery_id: str, *, is_asked_for: bool = False) ->
         return True
     if delivery.delivery_id is not None or _taken(delivery, delivery_id):
         logger.error("second parcel: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
-        attention.flag(delivery, Attention.SECOND_PARCEL)
+        attention.flag(delivery, Attention.SECOND_PARCEL, occurrence=delivery_id)
         return False
     was_given_up = exits.is_given_up(delivery) and not delivery.cancel_requested_at
     status.reopen(delivery)
@@ -32,7 +32,7 @@ def link(delivery: Delivery, delivery_id: str, *, is_asked_for: bool = False) ->
     attention.clear(delivery, attention.OF_BOOKING)
     if generations.has_successor(delivery) or (was_given_up and not is_asked_for):
         logger.error("booked, though it was given up: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
-        attention.flag(delivery, Attention.SECOND_PARCEL)
+        attention.flag(delivery, Attention.SECOND_PARCEL, occurrence=delivery_id)
     return True
 
 

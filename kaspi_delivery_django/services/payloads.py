@@ -13,7 +13,7 @@ from django.db import models, transaction
 from django.utils.functional import Promise
 
 from kaspi_delivery_django.client import DeliveryRequest, Parcel, wire
-from kaspi_delivery_django.client.types import read_text
+from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
@@ -136,16 +136,19 @@ def notice_edits(delivery: Delivery) -> None:
     if create.payload_sha256 in {digest, older}:
         attention.clear(delivery, attention.OF_EDITING)
     else:
-        attention.flag(delivery, Attention.ORDER_EDITED)
+        attention.flag(delivery, Attention.ORDER_EDITED, occurrence=digest)
     delivery.save(update_fields=attention.COLUMNS)
 
 
 def cancel_reason_of(order: models.Model) -> str:
-    """Return the adapter's reason to cancel; a cancel goes without one rather than not at all."""
+    """Return the adapter's reason to cancel; cut to the limit.
+
+    A cancel goes without one rather than not at all.
+    """
     adapter = _adapter_of(order)
     try:
         with transaction.atomic(using=home()):
-            return read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))
+            return read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))[:MAX_REASON_LENGTH]
     except AdapterFailed as err:
         logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, order.pk, err)  # noqa: TRY400  # no data in logs
         return ""

@@ -76,7 +76,7 @@ def correct(delivery: Delivery, news: News) -> None:
 def _flag_revived(delivery: Delivery) -> None:
     """Ask a person about a parcel that was thought cancelled: it is not wanted, or there are two now."""
     if generations.has_successor(delivery):
-        attention.flag(delivery, Attention.SECOND_PARCEL)
+        attention.flag(delivery, Attention.SECOND_PARCEL, occurrence=delivery.delivery_id or "")
     elif delivery.cancel_requested_at:
         attention.flag(delivery, Attention.CANCEL_REFUSED)
 
@@ -190,6 +190,7 @@ def is_refresh_due(delivery: Delivery) -> bool:
 
 
 def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
+    was_picked_up = delivery.status in PICKED_UP
     change = _apply_kept(delivery, news) or _record(delivery, news, applied=True, is_announced=is_announced)
     delivery.status, delivery.status_at = news.status, change.at
     unknown_statuses.forget(delivery)
@@ -198,12 +199,12 @@ def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
         delivery.blanked_at = None  # it is on the road: what comes now is to be blanked when it has ended
     elif delivery.cancel_requested_at:
         calls.finish(calls.idle_cancels(delivery), ApiCall.State.DONE)
+    if news.status in PICKED_UP and not was_picked_up and delivery.cancel_requested_at:
+        attention.flag(delivery, Attention.CANCEL_REFUSED, even_if_cleared=True)  # by the same news, if it is over
     if news.status in PICKED_UP:
         attention.clear(delivery, attention.OF_EDITING)
-        if delivery.cancel_requested_at:
-            attention.flag(delivery, Attention.CANCEL_REFUSED)
-    if news.status == CANCELLED:
-        attention.clear(delivery, attention.OF_CANCELLING | attention.OF_EDITING)
+    if not delivery.is_open:
+        _end(delivery)
     if change.notified_at is None:
         notices.announce(change)
 
@@ -223,6 +224,14 @@ def _apply_kept(delivery: Delivery, news: News) -> StatusChange | None:
     change._state.adding, change._state.db = False, home()
     change.save()
     return change
+
+
+def _end(delivery: Delivery) -> None:
+    """Take what is over off the list. A second parcel stays, and a contradiction, until Kaspi has answered."""
+    if delivery.attention in attention.OF_ASKING:
+        unanswered = calls.calls_of(delivery, ApiCall.Kind.REFRESH).filter(state=ApiCall.State.STUCK)
+        calls.finish(unanswered, ApiCall.State.ABANDONED)
+    attention.clear(delivery, attention.OVER)
 
 
 def _keep(delivery: Delivery, news: News) -> None:

@@ -123,3 +123,10 @@ class ReasonBreaker(OrderAdapter):
 
     def cancel_reason(self, order):
         raise ValueError(order.phone)
+
+
+class WordyAdapter(OrderAdapter):
+    """Has a long reason for everything."""
+
+    def cancel_reason(self, order):
+        return "because " * 200
