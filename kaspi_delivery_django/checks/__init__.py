@@ -6,6 +6,7 @@ from kaspi_delivery_django.checks.accounts import check_accounts, check_accounts
 from kaspi_delivery_django.checks.adapters import check_accounts_of_adapters, check_adapters, check_primary_keys
 from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_sqlite
 from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
+from kaspi_delivery_django.checks.middleware import check_middleware
 from kaspi_delivery_django.checks.options import check_inline, check_runner, check_settings, check_tracking_hosts
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "check_connections",
     "check_databases",
     "check_inline",
+    "check_middleware",
     "check_primary_keys",
     "check_runner",
     "check_settings",
@@ -36,6 +38,7 @@ ALWAYS = (
     check_apps,
     check_versions,
     check_webhook_route,
+    check_middleware,
     check_accounts,
     check_shared_credentials,
     check_adapters,
