@@ -11,6 +11,7 @@ from kaspi_delivery_django.checks.adapters import (
 )
 from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_routers, check_sqlite
 from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
+from kaspi_delivery_django.checks.middleware import check_middleware
 from kaspi_delivery_django.checks.options import (
     check_final_statuses,
     check_inline,
@@ -38,6 +39,7 @@ __all__ = [
     "check_inline",
     "check_key_texts",
     "check_language_prefix",
+    "check_middleware",
     "check_orm_caches",
     "check_primary_keys",
     "check_routers",
@@ -58,6 +60,7 @@ ALWAYS = (
     check_apps,
     check_versions,
     check_webhook_route,
+    check_middleware,
     check_accounts,
     check_shared_credentials,
     check_adapters,

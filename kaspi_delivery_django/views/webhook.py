@@ -73,6 +73,9 @@ def _take(request: HttpRequest, alias: str) -> tuple[HTTPStatus, str]:
     except MalformedEvent as err:
         logger.warning("webhook unreadable, though signed: account=%s reason=%s", account, err)
         return HTTPStatus.BAD_REQUEST, "unreadable"
+    except inbox.InsideTransaction:
+        logger.error("webhook not stored, a transaction is open around the view: account=%s", account)  # noqa: TRY400
+        return HTTPStatus.SERVICE_UNAVAILABLE, "try again"
     except Exception as err:  # noqa: BLE001  # whatever kept the event from being stored: Kaspi comes again
         logger.error("webhook not stored: account=%s error=%s", account, failures.describe(err))  # noqa: TRY400
         return HTTPStatus.SERVICE_UNAVAILABLE, "try again"

@@ -98,6 +98,30 @@ def test_an_event_is_kept_as_it_came(delivery):
     assert json.loads(row.body) == event(delivery, "accepted", at=NOON - timedelta(minutes=1))
 
 
+@pytest.mark.skipif(connection.vendor != "mysql", reason="others have one character set for a database")
+@pytest.mark.django_db(transaction=True)
+def test_an_old_database_takes_an_event_with_an_emoji(delivery, post_webhook):
+    """Its columns have three bytes for a letter, and an emoji needs four: it is stored, and not answered 503."""
+    column = "ALTER TABLE kaspi_delivery_webhookevent MODIFY body longtext CHARACTER SET {} NOT NULL"
+    document = {**event(delivery, "accepted"), "note": "Еду \N{DELIVERY TRUCK}"}
+    with connection.cursor() as cursor:
+        cursor.execute(column.format("utf8mb3"))
+        try:
+            answer = post_webhook(json.dumps(document, ensure_ascii=False).encode())
+            assert (answer.json(), json.loads(WebhookEvent.objects.get().body)) == ({"status": "applied"}, document)
+        finally:
+            cursor.execute(column.format("utf8mb4"))
+
+
+def test_a_body_is_stored_as_ascii(delivery, post_webhook):
+    """The same document, which any character set holds; a redelivery of it is no other content."""
+    document = {**event(delivery, "accepted"), "note": "Еду \N{DELIVERY TRUCK}"}
+    raw = json.dumps(document, ensure_ascii=False).encode()
+    assert [post_webhook(raw).json() for _ in range(2)] == [{"status": "applied"}] * 2
+    row = WebhookEvent.objects.get()
+    assert (row.body.isascii(), json.loads(row.body)) == (True, document)
+
+
 def test_a_redelivery_counts_up_and_changes_nothing(delivery, turnable):
     """`attempt` is inside the signed body, so the bytes differ though nothing else does."""
     receive(event(delivery, "accepted"))
