@@ -16,7 +16,7 @@ from kaspi_delivery_django.exceptions import CannotReissue, CannotRetry, NoAdapt
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
 from kaspi_delivery_django.services import attention, calls, clock, exits, glances, payloads, statements
-from kaspi_delivery_django.services.failures import AdapterFailed, ask
+from kaspi_delivery_django.services.failures import AdapterFailed, ask, one_line
 from kaspi_delivery_django.services.transactions import home, lock, lock_again
 
 logger = logging.getLogger(__name__)
@@ -262,7 +262,7 @@ def _rename(delivery: Delivery, own: Identity) -> None:
 
 def set_aside(adapter: AnyAdapter, order: models.Model, failure: AdapterFailed) -> Delivery:
     """Keep an order that its adapter failed on, for a person; saving it again tries again."""
-    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, order.pk, failure)
+    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, one_line(order.pk), failure)
     accounts = conf.current().accounts
     account = accounts.get(conf.DEFAULT_ACCOUNT) or next(iter(accounts.values()))
     nameless = Identity(account.alias, account.environment)

@@ -10,7 +10,7 @@ from kaspi_delivery_django.models import Attention
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import attention, booking, clock
 from kaspi_delivery_django.services.deliveries import cancel_delivery
-from kaspi_delivery_django.services.failures import AdapterFailed, ask
+from kaspi_delivery_django.services.failures import AdapterFailed, ask, one_line
 from kaspi_delivery_django.services.transactions import lock_again
 
 logger = logging.getLogger(__name__)
@@ -52,5 +52,5 @@ def _reason(adapter: AnyAdapter, order: models.Model) -> str:
     try:
         return read_text(ask(adapter.cancel_reason, order))
     except AdapterFailed as err:
-        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, order.pk, err)  # noqa: TRY400  # no data in logs
+        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, one_line(order.pk), err)  # noqa: TRY400  # no data in logs
         return ""

@@ -244,7 +244,8 @@ def test_a_policy_of_trusted_types_lets_the_page_refresh(follow, delivery, live_
 
 HOSTILE = """
 <script>window.ran = "script"</script><script src="/static/evil.js"></script>
-<img src="/static/kaspi_delivery/tracking.css" onerror="window.ran = 'handler'"><svg onload="window.ran = 'svg'"><path d="M0 0"></path>
+<img src="/static/kaspi_delivery/tracking.css" onerror="window.ran = 'handler'">
+<svg onload="window.ran = 'svg'"><path d="M0 0"></path>
 <use href="/static/evil.svg#a"></use><animate onbegin="window.ran = 'animation'"></animate></svg>
 <a href="javascript:window.ran = 'link'" class="kept" onclick="window.ran = 'click'">press</a>
 <a href=" java&#9;script:window.ran = 'link'">press</a>
