@@ -2,12 +2,14 @@
 
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote as unquote_url
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import unquote
 from django.core.management.color import no_style
 from django.db import connection
-from django.urls import get_resolver, reverse
+from django.urls import get_resolver, resolve, reverse
 
 from kaspi_delivery_django.admin import charts
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
@@ -147,3 +149,12 @@ def test_a_bulk_action_is_confirmed_by_its_own_page(admin_client, settings):
     inputs = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', asked))
     assert admin_client.post(page, inputs, follow=True).status_code == 200
     assert LogEntry.objects.filter(object_id=str(THOUSAND)).count() == 1
+
+
+@pytest.mark.parametrize("key", ["A_5F1", "742/1", "заказ 742", "a?b#c"])
+def test_a_text_key_is_linked_as_it_is(admin_client, booked, key):
+    """The admin reads it back from the address of the order's page."""
+    Delivery.objects.update(object_id=key)
+    page = admin_client.get(f"/admin/kaspi_delivery/delivery/{booked.pk}/change/").content.decode()
+    [link] = re.findall(r'<a href="(/admin/shop/order/[^"]*/change/)"', page)
+    assert unquote(resolve(unquote_url(link)).kwargs["object_id"]) == key
