@@ -7,7 +7,6 @@ from urllib.parse import unquote as unquote_url
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import unquote
-from django.core.management.color import no_style
 from django.db import connection
 from django.urls import get_resolver, resolve, reverse
 
@@ -50,27 +49,29 @@ class Values(HTMLParser):
         self._within = ""
 
 
-def continue_after(model, key):
-    """Let the next row of a table have a key above this one, as in a shop that has run for a while."""
-    column = connection.ops.quote_name(model._meta.pk.column)
-    table = connection.ops.quote_name(model._meta.db_table)
+NEXT_KEY = {
+    "sqlite": "INSERT INTO sqlite_sequence (name, seq) VALUES ('{table}', {last})",
+    "postgresql": "SELECT setval(pg_get_serial_sequence('{table}', 'id'), {last})",
+    "mysql": "ALTER TABLE {table} AUTO_INCREMENT = {next}",
+}
+
+
+def continue_after(model, last):
+    """Let the next row of an empty table have a key above this one, as in a shop that has run for a while."""
+    table = model._meta.db_table
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {table} SET {column} = {column} + {key}")
-        for statement in connection.ops.sequence_reset_sql(no_style(), [model]):
-            cursor.execute(statement)
+        if connection.vendor == "sqlite":
+            cursor.execute(f"DELETE FROM sqlite_sequence WHERE name = '{table}'")
+        cursor.execute(NEXT_KEY[connection.vendor].format(table=table, last=last, next=last + 1))
 
 
 @pytest.fixture
-def _old_shop(world, drain, post_webhook, turnable, settings):
+def _old_shop(world, drain, post_webhook, turnable):
     """Let every table have a row whose key is above a thousand."""
-    Order.objects.create(pk=THOUSAND)
-    continue_after(Order, 0)
+    for model in (Order, Delivery, *OURS):
+        continue_after(model, THOUSAND - 1)
+    Order.objects.create()
     drain()
-    with connection.constraint_checks_disabled(), connection.cursor() as cursor:
-        cursor.execute(f"UPDATE kaspi_delivery_delivery SET id = {THOUSAND}")
-        for model in (ApiCall, StatusChange):
-            cursor.execute(f"UPDATE {model._meta.db_table} SET delivery_id = {THOUSAND}")
-    continue_after(Delivery, 0)
     world.faults.add(Fault(operation="cancel", status=409))
     delivery = Delivery.objects.get()
     for status in ("accepted", "created"):
@@ -79,8 +80,7 @@ def _old_shop(world, drain, post_webhook, turnable, settings):
     cancel_delivery(delivery, reason="out of stock")
     drain()
     PendingAction.objects.create(name="retry", delivery=delivery, created_at=turnable.now)
-    for model in (FailedAttempt, PendingAction, StatusChange):
-        continue_after(model, THOUSAND)
+    assert {model.objects.order_by("pk").first().pk for model in (Order, Delivery, *OURS)} == {THOUSAND}
 
 
 def addresses():
