@@ -18,9 +18,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from kaspi_delivery_django import environment, lifecycle
 from kaspi_delivery_django.client.addresses import PRODUCTION_URL, SANDBOX_URL, check_base_url
-from kaspi_delivery_django.environment import DEFAULT_ACCOUNT, SETTING
 from kaspi_delivery_django.sandbox import wellknown
 
+SETTING, DEFAULT_ACCOUNT = environment.SETTING, environment.DEFAULT_ACCOUNT
 DEFAULT_ENVIRONMENT = "sandbox"
 BASE_URLS = {"production": PRODUCTION_URL, "sandbox": SANDBOX_URL, "local": wellknown.BASE_URL}
 WELL_KNOWN = {"API_KEY": wellknown.API_KEY, "WEBHOOK_SECRETS": [wellknown.WEBHOOK_SECRET]}

@@ -162,11 +162,12 @@ class AskingAdmin(MirrorAdmin):
             left = gettext("There was no time for all of them: do it again for the rest.")
             self.message_user(request, left, messages.WARNING)
             return
-        asked_by = handover.login_of(request.user)
+        user: Any = request.user
+        asked_by = handover.login_of(user)
         handover.hand_over(way.handed_over_as, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
         rows = self.model._default_manager.filter(pk__in=keys)
         said = gettext("%(action)s: handed to the worker") % {"action": _recorded(way, answers)}
-        LogEntry.objects.log_actions(request.user.pk, rows, CHANGE, said)
+        LogEntry.objects.log_actions(user.pk, rows, CHANGE, said)
         words = ngettext(
             "%(count)s more row is handed to the worker, which will do it.",
             "%(count)s more rows are handed to the worker, which will do them one by one.",

@@ -8,6 +8,7 @@ import threading
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import Any, Self
 
 from kaspi_delivery_django.sandbox.answers import Answer, refusal
@@ -21,7 +22,27 @@ TICK_S = 0.05
 BODY_WITHIN_S = 10.0
 NO_BODY = frozenset({204, 304})
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
+LOCAL_DOMAINS = (".localhost", ".internal", ".test")  # nobody can register a name in them
+_PORT = re.compile(r":[0-9]*$")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+def is_local(host: str, own_name: str) -> bool:
+    """Tell whether a Host header is meant for this machine or its network.
+
+    A web page whose domain's owner lets it point here (DNS rebinding) sends its own domain.
+    """
+    name = _PORT.sub("", host.strip()).rstrip(".").lower()
+    is_private = "." not in name or name.endswith(LOCAL_DOMAINS)
+    return is_private or name == own_name.lower() or _is_address(name.strip("[]"))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class _HTTPServer(ThreadingHTTPServer):
@@ -30,7 +51,7 @@ class _HTTPServer(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], world: World) -> None:
         super().__init__(address, _Handler)
-        self.world = world
+        self.world, self.own_name = world, address[0]
         self.stopping = threading.Event()
         self.connections: set[socket.socket] = set()
 
@@ -97,9 +118,11 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(body, Answer):
             self.close_connection = True
             return body
+        if "Origin" in self.headers:  # a page in the developer's browser, whosever it is
+            return refusal(403, "forbidden", "The sandbox answers programs, no web page: send no Origin.")
+        if not all(is_local(host, self.server.own_name) for host in self.headers.get_all("Host", [])):
+            return refusal(403, "forbidden", "The sandbox answers to an IP address, a local name or its --host alone.")
         if self.path.startswith(PREFIX):
-            if "Origin" in self.headers:  # a page in the developer's browser, whosever it is
-                return refusal(403, "forbidden", "No web page may steer the sandbox.")
             return handle_control(self.server.world, self.command, self.path, body)
         return self.server.world.handle(self.command, self.path, dict(self.headers), body)
 

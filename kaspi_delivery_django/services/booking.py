@@ -24,7 +24,7 @@ from kaspi_delivery_django.services import (
     statements,
     status,
 )
-from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether
+from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether, one_line
 from kaspi_delivery_django.services.glances import Glimpse
 from kaspi_delivery_django.services.identities import (
     Identity,
@@ -293,7 +293,7 @@ def set_aside_elsewhere(adapter: AnyAdapter, order: models.Model, using: str) ->
 
 
 def _set_aside(adapter: AnyAdapter, object_id: str, failure: AdapterFailed) -> Delivery:
-    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, object_id, failure)
+    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, one_line(object_id), failure)
     accounts = conf.current().accounts
     account = accounts.get(conf.DEFAULT_ACCOUNT) or next(iter(accounts.values()))
     nameless = Identity(account.alias, account.environment, object_id=object_id)

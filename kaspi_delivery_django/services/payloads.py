@@ -18,7 +18,7 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
 from kaspi_delivery_django.services import attention, calls, statements
-from kaspi_delivery_django.services.failures import AdapterFailed, ask, ask_whether, surrounding
+from kaspi_delivery_django.services.failures import AdapterFailed, ask, ask_whether, one_line, surrounding
 from kaspi_delivery_django.services.transactions import home
 
 logger = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ def cancel_reason_of(order: models.Model) -> str:
         with transaction.atomic(using=home()):
             return read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))[:MAX_REASON_LENGTH]
     except AdapterFailed as err:
-        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, order.pk, err)  # noqa: TRY400  # no data in logs
+        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, one_line(order.pk), err)  # noqa: TRY400  # no data in logs
         return ""
 
 

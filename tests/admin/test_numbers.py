@@ -2,12 +2,13 @@
 
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote as unquote_url
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.core.management.color import no_style
+from django.contrib.admin.utils import unquote
 from django.db import connection
-from django.urls import get_resolver, reverse
+from django.urls import get_resolver, resolve, reverse
 
 from kaspi_delivery_django.admin import charts
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
@@ -48,27 +49,29 @@ class Values(HTMLParser):
         self._within = ""
 
 
-def continue_after(model, key):
-    """Let the next row of a table have a key above this one, as in a shop that has run for a while."""
-    column = connection.ops.quote_name(model._meta.pk.column)
-    table = connection.ops.quote_name(model._meta.db_table)
+NEXT_KEY = {
+    "sqlite": "INSERT INTO sqlite_sequence (name, seq) VALUES ('{table}', {last})",
+    "postgresql": "SELECT setval(pg_get_serial_sequence('{table}', 'id'), {last})",
+    "mysql": "ALTER TABLE {table} AUTO_INCREMENT = {next}",
+}
+
+
+def continue_after(model, last):
+    """Let the next row of an empty table have a key above this one, as in a shop that has run for a while."""
+    table = model._meta.db_table
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {table} SET {column} = {column} + {key}")
-        for statement in connection.ops.sequence_reset_sql(no_style(), [model]):
-            cursor.execute(statement)
+        if connection.vendor == "sqlite":
+            cursor.execute(f"DELETE FROM sqlite_sequence WHERE name = '{table}'")
+        cursor.execute(NEXT_KEY[connection.vendor].format(table=table, last=last, next=last + 1))
 
 
 @pytest.fixture
-def _old_shop(world, drain, post_webhook, turnable, settings):
+def _old_shop(world, drain, post_webhook, turnable):
     """Let every table have a row whose key is above a thousand."""
-    Order.objects.create(pk=THOUSAND)
-    continue_after(Order, 0)
+    for model in (Order, Delivery, *OURS):
+        continue_after(model, THOUSAND - 1)
+    Order.objects.create()
     drain()
-    with connection.constraint_checks_disabled(), connection.cursor() as cursor:
-        cursor.execute(f"UPDATE kaspi_delivery_delivery SET id = {THOUSAND}")
-        for model in (ApiCall, StatusChange):
-            cursor.execute(f"UPDATE {model._meta.db_table} SET delivery_id = {THOUSAND}")
-    continue_after(Delivery, 0)
     world.faults.add(Fault(operation="cancel", status=409))
     delivery = Delivery.objects.get()
     for status in ("accepted", "created"):
@@ -77,8 +80,7 @@ def _old_shop(world, drain, post_webhook, turnable, settings):
     cancel_delivery(delivery, reason="out of stock")
     drain()
     PendingAction.objects.create(name="retry", delivery=delivery, created_at=turnable.now)
-    for model in (FailedAttempt, PendingAction, StatusChange):
-        continue_after(model, THOUSAND)
+    assert {model.objects.order_by("pk").first().pk for model in (Order, Delivery, *OURS)} == {THOUSAND}
 
 
 def addresses():
@@ -147,3 +149,12 @@ def test_a_bulk_action_is_confirmed_by_its_own_page(admin_client, settings):
     inputs = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', asked))
     assert admin_client.post(page, inputs, follow=True).status_code == 200
     assert LogEntry.objects.filter(object_id=str(THOUSAND)).count() == 1
+
+
+@pytest.mark.parametrize("key", ["A_5F1", "742/1", "заказ 742", "a?b#c"])
+def test_a_text_key_is_linked_as_it_is(admin_client, booked, key):
+    """The admin reads it back from the address of the order's page."""
+    Delivery.objects.update(object_id=key)
+    page = admin_client.get(f"/admin/kaspi_delivery/delivery/{booked.pk}/change/").content.decode()
+    [link] = re.findall(r'<a href="(/admin/shop/order/[^"]*/change/)"', page)
+    assert unquote(resolve(unquote_url(link)).kwargs["object_id"]) == key

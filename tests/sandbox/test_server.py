@@ -7,7 +7,7 @@ import requests
 
 from kaspi_delivery_django.sandbox.courier import Courier
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.sandbox.server import SandboxServer
+from kaspi_delivery_django.sandbox.server import SandboxServer, is_local
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.sandbox.world import World
 from tests.sandbox.conftest import REQUEST
@@ -250,3 +250,52 @@ def test_control_refuses_what_it_cannot_do(session, server, method, path, body, 
     answer = session.request(method, f"{server.url}/_sandbox/{path}", json=body)
     assert answer.status_code == status
     assert answer.json()["message"]
+
+
+PATHS = [
+    ("POST", "/v1/deliveries"),
+    ("GET", "/v1/deliveries/dlv_1"),
+    ("POST", "/v1/deliveries/dlv_1/cancel"),
+    ("POST", "/v1/webhooks/test"),
+    ("GET", "/_sandbox/deliveries"),
+    ("POST", "/_sandbox/faults"),
+    ("DELETE", "/_sandbox/faults"),
+    ("OPTIONS", "/v1/deliveries"),
+    ("GET", "/"),
+]
+
+
+@pytest.mark.parametrize("headers", [{"Host": "page.example:8900"}, {"Origin": "http://page.example"}])
+@pytest.mark.parametrize(("method", "path"), PATHS)
+def test_no_web_page_is_answered_on_any_path(session, server, world, method, path, headers):
+    """Neither one of another origin nor one whose domain was pointed at this machine."""
+    answer = session.request(method, f"{server.url}{path}", json=REQUEST, headers=headers, timeout=5)
+    assert answer.status_code == 403
+    assert not world.deliveries
+    assert not world.requests
+
+
+HOSTS = [
+    ("127.0.0.1:8900", True),
+    ("localhost:8900", True),
+    ("LOCALHOST", True),
+    ("localhost.", True),
+    ("[::1]:8900", True),
+    ("[::1]", True),
+    ("192.168.0.5", True),
+    ("sandbox:8900", True),  # a container's name
+    ("host.docker.internal:8900", True),
+    ("shop.test", True),
+    ("kaspi.shop.example:80", True),  # what it was started with
+    ("page.example", False),
+    ("127.0.0.1.page.example", False),
+    ("localhost.page.example:8900", False),
+    ("page.example.", False),
+    ("xlocalhost.example", False),
+]
+
+
+@pytest.mark.parametrize(("host", "local"), HOSTS)
+def test_which_hosts_are_local(host, local):
+    """An address, a name without a domain, or one that nobody can register."""
+    assert is_local(host, "kaspi.shop.example") is local
