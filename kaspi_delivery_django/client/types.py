@@ -223,9 +223,10 @@ class HistoryEntry:
 class RemoteDelivery:
     """A delivery as Kaspi tells it: DeliveryCreated and Delivery alike.
 
-    `status` is Kaspi's word, an open set, empty when it is missing or unreadable. `pickup`, `dropoff`
-    and `parcel` are None where the answer has none, or none that could be sent. `raw` is the whole
-    answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`).
+    `pickup`, `dropoff` and `parcel` are None where the answer has none, or none that could be sent.
+
+    `status` is Kaspi's word, an open set, empty when it is missing or unreadable. `raw` is the
+    whole answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`).
     """
 
     delivery_id: str
