@@ -231,10 +231,11 @@ class HistoryEntry:
 class RemoteDelivery:
     """A delivery as Kaspi tells it: DeliveryCreated and Delivery alike.
 
-    `status` is Kaspi's word, an open set, empty when it is missing or unreadable. `pickup`, `dropoff`
-    and `parcel` are None where the answer has none, or none that could be sent. `raw` is the whole
-    answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`). `request_id` names the
-    exchange to Kaspi's support, `announcement` is what Kaspi's headers say of the API itself.
+    `pickup`, `dropoff` and `parcel` are None where the answer has none, or none that could be sent.
+
+    `status` is Kaspi's word, an open set, empty when it is missing or unreadable. `raw` is the
+    whole answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`). `request_id` names the exchange to Kaspi's
+    support, `announcement` is what Kaspi's headers say of the API itself.
     """
 
     delivery_id: str

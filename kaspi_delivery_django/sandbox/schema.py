@@ -21,7 +21,7 @@ DELIVERY_REQUEST: Shape = {
     "parcel": {"description": str, "weightGrams": int, "valueKzt": int},
 }
 CANCEL: Shape = {"reason?": str}
-WEBHOOK_TEST: Shape = {"url": str, "type": str}
+WEBHOOK_TEST: Shape = {"url?": str, "type?": str}
 
 MAX_DEPTH = 64
 _TYPE_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
@@ -52,9 +52,9 @@ def read_webhook_test(body: bytes) -> tuple[dict[str, Any], list[str]]:
     value, wrong = read(body, WEBHOOK_TEST)
     if wrong:
         return value, wrong
-    if not _is_http_url(value["url"]):
+    if "url" in value and not _is_http_url(value["url"]):
         wrong.append("url: must be an http or https URL")
-    if value["type"] not in EVENT_TYPES:
+    if value.get("type", EVENT_TYPES[0]) not in EVENT_TYPES:
         wrong.append("type: must be one of " + ", ".join(EVENT_TYPES))
     return value, wrong
 

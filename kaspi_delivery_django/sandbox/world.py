@@ -184,13 +184,16 @@ class World:
         wanted, wrong = schema.read_webhook_test(call.body)
         if wrong:
             return invalid(wrong)
+        url, event_type = wanted.get("url", self.webhook_url), wanted.get("type", schema.EVENT_TYPES[0])
+        if url is None:
+            return invalid(["url: is required, because the sandbox has no webhook URL of its own"])
         data = {
             "deliveryId": "dlv_test",
             "externalOrderId": "test",
-            "status": wanted["type"].removeprefix("delivery."),
+            "status": event_type.removeprefix("delivery."),
             "timestamp": rfc3339(self.clock()),
         }
-        event_id = self.mailbox.queue(wanted["url"], wanted["type"], data)
+        event_id = self.mailbox.queue(url, event_type, data)
         return json_answer(202, {"eventId": event_id, "status": "queued"})
 
     def _new_delivery_id(self, external_order_id: str) -> str:

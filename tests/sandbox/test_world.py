@@ -235,6 +235,12 @@ def test_a_webhook_test_is_queued(partner, world):
     assert (event.data["deliveryId"], event.data["externalOrderId"]) == ("dlv_test", "test")
 
 
+def test_a_webhook_test_needs_some_url(clock):
+    """A sandbox that announces nothing cannot guess where a test event is to go."""
+    partner = Partner(World(clock=clock))
+    assert error(partner.call("POST", "/v1/webhooks/test", {"type": "delivery.created"})) == (400, "validation_failed")
+
+
 def test_every_status_change_is_announced(partner, world):
     """Booking and each move queue one event of the status's type."""
     world.move(partner.book(), "accepted")
