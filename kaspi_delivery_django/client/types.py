@@ -234,8 +234,8 @@ class RemoteDelivery:
     `pickup`, `dropoff` and `parcel` are None where the answer has none, or none that could be sent.
 
     `status` is Kaspi's word, an open set, empty when it is missing or unreadable. `raw` is the
-    whole answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`). `request_id` names the exchange to Kaspi's
-    support, `announcement` is what Kaspi's headers say of the API itself.
+    whole answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`). `request_id` names the
+    exchange to Kaspi's support, `announcement` is what Kaspi's headers say of the API itself.
     """
 
     delivery_id: str

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice, zip_longest
 
-from django.db import DatabaseError
+from django.db import DatabaseError, IntegrityError
 from django.db.models import Exists, OuterRef, QuerySet
 
 from kaspi_delivery_django import conf
@@ -79,7 +79,7 @@ def _settle(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -
     jitter = random.random()  # noqa: S311  # no secret
     for reduced in (wire.without_astral, wire.in_ascii):
         try:
-            durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
+            _record(claim, outcome, jitter, using=using)
         except DatabaseError as err:
             if not is_data_error(err):
                 raise
@@ -87,7 +87,17 @@ def _settle(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -
             outcome = settlement.retold(outcome, reduced)
         else:
             return
-    durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
+    _record(claim, outcome, jitter, using=using)
+
+
+def _record(claim: Claim, outcome: RemoteDelivery | KaspiError, jitter: float, *, using: str) -> None:
+    """Record the outcome in a transaction; by all of the rules when it is no plain booking after all."""
+    record = partial(settlement.settle, claim, outcome, jitter, using=using)
+    try:
+        durably(record, using=using)
+    except IntegrityError as err:
+        logger.warning("no plain booking: call=%s error=%s", claim.call.pk, failures.describe(err))
+        durably(partial(record, by_all_rules=True), using=using)
 
 
 def say_unrecorded(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:

@@ -112,9 +112,13 @@ def is_wanted(delivery: Delivery) -> bool:
         return _latest_word(delivery, order_of(delivery)) is Word.SEND
 
 
-def keep(built: Sequence[tuple[ApiCall, Delivery]], *, using: str) -> None:
-    """Freeze payloads that were built in this transaction: their text is what every attempt sends."""
-    statements.update_all([call for call, _delivery in built], FROZEN, using=using)
+def keep(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: bool = True) -> None:
+    """Freeze payloads that were built in this transaction: their text is what every attempt sends.
+
+    Without `with_calls` the caller writes the calls' part (FROZEN) itself.
+    """
+    if with_calls:
+        statements.update_all([call for call, _delivery in built], FROZEN, using=using)
     statements.update_all([delivery for _call, delivery in built], MIRRORED, using=using)
 
 

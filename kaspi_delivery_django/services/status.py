@@ -1,10 +1,11 @@
 """The one place where a delivery's status changes. The caller holds the delivery's lock."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from kaspi_delivery_django.client.types import HistoryEntry, is_word
+from kaspi_delivery_django.client.types import HistoryEntry, RemoteDelivery, is_word
 from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, PICKED_UP, RANKS, Standing, Verdict, judge
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements, unknown_statuses
@@ -12,6 +13,7 @@ from kaspi_delivery_django.services.transactions import home
 
 OWN_WORD = "Kaspi's own answer"
 MAX_HISTORY = 100
+LONGEST_PROMISE = timedelta(days=365)
 MIDDLE_RANK = RANKS[ACCEPTED]  # where an unknown status stands among others of its second
 REFRESH = StatusChange.Source.REFRESH
 FINAL = ("final_at", "final_asked_at")
@@ -157,6 +159,16 @@ def in_order(entries: Sequence[HistoryEntry], received_at: datetime) -> list[His
 def _place(step: HistoryEntry) -> tuple[float, int]:
     at = step.timestamp.timestamp() if step.timestamp else 0.0
     return at, RANKS.get(step.status, MIDDLE_RANK)
+
+
+def mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
+    """Take what Kaspi says of the courier, apart from the status. The caller saves the delivery."""
+    delivery.tracking_url = remote.tracking_url[:500] or delivery.tracking_url
+    soon = clock.now() + LONGEST_PROMISE
+    delivery.pickup_by = clock.plausible(remote.eta.pickup_by, soon) or delivery.pickup_by
+    delivery.delivery_by = clock.plausible(remote.eta.delivery_by, soon) or delivery.delivery_by
+    raw = {} if delivery.blanked_at else remote.raw  # what was forgotten stays forgotten
+    delivery.raw = json.dumps(raw) if raw else ""  # escaped: a column of any character set holds it
 
 
 def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datetime | None:
