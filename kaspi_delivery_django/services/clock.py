@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -39,7 +40,7 @@ class Now(models.Func):
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, Any]:
         """Return the engine's own expression, or the time that a test has set."""
         if _hands:
-            fixed = models.Value(_hands(), models.DateTimeField())
+            fixed = Cast(models.Value(_hands()), models.DateTimeField())  # MySQL returns a bare literal as text
             return compiler.compile(fixed)  # type: ignore[no-any-return]
         return _SQL[connection.vendor], ()
 
