@@ -33,7 +33,8 @@ def check_routers(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def _split() -> Iterator[tuple[type[Model], str]]:
-    home, ours = router.db_for_write(Delivery), list(apps.get_app_config(Delivery._meta.app_label).get_models())
+    home = router.db_for_write(Delivery)
+    ours: list[type[Model]] = list(apps.get_app_config(Delivery._meta.app_label).get_models())
     for model in ours:
         alias = router.db_for_write(model)
         if alias != home:
