@@ -197,7 +197,7 @@ def _place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, 
 
 def _locked(event: WebhookEvent, using: str, **waiting: Any) -> Delivery | None:
     own: dict[str, Any] = {"using": using, "account": event.account, "environment": event.environment, **waiting}
-    names = {"delivery_id": event.kaspi_delivery_id, "external_order_id": event.external_order_id}
+    names: dict[str, Any] = {"delivery_id": event.kaspi_delivery_id, "external_order_id": event.external_order_id}
     found = (lock(**own, **{name: value}) for name, value in names.items() if value)
     return next((delivery for delivery in found if delivery), None)
 

@@ -52,7 +52,7 @@ class WebhookView(OpenDoor):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Keep Django from logging, and mailing, each answer to a stranger: our own lines are counted."""
-        final = super().finalize_response(request, response, *args, **kwargs)
+        final: Any = super().finalize_response(request, response, *args, **kwargs)
         if final.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             quiet.log(logging.WARNING, "webhook not posted", key="method")
             final._has_been_logged = True  # noqa: SLF001  # Django asks for it before it logs
