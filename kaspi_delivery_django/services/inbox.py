@@ -58,7 +58,8 @@ def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
     event = _new_event(account, remote, body)
     with short_waits(using, seconds=LOCK_WAIT_S):
         try:
-            return durably(partial(_take_in, event, remote, using), using=using, waits_again=False)
+            work = partial(_take_in, event, remote, using)
+            return durably(work, using=using, waits_again_within_s=LOCK_WAIT_S / 3)
         except Exception as err:
             if _is_unavailable(err, using):
                 raise
