@@ -42,4 +42,4 @@ class StatusChangeAdmin(DeliveryLink, StepColumn, MirrorAdmin):
 class AccountStateAdmin(MirrorAdmin):
     """The gate of each account, and its worker's last sign of life."""
 
-    list_display = ("account", "environment", "closed_until", "closed_reason", "worker_seen_at")
+    list_display = ("account", "environment", "closed_until", "closed_reason", "announcement", "worker_seen_at")

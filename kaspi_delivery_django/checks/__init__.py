@@ -1,10 +1,10 @@
-"""System checks: one per mistake, with a hint that says what to write. No database, no network."""
+"""System checks: one per mistake, with a hint that says what to write. No network; no database but for `migrate`."""
 
 from django.core import checks
 
 from kaspi_delivery_django.checks.accounts import check_accounts, check_accounts_in_use, check_shared_credentials
 from kaspi_delivery_django.checks.adapters import check_accounts_of_adapters, check_adapters, check_primary_keys
-from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_sqlite
+from kaspi_delivery_django.checks.databases import check_character_set, check_connections, check_databases, check_sqlite
 from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
 from kaspi_delivery_django.checks.options import check_inline, check_runner, check_settings, check_tracking_hosts
 
@@ -15,6 +15,7 @@ __all__ = [
     "check_accounts_of_adapters",
     "check_adapters",
     "check_apps",
+    "check_character_set",
     "check_connections",
     "check_databases",
     "check_inline",
@@ -53,5 +54,6 @@ def register() -> None:
     """Have Django run them with its own; some with `check --deploy` alone."""
     for check in ALWAYS:
         checks.register(check, TAG)
+    checks.register(check_character_set, TAG, checks.Tags.database)
     for check in BEFORE_A_DEPLOYMENT:
         checks.register(check, TAG, deploy=True)

@@ -9,6 +9,7 @@ from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services.transactions import home
 
 LOST = timedelta(minutes=5)
+FORGOTTEN = timedelta(days=2)  # it is noted once a day while Kaspi announces it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +24,18 @@ class AccountFigures:
     closed_until: datetime | None = None
     closed_reason: str = ""
     worker_seen_at: datetime | None = None
+    announcement: str = ""
+    announced_at: datetime | None = None
 
     @property
     def is_closed(self) -> bool:
         """Whether calls wait because of what Kaspi answered."""
         return self.closed_until is not None
+
+    def announced(self, now: datetime) -> str:
+        """Return what Kaspi announces of its API, as of a sunset; empty when it has not for two days."""
+        is_fresh = self.announced_at is not None and now - self.announced_at < FORGOTTEN
+        return self.announcement if is_fresh else ""
 
     def is_without_worker(self, now: datetime) -> bool:
         """Tell whether what waits for a worker waits in vain, as far as is known."""
@@ -64,4 +72,6 @@ def _figures(account: conf.Account, state: AccountState | None) -> AccountFigure
         closed_until=state.closed_until,
         closed_reason=state.closed_reason,
         worker_seen_at=state.worker_seen_at,
+        announcement=state.announcement,
+        announced_at=state.announced_at,
     )
