@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.functions import Cast
 from django.utils import timezone
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -31,7 +30,7 @@ def sql(using: str) -> str:
     return _SQL[connections[using].vendor]
 
 
-class Now(models.Func):
+class Now(models.Expression):
     """The database's time as an expression of a query: to read it costs no statement of its own."""
 
     def __init__(self) -> None:
@@ -39,10 +38,10 @@ class Now(models.Func):
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, Any]:
         """Return the engine's own expression, or the time that a test has set."""
-        if _hands:
-            fixed = Cast(models.Value(_hands()), models.DateTimeField())  # MySQL returns a bare literal as text
-            return compiler.compile(fixed)  # type: ignore[no-any-return]
-        return _SQL[connection.vendor], ()
+        if not _hands:
+            return _SQL[connection.vendor], ()
+        sql, params = compiler.compile(models.Value(_hands(), models.DateTimeField()))
+        return (f"CAST({sql} AS DATETIME(6))" if connection.vendor == "mysql" else sql), params
 
 
 def reading(found: datetime) -> datetime:
