@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django import orders, tracking
@@ -220,6 +220,18 @@ def test_a_value_that_is_no_key_is_refused():
     """The database would not take it either."""
     with pytest.raises(orders.UnusableKey, match="no value of its field"):
         orders.order_key(Numbered(pk="one"), using="default")
+
+
+def test_a_key_whose_field_cannot_read_its_text_is_refused():
+    """Whatever the shop's field raises."""
+    with pytest.raises(orders.UnusableKey, match="adapt a model whose key is a number"):
+        orders.usable_key(Numbered, "one")
+
+
+def test_a_key_that_is_an_expression_is_read():
+    """Django saves it, and some versions leave the expression in the instance."""
+    Numbered(pk=models.Value(742)).save(force_insert=True)
+    assert the_one().object_id == "742"
 
 
 def test_a_key_whose_row_is_gone_stays_as_it_is():
