@@ -157,6 +157,17 @@ def test_the_key_leads_back_to_the_order(world, drain, model, key, written):
     assert the_one().delivery_id
 
 
+@pytest.mark.django_db(transaction=True)
+def test_many_spellings_at_once_make_one_row(at_once):
+    """The unique constraint has the last word."""
+    Identified.objects.bulk_create([Identified(pk=ID)])
+    written = [str(ID), str(ID).upper(), ID.hex, f"{{{ID}}}"] * 2
+    assert (
+        at_once(*[lambda text=text: request_delivery(Identified(pk=text)) and None for text in written]) == [None] * 8
+    )
+    the_one()
+
+
 @pytest.mark.parametrize("model", [model for model, *_rest in SPELLINGS], ids=lambda model: model.__name__)
 def test_no_key_takes_a_save_more_than_five_statements(model):
     """A key that must be read is read with the question whether it has a delivery."""
