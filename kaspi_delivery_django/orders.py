@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -166,7 +166,7 @@ def with_key(order: Order, key: Any) -> Order:
         known = [field.attname for field in model._meta.concrete_fields if field.attname in order.__dict__]
         parent: Any = model.from_db(order._state.db, known, [getattr(order, attname) for attname in known])
         setattr(parent, name, key)
-        return parent
+        return cast("Order", parent)
     if type(value) is type(key) and str(value) == str(key):
         return order
     same = copy.copy(order)

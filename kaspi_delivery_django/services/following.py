@@ -1,7 +1,6 @@
 """Follow the shop's orders: do what the adapter wants for one that was saved."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
@@ -65,20 +64,13 @@ def wants_booking(adapter: AnyAdapter, order: models.Model) -> bool:
 
 
 def _wish_of_instance(adapter: AnyAdapter, order: models.Model) -> Wish | None:
-    """Ask about the instance that was saved; None where only the row can tell."""
+    """Ask about the instance that was saved; None where only the row can tell, as where its key is an expression."""
+    is_counted = orders.is_counted(adapter.model_class())  # no query is needed to know the key as the database has it
     try:
-        return _wish(adapter, _with_counted_key(adapter, order))
-    except AdapterFailed:
+        known = orders.with_key(order, orders.order_key(order, using=home())) if is_counted else order
+        return _wish(adapter, known)
+    except (AdapterFailed, UnusableKey):
         return None
-
-
-def _with_counted_key(adapter: AnyAdapter, order: models.Model) -> models.Model:
-    """Return the order with the key that the database has, where no query is needed to know it."""
-    if not orders.is_counted(adapter.model_class()):
-        return order
-    with suppress(UnusableKey):
-        return orders.with_key(order, orders.order_key(order, using=home()))
-    return order
 
 
 def _wish(adapter: AnyAdapter, order: models.Model) -> Wish:

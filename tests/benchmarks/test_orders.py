@@ -7,7 +7,7 @@ from tests.benchmarks.running import figures_of
 pytest.importorskip("psycopg")
 
 ENGINES = ("postgresql", "sqlite")
-STATEMENTS = {"first save": (1, 6), "re-save": (1, 2)}
+STATEMENTS = {"first save": (1, 6), "re-save": (1, 4)}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Orders whose primary keys can be written in more than one way."""
 
 import uuid
+from typing import Any
 
 from django.db import models
 
@@ -19,10 +20,10 @@ class Identified(models.Model):
     paid = models.BooleanField(default=True)
 
 
-class FoldedCharField(models.CharField):
+class FoldedCharField(models.CharField):  # type: ignore[type-arg]  # no generics at run time
     """Text that the database compares without case, as MariaDB does by itself."""
 
-    def db_parameters(self, connection):
+    def db_parameters(self, connection: Any) -> Any:
         """Ask SQLite for it; on PostgreSQL a collation of that kind must be made first."""
         parameters = super().db_parameters(connection)
         return {**parameters, "collation": "NOCASE"} if connection.vendor == "sqlite" else parameters
@@ -42,18 +43,18 @@ class Priced(models.Model):
     paid = models.BooleanField(default=True)
 
 
-class CodeField(models.IntegerField):
+class CodeField(models.IntegerField):  # type: ignore[type-arg]  # no generics at run time
     """A number that the shop reads as a text, ORD-742."""
 
-    def from_db_value(self, value, expression, connection):
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         """Return the text."""
         return value if value is None else f"ORD-{value}"
 
-    def get_prep_value(self, value):
+    def get_prep_value(self, value: Any) -> Any:
         """Take either."""
         return value if value is None else int(str(value).removeprefix("ORD-"))
 
-    def to_python(self, value):
+    def to_python(self, value: Any) -> Any:
         """Take either."""
         return value if value is None else f"ORD-{self.get_prep_value(value)}"
 

@@ -289,6 +289,19 @@ def test_who_was_faster_is_found(monkeypatch):
     assert ApiCall.objects.get().state == "due"
 
 
+def test_who_was_faster_with_a_request_is_found(monkeypatch):
+    """The row that stands is returned."""
+    order = Order.objects.create()
+    monkeypatch.setattr(booking, "newest_of", lambda *_args: None)
+    assert request_delivery(order) == Delivery.objects.get()
+
+
+def test_a_cancelled_order_that_was_never_booked_has_nothing_to_cancel():
+    """The adapter's wish is heard, and there is no delivery."""
+    Order.objects.create(cancelled=True)
+    assert not Delivery.objects.exists()
+
+
 def test_outside_of_a_transaction_an_error_of_ours_leaves_no_half_of_it(monkeypatch):
     """Both rows, or none."""
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django import orders, tracking
@@ -157,6 +157,17 @@ def test_the_key_leads_back_to_the_order(world, drain, model, key, written):
     assert the_one().delivery_id
 
 
+@pytest.mark.django_db(transaction=True)
+def test_many_spellings_at_once_make_one_row(at_once):
+    """The unique constraint has the last word."""
+    Identified.objects.bulk_create([Identified(pk=ID)])
+    written = [str(ID), str(ID).upper(), ID.hex, f"{{{ID}}}"] * 2
+    assert (
+        at_once(*[lambda text=text: request_delivery(Identified(pk=text)) and None for text in written]) == [None] * 8
+    )
+    the_one()
+
+
 @pytest.mark.parametrize("model", [model for model, *_rest in SPELLINGS], ids=lambda model: model.__name__)
 def test_no_key_takes_a_save_more_than_five_statements(model):
     """A key that must be read is read with the question whether it has a delivery."""
@@ -220,6 +231,18 @@ def test_a_value_that_is_no_key_is_refused():
     """The database would not take it either."""
     with pytest.raises(orders.UnusableKey, match="no value of its field"):
         orders.order_key(Numbered(pk="one"), using="default")
+
+
+def test_a_key_whose_field_cannot_read_its_text_is_refused():
+    """Whatever the shop's field raises."""
+    with pytest.raises(orders.UnusableKey, match="adapt a model whose key is a number"):
+        orders.usable_key(Numbered, "one")
+
+
+def test_a_key_that_is_an_expression_is_read():
+    """Django saves it, and some versions leave the expression in the instance."""
+    Numbered(pk=models.Value(742)).save(force_insert=True)
+    assert the_one().object_id == "742"
 
 
 def test_a_key_whose_row_is_gone_stays_as_it_is():
