@@ -45,7 +45,8 @@ def _split() -> Iterator[tuple[type[Model], str]]:
         alias = router.db_for_write(model)
         if alias != home:
             yield model, f"DATABASE_ROUTERS write it to {alias!r}, and Delivery to {home!r}."
-    for model in (*ours, ContentType):
+    joined: list[type[Model]] = [*ours, ContentType]
+    for model in joined:
         if not router.allow_migrate_model(home, model):
             yield model, f"DATABASE_ROUTERS do not let it be migrated on {home!r}, where kaspi_delivery is written."
         elif not router.allow_relation(_row(model, home), _row(Delivery, home)):
