@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
+from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock, statements
 from kaspi_delivery_django.services.transactions import home
@@ -63,7 +64,7 @@ def _note(taken: Sequence[StatusChange]) -> int:
 def _tell(change: StatusChange) -> bool:
     delivery = change.delivery
     answers = []
-    if not change.from_status and delivery.delivery_id:  # else it was cancelled before anything was sent
+    if _is_creation(change):
         answers += delivery_created.send_robust(Delivery, delivery=delivery)
     answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
     failed = [receiver for receiver, answer in answers if isinstance(answer, Exception)]
@@ -73,3 +74,13 @@ def _tell(change: StatusChange) -> bool:
         change.notify_after = now + min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
         statements.update(change, ["notify_after"], using=change._state.db or home())
     return not failed
+
+
+def _is_creation(change: StatusChange) -> bool:
+    """Tell whether this is the first step of what Kaspi has booked: not a cancel of what was never sent."""
+    if not change.delivery.delivery_id or change.from_status not in {"", CANCELLED}:
+        return False
+    if not change.from_status:
+        return True
+    earlier = StatusChange.objects.using(change._state.db).filter(delivery=change.delivery, pk__lt=change.pk)
+    return not earlier.filter(applied=True).exclude(to_status=CANCELLED).exists()
