@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 
 from kaspi_delivery_django import conf
+from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock, statements
 from kaspi_delivery_django.services.transactions import after_commit, home
@@ -89,7 +90,7 @@ def _note(taken: Sequence[StatusChange]) -> int:
 def _tell(change: StatusChange) -> bool:
     delivery = change.delivery
     answers = []
-    if not change.from_status and delivery.delivery_id:  # else it was cancelled before anything was sent
+    if _is_creation(change):
         answers += delivery_created.send_robust(Delivery, delivery=delivery)
     answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
     failed = [receiver for receiver, answer in answers if isinstance(answer, Exception)]
@@ -99,3 +100,13 @@ def _tell(change: StatusChange) -> bool:
         change.notify_after = now + min(max(now - change.created_at, PATIENCE), LONGEST_PATIENCE)
         statements.update(change, ["notify_after"], using=home())
     return not failed
+
+
+def _is_creation(change: StatusChange) -> bool:
+    """Tell whether this is the first step of what Kaspi has booked: not a cancel of what was never sent."""
+    if not change.delivery.delivery_id or change.from_status not in {"", CANCELLED}:
+        return False
+    if not change.from_status:
+        return True
+    earlier = StatusChange.objects.filter(delivery=change.delivery, pk__lt=change.pk)
+    return not earlier.filter(applied=True).exclude(to_status=CANCELLED).exists()

@@ -104,9 +104,13 @@ def close_unbooked(delivery: Delivery, *, is_announced: bool = True) -> None:
 
 
 def reopen(delivery: Delivery) -> None:
-    """Forget that a locked delivery was cancelled unsent: Kaspi has it after all, and its own word counts."""
+    """Let Kaspi's own word count for a locked delivery that was cancelled unsent: Kaspi has it after all.
+
+    Its history goes on from "cancelled".
+    """
     if delivery.delivery_id is None and delivery.status == CANCELLED:
         delivery.status, delivery.status_at = "", None
+        delivery.reopened_from = CANCELLED  # type: ignore[attr-defined]  # until its next step is recorded
 
 
 def begin(delivery: Delivery, news: News) -> StatusChange:
@@ -205,6 +209,7 @@ def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
     was_picked_up = delivery.status in PICKED_UP
     change = _apply_kept(delivery, news) or _record(delivery, news, applied=True, is_announced=is_announced)
     delivery.status, delivery.status_at = news.status, change.at
+    delivery.reopened_from = ""  # type: ignore[attr-defined]  # the step is recorded
     unknown_statuses.forget(delivery)
     reschedule(delivery)
     if delivery.is_open:
@@ -262,8 +267,9 @@ def _record(
 
 
 def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None = None) -> StatusChange:
-    now, came_from = clock.now(), delivery.status if before is None else before
-    is_creation = not came_from and delivery.delivery_id is not None
+    reopened_from = getattr(delivery, "reopened_from", "")
+    now, came_from = clock.now(), (reopened_from or delivery.status) if before is None else before
+    is_creation = delivery.delivery_id is not None and (not came_from or bool(reopened_from))
     return StatusChange(
         delivery=delivery,
         from_status=came_from,

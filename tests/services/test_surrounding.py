@@ -107,6 +107,14 @@ def test_a_lazy_reason_is_the_projects_text(world, drain, elsewhere, settings):
     assert payloads.cancel_reason_of(order) == expected
 
 
+def test_an_order_whose_adapter_left_the_settings_has_no_reason(world, settings):
+    """As when they change between the read and the question."""
+    order = Order.objects.create()
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": []}
+    with pytest.raises(failures.AdapterFailed, match="no adapter"):
+        payloads.cancel_reason_of(order)
+
+
 def test_a_date_in_a_queryset_is_one_of_the_projects(elsewhere, world, settings):
     """It is compiled when it is read, long after the adapter returned it."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "worker"}

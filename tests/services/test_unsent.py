@@ -1,6 +1,7 @@
 """What is cancelled before it was sent is cancelled: one meaning for staff, customers, programs and the shop."""
 
 import pytest
+from django.db import transaction
 
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -11,7 +12,9 @@ from kaspi_delivery_django.services import (
     link_delivery,
     pruning,
     reissue_delivery,
+    status,
 )
+from kaspi_delivery_django.services.transactions import lock_again
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.services.conftest import fresh
 
@@ -122,6 +125,20 @@ def test_an_event_that_shows_a_booking_after_all_has_it_cancelled(due, post_webh
     assert (found.delivery_id, found.status, found.attention) == ("dlv_9", "accepted", "")
     assert delivery.calls.get(kind="cancel").state == "due"
     assert heard == ["cancelled", "booked", "accepted"]
+    steps = delivery.history.order_by("pk").values_list("from_status", "to_status")
+    assert list(steps) == [("", "cancelled"), ("cancelled", "accepted")]
+
+
+def test_a_parcel_that_kaspi_revives_is_not_announced_as_new(booked, heard):
+    """Its booking was announced when it was made."""
+    heard.clear()
+    for word, act in (("cancelled", status.apply), ("created", status.correct)):
+        with transaction.atomic():
+            locked = lock_again(booked)
+            news = status.News(status=word, source="refresh")
+            act(locked, news, *([status.weigh(locked, news)] if act is status.apply else []))
+            status.save(locked)
+    assert heard == ["cancelled", "created"]
 
 
 def test_a_person_can_link_what_was_booked_after_all(booked, drain, world):
