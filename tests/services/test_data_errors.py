@@ -19,6 +19,8 @@ REFUSED = [
     DataError(1406, "Data too long"),
     OperationalError(1366, "Incorrect string value"),
     OperationalError(1300, "Invalid utf8mb3 character string"),
+    OverflowError("Python int too large to convert to SQLite INTEGER"),
+    UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
 ]
 
 
