@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+_OF_DRIVERS = (OverflowError, UnicodeError)  # raised before the database is asked: too large for SQLite, no UTF-8
 NOT_STORED = "the database cannot store a value of this row"
 
 
@@ -31,7 +32,7 @@ def contain(err: Exception, call_pk: int, *, token: str = "") -> None:
     A call whose data the database refuses is set aside for staff: it would be refused in every round. `token` is that
     of the claim that the caller holds, if it holds one.
     """
-    if not is_data_error(err):
+    if not (is_data_error(err) or isinstance(err, _OF_DRIVERS)):
         _log(err, call_pk)
         return
     say_broken(call_pk, err)
