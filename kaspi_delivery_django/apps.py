@@ -1,8 +1,11 @@
 """The app: what is connected, registered and loaded when Django starts."""
 
 from importlib import import_module
+from typing import Any
 
 from django.apps import AppConfig, apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 
@@ -14,13 +17,32 @@ class KaspiDeliveryConfig(AppConfig):
     verbose_name = _("Kaspi Delivery")
     default_auto_field = "django.db.models.BigAutoField"
 
+    def __init__(self, app_name: str, app_module: Any) -> None:
+        super().__init__(app_name, app_module)
+        for entry in settings.INSTALLED_APPS:
+            if _has_our_label(entry):
+                raise ImproperlyConfigured(
+                    f'{entry!r} in INSTALLED_APPS has the label "{self.label}", which is the one of {self.name}. Give'
+                    f' it another one in its apps.py: label = "own_{self.label}", and rename its tables with it.'
+                )
+
     def ready(self) -> None:
         """Register the checks, connect the receivers, and load what belongs to a runner or a library in use."""
         from kaspi_delivery_django import checks, receivers  # noqa: PLC0415  # models must be loaded
         from kaspi_delivery_django.services import nudges  # noqa: PLC0415  # the same
+        from kaspi_delivery_django.views import cookies  # noqa: PLC0415  # the same
 
         checks.register()
         receivers.connect()
+        cookies.connect()
         nudges.load_runner()
         if apps.is_installed("drf_spectacular"):
             import_module("kaspi_delivery_django.contrib.openapi")
+
+
+def _has_our_label(entry: str) -> bool:
+    """Tell whether another app takes our label: by its name, unless its configuration says otherwise."""
+    label, name = KaspiDeliveryConfig.label, KaspiDeliveryConfig.name
+    if label not in entry.split(".") or entry.split(".", maxsplit=1)[0] == name:
+        return False
+    return AppConfig.create(entry).label == label

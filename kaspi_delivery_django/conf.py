@@ -10,27 +10,29 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-import environ
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from kaspi_delivery_django import environment, lifecycle
 from kaspi_delivery_django.client.addresses import PRODUCTION_URL, SANDBOX_URL, check_base_url
 from kaspi_delivery_django.sandbox import wellknown
 
-SETTING = "KASPI_DELIVERY"
-DEFAULT_ACCOUNT = "default"
+SETTING, DEFAULT_ACCOUNT = environment.SETTING, environment.DEFAULT_ACCOUNT
 DEFAULT_ENVIRONMENT = "sandbox"
 BASE_URLS = {"production": PRODUCTION_URL, "sandbox": SANDBOX_URL, "local": wellknown.BASE_URL}
 WELL_KNOWN = {"API_KEY": wellknown.API_KEY, "WEBHOOK_SECRETS": [wellknown.WEBHOOK_SECRET]}
 RUNNERS = ("inline", "worker", "celery", "django_tasks")
 ACCOUNT_KEYS = ("API_KEY", "WEBHOOK_SECRETS", "ENVIRONMENT", "BASE_URL")
 ALIAS = re.compile(r"[A-Za-z0-9_-]{1,40}")
-MIN_SECRET_LENGTH = 32
+MIN_SECRET_LENGTH, ADVISED_SECRET_LENGTH = 8, 32
 MAX_SECRETS = 5
 MAX_KEY_LENGTH = 255
 LEAST_RATE, MOST_RATE = 0.001, 10_000
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,11 @@ class Account:
     api_key: str = field(default="", repr=False)
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     ignored_secrets: int = 0
+
+    @property
+    def short_secrets(self) -> int:
+        """How many of the secrets that are used are shorter than is good."""
+        return sum(len(secret) < ADVISED_SECRET_LENGTH for secret in self.webhook_secrets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,7 @@ class Settings:
     refresh_after: timedelta = timedelta(minutes=30)
     cancel_check_interval: timedelta = timedelta(minutes=5)
     tracking_hosts: tuple[str, ...] = ("track.kaspi.kz",)
+    final_statuses: tuple[str, ...] = ()
 
 
 def from_env(**overrides: Any) -> dict[str, Any]:
@@ -64,56 +72,25 @@ def from_env(**overrides: Any) -> dict[str, Any]:
 
     Reads KASPI_DELIVERY_API_KEY, …_WEBHOOK_SECRETS (comma-separated), …_ENVIRONMENT, …_BASE_URL,
     …_RUNNER and …_MAX_REQUESTS_PER_SECOND; and for each alias in …_ACCOUNTS (comma-separated) the
-    first four of its own, as KASPI_DELIVERY_ALMATY_API_KEY. Raises `ImproperlyConfigured` for an
-    unknown keyword, and for aliases that would share their variables.
+    first four of its own, as KASPI_DELIVERY_ALMATY_API_KEY. Each of them may name a file instead, as
+    KASPI_DELIVERY_API_KEY_FILE; the file wins over the variable. Raises `ImproperlyConfigured` for an
+    unknown keyword, for a file that cannot be read, and for aliases that would share their variables.
     """
+    found = _attempt(partial(_from_env, overrides))
+    del overrides  # an error page shows the variables of each function that the error passed
+    if isinstance(found, ImproperlyConfigured):
+        raise found
+    return found
+
+
+def _from_env(overrides: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_unknown(overrides, KEYS, SETTING)
-    env = environ.Env()
-    as_it_stands = env.ENVIRON.__getitem__  # env.str takes "$x" for a variable, and an error would show x
-    of_account: dict[str, Callable[[str], Any]] = {
-        "API_KEY": as_it_stands,
-        "WEBHOOK_SECRETS": lambda name: _split(env.ENVIRON[name]),
-        "ENVIRONMENT": as_it_stands,
-        "BASE_URL": as_it_stands,
-    }
-    of_all: dict[str, Callable[[str], Any]] = {
-        "RUNNER": as_it_stands,
-        "MAX_REQUESTS_PER_SECOND": lambda name: _number(env.ENVIRON[name], name),
-        "ACCOUNTS": lambda name: {
-            alias: _from_variables(env.ENVIRON, prefix, of_account)
-            for alias, prefix in _prefixes(_split(env.ENVIRON[name])).items()
-        },
-    }
-    return {**_from_variables(env.ENVIRON, SETTING, {**of_account, **of_all}), **overrides}
+    return {**environment.read(), **overrides}
 
 
 def variable_of(alias: str, key: str) -> str:
     """Return the environment variable that `from_env` reads this key of an account from."""
-    own = "" if alias == DEFAULT_ACCOUNT else f"{alias.upper().replace('-', '_')}_"
-    return f"{SETTING}_{own}{key}"
-
-
-def _from_variables(
-    variables: Mapping[str, str], prefix: str, readers: Mapping[str, Callable[[str], Any]]
-) -> dict[str, Any]:
-    names = {key: f"{prefix}_{key}" for key in readers}
-    return {key: read(names[key]) for key, read in readers.items() if names[key] in variables}
-
-
-def _prefixes(aliases: list[str]) -> dict[str, str]:
-    """Return how the variables of each alias begin; no two may begin alike."""
-    found = {alias: variable_of(alias, "").removesuffix("_") for alias in aliases}
-    for alias, prefix in found.items():
-        if prefix == SETTING or list(found.values()).count(prefix) > 1:
-            raise ImproperlyConfigured(
-                f"{SETTING}_ACCOUNTS names {alias!r}, whose variables would be those of another account:"
-                f" choose another alias. {DEFAULT_ACCOUNT!r} is the one without an alias in its variables."
-            )
-    return found
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return environment.variable_of(alias, key)
 
 
 _parsed: tuple[Mapping[str, Any], bool, Settings] | None = None
@@ -121,11 +98,31 @@ _parsed: tuple[Mapping[str, Any], bool, Settings] | None = None
 
 def current() -> Settings:
     """Return the settings as they are now. Raises `ImproperlyConfigured` when they are wrong."""
+    found = _attempt(_current)
+    if isinstance(found, ImproperlyConfigured):
+        raise found
+    return found
+
+
+def _current() -> Settings:
     global _parsed  # noqa: PLW0603  # a cache of one, replaced as a whole
     raw, debug = getattr(settings, SETTING, {}), settings.DEBUG
     if _parsed is None or _parsed[1] is not debug or _parsed[0] != raw:
-        _parsed = (copy.deepcopy(raw), debug, parse(raw, debug=debug))
+        parsed = _parse(raw, debug)
+        _parsed = (copy.deepcopy(raw), debug, parsed)
     return _parsed[2]
+
+
+def _attempt(read: Callable[[], Value]) -> Value | ImproperlyConfigured:
+    """Return what is read, or an error without a traceback.
+
+    Django's error page and mail show the variables of each function that an error passed: those that read the
+    settings hold keys and secrets.
+    """
+    try:
+        return read()
+    except ImproperlyConfigured as err:
+        return ImproperlyConfigured(str(err))
 
 
 def account(alias: str) -> Account | None:
@@ -133,8 +130,21 @@ def account(alias: str) -> Account | None:
     return current().accounts.get(alias)
 
 
+def is_final(status: str) -> bool:
+    """Tell whether a delivery ends with this status, by Kaspi's documentation or by FINAL_STATUSES."""
+    return status in lifecycle.TERMINAL or (status not in lifecycle.RANKS and status in current().final_statuses)
+
+
 def parse(raw: Mapping[str, Any], *, debug: bool) -> Settings:
     """Return the typed settings in a KASPI_DELIVERY dict, or raise `ImproperlyConfigured`."""
+    found = _attempt(partial(_parse, raw, debug))
+    del raw  # an error page would show it
+    if isinstance(found, ImproperlyConfigured):
+        raise found
+    return found
+
+
+def _parse(raw: Mapping[str, Any], debug: bool) -> Settings:  # noqa: FBT001  # private
     if not isinstance(raw, Mapping):
         raise ImproperlyConfigured(f"{SETTING} must be a dict, or conf.from_env(...).")
     _refuse_unknown(raw, KEYS, SETTING)
@@ -154,7 +164,7 @@ def _accounts(raw: Mapping[str, Any], *, debug: bool) -> dict[str, Account]:
         try:
             found[alias] = _account(alias, {**_inherited(shared, own), **own}, debug)
         except ImproperlyConfigured as err:
-            raise ImproperlyConfigured(f"In the account {alias!r}: {err}") from err
+            raise ImproperlyConfigured(f"In the account {alias!r}: {err}") from None
     if not several or any(flat[key] for key in flat.keys() - shared.keys()):  # a variable may be set to nothing
         if DEFAULT_ACCOUNT in found:
             raise ImproperlyConfigured(f"{SETTING} has {DEFAULT_ACCOUNT!r} twice: as flat keys and in ACCOUNTS.")
@@ -203,7 +213,7 @@ def _base_url(value: Any, environment: str) -> str:
     try:
         base_url = check_base_url(_text(value, "BASE_URL"))
     except ValueError as err:
-        raise ImproperlyConfigured(f"{SETTING}['BASE_URL']: {err}.") from err
+        raise ImproperlyConfigured(f"{SETTING}['BASE_URL']: {err}.") from None
     if environment == "production" and not base_url.startswith("https://"):
         raise ImproperlyConfigured(f"{SETTING}['BASE_URL'] must be https:// in production.")
     return base_url
@@ -246,14 +256,6 @@ def _runner(value: Any, key: str) -> str:
     return str(value)
 
 
-def _number(text: str, name: str) -> float:
-    """Read a number. `env.float` would read 1e3 as 13, and 10abc as 10."""
-    try:
-        return float(text)
-    except ValueError:
-        raise ImproperlyConfigured(f"{name} must be a number.") from None  # whose text has the value
-
-
 def _rate(value: Any, key: str) -> float | None:
     if value is None:
         return None
@@ -285,6 +287,7 @@ _OPTION_READERS = {
     "REFRESH_AFTER": _age,
     "CANCEL_CHECK_INTERVAL": _interval,
     "TRACKING_HOSTS": _texts,
+    "FINAL_STATUSES": _texts,
 }
 KEYS = (*ACCOUNT_KEYS, "ACCOUNTS", *_OPTION_READERS)
 

@@ -9,6 +9,7 @@ __all__ = [
     "CannotAcknowledge",
     "CannotCancel",
     "CannotLink",
+    "CannotMarkFinal",
     "CannotRefresh",
     "CannotReissue",
     "CannotRetry",
@@ -46,6 +47,10 @@ class CannotRetry(DeliveryError):
 
 class CannotLink(DeliveryError):
     """The delivery has its id, or the id given cannot be one of Kaspi's."""
+
+
+class CannotMarkFinal(DeliveryError):
+    """Its status is a known one, or it is final already."""
 
 
 class CannotReissue(DeliveryError):

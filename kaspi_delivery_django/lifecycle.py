@@ -42,6 +42,11 @@ class Standing:
     at: datetime | None = None
 
 
+def is_cancellable(status: str) -> bool:
+    """Tell whether Kaspi may still take a cancel: Kaspi decides about a status that is new to us."""
+    return status in CANCELLABLE or status not in RANKS
+
+
 def judge(current: Standing, incoming: Standing) -> Verdict:
     """Return what `incoming` means for a delivery that stands at `current`.
 

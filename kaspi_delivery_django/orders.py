@@ -47,7 +47,10 @@ class OrderAdapter(ABC, Generic[Order]):
 
     @abstractmethod
     def wants_delivery(self, order: Order) -> bool:
-        """Whether the order is to be shipped now. Asked on every save; keep it free of queries."""
+        """Whether the order is to be shipped. Asked on every save, and again right before a courier is booked.
+
+        It must stay true once it was: say "paid and not cancelled", not "the status is paid". Keep it free of queries.
+        """
 
     @abstractmethod
     def build_request(self, order: Order) -> DeliveryRequest:
@@ -58,7 +61,7 @@ class OrderAdapter(ABC, Generic[Order]):
         """
 
     def wants_cancel(self, order: Order) -> bool:
-        """Whether the order's delivery is to be cancelled. Asked on every save."""
+        """Whether the order's delivery is to be cancelled. Asked on every save, and until pickup."""
         return False
 
     def cancel_reason(self, order: Order) -> str:

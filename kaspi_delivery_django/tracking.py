@@ -34,6 +34,7 @@ SHOWN = (
     "pickup_by",
     "delivery_by",
     "cancel_requested_at",
+    "final_at",
     "blanked_at",
 )
 ROUTE = (*lifecycle.OPEN, lifecycle.DELIVERED)
@@ -152,7 +153,7 @@ def _current(delivery: Delivery) -> Delivery:
 
 def _tracking(delivery: Delivery) -> Tracking:
     is_final = not delivery.is_open or _is_given_up(delivery)
-    is_unwanted = delivery.cancel_requested_at is not None and delivery.status in lifecycle.CANCELLABLE
+    is_unwanted = delivery.cancel_requested_at is not None and delivery.is_cancellable
     return Tracking(
         status=delivery.status,
         status_at=delivery.status_at,

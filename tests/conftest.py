@@ -15,6 +15,7 @@ from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.sandbox.world import World
 from kaspi_delivery_django.services import clock, gateway, outbox
 from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.views.webhook import quiet
 from tests.shop.models import Order
 
 pytest.register_assert_rewrite("tests.webhook_contract")
@@ -38,6 +39,12 @@ class TurnableClock:
         return self.now.timestamp()
 
 
+@pytest.fixture(autouse=True)
+def _log_lines_start_over():
+    """Let each test see the lines that a process logs once in a while."""
+    quiet.forget()
+
+
 @pytest.fixture
 def turnable():
     """Put both of the services' clocks, and the sandbox's, under the test's hand."""
@@ -56,6 +63,7 @@ def world(turnable):
         webhook_url=WEBHOOK_URL,
         clock=turnable.timestamp,
         seed=1,
+        strict=True,
     )
     with gateway.transport(SandboxAdapter(kaspi)):
         yield kaspi

@@ -1,13 +1,15 @@
 """KASPI_DELIVERY: from the environment or a plain dict, read live, strict, and discreet."""
 
 import os
+import sys
+import traceback
 from datetime import timedelta
 
 import pytest
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
-from django.test import override_settings
-from django.views.debug import SafeExceptionReporterFilter
+from django.test import RequestFactory, override_settings
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.sandbox import wellknown
@@ -107,7 +109,7 @@ def test_from_env_takes_keys_and_secrets_as_they_stand(environment, secret):
     environment(API_KEY=secret, WEBHOOK_SECRETS=f" {secret}, {SECRET} ,")
     account = the_account(**conf.from_env())
     assert account.api_key == secret
-    assert account.webhook_secrets == tuple(s for s in (secret, SECRET) if len(s) >= 32)
+    assert account.webhook_secrets == (secret, SECRET)
 
 
 @pytest.mark.parametrize(("text", "rate"), [("1e3", 1000), ("0.5", 0.5), (" 7 ", 7)])
@@ -180,6 +182,7 @@ def test_a_plain_dict_works_as_well():
     assert (settings.runner, settings.max_requests_per_second) == ("inline", 10)
     assert settings.max_dispatch_age == timedelta(hours=24)
     assert settings.tracking_hosts == ("track.kaspi.kz",)
+    assert settings.final_statuses == ()
 
 
 def test_nothing_at_all_is_an_account_without_credentials():
@@ -365,6 +368,7 @@ WRONG = [
     ("MAX_DISPATCH_AGE", timedelta(0), "must be a timedelta above 0"),
     ("REFRESH_AFTER", "30 minutes", "must be a timedelta above 0"),
     ("TRACKING_HOSTS", "track.kaspi.kz", "must be a list of texts"),
+    ("FINAL_STATUSES", "returned", "must be a list of texts"),
 ]
 
 
@@ -395,8 +399,9 @@ def test_no_cap_is_a_rate():
 
 SECRETS = [
     ([SECRET], 1, 0),
-    (["x" * 32], 1, 0),
-    (["x" * 31], 0, 1),
+    (["x" * 8], 1, 0),
+    (["x" * 7], 0, 1),
+    (["   x   "], 0, 1),
     ([SECRET, "short"], 1, 1),
     ([" " * 40], 0, 1),
     ([f"{number}{SECRET}" for number in range(5)], 5, 0),
@@ -407,10 +412,17 @@ SECRETS = [
 
 
 @pytest.mark.parametrize(("secrets", "trusted", "ignored"), SECRETS)
-def test_only_one_to_five_long_secrets_are_trusted(secrets, trusted, ignored):
-    """A short secret, or a sixth, verifies nothing; a check counts them."""
+def test_only_one_to_five_secrets_are_trusted(secrets, trusted, ignored):
+    """One under eight characters, or a sixth, verifies nothing; a check counts them."""
     account = the_account(WEBHOOK_SECRETS=secrets)
     assert (len(account.webhook_secrets), account.ignored_secrets) == (trusted, ignored)
+
+
+@pytest.mark.parametrize(("secret", "short"), [("x" * 8, 1), ("x" * 31, 1), ("x" * 32, 0)])
+def test_a_short_secret_is_used_and_counted(secret, short):
+    """Kaspi issues it: the shop cannot make it longer."""
+    account = the_account(WEBHOOK_SECRETS=[secret, SECRET])
+    assert (account.webhook_secrets, account.short_secrets) == ((secret, SECRET), short)
 
 
 def test_pasted_spaces_are_no_part_of_a_credential():
@@ -442,3 +454,151 @@ def test_djangos_error_page_masks_the_credentials():
     assert "almaty" in shown
     for credential in ("nested-api-key", OTHER_SECRET, "flat-api-key", SECRET):
         assert credential not in shown
+
+
+@pytest.mark.parametrize(
+    ("status", "final"),
+    [("delivered", True), ("cancelled", True), ("returned", True), ("lost", False), ("in_transit", False), ("", False)],
+)
+def test_final_statuses_are_kaspis_and_those_that_the_settings_name(status, final):
+    """A status whose place is documented stays what it is."""
+    with override_settings(KASPI_DELIVERY={"FINAL_STATUSES": ["returned", "in_transit", ""]}):
+        assert conf.is_final(status) is final
+
+
+HIDDEN_KEY, HIDDEN_SECRET = "the-key-to-hide", "the-secret-to-hide-of-thirty-two-chars"
+CREDENTIALS = {"API_KEY": HIDDEN_KEY, "WEBHOOK_SECRETS": [HIDDEN_SECRET]}
+BROKEN = {
+    "a typing error": {**CREDENTIALS, "RUNER": "worker"},
+    "an environment": {**CREDENTIALS, "ENVIRONMENT": "prod"},
+    "an address": {**CREDENTIALS, "BASE_URL": "kaspi.example"},
+    "an unreadable address": {**CREDENTIALS, "BASE_URL": "https://[kaspi"},
+    "a key": {**CREDENTIALS, "API_KEY": f"{HIDDEN_KEY}\n{HIDDEN_KEY}"},
+    "a secret": {**CREDENTIALS, "WEBHOOK_SECRETS": HIDDEN_SECRET},
+    "secrets": {**CREDENTIALS, "WEBHOOK_SECRETS": [HIDDEN_SECRET, None]},
+    "a runner": {**CREDENTIALS, "RUNNER": ["worker"]},
+    "an age": {**CREDENTIALS, "MAX_DISPATCH_AGE": 5},
+    "twice": {**CREDENTIALS, "ACCOUNTS": {"default": CREDENTIALS}},
+    "an account": {"ACCOUNTS": {"almaty": CREDENTIALS, "astana": {**CREDENTIALS, "BASE_URL": "kaspi.example"}}},
+    "an alias": {"ACCOUNTS": {"almaty": CREDENTIALS, "алматы": CREDENTIALS}},
+    "an account that is none": {"ACCOUNTS": {"almaty": CREDENTIALS, "astana": 5}},
+    "adapters that cannot be copied": {**CREDENTIALS, "ORDER_ADAPTERS": [os]},
+}
+READ = {
+    "current": conf.current,
+    "account": lambda: conf.account("almaty"),
+    "parse": lambda: conf.parse(django_settings.KASPI_DELIVERY, debug=False),
+    "from_env": lambda: conf.from_env(**{**CREDENTIALS, "RUNER": "worker"}),
+}
+
+
+def reports(read):
+    """Return what Django's error page and its mail say of reading the settings, and a log's traceback."""
+    try:
+        read()
+    except ImproperlyConfigured:
+        reporter = ExceptionReporter(RequestFactory().get("/"), *sys.exc_info())
+        frames = [frame for frame in reporter.get_traceback_frames() if frame["filename"] == conf.__file__]
+        assert frames
+        shown = [reporter.get_traceback_html(), reporter.get_traceback_text(), traceback.format_exc()]
+        return "".join((*shown, repr([frame["vars"] for frame in frames])))
+    pytest.fail("the settings were read")
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("read", READ)
+def test_an_error_page_shows_no_credential(settings, broken, read, debug):
+    """Django shows the variables of each function that an error passed, and masks them by their names alone."""
+    settings.DEBUG, settings.KASPI_DELIVERY = debug, BROKEN[broken]
+    shown = reports(READ[read])
+    assert HIDDEN_KEY not in shown
+    assert HIDDEN_SECRET not in shown
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("MAX_REQUESTS_PER_SECOND", HIDDEN_KEY), ("ACCOUNTS", "default"), ("RUNNER_FILE", "/nowhere/runner")],
+)
+def test_an_error_of_the_environment_shows_no_credential(environment, settings, name, text, debug):
+    """Neither of the variable that is wrong nor of the others."""
+    environment(API_KEY=HIDDEN_KEY, WEBHOOK_SECRETS=HIDDEN_SECRET, **{name: text})
+    settings.DEBUG, settings.KASPI_DELIVERY = debug, {}
+    shown = reports(conf.from_env)
+    assert HIDDEN_KEY not in shown
+    assert HIDDEN_SECRET not in shown
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file as a container's secret; return its path."""
+
+    def write(content, name="secret"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_from_env_reads_each_variable_from_a_file(environment, file, ending):
+    """A container's secret is a file, and an editor ends it with a new line."""
+    texts = {
+        "API_KEY": "$key",
+        "WEBHOOK_SECRETS": f"{SECRET}{ending or ','}{OTHER_SECRET}",
+        "ENVIRONMENT": "production",
+        "BASE_URL": "https://kaspi.example/delivery",
+        "RUNNER": "worker",
+        "MAX_REQUESTS_PER_SECOND": "2.5",
+    }
+    environment(**{f"{key}_FILE": file(f"{text}{ending}", key) for key, text in texts.items()})
+    assert conf.from_env() == {
+        **texts,
+        "WEBHOOK_SECRETS": [SECRET, OTHER_SECRET],
+        "MAX_REQUESTS_PER_SECOND": 2.5,
+    }
+
+
+def test_an_account_reads_its_own_files(environment, file):
+    """The list of aliases may be a file too."""
+    environment(ACCOUNTS_FILE=file("almaty,nur-sultan\n", "list"), NUR_SULTAN_API_KEY_FILE=file("key\n"))
+    assert conf.from_env() == {"ACCOUNTS": {"almaty": {}, "nur-sultan": {"API_KEY": "key"}}}
+
+
+def test_the_file_wins_over_the_variable(environment, file):
+    """As django-environ has it."""
+    environment(API_KEY="from-variable", API_KEY_FILE=file("from-file"))
+    assert conf.from_env() == {"API_KEY": "from-file"}
+
+
+def test_a_variable_that_names_no_file_counts_for_nothing(environment):
+    """A container sets what it does not need to nothing."""
+    environment(API_KEY="key", API_KEY_FILE="", WEBHOOK_SECRETS_FILE="")
+    assert conf.from_env() == {"API_KEY": "key"}
+
+
+def test_a_file_is_read_each_time(environment, file):
+    """A rotated secret is taken by the next process that reads it, and by the next test."""
+    environment(API_KEY_FILE=file("first"))
+    assert conf.from_env() == {"API_KEY": "first"}
+    file("second")
+    assert conf.from_env() == {"API_KEY": "second"}
+
+
+def test_a_file_that_is_missing_is_named(environment, tmp_path):
+    """With its variable, and what to look for."""
+    environment(API_KEY_FILE=str(tmp_path / "absent"))
+    with pytest.raises(ImproperlyConfigured, match=r"KASPI_DELIVERY_API_KEY_FILE names '.*absent', which cannot be"):
+        conf.from_env()
+
+
+@pytest.mark.parametrize("prepare", [lambda path: path.mkdir(), lambda path: path.write_bytes(b"the-key\xff")])
+def test_a_file_that_cannot_be_read_is_named_without_its_content(environment, tmp_path, prepare):
+    """A folder is no file, and bytes are no text."""
+    prepare(tmp_path / "secret")
+    environment(ALMATY_WEBHOOK_SECRETS_FILE=str(tmp_path / "secret"), ACCOUNTS="almaty")
+    with pytest.raises(ImproperlyConfigured, match="KASPI_DELIVERY_ALMATY_WEBHOOK_SECRETS_FILE names") as caught:
+        conf.from_env()
+    assert "the-key" not in str(caught.value)

@@ -35,6 +35,7 @@ LAYERS = {
     "client": 1,
     "sandbox": 1,
     "lifecycle": 1,
+    "environment": 1,
     "signals": 1,
     "exceptions": 1,
 }
@@ -280,8 +281,8 @@ SINS = {
     ),
     "a nameless room": ({"services/utils.py": ""}, "services.utils is a room without a subject"),
     "a big house": (
-        {f"services/room_{number}.py": "a = 1\n" * 400 for number in range(25)},
-        "the package has 10000 lines of code",
+        {f"services/room_{number}.py": "a = 1\n" * 400 for number in range(33)},
+        "the package has 13200 lines of code",
     ),
 }
 

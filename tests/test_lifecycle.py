@@ -10,6 +10,7 @@ from kaspi_delivery_django.lifecycle import (
     TERMINAL,
     Standing,
     Verdict,
+    is_cancellable,
     judge,
 )
 
@@ -146,3 +147,15 @@ def test_the_sets():
     assert {"", "created", "accepted"} == CANCELLABLE
     assert {"in_transit", "out_for_delivery", "delivered"} == PICKED_UP
     assert {"delivered", "cancelled"} == TERMINAL
+
+
+@pytest.mark.parametrize("status", ["", "created", "accepted", "courier_assigned", "returned"])
+def test_kaspi_decides_about_a_cancel(status):
+    """Before pickup, and of what is new to us."""
+    assert is_cancellable(status)
+
+
+@pytest.mark.parametrize("status", sorted({*PICKED_UP, *TERMINAL}))
+def test_a_cancel_that_cannot_work_is_not_asked_for(status):
+    """The courier has it, or it has ended."""
+    assert not is_cancellable(status)

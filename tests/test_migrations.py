@@ -63,6 +63,27 @@ def test_phones_that_were_there_before_are_found_by_their_end(booked):
     assert found == {booked.object_id: phone_tail(booked.dropoff_phone), str(blanked.pk): ""}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_was_cancelled_before_it_was_sent_gets_its_status(booked):
+    """As new ones do; what Kaspi refused, may have booked or has is left alone, and no one is notified."""
+    orders = [Order.objects.create() for _ in range(4)]
+    cancelled, refused, waiting, wanted = (Delivery.objects.get(object_id=str(order.pk)) for order in orders)
+    Delivery.objects.exclude(pk=wanted.pk).update(cancel_requested_at=booked.created_at, cancel_reason="a mistake")
+    cancelled.calls.update(state="abandoned")
+    refused.calls.update(state="refused")
+    wanted.calls.update(state="abandoned")  # acknowledged: somebody shipped it otherwise
+    try:
+        migrate("kaspi_delivery", "0007")
+    finally:
+        migrate()
+    found = {one.pk: one.status for one in Delivery.objects.all()}
+    ours = (booked.pk, cancelled.pk, refused.pk, waiting.pk, wanted.pk)
+    assert [found[pk] for pk in ours] == ["created", "cancelled", "", "", ""]
+    step = cancelled.history.get()
+    assert (step.from_status, step.to_status, step.note) == ("", "cancelled", "a mistake")
+    assert (step.notified_at, Delivery.objects.get(pk=cancelled.pk).status_at) == (booked.created_at,) * 2
+
+
 def indexes_of(column):
     """Return the names of a deliveries' column's own indexes."""
     with connection.cursor() as cursor:

@@ -36,7 +36,7 @@ class Stage:
 def set_up(deadline: Deadline, pace_s: float) -> Iterator[Stage]:
     """Start everything, wait until it is ready, and take it all down in the end."""
     shop_url = f"http://127.0.0.1:{free_port()}"
-    world = World(webhook_url=f"{shop_url}/kaspi/webhook/", first_retry_s=WEBHOOK_RETRY_S)
+    world = World(webhook_url=f"{shop_url}/kaspi/webhook/", first_retry_s=WEBHOOK_RETRY_S, strict=True)
     courier = DemoCourier(world, pace_s)
     with (
         TemporaryDirectory(prefix="kaspi-delivery-demo-") as folder,

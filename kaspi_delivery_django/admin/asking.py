@@ -130,9 +130,9 @@ class AskingAdmin(MirrorAdmin):
         """Ask, and have the answer name the rows that were asked about: the list may have others by then."""
         hidden = {
             "action": request.POST["action"],
-            "apply": 1,
-            "select_across": 1,
-            ACTION_CHECKBOX_NAME: keys[0],
+            "apply": "1",
+            "select_across": "1",
+            ACTION_CHECKBOX_NAME: str(keys[0]),  # as text: a template may write a number as "1 234"
             ASKED_ABOUT: ",".join(str(key) for key in keys),
         }
         rows = self.model._default_manager.filter(pk__in=keys[:ROWS_SHOWN]).order_by("pk")
@@ -162,11 +162,12 @@ class AskingAdmin(MirrorAdmin):
             left = gettext("There was no time for all of them: do it again for the rest.")
             self.message_user(request, left, messages.WARNING)
             return
+        user: Any = request.user
+        asked_by = handover.login_of(user)
+        handover.hand_over(way.handed_over_as, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
         rows = self.model._default_manager.filter(pk__in=keys)
         said = gettext("%(action)s: handed to the worker") % {"action": _recorded(way, answers)}
-        LogEntry.objects.log_actions(str(request.user.pk), rows, CHANGE, said)
-        asked_by = request.user.get_username()
-        handover.hand_over(way.handed_over_as, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
+        LogEntry.objects.log_actions(user.pk, rows, CHANGE, said)
         words = ngettext(
             "%(count)s more row is handed to the worker, which will do it.",
             "%(count)s more rows are handed to the worker, which will do them one by one.",

@@ -1,11 +1,13 @@
 """The outbox: what we asked of Kaspi or mean to, what failed, and what staff handed to the worker."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import inside, lists, showing
@@ -14,6 +16,7 @@ from kaspi_delivery_django.admin.columns import CallColumns, DeliveryLink
 from kaspi_delivery_django.admin.exits import DISMISS
 from kaspi_delivery_django.admin.mirrors import MirrorAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction
+from kaspi_delivery_django.services import handover
 
 
 class CallStateFilter(lists.OneOf):
@@ -94,8 +97,8 @@ class PendingActionAdmin(AskingAdmin):
     actions = ("dismiss_actions",)
 
     def has_dismiss_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may take them off the list."""
-        return request.user.has_perm("kaspi_delivery.retry_delivery")
+        """Tell whether this person may take some of them off the list."""
+        return bool(handover.names_for(request.user))
 
     @admin.display(description=_("about"))
     def about(self, action: PendingAction) -> str:
@@ -104,13 +107,22 @@ class PendingActionAdmin(AskingAdmin):
 
     @admin.action(description=_("Take selected actions off the list"), permissions=["dismiss"])
     def dismiss_actions(self, request: HttpRequest, queryset: QuerySet[PendingAction]) -> HttpResponse | None:
-        """Forget several."""
-        return self.ask_about(request, queryset, DISMISS)
+        """Forget several; each only by somebody who could have asked for it."""
+        own = queryset.filter(name__in=handover.names_for(request.user))
+        if queryset.exclude(pk__in=own.values("pk")).exists():
+            words = gettext("Actions that you have no permission for yourself stay on the list.")
+            self.message_user(request, words, messages.WARNING)
+        return self.ask_about(request, own, DISMISS) if own.exists() else None
 
     def ways_out(self, row: PendingAction) -> Iterable[tuple[str, Exit]]:
         """Name the one thing that can be done."""
-        return [("dismiss", DISMISS)]
+        return [("dismiss", _dismissal_of(row))]
 
     def exit_of(self, row: PendingAction, name: str) -> Exit | None:
         """Return it."""
-        return DISMISS if name == "dismiss" else None
+        return _dismissal_of(row) if name == "dismiss" else None
+
+
+def _dismissal_of(action: PendingAction) -> Exit:
+    """Dismissing a colleague's cancel takes the permission to cancel; and so on."""
+    return replace(DISMISS, permission=handover.permission_for(action.name))

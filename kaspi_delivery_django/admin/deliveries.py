@@ -42,7 +42,7 @@ _GROUPS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
     (_("Pickup"), _PICKUP),
     (_("Dropoff"), _DROPOFF),
     (_("Parcel"), (("parcel_description", "parcel_weight_grams", "parcel_value_kzt"),)),
-    (_("Record"), (("account", "environment", "generation"), ("created_at", "updated_at"), ("raw",))),
+    (_("Record"), (("account", "environment", "generation"), ("created_at", "updated_at", "final_at"), ("raw",))),
 )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import messages
@@ -9,11 +10,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import services
+from kaspi_delivery_django.admin import showing
 from kaspi_delivery_django.admin.asking import Exit, Said
 from kaspi_delivery_django.admin.forms import CancelForm, LinkForm, TypedForm
 from kaspi_delivery_django.lifecycle import CANCELLED
-from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAction, WebhookEvent
-from kaspi_delivery_django.services import exits, handover
+from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.services import clock, exits, handover, holding
 
 State, Name = WebhookEvent.State, PendingAction.Name
 
@@ -25,11 +27,56 @@ def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
         return messages.SUCCESS, gettext("it was never sent to Kaspi, and will not be.")
     if delivery.status == CANCELLED:
         return messages.SUCCESS, gettext("cancelled.")
-    if delivery.attention == Attention.CANCEL_REFUSED:
-        return messages.ERROR, gettext("Kaspi refused: it is already in transit, or has ended.")
     if delivery.delivery_id:
-        return messages.INFO, gettext("Kaspi is asked to cancel; the status follows.")
+        return _progress_of_cancel(delivery)
     return messages.WARNING, gettext("it will be cancelled as soon as its booking is resolved.")
+
+
+def _hold(state: AccountState, _answers: Mapping[str, Any]) -> Said:
+    holding.hold_sending(by=getattr(state, "asked_by", ""))
+    return messages.SUCCESS, gettext("all sending is held.")
+
+
+def _release(_state: AccountState, _answers: Mapping[str, Any]) -> Said:
+    holding.release_sending()
+    return messages.SUCCESS, gettext("sending is released.")
+
+
+def _progress_of_cancel(delivery: Delivery) -> Said:
+    """Say what Kaspi answered to the cancel, and what happens next."""
+    call = delivery.calls.filter(kind=ApiCall.Kind.CANCEL).latest("pk")
+    if call.state in {ApiCall.State.REFUSED, ApiCall.State.STUCK}:
+        return messages.ERROR, _why_not_cancelled(call)
+    when = _next_try(call, delivery)
+    if call.http_status:
+        words = gettext("not cancelled yet: Kaspi answered %(answer)s. It is asked again by itself: %(time)s.")
+    elif call.error_message:
+        words = gettext("not cancelled yet: Kaspi did not answer. It is asked again by itself: %(time)s.")
+    elif when:
+        words = gettext("not cancelled yet: Kaspi is asked by itself: %(time)s.")
+    else:
+        return messages.INFO, gettext("Kaspi is asked to cancel; the status follows.")
+    return messages.WARNING, words % {"answer": call.http_status, "time": when or gettext("soon")}
+
+
+def _why_not_cancelled(call: ApiCall) -> str:
+    if call.reason == Attention.NOT_FOUND:
+        return gettext(
+            "not cancelled: Kaspi does not know the delivery (404). It stays on the list; look at Kaspi's console."
+        )
+    if call.state == ApiCall.State.STUCK:
+        return gettext("it is not known whether Kaspi cancelled it. It stays on the list.")
+    if call.http_status == HTTPStatus.CONFLICT:
+        return gettext("Kaspi refused: it is already in transit, or has ended.")
+    return gettext("not cancelled: Kaspi answered %(answer)s. It stays on the list.") % {"answer": call.http_status}
+
+
+def _next_try(call: ApiCall, delivery: Delivery) -> str:
+    """Say when a call goes at the earliest; nothing when that is now."""
+    own = AccountState.objects.filter(account=delivery.account, environment=delivery.environment)
+    closed_until = own.values_list("closed_until", flat=True).first()
+    latest = max((at for at in (call.next_attempt_at, closed_until) if at is not None), default=None)
+    return showing.moment(latest) if latest is not None and latest > clock.now() else ""
 
 
 def _refresh(delivery: Delivery, _answers: Mapping[str, Any]) -> Said:
@@ -75,6 +122,11 @@ def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Said:
             "reason": reason
         }
     return messages.SUCCESS, gettext("taken off the list.")
+
+
+def _mark_final(delivery: Delivery, _answers: Mapping[str, Any]) -> Said:
+    services.mark_final(delivery)
+    return messages.SUCCESS, gettext("marked as final: Kaspi is no longer asked about it.")
 
 
 def _replay(event: WebhookEvent, _answers: Mapping[str, Any]) -> Said:
@@ -150,6 +202,15 @@ EXITS: Mapping[str, Exit] = {
         question=_("Somebody has dealt with it: it leaves the list. If it was not booked, it never will be."),
         act=_acknowledge,
     ),
+    "mark_final": Exit(
+        permission="retry_delivery",
+        label=_("Mark as final"),
+        question=_(
+            "Nothing more is to come for this delivery: Kaspi is no longer asked about it, and its personal data is"
+            " removed in time. Should Kaspi send another status, it is live again."
+        ),
+        act=_mark_final,
+    ),
 }
 GIVING_UP = Exit(
     permission="reissue_delivery",
@@ -160,6 +221,11 @@ GIVING_UP = Exit(
     ),
     act=_acknowledge,
     form=TypedForm,
+)
+GIVING_UP_CANCEL = replace(
+    EXITS["acknowledge"],
+    permission="cancel_delivery",
+    question=_("Somebody asked for a cancel: it is given up, and the delivery leaves the list."),
 )
 UNBOOKED: Mapping[str, Exit] = {
     "cancel": replace(EXITS["cancel"], question=_("Kaspi has no parcel for it: nothing will be booked.")),
@@ -194,6 +260,20 @@ DISMISS = Exit(
 )
 
 
+HOLD = Exit(
+    permission="hold_sending",
+    label=_("Hold all sending"),
+    question=_("No request goes to Kaspi for any account, whatever the runner, until sending is released."),
+    act=_hold,
+)
+RELEASE = Exit(
+    permission="hold_sending",
+    label=_("Release sending"),
+    question=_("All that became due meanwhile is sent, as far as it is not too old."),
+    act=_release,
+)
+
+
 def exits_of(delivery: Delivery) -> Mapping[str, Exit]:
     """Return what can be done about a delivery at all, with what it means for this one.
 
@@ -202,6 +282,8 @@ def exits_of(delivery: Delivery) -> Mapping[str, Exit]:
     own = dict(EXITS)
     if exits.may_be_booked(delivery):
         own["acknowledge"] = GIVING_UP
+    elif exits.ends_cancel(delivery):
+        own["acknowledge"] = GIVING_UP_CANCEL
     if exits.is_unbooked(delivery):
         own |= UNBOOKED
     if exits.is_unread(delivery):

@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.client.types import is_identifier
+from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, is_identifier
 from kaspi_delivery_django.services import exits
 
 
@@ -27,7 +27,9 @@ class CancelForm(ConfirmForm):
     """The reason that Kaspi and the history are told."""
 
     personal = ("reason",)
-    reason = forms.CharField(label=_("Reason"), max_length=200, widget=forms.TextInput(attrs={"autofocus": True}))
+    reason = forms.CharField(
+        label=_("Reason"), max_length=MAX_REASON_LENGTH, widget=forms.TextInput(attrs={"autofocus": True})
+    )
 
 
 class LinkForm(ConfirmForm):

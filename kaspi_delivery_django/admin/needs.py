@@ -37,6 +37,7 @@ def find(to: Linker, now: Snapshot, accounts: Sequence[AccountFigures]) -> Itera
 
     `to` makes the address of a list, from the model's name and a filter.
     """
+    yield from _of_hold(to, accounts)
     yield from _of_deliveries(to, now)
     yield from _of_events(to, now)
     yield from _of_calls(to, now)
@@ -90,10 +91,21 @@ def _of_webhooks(now: Snapshot) -> Iterator[Need]:
         yield Need(words=gettext("Kaspi has sent no webhook for %(time)s") % {"time": silent})
 
 
+def _of_hold(to: Linker, accounts: Sequence[AccountFigures]) -> Iterator[Need]:
+    held = next((account for account in accounts if account.held_at), None)
+    if held is not None:
+        words = gettext("Nothing is sent to Kaspi: sending is held for %(time)s (%(user)s)")
+        values = {"time": showing.age(held.held_at), "user": held.held_by or "—"}
+        yield Need(words=words % values, url=to("accountstate"))
+
+
 def _of_account(now: Snapshot, account: AccountFigures) -> Iterator[Need]:
     if account.is_closed:
         words = gettext("The gate of %(account)s is closed: %(reason)s")
         yield Need(words=words % {"account": account.alias, "reason": account.closed_reason})
-    if account.is_without_worker(now.read_at):
+    if account.worker_trouble:
+        words = gettext("The worker of %(account)s fails at: %(trouble)s")
+        yield Need(words=words % {"account": account.alias, "trouble": account.worker_trouble})
+    elif account.is_without_worker(now.read_at):
         words = gettext("No worker is seen for %(account)s: what fails waits until one runs")
         yield Need(words=words % {"account": account.alias})

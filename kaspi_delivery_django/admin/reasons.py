@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import showing
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, WebhookEvent
-from kaspi_delivery_django.services import inbox
+from kaspi_delivery_django.services import events, inbox
 
 _ADVICE: Mapping[str, Promise] = {
     Attention.ADAPTER_FAILED: _("Correct the order's data (its call shows what is wrong), then retry."),
@@ -26,12 +26,20 @@ _ADVICE: Mapping[str, Promise] = {
     Attention.CANCEL_REFUSED: _("Settle it with the customer, then acknowledge."),
     Attention.CANCEL_UNKNOWN: _("Nothing: Kaspi is asked. Or cancel again."),
     Attention.NOT_WANTED: _("Send it if it is to be shipped, cancel it if not; or correct the order and save it."),
+    Attention.UNKNOWN_STATUS: _(
+        "Look it up in Kaspi's console: mark it as final if nothing more is to come, else acknowledge."
+    ),
     Attention.NOT_FOUND: _("Look it up in Kaspi's console; ask Kaspi now, or acknowledge."),
 }
 
 
 def of_attention(delivery: Delivery) -> str:
     """Say what to do about a delivery that needs attention; nothing for one that does not."""
+    if delivery.attention == Attention.KEY_REUSED and delivery.environment != "production":
+        return gettext(
+            "A new database counts its orders from 1 again, and the sandbox still knows their names: restart the"
+            " bundled sandbox, or give external_order_id another beginning. Else link what is there, or book anew."
+        )
     return str(_ADVICE.get(delivery.attention, ""))
 
 
@@ -43,7 +51,9 @@ def of_event(event: WebhookEvent) -> str:
         inbox.OTHER_DATA: gettext("It came twice with different contents: ask Kaspi about the delivery."),
         inbox.NO_DELIVERY: gettext("No delivery of ours is known by this name yet: it is applied when one appears."),
         inbox.TEST: gettext("A test event."),
-        inbox.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
+        inbox.LOCKED: gettext("Its delivery was locked by another transaction: the worker applies it."),
+        inbox.EXPECTED: gettext("A test event that Kaspi was asked for: it has not come yet."),
+        events.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
     }
     if event.state == WebhookEvent.State.FAILED:
         return gettext("It could not be applied: %(error)s. Mend that, then replay it.") % {

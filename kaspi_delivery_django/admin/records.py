@@ -1,5 +1,6 @@
 """The pages of status changes and account states."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -8,9 +9,12 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import lists
+from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
 from kaspi_delivery_django.admin.columns import DeliveryLink, StepColumn
+from kaspi_delivery_django.admin.exits import HOLD, RELEASE
 from kaspi_delivery_django.admin.mirrors import MirrorAdmin
 from kaspi_delivery_django.models import AccountState, Delivery, StatusChange
+from kaspi_delivery_django.services import holding
 
 
 @admin.register(StatusChange)
@@ -39,7 +43,20 @@ class StatusChangeAdmin(DeliveryLink, StepColumn, MirrorAdmin):
 
 
 @admin.register(AccountState)
-class AccountStateAdmin(MirrorAdmin):
-    """The gate of each account, and its worker's last sign of life."""
+class AccountStateAdmin(AskingAdmin):
+    """The gate of each account, its worker's last sign of life, and the hold of all sending."""
 
-    list_display = ("account", "environment", "closed_until", "closed_reason", "worker_seen_at")
+    list_display = ("account", "environment", "held_at", "closed_until", "closed_reason", "worker_seen_at")
+
+    def ways_out(self, row: AccountState) -> Iterable[tuple[str, Exit]]:
+        """Offer to hold all sending, or to release it."""
+        return [("release", RELEASE)] if holding.is_held() else [("hold", HOLD)]
+
+    def exit_of(self, row: AccountState, name: str) -> Exit | None:
+        """Return either."""
+        return {"hold": HOLD, "release": RELEASE}.get(name)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Note who asks for it, for the ones who read that it is held."""
+        obj.asked_by = request.user.get_username()
+        return super().log_change(request, obj, message)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.http import HttpRequest
@@ -123,7 +124,7 @@ def order_link(site: admin.AdminSite, delivery: Delivery) -> str:
     """Link the shop's own page of the order, where its admin has one; no query for each row."""
     kind = ContentType.objects.db_manager(home()).get_for_id(delivery.content_type_id)
     page = f"{kind.app_label}_{kind.model}_change"
-    return link(address(site, page, delivery.object_id), f"{kind.name} {delivery.object_id}")
+    return link(address(site, page, quote(delivery.object_id)), f"{kind.name} {delivery.object_id}")
 
 
 def page_link(site: admin.AdminSite, row: Model | None, *, text: object = None) -> str:

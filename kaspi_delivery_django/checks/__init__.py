@@ -9,9 +9,21 @@ from kaspi_delivery_django.checks.adapters import (
     check_key_texts,
     check_primary_keys,
 )
-from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_sqlite
+from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_routers, check_sqlite
 from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
-from kaspi_delivery_django.checks.options import check_inline, check_runner, check_settings, check_tracking_hosts
+from kaspi_delivery_django.checks.middleware import check_middleware
+from kaspi_delivery_django.checks.options import (
+    check_final_statuses,
+    check_inline,
+    check_runner,
+    check_settings,
+    check_tracking_hosts,
+)
+from kaspi_delivery_django.checks.surroundings import (
+    check_generic_relations,
+    check_language_prefix,
+    check_orm_caches,
+)
 
 __all__ = [
     "TAG",
@@ -22,9 +34,15 @@ __all__ = [
     "check_apps",
     "check_connections",
     "check_databases",
+    "check_final_statuses",
+    "check_generic_relations",
     "check_inline",
     "check_key_texts",
+    "check_language_prefix",
+    "check_middleware",
+    "check_orm_caches",
     "check_primary_keys",
+    "check_routers",
     "check_runner",
     "check_settings",
     "check_shared_credentials",
@@ -42,6 +60,7 @@ ALWAYS = (
     check_apps,
     check_versions,
     check_webhook_route,
+    check_middleware,
     check_accounts,
     check_shared_credentials,
     check_adapters,
@@ -49,9 +68,14 @@ ALWAYS = (
     check_key_texts,
     check_accounts_of_adapters,
     check_databases,
+    check_routers,
     check_sqlite,
+    check_generic_relations,
+    check_language_prefix,
+    check_orm_caches,
     check_runner,
     check_tracking_hosts,
+    check_final_statuses,
 )
 BEFORE_A_DEPLOYMENT = (check_accounts_in_use, check_connections, check_inline)
 

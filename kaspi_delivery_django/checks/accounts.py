@@ -17,7 +17,10 @@ KASPIS = {environment: urlsplit(conf.BASE_URLS[environment]).hostname for enviro
 
 
 def check_accounts(**_kwargs: Any) -> list[CheckMessage]:
-    """W001 to W004: an account that cannot send, or cannot receive. E009, W008: it would send something else."""
+    """W001 to W004: an account that cannot send, or cannot receive. W033: a short secret.
+
+    E009, W008: it would send something else.
+    """
     return [message for account in readable_accounts() for message in _messages(account)]
 
 
@@ -68,15 +71,21 @@ def _key(account: conf.Account) -> Iterator[CheckMessage]:
 def _secrets(account: conf.Account) -> Iterator[CheckMessage]:
     variable = conf.variable_of(account.alias, "WEBHOOK_SECRETS")
     if not account.webhook_secrets:
-        hint = f"Set {variable} to the secret of Kaspi's partner console."
-        text = "WEBHOOK_SECRETS is missing or too short: every webhook is refused."
+        hint = f"Set {variable} to the secret that Kaspi's partner console shows."
+        text = f"WEBHOOK_SECRETS is missing, or under {conf.MIN_SECRET_LENGTH} characters: every webhook is refused."
         yield Caution(text, hint=hint, obj=account.alias, id="kaspi_delivery.W003")
     elif account.ignored_secrets:
-        hint = f"Keep at most {conf.MAX_SECRETS} secrets of {conf.MIN_SECRET_LENGTH} characters."
+        hint = f"Keep at most {conf.MAX_SECRETS} secrets, each of {conf.MIN_SECRET_LENGTH} characters or more."
         text = (
             f"{account.ignored_secrets} of WEBHOOK_SECRETS ignored: too short, too many, unreadable or the sandbox's."
         )
         yield Caution(text, hint=hint, obj=account.alias, id="kaspi_delivery.W004")
+    if account.short_secrets:
+        hint = "Ask Kaspi for a longer one; silence this if Kaspi issues no other."
+        text = (
+            f"{account.short_secrets} of WEBHOOK_SECRETS under {conf.ADVISED_SECRET_LENGTH} characters: used, but weak."
+        )
+        yield Caution(text, hint=hint, obj=account.alias, id="kaspi_delivery.W033")
 
 
 def _shared(one: conf.Account, other: conf.Account) -> Iterator[CheckMessage]:

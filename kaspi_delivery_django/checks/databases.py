@@ -1,10 +1,14 @@
 """Where the rows are, and how they are reached."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as Caution
 from django.db import connections, router
+from django.db.models import Model
 
 from kaspi_delivery_django.checks.readable import usable_adapters
 from kaspi_delivery_django.models import Delivery
@@ -17,6 +21,34 @@ def check_databases(**_kwargs: Any) -> list[CheckMessage]:
     hint = "Route the kaspi_delivery app to the database of the orders in DATABASE_ROUTERS."
     text = "The orders and kaspi_delivery are on different databases."
     return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E004") for model in apart]
+
+
+def check_routers(**_kwargs: Any) -> list[CheckMessage]:
+    """E014: DATABASE_ROUTERS split our tables: one transaction must write all of them, and join the order's type."""
+    hint = (
+        "In DATABASE_ROUTERS answer alike for every model of kaspi_delivery, also in allow_migrate, and let"
+        " allow_relation allow what is on one database. Reads need no route: they go where the app writes."
+    )
+    return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E014") for model, text in _split()]
+
+
+def _split() -> Iterator[tuple[type[Model], str]]:
+    home, ours = router.db_for_write(Delivery), list(apps.get_app_config(Delivery._meta.app_label).get_models())
+    for model in ours:
+        alias = router.db_for_write(model)
+        if alias != home:
+            yield model, f"DATABASE_ROUTERS write it to {alias!r}, and Delivery to {home!r}."
+    for model in (*ours, ContentType):
+        if not router.allow_migrate_model(home, model):
+            yield model, f"DATABASE_ROUTERS do not let it be migrated on {home!r}, where kaspi_delivery is written."
+        elif not router.allow_relation(_row(model, home), _row(Delivery, home)):
+            yield model, "DATABASE_ROUTERS do not let it be related to a Delivery on the same database."
+
+
+def _row(model: type[Model], alias: str) -> Model:
+    row = model()
+    row._state.db = alias
+    return row
 
 
 def check_sqlite(**_kwargs: Any) -> list[CheckMessage]:

@@ -1,6 +1,7 @@
 """What the project has installed, and whether Kaspi finds the webhook."""
 
 import re
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -36,7 +37,7 @@ def check_versions(**_kwargs: Any) -> list[CheckMessage]:
 
 def check_webhook_route(**_kwargs: Any) -> list[CheckMessage]:
     """W007: the URLconf has no place for Kaspi's webhooks."""
-    if not getattr(settings, "ROOT_URLCONF", None) or _has_webhook(get_resolver()):
+    if not getattr(settings, "ROOT_URLCONF", None) or has_webhook(get_resolver()):
         return []
     hint = f'Write path("kaspi/", include("kaspi_delivery_django.urls")) in {settings.ROOT_URLCONF}.'
     text = "The URLconf does not include kaspi_delivery_django.urls: Kaspi's webhooks are answered 404."
@@ -56,11 +57,11 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
-def _has_webhook(resolver: URLResolver) -> bool:
+def has_webhook(resolver: URLResolver, *, is_skipped: Callable[[URLResolver], bool] = lambda _entry: False) -> bool:
     """Look for our URLs, included anywhere, or for our view, routed by hand."""
     for entry in resolver.url_patterns:
         if isinstance(entry, URLResolver):
-            if entry.app_name == APP_NAME or _has_webhook(entry):
+            if not is_skipped(entry) and (entry.app_name == APP_NAME or has_webhook(entry, is_skipped=is_skipped)):
                 return True
         elif entry.lookup_str.startswith("kaspi_delivery_django.") and entry.lookup_str.endswith(VIEW):
             return True

@@ -9,8 +9,9 @@ from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 
-from kaspi_delivery_django import conf
+from kaspi_delivery_django import conf, lifecycle
 from kaspi_delivery_django.checks.readable import settings_or_none
+from kaspi_delivery_django.client.types import is_word
 
 LIBRARIES = {"celery": ("celery",), "django_tasks": ("django.tasks", "django_tasks")}  # any one of them
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?")
@@ -47,6 +48,18 @@ def check_tracking_hosts(**_kwargs: Any) -> list[CheckMessage]:
     hint = 'Write bare host names in small letters, as TRACKING_HOSTS=["track.kaspi.kz"]; there are no wildcards.'
     text = "It is no host name: tracking addresses there become no links."
     return [Caution(text, hint=hint, obj=repr(host), id="kaspi_delivery.W016") for host in odd]
+
+
+def check_final_statuses(**_kwargs: Any) -> list[CheckMessage]:
+    """W037: a word of FINAL_STATUSES that changes nothing."""
+    found = settings_or_none()
+    words = found.final_statuses if found else ()
+    useless = [word for word in words if word in lifecycle.RANKS or not is_word(word)]
+    hint = (
+        'Name statuses as Kaspi writes them, and only those that docs/settings.md does not list: ["returned", "lost"].'
+    )
+    text = "FINAL_STATUSES names a status that is known already, or that no status can be: it changes nothing."
+    return [Caution(text, hint=hint, obj=repr(word), id="kaspi_delivery.W037") for word in useless]
 
 
 def check_inline(**_kwargs: Any) -> list[CheckMessage]:

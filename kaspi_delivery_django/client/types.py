@@ -5,20 +5,23 @@ leniently: unknown fields stay in `raw`, and a field of an unexpected type reads
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Self
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, Self, TypeVar
 
 from kaspi_delivery_django.client.exceptions import UsageError
 
 Json = Mapping[str, Any]
+Value = TypeVar("Value")
 
 MAX_INT = 2**31 - 1
+MAX_REASON_LENGTH = 500
 _ID = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
 _WORD = re.compile(r"[!-~]{1,64}")
 _PHONE = re.compile(r"\+?[0-9 ()\-]{7,24}")
 _MIN_PHONE_DIGITS = 7
+_LEAP_SECOND = re.compile(r"(:[0-5][0-9]:)60(?=[.Z+-])")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -33,14 +36,20 @@ def is_word(value: object) -> bool:
 
 
 def read_time(value: object) -> datetime | None:
-    """Read an RFC 3339 time with an offset; None for anything else."""
+    """Read an RFC 3339 time with an offset as aware UTC; None for anything else.
+
+    `t` and `z` may be small. A leap second is the first second of the next day.
+    """
     if not isinstance(value, str):
         return None
+    text, leap_seconds = _LEAP_SECOND.subn(r"\g<1>59", value.upper(), count=1)
     try:
-        time = datetime.fromisoformat(value)
-        return time.astimezone(UTC) if time.tzinfo else None
+        read = datetime.fromisoformat(text)
+        utc = read.astimezone(UTC) + timedelta(seconds=leap_seconds) if read.tzinfo else None
     except (ValueError, OverflowError):
         return None
+    is_possible = utc and (not leap_seconds or utc.time().replace(microsecond=0) == time.min)
+    return utc if is_possible else None
 
 
 def check_text(value: object, name: str, *, required: bool = True) -> None:
@@ -51,6 +60,13 @@ def check_text(value: object, name: str, *, required: bool = True) -> None:
         raise UsageError(f"{name} must not contain NUL or lone surrogates")
 
 
+def check_reason(reason: object) -> None:
+    """Raise `UsageError` unless this can be a cancel's reason: a text of at most 500 characters, or an empty one."""
+    check_text(reason, "the reason", required=False)
+    if isinstance(reason, str) and len(reason) > MAX_REASON_LENGTH:
+        raise UsageError(f"the reason has {len(reason)} characters: shorten it to {MAX_REASON_LENGTH}")
+
+
 def read_text(value: object) -> str:
     """Read a text so that any database can store it; empty for anything else."""
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else ""
@@ -59,6 +75,19 @@ def read_text(value: object) -> str:
 def _whole(value: object, name: str, *, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_INT:
         raise UsageError(f"{name} must be a whole number from {least} to {MAX_INT}: write int(…)")
+
+
+def _read_whole(value: object) -> Any:
+    """Read 1200.0 as 1200, which is the same number in JSON; leave anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _usable(build: Callable[[Json], Value], raw: object) -> Value | None:
+    """Read an object; None for what is none, or what could not be sent either."""
+    try:
+        return build(raw) if isinstance(raw, dict) else None
+    except UsageError:
+        return None
 
 
 def _read_object(raw: Json, key: str) -> Json:
@@ -84,6 +113,11 @@ class Contact:
         """Return the wire form."""
         return {"name": self.name, "phone": self.phone}
 
+    @classmethod
+    def from_json(cls, raw: Json) -> Self:
+        """Read the wire form; raise `UsageError` for what could not be sent either."""
+        return cls(name=read_text(raw.get("name")), phone=read_text(raw.get("phone")))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
@@ -104,6 +138,12 @@ class Location:
         wire: dict[str, Any] = {"address": self.address, "contact": self.contact.to_json()}
         return {**wire, "notes": self.notes} if self.notes else wire
 
+    @classmethod
+    def from_json(cls, raw: Json) -> Self:
+        """Read the wire form; raise `UsageError` for what could not be sent either."""
+        contact = Contact.from_json(_read_object(raw, "contact"))
+        return cls(address=read_text(raw.get("address")), contact=contact, notes=read_text(raw.get("notes")))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parcel:
@@ -121,6 +161,12 @@ class Parcel:
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
         return {"description": self.description, "weightGrams": self.weight_grams, "valueKzt": self.value_kzt}
+
+    @classmethod
+    def from_json(cls, raw: Json) -> Self:
+        """Read the wire form; raise `UsageError` for what could not be sent either."""
+        weight_grams, value_kzt = _read_whole(raw.get("weightGrams")), _read_whole(raw.get("valueKzt"))
+        return cls(description=read_text(raw.get("description")), weight_grams=weight_grams, value_kzt=value_kzt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,9 +231,11 @@ class HistoryEntry:
 class RemoteDelivery:
     """A delivery as Kaspi tells it: DeliveryCreated and Delivery alike.
 
+    `pickup`, `dropoff` and `parcel` are None where the answer has none, or none that could be sent.
+
     `status` is Kaspi's word, an open set, empty when it is missing or unreadable. `raw` is the
-    whole answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`). `request_id` names the exchange to
-    Kaspi's support, `announcement` is what Kaspi's headers say of the API itself.
+    whole answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`). `request_id` names the
+    exchange to Kaspi's support, `announcement` is what Kaspi's headers say of the API itself.
     """
 
     delivery_id: str
@@ -195,6 +243,9 @@ class RemoteDelivery:
     external_order_id: str = ""
     tracking_url: str = ""
     eta: Eta = field(default_factory=Eta)
+    pickup: Location | None = field(default=None, repr=False)
+    dropoff: Location | None = field(default=None, repr=False)
+    parcel: Parcel | None = field(default=None, repr=False)
     history: tuple[HistoryEntry, ...] = ()
     replayed: bool = False
     request_id: str = field(default="", compare=False)
@@ -212,6 +263,9 @@ class RemoteDelivery:
             external_order_id=read_text(raw.get("externalOrderId")),
             tracking_url=read_text(raw.get("trackingUrl")),
             eta=Eta.from_json(_read_object(raw, "eta")),
+            pickup=_usable(Location.from_json, raw.get("pickup")),
+            dropoff=_usable(Location.from_json, raw.get("dropoff")),
+            parcel=_usable(Parcel.from_json, raw.get("parcel")),
             history=tuple(HistoryEntry.from_json(e) for e in entries if isinstance(e, dict)),
             replayed=replayed,
             raw=raw,
@@ -231,13 +285,17 @@ class TestWebhook:
     @classmethod
     def from_json(cls, raw: Json) -> Self:
         """Read the wire form."""
-        event_id, status = read_text(raw.get("eventId")), read_text(raw.get("status"))
-        return cls(event_id=event_id, status=status, raw=raw)
+        event_id = raw.get("eventId")
+        named = str(event_id) if isinstance(event_id, int) and not isinstance(event_id, bool) else read_text(event_id)
+        return cls(event_id=named, status=read_text(raw.get("status")), raw=raw)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteEvent:
-    """One webhook's body. `occurred_at` is None when its timestamp cannot be read."""
+    """One webhook's body. Texts are empty, and `occurred_at` is None, where Kaspi's cannot be used.
+
+    `problem` says in plain words why the event cannot be applied; it is empty when it can.
+    """
 
     event_id: str
     type: str
@@ -246,4 +304,5 @@ class RemoteEvent:
     external_order_id: str
     status: str
     occurred_at: datetime | None
+    problem: str = ""
     raw: Json = field(default_factory=dict, repr=False)

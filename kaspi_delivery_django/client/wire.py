@@ -30,6 +30,7 @@ from kaspi_delivery_django.client.types import (
     DeliveryRequest,
     RemoteDelivery,
     TestWebhook,
+    check_reason,
     check_text,
     is_identifier,
     is_word,
@@ -142,7 +143,7 @@ def get(delivery_id: str, *, include_history: bool = False, external_order_id: s
 
 def cancel(delivery_id: str, reason: str, idempotency_key: str) -> Request:
     """Build `POST /v1/deliveries/{deliveryId}/cancel`. The reason is part of the payload."""
-    check_text(reason, "the reason", required=False)
+    check_reason(reason)
     return cancel_from_text(delivery_id, cancel_text(reason), idempotency_key)
 
 

@@ -28,17 +28,20 @@ EVENT = inline_serializer(  # Kaspi's own names, as they come over the wire
     {
         "eventId": serializers.RegexField(IDENTIFIER, max_length=128, help_text="The same on every attempt."),
         "type": serializers.CharField(
-            max_length=64, help_text=f"`delivery.` and a status: {', '.join(STATUSES)}, or one that is new."
+            max_length=64,
+            required=False,
+            help_text=f"`delivery.` and a status: {', '.join(STATUSES)}, or one that is new.",
         ),
-        "attempt": serializers.IntegerField(min_value=1, default=1),
+        "attempt": serializers.IntegerField(required=False, help_text="Counts from 1; any number is stored."),
         "data": inline_serializer(
             "KaspiDeliveryEventData",
             {
-                "deliveryId": serializers.RegexField(IDENTIFIER, max_length=128),
-                "externalOrderId": serializers.RegexField(IDENTIFIER, max_length=128),
-                "status": serializers.CharField(max_length=64),
+                "deliveryId": serializers.RegexField(IDENTIFIER, max_length=128, required=False),
+                "externalOrderId": serializers.RegexField(IDENTIFIER, max_length=128, required=False),
+                "status": serializers.CharField(max_length=64, required=False),
                 "timestamp": serializers.DateTimeField(required=False),
             },
+            required=False,
         ),
     },
 )
@@ -79,11 +82,11 @@ TAKEN = OpenApiExample("Taken", {"status": "applied"})
 
 WEBHOOK_ANSWERS = {
     200: OpenApiResponse(WORD, "The event is committed, now or before. The word is the event's state.", [TAKEN]),
-    400: OpenApiResponse(WORD, "Signed, and not readable."),
+    400: OpenApiResponse(WORD, "Signed, but not JSON, not an object, or without a usable `eventId`."),
     401: OpenApiResponse(WORD, "Not to be trusted: one answer for every reason."),
     405: OpenApiResponse(DETAIL, "Another method."),
     413: OpenApiResponse(WORD, f"More than {MAX_BODY_BYTES} bytes."),
-    503: OpenApiResponse(WORD, "No secret is configured, or the database cannot commit."),
+    503: OpenApiResponse(WORD, "Nothing to verify it with, or the event was not stored."),
 }
 TRACKING_ANSWERS = {
     200: OpenApiResponse(TrackingSerializer, "How it stands."),

@@ -19,8 +19,10 @@ from kaspi_delivery_django.services.transactions import home
 APP_LABEL = "kaspi_delivery"
 OURS = f"{APP_LABEL}."
 STAGES = {f"{OURS}W011", f"{OURS}W012"}  # right in the sandbox, and wrong on the day of the first parcel
+ISSUED = {f"{OURS}W033"}  # it is Kaspi that decides how long a secret is
 LONGEST_WAIT = timedelta(minutes=15)
 LONGEST_SILENCE = timedelta(hours=6)
+RELEASE = "When Kaspi's deliveries and yours agree: `python manage.py kaspi_worker --release`."
 START_WORKER = "Keep `python manage.py kaspi_worker` running (systemd, a container), or Celery's beat with the sweep."
 
 
@@ -36,7 +38,7 @@ def judge_checks(messages: list[CheckMessage]) -> Iterator[Finding]:
     if not ours:
         yield well("checks", "The system checks find nothing of this app.")
     for message in ours:
-        make = yours if message.id in STAGES else failed
+        make = yours if message.id in STAGES | ISSUED else failed
         says = f"{message.id}: {message.msg}" + (f" ({message.obj})" if isinstance(message.obj, str) else "")
         yield make("checks", says, message.hint or "See docs/checks.md.")
     if others := [message for message in messages if message not in ours]:
@@ -75,7 +77,12 @@ def judge_standing(found: Snapshot) -> Iterator[Finding]:
 def judge_account(state: AccountFigures, found: Snapshot) -> Iterator[Finding]:
     """Say whether a worker is there, and whether calls wait behind a closed gate. Pure."""
     alias, age = state.alias, state.worker_age(found.read_at)
-    if not state.is_without_worker(found.read_at):
+    if state.held_at:
+        yield failed("hold", f"Sending is held since {state.held_at:%Y-%m-%d %H:%M} UTC.", RELEASE, account=alias)
+    if state.worker_trouble:
+        todo = "Read the worker's log at ERROR, correct what it names, and restart the worker."
+        yield failed("worker", f"It fails at {state.worker_trouble}.", todo, account=alias)
+    elif not state.is_without_worker(found.read_at):
         yield well("worker", "One was seen in the last 5 minutes.", account=alias)
     else:
         says = "None was ever seen." if age is None else f"None was seen for {_minutes(age)} min."

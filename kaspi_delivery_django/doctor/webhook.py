@@ -10,10 +10,11 @@ from django.urls import NoReverseMatch, reverse
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.addresses import LOCAL_HOSTS
 from kaspi_delivery_django.client.exceptions import ConfigurationFault, KaspiError, RateLimited, Refused, UsageError
+from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.doctor.api import LOOK_AT_ADDRESS, START_SANDBOX
 from kaspi_delivery_django.doctor.findings import Finding, failed, well, yours
 from kaspi_delivery_django.models import WebhookEvent
-from kaspi_delivery_django.services import gateway
+from kaspi_delivery_django.services import gateway, inbox
 from kaspi_delivery_django.services.transactions import home
 
 NAME = "webhook"
@@ -46,7 +47,10 @@ def not_tried(account: conf.Account, why: str, todo: str) -> Finding:
 
 
 def examine(account: conf.Account, url: str, patience: Patience) -> Finding:
-    """Have Kaspi send a test event, and wait until it is in the inbox; only looked at, never written."""
+    """Have Kaspi send a test event, and wait until any signed event of its id is in the inbox.
+
+    The id is remembered there first: the event takes no effect, whatever its data.
+    """
     alias = account.alias
     if not account.webhook_secrets:
         variable = conf.variable_of(alias, "WEBHOOK_SECRETS")
@@ -59,7 +63,13 @@ def examine(account: conf.Account, url: str, patience: Patience) -> Finding:
         event_id = gateway.client_for(account).send_test_webhook(url, EVENT_TYPE).event_id
     except (KaspiError, UsageError) as err:
         return _not_sent(account, err)
+    if not is_identifier(event_id):
+        says = "Kaspi's answer names no event id, so that nothing can be waited for."
+        return yours(NAME, says, "Look for the event in the admin, *Webhook events*.", account=alias)
+    inbox.expect_test(account, event_id)
     arrived = _wait_for(event_id, account, patience)
+    if arrived is not None and arrived.state in WebhookEvent.DEAD_LETTERS:
+        inbox.end_test(arrived)
     return judge(account, arrived, url=url, waited_s=patience.seconds)
 
 
@@ -83,16 +93,17 @@ def judge(account: conf.Account, arrived: WebhookEvent | None, *, url: str, wait
         return failed(
             NAME, says, "Look why the web processes answered late: their number, the database.", account=alias
         )
-    if arrived.state in WebhookEvent.DEAD_LETTERS:
-        says = f"It arrived signed, and is {arrived.state}: it does not look like a test."
-        todo = f"Acknowledge the event {arrived.event_id} in the admin, *Webhook events*."
+    if arrived.error not in {"", inbox.TEST, inbox.NO_DELIVERY}:
+        says = f"It arrived signed: address and secret are right. But it could not be read: {arrived.error}."
+        todo = f"Compare the event {arrived.event_id} in the admin, *Webhook events*, with one of a real delivery."
         return yours(NAME, says, todo, account=alias)
     return well(NAME, f"A test webhook arrived signed at {url}.", account=alias)
 
 
 def _wait_for(event_id: str, account: conf.Account, patience: Patience) -> WebhookEvent | None:
     """Return the event once it is there; one of a strange account only when the time is over."""
-    rows = WebhookEvent.objects.using(home()).filter(event_id=event_id, environment=account.environment)
+    arrived = WebhookEvent.objects.using(home()).filter(received_count__gt=0)
+    rows = arrived.filter(event_id=event_id, environment=account.environment)
     own = rows.filter(account=account.alias)
     until = patience.ticks() + patience.seconds
     while (found := own.first()) is None and patience.ticks() < until:
@@ -121,8 +132,9 @@ def _if_missing(account: conf.Account) -> str:
     variable = conf.variable_of(account.alias, "WEBHOOK_SECRETS")
     return (
         f"Look for 'webhook rejected' in the web processes' log. If it is there, compare {variable} with the secret in"
-        f" Kaspi's partner console. If not, the address is wrong or closed: it must end with {_path_of(account.alias)},"
-        " and be reached from outside (DNS, certificate, proxy, firewall)."
+        " Kaspi's partner console. If 'webhook unreadable, though signed' is there, the secret is right, and the line"
+        " says what is wrong with the body. If neither is, the address is wrong or closed: it must end with"
+        f" {_path_of(account.alias)}, and be reached from outside (DNS, certificate, proxy, firewall)."
     )
 
 

@@ -13,7 +13,7 @@ LOST = timedelta(minutes=5)
 
 @dataclass(frozen=True, kw_only=True)
 class AccountFigures:
-    """One account of the settings. `closed_until` is None while its gate is open.
+    """One account of the settings. `closed_until` is None while its gate is open, `held_at` while sending is not held.
 
     A gate stays closed when that time is over, until Kaspi has answered a probe.
     """
@@ -23,6 +23,9 @@ class AccountFigures:
     closed_until: datetime | None = None
     closed_reason: str = ""
     worker_seen_at: datetime | None = None
+    worker_trouble: str = ""
+    held_at: datetime | None = None
+    held_by: str = ""
 
     @property
     def is_closed(self) -> bool:
@@ -64,4 +67,7 @@ def _figures(account: conf.Account, state: AccountState | None) -> AccountFigure
         closed_until=state.closed_until,
         closed_reason=state.closed_reason,
         worker_seen_at=state.worker_seen_at,
+        worker_trouble=state.worker_trouble,
+        held_at=state.held_at,
+        held_by=state.held_by,
     )

@@ -4,6 +4,7 @@ A day that is over does not change any more, so its figures are kept in Django's
 week; those of today for a minute.
 """
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.core.cache import cache
+from django.db import connections
 from django.db.models import Count, IntegerField, Value
 from django.utils import timezone
 
@@ -72,7 +74,14 @@ def _keep(day: date, changes: Changes, seconds: int) -> None:
 
 def _key(day: date) -> str:
     zone = timezone.get_current_timezone_name().replace(" ", "_")
-    return f"kaspi_delivery:changes:{VERSION}:{home()}:{zone}:{day.isoformat()}"
+    return f"kaspi_delivery:changes:{VERSION}:{_tables()}:{zone}:{day.isoformat()}"
+
+
+def _tables() -> str:
+    """Name the tables that are counted: tenants may share a cache and an alias, and have a schema each."""
+    connection = connections[home()]
+    named = (connection.alias, connection.settings_dict["NAME"], getattr(connection, "schema_name", ""))
+    return hashlib.sha256(repr(named).encode()).hexdigest()[:16]
 
 
 def _count(days: Sequence[date]) -> dict[date, Changes]:

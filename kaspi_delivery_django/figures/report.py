@@ -113,6 +113,9 @@ def _account(account: AccountFigures, now: datetime) -> Document:
         "closed_reason": account.closed_reason,
         "worker_seen_at": _iso(account.worker_seen_at),
         "worker_age_seconds": _seconds(account.worker_age(now)),
+        "worker_trouble": account.worker_trouble,
+        "held_at": _iso(account.held_at),
+        "held_by": account.held_by,
     }
 
 

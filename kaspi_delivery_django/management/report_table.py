@@ -86,7 +86,11 @@ def _account(account: AccountFigures, now: datetime) -> Iterator[tuple[str, str]
     until = account.closed_until
     yield f"{name} gate", f"closed until {_moment(until)}: {account.closed_reason}" if until else "open"
     age = account.worker_age(now)
-    yield f"{name} worker", "never seen" if age is None else f"seen {spoken(_s(age))} ago"
+    seen = "never seen" if age is None else f"seen {spoken(_s(age))} ago"
+    yield f"{name} worker", f"{seen}, fails at {account.worker_trouble}" if account.worker_trouble else seen
+    if account.held_at:
+        by = f" by {account.held_by}" if account.held_by else ""
+        yield f"{name} sending", f"held since {_moment(account.held_at)}{by}"
 
 
 def _counts(counts: Mapping[str, int]) -> Rows:

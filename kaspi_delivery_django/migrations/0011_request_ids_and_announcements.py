@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('kaspi_delivery', '0007_no_order_type_index'),
+        ('kaspi_delivery', '0009_latest_word'),
     ]
 
     operations = [

@@ -1,7 +1,6 @@
 """The outbox: requests to Kaspi that are intended, and the tries that failed."""
 
-from datetime import datetime
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -10,13 +9,16 @@ from kaspi_delivery_django.models.columns import ExactCharField
 from kaspi_delivery_django.models.db import WrittenModel, WrittenQuerySet
 from kaspi_delivery_django.models.deliveries import Attention, Delivery
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 REQUEST_ID_LENGTH = 128
 
 
 class ApiCallQuerySet(WrittenQuerySet["ApiCall"]):
     """Sentences about calls."""
 
-    def due(self, now: datetime) -> Self:
+    def due(self, now: "datetime | models.Func") -> Self:
         """Those that somebody must look at now; a claim whose lease has ended is one of them."""
         return self.filter(next_attempt_at__lte=now).order_by("next_attempt_at")
 

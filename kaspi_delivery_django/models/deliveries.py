@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django import lifecycle
+from kaspi_delivery_django import conf, lifecycle
 from kaspi_delivery_django.models.columns import ExactCharField
 from kaspi_delivery_django.models.db import WrittenModel, WrittenQuerySet
 
@@ -35,6 +35,7 @@ class Attention(models.TextChoices):
     CANCEL_UNKNOWN = "cancel_unknown", _("Nobody knows whether Kaspi cancelled it")
     NOT_FOUND = "not_found", _("Kaspi does not know the delivery")
     NOT_WANTED = "not_wanted", _("The shop's adapter does not want it sent (yet)")
+    UNKNOWN_STATUS = "unknown_status", _("Its status is new to this version, and has lasted")
 
 
 PHONE_TAIL_DIGITS = 10
@@ -72,7 +73,7 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         return self.filter(attention__gt="")  # a range, because no engine's index answers "is not"
 
     def in_unknown_status(self) -> Self:
-        """Those that Kaspi has a word for which is new to us; it is asked about them until they end."""
+        """Those that Kaspi has a word for which is new to us, and that have not ended."""
         return self.filter(next_refresh_at__gt=LONG_AGO).exclude(status__in=lifecycle.RANKS)
 
     def overdue(self, now: datetime) -> Self:
@@ -135,6 +136,8 @@ class Delivery(WrittenModel):
     send_anyway_at = models.DateTimeField(_("staff had it sent at"), null=True)
     next_refresh_at = models.DateTimeField(_("next refresh at"), null=True)
     order_sha256 = models.CharField(_("order's SHA-256 as last seen"), max_length=64, default="", blank=True)
+    final_at = models.DateTimeField(_("marked as final at"), null=True)
+    final_asked_at = models.DateTimeField(_("flagged for its unknown status at"), null=True)
     blanked_at = models.DateTimeField(_("personal data blanked at"), null=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
@@ -179,13 +182,18 @@ class Delivery(WrittenModel):
 
     @property
     def is_open(self) -> bool:
-        """Whether Kaspi's last word leaves something to come."""
-        return self.status not in lifecycle.TERMINAL
+        """Whether something is to come: the status is not final, and staff did not mark it as final."""
+        return self.final_at is None and not conf.is_final(self.status)
 
     @property
     def is_before_pickup(self) -> bool:
         """Whether the courier has not taken the parcel yet, as far as we know."""
         return self.status in lifecycle.CANCELLABLE
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Whether Kaspi may still take a cancel: it decides about a status that is new to us, unless that is final."""
+        return lifecycle.is_cancellable(self.status) and self.is_open
 
     @property
     def is_live(self) -> bool:

@@ -18,18 +18,21 @@ class WebhookEventQuerySet(WrittenQuerySet["WebhookEvent"]):
         return self.filter(state__range=(WebhookEvent.State.PARKED, WebhookEvent.State.PARKED))
 
     def parked_for(self, delivery: Delivery) -> Self:
-        """Those that waited for this delivery, in the order of Kaspi's clock."""
+        """Those that waited for this delivery, in the order of Kaspi's clock. Some name its id alone."""
         return self.filter(
             state=WebhookEvent.State.PARKED,
             account=delivery.account,
             environment=delivery.environment,
-            external_order_id=delivery.external_order_id,
+            external_order_id__in=(delivery.external_order_id, ""),
             kaspi_delivery_id=delivery.delivery_id,
         ).order_by("occurred_at", "pk")
 
 
 class WebhookEvent(WrittenModel):
-    """One webhook, as received: the inbox. `body` is text, because jsonb reorders keys."""
+    """One webhook, as received: the inbox.
+
+    `body` is text, because jsonb reorders keys; what is not ASCII in it is escaped, so that any character set holds it.
+    """
 
     class State(models.TextChoices):
         APPLIED = "applied", _("applied")

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 OPERATIONS = ("create", "get", "cancel", "test_webhook")
 
+_ORIGIN = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+_BOOLEANS = {"true": True, "false": False}
 _ROUTES = (
     ("create", "POST", re.compile(r"/v1/deliveries")),
     ("get", "GET", re.compile(r"/v1/deliveries/([^/]+)")),
@@ -39,7 +41,14 @@ class Call:
 
     @property
     def include_history(self) -> bool:
-        return self.query.get("includeHistory", ["false"])[-1].lower() == "true"
+        return _BOOLEANS.get(self.query.get("includeHistory", ["false"])[-1], False)
+
+    @property
+    def query_faults(self) -> list[str]:
+        """List what is wrong with the query parameters that the operation has."""
+        values = self.query.get("includeHistory", []) if self.operation == "get" else []
+        is_wrong = any(value not in _BOOLEANS for value in values)
+        return ["includeHistory: must be true or false"] if is_wrong else []
 
     @property
     def is_json(self) -> bool:
@@ -49,15 +58,15 @@ class Call:
 
 def read_call(method: str, target: str, headers: Mapping[str, str], body: bytes) -> Call:
     """Find the operation behind a request target, served as /v1/… and as /delivery/v1/…."""
-    parts = urlsplit("//kaspi" + target)
-    path = parts.path.removeprefix("/delivery")
+    path, _, query = _without_origin(target.partition("#")[0]).partition("?")
+    path = path.removeprefix("/delivery")
     operation, allowed_method, delivery_id = _route(path)
     return Call(
-        method=method.upper(),
+        method=method,
         path=path,
         headers={name.lower(): value for name, value in headers.items()},
         body=body,
-        query=parse_qs(parts.query),
+        query=parse_qs(query, keep_blank_values=True),
         operation=operation,
         allowed_method=allowed_method,
         delivery_id=delivery_id,
@@ -69,3 +78,9 @@ def _route(path: str) -> tuple[str | None, str | None, str]:
         if match := pattern.fullmatch(path):
             return operation, method, unquote(match[1]) if pattern.groups else ""
     return None, None, ""
+
+
+def _without_origin(target: str) -> str:
+    """Return the path of a request target, which a proxy's client writes as a whole URL."""
+    origin = _ORIGIN.match(target)
+    return target[origin.end() :] if origin else target

@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--webhook-secret", default=wellknown.WEBHOOK_SECRET)
     retry_help = "seconds before a webhook's second attempt, doubling after it"
     parser.add_argument("--first-retry", type=float, default=FIRST_RETRY_S, help=retry_help)
+    strict_help = "require an Idempotency-Key on create and cancel, and Content-Type: application/json"
+    parser.add_argument("--strict", action="store_true", help=strict_help)
     parser.add_argument("--quiet", action="store_true", help="no line per request and webhook")
 
 
@@ -53,6 +55,7 @@ def run(options: Mapping[str, Any]) -> None:
         webhook_secret=options["webhook_secret"],
         webhook_url=options["webhook_url"] or None,
         first_retry_s=options["first_retry"],
+        strict=options["strict"],
     )
     courier = Courier(world, options["pace"])
     if not options["quiet"]:

@@ -3,7 +3,6 @@
 They ask for no API key, so the server belongs on a loopback address.
 """
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,8 @@ from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.world import World
 
 PREFIX = "/_sandbox/"
+LAST_SECOND = 253402300799
+_STATUS = re.compile(r"[!-~]{1,64}")
 
 _MOVE: schema.Shape = {"status": str, "at?": float, "notes?": str}
 _DISTURB: schema.Shape = {"duplicate?": bool, "reorder?": int, "lose?": int, "delay_s?": float}
@@ -22,11 +23,16 @@ _DISTURB: schema.Shape = {"duplicate?": bool, "reorder?": int, "lose?": int, "de
 
 def handle_control(world: World, method: str, path: str, body: bytes) -> Answer:
     """Answer one control request."""
+    allowed = []
     for wanted, pattern, answer in _ROUTES:
         match = re.fullmatch(pattern, path.partition("?")[0])
         if match and method == wanted:
             return answer(world, body, *match.groups())
-    return refusal(404, "not_found", "No such control endpoint.")
+        allowed += [wanted] if match else []
+    if not allowed:
+        return refusal(404, "not_found", "No such control endpoint.")
+    methods = ", ".join(allowed)
+    return refusal(405, "method_not_allowed", f"Use {methods} here.", {"Allow": methods})
 
 
 def _list_deliveries(world: World, _body: bytes) -> Answer:
@@ -38,6 +44,10 @@ def _move(world: World, body: bytes, delivery_id: str) -> Answer:
     options, wrong = schema.read(body, _MOVE)
     if wrong:
         return invalid(wrong)
+    if not _STATUS.fullmatch(options["status"]):
+        return invalid(["status: must be one word of 64 ASCII characters at most"])
+    if not 0 <= options.get("at", 0) <= LAST_SECOND:
+        return invalid(["at: must be Unix seconds before the year 10000"])
     if delivery_id not in world.deliveries:
         return refusal(404, "not_found", "No such delivery.")
     record = world.move(delivery_id, options["status"], options.get("at"), options.get("notes", ""))
@@ -45,8 +55,11 @@ def _move(world: World, body: bytes, delivery_id: str) -> Answer:
 
 
 def _add_fault(world: World, body: bytes) -> Answer:
+    value, wrong = schema.parse(body)
+    if wrong:
+        return invalid(wrong)
     try:
-        fault = Fault.from_dict(json.loads(body))
+        fault = Fault.from_dict(value)
     except ValueError as err:
         return invalid([str(err)])
     world.faults.add(fault)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 CANCELLABLE = frozenset({"created", "accepted"})
+REQUEST_FIELDS = ("externalOrderId", "pickup", "dropoff", "parcel")
 PICKUP_WITHIN_S = 60 * 60
 DELIVERY_WITHIN_S = 4 * 60 * 60
 
@@ -48,8 +49,9 @@ class DeliveryRecord:
         }
 
     def to_delivery(self, *, include_history: bool = False) -> dict[str, Any]:
-        """Shape Kaspi's Delivery: the whole request, and everything of DeliveryCreated."""
-        delivery = {**self.request, **self.to_created()}
+        """Shape Kaspi's Delivery: the fields of the request and of DeliveryCreated, and `createdAt`."""
+        booked = {name: self.request[name] for name in REQUEST_FIELDS}
+        delivery = {**booked, **self.to_created(), "createdAt": rfc3339(self.created_at)}
         if include_history:
             delivery["history"] = list(self.history)
         return delivery

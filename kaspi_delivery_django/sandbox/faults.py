@@ -1,6 +1,8 @@
 """Faults on demand: what goes wrong with the next API calls, and how often."""
 
 import random
+import re
+import threading
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast, get_args, get_type_hints
 
@@ -8,6 +10,7 @@ from kaspi_delivery_django.sandbox import schema
 from kaspi_delivery_django.sandbox.answers import Answer, refusal
 from kaspi_delivery_django.sandbox.calls import OPERATIONS
 
+_HEADER_VALUE = re.compile(r"[ -~]{0,255}")
 _NEVER_STORED = frozenset({401, 429})
 _CODES = {401: "unauthorized", 403: "forbidden", 409: "conflict", 429: "rate_limited"}
 
@@ -43,7 +46,8 @@ class Fault:
             (self.operation not in {None, *OPERATIONS}, f"operation: one of {OPERATIONS}"),
             (self.times is not None and self.times < 1, "times: at least 1, or None"),
             (not 0 <= self.probability <= 1, "probability: from 0 to 1"),
-            (self.latency_s < 0, "latency_s: not negative"),
+            (not 0 <= self.latency_s <= threading.TIMEOUT_MAX, "latency_s: not negative, and less than a century"),
+            (not _HEADER_VALUE.fullmatch(str(self.retry_after)), "retry_after: printable ASCII"),
             (self.drop not in {None, "before", "after"}, 'drop: "before" or "after"'),
             (self.status not in {None, *range(200, 600)}, "status: 200 to 599"),
             (self.stored and self.status in _NEVER_STORED, "stored: never for 401 and 429"),

@@ -6,18 +6,43 @@ import struct
 import sys
 import threading
 from contextlib import suppress
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import Any, Self
 
 from kaspi_delivery_django.sandbox.answers import Answer, refusal
+from kaspi_delivery_django.sandbox.bodies import read_body
 from kaspi_delivery_django.sandbox.control import PREFIX, handle_control
 from kaspi_delivery_django.sandbox.courier import Courier
 from kaspi_delivery_django.sandbox.webhooks import POST_TIMEOUT_S
 from kaspi_delivery_django.sandbox.world import World
 
 TICK_S = 0.05
-_LENGTH = re.compile(r"[0-9]{1,7}")
+BODY_WITHIN_S = 10.0
+NO_BODY = frozenset({204, 304})
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
+LOCAL_DOMAINS = (".localhost", ".internal", ".test")  # nobody can register a name in them
+_PORT = re.compile(r":[0-9]*$")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+def is_local(host: str, own_name: str) -> bool:
+    """Tell whether a Host header is meant for this machine or its network.
+
+    A web page whose domain's owner lets it point here (DNS rebinding) sends its own domain.
+    """
+    name = _PORT.sub("", host.strip()).rstrip(".").lower()
+    is_private = "." not in name or name.endswith(LOCAL_DOMAINS)
+    return is_private or name == own_name.lower() or _is_address(name.strip("[]"))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class _HTTPServer(ThreadingHTTPServer):
@@ -26,7 +51,7 @@ class _HTTPServer(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], world: World) -> None:
         super().__init__(address, _Handler)
-        self.world = world
+        self.world, self.own_name = world, address[0]
         self.stopping = threading.Event()
         self.connections: set[socket.socket] = set()
 
@@ -71,30 +96,56 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(answer)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815 - http.server's names
+    def parse_request(self) -> bool:
+        """Read the head, and serve every method alike: the API answers 405 where it has none."""
+        if not super().parse_request():
+            return False
+        if not _METHOD.fullmatch(self.command):
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return False
+        setattr(self, f"do_{self.command}", self._serve)
+        return True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer a head that http.server cannot read, as everything else: in JSON."""
+        del explain
+        self.close_connection = True
+        self.request_version = self.protocol_version
+        self._send(refusal(code, "bad_request", message or "The request cannot be read."))
 
     def _answer(self) -> Answer:
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not _LENGTH.fullmatch(length):
+        body = self._read_body()
+        if isinstance(body, Answer):
             self.close_connection = True
-            return refusal(413, "too_large", "Send a Content-Length, under 10 MB.")
-        body = self.rfile.read(int(length))
+            return body
+        if "Origin" in self.headers:  # a page in the developer's browser, whosever it is
+            return refusal(403, "forbidden", "The sandbox answers programs, no web page: send no Origin.")
+        if not all(is_local(host, self.server.own_name) for host in self.headers.get_all("Host", [])):
+            return refusal(403, "forbidden", "The sandbox answers to an IP address, a local name or its --host alone.")
         if self.path.startswith(PREFIX):
-            if "Origin" in self.headers:  # a page in the developer's browser, whosever it is
-                return refusal(403, "forbidden", "No web page may steer the sandbox.")
             return handle_control(self.server.world, self.command, self.path, body)
         return self.server.world.handle(self.command, self.path, dict(self.headers), body)
+
+    def _read_body(self) -> bytes | Answer:
+        self.connection.settimeout(BODY_WITHIN_S)
+        try:
+            return read_body(self.headers, self.rfile)
+        except TimeoutError:
+            return refusal(408, "request_timeout", "The body did not arrive in time: is its Content-Length right?")
+        finally:
+            self.connection.settimeout(None)
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        if answer.status != 204:  # noqa: PLR2004 - No Content has no length either
+        has_body = answer.status not in NO_BODY
+        if has_body:
             self.send_header("Content-Length", str(len(answer.body)))
         if answer.truncate or self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        if self.command != "HEAD":
+        if has_body and self.command != "HEAD":
             self.wfile.write(answer.sent_body)
 
     def _drop(self) -> None:

@@ -35,12 +35,14 @@ class World:
     """A Kaspi of one merchant, safe to share between threads.
 
     `clock` gives Unix seconds and rules everything that takes time; `seed` makes ids and dice
-    repeatable; without a `webhook_url` status changes are announced to nobody.
+    repeatable; without a `webhook_url` status changes are announced to nobody; `strict` refuses
+    what Kaspi accepts and asks partners to avoid: a create or cancel without an Idempotency-Key,
+    and a body under another Content-Type than JSON.
     Switches: `disabled_keys` (answered 403), `cancel_is_slow` (a cancel is accepted, and the
     courier's next step carries it out), `faults`, and those of the `mailbox`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each with its default
         self,
         *,
         api_key: str = wellknown.API_KEY,
@@ -49,7 +51,9 @@ class World:
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
         first_retry_s: float = FIRST_RETRY_S,
+        strict: bool = False,
     ) -> None:
+        self.strict = strict
         self.api_key = api_key
         self.webhook_url = webhook_url
         self.clock = clock
@@ -126,6 +130,11 @@ class World:
         return None
 
     def _refuse_form(self, call: Call) -> Answer | None:
+        if call.query_faults:
+            return invalid(call.query_faults)
+        return self._refuse_carelessness(call) if self.strict else None
+
+    def _refuse_carelessness(self, call: Call) -> Answer | None:
         if call.operation in {"create", "cancel"} and not call.idempotency_key:
             message = "Send an Idempotency-Key header with this request."
             return refusal(400, "idempotency_key_required", message)
@@ -152,7 +161,7 @@ class World:
         return json_answer(201, self._book(request).to_created())
 
     def _book(self, request: dict[str, Any]) -> DeliveryRecord:
-        delivery_id = "dlv_" + "".join(self._random.choices(_ID_LETTERS, k=14))
+        delivery_id = self._new_delivery_id(request["externalOrderId"])
         self.deliveries[delivery_id] = DeliveryRecord(delivery_id, request, self.clock())
         return self.move(delivery_id, "created")
 
@@ -175,14 +184,24 @@ class World:
         wanted, wrong = schema.read_webhook_test(call.body)
         if wrong:
             return invalid(wrong)
+        url, event_type = wanted.get("url", self.webhook_url), wanted.get("type", schema.EVENT_TYPES[0])
+        if url is None:
+            return invalid(["url: is required, because the sandbox has no webhook URL of its own"])
         data = {
             "deliveryId": "dlv_test",
             "externalOrderId": "test",
-            "status": wanted["type"].removeprefix("delivery."),
+            "status": event_type.removeprefix("delivery."),
             "timestamp": rfc3339(self.clock()),
         }
-        event_id = self.mailbox.queue(wanted["url"], wanted["type"], data)
+        event_id = self.mailbox.queue(url, event_type, data)
         return json_answer(202, {"eventId": event_id, "status": "queued"})
+
+    def _new_delivery_id(self, external_order_id: str) -> str:
+        """Return a new id; the order of Kaspi's guide gets the id that the guide goes on with."""
+        example = wellknown.EXAMPLE_DELIVERY_ID
+        if external_order_id == wellknown.EXAMPLE_ORDER_ID and example not in self.deliveries:
+            return example
+        return "dlv_" + "".join(self._random.choices(_ID_LETTERS, k=14))
 
     def _new_event_id(self) -> str:
         return f"wh_{self._random.getrandbits(64):016x}"

@@ -6,6 +6,7 @@ from kaspi_delivery_django.services.deliveries import (
     acknowledge_delivery,
     cancel_delivery,
     link_delivery,
+    mark_final,
     refresh_delivery,
     retry_delivery,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "adopt_delivery",
     "cancel_delivery",
     "link_delivery",
+    "mark_final",
     "refresh_delivery",
     "reissue_delivery",
     "replay_event",

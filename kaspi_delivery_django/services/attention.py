@@ -1,10 +1,15 @@
 """Put a delivery on the list that asks for a person, and take it off again."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 
-from kaspi_delivery_django.lifecycle import CANCELLED
+from django.db import connections, transaction
+
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services.transactions import after_commit, home, in_transaction
+from kaspi_delivery_django.services import failures
+from kaspi_delivery_django.services.transactions import home
 from kaspi_delivery_django.signals import delivery_needs_attention
 
 logger = logging.getLogger(__name__)
@@ -30,24 +35,64 @@ OF_CANCELLING = frozenset(
     {Attention.CANCEL_REFUSED, Attention.CANCEL_UNKNOWN, Attention.PAYLOAD_CHANGED, Attention.DATA_ERROR}
 )
 OF_EDITING = frozenset({Attention.ORDER_EDITED})
-COLUMNS = ("attention", "order_sha256", "updated_at")
+OF_COURIER = OF_NEWS | OF_CANCELLING | OF_EDITING | {Attention.NOT_FOUND, Attention.UNKNOWN_STATUS}
+OF_FOLLOWING = frozenset({Attention.ADAPTER_FAILED, Attention.NOT_WANTED})
+OVER = OF_CANCELLING | OF_EDITING | OF_ASKING | OF_FOLLOWING
+COLUMNS = ("attention", "raised_reasons", "order_sha256", "updated_at")
+
+MARK_DIGITS = 8
+ACKNOWLEDGED = "!"
 
 
-def flag(delivery: Delivery, reason: Attention) -> None:
+@dataclass
+class _Announcement:
+    """Notifies the shop once the transaction is over, if the reason still stands then: once for each transaction."""
+
+    delivery: Delivery
+    reason: str
+    even_if_cleared: bool
+    is_over: bool = False
+
+    def __call__(self) -> None:
+        self.is_over = True
+        try:
+            self._announce()
+        except Exception as err:  # noqa: BLE001  # the shop's transaction is over and good
+            logger.error("not announced: delivery=%s error=%s", self.delivery.pk, failures.describe(err))  # noqa: TRY400
+
+    def _announce(self) -> None:
+        committed = Delivery.objects.filter(pk=self.delivery.pk).first()
+        if committed is not None and (self.even_if_cleared or committed.attention == self.reason):
+            delivery_needs_attention.send_robust(Delivery, delivery=committed, attention=self.reason)
+
+    def is_like(self, other: object) -> bool:
+        """Tell whether the other is one for the same delivery and reason that is still to be made."""
+        if not isinstance(other, _Announcement) or other.is_over:
+            return False
+        return (self.delivery.pk, self.reason) == (other.delivery.pk, other.reason)
+
+
+def flag(delivery: Delivery, reason: Attention, *, occurrence: str = "", even_if_cleared: bool = False) -> None:
     """Mark a locked delivery, which the caller saves (COLUMNS); the shop is told after the commit.
 
     A second parcel stays marked whatever comes, and what may clear itself replaces nothing. An edit that
-    is replaced is noticed again by the next refresh.
+    is replaced is noticed again by the next refresh. What staff have acknowledged does not come back for the same
+    `occurrence`: it takes a new fact, or that `clear` was called in between because the former one was over. What the
+    same transaction clears again is not announced, unless `even_if_cleared`.
     """
     marked = delivery.attention
     if marked in {reason, Attention.SECOND_PARCEL} or (marked and reason in OF_NEWS | OF_EDITING):
         return
+    raised, fact = _raised(delivery), _digest(occurrence)
+    known = raised.get(reason, "").removesuffix(ACKNOWLEDGED) == fact and reason in raised
+    if known and raised[reason].endswith(ACKNOWLEDGED):
+        return
     if marked == Attention.ORDER_EDITED:
         delivery.order_sha256 = ""
     delivery.attention = reason
-    logger.warning("delivery needs attention: delivery=%s reason=%s", delivery.pk, reason.value)
-    announcement = _announce_what_stays if in_transaction() else _announce
-    after_commit(announcement, delivery, reason.value, using=home())
+    _remember(delivery, {**raised, reason: fact})
+    if not known:
+        announce(delivery, reason, even_if_cleared=even_if_cleared)
 
 
 def clear(delivery: Delivery, reasons: frozenset[Attention]) -> None:
@@ -55,10 +100,26 @@ def clear(delivery: Delivery, reasons: frozenset[Attention]) -> None:
 
     If another of its calls waits for a person as well, it is marked for that one from now on.
     """
+    forget(delivery, reasons)
     if delivery.attention not in reasons:
         return
     delivery.attention = ""
     look_again(delivery)
+
+
+def acknowledge(delivery: Delivery) -> None:
+    """Unmark a locked delivery, which the caller saves: staff have dealt with this occurrence of its reason."""
+    raised, reason = _raised(delivery), delivery.attention
+    _remember(delivery, {**raised, reason: raised.get(reason, _digest("")) + ACKNOWLEDGED})
+    delivery.attention = ""
+    look_again(delivery)
+
+
+def forget(delivery: Delivery, reasons: frozenset[Attention]) -> None:
+    """Have these reasons raised again when they occur again: something has changed. The caller saves the delivery."""
+    raised = _raised(delivery)
+    if raised.keys() & reasons:
+        _remember(delivery, {reason: fact for reason, fact in raised.items() if reason not in reasons})
 
 
 def look_again(delivery: Delivery) -> None:
@@ -73,17 +134,37 @@ def _why_a_call_waits(delivery: Delivery) -> str:
     newest = {call.kind: call for call in ApiCall.objects.filter(delivery=delivery).order_by("pk")}
     if delivery.delivery_id:
         newest.pop(ApiCall.Kind.CREATE, None)
-    if delivery.status == CANCELLED:
+    if not delivery.is_open:
         newest.pop(ApiCall.Kind.CANCEL, None)
+        newest.pop(ApiCall.Kind.REFRESH, None)
     waiting = (ApiCall.State.STUCK, ApiCall.State.REFUSED)
     return next((call.reason for call in newest.values() if call.state in waiting and call.reason), "")
 
 
-def _announce_what_stays(delivery: Delivery, reason: str) -> None:
-    """Announce it, unless the transaction has answered it since: an order's second save, say."""
-    if Delivery.objects.filter(pk=delivery.pk, attention=reason).exists():
-        _announce(delivery, reason)
+def announce(delivery: Delivery, reason: Attention, *, even_if_cleared: bool = False) -> None:
+    """Send the signal after the commit, if the delivery is still flagged for this reason then, or in any case."""
+    logger.warning("delivery needs attention: delivery=%s reason=%s", delivery.pk, reason.value)
+    _announce_once(_Announcement(delivery, reason.value, even_if_cleared))
 
 
-def _announce(delivery: Delivery, reason: str) -> None:
-    delivery_needs_attention.send_robust(Delivery, delivery=delivery, attention=reason)
+def _announce_once(announcement: _Announcement) -> None:
+    """Announce a reason after the commit, unless this transaction will do so already."""
+    using = home()
+    pending = connections[using].run_on_commit
+    if not any(announcement.is_like(work) for _savepoints, work, _is_robust in pending):
+        transaction.on_commit(announcement, using=using)
+
+
+def _raised(delivery: Delivery) -> dict[str, str]:
+    """Read which reasons were raised, and for which occurrence of each."""
+    pairs = (word.partition(":") for word in delivery.raised_reasons.split())
+    return {reason: fact for reason, _colon, fact in pairs}
+
+
+def _remember(delivery: Delivery, raised: Mapping[str, str]) -> None:
+    delivery.raised_reasons = " ".join(f"{reason!s}:{fact}" for reason, fact in raised.items())
+
+
+def _digest(occurrence: str) -> str:
+    """Shorten what tells one occurrence from another: an event's id, a delivery id, an order's digest."""
+    return sha256(occurrence.encode()).hexdigest()[:MARK_DIGITS] if occurrence else ""

@@ -22,8 +22,9 @@ from kaspi_delivery_django.services import (
     payloads,
     preflight,
     statements,
+    status,
 )
-from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether
+from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether, one_line
 from kaspi_delivery_django.services.glances import Glimpse
 from kaspi_delivery_django.services.identities import (
     Identity,
@@ -137,8 +138,10 @@ def give_up(delivery: Delivery) -> None:
     """End what waits for a person on a locked delivery that is not linked. Saves the delivery."""
     waiting = ApiCall.objects.filter(delivery=delivery)
     calls.finish(waiting.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
-    delivery.attention = ""
-    delivery.save(update_fields=["attention", "updated_at"])
+    delivery.attention, delivery.raised_reasons, delivery.unwanted_since = "", "", None
+    if delivery.cancel_requested_at and not delivery.delivery_id and not delivery.status:
+        status.close_unbooked(delivery)
+    status.save(delivery, (*status.STANDING, "unwanted_since"))
 
 
 def name_again(delivery: Delivery) -> Delivery:
@@ -289,7 +292,7 @@ def set_aside_elsewhere(adapter: AnyAdapter, order: models.Model, using: str) ->
 
 
 def _set_aside(adapter: AnyAdapter, object_id: str, failure: AdapterFailed) -> Delivery:
-    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, object_id, failure)
+    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, one_line(object_id), failure)
     accounts = conf.current().accounts
     account = accounts.get(conf.DEFAULT_ACCOUNT) or next(iter(accounts.values()))
     nameless = Identity(account.alias, account.environment, object_id=object_id)

@@ -15,7 +15,7 @@ from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.lifecycle import CREATED
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import calls, clock, notices, settlement, statements, status
+from kaspi_delivery_django.services import calls, clock, notices, statements, status
 from kaspi_delivery_django.services.claims import Claim
 from kaspi_delivery_django.services.transactions import after_commit, durably, lock_all
 
@@ -60,10 +60,11 @@ def record(bookings: Sequence[Booking], *, using: str) -> set[int]:
     Raises `ClaimsLost` when a claim was lost meanwhile, and `IntegrityError` when another delivery has one of the ids;
     nothing is written then.
     """
-    return durably(partial(_record, bookings, using), using=using)
+    return durably(partial(write, bookings, using), using=using)
 
 
-def _record(bookings: Sequence[Booking], using: str) -> set[int]:
+def write(bookings: Sequence[Booking], using: str) -> set[int]:
+    """Write down those that are plain, in the transaction around it; return their calls. Raises as `record` does."""
     rows = Delivery.objects.using(using).filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
     locked = lock_all(rows.annotate(is_awaited=_is_awaited()))
     untouched = {row.pk: row for row in locked if _is_untouched(row)}
@@ -103,7 +104,7 @@ def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None
     changes, now = [], clock.now()
     for delivery, remote in booked:
         delivery.delivery_id, delivery.updated_at = remote.delivery_id, now
-        settlement.mirror(delivery, remote)
+        status.mirror(delivery, remote)
         changes.append(status.begin(delivery, status.News(status=CREATED, source=StatusChange.Source.CREATE)))
     statements.update_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
     statements.insert_all(changes, using=using)

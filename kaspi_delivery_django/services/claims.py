@@ -29,7 +29,6 @@ ACTING = (Kind.CREATE, Kind.CANCEL)
 LEASE = timedelta(seconds=60)
 REPLAY_WINDOW = timedelta(hours=23)
 BUILD_S = 1.0
-SOON_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,23 @@ class Claim:
 
 def take(call_pk: int, *, using: str) -> Claim | None:
     """Claim a due call, or return None: it is not due, somebody else has it, or it must not go."""
+    claimed, behind_gates = durably(partial(_claim_all, [call_pk], using), using=using)
+    if behind_gates:
+        return _take_at_gate(call_pk, using=using)
+    return claimed[0] if claimed else None
+
+
+def _take_at_gate(call_pk: int, *, using: str) -> Claim | None:
+    """Claim a call whose account's gate is closed, if it may go as the probe."""
     call = ApiCall.objects.using(using).select_related("delivery").filter(pk=call_pk).first()
     now = clock.database_now(using)
-    if call is None or not _is_due(call, now):
-        return None
-    account = conf.account(call.delivery.account)
-    if account is not None and not account.api_key:
-        miss_key(account.alias)
+    if call is None or not _is_due(call, now) or not _has_key(call.delivery):
         return None
     admission = gate.admit(call.delivery, now)
     if admission is gate.Admission.CLOSED:
         return None
     probe = admission is gate.Admission.PROBE
+    account = conf.account(call.delivery.account)
     claim = durably(partial(_claim, call, account, now, probe=probe), using=using)
     if claim is None and probe:
         gate.give_back(call.delivery, now)
@@ -119,9 +123,12 @@ def _claim(seen: ApiCall, account: Account | None, now: datetime, *, probe: bool
 
 
 def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[int]]:
-    now, began = clock.database_now(using), time.monotonic()
-    due = ApiCall.objects.using(using).due(now).filter(pk__in=call_pks).select_related("delivery")
-    found = lock_all(due.annotate(is_guarded=gate.is_guarded()))
+    began = time.monotonic()
+    due = ApiCall.objects.using(using).due(clock.Now()).filter(pk__in=call_pks).select_related("delivery")
+    found = lock_all(due.annotate(is_guarded=gate.is_guarded(), read_at=clock.Now()))
+    if not found:
+        return [], []
+    now = clock.reading(found[0].read_at)  # type: ignore[attr-defined]  # annotated
     deliveries: dict[int, Delivery] = {}
     for call in found:  # two calls of one delivery share it: each sees what the other did
         call.delivery = deliveries.setdefault(call.delivery_id, call.delivery)
@@ -132,14 +139,16 @@ def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[i
     ready = []
     for call in sendable:
         delivery, account = call.delivery, conf.account(call.delivery.account)
-        if time.monotonic() - began > BUILD_S:
+        if len(call_pks) > 1 and time.monotonic() - began > BUILD_S:
             break
         if _may_go(call, delivery, account, now, orders.get(delivery.pk)) and account is not None:
             ready.append(Claim(call, delivery, account, was_unknown=call.unknown_since is not None, probe=False))
-    payloads.keep([(claim.call, claim.delivery) for claim in ready if claim.call.pk in unbuilt], using=using)
-    if time.monotonic() - began > SOON_S:  # a lease begins when it is taken
-        now = clock.database_now(using)
-    return _lease_all(ready, now, using), behind_gates
+    is_alone = len(ready) == 1  # its payload is written with its lease
+    built = [(claim.call, claim.delivery) for claim in ready if claim.call.pk in unbuilt]
+    payloads.keep(built, using=using, with_calls=not is_alone)
+    frozen = payloads.FROZEN if built and is_alone else ()
+    now = clock.later(now, time.monotonic() - began)  # a lease begins when it is taken
+    return _lease_all(ready, now, using, frozen=frozen), behind_gates
 
 
 def is_changed(call: ApiCall) -> bool:
@@ -169,7 +178,10 @@ def _set_aside(call_pk: int, error: str, token: str, using: str) -> None:
 
 def _has_key(delivery: Delivery) -> bool:
     account = conf.account(delivery.account)
-    return account is None or bool(account.api_key)
+    if account is None or account.api_key:
+        return True
+    miss_key(account.alias)
+    return False
 
 
 def _is_first_create(call: ApiCall) -> bool:
@@ -211,17 +223,24 @@ def _lease(call: ApiCall, account: Account, now: datetime) -> bool:
     return bool(won)
 
 
-def _lease_all(ready: Iterable[Claim], now: datetime, using: str) -> list[Claim]:
-    """Take the leases with one conditional UPDATE for those that are alike, and a token that they share."""
+def _lease_all(ready: Iterable[Claim], now: datetime, using: str, *, frozen: Iterable[str] = ()) -> list[Claim]:
+    """Take the leases with one conditional UPDATE for those that are alike, and a token that they share.
+
+    `frozen` names fields that are written with the lease of the one claim there is.
+    """
     alike = defaultdict(list)
     for claim in ready:
         call = claim.call
         alike[call.state, call.claim_token, call.kind in ACTING, claim.account].append(claim)
-    return [claim for (*_, account), claims in alike.items() for claim in _lease_alike(claims, account, now, using)]
+    leased = list[Claim]()
+    for (*_, account), claims in alike.items():
+        changes = {name: getattr(claims[0].call, name) for name in frozen} | _leased(account, now)
+        leased += _lease_alike(claims, changes, now, using)
+    return leased
 
 
-def _lease_alike(claims: Sequence[Claim], account: Account, now: datetime, using: str) -> Iterable[Claim]:
-    first, changes = claims[0].call, _leased(account, now)
+def _lease_alike(claims: Sequence[Claim], changes: dict[str, Any], now: datetime, using: str) -> Iterable[Claim]:
+    first = claims[0].call
     unchanged = ApiCall.objects.using(using).filter(
         pk__in=[claim.call.pk for claim in claims],
         state=first.state,

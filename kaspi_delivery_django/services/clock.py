@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from django.db import connections
+from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -26,6 +28,30 @@ def now() -> datetime:
 def sql(using: str) -> str:
     """Return the expression of the database's time, for a statement with parameters."""
     return _SQL[connections[using].vendor]
+
+
+class Now(models.Func):
+    """The database's time as an expression of a query: to read it costs no statement of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(output_field=models.DateTimeField())
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, Any]:
+        """Return the engine's own expression, or the time that a test has set."""
+        if _hands:
+            fixed = models.Value(_hands(), models.DateTimeField())
+            return compiler.compile(fixed)  # type: ignore[no-any-return]
+        return _SQL[connection.vendor], ()
+
+
+def reading(found: datetime) -> datetime:
+    """Return the time that a query has read by `Now`; a test's own where it replaces both clocks."""
+    return _hands() if _hands else found
+
+
+def later(at: datetime, seconds: float) -> datetime:
+    """Return the time so many seconds after a reading; a test's own where it replaces both clocks."""
+    return _hands() if _hands else at + timedelta(seconds=seconds)
 
 
 def stamped(*names: str) -> tuple[str, ...]:

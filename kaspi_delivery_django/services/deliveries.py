@@ -2,7 +2,7 @@
 
 from django.db import transaction
 
-from kaspi_delivery_django.client.types import check_text
+from kaspi_delivery_django.client.types import check_reason
 from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError
 from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
@@ -20,7 +20,7 @@ def cancel_delivery(delivery: Delivery, *, reason: str = "") -> Delivery:
     kept until that is resolved. Asking twice asks Kaspi once. Raises `CannotCancel`, or
     `UsageError` for a reason that cannot be sent.
     """
-    check_text(reason, "the reason", required=False)
+    check_reason(reason)
     with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         if locked.status == CANCELLED or exits.is_given_up(locked):
@@ -59,9 +59,10 @@ def retry_delivery(delivery: Delivery, *, send_anyway: bool = False) -> Delivery
     """Have what waits, for its turn or for a person, tried now; return the delivery as it stands then.
 
     A create that Kaspi may have booked goes again with its own key and bytes, and only while its
-    key is surely known there. Before a first create is sent the adapter is asked again. `send_anyway` sends what waits
-    because `wants_delivery` says no, as staff decide; `wants_cancel` still ends it. A delivery that its adapter failed
-    on and does not want is deleted: the one that is returned has no primary key then. Raises `CannotRetry`.
+    key is surely known there. Before a first create is sent the adapter is asked again. `send_anyway` sends a delivery
+    that waits because `wants_delivery` says no, as staff decide; `wants_cancel` still ends it. A delivery that its
+    adapter failed on and does not want is deleted: the one that is returned has no primary key then. Raises
+    `CannotRetry`.
     """
     with transaction.atomic(using=home()):
         locked = lock_again(delivery)
@@ -109,6 +110,24 @@ def acknowledge_delivery(delivery: Delivery, *, confirmed_absent: bool = False) 
     return locked
 
 
+def mark_final(delivery: Delivery) -> Delivery:
+    """End a delivery whose status is new to us, when staff know that nothing more is to come.
+
+    Kaspi is no longer asked about it, and its personal data is anonymized like that of every ended delivery.
+    Another status of Kaspi's makes it live again. Raises `CannotMarkFinal`.
+    """
+    with transaction.atomic(using=home()):
+        locked = lock_again(delivery)
+        exits.check_mark_final(locked)
+        locked.final_at, locked.next_refresh_at = clock.now(), None
+        for kind in (Kind.REFRESH, Kind.CANCEL):
+            left = calls.calls_of(locked, kind).exclude(state__in=(State.SENDING, State.DONE))
+            calls.finish(left, State.ABANDONED)
+        attention.clear(locked, attention.OF_COURIER)
+        status.save(locked, status.STANDING)
+    return locked
+
+
 def refresh_stale(*, limit: int, using: str) -> int:
     """Have Kaspi asked about open deliveries that it has not spoken of for long."""
     silent = list(Delivery.objects.using(using).stale(clock.database_now(using))[:limit])
@@ -125,14 +144,16 @@ def _ask_kaspi(delivery: Delivery, *, at_once: bool) -> ApiCall:
         locked = lock_again(delivery)
         exits.check_refresh(locked)
         locked.next_refresh_at = status.next_refresh(locked)
-        locked.save(update_fields=["next_refresh_at", "updated_at"])
+        if at_once:
+            attention.forget(locked, attention.OF_ASKING)
+        locked.save(update_fields=["next_refresh_at", "raised_reasons", "updated_at"])
         return calls.add_refresh(locked, at_once=at_once)
 
 
 def _dismiss(delivery: Delivery) -> None:
     answered = ApiCall.objects.filter(delivery=delivery, reason=delivery.attention)
     calls.finish(answered.filter(state__in=(State.STUCK, State.REFUSED)), State.ABANDONED)
-    attention.clear(delivery, frozenset({Attention(delivery.attention)}))
+    attention.acknowledge(delivery)
     delivery.save(update_fields=attention.COLUMNS)
 
 

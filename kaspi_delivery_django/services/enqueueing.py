@@ -87,7 +87,9 @@ def _end(adapter: AnyAdapter, key: Any, *, dry_run: bool) -> str:
             raise
         return "deferred"
     except Exception as err:  # noqa: BLE001  # one bad order must not stop the others
-        logger.error("order not enqueued: pk=%s error=%s", key, failures.describe(err))  # noqa: TRY400  # no data in logs
+        logger.error(  # noqa: TRY400  # no data in logs
+            "order not enqueued: pk=%s error=%s", failures.one_line(key), failures.describe(err)
+        )
         return "failed"
 
 
@@ -97,7 +99,7 @@ def _would_book(adapter: AnyAdapter, key: Any) -> str:
     try:
         return "booked" if order is not None and _is_wanted(adapter, order) else ""
     except AdapterFailed as err:
-        logger.error("adapter failed: pk=%s error=%s", key, err)  # noqa: TRY400  # no data in logs
+        logger.error("adapter failed: pk=%s error=%s", failures.one_line(key), err)  # noqa: TRY400  # no data in logs
         return "failed"
 
 

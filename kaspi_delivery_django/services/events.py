@@ -1,5 +1,7 @@
 """Apply one webhook event to the delivery it is about. The caller holds the delivery's lock."""
 
+from django.db import IntegrityError
+
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.client.events import DELIVERY_PREFIX
 from kaspi_delivery_django.client.types import RemoteEvent
@@ -10,13 +12,21 @@ from kaspi_delivery_django.services.transactions import home
 
 State = WebhookEvent.State
 
-TEST_ORDER, TEST_DELIVERY = "test", "dlv_test"
+UNKNOWN_TYPE = "an event type we do not know"
+NO_STATUS = "data has no status"
 UNUSABLE_TIME = "the timestamp cannot be true: the time of arrival was used"
+
+
+class EventNotStored(IntegrityError):
+    """The database refused the event's row: its id is there already, or something else is wrong."""
 
 
 def apply(delivery: Delivery, event: WebhookEvent, remote: RemoteEvent | None = None) -> None:
     """Judge the event, set its `state`, and move the delivery. Saves an event that is new."""
     remote = remote or read_event(event.body.encode())
+    if unusable := why_unusable(remote):  # parked by a version that read more
+        event.delivery, (event.state, event.error) = delivery, unusable
+        return
     at = clock.plausible(remote.occurred_at, event.received_at)
     news = status.News(
         status=remote.status,
@@ -29,33 +39,47 @@ def apply(delivery: Delivery, event: WebhookEvent, remote: RemoteEvent | None = 
     event.delivery, event.state, event.error = delivery, _state_after(verdict), news.note
     event.applied_at = clock.now()
     if event._state.adding:
-        statements.insert(event, using=home())
+        insert(event, using=home())
     status.apply(delivery, news, verdict)
     status.save(delivery, status.STANDING)
 
 
+def insert(event: WebhookEvent, *, using: str) -> None:
+    """Insert a new event. Raises `EventNotStored` when a constraint, a trigger or a key refuses the row."""
+    try:
+        statements.insert(event, using=using)
+    except IntegrityError as err:
+        raise EventNotStored("the event's row was refused") from err
+
+
 def is_about_delivery(remote: RemoteEvent) -> bool:
-    """Tell whether the event is of a type that speaks of a delivery's status."""
-    return remote.type.startswith(DELIVERY_PREFIX)
+    """Tell whether the event may be about a delivery's status: it is, or its type cannot be read."""
+    return not remote.type or remote.type.startswith(DELIVERY_PREFIX)
 
 
-def is_test(remote: RemoteEvent, delivery: Delivery | None) -> bool:
-    """Tell whether the event looks like the one that `POST /v1/webhooks/test` sends.
+def why_unusable(remote: RemoteEvent) -> tuple[WebhookEvent.State, str] | None:
+    """Return the state and the reason of an event that changes no status; None for one that can be applied."""
+    if not is_about_delivery(remote) or _is_new_kind(remote):
+        return State.IGNORED, UNKNOWN_TYPE
+    if remote.problem or not remote.status:
+        return State.FAILED, remote.problem or NO_STATUS
+    return None
 
-    A shop may call an order "test"; then only the delivery id tells, and it books nothing.
-    """
-    if delivery is not None:
-        return remote.delivery_id == TEST_DELIVERY != delivery.delivery_id
-    return remote.external_order_id == TEST_ORDER or remote.delivery_id == TEST_DELIVERY
+
+def _is_new_kind(remote: RemoteEvent) -> bool:
+    """Tell whether the event is of a later version of Kaspi's API, and about something else than a status."""
+    data = remote.raw.get("data")
+    has_status = isinstance(data, dict) and data.get("status") is not None
+    return bool(remote.type) and not has_status and remote.type.removeprefix(DELIVERY_PREFIX) not in STATUSES
 
 
 def _verdict(delivery: Delivery, remote: RemoteEvent, news: status.News) -> Verdict:
+    """Weigh the status. A type that names another one, known or new, contradicts it: Kaspi is asked."""
     verdict = status.weigh(delivery, news)
-    word = remote.type.removeprefix(DELIVERY_PREFIX)
-    if word in STATUSES and word != remote.status:
+    if remote.type.removeprefix(DELIVERY_PREFIX) != remote.status:
         verdict = Verdict.CONTRADICTION
     if verdict is Verdict.CONTRADICTION:
-        attention.flag(delivery, Attention.CONTRADICTION)
+        attention.flag(delivery, Attention.CONTRADICTION, occurrence=remote.event_id)
     return verdict
 
 

@@ -15,12 +15,13 @@ from kaspi_delivery_django.exceptions import (
     CannotAcknowledge,
     CannotCancel,
     CannotLink,
+    CannotMarkFinal,
     CannotRefresh,
     CannotReissue,
     CannotRetry,
     DeliveryError,
 )
-from kaspi_delivery_django.lifecycle import CANCELLABLE, CANCELLED
+from kaspi_delivery_django.lifecycle import CANCELLED, RANKS
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import claims, generations, preflight
 from kaspi_delivery_django.wording import status_label
@@ -31,7 +32,7 @@ WAITING = (State.DUE, State.UNKNOWN)
 
 
 def ways_out(delivery: Delivery, now: datetime) -> frozenset[str]:
-    """Return the names of what can be done: cancel, refresh, retry, send, link, reissue, acknowledge."""
+    """Return the names of what can be done: cancel, refresh, retry, send, link, reissue, acknowledge, mark_final."""
     delivery.known_calls = _calls(delivery)  # type: ignore[attr-defined]  # each rule looks at them
     rules: dict[str, Callable[[], object]] = {
         "cancel": partial(_check_cancel_is_new, delivery),
@@ -41,6 +42,7 @@ def ways_out(delivery: Delivery, now: datetime) -> frozenset[str]:
         "link": partial(check_link, delivery),
         "reissue": partial(check_reissue, delivery, confirmed_absent=True),
         "acknowledge": partial(check_acknowledge, delivery, confirmed_absent=True),
+        "mark_final": partial(check_mark_final, delivery),
     }
     return frozenset(name for name, rule in rules.items() if _allows(rule))
 
@@ -65,9 +67,17 @@ def is_unread(delivery: Delivery) -> bool:
     return delivery.delivery_id is None and not _newest_create(delivery).payload
 
 
+def ends_cancel(delivery: Delivery) -> bool:
+    """Tell whether acknowledging the delivery gives up a cancel that somebody asked for, and that may still go."""
+    return any(
+        call.kind == Kind.CANCEL and call.state == State.STUCK and call.reason == delivery.attention
+        for call in _calls(delivery)
+    )
+
+
 def check_cancel(delivery: Delivery) -> None:
-    """Raise `CannotCancel` for a parcel that the courier has, or that has ended."""
-    if delivery.status not in CANCELLABLE:
+    """Raise `CannotCancel` for a parcel that the courier has, or that has ended. Kaspi decides about the others."""
+    if not delivery.is_cancellable:
         label = status_label(delivery.status)
         raise CannotCancel(gettext("It cannot be cancelled any more: its status is %(status)s.") % {"status": label})
 
@@ -128,6 +138,14 @@ def check_acknowledge(delivery: Delivery, *, confirmed_absent: bool) -> None:
         raise CannotAcknowledge(gettext("Nothing asks for a person."))
     if not delivery.delivery_id:
         _check_given_up(delivery, CannotAcknowledge, confirmed_absent=confirmed_absent)
+
+
+def check_mark_final(delivery: Delivery) -> None:
+    """Raise `CannotMarkFinal` unless Kaspi has a status for it that is new to us, and that may have ended it."""
+    if delivery.status in RANKS:
+        raise CannotMarkFinal(gettext("Only a status that is new to this version can be marked as final."))
+    if not delivery.is_open:
+        raise CannotMarkFinal(gettext("It is final already."))
 
 
 def _calls(delivery: Delivery) -> Sequence[ApiCall]:

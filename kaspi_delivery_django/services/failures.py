@@ -22,7 +22,12 @@ def describe(err: BaseException) -> str:
     """Return the exception's type and the line that raised it; our own texts are safe to add."""
     frames = traceback.extract_tb(err.__traceback__)
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"{err}" if isinstance(err, UsageError) else f"{type(err).__name__}{place}"
+    return one_line(err if isinstance(err, UsageError) else f"{type(err).__name__}{place}")
+
+
+def one_line(value: object) -> str:
+    """Return a value's text for a log line: no key of an order, and no name of a file, begins a line of its own."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(value))
 
 
 @contextmanager

@@ -33,7 +33,11 @@ class Admission(Enum):
 
 def admit(delivery: Delivery, now: datetime) -> Admission:
     """Return whether a call of this delivery may go now; `PROBE` is given to one caller only."""
-    state = _states(delivery).first()
+    own = Q(account=delivery.account, environment=delivery.environment)
+    states = list(AccountState.objects.filter(own | Q(held_at__isnull=False)))
+    if any(state.held_at for state in states):
+        return Admission.CLOSED
+    state = next(iter(states), None)
     if state is None or state.closed_until is None:
         return Admission.OPEN
     if state.closed_until > now:
@@ -78,14 +82,15 @@ def open_again(delivery: Delivery, now: datetime) -> None:
 
 
 def paused_accounts(now: datetime, *, using: str) -> list[AccountState]:
-    """Return the gates that are closed now."""
-    return list(AccountState.objects.using(using).filter(closed_until__gt=now))
+    """Return the gates that are closed now, and the states that hold everything."""
+    return list(AccountState.objects.using(using).filter(Q(closed_until__gt=now) | Q(held_at__isnull=False)))
 
 
 def is_guarded() -> Exists:
-    """The condition, on a call, that its account's gate is closed, or lets a probe through and no more."""
+    """The condition, on a call, that its account is held, or its gate closed, or lets a probe through and no more."""
     own = {"account": OuterRef("delivery__account"), "environment": OuterRef("delivery__environment")}
-    return Exists(AccountState.objects.filter(**own, closed_until__isnull=False))
+    guarded = Q(closed_until__isnull=False) | Q(held_at__isnull=False)
+    return Exists(AccountState.objects.filter(guarded, **own))
 
 
 def _states(delivery: Delivery) -> QuerySet[AccountState]:

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext
 
@@ -30,8 +30,9 @@ ROWS_AT_ONCE = 1000
 def hand_over(name: str, keys: Sequence[Any], *, reason: str = "", asked_by: str = "") -> None:
     """Keep what is to be done with these rows, given by their primary keys, until the worker does it.
 
-    What waits for the same already is not kept twice. `asked_by` is a user's name; when the worker comes to it,
-    the user must still be there and be allowed to, or it is refused. Without a name nobody is asked.
+    What waits for the same already is not kept twice. `asked_by` is what `login_of` returns for a user; when the
+    worker comes to it, the user must still be there and be allowed to, or it is refused. Without a login nobody is
+    asked.
     """
     column = "event_id" if name in _OF_EVENTS else "delivery_id"
     own = PendingAction.objects.using(home())
@@ -42,6 +43,16 @@ def hand_over(name: str, keys: Sequence[Any], *, reason: str = "", asked_by: str
     own.bulk_create(rows, batch_size=ROWS_AT_ONCE)
 
 
+def login_of(user: Any) -> str:
+    """Return what a user logs in with, as the text that finds the user again.
+
+    A user model may log in with a number, a UUID, a phone object or a related row: the text is of the value that
+    its column holds, whatever `str()` of the object shows.
+    """
+    field = user._meta.get_field(user.USERNAME_FIELD)
+    return str(field.get_prep_value(field.value_from_object(user)))
+
+
 def do_waiting(*, limit: int, using: str) -> int:
     """Do what staff handed over, the oldest first. Returns how many are done, or refused."""
     related = PendingAction.objects.using(using).select_related("delivery", "event")
@@ -49,6 +60,16 @@ def do_waiting(*, limit: int, using: str) -> int:
     may = lru_cache(maxsize=None)(_may)  # each person is looked up once
     with nudges.left_to_the_worker():  # which sends at its own rate
         return sum(_do(action, may) for action in actions)
+
+
+def permission_for(name: str) -> str:
+    """Return the permission that an action needs: to ask for it, to have it done, and to take it off the list."""
+    return _PERMISSIONS[name]
+
+
+def names_for(user: Any) -> list[str]:
+    """Return the actions that a user may ask for, and so dismiss."""
+    return [name for name, permission in _PERMISSIONS.items() if user.has_perm(f"kaspi_delivery.{permission}")]
 
 
 def dismiss(action: PendingAction) -> None:
@@ -85,11 +106,19 @@ def _refusal(action: PendingAction, may: Callable[[str, str], bool]) -> str:
     return ""
 
 
-def _may(username: str, name: str) -> bool:
-    users = get_user_model()
-    user: Any = users._default_manager.filter(**{users.USERNAME_FIELD: username}).first()
+def _may(login: str, name: str) -> bool:
+    user = _user_of(login)
     allowed = user is not None and user.has_perm(f"kaspi_delivery.{_PERMISSIONS.get(name)}")
-    return allowed and user.is_active
+    return bool(allowed and user.is_active)
+
+
+def _user_of(login: str) -> Any:
+    """Find the user again; None as well for a login that the column can no longer hold."""
+    users = get_user_model()
+    try:
+        return users._default_manager.filter(**{users.USERNAME_FIELD: login}).first()
+    except (ArithmeticError, TypeError, ValueError, ValidationError):
+        return None
 
 
 def _attempt(action: PendingAction) -> str:

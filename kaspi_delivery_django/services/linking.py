@@ -6,7 +6,7 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import attention, calls, events, exits, failures, generations, status
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.transactions import home, is_data_error
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def link(delivery: Delivery, delivery_id: str, *, is_asked_for: bool = False) ->
         return True
     if delivery.delivery_id is not None or _taken(delivery, delivery_id):
         logger.error("second parcel: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
-        attention.flag(delivery, Attention.SECOND_PARCEL)
+        attention.flag(delivery, Attention.SECOND_PARCEL, occurrence=delivery_id)
         return False
     was_given_up = exits.is_given_up(delivery) and not delivery.cancel_requested_at
     status.reopen(delivery)
@@ -32,7 +32,7 @@ def link(delivery: Delivery, delivery_id: str, *, is_asked_for: bool = False) ->
     attention.clear(delivery, attention.OF_BOOKING)
     if generations.has_successor(delivery) or (was_given_up and not is_asked_for):
         logger.error("booked, though it was given up: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
-        attention.flag(delivery, Attention.SECOND_PARCEL)
+        attention.flag(delivery, Attention.SECOND_PARCEL, occurrence=delivery_id)
     return True
 
 
@@ -67,9 +67,9 @@ def _apply_parked(delivery: Delivery, event: WebhookEvent) -> None:
     try:
         with transaction.atomic(using=home()):
             events.apply(delivery, event)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as err:  # noqa: BLE001  # the link it waited for matters more
+    except Exception as err:  # the link it waited for matters more
+        if isinstance(err, OperationalError | InterfaceError) and not is_data_error(err):
+            raise
         delivery.refresh_from_db()
         event.delivery, event.state = None, WebhookEvent.State.FAILED
         event.error = failures.describe(err)

@@ -2,12 +2,15 @@
 
 import logging
 import time
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
 
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock, statements
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.transactions import after_commit, home
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 
 logger = logging.getLogger(__name__)
@@ -16,11 +19,34 @@ PATIENCE = timedelta(minutes=1)
 LONGEST_PATIENCE = timedelta(hours=1)
 NOTE_EVERY_S = 1.0
 
+_is_left: ContextVar[bool] = ContextVar("kaspi_notices_are_left", default=False)
+
 
 def has_listeners(*, is_creation: bool) -> bool:
     """Tell whether anybody listens in this process, which is the one that will tell: else there is nobody to tell."""
     hears_of_creation = is_creation and delivery_created.has_listeners(Delivery)
     return hears_of_creation or delivery_status_changed.has_listeners(Delivery)
+
+
+@contextmanager
+def left_to_the_worker() -> Iterator[None]:
+    """Leave the signals of what changes here to the worker, where a runner other than `inline` is configured."""
+    token = _is_left.set(conf.current().runner != "inline")
+    try:
+        yield
+    finally:
+        _is_left.reset(token)
+
+
+def announce(change: StatusChange) -> None:
+    """Send the signals of one change once it is committed, unless they are left to the worker."""
+    if not _is_left.get():
+        after_commit(notify, change, using=home())
+
+
+def first_due(now: datetime) -> datetime:
+    """Return when the worker sends the signals of a change that is made now: later, if this process is to."""
+    return now if _is_left.get() else now + PATIENCE
 
 
 def notify(change: StatusChange) -> bool:

@@ -8,12 +8,12 @@ from datetime import datetime
 from functools import partial
 from itertools import islice, zip_longest
 
-from django.db import DatabaseError
+from django.db import DatabaseError, IntegrityError
 from django.db.models import Exists, OuterRef, QuerySet
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, wire
-from kaspi_delivery_django.lifecycle import CANCELLABLE
+from kaspi_delivery_django.lifecycle import is_cancellable
 from kaspi_delivery_django.models import ApiCall, FailedAttempt
 from kaspi_delivery_django.services import claims, clock, failures, gate, gateway, isolation, settlement
 from kaspi_delivery_django.services.claims import Claim
@@ -79,7 +79,7 @@ def _settle(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -
     jitter = random.random()  # noqa: S311  # no secret
     for reduced in (wire.without_astral, wire.in_ascii):
         try:
-            durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
+            _record(claim, outcome, jitter, using=using)
         except DatabaseError as err:
             if not is_data_error(err):
                 raise
@@ -87,7 +87,17 @@ def _settle(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -
             outcome = settlement.retold(outcome, reduced)
         else:
             return
-    durably(partial(settlement.settle, claim, outcome, jitter, using=using), using=using)
+    _record(claim, outcome, jitter, using=using)
+
+
+def _record(claim: Claim, outcome: RemoteDelivery | KaspiError, jitter: float, *, using: str) -> None:
+    """Record the outcome in a transaction; by all of the rules when it is no plain booking after all."""
+    record = partial(settlement.settle, claim, outcome, jitter, using=using)
+    try:
+        durably(record, using=using)
+    except IntegrityError as err:
+        logger.warning("no plain booking: call=%s error=%s", claim.call.pk, failures.describe(err))
+        durably(partial(record, by_all_rules=True), using=using)
 
 
 def say_unrecorded(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
@@ -121,6 +131,8 @@ def due_calls(*, limit: int, not_failed_since: datetime | None = None) -> Sequen
         failed = FailedAttempt.objects.filter(call=OuterRef("pk"), at__gte=not_failed_since)
         rows = rows.exclude(Exists(failed))
     for state in gate.paused_accounts(now, using=using):
+        if state.held_at:  # which holds every account
+            return []
         closed = {"delivery__account": state.account, "delivery__environment": state.environment}
         rows = rows.exclude(**closed)
     sendable = _with_key(rows)
@@ -185,7 +197,7 @@ def _look_up(claim: Claim, send_now: Send) -> RemoteDelivery:
 def _cancel_again(claim: Claim, send_now: Send) -> RemoteDelivery:
     """Ask first whether the cancel has worked; then at most one more POST with the same bytes."""
     found = send_now(wire.get(claim.delivery.delivery_id or ""))
-    if found.status not in CANCELLABLE:
+    if conf.is_final(found.status) or not is_cancellable(found.status):
         return found
     if claim.call.strikes >= STRIKES - 1:
         raise OutcomeUnknown("still not cancelled after the second request")

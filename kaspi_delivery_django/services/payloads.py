@@ -13,12 +13,12 @@ from django.db import models, transaction
 from django.utils.functional import Promise
 
 from kaspi_delivery_django.client import DeliveryRequest, Parcel, wire
-from kaspi_delivery_django.client.types import read_text
+from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
 from kaspi_delivery_django.services import attention, calls, statements
-from kaspi_delivery_django.services.failures import AdapterFailed, ask, ask_whether, surrounding
+from kaspi_delivery_django.services.failures import AdapterFailed, ask, ask_whether, one_line, surrounding
 from kaspi_delivery_django.services.transactions import home
 
 logger = logging.getLogger(__name__)
@@ -112,9 +112,13 @@ def is_wanted(delivery: Delivery) -> bool:
         return _latest_word(delivery, order_of(delivery)) is Word.SEND
 
 
-def keep(built: Sequence[tuple[ApiCall, Delivery]], *, using: str) -> None:
-    """Freeze payloads that were built in this transaction: their text is what every attempt sends."""
-    statements.update_all([call for call, _delivery in built], FROZEN, using=using)
+def keep(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: bool = True) -> None:
+    """Freeze payloads that were built in this transaction: their text is what every attempt sends.
+
+    Without `with_calls` the caller writes the calls' part (FROZEN) itself.
+    """
+    if with_calls:
+        statements.update_all([call for call, _delivery in built], FROZEN, using=using)
     statements.update_all([delivery for _call, delivery in built], MIRRORED, using=using)
 
 
@@ -136,18 +140,21 @@ def notice_edits(delivery: Delivery) -> None:
     if create.payload_sha256 in {digest, older}:
         attention.clear(delivery, attention.OF_EDITING)
     else:
-        attention.flag(delivery, Attention.ORDER_EDITED)
+        attention.flag(delivery, Attention.ORDER_EDITED, occurrence=digest)
     delivery.save(update_fields=attention.COLUMNS)
 
 
 def cancel_reason_of(order: models.Model) -> str:
-    """Return the adapter's reason to cancel; a cancel goes without one rather than not at all."""
+    """Return the adapter's reason to cancel; cut to the limit.
+
+    A cancel goes without one rather than not at all.
+    """
     adapter = _adapter_of(order)
     try:
         with transaction.atomic(using=home()):
-            return read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))
+            return read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))[:MAX_REASON_LENGTH]
     except AdapterFailed as err:
-        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, order.pk, err)  # noqa: TRY400  # no data in logs
+        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, one_line(order.pk), err)  # noqa: TRY400  # no data in logs
         return ""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import models
 from django.db.models import QuerySet
 
-from kaspi_delivery_django import lifecycle
+from kaspi_delivery_django import conf, lifecycle
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, events, status
 from kaspi_delivery_django.services.settlement import SECOND_PARCEL
@@ -74,8 +74,10 @@ def _old_events(received_before: datetime, using: str) -> QuerySet[WebhookEvent]
 
 
 def _ended(ended_before: datetime, using: str) -> QuerySet[Delivery]:
-    """Return those that Kaspi has ended."""
-    ended = _idle(using).filter(status__in=lifecycle.TERMINAL, status_at__lt=ended_before)
+    """Return those that Kaspi has ended, or staff."""
+    final = {*lifecycle.TERMINAL, *filter(conf.is_final, conf.current().final_statuses)}
+    old = _idle(using).filter(status_at__lt=ended_before)
+    ended = old.filter(models.Q(status__in=final) | models.Q(final_at__lt=ended_before))
     return ended.order_by("blanked_at", "status_at", "pk")  # the index's own order, null as the first may be
 
 

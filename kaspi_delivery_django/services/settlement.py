@@ -1,8 +1,8 @@
 """Record the outcome of one attempt: in one transaction, and only by who holds the claim."""
 
-import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from kaspi_delivery_django.client import ConfigurationFault, KaspiError, NotFoun
 from kaspi_delivery_django.client.retries import seconds_until
 from kaspi_delivery_django.lifecycle import CREATED
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
-from kaspi_delivery_django.services import attention, calls, clock, gate, linking, status
+from kaspi_delivery_django.services import attention, bookings, calls, clock, gate, linking, status, unknown_statuses
 from kaspi_delivery_django.services.claims import Claim
 from kaspi_delivery_django.services.transactions import lock_again
 from kaspi_delivery_django.services.verdicts import DONE, Attempt, Decision, decide
@@ -22,15 +22,21 @@ Kind, Source, State = ApiCall.Kind, StatusChange.Source, ApiCall.State
 
 SECOND_PARCEL = "second_parcel"
 ERROR_LENGTH = 200
-LONGEST_PROMISE = timedelta(days=365)
 ASK_AFTER_CANCEL = timedelta(minutes=1)
 
 
-def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float, *, using: str) -> None:
+def settle(
+    claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float, *, using: str, by_all_rules: bool = False
+) -> None:
     """Write down what became of a claimed call. Runs inside a transaction.
 
-    A claim that was lost meanwhile changes nothing, but a deliveryId is never thrown away.
+    A claim that was lost meanwhile changes nothing, but a deliveryId is never thrown away. A plain booking takes few
+    statements; it raises `IntegrityError` when another delivery has the id, which is for `by_all_rules` to record.
     """
+    booking = None if by_all_rules else bookings.plain(claim, outcome)
+    with suppress(bookings.ClaimsLost):  # nothing was written
+        if booking is not None and bookings.write([booking], using):
+            return
     delivery = lock_again(claim.delivery)
     now = clock.database_now(using)
     decision = _decide(claim, outcome, randomness, now)
@@ -50,16 +56,6 @@ def settle(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float
         _succeed(claim, delivery, outcome, now)
     elif held:
         _fail(claim, delivery, decision, outcome, now)
-
-
-def mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
-    """Take what Kaspi says of the courier, apart from the status. The caller saves the delivery."""
-    delivery.tracking_url = remote.tracking_url[:500] or delivery.tracking_url
-    soon = clock.now() + LONGEST_PROMISE
-    delivery.pickup_by = clock.plausible(remote.eta.pickup_by, soon) or delivery.pickup_by
-    delivery.delivery_by = clock.plausible(remote.eta.delivery_by, soon) or delivery.delivery_by
-    raw = {} if delivery.blanked_at else remote.raw  # what was forgotten stays forgotten
-    delivery.raw = json.dumps(raw) if raw else ""  # escaped: a column of any character set holds it
 
 
 def retold(outcome: RemoteDelivery | KaspiError, reduced: Callable[[str], str]) -> RemoteDelivery | KaspiError:
@@ -129,7 +125,7 @@ def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: date
     if claim.call.kind == Kind.CREATE:
         _booked(claim, delivery, remote, now)
     elif claim.call.kind == Kind.CANCEL:
-        _cancelled(delivery, remote, now)
+        _cancelled(delivery, remote)
     elif claim.call.kind == Kind.LINK:
         _found(claim, delivery, remote, now)
     else:
@@ -142,7 +138,7 @@ def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datet
         ApiCall.objects.filter(pk=claim.call.pk).update(**second)
         status.save(delivery)
         return
-    mirror(delivery, remote)
+    status.mirror(delivery, remote)
     news = status.News(status=remote.status or CREATED, source=Source.CREATE)
     status.apply(delivery, news, status.weigh(delivery, news))
     if remote.replayed and delivery.is_open:  # a stored answer: webhooks since then may have been lost
@@ -159,21 +155,19 @@ def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: dateti
     linking.wake(delivery)
 
 
-def _cancelled(delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
-    mirror(delivery, remote)
+def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
+    status.mirror(delivery, remote)
     if remote.status:
         news = status.News(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
         status.apply(delivery, news, status.weigh(delivery, news))
-    if delivery.is_open:
-        soon = now + ASK_AFTER_CANCEL
-        delivery.next_refresh_at = min(delivery.next_refresh_at or soon, soon)  # an earlier GET stays scheduled
+    status.reschedule(delivery, after=ASK_AFTER_CANCEL)
     status.save(delivery)
 
 
 def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
     """Take Kaspi's own word, unless newer news came in while the answer was under way."""
     unmoved = claim.delivery.updated_at == delivery.updated_at
-    mirror(delivery, remote)
+    status.mirror(delivery, remote)
     delivery.next_refresh_at = status.next_refresh(delivery) if unmoved else now
     status.keep_history(delivery, remote.history, now, about_to=remote.status)
     stamps = {entry.status: entry.timestamp for entry in remote.history}
@@ -184,6 +178,7 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: da
     elif remote.status:
         status.apply(delivery, news, status.weigh(delivery, news))
     attention.clear(delivery, attention.OF_ASKING)
+    unknown_statuses.flag(delivery, clock.now())
     status.save(delivery)
 
 

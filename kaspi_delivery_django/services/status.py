@@ -1,21 +1,23 @@
 """The one place where a delivery's status changes. The caller holds the delivery's lock."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from kaspi_delivery_django import conf
-from kaspi_delivery_django.client.types import HistoryEntry, is_word
-from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, PICKED_UP, RANKS, TERMINAL, Standing, Verdict, judge
+from kaspi_delivery_django.client.types import HistoryEntry, RemoteDelivery, is_word
+from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, PICKED_UP, RANKS, Standing, Verdict, judge
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements
-from kaspi_delivery_django.services.transactions import after_commit, home
+from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements, unknown_statuses
+from kaspi_delivery_django.services.transactions import home
 
 OWN_WORD = "Kaspi's own answer"
 MAX_HISTORY = 100
+LONGEST_PROMISE = timedelta(days=365)
 MIDDLE_RANK = RANKS[ACCEPTED]  # where an unknown status stands among others of its second
 REFRESH = StatusChange.Source.REFRESH
-STANDING = ("status", "status_at", "next_refresh_at", "blanked_at", *attention.COLUMNS)
+FINAL = ("final_at", "final_asked_at")
+STANDING = ("status", "status_at", "next_refresh_at", "blanked_at", *FINAL, *attention.COLUMNS)
 MIRRORED = (
     "delivery_id",
     "tracking_url",
@@ -52,7 +54,7 @@ def apply(delivery: Delivery, news: News, verdict: Verdict) -> None:
     elif verdict is not Verdict.REPEAT:
         _keep(delivery, news)
     if verdict in {Verdict.CONTRADICTION, Verdict.UNKNOWN}:
-        delivery.next_refresh_at = clock.now()
+        ask_kaspi(delivery)
 
 
 def save(delivery: Delivery, columns: Sequence[str] = MIRRORED) -> None:
@@ -76,7 +78,7 @@ def correct(delivery: Delivery, news: News) -> None:
 def _flag_revived(delivery: Delivery) -> None:
     """Ask a person about a parcel that was thought cancelled: it is not wanted, or there are two now."""
     if generations.has_successor(delivery):
-        attention.flag(delivery, Attention.SECOND_PARCEL)
+        attention.flag(delivery, Attention.SECOND_PARCEL, occurrence=delivery.delivery_id or "")
     elif delivery.cancel_requested_at:
         attention.flag(delivery, Attention.CANCEL_REFUSED)
 
@@ -159,29 +161,89 @@ def _place(step: HistoryEntry) -> tuple[float, int]:
     return at, RANKS.get(step.status, MIDDLE_RANK)
 
 
+def mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
+    """Take what Kaspi says of the courier, apart from the status. The caller saves the delivery."""
+    delivery.tracking_url = remote.tracking_url[:500] or delivery.tracking_url
+    soon = clock.now() + LONGEST_PROMISE
+    delivery.pickup_by = clock.plausible(remote.eta.pickup_by, soon) or delivery.pickup_by
+    delivery.delivery_by = clock.plausible(remote.eta.delivery_by, soon) or delivery.delivery_by
+    raw = {} if delivery.blanked_at else remote.raw  # what was forgotten stays forgotten
+    delivery.raw = json.dumps(raw) if raw else ""  # escaped: a column of any character set holds it
+
+
 def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datetime | None:
     """Return when Kaspi is to be asked if it stays silent; never, once a delivery has ended."""
-    if delivery.status in TERMINAL or not delivery.delivery_id:
+    if not delivery.is_open or not delivery.delivery_id:
         return None
-    return clock.now() + (after or conf.current().refresh_after)
+    now = clock.now()
+    return now + (after or unknown_statuses.pause(delivery, now))
+
+
+def ask_kaspi(delivery: Delivery) -> None:
+    """Schedule a GET at once. The caller saves the delivery."""
+    delivery.next_refresh_at = clock.now()
+
+
+def reschedule(delivery: Delivery, *, after: timedelta | None = None) -> None:
+    """Set when Kaspi is to be asked if it stays silent. The caller saves the delivery.
+
+    A GET that is due already stays due, also when the delivery has ended meanwhile: only Kaspi's answer
+    settles a contradiction. With `after`, one that is planned earlier stays as well.
+    """
+    if is_refresh_due(delivery):
+        return
+    planned, earlier = next_refresh(delivery, after=after), delivery.next_refresh_at
+    delivery.next_refresh_at = min(planned, earlier) if planned and earlier and after else planned
+
+
+def is_refresh_due(delivery: Delivery) -> bool:
+    """Tell whether Kaspi is to be asked as soon as the worker can."""
+    return delivery.next_refresh_at is not None and delivery.next_refresh_at <= clock.now()
 
 
 def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
-    change = _record(delivery, news, applied=True, is_announced=is_announced)
+    was_picked_up = delivery.status in PICKED_UP
+    change = _apply_kept(delivery, news) or _record(delivery, news, applied=True, is_announced=is_announced)
     delivery.status, delivery.status_at = news.status, change.at
-    delivery.next_refresh_at = next_refresh(delivery)
-    if news.status not in TERMINAL:
+    unknown_statuses.forget(delivery)
+    reschedule(delivery)
+    if delivery.is_open:
         delivery.blanked_at = None  # it is on the road: what comes now is to be blanked when it has ended
     elif delivery.cancel_requested_at:
         calls.finish(calls.idle_cancels(delivery), ApiCall.State.DONE)
+    if news.status in PICKED_UP and not was_picked_up and delivery.cancel_requested_at:
+        attention.flag(delivery, Attention.CANCEL_REFUSED, even_if_cleared=True)  # by the same news, if it is over
     if news.status in PICKED_UP:
         attention.clear(delivery, attention.OF_EDITING)
-        if delivery.cancel_requested_at:
-            attention.flag(delivery, Attention.CANCEL_REFUSED)
-    if news.status == CANCELLED:
-        attention.clear(delivery, attention.OF_CANCELLING | attention.OF_EDITING)
+    if not delivery.is_open:
+        _end(delivery)
     if change.notified_at is None:
-        after_commit(notices.notify, change, using=home())
+        notices.announce(change)
+
+
+def _apply_kept(delivery: Delivery, news: News) -> StatusChange | None:
+    """Apply a step that was kept as a contradiction until now, so that each status stands once in the history.
+
+    Only a flagged delivery, or one that Kaspi is asked about, can have one; others are spared the query.
+    """
+    is_plain = news.source == StatusChange.Source.WEBHOOK and not (delivery.attention or is_refresh_due(delivery))
+    rows = StatusChange.objects.filter(delivery=delivery, to_status=news.status, applied=False)
+    kept = None if is_plain else rows.first()
+    if kept is None:
+        return None
+    change = _change(delivery, news, applied=True)
+    change.pk, change.at, change.event = kept.pk, news.at or kept.at, news.event or kept.event
+    change._state.adding, change._state.db = False, home()
+    change.save()
+    return change
+
+
+def _end(delivery: Delivery) -> None:
+    """Take what is over off the list. A second parcel stays, and a contradiction, until Kaspi has answered."""
+    if delivery.attention in attention.OF_ASKING:
+        unanswered = calls.calls_of(delivery, ApiCall.Kind.REFRESH).filter(state=ApiCall.State.STUCK)
+        calls.finish(unanswered, ApiCall.State.ABANDONED)
+    attention.clear(delivery, attention.OVER)
 
 
 def _keep(delivery: Delivery, news: News) -> None:
@@ -212,6 +274,6 @@ def _change(delivery: Delivery, news: News, *, applied: bool, before: str | None
         note=news.note,
         applied=applied,
         created_at=now,
-        notify_after=now + notices.PATIENCE,
+        notify_after=notices.first_due(now),
         notified_at=now if applied and not notices.has_listeners(is_creation=is_creation) else None,
     )

@@ -18,8 +18,10 @@ Row = TypeVar("Row", bound=Model)
 
 UNINDEXED = "order_sha256"  # any column that no index has to be told of
 
-_TRANSIENT_NUMBERS = {1020, 1205, 1213}
+_TRANSIENT_NUMBERS = {1020, 1205, 1213, 3572}
 _TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
+_LOCK_TIMEOUT_NUMBERS = {1205, 3572}
+_LOCK_TIMEOUT_STATES = {"55P03"}
 # Invalid text or byte, out of range, too long, too large, no default value, refused by a trigger: the two drivers for
 # MySQL sort these among OperationalError, DataError and InternalError, each in its own way.
 _DATA_NUMBERS = {1118, 1153, 1263, 1264, 1265, 1267, 1292, 1300, 1364, 1366, 1406, 1416, 1441, 1644, 1690, 3854, 3988}
@@ -31,13 +33,16 @@ def home() -> str:
     return router.db_for_write(Delivery)
 
 
-def durably(work: Callable[[], Result], *, using: str) -> Result:
-    """Run the work in an outermost transaction; once more after a deadlock or a lock timeout."""
+def durably(work: Callable[[], Result], *, using: str, waits_again: bool = True) -> Result:
+    """Run the work in an outermost transaction; once more after a deadlock or a lock timeout.
+
+    With `waits_again=False` a lock timeout is raised: there is no time to wait for the lock a second time.
+    """
     try:
         with transaction.atomic(using=using, durable=True):
             return work()
     except DatabaseError as err:
-        if not is_transient(err):
+        if not is_transient(err) or (is_lock_timeout(err) and not waits_again):
             raise
     with transaction.atomic(using=using, durable=True):
         return work()
@@ -45,11 +50,15 @@ def durably(work: Callable[[], Result], *, using: str) -> Result:
 
 def is_transient(err: Exception) -> bool:
     """Tell whether the database only asks for another try: a deadlock, a lock timeout."""
-    cause = err.__cause__
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    number = err.args[0] if err.args else None
-    locked = isinstance(err, OperationalError) and "is locked" in str(number)
-    return state in _TRANSIENT_STATES or number in _TRANSIENT_NUMBERS or locked
+    state, number = _codes(err)
+    return state in _TRANSIENT_STATES or number in _TRANSIENT_NUMBERS or is_lock_timeout(err)
+
+
+def is_lock_timeout(err: BaseException) -> bool:
+    """Tell whether a lock that another transaction holds was waited for in vain."""
+    state, number = _codes(err)
+    is_busy = isinstance(err, OperationalError) and "is locked" in str(number)
+    return state in _LOCK_TIMEOUT_STATES or number in _LOCK_TIMEOUT_NUMBERS or is_busy
 
 
 def is_data_error(err: BaseException) -> bool:
@@ -59,10 +68,15 @@ def is_data_error(err: BaseException) -> bool:
     """
     if not isinstance(err, DatabaseError):
         return False
+    state, number = _codes(err)
+    return isinstance(err, DataError) or state.startswith(_DATA_CLASSES) or number in _DATA_NUMBERS
+
+
+def _codes(err: BaseException) -> tuple[str, object]:
+    """Return PostgreSQL's SQLSTATE, and what the other drivers put first: MySQL's number, SQLite's text."""
     cause = err.__cause__
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
-    number = err.args[0] if err.args else None
-    return isinstance(err, DataError) or state.startswith(_DATA_CLASSES) or number in _DATA_NUMBERS
+    return state, err.args[0] if err.args else None
 
 
 def after_commit(work: Callable[..., object], /, *args: object, using: str | None) -> None:
@@ -96,6 +110,33 @@ def in_transaction() -> bool:
     return connections[home()].in_atomic_block
 
 
+def is_nested(using: str) -> bool:
+    """Tell whether code around us has opened a transaction, so that nothing can be committed here.
+
+    The transaction of Django's own `TestCase` does not count: `durable` goes through it as well.
+    """
+    blocks: list[Any] = connections[using].atomic_blocks
+    return bool(blocks) and not blocks[-1]._from_testcase  # noqa: SLF001  # as Django's atomic asks
+
+
+@contextmanager
+def short_waits(using: str, *, seconds: int) -> Iterator[None]:
+    """Let SQLite wait no longer for its one lock; the other engines get the time with the lock (`lock`)."""
+    connection = connections[using]
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    raw = connection.connection
+    [before] = raw.execute("PRAGMA busy_timeout").fetchone()
+    raw.execute(f"PRAGMA busy_timeout = {min(before, seconds * 1000)}")
+    try:
+        yield
+    finally:
+        if connection.connection is raw:
+            raw.execute(f"PRAGMA busy_timeout = {before}")
+
+
 def is_broken(using: str) -> bool:
     """Tell whether the transaction around us can only be rolled back, so that nobody may go on in it."""
     connection = connections[using]
@@ -109,22 +150,37 @@ def is_broken(using: str) -> bool:
     return False
 
 
-def lock(*, using: str | None = None, wait: bool = True, **values: Any) -> Delivery | None:
+def lock(*, using: str | None = None, wait: bool = True, within_s: int | None = None, **values: Any) -> Delivery | None:
     """Return the one delivery with these values, locked until the transaction ends; None for none.
 
     SQLite has no row locks: there a write that changes nothing makes this the one writer. With
-    `wait=False` a row that somebody else has locked is none, where the engine can tell.
+    `wait=False` a row that somebody else has locked is none, where the engine can tell. After `within_s`
+    seconds a lock timeout is raised (`is_lock_timeout`); on SQLite `short_waits` says so.
     """
     using = using or home()
     connection = connections[using]
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("a lock needs a transaction around it: it ends with it")
     if connection.features.has_select_for_update:
-        skips = not wait and connection.features.has_select_for_update_skip_locked
-        ending = connection.ops.for_update_sql(skip_locked=skips)
+        ending = _for_update(connection, wait=wait, within_s=within_s)
         return statements.find(Delivery, using=using, ending=ending, **values)
     is_there = statements.touch(Delivery, UNINDEXED, using=using, **values)
     return statements.find(Delivery, using=using, **values) if is_there else None
+
+
+def _for_update(connection: Any, *, wait: bool, within_s: int | None) -> str:
+    """Return what follows the condition. The time limit costs no statement of its own.
+
+    PostgreSQL evaluates the condition before it waits for the row's lock. MySQL, other than MariaDB, has no time
+    limit for one lock: there it is not waited for at all.
+    """
+    skips = not wait and connection.features.has_select_for_update_skip_locked
+    plain: str = connection.ops.for_update_sql(skip_locked=skips)
+    if within_s is None:
+        return plain
+    if connection.vendor == "postgresql":
+        return f"AND set_config('lock_timeout', '{within_s}s', true) IS NOT NULL {plain}"
+    return f"{plain} WAIT {within_s}" if connection.mysql_is_mariadb else f"{plain} NOWAIT"
 
 
 def lock_again(delivery: Delivery) -> Delivery:

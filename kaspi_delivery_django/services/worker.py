@@ -15,7 +15,7 @@ from kaspi_delivery_django.services import clock, deliveries, failures, handover
 from kaspi_delivery_django.services.cancel_sweep import CancelSweep
 from kaspi_delivery_django.services.dispatch import Dispatch
 from kaspi_delivery_django.services.isolation import bear, each_alone
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.transactions import home, is_transient
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,6 +26,7 @@ BATCH = 100
 IDLE_S = 1.0
 TROUBLE_S = 5.0
 HEARTBEAT_S = 30.0
+TROUBLE_LENGTH = 400
 DISPATCH_S = 10.0  # then the other chores have their turn
 
 
@@ -44,6 +45,13 @@ class Worker:
         self._stopped = threading.Event()
         self._heartbeat_due = 0.0
         self._not_failed_since: datetime | None = None
+        self._failures: dict[str, str] = {}
+        self._reported = ""
+
+    @property
+    def trouble(self) -> str:
+        """The chores that failed when they were last tried, each with its error; empty for a healthy worker."""
+        return "; ".join(f"{label}: {error}" for label, error in self._failures.items())[:TROUBLE_LENGTH]
 
     def stop(self) -> None:
         """Let what is under way finish, and claim no more."""
@@ -97,7 +105,7 @@ class Worker:
         """Do one batch of everything; return how many things were done."""
         using = home()
         self._do("heartbeat", self._beat, using=using)
-        return (
+        done = (
             self._do("claims of dead workers released", outbox.release_expired)
             + self._do("parked events applied", inbox.unpark_known, limit=BATCH, using=using)
             + self._do("actions of staff done", handover.do_waiting, limit=BATCH, using=using)
@@ -106,16 +114,24 @@ class Worker:
             + self._do("signals repeated", notices.notify_again, limit=BATCH, using=using)
             + self._do("calls sent", self._send_due)
         )
+        if self.trouble != self._reported:
+            self._do("heartbeat", self._beat, using=using)
+        return done
 
     def _do(self, label: str, chore: Callable[..., int], **options: Any) -> int:
         try:
             done = 0 if self._stopped.is_set() else chore(**options)
         except (OperationalError, InterfaceError) as err:
+            if not is_transient(err):
+                self._failures[label] = failures.describe(err)
             bear(err, f"chore={label}")
             return 0
         except Exception as err:  # noqa: BLE001  # one broken chore must not end the others
-            logger.error("chore broke: %s error=%s", label, failures.describe(err))  # noqa: TRY400
+            self._failures[label] = failures.describe(err)
+            logger.error("chore broke: %s error=%s", label, self._failures[label])  # noqa: TRY400
             return 0
+        if not self._stopped.is_set():
+            self._failures.pop(label, None)
         if done:
             self._say(f"{label}: {done}")
         return done
@@ -139,13 +155,16 @@ class Worker:
         return not self._stopped.wait(pace.until_turn())
 
     def _beat(self, using: str) -> int:
-        """Say that a worker is alive, now and then. It is no work that keeps a round busy."""
-        if time.monotonic() >= self._heartbeat_due:
-            self._heartbeat_due = time.monotonic() + HEARTBEAT_S
-            for account in conf.current().accounts.values():
-                AccountState.objects.using(using).update_or_create(
-                    account=account.alias, environment=account.environment, defaults={"worker_seen_at": clock.now()}
-                )
+        """Record that a worker is alive and healthy, or what it fails at. It is no work that keeps a round busy."""
+        trouble = self.trouble
+        if time.monotonic() < self._heartbeat_due and trouble == self._reported:
+            return 0
+        self._heartbeat_due, self._reported = time.monotonic() + HEARTBEAT_S, trouble
+        seen = {} if trouble else {"worker_seen_at": clock.now()}
+        for account in conf.current().accounts.values():
+            AccountState.objects.using(using).update_or_create(
+                account=account.alias, environment=account.environment, defaults={"worker_trouble": trouble, **seen}
+            )
         return 0
 
 

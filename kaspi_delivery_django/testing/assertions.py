@@ -1,13 +1,17 @@
 """Claims about an order's delivery. One that does not hold says what was found instead."""
 
 from collections.abc import Mapping
+from copy import copy
 from typing import NoReturn
+
+from django.db.models import Model
 
 from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.deliveries import DeliveryRecord
 from kaspi_delivery_django.sandbox.world import World
-from kaspi_delivery_django.services import outbox
+from kaspi_delivery_django.services import booking, outbox
+from kaspi_delivery_django.services.failures import ask_whether
 from kaspi_delivery_django.testing import findings
 from kaspi_delivery_django.testing.rows import Subject, deliveries_of, is_ours
 
@@ -52,6 +56,22 @@ class Assertions:
         creates = ApiCall.objects.filter(delivery__in=deliveries_of(order), kind=Kind.CREATE)
         if set(creates.values_list("pk", flat=True)) & set(outbox.due_calls(limit=MANY)):
             self._fail(order, "its booking is due; call send_due() first")
+
+    def assert_stays_wanted(self, order: Model, *later: Mapping[str, object]) -> None:
+        """The adapter wants the order shipped, and still does after each of these changes of its attributes.
+
+        The order's row stays as it is: `assert_stays_wanted(order, {"status": "packed"}, {"status": "shipped"})`.
+        """
+        adapter = booking.adapter_of(order)
+        for changes in ({}, *later):
+            changed = copy(order)
+            for name, value in changes.items():
+                setattr(changed, name, value)
+            given = ", ".join(f"{name}={value!r}" for name, value in changes.items()) or "as it is"
+            if ask_whether(adapter.wants_cancel, changed):
+                self._fail(order, f"wants_cancel says yes ({given}): it would be cancelled")
+            if not ask_whether(adapter.wants_delivery, changed):
+                self._fail(order, f"wants_delivery says no ({given}): it would wait instead of being sent")
 
     def assert_status(self, order: Subject, status: str) -> None:
         """The package shows this status."""

@@ -52,6 +52,7 @@ def _world(alias: str, hands: Hands) -> World:
         webhook_secret=secret_of(alias),
         webhook_url=alias,  # the shop's address is looked up when something is sent there
         clock=hands.timestamp,
+        strict=True,
     )
 
 

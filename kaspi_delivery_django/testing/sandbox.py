@@ -13,7 +13,9 @@ from kaspi_delivery_django.sandbox.deliveries import rfc3339
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.webhooks import Event, Sent
 from kaspi_delivery_django.sandbox.world import LoggedRequest, World
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import notices
+from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.worker import BATCH, Worker
 from kaspi_delivery_django.testing import webhooks
 from kaspi_delivery_django.testing.assertions import Assertions
 from kaspi_delivery_django.testing.commits import check_outermost, committed
@@ -70,6 +72,7 @@ class KaspiSandbox(Assertions):
         now = self._hands.timestamp()
         attempts = [sent for world in self.worlds.values() for sent in world.mailbox.deliver_due(now, webhooks.post)]
         webhooks.check_taken(attempts)
+        _notify_receivers()
         return attempts
 
     def move(self, order: Subject, status: str, *, notes: str = "") -> Delivery:
@@ -114,7 +117,9 @@ class KaspiSandbox(Assertions):
         event.attempt += 1
         timestamp = str(int((signed_at or self.now()).timestamp()))
         secret = secret_of(delivery.account) if secret is None else secret
-        return webhooks.post_signed(delivery.account, event.body(), secret=secret, timestamp=timestamp)
+        answer = webhooks.post_signed(delivery.account, event.body(), secret=secret, timestamp=timestamp)
+        _notify_receivers()
+        return answer
 
     def fail_next(
         self, operation: str, *, status: int, times: int = 1, retry_after: int | None = None, account: str | None = None
@@ -157,3 +162,9 @@ class KaspiSandbox(Assertions):
         if alias not in self.worlds:
             raise ValueError(f"Say which account: {', '.join(self.worlds)}.")
         return self.worlds[alias]
+
+
+def _notify_receivers() -> None:
+    """Send the signals that a webhook leaves to the worker, as its next round would."""
+    with committed():
+        notices.notify_again(limit=BATCH, using=home())

@@ -2,8 +2,9 @@
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
-from django.db import DatabaseError, InterfaceError
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, JsonResponse
 from django.http.request import UnreadablePostError
 from rest_framework.request import Request
@@ -11,22 +12,31 @@ from rest_framework.request import Request
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import MalformedEvent, WebhookRejected, read_event, verify
 from kaspi_delivery_django.client.signatures import check_form
-from kaspi_delivery_django.services import clock, inbox, nudges
+from kaspi_delivery_django.services import clock, failures, inbox, notices, nudges
 from kaspi_delivery_django.signals import webhook_answered
 from kaspi_delivery_django.views.doors import OpenDoor
+from kaspi_delivery_django.views.quiet_log import HOUR_S, QuietLog
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64 * 1024
 RETRY_AFTER_S = "30"
+CHUNKED = "no body came: it was sent in chunks, which WSGI does not read; let the proxy buffer requests"
+BROKEN = "the connection broke"
+UNSIGNED = frozenset({"too large", "not configured", "unauthorized", "incomplete"})
+
+quiet = QuietLog(logger)
 
 
 class BodyTooLarge(Exception):
     """More than 64 KiB: no webhook of Kaspi's."""
 
 
-class NoSecret(Exception):
-    """Nothing can be verified until WEBHOOK_SECRETS is set."""
+class NothingToVerifyWith(Exception):
+    """The settings hold no secret for the address; the text says why, for the log."""
+
+
+UNSIGNED_ERRORS = (BodyTooLarge, NothingToVerifyWith, WebhookRejected, UnreadablePostError)
 
 
 class WebhookView(OpenDoor):
@@ -40,29 +50,51 @@ class WebhookView(OpenDoor):
         webhook_answered.send_robust(WebhookView, http_status=int(status), outcome=outcome)
         return _answer(status, outcome)
 
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keep Django from logging, and mailing, each answer to a stranger: our own lines are counted."""
+        final = super().finalize_response(request, response, *args, **kwargs)
+        if final.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            quiet.log(logging.WARNING, "webhook not posted", key="method")
+            final._has_been_logged = True  # noqa: SLF001  # Django asks for it before it logs
+        return final
+
 
 class AccountWebhookView(WebhookView):
     """Takes those of one of several accounts, whose alias is in the address."""
 
 
-def _take(request: HttpRequest, account: str) -> tuple[HTTPStatus, str]:
+def _take(request: HttpRequest, alias: str) -> tuple[HTTPStatus, str]:
     """Return the answer's status and word; what is refused leaves its reason in the log."""
+    account = alias if conf.ALIAS.fullmatch(alias) else repr(alias)  # a route of the host's may let anything in
     try:
-        return HTTPStatus.OK, _receive(request, account)
-    except BodyTooLarge:
-        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large"
-    except NoSecret:
-        logger.error("webhook refused, no WEBHOOK_SECRETS: account=%s", account)  # noqa: TRY400
-        return HTTPStatus.SERVICE_UNAVAILABLE, "not configured"
-    except WebhookRejected as err:
-        logger.warning("webhook rejected: account=%s reason=%s", account, err.reason)
-        return HTTPStatus.UNAUTHORIZED, "unauthorized"
-    except (MalformedEvent, UnreadablePostError) as err:
-        logger.warning("webhook unreadable: account=%s reason=%s", account, err)
+        return HTTPStatus.OK, _receive(request, alias)
+    except UNSIGNED_ERRORS as err:
+        return _refuse(account, err)
+    except MalformedEvent as err:
+        logger.warning("webhook unreadable, though signed: account=%s reason=%s", account, err)
         return HTTPStatus.BAD_REQUEST, "unreadable"
-    except (DatabaseError, InterfaceError) as err:
-        logger.error("webhook not stored: account=%s error=%s", account, type(err).__name__)  # noqa: TRY400
+    except inbox.InsideTransaction:
+        logger.error("webhook not stored, a transaction is open around the view: account=%s", account)  # noqa: TRY400
         return HTTPStatus.SERVICE_UNAVAILABLE, "try again"
+    except Exception as err:  # noqa: BLE001  # whatever kept the event from being stored: Kaspi comes again
+        logger.error("webhook not stored: account=%s error=%s", account, failures.describe(err))  # noqa: TRY400
+        return HTTPStatus.SERVICE_UNAVAILABLE, "try again"
+
+
+def _refuse(account: str, err: Exception) -> tuple[HTTPStatus, str]:
+    """Return the answer to what is not signed. A stranger repeats it at will, so that the log has few lines of it."""
+    if isinstance(err, NothingToVerifyWith):
+        message = "webhook refused, nothing to verify it with: account=%s reason=%s"
+        quiet.log(logging.ERROR, message, account, err, key=str(err), every_s=HOUR_S)
+        return HTTPStatus.SERVICE_UNAVAILABLE, "not configured"
+    if isinstance(err, WebhookRejected):
+        quiet.log(logging.WARNING, "webhook rejected: account=%s reason=%s", account, err.reason, key=err.reason)
+        return HTTPStatus.UNAUTHORIZED, "unauthorized"
+    if isinstance(err, BodyTooLarge):
+        quiet.log(logging.WARNING, "webhook too large: account=%s", account, key="too large")
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large"
+    quiet.log(logging.WARNING, "webhook unreadable: account=%s reason=%s", account, BROKEN, key=BROKEN)
+    return HTTPStatus.BAD_REQUEST, "incomplete"
 
 
 def _receive(request: HttpRequest, alias: str) -> str:
@@ -71,10 +103,20 @@ def _receive(request: HttpRequest, alias: str) -> str:
     signature = request.META.get("HTTP_X_KASPI_SIGNATURE", "")
     check_form(timestamp, signature)
     account = _account(alias)
-    verify(body, timestamp=timestamp, signature=signature, secrets=account.webhook_secrets, now=clock.now().timestamp())
+    secrets = account.webhook_secrets
+    try:
+        verify(body, timestamp=timestamp, signature=signature, secrets=secrets, now=clock.now().timestamp())
+    except WebhookRejected as err:
+        raise _with_hint(err, request, body) from err
     event = read_event(body)
-    with nudges.held():  # Kaspi waits for us: nothing is sent before it has its answer
+    with nudges.held(), notices.left_to_the_worker():  # Kaspi waits for us: nothing is sent before it has its answer
         return inbox.receive(account, event, body)
+
+
+def _with_hint(err: WebhookRejected, request: HttpRequest, body: bytes) -> WebhookRejected:
+    """Name what WSGI makes of a body without a declared length: an empty one."""
+    is_chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+    return WebhookRejected(CHUNKED) if is_chunked and not body else err
 
 
 def _read_body(request: HttpRequest) -> bytes:
@@ -94,14 +136,21 @@ def _declared_bytes(request: HttpRequest) -> int:
 
 
 def _account(alias: str) -> conf.Account:
-    account = conf.account(alias)
+    """Return the account. Raises `NothingToVerifyWith`, and answers alike, whatever is missing."""
+    try:
+        account = conf.account(alias)
+    except ImproperlyConfigured as err:
+        raise NothingToVerifyWith("KASPI_DELIVERY cannot be read: run manage.py check") from err
     if account is None:
-        raise WebhookRejected("no such account")
+        raise NothingToVerifyWith("no such account")
     if not account.webhook_secrets:
-        raise NoSecret
+        raise NothingToVerifyWith("no WEBHOOK_SECRETS")
     return account
 
 
 def _answer(status: HTTPStatus, word: str) -> JsonResponse:
     headers = {"Retry-After": RETRY_AFTER_S} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return JsonResponse({"status": word}, status=status, headers=headers)
+    response = JsonResponse({"status": word}, status=status, headers=headers)
+    if word in UNSIGNED:
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  # Django asks for it before it logs
+    return response

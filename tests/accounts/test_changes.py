@@ -88,10 +88,11 @@ def test_a_name_that_the_other_account_has_already_waits_for_a_person(worlds, dr
     assert (delivery.account, delivery.attention) == ("almaty", "adapter_failed")
 
 
-def test_a_worker_that_looked_before_the_move_sends_nothing(worlds, monkeypatch):
+def test_a_worker_that_looked_before_the_move_sends_nothing(worlds, monkeypatch, turnable):
     """Its key, and the gate it passed, were the other account's."""
     order = order_in("almaty")
     call = ApiCall.objects.get()
+    outbox.gate.close(call.delivery, until=turnable.now, reason="a 429")
     admit = outbox.gate.admit
 
     def meanwhile(*args):

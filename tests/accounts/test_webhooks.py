@@ -42,16 +42,19 @@ def test_another_accounts_secret_opens_nothing(post, alias, other, django_assert
         assert post(alias, secret=secret_of(other)).status_code == 401
 
 
-def test_an_address_of_no_account_is_refused(post, django_assert_num_queries):
-    """With the same answer as a wrong signature."""
+def test_an_address_of_no_account_is_refused(post, shop, django_assert_num_queries):
+    """With the same answer as one that has no secret yet: Kaspi comes again."""
     with django_assert_num_queries(0):
         answer = post("karaganda", secret=secret_of("almaty"))
-    assert (answer.status_code, answer.json()) == (401, {"status": "unauthorized"})
+    shop("almaty", WEBHOOK_SECRETS=[])
+    silent = post("almaty", secret=secret_of("almaty"))
+    assert (answer.status_code, answer.json()) == (503, {"status": "not configured"})
+    assert (silent.status_code, silent.content, silent.headers) == (503, answer.content, answer.headers)
 
 
 def test_the_address_without_an_alias_is_the_default_accounts(post_webhook):
     """Where there is none, no secret opens it."""
-    assert post_webhook(EVENT, secret=secret_of("almaty")).status_code == 401
+    assert post_webhook(EVENT, secret=secret_of("almaty")).status_code == 503
 
 
 def test_the_same_event_id_is_two_events_in_two_accounts(post):

@@ -184,7 +184,7 @@ def test_refused_actions_are_listed_and_dismissed(staff, several, turnable):
         )
         for row in several[:3]
     ]
-    client, url = staff("view_pendingaction", "retry_delivery"), "/admin/kaspi_delivery/pendingaction/"
+    client, url = staff("view_pendingaction", "cancel_delivery"), "/admin/kaspi_delivery/pendingaction/"
     assert "It is delivered." in client.get(url).content.decode()
     page = client.post(f"{url}{rows[0].pk}/do/dismiss/", follow=True)
     assert "taken off the list" in said(page)
@@ -200,6 +200,7 @@ def test_dismissing_needs_its_permission(staff, several, turnable):
     url = f"/admin/kaspi_delivery/pendingaction/{row.pk}/do/"
     assert staff("view_pendingaction").post(f"{url}dismiss/").status_code == 403
     assert staff("view_pendingaction", "retry_delivery").get(f"{url}other/").status_code == 404
+    assert staff("view_pendingaction", "retry_delivery").post(f"{url}dismiss/").status_code == 403
     assert PendingAction.objects.exists()
 
 
@@ -209,8 +210,49 @@ def test_what_cannot_be_handed_over_says_that_some_are_left(staff, several, turn
         PendingAction.objects.create(name="cancel", delivery=row, created_at=turnable.now)
     monkeypatch.setattr(asking, "ROWS_SHOWN", 3)
     keys = list(PendingAction.objects.values_list("pk", flat=True))
-    client = staff("view_pendingaction", "retry_delivery")
+    client = staff("view_pendingaction", "cancel_delivery")
     url = "/admin/kaspi_delivery/pendingaction/"
     page = client.post(url, {"action": "dismiss_actions", "_selected_action": keys, "apply": "1"}, follow=True)
     assert "do it again for the rest" in said(page)
     assert PendingAction.objects.count() == 1
+
+
+def test_nothing_is_recorded_as_handed_over_that_was_not(staff, several, monkeypatch):
+    """The admin's log is believed."""
+    monkeypatch.setattr(asking, "ROWS_SHOWN", 0)
+    monkeypatch.setattr(asking.handover, "hand_over", lambda *_args, **_options: 1 / 0)
+    client = staff("cancel_delivery")
+    client.raise_request_exception = False
+    with monkeypatch.context() as patch:
+        patch.setattr(asking, "ROWS_SHOWN", 100)
+        page = choose(client, several)
+    assert client.post(LIST, {**page.context["hidden"], "reason": "closed"}).status_code == 500
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("permission", "left"),
+    [
+        ("retry_delivery", {"cancel", "replay", "acknowledge"}),
+        ("cancel_delivery", {"retry", "refresh", "replay", "acknowledge"}),
+        ("replay_event", {"cancel", "retry", "refresh"}),
+    ],
+)
+def test_several_are_dismissed_only_by_who_could_ask_for_them(staff, several, turnable, permission, left):
+    """A colleague's pending cancel is not for somebody with the permission to retry."""
+    for name in PendingAction.Name.values:
+        PendingAction.objects.create(name=name, delivery=several[0], created_at=turnable.now)
+    keys = list(PendingAction.objects.values_list("pk", flat=True))
+    chosen = {"action": "dismiss_actions", "_selected_action": keys, "apply": "1"}
+    page = staff("view_pendingaction", permission).post("/admin/kaspi_delivery/pendingaction/", chosen, follow=True)
+    assert set(PendingAction.objects.values_list("name", flat=True)) == left
+    assert "stay on the list" in said(page)
+
+
+def test_who_may_dismiss_none_of_the_chosen_is_asked_nothing(staff, several, turnable):
+    """The page says why."""
+    row = PendingAction.objects.create(name="cancel", delivery=several[0], created_at=turnable.now)
+    chosen = {"action": "dismiss_actions", "_selected_action": [row.pk], "apply": "1"}
+    client = staff("view_pendingaction", "retry_delivery")
+    assert "stay on the list" in said(client.post("/admin/kaspi_delivery/pendingaction/", chosen, follow=True))
+    assert PendingAction.objects.exists()

@@ -201,3 +201,12 @@ def test_the_page_says_what_to_do(staff, booked, reason):
 def test_where_nothing_is_wrong_there_is_no_advice(booked):
     """The field is empty."""
     assert reasons.of_attention(booked) == ""
+
+
+def test_a_key_that_was_used_may_be_the_sandboxs_memory(booked):
+    """A new database beside a sandbox that was not restarted; in production that cannot be."""
+    booked.attention = Attention.KEY_REUSED
+    assert booked.environment == "sandbox"
+    assert "restart the bundled sandbox" in reasons.of_attention(booked)
+    booked.environment = "production"
+    assert "restart" not in reasons.of_attention(booked)

@@ -1,5 +1,7 @@
 """What staff can do about one delivery: offered when it is possible, asked first, recorded."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
@@ -9,7 +11,7 @@ from django.db import OperationalError
 from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import asking
 from kaspi_delivery_django.admin.asking import AskingAdmin
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import refresh_delivery
 from tests.conftest import NOON
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 LIST = "/admin/kaspi_delivery/delivery/"
 ALL = ("cancel_delivery", "retry_delivery", "reissue_delivery")
-NAMES = ("cancel", "refresh", "retry", "link", "reissue", "acknowledge")
+NAMES = ("cancel", "refresh", "retry", "send", "link", "reissue", "acknowledge")
 
 
 @pytest.fixture
@@ -377,3 +379,131 @@ def test_the_question_says_what_happens_to_what_was_never_sent(staff, due, name,
 def test_the_question_says_what_happens_to_what_is_booked(staff, booked, name, words):
     """Kaspi is asked, and another one costs."""
     assert words in staff(*ALL).get(f"{LIST}{booked.pk}/do/{name}/").content.decode()
+
+
+@pytest.fixture
+def returned(booked):
+    """Return a delivery whose status is new to us, and has lasted."""
+    Delivery.objects.update(status="returned", attention="unknown_status")
+    return Delivery.objects.get()
+
+
+def test_an_unknown_status_is_marked_as_final(staff, returned):
+    """Offered, asked about, done, recorded; then it is not offered again."""
+    client = staff("retry_delivery")
+    assert "do/mark_final/" in client.get(f"{LIST}{returned.pk}/change/").content.decode()
+    assert Delivery.objects.get().final_at is None
+    assert "marked as final" in said(confirm(client, returned, "mark_final"))
+    returned.refresh_from_db()
+    assert (returned.final_at is not None, returned.attention) == (True, "")
+    assert LogEntry.objects.get().change_message == "Mark as final"
+    assert "do/mark_final/" not in client.get(f"{LIST}{returned.pk}/change/").content.decode()
+
+
+def test_who_may_not_retry_may_not_mark_as_final(staff, returned):
+    """Neither by the button nor by the address."""
+    client = staff("cancel_delivery")
+    assert "do/mark_final/" not in client.get(f"{LIST}{returned.pk}/change/").content.decode()
+    assert client.post(address(returned, "mark_final")).status_code == 403
+
+
+def test_a_known_status_is_not_marked_as_final(staff, booked):
+    """The address does not help."""
+    client = staff("retry_delivery")
+    assert "do/mark_final/" not in client.get(f"{LIST}{booked.pk}/change/").content.decode()
+    assert "Only a status that is new" in said(confirm(client, booked, "mark_final"))
+
+
+def test_an_unknown_status_can_be_cancelled(staff, returned):
+    """Kaspi decides."""
+    client = staff("cancel_delivery")
+    assert "do/cancel/" in client.get(f"{LIST}{returned.pk}/change/").content.decode()
+    assert "Kaspi is asked to cancel" in said(confirm(client, returned, "cancel", reason="closed"))
+
+
+@pytest.fixture
+def held(world, drain, turnable):
+    """Return a delivery that its adapter does not want sent, and that staff are asked about."""
+    Order.objects.create()
+    Order.objects.update(paid=False)
+    drain()
+    turnable.turn(minutes=15)
+    drain()
+    return Delivery.objects.get()
+
+
+def test_staff_can_send_what_the_adapter_does_not_want(staff, held, drain):
+    """It asks first, says what it means, and is recorded."""
+    clerk = staff("retry_delivery")
+    assert "all the same" in clerk.get(address(held, "send")).content.decode()
+    assert "sent now" in said(confirm(clerk, held, "send"))
+    drain()
+    assert Delivery.objects.get().status == "created"
+    assert LogEntry.objects.get().change_message == "Send it"
+
+
+def test_a_plain_retry_of_it_says_why_not(staff, held, drain, world):
+    """One by one and in bulk: only "Send it" overrules the adapter."""
+    clerk = staff("retry_delivery")
+    chosen = {"action": "retry_deliveries", "_selected_action": [held.pk], "apply": "1"}
+    for page in (confirm(clerk, held, "retry"), clerk.post(LIST, chosen, follow=True)):
+        assert "does not want it sent" in said(page)
+    drain()
+    assert world.requests == []
+
+
+def test_a_retry_of_what_was_never_wanted_says_that_it_left_the_list(staff, world, settings):
+    """Its row is gone."""
+    shop, broken = settings.KASPI_DELIVERY["ORDER_ADAPTERS"], ["tests.shop.kaspi.BrokenAdapter"]
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": broken}
+    Order.objects.create(paid=False)
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": shop}
+    page = confirm(staff("retry_delivery"), Delivery.objects.get(), "retry")
+    assert "saving the order asks again" in said(page)
+
+
+@pytest.mark.parametrize(("permission", "left"), [("retry_delivery", "cancel_unknown"), ("cancel_delivery", "")])
+def test_a_pending_cancel_is_given_up_only_by_who_may_cancel(staff, booked, permission, left):
+    """A colleague asked for it, and it may still go."""
+    services.cancel_delivery(booked)
+    ApiCall.objects.filter(kind="cancel").update(state="stuck", reason="cancel_unknown", next_attempt_at=None)
+    Delivery.objects.update(attention="cancel_unknown")
+    confirm(staff(permission), booked, "acknowledge")
+    assert Delivery.objects.get().attention == left
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"status": 401}, "not cancelled yet: Kaspi answered 401"),
+        ({"status": 429, "retry_after": 600}, "not cancelled yet: Kaspi answered 429"),
+        ({"drop": "before"}, "not cancelled yet: Kaspi did not answer"),
+        ({"status": 404}, "Kaspi does not know the delivery"),
+        ({"status": 409}, "already in transit, or has ended"),
+        ({"status": 400}, "not cancelled: Kaspi answered 400"),
+        ({"status": 500, "times": 3}, "not cancelled yet: Kaspi answered 500"),
+        ({}, "cancelled."),
+    ],
+)
+def test_who_cancels_reads_what_became_of_it(staff, booked, world, settings, fault, words):
+    """And what happens next; never that it is cancelled when it is not."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    if fault:
+        world.faults.add(Fault(operation="cancel", **fault))
+    assert words in said(confirm(staff(*ALL), booked, "cancel", reason="out of stock"))
+
+
+def test_who_cancels_behind_a_closed_gate_reads_until_when(staff, booked):
+    """Nothing was sent."""
+    AccountState.objects.update_or_create(
+        account="default", environment=booked.environment, defaults={"closed_until": NOON + timedelta(days=1)}
+    )
+    page = confirm(staff(*ALL), booked, "cancel", reason="out of stock")
+    assert "not cancelled yet: Kaspi is asked by itself" in said(page)
+
+
+def test_who_cancels_again_what_is_stuck_reads_so(staff, booked, settings, world):
+    """As a cancel whose answer was another order's delivery."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    world.faults.add(Fault(operation="cancel", body=b'{"deliveryId": "dlv_other", "status": "created"}'))
+    assert "not known whether" in said(confirm(staff(*ALL), booked, "cancel", reason="out of stock"))

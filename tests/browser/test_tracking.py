@@ -242,6 +242,94 @@ def test_a_policy_of_trusted_types_lets_the_page_refresh(follow, delivery, live_
     page.locator(".kaspi-timeline[data-kaspi-status=in_transit]").wait_for()
 
 
+HOSTILE = """
+<script>window.ran = "script"</script><script src="/static/evil.js"></script>
+<img src="/static/kaspi_delivery/tracking.css" onerror="window.ran = 'handler'">
+<svg onload="window.ran = 'svg'"><path d="M0 0"></path>
+<use href="/static/evil.svg#a"></use><animate onbegin="window.ran = 'animation'"></animate></svg>
+<a href="javascript:window.ran = 'link'" class="kept" onclick="window.ran = 'click'">press</a>
+<a href=" java&#9;script:window.ran = 'link'">press</a>
+<iframe srcdoc="<script>parent.ran = 'frame'</script>"></iframe><object data="/static/evil.html"></object>
+<form action="/steal"><button formaction="javascript:window.ran = 'form'">press</button></form>
+<style>* { display: none }</style><link rel="stylesheet" href="/static/evil.css"><base href="https://elsewhere.example/">
+<x-evil data-controller="evil"></x-evil><details open ontoggle="window.ran = 'toggle'">a</details>
+<template><script>window.ran = 'template'</script></template>
+"""
+LEFT_OUT = ("<script", "onerror", "iframe", "<form", "<style", "<link", "<base", "x-evil", "<object", "<use", "toggle")
+LOOSE = "default-src * 'unsafe-inline'; base-uri *; form-action *"
+
+
+def serve(page, change, policy=LOOSE):
+    """Let the page be answered with changed markup, under a policy that would let everything run."""
+
+    def answer(route):
+        real = route.fetch()
+        headers = {**real.headers, "content-security-policy": policy}
+        route.fulfill(response=real, headers=headers, body=change(real.text()))
+
+    page.route("**/track/**", answer)
+
+
+def test_nothing_of_fetched_markup_runs(follow, live_server):
+    """Neither a script nor a handler, a frame, a form or an element of the shop's; text and links stay."""
+    page = follow()
+    serve(page, lambda text: text)
+    page.reload()
+    page.evaluate(
+        "customElements.define('x-evil', class extends HTMLElement { connectedCallback() { window.ran = 1 } })"
+    )
+    page.unroute("**/track/**")
+    serve(
+        page, lambda text: text.replace('<div class="kaspi-way">', f'<div class="kaspi-way"><b id="new"></b>{HOSTILE}')
+    )
+    look_again(page)
+    page.locator("#new").wait_for(state="attached")
+    page.locator("a.kept").click()
+    assert page.evaluate("window.ran") is None
+    left = page.locator(".kaspi-timeline").inner_html()
+    assert "press" in left
+    assert '<path d="M0 0">' in left
+    for word in LEFT_OUT:
+        assert word not in left
+
+
+def test_hostile_markup_is_read_once(follow):
+    """What is left out does not count as news each time."""
+    page = follow()
+    serve(page, lambda text: text.replace('<div class="kaspi-way">', '<div class="kaspi-way"><script>1</script>'))
+    look_again(page)
+    page.wait_for_function("window.rests > 1")
+    page.evaluate("document.querySelector('.kaspi-way').firstElementChild.dataset.kept = 'yes'")
+    look_again(page)
+    page.wait_for_function("window.rests > 2")
+    assert page.locator("[data-kept=yes]").count() == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["https://elsewhere.example/track/", "//elsewhere.example/", "data:text/html,a", "//["]
+)
+def test_no_other_origin_is_asked(follow, source):
+    """Whatever the markup names."""
+    page = follow()
+    page.unroute_all()
+    serve(page, lambda text: text.replace('data-kaspi-source="', f'data-kaspi-source="{source}" data-rest="'))
+    page.reload()
+    page.clock.run_for(10 * MINUTE_MS)
+    assert page.asked == []
+
+
+def test_no_other_origin_is_believed(follow, delivery):
+    """Of markup that was fetched, the next source is checked as well."""
+    page = follow()
+    serve(
+        page, lambda text: text.replace('data-kaspi-source="', 'data-kaspi-source="https://elsewhere.example" data-x="')
+    )
+    look_again(page)
+    page.locator(".kaspi-timeline:not([data-kaspi-source])").wait_for(state="attached")
+    page.clock.run_for(10 * MINUTE_MS)
+    assert len(page.asked) == 1
+
+
 @pytest.mark.parametrize(("language", "word"), [("ru", "Ваша доставка"), ("kk", "Сіздің жеткізуіңіз")])
 def test_the_page_speaks_the_readers_language(follow, delivery, language, word):
     """All of it, and says so to who reads it aloud."""

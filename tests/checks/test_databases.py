@@ -3,8 +3,9 @@
 import pytest
 from django.db import connections
 
-from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.models import ApiCall, Delivery
 from tests.checks.samples import GOOD, LIVE
+from tests.replicas.routers import ROUTERS
 from tests.shop.models import Order
 
 
@@ -35,8 +36,50 @@ def test_e004_is_silent_without_adapters(found, settings):
 def test_e004_is_silent_when_both_moved(found, settings):
     """Any database will do, as long as it is the same one."""
     router = OrdersElsewhere()
-    router.db_for_write = lambda model, **_hints: "elsewhere" if model in {Order, Delivery} else None
+    moved = {"shop", "kaspi_delivery"}
+    router.db_for_write = lambda model, **_hints: "elsewhere" if model._meta.app_label in moved else None
     settings.DATABASE_ROUTERS = [router]
+    assert found(**GOOD) == {}
+
+
+class Splitting:
+    """A router that the tests below change one answer of."""
+
+    def db_for_write(self, model, **hints):
+        """Leave it to Django."""
+
+    def allow_relation(self, one, other, **hints):
+        """Leave it to Django."""
+
+    def allow_migrate(self, db, app_label, model_name=None, **hints):
+        """Leave it to Django."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"db_for_write": lambda model, **_: "replica" if model is ApiCall else None}, "write it to 'replica'"),
+        ({"db_for_write": lambda model, **_: "own" if model is Delivery else None}, "and Delivery to 'own'"),
+        ({"allow_migrate": lambda _db, label, **_: label != "contenttypes"}, "do not let it be migrated on 'default'"),
+        ({"allow_migrate": lambda _db, label, **_: label != "kaspi_delivery"}, "do not let it be migrated"),
+        ({"allow_relation": lambda one, _other, **_: not isinstance(one, ApiCall)}, "do not let it be related"),
+    ],
+)
+def test_e014_routers_split_our_tables(found, settings, answer, says):
+    """One transaction writes all of them."""
+    router = Splitting()
+    for name, function in answer.items():
+        setattr(router, name, function)
+    settings.DATABASE_ROUTERS = [router]
+    messages = found(**GOOD, ORDER_ADAPTERS=[])
+    assert says in messages["E014"].msg
+    assert "allow_relation" in messages["E014"].hint
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=lambda router: router.__name__)
+def test_e014_is_silent_for_replicas(found, settings, router):
+    """Wherever reads go."""
+    settings.DATABASE_ROUTERS = [router()]
     assert found(**GOOD) == {}
 
 

@@ -92,9 +92,22 @@ def test_deployment_checks_wait_for_a_deployment(found):
     assert set(found(deploy=True, **GOOD)) >= {"W011", "W017"}
 
 
+@pytest.mark.parametrize("word", ["in_transit", "delivered", "", "two words", "w" * 65])
+def test_w037_a_final_status_that_changes_nothing(found, word):
+    """What a known status means is not changed, and Kaspi never writes the others."""
+    messages = found(**GOOD, FINAL_STATUSES=["returned", word])
+    assert list(messages) == ["W037"]
+    assert messages["W037"].obj == repr(word)
+
+
+def test_w037_is_silent_about_words_of_kaspis(found):
+    """Those that are new to us are what the setting is for."""
+    assert found(**GOOD, FINAL_STATUSES=["returned", "lost"]) == {}
+
+
 def test_no_message_shows_a_credential(found):
     """What `manage.py check` prints may be pasted into an issue."""
-    short = "a-short-secret"
+    short = "a-short"
     shared = {"API_KEY": "the-api-key", "WEBHOOK_SECRETS": [SECRET]}
     messages = found(API_KEY="the-api-key", WEBHOOK_SECRETS=[SECRET, short], ACCOUNTS={"almaty": shared}, deploy=True)
     assert set(messages) >= {"W004", "W009", "W010", "W011"}

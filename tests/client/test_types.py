@@ -179,6 +179,14 @@ def test_values_take_keywords(kind):
         ("2026-03-01T17:00:00+05:00", NOON),
         ("2026-03-01T12:00:00.000000+00:00", NOON),
         ("2026-03-01 12:00:00Z", NOON),
+        ("2026-03-01t12:00:00z", NOON),
+        ("2026-03-01t07:00:00-05:00", NOON),
+        ("2026-03-01T12:00:00-00:00", NOON),
+        ("2026-03-01T12:00:00.5Z", NOON.replace(microsecond=500000)),
+        ("2026-03-01T12:00:00.123456789z", NOON.replace(microsecond=123456)),
+        ("2026-03-01T12:00:00." + "1" * 500 + "+00:00", NOON.replace(microsecond=111111)),
+        ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, tzinfo=UTC)),
+        ("2017-01-01t04:59:60.25+05:00", datetime(2017, 1, 1, 0, 0, 0, 250000, UTC)),
     ],
 )
 def test_times(text, time):
@@ -197,6 +205,11 @@ def test_times(text, time):
         "0001-01-01T00:00:00+05:00",
         "9999-12-31T23:59:59-05:00",
         "2026-03-01T12:00:00+99:99",
+        "2026-03-01T12:00:60Z",
+        "2026-03-01T12:59:60Z",
+        "2026-03-01T23:59:61Z",
+        "9999-12-31T23:59:60Z",
+        "2016-12-31T23:59:60",
         "\ud800",
         1772366400,
         None,
@@ -236,6 +249,49 @@ def test_reads_a_delivery():
         replayed=True,
         raw=raw,
     )
+
+
+WHOLE = {**BOOKED, **request().to_json()}
+
+
+def test_reads_what_was_booked():
+    """A Delivery brings the request back, in the values that it was built of."""
+    read = RemoteDelivery.from_json(WHOLE)
+    booked = DeliveryRequest(
+        pickup=read.pickup, dropoff=read.dropoff, parcel=read.parcel, external_order_id=read.external_order_id
+    )
+    assert booked == request()
+    assert read.raw == WHOLE
+
+
+@pytest.mark.parametrize("odd", [None, 5, True, "x", [], {}, {"address": "Almaty"}, {"contact": None}, {"parcel": {}}])
+@pytest.mark.parametrize("key", ["pickup", "dropoff", "parcel"])
+def test_parts_that_cannot_be_used(key, odd):
+    """A part that is missing, or none that could be sent, is None; the others, and raw, have theirs."""
+    raw = {**WHOLE, key: odd}
+    assert RemoteDelivery.from_json(raw) == dataclasses.replace(RemoteDelivery.from_json(WHOLE), **{key: None}, raw=raw)
+
+
+def test_parts_that_are_odd_but_usable():
+    """1200.0 is 1200, notes of another type are none, and a text is kept so that it can be stored."""
+    parcel = {"description": "a\0b", "weightGrams": 1200.0, "valueKzt": 4.5e4}
+    read = RemoteDelivery.from_json({**WHOLE, "parcel": parcel, "pickup": {**WHOLE["pickup"], "notes": 5}})
+    assert read.parcel == Parcel(description="a�b", weight_grams=1200, value_kzt=45000)
+    assert read.pickup == request().pickup
+
+
+@pytest.mark.parametrize("weight", [0, -1, 1.5, float("nan"), float("inf"), 2**31, "1200", None, True, [], {}])
+def test_a_weight_that_cannot_be_used(weight):
+    """Neither an exception nor a weight that is none."""
+    parcel = {**WHOLE["parcel"], "weightGrams": weight}
+    assert RemoteDelivery.from_json({**WHOLE, "parcel": parcel}).parcel is None
+
+
+@pytest.mark.parametrize("eta", [None, [], "soon", {}, {"pickupBy": None}, {"pickupBy": "soon", "deliveryBy": 5}])
+def test_an_eta_that_says_nothing(eta):
+    """Missing, null or unreadable, it reads as no promise."""
+    raw = {**BOOKED, "eta": eta}
+    assert RemoteDelivery.from_json(raw).eta == Eta()
 
 
 def test_reads_an_empty_delivery():
@@ -289,6 +345,7 @@ HISTORY = [{"status": "created", "notes": PERSONAL[3]}]
         request().dropoff,
         request().dropoff.contact,
         RemoteDelivery.from_json({**BOOKED, **RAW, "history": HISTORY}),
+        RemoteDelivery.from_json({**WHOLE, "parcel": {**WHOLE["parcel"], "description": PERSONAL[0]}}),
         HistoryEntry.from_json(HISTORY[0]),
         TestWebhook.from_json(RAW),
         RemoteEvent(

@@ -15,7 +15,9 @@ from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from tests.docs import pages
 from tests.shop import models
 
-pytest.register_assert_rewrite("tests.docs.files", "tests.docs.python_blocks", "tests.docs.shell_blocks")
+pytest.register_assert_rewrite(
+    "tests.docs.console_blocks", "tests.docs.files", "tests.docs.python_blocks", "tests.docs.shell_blocks"
+)
 
 SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, signals.Signal)}
 EXAMPLE_ID = "dlv_01hfz18tnb7tqw"

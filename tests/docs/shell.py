@@ -31,11 +31,24 @@ def commands(text):
 
 def marked(lines):
     """Return the lines that somebody types, with what continues them."""
-    goes_on = False
+    for typed, _printed in exchanges(lines):
+        yield from typed.splitlines()
+
+
+def exchanges(lines):
+    """Yield what is typed after each `$ `, whole, with the lines that it prints."""
+    typed, printed = "", []
     for line in lines:
-        if line.startswith("$ ") or goes_on:
-            yield line.removeprefix("$ ")
-            goes_on = line.endswith("\\")
+        if typed and not is_complete(typed):
+            typed += line + "\n"
+        elif line.startswith("$ "):
+            if typed:
+                yield typed, printed
+            typed, printed = line.removeprefix("$ ") + "\n", []
+        else:
+            printed.append(line)
+    if typed:
+        yield typed, printed
 
 
 def whole(lines):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.docs import files, pages, python_blocks, shell_blocks
+from tests.docs import console_blocks, files, pages, python_blocks, shell_blocks
 
 RUNNERS = {
-    "console": shell_blocks.run,
+    "console": console_blocks.run,
     "crontab": shell_blocks.run_crontab,
     "css": files.css,
     "html": files.template,

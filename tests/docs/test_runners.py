@@ -33,6 +33,7 @@ def test_a_language_without_a_runner_fails():
 COMMANDS = {
     "A=1 run x && B=2 \\\n  walk | sit > out 2>&1": [["run", "x"], ["walk"], ["sit"]],
     "$ run x\nran 1\n$ walk \\\n  far\nwent far": [["run", "x"], ["walk", "far"]],
+    "$ run '{\n  1}' \\\n  x\nran 1": [["run", "{\n  1}", "x"]],
     "run '{\n  \"a\": 1}'  # why\n# nothing": [["run", '{\n  "a": 1}']],
 }
 

@@ -53,6 +53,12 @@ def test_what_is_right_in_the_sandbox_is_to_be_confirmed(number):
     assert found.verdict == "yours"
 
 
+def test_a_secret_that_kaspi_issued_short_is_to_be_confirmed():
+    """The shop cannot make it longer."""
+    [found] = local.judge_checks([Caution("It is short.", id="kaspi_delivery.W033")])
+    assert found.verdict == "yours"
+
+
 def test_checks_of_others_are_counted():
     """They are the project's own business, and `check --deploy` says them better."""
     of_django = [Caution("HSTS", id="security.W004"), Error("A field", id="models.E001")]

@@ -12,6 +12,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
+def post_webhook(post_webhook, booked, settings):
+    """Post webhooks in a project whose web processes send the signals themselves."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    return post_webhook
+
+
+@pytest.fixture
 def hear():
     """Connect a receiver for the test."""
     connected = []

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 
 from kaspi_delivery_django.figures import days
 from kaspi_delivery_django.models import StatusChange
@@ -79,3 +80,14 @@ def test_a_cache_that_is_away_costs_time_only(booked, monkeypatch, method, caplo
     monkeypatch.setattr(type(cache._connections[cache._alias]), method, fail)
     assert counted() == {date(2026, 3, 1): {"created": 1}}
     assert "password" not in caplog.text
+
+
+@pytest.mark.parametrize("what", ["schema_name", "NAME"])
+def test_tenants_share_no_figures(monkeypatch, what):
+    """They may have one alias and one cache, and a schema or a database each."""
+    before = days._key(date(2026, 3, 1))
+    if what == "NAME":
+        monkeypatch.setitem(connection.settings_dict, "NAME", "another")
+    else:
+        monkeypatch.setattr(connection, "schema_name", "almaty", raising=False)
+    assert days._key(date(2026, 3, 1)) != before

@@ -1,1 +1,1 @@
-"""The twelve promises, held against every order of events that a machine can think of."""
+"""The promises, held against every order of events that a machine can think of."""

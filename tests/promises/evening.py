@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from kaspi_delivery_django.lifecycle import CANCELLED, TERMINAL
+from kaspi_delivery_django.lifecycle import AWAITING_PICKUP, CANCELLED, TERMINAL
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import refresh_delivery, replay_event
 from tests.promises import ledger, promises
@@ -19,6 +19,7 @@ def settle_down(house):
     _heal(house)
     for event in WebhookEvent.objects.filter(state=EventState.FAILED):
         replay_event(event)
+    _ask_about_cancels(house)
     for _ in range(ROUNDS):
         house.deliver_webhooks()
         house.run_round()
@@ -49,8 +50,21 @@ def everything_has_ended(house, rows):
         _check_order(house, rows, order)
     for event in rows.events:
         _check_event(rows, event)
-    untold = {change.pk for change in rows.changes if change.applied} - house.told
+    untold = {change.pk for change in rows.changes if change.applied and _concerns_somebody(rows, change)} - house.told
     assert not untold, f"the shop was never told of {untold}"
+
+
+def _ask_about_cancels(house):
+    """Let the workers ask while no courier moves, and see that every cancel that can still be done was asked for."""
+    house.deliver_webhooks()
+    house.clock.turn(minutes=10)
+    house.run_round()
+    rows = ledger.read()
+    promises.check(house, rows)
+    for order in rows.orders.values():
+        delivery = rows.newest_of(order) if order.cancelled else None
+        if delivery is not None and delivery.delivery_id and delivery.status in AWAITING_PICKUP:
+            assert delivery.cancel_requested_at, f"{delivery} was to be cancelled, and the adapter was not asked"
 
 
 def _heal(house):
@@ -105,6 +119,12 @@ def _check_order(house, rows, order):
         return
     given_up = order.cancelled or delivery.cancel_requested_at
     assert given_up or delivery.status in TERMINAL or delivery.delivery_id in house.fickle, f"order {order.pk} waits"
+
+
+def _concerns_somebody(rows, change):
+    """Tell whether the shop is to hear of it: not of an order that was deleted before anything was sent."""
+    delivery = rows.deliveries[change.delivery_id]
+    return delivery.object_id in rows.orders or delivery.delivery_id is not None
 
 
 def _check_event(rows, event):

@@ -10,6 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management.color import no_style
 from django.db import connection
 from django.test import Client, override_settings
+from django.utils import timezone, translation
 
 from kaspi_delivery_django.lifecycle import DELIVERED, STATUSES
 from kaspi_delivery_django.models import (
@@ -27,9 +28,11 @@ from kaspi_delivery_django.sandbox.world import World
 from kaspi_delivery_django.services import clock, gateway
 from kaspi_delivery_django.services.worker import Worker
 from tests.conftest import WEBHOOK_URL, TurnableClock
+from tests.promises.replica import replicated
 from tests.promises.shop import listening
 from tests.promises.witness import Journal, Witness
-from tests.shop.models import GiftOrder, Line, Order
+from tests.shop.models import AppOrder, GiftOrder, Line, Order
+from tests.shop.spellings import MODELS, key_of, order_in
 
 API_KEYS = tuple(f"api-key-number-{number}" for number in range(5))
 SECRETS = tuple(f"a-webhook-secret-of-thirty-two-chars-number-{number}" for number in range(5))
@@ -44,7 +47,9 @@ TABLES = (
     Line,
     GiftOrder,
     Order,
+    AppOrder,
 )
+WITHOUT_NUMBERS = (GiftOrder, AppOrder)
 
 
 class House:
@@ -59,11 +64,12 @@ class House:
             clock=self.clock.timestamp,
             seed=1,
         )
-        self.witness = Witness(self.world, self.clock)
+        self.witness = Witness(self.world, self.clock, self.word_of)
         self.journal = Journal()
         self.client = Client()
         self.held, self.acknowledged, self.answered, self.costs = [], set(), [], []
         self.rolled_back, self.told, self.wrongly_absent, self.fickle = set(), set(), set(), set()
+        self.edited, self.sent_by_staff, self.written_on_the_replica = set(), set(), []
         self.names, self.sends_inline = {}, False
         self.orders_made, self.workers_are_awake = 0, False
         self._spoken = []
@@ -82,13 +88,19 @@ class House:
         self.configure(
             API_KEY=API_KEYS[0],
             WEBHOOK_SECRETS=[SECRETS[0]],
-            ORDER_ADAPTERS=["tests.promises.shop.MoodyAdapter"],
+            ORDER_ADAPTERS=["tests.promises.shop.MoodyAdapter", "tests.promises.shop.MoodyAppAdapter"],
             **options,
         )
 
     def close(self):
         """Put everything back."""
         self._stack.close()
+        translation.deactivate()
+        timezone.deactivate()
+
+    def read_from_a_replica(self):
+        """From now on reads go to a replica that cannot be written."""
+        self._stack.enter_context(replicated(self.written_on_the_replica))
 
     def _now(self, *_using):
         return self.clock.now
@@ -125,10 +137,17 @@ class House:
         else:
             self.world.move(parcel.delivery_id, DELIVERED)
 
-    def next_order_pk(self):
+    def next_key(self, model):
         """Return a primary key that no order had before, not even one that was rolled back."""
         self.orders_made += 1
-        return self.orders_made
+        return key_of(model, self.orders_made)
+
+    def word_of(self, external_order_id):
+        """Return whether the order is paid, and cancelled, as the database has it now; None when it is gone."""
+        key = order_in(external_order_id)
+        model = MODELS["-" in key]
+        row = model.objects.using("default").filter(pk=key)
+        return row.values_list("paid", "cancelled").first()
 
     def deliver_webhooks(self, limit=None):
         """Let Kaspi post what is due into the project, at most `limit` of them."""
@@ -174,7 +193,7 @@ def signed(secret, stamp, body):
 def empty_tables():
     """Delete every row and count from one again: much faster than a flush, on every engine."""
     ContentType.objects.clear_cache()
-    counted = [model for model in TABLES if model is not GiftOrder]
+    counted = [model for model in TABLES if model not in WITHOUT_NUMBERS]
     sequences = [{"table": model._meta.db_table, "column": "id"} for model in counted]
     for model in TABLES:
         model._base_manager.all()._raw_delete("default")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from tests.shop.models import Order
+from tests.shop.spellings import MODELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,11 @@ class Ledger:
         own = [delivery for delivery in self.deliveries.values() if delivery.object_id == str(order.pk)]
         return max(own, key=lambda delivery: delivery.generation, default=None)
 
+    def has_later(self, delivery):
+        """Tell whether staff booked the order again."""
+        same = (one for one in self.deliveries.values() if one.object_id == delivery.object_id)
+        return any(one.generation > delivery.generation for one in same)
+
     def named(self, external_order_id):
         """Return the delivery that Kaspi knows by this name, None when there is none."""
         own = (row for row in self.deliveries.values() if row.external_order_id == external_order_id)
@@ -38,12 +43,16 @@ class Ledger:
 
 
 def read():
-    """Read everything. No transaction may be open: the rows must be committed."""
+    """Read everything where it is written. No transaction may be open: the rows must be committed."""
     assert not connection.in_atomic_block
     return Ledger(
-        orders={row.pk: row for row in Order.objects.order_by("pk")},
-        deliveries={row.pk: row for row in Delivery.objects.order_by("pk")},
-        calls=list(ApiCall.objects.order_by("pk")),
-        events=list(WebhookEvent.objects.order_by("pk")),
-        changes=list(StatusChange.objects.order_by("pk")),
+        orders={str(row.pk): row for model in MODELS for row in _rows(model)},
+        deliveries={row.pk: row for row in _rows(Delivery)},
+        calls=list(_rows(ApiCall)),
+        events=list(_rows(WebhookEvent)),
+        changes=list(_rows(StatusChange)),
     )
+
+
+def _rows(model):
+    return model.objects.using("default").order_by("pk")

@@ -9,11 +9,12 @@ from tests.promises import evening, ledger, promises
 from tests.promises.house import House
 from tests.promises.kaspi_rules import KaspiRules
 from tests.promises.people_rules import PeopleRules
+from tests.promises.quiet_rules import QuietRules
 from tests.promises.shop_rules import ShopRules
 from tests.promises.worker_rules import WorkerRules
 
 
-class Machine(ShopRules, WorkerRules, KaspiRules, PeopleRules, RuleBasedStateMachine):
+class Machine(ShopRules, QuietRules, WorkerRules, KaspiRules, PeopleRules, RuleBasedStateMachine):
     """One run: a day in the house, with every promise checked after every step."""
 
     def __init__(self):
@@ -21,16 +22,22 @@ class Machine(ShopRules, WorkerRules, KaspiRules, PeopleRules, RuleBasedStateMac
         self.house = House()
         self.house.open()
 
-    @initialize(runner=sampled_from(["worker", "worker", "inline"]), awake=sampled_from([True, True, False]))
-    def house_opens(self, runner, awake):
-        """Only an inline runner may send from a shop's own process."""
+    @initialize(
+        runner=sampled_from(["worker", "worker", "inline"]),
+        awake=sampled_from([True, True, False]),
+        replicated=sampled_from([False, False, True]),
+    )
+    def house_opens(self, runner, awake, replicated):
+        """Only an inline runner may send from a shop's own process. Reads may go to a replica."""
+        if replicated:
+            self.house.read_from_a_replica()
         self.house.configure(RUNNER=runner)
         self.house.sends_inline = runner == "inline"
         self.house.workers_are_awake = awake
 
     @invariant()
     def the_promises_hold(self):
-        """Each of the twelve, as far as it can be seen from here; first workers that are awake have their turn."""
+        """Each of them, as far as it can be seen from here; first workers that are awake have their turn."""
         if self.house.workers_are_awake:
             self.house.clock.turn(seconds=20)
             self.house.run_round()

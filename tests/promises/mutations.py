@@ -3,13 +3,17 @@
 A mutation takes pytest's `monkeypatch`; what it changes is put back after the test.
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
 from django.core.exceptions import ObjectDoesNotExist
+from django.db import models
 
+from kaspi_delivery_django import orders
 from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.lifecycle import Verdict
+from kaspi_delivery_django.models import db
 from kaspi_delivery_django.services import attention, claims, failures, inbox, outbox, payloads, status
 
 TEN_DAYS = timedelta(days=10)
@@ -72,3 +76,35 @@ def forget_what_failed(monkeypatch):
 def quote_the_error(monkeypatch):
     """The text of the shop's exception goes to the log."""
     monkeypatch.setattr(failures, "describe", str)
+
+
+def know_an_order_by_its_instance(monkeypatch):
+    """An order's identity is the key as somebody spelled it, not as the database returns it."""
+    monkeypatch.setattr(orders, "order_key", lambda order, **_options: order.pk)
+
+
+def send_without_asking(monkeypatch):
+    """What was wanted once is sent, whatever the shop has decided since."""
+    monkeypatch.setattr(payloads, "_latest_word", lambda *_args: payloads.Word.SEND)
+
+
+def give_up_at_a_no(monkeypatch):
+    """An order that its adapter does not want sent now is cancelled."""
+    ask = payloads._latest_word
+
+    def ask_and_give_up(*args):
+        word = ask(*args)
+        return payloads.Word.CANCEL if word is payloads.Word.WAIT else word
+
+    monkeypatch.setattr(payloads, "_latest_word", ask_and_give_up)
+
+
+def ask_in_any_language(monkeypatch):
+    """The adapter is asked in the language and the time zone of whoever asks."""
+    monkeypatch.setattr(failures, "surrounding", nullcontext)
+
+
+def write_where_it_was_read(monkeypatch):
+    """A row that came from a replica is written there."""
+    monkeypatch.setattr(db.WrittenModel, "from_db", classmethod(models.Model.from_db.__func__))
+    monkeypatch.setattr(db.WrittenQuerySet, "db", models.QuerySet.db)

@@ -4,7 +4,7 @@ from hypothesis.stateful import precondition, rule
 from hypothesis.strategies import sampled_from
 
 from kaspi_delivery_django.exceptions import DeliveryError
-from kaspi_delivery_django.models import Delivery, WebhookEvent
+from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
     cancel_delivery,
@@ -24,6 +24,11 @@ def has_rows(machine):
     return Delivery.objects.exists()
 
 
+def has_held_rows(_machine):
+    """Tell whether the adapter holds something back, and staff are asked."""
+    return Delivery.objects.filter(attention=Attention.NOT_WANTED).exists()
+
+
 class PeopleRules:
     """Staff, who see the admin's lists and may click on every row of them."""
 
@@ -39,6 +44,15 @@ class PeopleRules:
     def person_clicks(self, which, service):
         """Has Kaspi asked now, has it tried now, or has it booked anew."""
         self._click(service, self._row(which))
+
+    @precondition(has_held_rows)
+    @rule(which=WHICH)
+    def person_sends_anyway(self, which):
+        """The adapter does not want it sent, and staff know better; that holds for this order from now on."""
+        held = list(Delivery.objects.filter(attention=Attention.NOT_WANTED).order_by("pk"))
+        row = held[which % len(held)]
+        if self._click(retry_delivery, row, send_anyway=True):
+            self.house.sent_by_staff.add(row.object_id)
 
     @precondition(has_rows)
     @rule(which=WHICH, rightly=sampled_from([True, True, False]))

@@ -1,4 +1,4 @@
-"""The twelve promises, each a check of what the rows, the network's notes and the log say together.
+"""The promises, each a check of what the rows, the network's notes and the log say together.
 
 Kaspi is the sandbox, which books whatever a key that it has forgotten asks for, and whose world is
 therefore the proof: a second parcel there is a second parcel on the road.
@@ -9,10 +9,13 @@ from collections import Counter, defaultdict
 from datetime import timedelta
 from itertools import pairwise
 
+from django.conf import settings
+
 from kaspi_delivery_django.lifecycle import CANCELLED, RANKS, TERMINAL
 from kaspi_delivery_django.models import ApiCall, Attention, WebhookEvent
 from tests.promises.house import API_KEYS, SECRETS
-from tests.promises.shop import PRIVATE
+from tests.promises.shop import PRIVATE, Mood
+from tests.shop.spellings import canonical, order_in
 
 REPLAY_LIMIT = timedelta(hours=23)
 CORRECTED = "Kaspi's own answer"
@@ -167,6 +170,66 @@ def the_log_is_silent_about_people(house, ledger):
     house.journal.lines.clear()
 
 
+def one_order_is_one_order(house, ledger):
+    """13: however an order's key was spelled, its deliveries and parcels go by the key that the database returns."""
+    for delivery in ledger.deliveries.values():
+        key = canonical(delivery.object_id)
+        assert delivery.object_id == key, f"{delivery} is of order {delivery.object_id!r}"
+        name = f"order-{key}" if delivery.generation == 1 else f"order-{key}-{delivery.generation}"
+        assert delivery.external_order_id in {None, name}, f"order {key} is {delivery.external_order_id!r}"
+    booked = Counter(
+        order_in(record.external_order_id)
+        for record in house.world.deliveries.values()
+        if record.status != CANCELLED and record.delivery_id not in house.fickle
+    )
+    doubled = {key for key, count in booked.items() if count > 1} - house.wrongly_absent
+    assert not doubled, f"two parcels for {doubled}"
+
+
+def the_latest_word_counts(house, ledger):
+    """14: what the database says when a create is claimed decides; later only what may be booked goes again."""
+    doubted = set()
+    for seen in house.witness.seen:
+        if not seen.is_create:
+            continue
+        if seen.key not in doubted:
+            assert seen.word is not None, f"{seen} is about an order that is gone"
+            paid, cancelled = seen.word
+            assert not cancelled, f"{seen} is about an order that was cancelled"
+            assert paid or order_in(seen.key) in house.sent_by_staff, f"{seen} is about an order that is not paid"
+        if seen.may_have_booked:
+            doubted.add(seen.key)
+
+
+def what_is_withdrawn_is_cancelled(house, ledger):
+    """14: nothing is given up because the adapter says no, and what was taken back before it was sent is cancelled."""
+    for call in ledger.calls:
+        if call.kind != ApiCall.Kind.CREATE or call.state != CallState.ABANDONED or call.attempts:
+            continue
+        delivery = ledger.deliveries[call.delivery_id]
+        by_staff = delivery.pk in house.acknowledged or ledger.has_later(delivery)
+        if delivery.object_id in ledger.orders and not by_staff:
+            assert delivery.cancel_requested_at, f"{delivery} was given up, and nobody wanted that"
+        if delivery.cancel_requested_at and not delivery.delivery_id and not by_staff:
+            assert delivery.status == CANCELLED, (
+                f"{delivery} was cancelled before it was sent, and is {delivery.status!r}"
+            )
+
+
+def one_surrounding(house, ledger):
+    """15: the adapter is asked in the project's language and time zone, and sees no edits where nobody edits."""
+    strange = Mood.surroundings - {(settings.LANGUAGE_CODE, settings.TIME_ZONE)}
+    assert not strange, f"the adapter was asked in {strange}"
+    for delivery in ledger.deliveries.values():
+        edited = delivery.attention == Attention.ORDER_EDITED
+        assert not edited or delivery.object_id in house.edited, f"nobody edited the order of {delivery}"
+
+
+def nothing_is_written_where_it_was_read(house, ledger):
+    """17: no statement that writes or locks goes to the replica."""
+    assert not house.written_on_the_replica, house.written_on_the_replica
+
+
 PROMISES = (
     one_live_parcel,
     keys_carry_their_bytes,
@@ -180,6 +243,11 @@ PROMISES = (
     nothing_is_lost,
     the_shop_breaks_nothing,
     the_log_is_silent_about_people,
+    one_order_is_one_order,
+    the_latest_word_counts,
+    what_is_withdrawn_is_cancelled,
+    one_surrounding,
+    nothing_is_written_where_it_was_read,
 )
 
 

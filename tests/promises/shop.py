@@ -1,9 +1,14 @@
 """A shop whose code breaks when it is told to: an adapter, and receivers of the signals."""
 
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import ClassVar
+
+from django.utils.timezone import get_current_timezone_name
+from django.utils.translation import get_language
 
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.kaspi import AppOrderAdapter, OrderAdapter
 
 QUESTIONS = ("wants_delivery", "wants_cancel", "cancel_reason", "external_order_id", "account", "build_request")
 PHONE = "+7 727 111 0000"
@@ -12,51 +17,68 @@ PRIVATE = (PHONE, "Aigerim", *(address.split(",")[0] for address in ADDRESSES))
 
 
 class Mood:
-    """Which question the adapter fails on, and whether the receivers fail."""
+    """Which question the adapter fails on, whether the receivers fail, and where it was asked."""
 
     question = ""
     receivers = False
+    surroundings: ClassVar[set] = set()
 
 
-def complain(question, order):
-    """Raise, naming a customer's data, when the adapter is to break on this question."""
+def surrounding():
+    """Return the language and the time zone that are active now."""
+    return get_language(), get_current_timezone_name()
+
+
+def hear(question, order):
+    """Note where the adapter is asked; raise, naming a customer's data, when it is to break on this question."""
+    Mood.surroundings.add(surrounding())
     if Mood.question == question:
         raise ValueError(f"{order.phone} {order.address}")
 
 
-class MoodyAdapter(OrderAdapter):
-    """A careful shop's adapter with a bad day."""
+class Moody:
+    """A careful shop's adapter with a bad day, whose answers read as whoever asks them does."""
 
     def wants_delivery(self, order):
-        complain("wants_delivery", order)
+        hear("wants_delivery", order)
         return super().wants_delivery(order)
 
     def wants_cancel(self, order):
-        complain("wants_cancel", order)
+        hear("wants_cancel", order)
         return super().wants_cancel(order)
 
     def cancel_reason(self, order):
-        complain("cancel_reason", order)
+        hear("cancel_reason", order)
         return super().cancel_reason(order)
 
     def external_order_id(self, order):
-        complain("external_order_id", order)
+        hear("external_order_id", order)
         return super().external_order_id(order)
 
     def account(self, order):
-        complain("account", order)
+        hear("account", order)
         return super().account(order)
 
     def build_request(self, order):
-        complain("build_request", order)
-        return super().build_request(order)
+        hear("build_request", order)
+        request = super().build_request(order)
+        text = f"{request.parcel.description}, {surrounding()}"
+        return replace(request, parcel=replace(request.parcel, description=text))
+
+
+class MoodyAdapter(Moody, OrderAdapter):
+    """Of orders with a number as their key."""
+
+
+class MoodyAppAdapter(Moody, AppOrderAdapter):
+    """Of orders with a UUID as their key."""
 
 
 @contextmanager
 def listening(told):
     """Connect receivers that note the changes they took, and raise when they are to."""
 
-    def hear(sender, delivery, **kwargs):
+    def note(sender, delivery, **kwargs):
         if Mood.receivers:
             raise ValueError(delivery.dropoff_phone)
         if "change" in kwargs:
@@ -64,10 +86,11 @@ def listening(told):
 
     signals = (delivery_created, delivery_status_changed, delivery_needs_attention)
     for signal in signals:
-        signal.connect(hear)
+        signal.connect(note)
     try:
         yield
     finally:
         for signal in signals:
-            signal.disconnect(hear)
+            signal.disconnect(note)
         Mood.question, Mood.receivers = "", False
+        Mood.surroundings.clear()

@@ -6,9 +6,13 @@ from hypothesis.strategies import sampled_from
 
 from tests.promises.house import API_KEYS, SECRETS
 from tests.promises.shop import ADDRESSES, QUESTIONS, Mood
+from tests.shop import spellings
 from tests.shop.models import Line, Order
+from tests.shop.spellings import spelled
 
 ORDERS = Bundle("orders")
+MODELS = sampled_from(spellings.MODELS)
+SPELLINGS = sampled_from([0, 0, *range(6)])
 INSIDE = sampled_from(["nothing", "a transaction", "a savepoint"])
 
 
@@ -22,43 +26,44 @@ class ShopRules:
     @initialize(target=ORDERS)
     def first_order_placed(self):
         """There is something to begin with."""
-        return self.order_placed("nothing", paid=True)
+        return self.order_placed(Order, 0, "nothing", paid=True)
 
-    @rule(target=ORDERS, inside=INSIDE, paid=sampled_from([True, True, False]))
-    def order_placed(self, inside, paid):
-        """A customer pays at once, or later."""
-        order = Order(pk=self.house.next_order_pk(), paid=paid)
-        self._save(order, inside)
-        return order.pk
+    @rule(target=ORDERS, model=MODELS, spelling=SPELLINGS, inside=INSIDE, paid=sampled_from([True, True, False]))
+    def order_placed(self, model, spelling, inside, paid):
+        """A customer pays at once, or later; whoever made the key wrote it in their own way."""
+        key = self.house.next_key(model)
+        self._save(model(pk=spelled(key, spelling), paid=paid), inside)
+        return model, key
 
-    @rule(pk=ORDERS, times=sampled_from([1, 3]), inside=INSIDE, address=sampled_from(ADDRESSES))
-    def order_saved_again(self, pk, times, inside, address):
+    @rule(order=ORDERS, times=sampled_from([1, 3]), inside=INSIDE, address=sampled_from(ADDRESSES))
+    def order_saved_again(self, order, times, inside, address):
         """It is paid for at last, or the customer moved house, or nothing changed."""
-        order = Order.objects.get(pk=pk)
-        order.paid, order.address = True, address
+        row = self._read(order)
+        row.paid, row.address = True, address
+        self.house.edited.add(str(row.pk))
         for _ in range(times):
-            self._save(order, inside)
+            self._save(row, inside)
 
-    @rule(pk=ORDERS)
-    def order_cancelled(self, pk):
+    @rule(order=ORDERS)
+    def order_cancelled(self, order):
         """The customer changes their mind."""
-        order = Order.objects.get(pk=pk)
-        order.cancelled = True
-        order.save()
+        row = self._read(order)
+        row.cancelled = True
+        row.save()
 
-    @rule(pk=consumes(ORDERS))
-    def order_deleted(self, pk):
+    @rule(order=consumes(ORDERS))
+    def order_deleted(self, order):
         """Somebody tidies up."""
-        Order.objects.get(pk=pk).delete()
+        self._read(order).delete()
 
-    @rule(outer=sampled_from([True, False]))
-    def order_rolled_back(self, outer):
+    @rule(model=MODELS, outer=sampled_from([True, False]))
+    def order_rolled_back(self, model, outer):
         """A checkout fails after the order was saved; the rest of its transaction may go on."""
-        pk = self.house.next_order_pk()
-        self.house.rolled_back.add(pk)
+        key = self.house.next_key(model)
+        self.house.rolled_back.add(str(key))
         try:
             with transaction.atomic():
-                self._fail_after_saving(pk, swallowed=not outer)
+                self._fail_after_saving(model(pk=key), swallowed=not outer)
         except Oops:
             assert outer
 
@@ -72,22 +77,27 @@ class ShopRules:
         """The shop may be earlier or later than Kaspi with a new key or secret."""
         self.house.configure(API_KEY=API_KEYS[key], WEBHOOK_SECRETS=[SECRETS[number] for number in secrets])
 
-    def _save(self, order, inside):
+    def _read(self, order):
+        model, key = order
+        return model.objects.get(pk=key)
+
+    def _save(self, row, inside):
         if inside == "nothing":
-            order.save()
+            row.save()
             return
         with transaction.atomic():
             if inside == "a savepoint":
                 with transaction.atomic():
-                    order.save()
+                    row.save()
             else:
-                order.save()
-            Line.objects.create(order=order, title="A samovar")
+                row.save()
+            if isinstance(row, Order):
+                Line.objects.create(order=row, title="A samovar")
 
-    def _fail_after_saving(self, pk, *, swallowed):
+    def _fail_after_saving(self, row, *, swallowed):
         try:
             with transaction.atomic():
-                Order(pk=pk).save()
+                row.save()
                 raise Oops  # noqa: TRY301  # what the shop's own code does
         except Oops:
             if not swallowed:

@@ -35,5 +35,5 @@ PLAY = settings(
 
 
 def test_every_promise_holds_whatever_happens():
-    """Orders, workers, Kaspi, time and people in any order: the twelve promises stand after every step."""
+    """Orders, workers, Kaspi, time and people in any order: the promises stand after every step."""
     run_state_machine_as_test(Machine, settings=PLAY)

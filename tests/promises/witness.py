@@ -1,7 +1,8 @@
 """The network between the services and the sandbox, which notes what nobody else can see."""
 
+import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import requests
@@ -14,7 +15,10 @@ NOT_BOOKED = frozenset({302, 400, 401, 403, 404, 405, 413, 415, 422, 429})
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One request: when and with which API key; `status` is None when no answer came back."""
+    """One request: when and with which API key; `status` is None when no answer came back.
+
+    `word` is whether the order was paid, and whether it was cancelled, when a create was claimed.
+    """
 
     at: datetime
     api_key: str
@@ -25,6 +29,7 @@ class Seen:
     status: int | None
     in_transaction: bool
     by_worker: bool
+    word: tuple | None = None
 
     @property
     def is_create(self):
@@ -40,21 +45,29 @@ class Seen:
 class Witness(SandboxAdapter):
     """Passes every request on, and keeps a note of it."""
 
-    def __init__(self, world, clock):
+    def __init__(self, world, clock, word_of):
         super().__init__(world)
         self.seen = []
         self.is_working = False
-        self._clock = clock
+        self.word_when_claimed = None
+        self._clock, self._word_of = clock, word_of
 
     def send(self, request, *args, **kwargs):
         """Answer from the world; what the sender learns is noted as well."""
-        status = None
+        status, word = None, self._word(request)
         try:
             response = super().send(request, *args, **kwargs)
             status = response.status_code
         finally:
-            self.seen.append(self._note(request, status))
+            self.seen.append(replace(self._note(request, status), word=word))
         return response
+
+    def _word(self, request):
+        """Ask before Kaspi is: a webhook may come at once."""
+        if self.word_when_claimed is not None:
+            return self.word_when_claimed
+        name = json.loads(request.body or b"{}").get("externalOrderId")
+        return self._word_of(name) if name else None
 
     def _note(self, request, status):
         return Seen(

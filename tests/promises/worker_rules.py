@@ -61,17 +61,18 @@ class WorkerRules:
         outbox.release_expired()
         claim = claims.take(due[which % len(due)], using="default")
         if claim is not None:
-            self.house.held.append([claim, self._transmit(claim) if sends else None])
+            word = self.house.word_of(claim.delivery.external_order_id) or ()
+            self.house.held.append([claim, self._transmit(claim, word) if sends else None, word])
 
     @precondition(lambda self: self.house.held)
     @rule(which=WHICH)
     def held_claim_goes_on(self, which):
         """It is sent while its lease holds; its outcome is settled in time or very late."""
-        claim, outcome = held = self.house.held.pop(which % len(self.house.held))
+        claim, outcome, word = held = self.house.held.pop(which % len(self.house.held))
         if outcome is not None:
             durably(partial(settlement.settle, claim, outcome, 0.5, using="default"), using="default")
         elif self.house.clock.now < claim.call.next_attempt_at:
-            held[1] = self._transmit(claim)
+            held[1] = self._transmit(claim, word)
             self.house.held.append(held)
 
     @precondition(lambda self: self.house.held)
@@ -80,6 +81,11 @@ class WorkerRules:
         """With everything that they alone know."""
         self.house.held.clear()
 
-    def _transmit(self, claim):
-        with self.house.work():
-            return outbox.transmit(claim, None)
+    def _transmit(self, claim, word):
+        """Send it; the shop may have changed its mind since it was claimed."""
+        self.house.witness.word_when_claimed = word
+        try:
+            with self.house.work():
+                return outbox.transmit(claim, None)
+        finally:
+            self.house.witness.word_when_claimed = None

@@ -74,6 +74,17 @@ def test_quiet(start):
     assert "status=201" not in process.communicate(timeout=10)[0]
 
 
+def test_strict(start):
+    """With --strict a create needs an Idempotency-Key, without it Kaspi's word is enough."""
+    headers = {"x-api-key": wellknown.API_KEY}
+    answers = []
+    for options in ([], ["--strict"]):
+        _, url = start("--webhook-url", "", *options)
+        answers.append(requests.post(f"{url}/v1/deliveries", json=REQUEST, headers=headers, timeout=5))
+    assert [answer.status_code for answer in answers] == [201, 400]
+    assert answers[1].json()["code"] == "idempotency_key_required"
+
+
 def test_the_pace_moves_deliveries(start):
     """The courier works at --pace, and each webhook attempt is a line."""
     process, url = start("--pace", "0", "--webhook-url", "http://127.0.0.1:9/")

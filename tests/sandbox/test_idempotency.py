@@ -70,12 +70,22 @@ def test_keys_belong_to_an_api_key(partner, world):
 
 
 @pytest.mark.parametrize("key", [None, ""])
-def test_create_and_cancel_need_a_key(partner, key):
-    """A POST without a key is refused before anything happens."""
+def test_a_key_is_recommended(partner, world, key):
+    """Kaspi's header is `required: false`: without it each create books, and a cancel cancels."""
+    answers = [partner.create(key), partner.create(key), partner.cancel(partner.book(), key)]
+    assert [answer.status for answer in answers] == [201, 201, 200]
+    assert len(world.deliveries) == 3
+
+
+@pytest.mark.parametrize("key", [None, ""])
+def test_a_strict_sandbox_requires_a_key(partner, world, key):
+    """With `strict` a create or cancel without a key is refused before anything happens."""
     delivery_id = partner.book()
+    world.strict = True
     for answer in (partner.create(key), partner.cancel(delivery_id, key)):
         assert answer.status == 400
         assert json.loads(answer.body)["code"] == "idempotency_key_required"
+    assert len(world.deliveries[delivery_id].history) == 1
 
 
 def test_a_refused_request_does_not_use_up_the_key(partner):

@@ -40,10 +40,38 @@ def test_an_integer_is_nothing_else(weight):
     assert wrong_in({**REQUEST, "parcel": parcel}) == ["parcel.weightGrams: must be an integer"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(("text", "weight"), [("1200.0", 1200), ("1.2e3", 1200), ("-0.0", 0), ("1e300", int(1e300))])
+def test_a_number_without_a_fraction_is_an_integer(text, weight):
+    """As in JSON Schema, however it is written; it is kept as an integer."""
+    body = json.dumps(REQUEST).replace('"weightGrams": 1200', f'"weightGrams": {text}').encode()
+    read, wrong = schema.read(body, schema.DELIVERY_REQUEST)
+    assert wrong == []
+    assert (read["parcel"]["weightGrams"], type(read["parcel"]["weightGrams"])) == (weight, int)
+
+
+NOT_JSON = [b"", b"{", b"\xff", b"[" * 100_000, b"NaN", b"[-Infinity]", b"1e999", b"9" * 5000]
+OTHER_ENCODINGS = ["{}".encode(name) for name in ("utf-8-sig", "utf-16", "utf-32")]
+
+
+@pytest.mark.parametrize("body", NOT_JSON + OTHER_ENCODINGS)
 def test_a_body_that_is_not_json(body):
     """Whatever cannot be parsed is one fault, never an exception."""
     assert schema.read(body, schema.CANCEL) == ({}, ["body: must be JSON in UTF-8"])
+
+
+@pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, [[{"a": ["b\ud83d"]}]]])
+def test_a_lone_surrogate(value):
+    """A text that UTF-8 cannot encode is refused wherever it stands: no answer could repeat it."""
+    assert wrong_in({**REQUEST, "x": value}) == ["body: must not contain lone surrogates"]
+
+
+def test_a_body_that_is_nested_too_deep():
+    """What is nested as deep as the interpreter goes would break the answer that repeats it."""
+    for depth in (schema.MAX_DEPTH, 900):
+        body = b'{"x": %s}' % (b"[" * depth + b"]" * depth)
+        assert schema.read(body, schema.CANCEL)[1] == ["body: must not be nested deeper than 64 levels"]
+    fitting = b'{"x": %s}' % (b"[" * 60 + b"]" * 60)
+    assert schema.read(fitting, schema.CANCEL)[1] == []
 
 
 def test_a_body_that_is_no_object():

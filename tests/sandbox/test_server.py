@@ -7,7 +7,7 @@ import requests
 
 from kaspi_delivery_django.sandbox.courier import Courier
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.sandbox.server import SandboxServer
+from kaspi_delivery_django.sandbox.server import SandboxServer, is_local
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.sandbox.world import World
 from tests.sandbox.conftest import REQUEST
@@ -83,17 +83,25 @@ def test_connections_are_kept_alive(session, server):
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "X-OTHER"])
 def test_a_wrong_method(session, server, method):
-    """Any other verb on a known path is 405, and the connection goes on."""
-    assert session.request(method, f"{server.url}/v1/deliveries").status_code == 405
+    """Any other verb on a known path is 405 in JSON, and the connection goes on."""
+    answer = session.request(method, f"{server.url}/v1/deliveries")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert create(session, server).status_code == 201
 
 
-def test_a_body_without_a_length(session, server):
-    """A chunked body is refused: the API takes whole documents."""
-    answer = session.post(f"{server.url}/v1/deliveries", data=iter([b"{}"]))
-    assert (answer.status_code, answer.headers["Connection"]) == (413, "close")
+def test_head_is_a_wrong_method(session, server):
+    """HEAD is 405 as well, without a body."""
+    assert session.head(f"{server.url}/v1/deliveries").status_code == 405
+    assert create(session, server).status_code == 201
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_that_can_have_no_body(session, server, world, status):
+    """A fault of 204 or 304 leaves nothing behind that the next answer begins with."""
+    world.faults.add(Fault(status=status))
+    assert [create(session, server).status_code for _ in range(2)] == [status, 201]
 
 
 @pytest.mark.parametrize(("drop", "booked"), [("before", 0), ("after", 1)])
@@ -202,6 +210,26 @@ def test_control_disturbs_webhooks(session, server, world):
 
 
 @pytest.mark.parametrize(
+    "status", ["", "two words", "a\nPOST '/v1/deliveries' key='x' status=201", "тапсырыс", "x" * 65]
+)
+def test_control_moves_no_delivery_into_a_line(session, server, world, status):
+    """A status is one word, known or not: a line break in it would forge a line of the log."""
+    delivery_id = create(session, server).json()["deliveryId"]
+    url = f"{server.url}/_sandbox/deliveries/{delivery_id}/move"
+    assert session.post(url, json={"status": status}).status_code == 400
+    assert session.post(url, json={"status": "returned"}).json()["status"] == "returned"
+
+
+@pytest.mark.parametrize("at", [-1, 1e18, 253402300800])
+def test_control_moves_no_delivery_out_of_time(session, server, world, at):
+    """A time that no calendar has is a mistake in the request."""
+    delivery_id = create(session, server).json()["deliveryId"]
+    url = f"{server.url}/_sandbox/deliveries/{delivery_id}/move"
+    assert session.post(url, json={"status": "accepted", "at": at}).status_code == 400
+    assert world.deliveries[delivery_id].status == "created"
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
         ("POST", "deliveries/dlv_unknown/move", {"status": "accepted"}, 404),
@@ -210,7 +238,11 @@ def test_control_disturbs_webhooks(session, server, world):
         ("POST", "faults", None, 400),
         ("POST", "webhooks", {"pending": 1}, 400),
         ("GET", "elsewhere", None, 404),
-        ("PUT", "faults", {}, 404),
+        ("PUT", "faults", {}, 405),
+        ("POST", "deliveries", {}, 405),
+        ("POST", "faults", {"latency_s": 1e300}, 400),
+        ("POST", "faults", {"status": 429, "retry_after": "1\r\nX-Other: 2"}, 400),
+        ("POST", "faults", {"body": "\ud800"}, 400),
     ],
 )
 def test_control_refuses_what_it_cannot_do(session, server, method, path, body, status):
@@ -218,3 +250,52 @@ def test_control_refuses_what_it_cannot_do(session, server, method, path, body, 
     answer = session.request(method, f"{server.url}/_sandbox/{path}", json=body)
     assert answer.status_code == status
     assert answer.json()["message"]
+
+
+PATHS = [
+    ("POST", "/v1/deliveries"),
+    ("GET", "/v1/deliveries/dlv_1"),
+    ("POST", "/v1/deliveries/dlv_1/cancel"),
+    ("POST", "/v1/webhooks/test"),
+    ("GET", "/_sandbox/deliveries"),
+    ("POST", "/_sandbox/faults"),
+    ("DELETE", "/_sandbox/faults"),
+    ("OPTIONS", "/v1/deliveries"),
+    ("GET", "/"),
+]
+
+
+@pytest.mark.parametrize("headers", [{"Host": "page.example:8900"}, {"Origin": "http://page.example"}])
+@pytest.mark.parametrize(("method", "path"), PATHS)
+def test_no_web_page_is_answered_on_any_path(session, server, world, method, path, headers):
+    """Neither one of another origin nor one whose domain was pointed at this machine."""
+    answer = session.request(method, f"{server.url}{path}", json=REQUEST, headers=headers, timeout=5)
+    assert answer.status_code == 403
+    assert not world.deliveries
+    assert not world.requests
+
+
+HOSTS = [
+    ("127.0.0.1:8900", True),
+    ("localhost:8900", True),
+    ("LOCALHOST", True),
+    ("localhost.", True),
+    ("[::1]:8900", True),
+    ("[::1]", True),
+    ("192.168.0.5", True),
+    ("sandbox:8900", True),  # a container's name
+    ("host.docker.internal:8900", True),
+    ("shop.test", True),
+    ("kaspi.shop.example:80", True),  # what it was started with
+    ("page.example", False),
+    ("127.0.0.1.page.example", False),
+    ("localhost.page.example:8900", False),
+    ("page.example.", False),
+    ("xlocalhost.example", False),
+]
+
+
+@pytest.mark.parametrize(("host", "local"), HOSTS)
+def test_which_hosts_are_local(host, local):
+    """An address, a name without a domain, or one that nobody can register."""
+    assert is_local(host, "kaspi.shop.example") is local

@@ -31,6 +31,13 @@ def test_delivery_ids_look_like_kaspis(partner):
     assert (prefix, len(rest), rest.isalnum(), rest.lower()) == ("dlv", 14, True, rest)
 
 
+def test_the_guides_order_has_the_guides_id(partner):
+    """Kaspi's guide goes on with the id of its own answer, so its order gets that id, once."""
+    ids = [json.loads(partner.create(None, externalOrderId="order-2024-0191").body)["deliveryId"] for _ in range(2)]
+    assert ids[0] == "dlv_01hfz18tnb7tqw"
+    assert ids[1] not in {ids[0], partner.book()}
+
+
 def test_a_seed_repeats_the_ids(clock):
     """Two worlds of one seed book the same ids."""
     ids = [Partner(World(clock=clock, seed=1)).book() for _ in range(2)]
@@ -41,7 +48,15 @@ def test_get_answers_request_and_created(partner):
     """A GET gives back everything of the request and of DeliveryCreated."""
     created = json.loads(partner.create().body)
     answer = partner.get(created["deliveryId"])
-    assert (answer.status, json.loads(answer.body)) == (200, {**REQUEST, **created})
+    stamped = {**REQUEST, **created, "createdAt": "2026-01-01T00:00:00Z"}
+    assert (answer.status, json.loads(answer.body)) == (200, stamped)
+
+
+def test_an_answer_repeats_documented_fields_only(partner):
+    """A field that Kaspi does not know cannot overwrite one of the answer's own."""
+    created = json.loads(partner.create(history="mine", deliveryId="dlv_mine", gift=True).body)
+    answer = json.loads(partner.get(created["deliveryId"]).body)
+    assert answer == {**REQUEST, **created, "createdAt": "2026-01-01T00:00:00Z"}
 
 
 def test_get_includes_history_when_asked(partner, world):
@@ -53,6 +68,15 @@ def test_get_includes_history_when_asked(partner, world):
         {"status": "created", "timestamp": "2026-01-01T00:00:00Z", "notes": ""},
         {"status": "accepted", "timestamp": "2026-01-01T00:01:00Z", "notes": "Courier 7"},
     ]
+
+
+@pytest.mark.parametrize("value", ["garbage", "", "1", "TRUE", "%FF", "true&includeHistory=no"])
+def test_include_history_is_a_boolean(partner, value):
+    """Anything but true and false is 400, whether the delivery is there or not."""
+    for delivery_id in (partner.book(), "dlv_unknown"):
+        answer = partner.get(delivery_id, f"?includeHistory={value}")
+        assert error(answer) == (400, "validation_failed")
+        assert "includeHistory" in json.loads(answer.body)["message"]
 
 
 @pytest.mark.parametrize("query", ["", "?includeHistory=false", "?other=true"])
@@ -133,7 +157,20 @@ def test_a_wrong_method_names_the_right_one(partner):
     assert (answer.status, answer.headers["Allow"]) == (405, "GET")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/deliveries/", "/v1/quotes", "/v2/deliveries"])
+@pytest.mark.parametrize("method", ["get", "TRACE", "CONNECT", "PROPFIND"])
+def test_methods_are_told_apart_by_case(partner, method):
+    """A method that the path does not have is 405, with a JSON body."""
+    assert error(partner.call(method, "/v1/deliveries/dlv_1")) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8900", "HTTP://[::1]:8900/delivery"])
+def test_a_whole_url_is_a_request_target(partner, origin):
+    """A client that writes the whole URL into the request line is answered like any other."""
+    answer = partner.call("POST", f"{origin}/v1/deliveries?a=1", REQUEST, idempotency_key="k")
+    assert answer.status == 201
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/deliveries/", "/v1/quotes", "/v2/deliveries", "[", "//[", "*", "x:1"])
 def test_an_unknown_path(partner, path):
     """There is nothing beside the four endpoints."""
     assert error(partner.call("POST", path)) == (404, "not_found")
@@ -149,10 +186,13 @@ def test_an_invalid_request_names_every_fault(partner, world):
     assert world.deliveries == {}
 
 
-def test_a_body_needs_the_json_content_type(partner):
-    """A write under another Content-Type is refused."""
+@pytest.mark.parametrize("media_type", [None, "application/x-www-form-urlencoded", "text/plain"])
+def test_a_body_is_json_whatever_it_is_called(partner, world, media_type):
+    """A write under another Content-Type is read; a strict sandbox refuses it."""
     path = "/v1/deliveries"
-    answer = partner.call("POST", path, REQUEST, idempotency_key="k", content_type="text/plain")
+    assert partner.call("POST", path, REQUEST, content_type=media_type).status == 201
+    world.strict = True
+    answer = partner.call("POST", path, REQUEST, idempotency_key="k", content_type=media_type)
     assert error(answer) == (415, "unsupported_media_type")
 
 
@@ -193,6 +233,12 @@ def test_a_webhook_test_is_queued(partner, world):
     assert json.loads(answer.body) == {"eventId": event.event_id, "status": "queued"}
     assert (event.url, event.type) == (body["url"], "delivery.delivered")
     assert (event.data["deliveryId"], event.data["externalOrderId"]) == ("dlv_test", "test")
+
+
+def test_a_webhook_test_needs_some_url(clock):
+    """A sandbox that announces nothing cannot guess where a test event is to go."""
+    partner = Partner(World(clock=clock))
+    assert error(partner.call("POST", "/v1/webhooks/test", {"type": "delivery.created"})) == (400, "validation_failed")
 
 
 def test_every_status_change_is_announced(partner, world):

@@ -1,10 +1,15 @@
 """The list that asks for a person: what stays on it, and what may push what aside."""
 
+import contextlib
+
 import pytest
+from django.db import transaction
 
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.services import attention
+from kaspi_delivery_django.services.transactions import lock_again
 from kaspi_delivery_django.signals import delivery_needs_attention
+from tests.services.conftest import fresh
 from tests.shop.models import Order
 
 
@@ -38,16 +43,134 @@ def test_a_graver_reason_replaces_a_passing_one(delivery):
     assert delivery.attention == Attention.CANCEL_REFUSED
 
 
-@pytest.mark.django_db(transaction=True)
-def test_the_shop_is_told_once(delivery):
+@pytest.fixture
+def told():
+    """Record which reasons the shop is notified of, with the delivery's own at that moment."""
+    found = []
+
+    def note(delivery, attention, **_kwargs):
+        found.append((attention, delivery.attention))
+
+    delivery_needs_attention.connect(note)
+    yield found
+    delivery_needs_attention.disconnect(note)
+
+
+def change(delivery, *steps):
+    """Do something with the locked row, in a transaction of its own, and save it."""
+    with transaction.atomic():
+        locked = lock_again(delivery)
+        for step in steps:
+            step(locked)
+            locked.save(update_fields=attention.COLUMNS)
+    return fresh(delivery)
+
+
+def flags(reason, **options):
+    """Return the step that flags a reason."""
+    return lambda delivery: attention.flag(delivery, Attention(reason), **options)
+
+
+def clears(reason):
+    """Return the step that clears a reason."""
+    return lambda delivery: attention.clear(delivery, frozenset({Attention(reason)}))
+
+
+commits = pytest.mark.django_db(transaction=True)
+
+
+@commits
+def test_the_shop_is_told_once(delivery, told):
     """After the commit, with the reason."""
-    told = []
+    change(delivery, flags("refused"), flags("refused"))
+    change(delivery, flags("refused"))
+    assert told == [("refused", "refused")]
 
-    def receiver(sender, delivery, attention, **kwargs):
-        told.append(attention)
 
-    delivery_needs_attention.connect(receiver)
-    attention.flag(delivery, Attention.REFUSED)
-    attention.flag(delivery, Attention.REFUSED)
-    delivery_needs_attention.disconnect(receiver)
-    assert told == ["refused"]
+@commits
+def test_one_transaction_announces_a_reason_once(delivery, told):
+    """However often it is flagged and cleared in it."""
+    change(delivery, flags("adapter_failed"), clears("adapter_failed"), flags("adapter_failed"))
+    assert told == [("adapter_failed", "adapter_failed")]
+
+
+@commits
+def test_what_a_transaction_clears_again_is_not_announced(delivery, told):
+    """A second save of the same checkout may have corrected it."""
+    change(delivery, flags("adapter_failed"), clears("adapter_failed"))
+    assert told == []
+
+
+@commits
+def test_what_was_rolled_back_is_announced_when_it_comes_back(delivery, told):
+    """A savepoint takes its announcement with it."""
+    with transaction.atomic():
+        with contextlib.suppress(KeyError), transaction.atomic():
+            change(delivery, flags("refused"))
+            raise KeyError
+        change(delivery, flags("refused"))
+    assert told == [("refused", "refused")]
+
+
+@commits
+@pytest.mark.parametrize("reason", sorted(set(Attention) - {Attention.SECOND_PARCEL}))
+def test_an_acknowledged_reason_stays_settled(delivery, told, reason):
+    """Whatever it is: the same occurrence does not come back."""
+    change(delivery, flags(reason), attention.acknowledge)
+    assert change(delivery, flags(reason)).attention == ""
+    assert len(told) == 0  # it was acknowledged before the commit
+    assert change(delivery, flags(reason, occurrence="a new fact")).attention == reason
+    assert told == [(reason, reason)]
+
+
+@commits
+@pytest.mark.parametrize("reason", ["second_parcel", "contradiction", "order_edited", "foreign_delivery"])
+def test_another_occurrence_is_raised_again(delivery, told, reason):
+    """A third parcel, another event, another edit."""
+    for occurrence in ("one", "one", "two"):
+        change(delivery, flags(reason, occurrence=occurrence))
+        if fresh(delivery).attention:
+            change(delivery, attention.acknowledge)
+    assert told == [(reason, reason)] * 2
+
+
+@commits
+def test_what_was_over_in_between_is_raised_again(delivery, told):
+    """As an adapter that failed, answered, and fails again; acknowledged or not."""
+    change(delivery, flags("not_found"))
+    change(delivery, attention.acknowledge)
+    change(delivery, clears("not_found"))
+    change(delivery, flags("not_found"))
+    assert told == [("not_found", "not_found")] * 2
+
+
+@commits
+def test_what_was_pushed_aside_comes_back_quietly(delivery, told):
+    """It was announced, and no one has acknowledged it."""
+    change(delivery, flags("order_edited", occurrence="digest"), flags("cancel_refused"))
+    change(delivery, clears("cancel_refused"), flags("order_edited", occurrence="digest"))
+    assert fresh(delivery).attention == "order_edited"
+    assert [reason for reason, _now in told] == ["cancel_refused"]
+
+
+@commits
+def test_an_announcement_that_fails_ends_nothing(delivery, told, monkeypatch, caplog):
+    """The shop's transaction is over and good."""
+    monkeypatch.setattr(attention.delivery_needs_attention, "send_robust", lambda *_args, **_kwargs: 1 / 0)
+    change(delivery, flags("refused"))
+    assert "not announced" in caplog.text
+
+
+def test_a_row_of_an_earlier_version_can_be_acknowledged(delivery):
+    """It does not know what was raised."""
+    Delivery.objects.update(attention="cancel_refused")
+    assert change(delivery, attention.acknowledge).attention == ""
+    assert change(delivery, flags("cancel_refused")).attention == ""
+
+
+def test_all_reasons_fit_into_the_column(delivery):
+    """The longest row that can be."""
+    for reason in Attention:
+        attention.flag(delivery, reason, occurrence=reason.value)
+        attention.acknowledge(delivery)
+    assert len(delivery.raised_reasons) < Delivery._meta.get_field("raised_reasons").max_length

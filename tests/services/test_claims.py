@@ -154,10 +154,9 @@ def test_slow_adapters_do_not_keep_rows_locked(orders, monkeypatch):
 
 def test_a_lease_begins_when_it_is_taken(orders, turnable, monkeypatch):
     """Not when the adapter was asked."""
-    monkeypatch.setattr(claims, "SOON_S", -1.0)
-    notice = claims.payloads.keep
+    keep = claims.payloads.keep
     monkeypatch.setattr(
-        claims.payloads, "keep", lambda built, using: notice(built, using=using) or turnable.turn(seconds=5)
+        claims.payloads, "keep", lambda built, **options: keep(built, **options) or turnable.turn(seconds=5)
     )
     assert {claim.call.next_attempt_at for claim in take_all()} == {turnable.now + claims.LEASE}
 

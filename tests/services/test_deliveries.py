@@ -1,17 +1,22 @@
 """What a shop asks for: booking, cancelling, refreshing. No request leaves in these tests."""
 
 import threading
+from contextlib import nullcontext
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
+from kaspi_delivery_django.admin.forms import CancelForm
+from kaspi_delivery_django.client import wire
+from kaspi_delivery_django.client.types import MAX_REASON_LENGTH
 from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError, NoAdapter, UsageError
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import (
     cancel_delivery,
     deliveries,
     outbox,
+    payloads,
     refresh_delivery,
     request_delivery,
 )
@@ -251,6 +256,21 @@ def test_cancel_before_anything_was_sent_abandons():
     assert (delivery.cancel_reason, delivery.status) == ("a mistake", "cancelled")
 
 
+@pytest.mark.parametrize("length", [MAX_REASON_LENGTH, MAX_REASON_LENGTH + 1])
+def test_a_reason_has_one_limit(length, use_adapter):
+    """For the service, the client and the admin's form; the adapter's is cut, so that the cancel goes."""
+    reason, delivery = "x" * length, make_linked()
+    is_short = length == MAX_REASON_LENGTH
+    with nullcontext() if is_short else pytest.raises(UsageError, match="shorten it to 500"):
+        cancel_delivery(delivery, reason=reason)
+    with nullcontext() if is_short else pytest.raises(UsageError, match="shorten it to 500"):
+        wire.cancel("dlv_1", reason, "key")
+    assert CancelForm({"reason": reason}).is_valid() is is_short
+    use_adapter("WordyAdapter")
+    order = Order.objects.get()
+    assert len(payloads.cancel_reason_of(order)) == MAX_REASON_LENGTH
+
+
 def test_cancel_twice_asks_kaspi_once():
     """A double click, or two admins, make one POST."""
     delivery = make_linked()
@@ -282,7 +302,7 @@ def test_b6_cancel_during_a_create_is_remembered(state):
     assert ApiCall.objects.get().state == state
 
 
-@pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered", "returning"])
+@pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered"])
 def test_b6_cancel_after_pickup_says_why_not(status):
     """The operator reads the status, not a stack trace."""
     delivery = make_linked(status=status)

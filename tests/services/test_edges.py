@@ -102,7 +102,7 @@ def test_a_database_that_is_away_leaves_parked_events_parked(parked, monkeypatch
 
 def test_a_delivery_that_goes_while_its_events_are_taken_leaves_them_parked(parked, monkeypatch):
     """Somebody deleted it in that moment."""
-    monkeypatch.setattr(inbox, "_locked", lambda _event, _using: None)
+    monkeypatch.setattr(inbox, "_locked", lambda _event, _using, **_waiting: None)
     assert inbox.unpark_known(limit=10, using="default") == 0
     assert fresh(parked).state == "parked"
 
@@ -111,7 +111,7 @@ def test_a_delivery_that_got_another_id_meanwhile_is_flagged_once(parked, booked
     """The event is a conflict then, and no round looks at it again."""
     changed = fresh(booked)
 
-    def locked(_event, _using):
+    def locked(_event, _using, **_waiting):
         changed.delivery_id = "dlv_other"
         return changed
 

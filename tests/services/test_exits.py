@@ -11,7 +11,7 @@ from kaspi_delivery_django.exceptions import (
     CannotReissue,
     CannotRetry,
 )
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
@@ -19,6 +19,7 @@ from kaspi_delivery_django.services import (
     cancel_delivery,
     claims,
     exits,
+    gate,
     link_delivery,
     refresh_delivery,
     reissue_delivery,
@@ -455,8 +456,16 @@ def test_an_edit_that_is_edited_back_is_unflagged(booked, drain):
 
 def test_a_lease_that_was_lost_sends_nothing(due, monkeypatch):
     """Somebody else's UPDATE came first."""
+    monkeypatch.setattr(claims, "_lease_alike", lambda *_arguments: [])
+    assert claims.take(due.pk, using="default") is None
+
+
+def test_a_probes_lease_that_was_lost_sends_nothing(due, turnable, monkeypatch):
+    """The gate is left to another."""
+    gate.close(due.delivery, until=turnable.now, reason="a 401")
     monkeypatch.setattr(claims, "_lease", lambda *_arguments: False)
     assert claims.take(due.pk, using="default") is None
+    assert AccountState.objects.get().closed_until == turnable.now
 
 
 def test_setting_aside_finds_the_row_of_who_was_faster(due, monkeypatch):

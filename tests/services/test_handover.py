@@ -7,7 +7,7 @@ from django.db import OperationalError
 from kaspi_delivery_django.models import ApiCall, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import deliveries, handover, inbox
 from tests.conftest import event
-from tests.shop.models import Order
+from tests.shop.models import Line, Order, Shipment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -105,6 +105,52 @@ def test_an_action_without_a_row_says_so(turnable):
     PendingAction.objects.create(name="cancel", created_at=turnable.now)
     do_waiting()
     assert PendingAction.objects.get().failure == "The row is gone."
+
+
+class Phone:
+    """What a phone field of a library returns: an object, shown without its middle."""
+
+    def __init__(self, digits):
+        self.digits = digits
+
+    def __str__(self):
+        return f"{self.digits[:4]}…{self.digits[-2:]}"
+
+
+def test_a_login_is_what_its_column_holds(monkeypatch):
+    """Not what `str()` of a phone object shows."""
+    monkeypatch.setattr(User._meta.get_field("username"), "get_prep_value", lambda phone: phone.digits)
+    assert handover.login_of(User(username=Phone("+77012223344"))) == "+77012223344"
+
+
+@pytest.mark.parametrize(("model", "field"), [(Shipment, "id"), (Line, "order"), (Order, "weight_grams")])
+def test_a_login_may_be_of_any_type(model, field, monkeypatch):
+    """A UUID, a related row, a number: the text finds the row again."""
+    monkeypatch.setattr(model, "USERNAME_FIELD", field, raising=False)
+    order = Order.objects.create(weight_grams=77_012)
+    row = order if model is Order else model.objects.create(order=order)
+    assert model.objects.get(**{field: handover.login_of(row)}) == row
+
+
+@pytest.mark.parametrize("field", ["username", "id", "email"])
+def test_the_user_is_found_by_the_login(booked, drain, monkeypatch, field):
+    """Whatever the shop's users log in with."""
+    monkeypatch.setattr(User, "USERNAME_FIELD", field)
+    boss = User.objects.create_superuser("boss", email="boss@shop.example")
+    handover.hand_over("cancel", [booked.pk], asked_by=handover.login_of(boss))
+    drain()
+    booked.refresh_from_db()
+    assert booked.status == "cancelled"
+
+
+@pytest.mark.parametrize("login", ["boss", "9" * 40, "1.5"])
+def test_a_login_that_no_user_can_have_is_refused(booked, monkeypatch, login):
+    """The project has changed its users meanwhile; the actions after it are done."""
+    monkeypatch.setattr(User, "USERNAME_FIELD", "id")
+    handover.hand_over("cancel", [booked.pk], asked_by=login)
+    handover.hand_over("refresh", [booked.pk])
+    assert do_waiting() == 2
+    assert "may not do so" in PendingAction.objects.get().failure
 
 
 def test_a_deadlock_leaves_it_for_the_next_round(booked, monkeypatch):

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, events, inbox, status
+from kaspi_delivery_django.services import cancel_delivery, events, inbox, replay_event, status
 from kaspi_delivery_django.services.worker import Worker
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
@@ -97,6 +98,30 @@ def test_an_event_is_kept_as_it_came(delivery):
     assert json.loads(row.body) == event(delivery, "accepted", at=NOON - timedelta(minutes=1))
 
 
+@pytest.mark.skipif(connection.vendor != "mysql", reason="others have one character set for a database")
+@pytest.mark.django_db(transaction=True)
+def test_an_old_database_takes_an_event_with_an_emoji(delivery, post_webhook):
+    """Its columns have three bytes for a letter, and an emoji needs four: it is stored, and not answered 503."""
+    column = "ALTER TABLE kaspi_delivery_webhookevent MODIFY body longtext CHARACTER SET {} NOT NULL"
+    document = {**event(delivery, "accepted"), "note": "Еду \N{DELIVERY TRUCK}"}
+    with connection.cursor() as cursor:
+        cursor.execute(column.format("utf8mb3"))
+        try:
+            answer = post_webhook(json.dumps(document, ensure_ascii=False).encode())
+            assert (answer.json(), json.loads(WebhookEvent.objects.get().body)) == ({"status": "applied"}, document)
+        finally:
+            cursor.execute(column.format("utf8mb4"))
+
+
+def test_a_body_is_stored_as_ascii(delivery, post_webhook):
+    """The same document, which any character set holds; a redelivery of it is no other content."""
+    document = {**event(delivery, "accepted"), "note": "Еду \N{DELIVERY TRUCK}"}
+    raw = json.dumps(document, ensure_ascii=False).encode()
+    assert [post_webhook(raw).json() for _ in range(2)] == [{"status": "applied"}] * 2
+    row = WebhookEvent.objects.get()
+    assert (row.body.isascii(), json.loads(row.body)) == (True, document)
+
+
 def test_a_redelivery_counts_up_and_changes_nothing(delivery, turnable):
     """`attempt` is inside the signed body, so the bytes differ though nothing else does."""
     receive(event(delivery, "accepted"))
@@ -169,24 +194,134 @@ def test_kaspis_answer_makes_an_unknown_status_ours(booked, world, deliver_webho
     assert fresh(booked).status == "held_by_customs"
 
 
-def test_a_test_event_is_stored_and_marked():
-    """What `POST /v1/webhooks/test` sends is not about an order."""
-    assert receive(about("dlv_test", "test")) == "ignored"
-    assert WebhookEvent.objects.get().error == "a test event"
-
-
-def test_a_test_event_books_no_order_that_is_called_test(unlinked):
-    """A shop may name its orders as it likes; the create is still to be sent."""
-    Delivery.objects.filter(pk=unlinked.pk).update(external_order_id="test")
-    assert receive(about("dlv_test", "test")) == "ignored"
+def test_a_test_event_is_recognised_by_its_id(unlinked):
+    """Kaspi was asked for it: it books nothing and moves nothing, whatever it says."""
+    inbox.expect_test(conf.account("default"), "wh_1")
+    assert receive(about("dlv_9", unlinked.external_order_id)) == "ignored"
+    row = WebhookEvent.objects.get()
+    assert (row.error, row.type, row.received_count, row.received_at) == ("a test event", "delivery.accepted", 1, NOON)
+    assert json.loads(row.body) == about("dlv_9", unlinked.external_order_id)
     assert (fresh(unlinked).delivery_id, fresh(unlinked).attention) == (None, "")
     assert ApiCall.objects.get().state == "due"
 
 
-def test_news_of_an_order_that_is_called_test_is_no_test(unlinked):
-    """Kaspi gave its parcel an id of its own."""
+def test_a_test_event_that_is_repeated_is_counted():
+    """As any other."""
+    inbox.expect_test(conf.account("default"), "wh_1")
+    assert [receive(about("dlv_9", "order-9")) for _ in range(2)] == ["ignored"] * 2
+    assert WebhookEvent.objects.get().received_count == 2
+
+
+def test_a_test_event_that_cannot_be_read_says_why():
+    """Kaspi does not promise what it holds: it has arrived all the same."""
+    inbox.expect_test(conf.account("default"), "wh_1")
+    assert receive({"eventId": "wh_1", "type": "delivery.created"}) == "ignored"
+    assert WebhookEvent.objects.get().error == "data is missing or no object"
+
+
+@pytest.mark.parametrize(
+    ("document", "error"),
+    [
+        (about("dlv_9", "order-9"), "a test event"),
+        ({"eventId": "wh_1", "type": "delivery.created"}, "data is missing or no object"),
+    ],
+)
+def test_a_test_event_that_is_faster_than_kaspis_answer_leaves_the_dead_letters(document, error):
+    """It was stored as any other before its id was known."""
+    assert receive(document) in WebhookEvent.DEAD_LETTERS
+    inbox.expect_test(conf.account("default"), "wh_1")
+    row = WebhookEvent.objects.get()
+    assert (row.state, row.error, row.received_count) == ("ignored", error, 1)
+
+
+def test_an_event_that_took_effect_stays_what_it_is(delivery):
+    """An id that Kaspi gives twice undoes nothing."""
+    receive(event(delivery, "accepted"))
+    inbox.expect_test(conf.account("default"), "wh_1")
+    assert WebhookEvent.objects.get().state == "applied"
+
+
+def test_ids_that_look_like_a_test_are_nothing_special(unlinked):
+    """A shop may call its orders what it likes, and Kaspi its deliveries."""
     Delivery.objects.filter(pk=unlinked.pk).update(external_order_id="test")
-    assert receive(about("dlv_9", "test")) == "applied"
+    assert receive(about("dlv_test", "test")) == "applied"
+
+
+# What it lacks
+
+
+def test_an_event_that_names_the_delivery_alone_is_applied(delivery):
+    """Kaspi's own id is enough."""
+    document = event(delivery, "accepted")
+    del document["data"]["externalOrderId"]
+    assert (receive(document), fresh(delivery).status) == ("applied", "accepted")
+
+
+def test_an_event_that_names_the_delivery_alone_waits_for_the_booking(lost_answer, world, drain, turnable):
+    """It is applied when our create learns the id."""
+    [booked] = world.deliveries
+    document = about(booked, lost_answer.delivery.external_order_id)
+    del document["data"]["externalOrderId"]
+    assert receive(document) == "parked"
+    turnable.turn(hours=2)
+    drain()
+    assert (fresh(lost_answer.delivery).status, WebhookEvent.objects.get().state) == ("accepted", "applied")
+
+
+def test_an_event_that_names_the_delivery_alone_is_found_by_the_worker(delivery):
+    """The booking was committed in the same moment, and neither saw the other."""
+    Delivery.objects.update(delivery_id="dlv_other")
+    document = event(delivery, "accepted")
+    del document["data"]["externalOrderId"]
+    assert receive(document) == "parked"
+    Delivery.objects.update(delivery_id="dlv_1")
+    assert inbox.unpark_known(limit=10, using="default") == 1
+    assert fresh(delivery).status == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"type": None}, "the type is missing or unusable"),
+        ({"data": {"status": None}}, "data has no status"),
+        ({"data": {"status": "on its way"}}, "data.status is unusable"),
+        ({"data": {"deliveryId": None}}, "data.deliveryId is missing or unusable"),
+        ({"data": {"externalOrderId": "заказ-1"}}, "data.externalOrderId is unusable"),
+    ],
+)
+def test_what_cannot_be_applied_is_shown_with_the_delivery_and_kaspi_is_asked(delivery, change, reason):
+    """The event is a dead letter; the GET brings what it wanted to say."""
+    document = event(delivery, "accepted")
+    assert receive({**document, **change, "data": {**document["data"], **change.get("data", {})}}) == "failed"
+    row, found = WebhookEvent.objects.get(), fresh(delivery)
+    assert (row.error, row.delivery) == (reason, delivery)
+    assert (found.status, found.attention, found.next_refresh_at) == ("created", "", NOON)
+    assert replay_event(row) == "failed"
+    assert fresh(row).error == reason
+
+
+def test_what_cannot_be_applied_asks_nothing_about_a_delivery_without_an_id(unlinked):
+    """There is nothing to ask for."""
+    document = about(None, unlinked.external_order_id)
+    assert receive(document) == "failed"
+    assert (WebhookEvent.objects.get().delivery, fresh(unlinked).next_refresh_at) == (unlinked, None)
+
+
+def test_a_new_kind_of_event_is_shown_and_kaspi_is_asked(delivery):
+    """An eta that changed comes with Kaspi's next answer; nobody is alarmed."""
+    document = event(delivery, "accepted", type="delivery.eta_changed")
+    del document["data"]["status"]
+    assert receive(document) == "ignored"
+    row = WebhookEvent.objects.get()
+    assert (row.error, row.delivery, fresh(delivery).next_refresh_at) == (events.UNKNOWN_TYPE, delivery, NOON)
+
+
+@pytest.mark.parametrize("word", ["accepted", "delivered", "cancelled"])
+def test_a_new_kind_of_event_moves_no_status(delivery, word):
+    """Nobody knows what a return of Kaspi's means for it: stored, flagged, and Kaspi is asked."""
+    assert receive(event(delivery, word, type="delivery.returned")) == "conflict"
+    found = fresh(delivery)
+    assert (found.status, found.attention, found.next_refresh_at) == ("created", "contradiction", NOON)
 
 
 def test_an_event_about_nobodys_delivery_waits():
@@ -533,8 +668,8 @@ def test_two_orders_cannot_take_one_id_at_once(turnable):
     assert Delivery.objects.filter(delivery_id="dlv_1").count() == 1
 
 
-def test_a_parked_event_that_is_contradicted_by_its_copy_is_still_applied(world, post_webhook, drain):
-    """The first of two different events of one id is kept: as what it is, and not only to look at."""
+def test_a_parked_event_that_came_with_two_contents_is_not_applied_by_itself(world, post_webhook, drain):
+    """Nobody can tell which of them is true: staff see it, and Kaspi's own word moves the delivery."""
     Order.objects.create()
     drain()
     delivery = Delivery.objects.get()
@@ -545,7 +680,33 @@ def test_a_parked_event_that_is_contradicted_by_its_copy_is_still_applied(world,
     assert post_webhook(other).json() == {"status": "conflict"}
     Delivery.objects.update(account="default")
     drain()
-    assert Delivery.objects.get().status == "delivered"
+    assert (Delivery.objects.get().status, WebhookEvent.objects.get().state) == ("created", "conflict")
+
+
+def test_two_contents_of_one_id_have_kaspi_asked(delivery):
+    """The first was applied, and may be the false one."""
+    receive(event(delivery, "accepted"))
+    assert receive(event(delivery, "in_transit")) == "conflict"
+    assert fresh(delivery).next_refresh_at == NOON
+
+
+def test_a_redelivery_is_recorded_by_one_update(delivery):
+    """Two of them, of two contents, in one moment would each hold what the other waits for."""
+    for document in (event(delivery, "accepted"), event(delivery, "accepted"), about("dlv_9", "order-9")):
+        with CaptureQueriesContext(connection) as captured:
+            receive(document)
+    updates = [query["sql"] for query in captured if query["sql"].startswith('UPDATE "kaspi_delivery_webhookevent"')]
+    assert len(updates) == (1 if connection.vendor != "mysql" else 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_contents_of_one_id_at_once(delivery):
+    """One is kept, however they meet, and nothing is answered 503."""
+    contents = [event(delivery, "accepted"), event(delivery, "in_transit")] * 3
+    states = at_once(*contents)
+    row = WebhookEvent.objects.get()
+    assert (len(states), row.state, row.received_count) == (6, "conflict", 6)
+    assert len(history(delivery)) == 1
 
 
 def test_a_copy_of_a_failed_event_that_fails_again_is_answered_200(booked, post_webhook, monkeypatch):

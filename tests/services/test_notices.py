@@ -41,6 +41,13 @@ def delivery(turnable):
 
 
 @pytest.fixture
+def post_webhook(post_webhook, delivery, settings):
+    """Post webhooks in a project whose web processes send the signals themselves."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    return post_webhook
+
+
+@pytest.fixture
 def listen(monkeypatch):
     """Let one function alone hear of status changes."""
 
@@ -84,6 +91,15 @@ def test_a_change_is_told_once(delivery, post_webhook, heard):
     post_webhook(event(delivery, "created", event_id="wh_3"))
     assert heard == [("accepted", "accepted", False)]
     assert again() == 0
+
+
+def test_a_background_runner_sends_the_signals_of_a_webhook(delivery, post_webhook, heard, settings):
+    """No receiver delays the answer to Kaspi: the worker's next round calls it, once."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "worker"}
+    post_webhook(event(delivery, "accepted"))
+    assert (heard, StatusChange.objects.get().notified_at) == ([], None)
+    assert (again(), again()) == (1, 0)
+    assert heard == [("accepted", "accepted", False)]
 
 
 def test_a_change_is_told_to_other_connections(delivery, post_webhook, listen):

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -57,7 +58,7 @@ def use(settings):
 
 def freeze(call):
     """Have a call built, as after a first try that did not reach Kaspi."""
-    ApiCall.objects.filter(pk=call.pk).update(payload="{}", payload_sha256="0" * 64)
+    ApiCall.objects.filter(pk=call.pk).update(payload="{}", payload_sha256=wire.digest("{}"))
 
 
 def wait_for_staff(due, send_due, turnable):
@@ -85,7 +86,7 @@ def test_a_cancel_that_no_save_has_told_of_is_heard(due, send_due, world, heard,
 
 @pytest.mark.parametrize("is_built", [False, True])
 def test_a_no_neither_sends_nor_abandons(due, send_due, world, turnable, is_built):
-    """It is due again in a quarter of an hour, and nobody is asked before."""
+    """It is due again in a quarter of an hour, and staff are not asked before."""
     if is_built:
         freeze(due)
     Order.objects.update(paid=False)
@@ -135,7 +136,7 @@ def test_a_save_that_answers_yes_lets_it_go(due, send_due, turnable, minutes):
 
 
 def test_a_save_that_answers_no_changes_nothing(due, send_due, turnable):
-    """The quarter of an hour does not begin anew."""
+    """The quarter of an hour does not start again."""
     Order.objects.update(paid=False)
     send_due()
     due_at = fresh(due).next_attempt_at
@@ -214,7 +215,7 @@ def test_an_adapter_that_fails_when_it_is_asked_is_for_staff(due, send_due, worl
 
 
 def test_a_retry_after_a_failure_sends_nothing_that_is_not_wanted(due, send_due, world, use):
-    """The adapter is asked again when it is mended; a delivery with a name waits."""
+    """The adapter is asked again when it is fixed; a delivery with a name waits."""
     use("BrokenBuilder")
     send_due()
     use("OrderAdapter")
@@ -288,7 +289,7 @@ def test_a_save_that_answers_clears_a_booked_deliverys_failure(booked, use, paid
     assert fresh(booked).attention == ""
 
 
-def test_what_was_mended_meanwhile_stays(due, use, world):
+def test_what_was_fixed_meanwhile_stays(due, use, world):
     """A flag that another save has cleared is not cleared twice, and nothing is deleted."""
     preflight.note_refusal(due.delivery)
     assert preflight.release(due.delivery).unwanted_since is None

@@ -8,8 +8,9 @@ from django.db import transaction
 from kaspi_delivery_django.client import RemoteDelivery
 from kaspi_delivery_django.lifecycle import Verdict
 from kaspi_delivery_django.models import Delivery, StatusChange
-from kaspi_delivery_django.services import status
+from kaspi_delivery_django.services import acknowledge_delivery, status
 from kaspi_delivery_django.services.transactions import lock_again
+from kaspi_delivery_django.signals import delivery_needs_attention
 from tests.conftest import NOON
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -90,7 +91,7 @@ def test_kaspi_is_asked_at_once_about_what_cannot_be_judged(delivery, current, w
 @pytest.mark.parametrize("word", ["delivered", "cancelled"])
 def test_an_ended_delivery_is_not_asked_about(delivery, word):
     """There is nothing to come."""
-    Delivery.objects.update(next_refresh_at=NOON)
+    Delivery.objects.update(next_refresh_at=NOON + timedelta(minutes=1))
     assert tell(delivery, news(word)).next_refresh_at is None
 
 
@@ -107,11 +108,54 @@ def test_a_change_has_kaspis_time(delivery):
     assert (found.status_at, delivery.history.get().at) == (LATER, LATER)
 
 
-@pytest.mark.parametrize(("end", "reason"), [("cancelled", ""), ("delivered", "cancel_refused")])
-def test_only_a_cancelled_delivery_settles_a_refused_cancel(delivery, end, reason):
-    """What was delivered although it was cancelled is still somebody's to settle."""
-    Delivery.objects.update(attention="cancel_refused")
-    assert tell(delivery, news(end)).attention == reason
+@pytest.mark.parametrize("end", ["cancelled", "delivered"])
+@pytest.mark.parametrize(
+    ("reason", "left"),
+    [
+        ("cancel_refused", ""),
+        ("cancel_unknown", ""),
+        ("order_edited", ""),
+        ("not_found", ""),
+        ("adapter_failed", ""),
+        ("second_parcel", "second_parcel"),
+        ("contradiction", "contradiction"),
+    ],
+)
+def test_what_is_over_leaves_the_list(delivery, end, reason, left):
+    """Not a second parcel, nor what Kaspi is still asked about."""
+    Delivery.objects.update(attention=reason)
+    delivery.calls.create(
+        kind="refresh", state="stuck", reason="not_found", idempotency_key="r", queued_at=NOON
+    )  # a question that needs no answer now
+    assert tell(delivery, news(end)).attention == left
+    assert delivery.calls.get(kind="refresh").state == ("abandoned" if reason == "not_found" else "stuck")
+
+
+@pytest.fixture
+def raised():
+    """Record which reasons the shop is notified of."""
+    found = []
+
+    def note(attention, **_kwargs):
+        found.append(attention)
+
+    delivery_needs_attention.connect(note)
+    yield found
+    delivery_needs_attention.disconnect(note)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_acknowledged", [False, True])
+@pytest.mark.parametrize("words", [("in_transit", "out_for_delivery", "delivered"), ("delivered", "in_transit")])
+def test_a_refused_cancel_is_raised_once(delivery, raised, words, is_acknowledged):
+    """Not with each status that follows, and in any order of arrival; delivered, it is over."""
+    Delivery.objects.update(cancel_requested_at=NOON)
+    for word in words:
+        found = tell(delivery, news(word))
+        assert found.attention in {"cancel_refused", ""}
+        if found.attention and is_acknowledged:
+            acknowledge_delivery(found)
+    assert (fresh(delivery).attention, raised) == ("", ["cancel_refused"])
 
 
 @pytest.mark.parametrize("word", ["in_transit", "delivered", "cancelled"])

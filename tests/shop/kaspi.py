@@ -4,7 +4,7 @@ from django.db import models
 
 from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel
 from kaspi_delivery_django.orders import OrderAdapter as BaseAdapter
-from tests.shop.models import Order
+from tests.shop.models import Line, Order
 
 SHOP = Location(address="Tole bi 2, Almaty", contact=Contact(name="Shop", phone="+7 727 222 0000"))
 
@@ -39,6 +39,16 @@ class OrderAdapter(BaseAdapter[Order]):
             dropoff=Location(address=order.address, contact=customer),
             parcel=Parcel(description=titles or "a parcel", weight_grams=500, value_kzt=9900),
         )
+
+
+class AppOrderAdapter(OrderAdapter):
+    """The same for orders that an app made."""
+
+    model = "shop.AppOrder"
+
+    def build_request(self, order):
+        order.lines = Line.objects.none()
+        return super().build_request(order)
 
 
 class SecondOrderAdapter(OrderAdapter):
@@ -113,3 +123,10 @@ class ReasonBreaker(OrderAdapter):
 
     def cancel_reason(self, order):
         raise ValueError(order.phone)
+
+
+class WordyAdapter(OrderAdapter):
+    """Has a long reason for everything."""
+
+    def cancel_reason(self, order):
+        return "because " * 200

@@ -51,3 +51,13 @@ class Shipment(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     order = models.ForeignKey(Order, models.CASCADE, related_name="shipments")
+
+
+class AppOrder(models.Model):
+    """An order that an app on a phone made, key and all."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    paid = models.BooleanField(default=True)
+    cancelled = models.BooleanField(default=False)
+    address = models.CharField(max_length=200, default="Abay 1, Almaty")
+    phone = models.CharField(max_length=40, default="+7 727 111 0000")

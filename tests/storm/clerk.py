@@ -12,7 +12,6 @@ from kaspi_delivery_django.services import (
     replay_event,
     retry_delivery,
 )
-from tests.shop.models import Order
 
 TRY_AGAIN = {Attention.ADAPTER_FAILED, Attention.TOO_OLD}
 
@@ -59,4 +58,5 @@ class Clerk:
 
 
 def _is_wanted(delivery):
-    return Order.objects.filter(pk=delivery.object_id, cancelled=False).exists()
+    orders = delivery.content_type.model_class().objects
+    return orders.filter(pk=delivery.object_id, cancelled=False).exists()

@@ -39,8 +39,8 @@ def storm(plan, say=lambda _line: None, disturb=None):
     """
     began, dice = time.monotonic(), random.Random(plan.seed)
     over = threading.Event()
-    shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over)
     with Stage(plan) as stage:
+        shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over, stage.clock)
         clerk = Clerk(stage.world)
         watch = Watch(plan, say, stage, began)
         try:
@@ -55,7 +55,7 @@ def storm(plan, say=lambda _line: None, disturb=None):
             watch.until(lambda: clerk.work() or watch.is_quiet(), "clerk")
         finally:
             over.set()
-        table = counts.tally(stage.world)
+        table = counts.tally(stage.world, shopping)
     table["kills"] = chaos.kills
     table |= {f"asked for a person: {reason}": count for reason, count in sorted(clerk.reasons.items())}
     return {**table, "seconds": round(time.monotonic() - began)}

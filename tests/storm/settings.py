@@ -5,6 +5,10 @@ import os
 from tests.settings import *  # noqa: F403  # the same project
 from tests.settings import DATABASES, KASPI_DELIVERY
 
-KASPI_DELIVERY = {**KASPI_DELIVERY, "BASE_URL": os.environ["STORM_API"]}
+KASPI_DELIVERY = {
+    **KASPI_DELIVERY,
+    "BASE_URL": os.environ["STORM_API"],
+    "ORDER_ADAPTERS": os.environ["STORM_ADAPTERS"].split(),
+}
 DATABASES["default"]["CONN_MAX_AGE"] = None
 DEBUG = False

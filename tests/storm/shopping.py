@@ -1,26 +1,34 @@
-"""Customers and clerks: orders saved, rolled back, saved again, edited, cancelled and deleted."""
+"""Customers and clerks: orders saved, rolled back, saved again, edited, cancelled and deleted, some behind our back."""
 
 import random
 import threading
+import uuid
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from kaspi_delivery_django.models import ApiCall
-from tests.shop.models import Line, Order
+from kaspi_delivery_django.models import ApiCall, Delivery
+from tests.shop.models import AppOrder, Line, Order
+from tests.shop.spellings import spelled
 
 GHOST = "an order that was rolled back"
 QUEUE = 40
 RECENT = 60
+SELDOM = 0.05
 
 
 class Shopping:
     """Saves so many orders from a few threads. What a stopped database refuses is tried again.
 
     Customers come as fast as the workers keep up, and think again about one of the last orders: so a
-    cancel meets bookings that were never sent, are under way, are made, and are on the road.
+    cancel meets bookings that were never sent, are under way, are made, and are on the road. One order in
+    twenty is cancelled by `update()`, which no signal tells of: `cancelled_unsent` are the keys of those whose
+    create was not claimed when that was committed, `cancelled_later` of the others, with the time. One in
+    twenty is saved again with its key in another spelling.
     """
 
-    def __init__(self, orders, threads, seed, stopped):
+    def __init__(self, orders, threads, seed, stopped, clock):
+        self.cancelled_unsent, self.cancelled_later, self.spelled_otherwise = set(), {}, 0
+        self._clock = clock
         self._left = threading.Semaphore(orders)
         self._stopped = stopped
         self._threads = [threading.Thread(target=self._shop, args=(seed + n,), daemon=True) for n in range(threads)]
@@ -42,8 +50,32 @@ class Shopping:
             placed.append(self._insist(_place, dice))
             if dice.random() < 0.3:
                 self._insist(_think_again, dice, placed.pop(dice.randrange(len(placed))))
+            elif dice.random() < SELDOM / 0.7:
+                self._insist(self._cancel_quietly, placed.pop(dice.choice([-1, dice.randrange(len(placed))])))
+            if placed and dice.random() < SELDOM:
+                self._insist(self._spell_otherwise, dice, *placed[-1])
             del placed[:-RECENT]
         connection.close()
+
+    def _cancel_quietly(self, order):
+        """Cancel an order as an ERP does. While its delivery is locked and its create due, no worker has asked."""
+        model, key = order
+        with transaction.atomic():
+            model.objects.filter(pk=key).update(cancelled=True)
+            delivery = Delivery.objects.select_for_update().get(object_id=str(key), generation=1)
+            create = delivery.calls.get(kind="create")
+            is_unsent = create.state == "due" and not create.attempts
+        if is_unsent:
+            self.cancelled_unsent.add(str(key))
+        else:
+            self.cancelled_later[str(key)] = self._clock.timestamp()
+
+    def _spell_otherwise(self, dice, model, key):
+        """Save an order as an importer does, which writes its key in another way."""
+        order = model.objects.get(pk=key)
+        order.pk = spelled(key, dice.randrange(1, 6))
+        order.save()
+        self.spelled_otherwise += 1
 
     def _stand_in_line(self):
         while (self._insist(_waiting) or 0) > QUEUE:
@@ -67,11 +99,14 @@ def _place(dice):
     if dice.random() < 0.05:
         _change_their_mind_at_the_till()
     with transaction.atomic():
-        order = Order.objects.create()
-        Line.objects.create(order=order, title="a book")
+        if dice.random() < 0.5:
+            order = AppOrder.objects.create(pk=uuid.UUID(int=dice.getrandbits(128)))
+        else:
+            order = Order.objects.create()
+            Line.objects.create(order=order, title="a book")
     for _ in range(dice.choice([0, 0, 0, 1, 3])):
         order.save()
-    return order.pk
+    return type(order), order.pk
 
 
 def _change_their_mind_at_the_till():
@@ -80,8 +115,9 @@ def _change_their_mind_at_the_till():
         transaction.set_rollback(True)
 
 
-def _think_again(dice, key):
-    order = Order.objects.get(pk=key)
+def _think_again(dice, placed):
+    model, key = placed
+    order = model.objects.get(pk=key)
     change = dice.random()
     if change < 0.1:
         order.delete()

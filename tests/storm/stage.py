@@ -12,6 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
+from django.test import override_settings
 
 from kaspi_delivery_django.sandbox.courier import Courier
 from kaspi_delivery_django.sandbox.server import SandboxServer
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 POSTMEN = 3
 PACE_S = 60.0
 FIRST_RETRY_S = 60.0
+ADAPTERS = ["tests.shop.kaspi.OrderAdapter", "tests.shop.kaspi.AppOrderAdapter"]
 
 
 class Process:
@@ -69,6 +71,8 @@ class Stage:
     def __enter__(self):
         self._fast = running(self.clock)
         self._fast.__enter__()
+        self._shop = override_settings(KASPI_DELIVERY={**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": ADAPTERS})
+        self._shop.enable()
         self.server.start()
         self._log = tempfile.TemporaryFile()
         environment = self._environment()
@@ -87,6 +91,7 @@ class Stage:
         for process in self.processes:
             process.kill()
         self.server.stop()
+        self._shop.disable()
         self._fast.__exit__(None, None, None)
         self._log.close()
 
@@ -122,6 +127,7 @@ class Stage:
             "DJANGO_SETTINGS_MODULE": "tests.storm.settings",
             "TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
             "STORM_API": self.server.url,
+            "STORM_ADAPTERS": " ".join(ADAPTERS),
         }
 
     def _post(self):

@@ -11,6 +11,7 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import cancel_delivery, reissue_delivery
 from kaspi_delivery_django.signals import delivery_status_changed
 from kaspi_delivery_django.testing import kaspi_sandbox
+from tests.shop.kaspi import OrderAdapter
 from tests.shop.models import Note, Order
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -251,3 +252,32 @@ def test_no_customers_data_is_told(kaspi, order, refuted):
     text = refuted(partial(kaspi._fail, order), "wrong")
     assert ApiCall.objects.get().payload.count(order.phone) == 1
     assert not [secret for secret in (order.phone, order.address, "Aigerim") if secret in text]
+
+
+class StatusAdapter(OrderAdapter):
+    """Says no as soon as a paid order is packed, as many a first adapter does."""
+
+    def wants_delivery(self, order):
+        return getattr(order, "status", "paid") == "paid"
+
+
+def test_an_order_stays_wanted_through_its_later_states(kaspi, order):
+    """Nothing of it is written."""
+    kaspi.assert_stays_wanted(order, {"status": "packed"}, {"status": "shipped", "address": "Abay 2"})
+    assert not hasattr(order, "status")
+    order.refresh_from_db()
+    assert order.address != "Abay 2"
+
+
+def test_an_adapter_that_stops_wanting_is_found(kaspi, order, refuted, settings):
+    """With the state that it says no to."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [f"{__name__}.StatusAdapter"]}
+    said = refuted(kaspi.assert_stays_wanted, order, {"status": "packed"})
+    assert "wants_delivery says no (status='packed')" in said
+
+
+def test_an_order_that_would_be_cancelled_is_found(kaspi, order, refuted):
+    """Or one that is not wanted to begin with."""
+    assert "wants_cancel says yes (cancelled=True)" in refuted(kaspi.assert_stays_wanted, order, {"cancelled": True})
+    order.paid = False
+    assert "wants_delivery says no (as it is)" in refuted(kaspi.assert_stays_wanted, order)

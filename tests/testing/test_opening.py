@@ -44,6 +44,15 @@ def two_accounts(settings):
     settings.KASPI_DELIVERY = {"ORDER_ADAPTERS": [path], "ACCOUNTS": {"almaty": REAL, "astana": REAL}}
 
 
+def test_the_sandbox_of_a_test_is_strict():
+    """A shop's own client is held to what Kaspi recommends: a create without an idempotency key is 400."""
+    with kaspi_sandbox() as kaspi:
+        [world] = kaspi.worlds.values()
+        headers = {"x-api-key": world.api_key, "Content-Type": "application/json"}
+        answer = world.handle("POST", "/v1/deliveries", headers, b"{}")
+    assert (answer.status, b"idempotency_key_required" in answer.body) == (400, True)
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("own", [pytest.param(own, id=name) for name, own in SETTINGS.items()])
 def test_an_order_is_delivered_whatever_the_shop_has_set(settings, own):

@@ -38,6 +38,7 @@ from kaspi_delivery_django.exceptions import (
     CannotAcknowledge,
     CannotCancel,
     CannotLink,
+    CannotMarkFinal,
     CannotRefresh,
     CannotReissue,
     CannotRetry,
@@ -52,6 +53,7 @@ from kaspi_delivery_django.services import (
     adopt_delivery,
     cancel_delivery,
     link_delivery,
+    mark_final,
     refresh_delivery,
     reissue_delivery,
     replay_event,
@@ -137,6 +139,8 @@ def use_the_client(api_key: str, request: DeliveryRequest) -> None:
     assert_type(booked.tracking_url, str)
     assert_type(booked.eta.delivery_by, datetime | None)
     assert_type(booked.replayed, bool)
+    assert_type((booked.pickup, booked.dropoff), tuple[Location | None, Location | None])
+    assert_type(booked.parcel, Parcel | None)
     found = client.get_delivery(booked.delivery_id, include_history=True)
     assert_type([entry.timestamp for entry in found.history], list[datetime | None])
     client.cancel_delivery(found.delivery_id, reason="no", idempotency_key="order-742-cancel")
@@ -231,8 +235,9 @@ def work_through_the_list(order: models.Model, delivery: Delivery, event: Webhoo
         assert_type(adopt_delivery(order, "dlv_1", external_order_id="KZ-742"), Delivery)
         assert_type(reissue_delivery(delivery, confirmed_absent=True), Delivery)
         assert_type(acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
+        assert_type(mark_final(delivery), Delivery)
         assert_type(replay_event(event), str)
-    except (CannotRetry, CannotLink, CannotReissue, CannotAcknowledge, CannotRefresh) as err:
+    except (CannotRetry, CannotLink, CannotMarkFinal, CannotReissue, CannotAcknowledge, CannotRefresh) as err:
         assert_type(str(err), str)
 
 

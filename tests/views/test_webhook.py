@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
-from kaspi_delivery_django.urls import webhook
+from kaspi_delivery_django.urls import account_webhook, webhook
 from tests import webhook_contract
 from tests.conftest import NOON, event
 from tests.shop.models import Order
@@ -107,10 +107,10 @@ def merchants_post(client, merchants, turnable):
     [
         ("/kaspi/webhook/almaty/", ASTANA, 401),
         ("/kaspi/webhook/astana/", ALMATY, 401),
-        ("/kaspi/webhook/nowhere/", ALMATY, 401),
-        ("/kaspi/webhook/default/", ALMATY, 401),
-        ("/kaspi/webhook/", ALMATY, 401),
-        ("/kaspi/webhook/ALMATY/", ALMATY, 401),
+        ("/kaspi/webhook/nowhere/", ALMATY, 503),
+        ("/kaspi/webhook/default/", ALMATY, 503),
+        ("/kaspi/webhook/", ALMATY, 503),
+        ("/kaspi/webhook/ALMATY/", ALMATY, 503),
         ("/kaspi/webhook/silent/", ALMATY, 503),
         ("/kaspi/webhook/silent/", "", 503),
     ],
@@ -246,8 +246,9 @@ def test_the_happy_path_takes_five_statements_at_most(delivery, post_webhook, no
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_receiver_costs_one_statement_more(delivery, post_webhook, no_receivers):
-    """That it has returned is noted after the commit."""
+def test_a_receiver_costs_one_statement_more(delivery, post_webhook, no_receivers, settings):
+    """Where this process sends the signals, that it has returned is noted after the commit."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     delivery_status_changed.connect(listen)
     with CaptureQueriesContext(connection) as captured:
         assert post_webhook(event(delivery, "accepted")).status_code == 200
@@ -318,3 +319,34 @@ def test_a_clock_that_runs_on_shuts_an_event_out(delivery, post_webhook, turnabl
     stamp = str(int(turnable.timestamp()))
     turnable.now += timedelta(seconds=301)
     assert post_webhook(event(delivery, "accepted"), timestamp=stamp).status_code == 401
+
+
+def test_a_body_in_chunks_is_refused_with_a_hint(client, turnable, caplog):
+    """WSGI reads none of it; the log says what to set, where a wrong secret would be looked for."""
+    stamp = str(int(turnable.timestamp()))
+    headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": "f" * 64, "Transfer-Encoding": "chunked"}
+    answer = client.post("/kaspi/webhook/", b"", "application/json", headers=headers)
+    assert (answer.status_code, answer.content) == (401, b'{"status": "unauthorized"}')
+    assert "let the proxy buffer requests" in caplog.text
+
+
+def test_an_alias_of_a_hosts_own_route_forges_no_log_line(turnable, caplog):
+    """A route of the host's may let any text in."""
+    request = RequestFactory().post("/hooks/", b"", "application/json")
+    assert account_webhook(request, account="almaty\nERROR forged").status_code == 401
+    [record] = caplog.records
+    assert "\n" not in record.getMessage()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_keeps_an_event_from_being_stored_is_503_whatever_it_is(delivery, post_webhook, monkeypatch, caplog):
+    """Kaspi comes again; the log names the error, and not its text."""
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox._new_event", fail_with_a_phone)
+    answer = post_webhook(event(delivery, "accepted"))
+    assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+    assert ("ValueError" in caplog.text, "701" in caplog.text) == (True, False)
+
+
+def fail_with_a_phone(*_arguments):
+    """Stand for a mistake of our own."""
+    raise ValueError("+7 701 555 0199")

@@ -7,15 +7,18 @@ from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError
 from django.utils.module_loading import import_string
 
 from kaspi_delivery_django.management.quantities import whole_number
 from kaspi_delivery_django.management.stopping import stopped_by_signals
+from kaspi_delivery_django.services import holding, schema
 from kaspi_delivery_django.services.gateway import MOST_THREADS
 from kaspi_delivery_django.services.worker import Worker
 
 GREATEST_PORT = 65_535
 THREADS = 8
+BY = "kaspi_worker --hold"
 LOOPBACK = "127.0.0.1"
 WITHOUT_EXTRA = "--metrics-port needs prometheus-client: pip install 'kaspi-delivery-django[prometheus]'"
 
@@ -39,6 +42,9 @@ class Command(BaseCommand):
         )
         either = parser.add_mutually_exclusive_group()
         either.add_argument("--once", action="store_true", help="do what is due now, then exit")
+        words = "hold all requests to Kaspi, whatever the runner, until --release; then exit (after restoring a backup)"
+        either.add_argument("--hold", action="store_true", help=words)
+        either.add_argument("--release", action="store_true", help="let requests to Kaspi go again; then exit")
         port = partial(whole_number, least=0, most=GREATEST_PORT)
         either.add_argument(
             "--metrics-port", type=port, metavar="N", help="serve Prometheus metrics on this port (0 for any)"
@@ -46,17 +52,36 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-address", default=LOOPBACK, help=f"serve them on this address ({LOOPBACK})")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Work, and say what is done."""
+        """Work, and say what is done; hold or release all sending."""
+        if options["hold"] or options["release"]:
+            self._switch(hold=options["hold"])
+            return
         worker = Worker(say=self._say, threads=options["threads"])
         with stopped_by_signals(worker.stop), ExitStack() as until_stopped:
             if options["once"]:
+                _check_tables()
                 worker.run_until_idle()
+                self._end(worker)
                 return
             if options["metrics_port"] is not None:
                 self._serve_metrics(until_stopped, options["metrics_port"], options["metrics_address"])
+            _check_tables()
             self._say("kaspi_worker is ready")
             worker.run()
         self._say("kaspi_worker has stopped")
+        self._end(worker)
+
+    def _switch(self, *, hold: bool) -> None:
+        if hold:
+            holding.hold_sending(by=BY)
+            self._say("All sending is held. Release it with: manage.py kaspi_worker --release")
+        else:
+            self._say("Sending is released." if holding.release_sending() else "Sending was not held.")
+
+    def _end(self, worker: Worker) -> None:
+        """Exit with 1 when some chore failed the last time it was tried."""
+        if worker.trouble:
+            raise CommandError(f"The worker fails at {worker.trouble}")
 
     def _serve_metrics(self, until_stopped: ExitStack, port: int, address: str) -> None:
         serve = _server()
@@ -69,6 +94,16 @@ class Command(BaseCommand):
     def _say(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
+
+
+def _check_tables() -> None:
+    """End at once where there is nothing to work with; a database that is away is waited for."""
+    try:
+        lacking = schema.missing()
+    except (OperationalError, InterfaceError):
+        return
+    if lacking:
+        raise CommandError(schema.advice(lacking))
 
 
 def _server() -> Serve:

@@ -1,0 +1,99 @@
+"""KASPI_DELIVERY from the process's environment, and from the files that its variables name.
+
+A variable is taken as it stands, without a look-up of what begins with "$", and no error shows what one holds.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
+
+SETTING = "KASPI_DELIVERY"
+DEFAULT_ACCOUNT = "default"
+
+Readers = Mapping[str, Callable[[str, str], Any]]  # from a variable's text and name
+
+
+class _Environment(environ.FileAwareEnv):  # type: ignore[misc]  # it has no types
+    """Variables as they are at the moment: a file's content is not kept."""
+
+    ENVIRON = FileAwareMapping(cache=False)
+
+
+def read() -> dict[str, Any]:
+    """Return what the variables say, by the keys of KASPI_DELIVERY. Raises `ImproperlyConfigured`."""
+    of_account: Readers = {
+        "API_KEY": _as_it_stands,  # env.str takes "$x" for a variable, and an error would show x
+        "WEBHOOK_SECRETS": _list,
+        "ENVIRONMENT": _as_it_stands,
+        "BASE_URL": _as_it_stands,
+    }
+    of_all: Readers = {
+        "RUNNER": _as_it_stands,
+        "MAX_REQUESTS_PER_SECOND": _number,
+        "ACCOUNTS": lambda text, _name: {
+            alias: _from_variables(prefix, of_account) for alias, prefix in _prefixes(_split(text)).items()
+        },
+    }
+    return _from_variables(SETTING, {**of_account, **of_all})
+
+
+def variable_of(alias: str, key: str) -> str:
+    """Return the environment variable that `from_env` reads this key of an account from."""
+    own = "" if alias == DEFAULT_ACCOUNT else f"{alias.upper().replace('-', '_')}_"
+    return f"{SETTING}_{own}{key}"
+
+
+def _from_variables(prefix: str, readers: Readers) -> dict[str, Any]:
+    texts = {key: _variable(f"{prefix}_{key}") for key in readers}
+    return {key: readers[key](text, f"{prefix}_{key}") for key, text in texts.items() if text is not None}
+
+
+def _variable(name: str) -> str | None:
+    """Return what a variable holds, or the file that the variable of the same name and _FILE names."""
+    variables = _Environment.ENVIRON
+    path = variables.env.get(f"{name}_FILE")
+    try:
+        text: str = variables[name]
+    except KeyError:
+        return None
+    except (OSError, ValueError) as err:
+        reason = getattr(err, "strerror", None) or "it is no UTF-8 text"
+        raise ImproperlyConfigured(f"{name}_FILE names {path!r}, which cannot be read: {reason}.") from None
+    return text.rstrip("\r\n") if path else text
+
+
+def _prefixes(aliases: list[str]) -> dict[str, str]:
+    """Return how the variables of each alias begin; no two may begin alike."""
+    found = {alias: variable_of(alias, "").removesuffix("_") for alias in aliases}
+    for alias, prefix in found.items():
+        if prefix == SETTING or list(found.values()).count(prefix) > 1:
+            raise ImproperlyConfigured(
+                f"{SETTING}_ACCOUNTS names {alias!r}, whose variables would be those of another account:"
+                f" choose another alias. {DEFAULT_ACCOUNT!r} is the one without an alias in its variables."
+            )
+    return found
+
+
+def _as_it_stands(text: str, _name: str) -> str:
+    return text
+
+
+def _list(text: str, _name: str) -> list[str]:
+    return _split(text)
+
+
+def _split(text: str) -> list[str]:
+    """Return the parts of a list: a file may have each on a line of its own."""
+    return [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
+
+
+def _number(text: str, name: str) -> float:
+    """Read a number. `env.float` would read 1e3 as 13, and 10abc as 10."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a number.") from None

@@ -1,0 +1,160 @@
+"""Numbers in pages: what a program reads back is written the same, however a shop writes its numbers for people."""
+
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote as unquote_url
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import unquote
+from django.db import connection
+from django.urls import get_resolver, resolve, reverse
+
+from kaspi_delivery_django.admin import charts
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import cancel_delivery
+from kaspi_delivery_django.tracking import tracking_path
+from tests.conftest import event
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+THOUSAND = 1_234
+FOR_PEOPLE = {"alt", "aria-label", "placeholder", "title"}
+OURS = (ApiCall, FailedAttempt, PendingAction, StatusChange, WebhookEvent)
+
+
+class Values(HTMLParser):
+    """Collects what a program reads: attributes, scripts and styles."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self._within = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        """Keep the attributes; a form's token is another one each time."""
+        self._within = tag
+        if ("name", "csrfmiddlewaretoken") not in attrs:
+            self.found += [(tag, name, value) for name, value in attrs if name not in FOR_PEOPLE]
+
+    def handle_data(self, text):
+        """Keep what a browser runs."""
+        if self._within in {"script", "style"}:
+            self.found.append((self._within, "text", text))
+
+    def handle_endtag(self, tag):
+        """Leave it."""
+        self._within = ""
+
+
+NEXT_KEY = {
+    "sqlite": "INSERT INTO sqlite_sequence (name, seq) VALUES ('{table}', {last})",
+    "postgresql": "SELECT setval(pg_get_serial_sequence('{table}', 'id'), {last})",
+    "mysql": "ALTER TABLE {table} AUTO_INCREMENT = {next}",
+}
+
+
+def continue_after(model, last):
+    """Let the next row of an empty table have a key above this one, as in a shop that has run for a while."""
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"DELETE FROM sqlite_sequence WHERE name = '{table}'")
+        cursor.execute(NEXT_KEY[connection.vendor].format(table=table, last=last, next=last + 1))
+
+
+@pytest.fixture
+def _old_shop(world, drain, post_webhook, turnable):
+    """Let every table have a row whose key is above a thousand."""
+    for model in (Order, Delivery, *OURS):
+        continue_after(model, THOUSAND - 1)
+    Order.objects.create()
+    drain()
+    world.faults.add(Fault(operation="cancel", status=409))
+    delivery = Delivery.objects.get()
+    for status in ("accepted", "created"):
+        post_webhook(event(delivery, status, event_id=f"wh_{status}"))
+    WebhookEvent.objects.filter(event_id="wh_created").update(state="failed")
+    cancel_delivery(delivery, reason="out of stock")
+    drain()
+    PendingAction.objects.create(name="retry", delivery=delivery, created_at=turnable.now)
+    assert {model.objects.order_by("pk").first().pk for model in (Order, Delivery, *OURS)} == {THOUSAND}
+
+
+def addresses():
+    """Return the addresses of our admin's pages, of the shop's pages of the order, and of the customer's page."""
+    app = get_resolver().namespace_dict["admin"][1]
+    names = {name for name in app.reverse_dict if isinstance(name, str) and name.startswith("kaspi_delivery_")}
+    newest = {model._meta.model_name: model.objects.latest("pk") for model in (Delivery, *OURS)}
+    for name in sorted(names - {"kaspi_delivery_dashboard"}):
+        model, _, kind = name.removeprefix("kaspi_delivery_").rpartition("_")
+        if kind in {"changelist", "add"}:
+            yield reverse(f"admin:{name}")
+        elif kind in {"change", "history"} and model in newest:
+            yield reverse(f"admin:{name}", args=[newest[model].pk])
+    yield reverse("admin:kaspi_delivery_dashboard")
+    for way in ("cancel", "refresh", "retry", "acknowledge"):
+        yield reverse("admin:kaspi_delivery_delivery_exit", args=[newest["delivery"].pk, way])
+    yield reverse("admin:kaspi_delivery_webhookevent_exit", args=[newest["webhookevent"].pk, "replay"])
+    yield reverse("admin:kaspi_delivery_pendingaction_exit", args=[newest["pendingaction"].pk, "dismiss"])
+    yield reverse("admin:shop_order_change", args=[THOUSAND])
+    yield reverse("admin:shop_order_changelist")
+    yield tracking_path(newest["delivery"])
+
+
+def values_of(client, settings, *, separator):
+    """Return what programs read in each page, with the setting on or off."""
+    settings.USE_THOUSAND_SEPARATOR = separator
+    pages = {address: client.get(address) for address in addresses()}
+    pages["asked about several"] = client.post(
+        reverse("admin:kaspi_delivery_delivery_changelist"),
+        {"action": "cancel_deliveries", "_selected_action": [THOUSAND]},
+    )
+    assert {page.status_code for page in pages.values()} <= {200, 403}
+    return {address: Values(page.content.decode()).found for address, page in pages.items()}
+
+
+@pytest.mark.usefixtures("_old_shop")
+@pytest.mark.parametrize("language", ["ru", "en", "kk", "de"])
+def test_no_value_depends_on_how_numbers_are_written(admin_client, settings, language, monkeypatch):
+    """Every attribute, script and style of every page is the same with USE_THOUSAND_SEPARATOR as without."""
+    settings.LANGUAGE_CODE = language
+    monkeypatch.setattr(charts, "WIDTH", 7_000)  # numbers that a separator would break
+    monkeypatch.setattr(charts, "HEIGHT", 2_200)
+    plain, separated = (values_of(admin_client, settings, separator=separator) for separator in (False, True))
+    assert len(plain) > 20
+    for address, values in plain.items():
+        assert separated[address] == values, address
+
+
+@pytest.mark.usefixtures("_old_shop")
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_a_drawing_has_plain_numbers(admin_client, settings, language):
+    """A decimal comma would break a chart in Russian."""
+    settings.LANGUAGE_CODE = language
+    found = Values(admin_client.get(reverse("admin:kaspi_delivery_dashboard")).content.decode()).found
+    drawn = [value for tag, name, value in found if tag in {"rect", "text"} and name in {"x", "y", "width", "height"}]
+    assert drawn
+    assert all(float(value) >= 0 for value in drawn)
+
+
+@pytest.mark.usefixtures("_old_shop")
+def test_a_bulk_action_is_confirmed_by_its_own_page(admin_client, settings):
+    """The hidden fields, as they stand in the page, name the row."""
+    settings.USE_THOUSAND_SEPARATOR, settings.LANGUAGE_CODE = True, "ru"
+    page = reverse("admin:kaspi_delivery_delivery_changelist")
+    asked = admin_client.post(page, {"action": "refresh_deliveries", "_selected_action": [THOUSAND]}).content.decode()
+    inputs = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', asked))
+    assert admin_client.post(page, inputs, follow=True).status_code == 200
+    assert LogEntry.objects.filter(object_id=str(THOUSAND)).count() == 1
+
+
+@pytest.mark.parametrize("key", ["A_5F1", "742/1", "заказ 742", "a?b#c"])
+def test_a_text_key_is_linked_as_it_is(admin_client, booked, key):
+    """The admin reads it back from the address of the order's page."""
+    Delivery.objects.update(object_id=key)
+    page = admin_client.get(f"/admin/kaspi_delivery/delivery/{booked.pk}/change/").content.decode()
+    [link] = re.findall(r'<a href="(/admin/shop/order/[^"]*/change/)"', page)
+    assert unquote(resolve(unquote_url(link)).kwargs["object_id"]) == key

@@ -1,0 +1,112 @@
+"""The client against a Kaspi that is made of its own description: whatever that allows is read."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kaspi_delivery_django.client import KaspiError, RemoteDelivery, TestWebhook, wire
+from kaspi_delivery_django.client.types import is_identifier
+from tests.client.conftest import BOOKED, request
+from tests.sandbox import openapi
+
+FIELDS = {
+    "deliveryId": "delivery_id",
+    "dropoff": "dropoff",
+    "eta": "eta",
+    "externalOrderId": "external_order_id",
+    "parcel": "parcel",
+    "pickup": "pickup",
+    "status": "status",
+    "trackingUrl": "tracking_url",
+}
+ETA = {"pickupBy": "2026-03-01T12:00:00Z", "deliveryBy": "2026-03-01T17:00:00Z"}
+DELIVERY = {**BOOKED, **request().to_json(), "eta": ETA}
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+REQUESTS = [
+    wire.create(request(), "order-742"),
+    wire.get("dlv_1", include_history=True),
+    wire.cancel("dlv_1", "Late", "order-742-cancel"),
+    wire.test_webhook("https://shop.example/kaspi/webhook/", "delivery.created"),
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=9,
+)
+DOCUMENTS = openapi.values(openapi.SCHEMAS["Delivery"]) | openapi.values(openapi.SCHEMAS["Error"]) | JSON
+BODIES = DOCUMENTS.map(json.dumps).map(str.encode) | st.binary() | st.just(b"[" * 100_000)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "retry-after": st.text() | st.integers().map(str) | st.sampled_from(["Sun, 01 Mar 2026 12:00:30 GMT"]),
+        "x-idempotent-replay": st.text() | st.just("true"),
+        "x-request-id": st.text(),
+        "sunset": st.text(),
+        "deprecation": st.text(),
+        "content-type": st.text(),
+    },
+)
+EXAMPLES = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@EXAMPLES
+@given(openapi.values(openapi.SCHEMAS["Delivery"]))
+def test_any_delivery_is_read(document):
+    """Every documented Delivery becomes one of ours, with typed times and parts, and keeps what it was."""
+    read = RemoteDelivery.from_json(json.loads(json.dumps(document)))
+    assert read.raw == document
+    assert read.status == document.get("status", "")
+    assert bool(read.delivery_id) == is_identifier(document.get("deliveryId"))
+    assert [entry.status for entry in read.history] == [e.get("status", "") for e in document.get("history", [])]
+    assert (read.eta.pickup_by is None) == ("pickupBy" not in document.get("eta", {}))
+
+
+@EXAMPLES
+@given(openapi.values(openapi.SCHEMAS["DeliveryRequest"]))
+def test_what_is_typed_can_be_sent(document):
+    """A part that is not None says what Kaspi said, and is one that Kaspi's description allows."""
+    read = RemoteDelivery.from_json(document)
+    for name, kind in (("pickup", "Location"), ("dropoff", "Location"), ("parcel", "Parcel")):
+        if part := getattr(read, name):
+            assert openapi.faults(kind, part.to_json()) == []
+
+
+@EXAMPLES
+@given(st.sampled_from(REQUESTS), st.integers(100, 599), HEADERS, BODIES)
+def test_any_answer_is_one_of_ours(asked, status, headers, body):
+    """Whatever status, headers and body come: a value of ours, or an error that says what to do next."""
+    outcome = outcome_of(asked, wire.Answer(status=status, headers=headers, body=body))
+    if isinstance(outcome, KaspiError):
+        assert outcome.status == status
+    else:
+        assert isinstance(outcome, RemoteDelivery | TestWebhook)
+        assert 200 <= status <= 299
+
+
+def outcome_of(asked, answer):
+    """Return what the client reads in an answer, or the error that it raises."""
+    read = wire.read_test_webhook if asked.operation == "test_webhook" else wire.read_delivery
+    try:
+        return read(asked, answer, NOW)
+    except KaspiError as err:
+        return err
+
+
+def mistakes():
+    """Yield each way to break each field of a whole Delivery."""
+    for kind in ("DeliveryRequest", "DeliveryCreated"):
+        yield from openapi.broken(openapi.SCHEMAS[kind], DELIVERY)
+
+
+@pytest.mark.parametrize(("path", "document"), [*mistakes()])
+def test_a_delivery_that_is_not_as_documented(path, document):
+    """One wrong or missing field costs that field, never the answer; the whole answer is kept."""
+    whole, read = RemoteDelivery.from_json(DELIVERY), RemoteDelivery.from_json(document)
+    assert read.raw == document
+    names = [field.name for field in dataclasses.fields(read) if field.name != "raw"]
+    changed = [name for name in names if getattr(read, name) != getattr(whole, name)]
+    assert changed in ([], [FIELDS[path[0]]])

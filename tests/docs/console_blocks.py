@@ -1,0 +1,64 @@
+"""Console blocks that show answers: a real shell runs their commands against a sandbox, and prints what they show."""
+
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from kaspi_delivery_django.sandbox import wellknown
+from tests.docs import shell, shell_blocks
+from tests.docs.pages import ROOT
+
+ANSWER = re.compile(r"^HTTP/1\.1 \d{3}", re.MULTILINE)
+API_KEY = re.compile(r"x-api-key: (\S+?)\"")
+END = "end of the answer"
+ELIDED = "…"
+
+
+def run(block, house, tmp_path):
+    """Run a block that shows answers of HTTP in a shell; have any other read, as other shell blocks are."""
+    if not ANSWER.search(block.text):
+        shell_blocks.run(block, house, tmp_path)
+        return
+    for program in ("bash", "curl"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    exchanges = [*shell.exchanges(block.text.splitlines())]
+    with sandbox(API_KEY.search(block.text)[1]) as url:
+        answers = typed_into_a_shell([command.replace(wellknown.BASE_URL, url) for command, _shown in exchanges])
+    for (command, shown), answer in zip(exchanges, answers, strict=True):
+        missing = not_printed(shown, answer.replace(url, wellknown.BASE_URL).splitlines())
+        assert missing is None, f"{command}does not print {missing!r}, but {answer}"
+
+
+@contextmanager
+def sandbox(api_key):
+    """Start `manage.py kaspi_sandbox` on a free port, with a courier that stays where it is; yield its address."""
+    options = ["--port", "0", "--api-key", api_key, "--pace", "86400", "--webhook-url", ""]
+    command = [sys.executable, "-u", str(ROOT / "manage.py"), "kaspi_sandbox", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    try:
+        yield process.stdout.readline().split()[-1]
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def typed_into_a_shell(commands):
+    """Type commands into one shell, and return what each of them prints."""
+    script = "".join(f"{command}\nprintf '\\n{END}\\n'\n" for command in commands)
+    ended = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=True)
+    return ended.stdout.split(f"\n{END}\n")[:-1]
+
+
+def not_printed(shown, printed):
+    """Return the first line of a page that was not printed after the ones before it; `…` stands for anything."""
+    rest = iter(printed)
+    for line in filter(str.strip, shown):
+        wanted = re.compile(".*".join(re.escape(part) for part in line.strip().split(ELIDED)))
+        if not any(wanted.fullmatch(one.strip()) for one in rest):
+            return line
+    return None

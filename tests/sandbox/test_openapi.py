@@ -1,0 +1,171 @@
+"""The sandbox against Kaspi's own description: what it accepts, what it refuses, and how its answers look."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from kaspi_delivery_django.sandbox import schema
+from kaspi_delivery_django.sandbox.calls import OPERATIONS
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.sandbox.world import World
+from tests.sandbox import openapi
+from tests.sandbox.conftest import REQUEST, Partner
+
+ONE_OF_EACH = {**REQUEST, "dropoff": {**REQUEST["dropoff"], "notes": "Entrance B"}}
+WEBHOOK_TEST = {"url": "https://shop.example/kaspi/webhook/", "type": "delivery.created"}
+EXAMPLES = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+BODIES = {"create": "DeliveryRequest", "cancel": "Cancel", "test_webhook": "WebhookTest"}
+
+
+def call(partner, operation, body=None, **headers):
+    """Ask for one operation, about a delivery that was just booked where it needs one."""
+    if operation == "create":
+        return partner.call("POST", "/v1/deliveries", body or REQUEST, **headers)
+    if operation == "test_webhook":
+        return partner.call("POST", "/v1/webhooks/test", body or WEBHOOK_TEST, **headers)
+    delivery_id = headers.pop("about", None) or json.loads(partner.create(None).body)["deliveryId"]
+    path = f"/v1/deliveries/{delivery_id}" + ("?includeHistory=true" if operation == "get" else "/cancel")
+    return partner.call("GET" if operation == "get" else "POST", path, body, **headers)
+
+
+def check(operation, answer, status):
+    """Hold an answer against what is documented for its status, headers and all."""
+    assert answer.status == status
+    response = openapi.answer_of(operation, status)
+    missing = [name for name, header in response.get("headers", {}).items() if name not in answer.headers]
+    assert missing == []
+    if name := openapi.name_of(response):
+        assert answer.headers["Content-Type"] == "application/json"
+        document = json.loads(answer.body)
+        assert openapi.faults(name, document) == []
+        assert openapi.left_out(name, document, but={"history"}) == []
+
+
+def test_the_sandbox_has_the_documented_operations():
+    """Four, under the names that faults are set with; statuses and event types are Kaspi's."""
+    assert set(openapi.OPERATIONS) == set(OPERATIONS)
+    assert list(schema.STATUSES) == openapi.SCHEMAS["Status"]["enum"]
+    assert list(schema.EVENT_TYPES) == openapi.SCHEMAS["EventType"]["enum"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_each_documented_success(partner, operation):
+    """The one 2xx of each operation, with a body as documented."""
+    [status] = [int(code) for code in openapi.OPERATIONS[operation]["responses"] if code[0] == "2"]
+    check(operation, call(partner, operation), status)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("key", [None, "", "wrong"])
+def test_each_documented_401(partner, operation, key):
+    """A missing or wrong key, whatever is asked for."""
+    check(operation, call(partner, operation, x_api_key=key), 401)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_each_documented_429(partner, world, operation):
+    """A burst is answered with the seconds to wait."""
+    delivery_id = partner.book()
+    world.faults.add(Fault(status=429, retry_after=30, times=None))
+    check(operation, call(partner, operation, about=delivery_id), 429)
+
+
+def test_the_documented_409(partner, world):
+    """A key with another payload, and a cancel after the pickup."""
+    delivery_id = partner.book()
+    check("create", partner.create(externalOrderId="order-743"), 409)
+    world.move(delivery_id, "in_transit")
+    check("cancel", partner.cancel(delivery_id), 409)
+
+
+def test_the_documented_404(partner):
+    """An unknown delivery; no body is promised."""
+    check("get", partner.get("dlv_unknown"), 404)
+
+
+@pytest.mark.parametrize("status", schema.STATUSES)
+def test_a_delivery_of_any_status(partner, world, status):
+    """A Delivery carries all of the request and of DeliveryCreated, with and without its history."""
+    delivery_id = partner.book()
+    world.move(delivery_id, status)
+    for query in ("", "?includeHistory=true"):
+        answer = partner.get(delivery_id, query)
+        check("get", answer, 200)
+    assert [openapi.left_out("HistoryEntry", entry) for entry in json.loads(answer.body)["history"]] == [[], []]
+
+
+@EXAMPLES
+@given(openapi.values(openapi.SCHEMAS["DeliveryRequest"]))
+def test_any_request_that_is_documented_is_booked(request):
+    """Whatever the description allows is 201, and can be read again."""
+    partner = Partner(World(seed=742))
+    created = partner.call("POST", "/v1/deliveries", request)
+    check("create", created, 201)
+    document = json.loads(created.body)
+    read = partner.get(document["deliveryId"])
+    check("get", read, 200)
+    known = {name: request[name] for name in REQUEST}
+    assert json.loads(read.body).items() >= {**known, **document}.items()
+
+
+@EXAMPLES
+@given(openapi.values(openapi.SCHEMAS["Cancel"]))
+def test_any_reason_that_is_documented_cancels(body):
+    """Any text is a reason, and none is one too."""
+    partner = Partner(World(seed=742))
+    check("cancel", call(partner, "cancel", body), 200)
+
+
+@EXAMPLES
+@given(openapi.values(openapi.SCHEMAS["WebhookTest"]))
+def test_any_test_that_is_documented_is_queued(body):
+    """Any address and any of the six types, or neither: then it is a first event to the shop's own address."""
+    world = World(seed=742, webhook_url="http://shop.test/")
+    check("test_webhook", Partner(world).call("POST", "/v1/webhooks/test", body), 202)
+    [event] = world.mailbox.pending
+    assert event.url == body.get("url", "http://shop.test/")
+    assert event.type == body.get("type", "delivery.created")
+
+
+def mistakes():
+    """Yield each way to break each field of each body."""
+    whole = {"create": ONE_OF_EACH, "cancel": {"reason": "Late"}, "test_webhook": WEBHOOK_TEST}
+    for operation, name in BODIES.items():
+        for path, body in openapi.broken(openapi.SCHEMAS[name], whole[operation]):
+            yield pytest.param(operation, ".".join(path), body)
+
+
+@pytest.mark.parametrize(("operation", "path", "body"), [*mistakes()])
+def test_what_is_not_documented_is_refused(partner, world, operation, path, body):
+    """One wrong or missing field is 400 by its name, and changes nothing."""
+    delivery_id = partner.book()
+    answer = call(partner, operation, body, about=delivery_id)
+    assert openapi.faults(BODIES[operation], body)
+    assert answer.status == 400
+    document = json.loads(answer.body)
+    assert openapi.faults("Error", document) == []
+    assert openapi.left_out("Error", document) == []
+    assert document["message"].startswith(f"{path}: ")
+    assert (len(world.deliveries), world.deliveries[delivery_id].status) == (1, "created")
+
+
+@pytest.mark.parametrize("status", schema.STATUSES)
+def test_every_webhook_is_as_documented(partner, world, receiver, status):
+    """So is a test event; the attempt is counted."""
+    world.move(partner.book(), status)
+    call(partner, "test_webhook", {**WEBHOOK_TEST, "type": f"delivery.{status}"})
+    receiver.status = 500
+    for later in (0, 60):
+        world.mailbox.deliver_due(world.clock() + later, receiver)
+    assert len(receiver.bodies) == 6
+    assert [fault for body in receiver.bodies for fault in openapi.faults("Webhook", body)] == []
+    assert [field for body in receiver.bodies for field in openapi.left_out("Webhook", body)] == []
+
+
+def test_the_description_finds_faults():
+    """A check that accepts everything would hold nothing."""
+    document = {"deliveryId": "dlv_1", "status": "lost", "trackingUrl": "nowhere", "eta": {"pickupBy": "soon"}}
+    assert len(openapi.faults("DeliveryCreated", document)) == 3
+    assert openapi.left_out("DeliveryCreated", document) == ["deliveryBy"]
+    assert openapi.left_out("DeliveryCreated", {}) == ["deliveryId", "status", "trackingUrl", "eta"]

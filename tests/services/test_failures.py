@@ -1,0 +1,64 @@
+"""What failed in code that is not ours, in words that are one line of a log and hold no data."""
+
+import linecache
+import logging
+
+import pytest
+
+from kaspi_delivery_django.client.exceptions import UsageError
+from kaspi_delivery_django.services import booking, enqueueing, following
+from kaspi_delivery_django.services.failures import describe, one_line
+from tests.shop.kaspi import OrderAdapter
+from tests.shop.models import Order
+
+FORGED = "742\nERROR delivered: order=1\r\x1b[31m\u2028\x00"
+BREAKS = ("\n", "\r", "\x1b", "\u2028", "\x00")
+
+
+def test_one_line_keeps_what_can_be_read():
+    """Letters of every language; a break is written out."""
+    assert one_line("заказ № 742") == "заказ № 742"
+    assert one_line("a\nb\tc\u2028d") == "a\\nb\\tc\\u2028d"
+    assert one_line(742) == "742"
+
+
+def caught(code, name):
+    """Run code of a file of this name; return what it raised."""
+    try:
+        exec(compile(code, name, "exec"), {"UsageError": UsageError})  # no file can have every name
+    except Exception as err:  # noqa: BLE001  # whatever it is
+        return err
+    pytest.fail("nothing was raised")
+
+
+@pytest.mark.parametrize("code", ["1 / 0", f"raise UsageError({FORGED!r})"])
+def test_a_description_is_one_line(code):
+    """Whatever the file is called, and whatever the text holds."""
+    described = describe(caught(code, f"shop{FORGED}.py".replace("\0", "")))
+    assert not [sign for sign in BREAKS if sign in described]
+    linecache.clearcache()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("step", ["set aside", "no reason", "not enqueued"])
+def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
+    """A key may be any text that the shop's customers chose."""
+
+    def fail(*_args):
+        raise ValueError("the adapter's own")
+
+    order, adapter = Order.objects.create(), OrderAdapter()
+    monkeypatch.setattr(OrderAdapter, "cancel_reason", fail)
+    monkeypatch.setattr(Order, "pk", FORGED)
+    if step == "set aside":
+        monkeypatch.setattr(booking, "deliveries_of", fail)
+        with pytest.raises(ValueError, match="own"):
+            booking.set_aside(adapter, order, booking.AdapterFailed("it fails"))
+    elif step == "no reason":
+        assert following._reason(adapter, order) == ""
+    else:
+        monkeypatch.setattr(enqueueing, "_book", fail)
+        assert enqueueing._end(adapter, FORGED, dry_run=False) == "failed"
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert any("742" in line for line in lines)
+    assert not [line for line in lines for sign in BREAKS if sign in line]

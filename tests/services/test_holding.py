@@ -1,0 +1,198 @@
+"""All sending is held until somebody releases it: no runner sends meanwhile, and nothing is lost."""
+
+import io
+import json
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.core.management import call_command
+from django.db import transaction
+
+from kaspi_delivery_django.contrib import celery
+from kaspi_delivery_django.doctor import local
+from kaspi_delivery_django.figures import accounts, standing
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.services import cancel_delivery, claims, holding, outbox, refresh_delivery
+from kaspi_delivery_django.services.worker import Worker
+from tests.conftest import event
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+STATES = "/admin/kaspi_delivery/accountstate/"
+
+
+def run(*arguments):
+    """Run the worker's command; return what it wrote."""
+    out = io.StringIO()
+    call_command("kaspi_worker", *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def held(world):
+    """Hold all sending, as after a restored backup."""
+    holding.hold_sending(by="aliya")
+    world.requests.clear()
+
+
+def send_inline(call):
+    """As the inline runner does."""
+    outbox.send_inline(call.pk)
+
+
+def send_by_task(call):
+    """As a task queue does."""
+    celery.send_call(call.pk)
+
+
+def sweep(_call):
+    """As the periodic task does."""
+    Worker(say=lambda _line: None).sweep(within_s=60)
+
+
+def work(_call):
+    """As a worker does that sends one call after the other."""
+    Worker(say=lambda _line: None).run_until_idle()
+
+
+def work_with_threads(_call):
+    """As the worker does."""
+    Worker(say=lambda _line: None, threads=4).run_until_idle()
+
+
+def claim_together(call):
+    """As a worker does that looked ahead before sending was held."""
+    claimed, left = claims.take_many([call.pk], using="default")
+    assert (claimed, left) == ([], [call.pk])
+    assert claims.take(call.pk, using="default") is None
+
+
+RUNNERS = [send_inline, send_by_task, sweep, work, work_with_threads, claim_together]
+
+
+@pytest.mark.parametrize("send", RUNNERS, ids=lambda send: send.__name__)
+def test_no_runner_sends_while_it_is_held(held, due, world, send):
+    """The call stays due, as it was."""
+    send(due)
+    assert world.requests == []
+    assert ApiCall.objects.get(pk=due.pk).state == "due"
+
+
+def test_a_checkout_with_the_inline_runner_is_not_sent(held, world, settings):
+    """It becomes due, and goes when sending is released."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    with transaction.atomic():
+        order = Order.objects.create()
+    assert world.requests == []
+    assert holding.release_sending()
+    run("--once")
+    assert len(world.deliveries_for(f"order-{order.pk}")) == 1
+
+
+def test_cancels_and_questions_are_held_as_well(booked, world):
+    """Whatever a backup says is to be asked."""
+    holding.hold_sending()
+    refresh_delivery(booked)
+    cancel_delivery(booked)
+    world.requests.clear()
+    work(None)
+    assert world.requests == []
+
+
+def test_an_account_that_has_no_row_yet_is_held_too(held, due, world):
+    """One that was added to the settings meanwhile."""
+    AccountState.objects.update(account="another")
+    work(None)
+    send_inline(due)
+    assert world.requests == []
+
+
+def test_webhooks_are_applied_meanwhile(booked, post_webhook):
+    """Kaspi tells once."""
+    holding.hold_sending()
+    assert post_webhook(event(booked, "accepted")).status_code == 200
+    assert Delivery.objects.get().status == "accepted"
+
+
+def test_an_answer_that_arrives_meanwhile_does_not_release(due, world, drain):
+    """Nor does a gate that opens."""
+    claim = claims.take(due.pk, using="default")
+    holding.hold_sending()
+    outbox.settle(claim, outbox.transmit(claim), using="default")
+    assert holding.is_held()
+
+
+def test_holding_twice_keeps_the_first_and_releasing_twice_says_so(world, turnable):
+    """Whoever comes second reads since when."""
+    assert "held" in run("--hold")
+    before = AccountState.objects.get().held_at
+    turnable.turn(hours=1)
+    run("--hold")
+    assert AccountState.objects.get().held_at == before
+    assert run("--release") == "Sending is released.\n"
+    assert run("--release") == "Sending was not held.\n"
+    assert not holding.is_held()
+
+
+def test_the_report_and_the_doctor_say_so(held):
+    """Since when, and by whom."""
+    out = io.StringIO()
+    call_command("kaspi_report", stdout=out)
+    assert "held since 2026-03-01 12:00:00 UTC by aliya" in out.getvalue()
+    out = io.StringIO()
+    call_command("kaspi_report", "--json", stdout=out)
+    [account] = json.loads(out.getvalue())["accounts"]
+    assert (account["held_at"], account["held_by"]) == ("2026-03-01T12:00:00+00:00", "aliya")
+    found = {one.name: one for one in local.judge_account(accounts.read()[0], standing.read())}
+    assert found["hold"].verdict == "fail"
+    assert "kaspi_worker --release" in found["hold"].todo
+
+
+def test_a_hold_by_a_command_without_a_name_is_reported(world):
+    """Nobody is named then."""
+    holding.hold_sending()
+    out = io.StringIO()
+    call_command("kaspi_report", stdout=out)
+    assert "held since 2026-03-01 12:00:00 UTC\n" in out.getvalue()
+
+
+@pytest.fixture
+def operator(client):
+    """Log in somebody who can see the pages; the permission to hold is given to the name."""
+    user = User.objects.create_user("aliya", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_accountstate", "view_delivery"]))
+    client.force_login(user)
+
+    def allow():
+        user.user_permissions.add(Permission.objects.get(codename="hold_sending"))
+        return client
+
+    client.allow = allow
+    return client
+
+
+def test_staff_hold_and_release_in_the_admin(operator, due, world):
+    """The dashboard names it, and both are recorded."""
+    Worker(say=lambda _line: None)._beat(using="default")
+    state = AccountState.objects.get()
+    client = operator.allow()
+    assert "do/hold/" in client.get(f"{STATES}{state.pk}/change/").content.decode()
+    page = client.post(f"{STATES}{state.pk}/do/hold/", follow=True).content.decode()
+    assert "all sending is held" in page
+    assert AccountState.objects.get().held_by == "aliya"
+    assert "Nothing is sent to Kaspi" in client.get("/admin/kaspi_delivery/delivery/dashboard/").content.decode()
+    assert "do/release/" in client.get(f"{STATES}{state.pk}/change/").content.decode()
+    client.post(f"{STATES}{state.pk}/do/release/", follow=True)
+    assert not holding.is_held()
+    assert LogEntry.objects.filter(object_id=str(state.pk)).count() == 2
+
+
+def test_it_needs_its_permission(operator, world):
+    """Seeing the page is not enough, nor is posting by hand."""
+    Worker(say=lambda _line: None)._beat(using="default")
+    state = AccountState.objects.get()
+    assert "do/hold/" not in operator.get(f"{STATES}{state.pk}/change/").content.decode()
+    assert operator.post(f"{STATES}{state.pk}/do/hold/").status_code == 403
+    assert operator.allow().get(f"{STATES}{state.pk}/do/other/").status_code == 404

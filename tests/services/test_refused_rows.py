@@ -1,0 +1,250 @@
+"""What keeps an event's row from being stored is answered 503, and a lock that is held too long is not waited for."""
+
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from django.db import DataError, IntegrityError, OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import inbox, replay_event, status, transactions
+from kaspi_delivery_django.services.inbox import unpark_known
+from tests.conftest import NOON, event
+from tests.services.conftest import fresh
+from tests.shop.models import Order
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("turnable")]
+
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="sequences are PostgreSQL's")
+with_row_locks = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock for all")
+
+
+@pytest.fixture
+def delivery():
+    """Return a delivery that Kaspi has created."""
+    Order.objects.create()
+    Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=NOON)
+    return Delivery.objects.get()
+
+
+class Refuses:
+    """An execute wrapper that refuses the first inserts into a table."""
+
+    def __init__(self, table, error, times=1000):
+        self.table, self.error, self.times = table, error, times
+
+    def __call__(self, execute, sql, params, many, context):
+        if self.times and sql.replace("`", '"').startswith(f'INSERT INTO "{self.table}"'):
+            self.times -= 1
+            raise self.error
+        return execute(sql, params, many, context)
+
+
+EVENTS, CHANGES = WebhookEvent._meta.db_table, StatusChange._meta.db_table
+
+
+@pytest.mark.parametrize("parks", [False, True])
+def test_a_row_that_a_constraint_refuses_is_503_and_stored_once_later(delivery, post_webhook, parks):
+    """A trigger, a sequence that a restore left behind: no 2xx without a row."""
+    if parks:
+        delivery.external_order_id, delivery.delivery_id = "order-elsewhere", "dlv_elsewhere"
+    letter = event(delivery, "accepted")
+    with connection.execute_wrapper(Refuses(EVENTS, IntegrityError("whatever the constraint"))):
+        answer = post_webhook(letter)
+    assert (answer.status_code, answer.json(), WebhookEvent.objects.count()) == (503, {"status": "try again"}, 0)
+    assert fresh(Delivery.objects.get()).status == "created"
+    assert post_webhook(letter).status_code == 200
+    assert WebhookEvent.objects.get().received_count == 1
+
+
+def test_a_row_that_is_refused_when_it_is_stored_alone_is_503(delivery, post_webhook, monkeypatch):
+    """The dead letter is a row as well."""
+    monkeypatch.setattr(status, "apply", lambda *_arguments: 1 / 0)
+    with connection.execute_wrapper(Refuses(CHANGES, IntegrityError())), monkeypatch.context() as patched:
+        patched.setattr(inbox, "_store", refuse)
+        assert post_webhook(event(delivery, "accepted")).status_code == 503
+    assert WebhookEvent.objects.count() == 0
+
+
+def refuse(*_arguments):
+    """Stand for a constraint."""
+    raise inbox.EventNotStored
+
+
+def test_a_step_that_a_constraint_refuses_leaves_a_dead_letter(delivery, post_webhook):
+    """The event itself can be stored: it is, and can be replayed."""
+    with connection.execute_wrapper(Refuses(CHANGES, IntegrityError())):
+        assert post_webhook(event(delivery, "accepted")).json() == {"status": "failed"}
+    assert replay_event(WebhookEvent.objects.get()) == "applied"
+
+
+@pytest.mark.parametrize("error", [OperationalError(1366, "Incorrect string value"), DataError(1406, "too long")])
+def test_a_step_whose_values_are_refused_leaves_a_dead_letter(delivery, post_webhook, error):
+    """It is not taken for a database that is away, whose events Kaspi would send for a day."""
+    with connection.execute_wrapper(Refuses(CHANGES, error)):
+        assert post_webhook(event(delivery, "accepted")).json() == {"status": "failed"}
+        assert replay_event(WebhookEvent.objects.get()) == "failed"
+    assert replay_event(WebhookEvent.objects.get()) == "applied"
+
+
+def test_a_replay_of_a_database_that_is_away_is_the_callers(delivery, post_webhook):
+    """The event stays what it was."""
+    with connection.execute_wrapper(Refuses(CHANGES, IntegrityError())):
+        post_webhook(event(delivery, "accepted"))
+    gone = Refuses(CHANGES, OperationalError("gone"))
+    with connection.execute_wrapper(gone), pytest.raises(OperationalError):
+        replay_event(WebhookEvent.objects.get())
+    assert WebhookEvent.objects.get().state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "states"),
+    [(OperationalError(1366, "Incorrect string value"), ["failed"]), (OperationalError("gone"), ["parked"])],
+)
+def test_a_parked_event_whose_values_are_refused_holds_up_nothing(delivery, post_webhook, error, states):
+    """It is set aside in the worker's round; a database that is away ends the round and costs no event."""
+    Delivery.objects.update(account="elsewhere")
+    post_webhook(event(delivery, "accepted"))
+    Delivery.objects.update(account="default")
+    with connection.execute_wrapper(Refuses(CHANGES, error)):
+        if states == ["failed"]:
+            unpark_known(limit=10, using="default")
+        else:
+            with pytest.raises(OperationalError):
+                unpark_known(limit=10, using="default")
+    assert list(WebhookEvent.objects.values_list("state", flat=True)) == states
+
+
+@on_postgresql
+def test_a_sequence_behind_its_table_loses_nothing(delivery, post_webhook):
+    """A backup was restored without it."""
+    first = post_webhook(event(delivery, "accepted"))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT setval(pg_get_serial_sequence('{EVENTS}', 'id'), %s, false)", [WebhookEvent.objects.get().pk]
+        )
+    answers = [post_webhook(event(delivery, "in_transit", event_id="wh_2")).status_code for _ in range(2)]
+    assert (first.status_code, answers) == (200, [503, 200])
+    assert fresh(delivery).status == "in_transit"
+    assert WebhookEvent.objects.get(event_id="wh_2").received_count == 1
+
+
+# Locks
+
+
+@contextmanager
+def held_lock(delivery):
+    """Hold a lock on the delivery's row in another connection, as a shop's own code may."""
+    is_held, is_over = threading.Event(), threading.Event()
+
+    def hold():
+        with transaction.atomic():
+            Delivery.objects.select_for_update().get(pk=delivery.pk)
+            if connection.vendor == "sqlite":
+                Order.objects.create()
+            is_held.set()
+            is_over.wait(60)
+            transaction.set_rollback(True)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert is_held.wait(30)
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(60)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Wait for a lock for one second."""
+    monkeypatch.setattr(inbox, "LOCK_WAIT_S", 1)
+
+
+@with_row_locks
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("name", ["delivery_id", "external_order_id"])
+def test_a_lock_that_is_held_leaves_the_event_to_the_worker(delivery, post_webhook, drain, name):
+    """Kaspi has its answer in time, nothing is lost, and nobody has to replay it."""
+    if name == "external_order_id":
+        Delivery.objects.update(delivery_id=None, status="")
+    with held_lock(delivery):
+        assert post_webhook(event(delivery, "accepted")).json() == {"status": "parked"}
+        assert WebhookEvent.objects.get().error == inbox.LOCKED
+    drain()
+    assert (fresh(delivery).status, WebhookEvent.objects.get().state) == ("accepted", "applied")
+
+
+@with_row_locks
+@pytest.mark.usefixtures("short")
+def test_an_unreadable_event_is_stored_without_the_lock(delivery, post_webhook):
+    """There is nothing to apply later."""
+    letter = event(delivery, "accepted")
+    del letter["data"]["status"]
+    with held_lock(delivery):
+        assert post_webhook(letter).json() == {"status": "failed"}
+
+
+@with_row_locks
+@pytest.mark.usefixtures("short")
+def test_a_worker_goes_past_a_lock_that_is_held(delivery, post_webhook):
+    """The round is not held up by it."""
+    with held_lock(delivery):
+        post_webhook(event(delivery, "accepted"))
+        if connection.features.has_select_for_update_skip_locked:
+            assert unpark_known(limit=10, using="default") == 0
+    assert unpark_known(limit=10, using="default") == 1
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="others have row locks")
+@pytest.mark.usefixtures("short")
+def test_sqlites_one_lock_is_answered_503(delivery, post_webhook):
+    """Nothing can be stored while it is held: Kaspi comes again. The host's own timeout is as it was."""
+    with connection.cursor() as cursor:
+        before = cursor.execute("PRAGMA busy_timeout").fetchone()
+    with held_lock(delivery):
+        assert post_webhook(event(delivery, "accepted")).status_code == 503
+    assert WebhookEvent.objects.count() == 0
+    with connection.cursor() as cursor:
+        assert cursor.execute("PRAGMA busy_timeout").fetchone() == before
+
+
+def test_the_time_limit_of_a_lock_costs_no_statement(delivery, post_webhook):
+    """It is part of the lock's own statement."""
+    with CaptureQueriesContext(connection) as captured:
+        post_webhook(event(delivery, "accepted"))
+    assert not [query["sql"] for query in captured if query["sql"].lower().startswith(("set", "pragma"))]
+
+
+@pytest.mark.parametrize(
+    ("facts", "ending"),
+    [
+        ({"vendor": "postgresql"}, "AND set_config('lock_timeout', '3s', true) IS NOT NULL FOR UPDATE"),
+        ({"vendor": "mysql", "mysql_is_mariadb": True}, "FOR UPDATE WAIT 3"),
+        ({"vendor": "mysql", "mysql_is_mariadb": False}, "FOR UPDATE NOWAIT"),
+    ],
+)
+def test_each_engine_has_its_own_words_for_the_limit(facts, ending):
+    """MySQL has none for one lock, so that it is not waited for."""
+    ops = SimpleNamespace(for_update_sql=lambda **_options: "FOR UPDATE")
+    engine = SimpleNamespace(**facts, ops=ops)
+    assert transactions._for_update(engine, wait=True, within_s=3) == ending
+
+
+def test_a_connection_that_was_replaced_gets_no_old_limit(monkeypatch):
+    """It has the host's own from the start."""
+    with transactions.short_waits("default", seconds=1):
+        connection.close()
+    assert Delivery.objects.count() == 0
+
+
+def test_a_transaction_around_the_view_is_503_and_named(delivery, post_webhook, caplog):
+    """A middleware of the host's that wraps views could undo what was answered 2xx."""
+    with transaction.atomic():
+        assert post_webhook(event(delivery, "accepted")).status_code == 503
+    assert "a transaction is open around the view" in caplog.text
+    assert WebhookEvent.objects.count() == 0

@@ -1,0 +1,83 @@
+"""What a create costs the database when calls go one by one: `--threads 1`, inline and task runners."""
+
+import re
+
+import pytest
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
+from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.services import bookings, gateway, outbox
+from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SQLITE_LOCKS = 0 if connection.features.has_select_for_update else 2
+AT_MOST = 12
+TRANSACTIONS = 4  # the begin and the end of two
+SENDERS = {
+    "outbox": outbox.send,
+    "inline": outbox.send_inline,
+    "task": lambda pk: Worker(say=lambda _line: None).send(pk),
+}
+
+
+def listen(**_kwargs):
+    """Hear, and return."""
+
+
+def counted(send):
+    """Send an order's create; return all statements of it, and those that neither begin nor end a transaction."""
+    ContentType.objects.get_for_model(Order)
+    call = ApiCall.objects.get(delivery__object_id=str(Order.objects.create().pk))
+    with CaptureQueriesContext(connection) as captured:
+        send(call.pk)
+    assert ApiCall.objects.get(pk=call.pk).state == "done"
+    everything = [query["sql"] for query in captured]
+    own = re.compile(r"BEGIN|START TRANSACTION|COMMIT|SET ", re.IGNORECASE)
+    return everything, [sql for sql in everything if not own.match(sql)]
+
+
+@pytest.fixture(params=[False, True], ids=["no receivers", "a receiver"])
+def receivers(request, monkeypatch):
+    """Leave the shops' own receivers out, or have one."""
+    for signal in (delivery_created, delivery_status_changed):
+        monkeypatch.setattr(signal, "receivers", [])
+    if request.param:
+        delivery_status_changed.connect(listen)
+    return int(request.param)
+
+
+@pytest.mark.parametrize("send", SENDERS.values(), ids=SENDERS.keys())
+def test_a_create_takes_twelve_statements_at_most(world, receivers, send):
+    """The adapter's own query and its savepoint among them; a receiver costs one more."""
+    everything, working = counted(send)
+    assert len(working) <= AT_MOST - 1 + receivers + SQLITE_LOCKS, working
+    assert len(everything) <= len(working) + TRANSACTIONS
+
+
+def test_the_clocks_cost_no_statement(receivers):
+    """They are read with the rows, as no test replaces them here."""
+    account = settings.KASPI_DELIVERY
+    world = World(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0])
+    with gateway.transport(SandboxAdapter(world)):
+        _everything, working = counted(outbox.send)
+    assert len(working) <= AT_MOST - 1 + receivers + SQLITE_LOCKS, working
+
+
+@pytest.mark.parametrize("err", [IntegrityError, bookings.ClaimsLost])
+def test_what_is_no_plain_booking_is_settled_with_all_its_rules(world, due, monkeypatch, err):
+    """Whatever breaks the short way, the long one records the answer."""
+
+    def broken(_bookings, _using):
+        raise err
+
+    monkeypatch.setattr(bookings, "write", broken)
+    assert outbox.send(due.pk)
+    assert Delivery.objects.get().delivery_id

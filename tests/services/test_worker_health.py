@@ -1,0 +1,204 @@
+"""A worker that fails at something in every round is not healthy: heartbeat, report, doctor, dashboard, exit code."""
+
+import io
+import json
+import threading
+
+import pytest
+from django.apps import apps
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, ProgrammingError, connection
+
+from kaspi_delivery_django.doctor import local
+from kaspi_delivery_django.figures import accounts, standing
+from kaspi_delivery_django.models import AccountState, FailedAttempt
+from kaspi_delivery_django.services import inbox, outbox, schema
+from kaspi_delivery_django.services import worker as workers
+from kaspi_delivery_django.services.worker import Worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def quiet():
+    """Return a worker that says nothing."""
+    return Worker(say=lambda _line: None)
+
+
+def break_chore(monkeypatch, error):
+    """Let one chore fail whenever it is tried."""
+
+    def fail(**_options):
+        raise error
+
+    monkeypatch.setattr(inbox, "unpark_known", fail)
+
+
+def test_the_heartbeat_names_what_fails(world, monkeypatch):
+    """And the worker does not count as seen: alerts on its age ring."""
+    break_chore(monkeypatch, ValueError("+7 701 999 8877"))
+    quiet().run_round()
+    state = AccountState.objects.get()
+    assert state.worker_trouble.startswith("parked events applied: ValueError")
+    assert "999 8877" not in state.worker_trouble
+    quiet().run_round()
+    seen_before_it_failed = AccountState.objects.get().worker_seen_at
+    assert seen_before_it_failed == state.worker_seen_at
+
+
+def test_it_is_healthy_again_once_the_chore_succeeds(world, monkeypatch):
+    """At the end of that round, not half a minute later."""
+    worker = quiet()
+    with monkeypatch.context() as broken:
+        break_chore(broken, ValueError())
+        worker.run_round()
+        assert AccountState.objects.get().worker_trouble
+    worker.run_round()
+    state = AccountState.objects.get()
+    assert (state.worker_trouble, worker.trouble) == ("", "")
+    assert state.worker_seen_at is not None
+
+
+def test_a_healthy_worker_writes_its_heartbeat_no_more_often_than_before(world, django_assert_num_queries):
+    """Every half minute."""
+    worker = quiet()
+    worker.run_round()
+    with django_assert_num_queries(0):
+        worker._beat(using="default")
+
+
+def test_a_worker_that_is_asked_to_stop_is_not_ill(world, monkeypatch):
+    """What it did not try has not failed, and not succeeded either."""
+    worker = quiet()
+    break_chore(monkeypatch, ValueError())
+    worker.run_round()
+    worker.stop()
+    worker.run_round()
+    assert "parked events applied" in worker.trouble
+
+
+@pytest.mark.parametrize("is_transient", [True, False])
+def test_a_deadlock_is_no_trouble_and_a_database_error_is(world, monkeypatch, is_transient):
+    """One is left to the next round; the other ends this one, and is reported by the next."""
+    break_chore(monkeypatch, OperationalError("database is locked" if is_transient else "no such table: x"))
+    worker = quiet()
+    if is_transient:
+        worker.run_round()
+    else:
+        with pytest.raises(OperationalError):
+            worker.run_round()
+    assert bool(worker.trouble) is not is_transient
+    monkeypatch.setattr(inbox, "unpark_known", lambda **_options: worker._stopped.set() or 0)
+    worker._beat(using="default")
+    assert bool(AccountState.objects.get().worker_trouble) is not is_transient
+
+
+def test_once_exits_with_one(world, monkeypatch):
+    """Cron sends a mail then."""
+    break_chore(monkeypatch, ValueError())
+    with pytest.raises(CommandError, match="parked events applied: ValueError"):
+        call_command("kaspi_worker", "--once", stdout=io.StringIO())
+
+
+def test_a_worker_that_is_stopped_exits_with_one_too(world, monkeypatch):
+    """A supervisor shows it."""
+    break_chore(monkeypatch, ValueError())
+    monkeypatch.setattr(workers, "IDLE_S", 0)
+    rounds = []
+
+    def stop_soon(**_options):
+        rounds.append(1)
+        if len(rounds) > 1:
+            raise_stop[0].stop()
+        return 0
+
+    raise_stop = []
+    original = Worker.run
+    monkeypatch.setattr(Worker, "run", lambda self: raise_stop.append(self) or original(self))
+    monkeypatch.setattr(outbox, "release_expired", stop_soon)
+    with pytest.raises(CommandError, match="parked events applied"):
+        call_command("kaspi_worker", stdout=io.StringIO())
+
+
+def test_report_doctor_and_dashboard_say_so(world, monkeypatch, client, admin_user):
+    """In the same words."""
+    break_chore(monkeypatch, ValueError())
+    quiet().run_round()
+    for options in ([], ["--json"]):
+        out = io.StringIO()
+        call_command("kaspi_report", *options, stdout=out)
+        assert "parked events applied: ValueError" in out.getvalue()
+    assert json.loads(out.getvalue())["accounts"][0]["worker_trouble"]
+    found = {one.name: one for one in local.judge_account(accounts.read()[0], standing.read())}
+    assert (found["worker"].verdict, "ValueError" in found["worker"].says) == ("fail", True)
+    client.force_login(admin_user)
+    page = client.get("/admin/kaspi_delivery/delivery/dashboard/").content.decode()
+    assert "parked events applied: ValueError" in page
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    """Let the connection see only these tables, as in another schema."""
+
+    def see(names):
+        monkeypatch.setattr(type(connection.introspection), "table_names", lambda *_args, **_kwargs: list(names))
+
+    return see
+
+
+@pytest.mark.parametrize("options", [[], ["--once"], ["--once", "--threads", "1"]])
+def test_without_our_tables_the_worker_says_what_to_do_and_ends(tables, world, options):
+    """Once, and with 1: in the public schema of a project with tenants, or before `migrate`."""
+    tables(["auth_user"])
+    out = io.StringIO()
+    with pytest.raises(CommandError, match=r"lacks kaspi_delivery_\w+.*migrate.*tenant's schema") as raised:
+        call_command("kaspi_worker", *options, stdout=out)
+    assert (raised.value.returncode, out.getvalue()) == (1, "")
+
+
+def test_one_table_or_column_that_is_missing_is_named(tables, monkeypatch):
+    """Code that was deployed before `migrate`."""
+    assert schema.missing() == []
+    every = [model._meta.db_table for model in _models()]
+    tables([name for name in every if name != FailedAttempt._meta.db_table])
+    assert schema.missing() == ["kaspi_delivery_failedattempt"]
+    tables(every)
+    found = connection.introspection.get_table_description
+    monkeypatch.setattr(
+        type(connection.introspection),
+        "get_table_description",
+        lambda _self, cursor, table: [column for column in found(cursor, table) if column.name != "worker_trouble"],
+    )
+    assert schema.missing() == ["kaspi_delivery_accountstate.worker_trouble"]
+
+
+def test_a_database_that_is_away_is_waited_for_as_before(world, monkeypatch):
+    """It is not said to lack anything."""
+
+    def away():
+        raise OperationalError("away")
+
+    monkeypatch.setattr(schema, "missing", away)
+    call_command("kaspi_worker", "--once", stdout=io.StringIO())
+
+
+def test_a_missing_table_that_only_one_chore_needs_is_trouble(world, monkeypatch):
+    """Engines name it by other exceptions."""
+    break_chore(monkeypatch, ProgrammingError("relation does not exist"))
+    with pytest.raises(CommandError, match="ProgrammingError"):
+        call_command("kaspi_worker", "--once", stdout=io.StringIO())
+
+
+def test_a_thread_may_call_it_all(world):
+    """The exit code is the caller's."""
+    raised = []
+    thread = threading.Thread(
+        target=lambda: raised.append(call_command("kaspi_worker", "--once", stdout=io.StringIO()))
+    )
+    thread.start()
+    thread.join(60)
+    assert raised == [None]
+
+
+def _models():
+    """Return the models of the app."""
+    return apps.get_app_config("kaspi_delivery").get_models()
