@@ -34,7 +34,7 @@ def order_saved(sender: type[models.Model], instance: models.Model, using: str, 
                 following.follow_order(adapter, instance, _save(sender, using, kwargs))
     except Exception as err:  # a checkout must never break on us
         error = failures.describe(err)
-        logger.error("order not followed: model=%s pk=%s error=%s", sender, instance.pk, error)  # noqa: TRY400
+        logger.error("order not followed: model=%s pk=%s error=%s", sender, failures.one_line(str(instance.pk)), error)  # noqa: TRY400
         if is_broken(using):
             raise
 

@@ -145,16 +145,15 @@ def give_up(delivery: Delivery) -> None:
 
 
 def name_again(delivery: Delivery) -> Delivery:
-    """Ask the adapter again, which failed before the delivery had a name; one that is not wanted is deleted.
+    """Ask the adapter again, which failed before the delivery had a name.
 
-    Raises `CannotRetry`.
+    Raises `CannotRetry`, also when the adapter answers now that the order is not to be shipped.
     """
     try:
         order = payloads.order_of(delivery)
         adapter = adapter_of(order)
         if not wants_booking(adapter, order):
-            delivery.delete()
-            return delivery
+            raise CannotRetry(NOT_WANTED)
         return _try_again(delivery, identity_of(adapter, order))
     except models.ObjectDoesNotExist as err:
         raise CannotRetry(gettext("The order is gone: acknowledge it.")) from err
