@@ -61,7 +61,7 @@ class OrderAdapter(ABC, Generic[Order]):
         """
 
     def wants_cancel(self, order: Order) -> bool:
-        """Whether the order's delivery is to be cancelled. Asked on every save, and until pickup."""
+        """Whether the order's delivery is to be cancelled. Asked on every save, before booking, until pickup."""
         return False
 
     def cancel_reason(self, order: Order) -> str:

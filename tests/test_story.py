@@ -24,6 +24,7 @@ def test_a_saved_order_becomes_a_delivered_parcel(world, drain, deliver_webhooks
         turnable.turn(minutes=10)
         world.move(booked.delivery_id, status)
         assert [sent.status for sent in deliver_webhooks()][-1] == 200
+        drain()
     delivery.refresh_from_db()
     assert delivery.status == "delivered"
     changes = StatusChange.objects.filter(delivery=delivery).order_by("pk")

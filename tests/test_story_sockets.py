@@ -9,7 +9,7 @@ from kaspi_delivery_django.sandbox.courier import Courier
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.server import SandboxServer
 from kaspi_delivery_django.sandbox.world import World
-from kaspi_delivery_django.services import cancel_delivery
+from kaspi_delivery_django.services import cancel_delivery, notices
 from kaspi_delivery_django.services.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.shop.models import Order
@@ -17,6 +17,7 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PATIENCE_S = 30
+LOOK_EVERY_S = 0.1
 
 
 @pytest.fixture
@@ -42,14 +43,22 @@ def kaspi(settings, live_server, pace_s):
 
 @pytest.fixture
 def until():
-    """Wait for a status to be told to the shop's code; nothing here sleeps."""
+    """Wait for a status to be told to the shop's code by the worker."""
     told = {}
+
+    def wait(status):
+        is_told, patience = told.setdefault(status, threading.Event()), int(PATIENCE_S / LOOK_EVERY_S)
+        for _ in range(patience):
+            notices.notify_again(limit=100, using="default")
+            if is_told.wait(LOOK_EVERY_S):
+                return True
+        return False
 
     def receiver(sender, delivery, change, **kwargs):
         told.setdefault(change.to_status, threading.Event()).set()
 
     delivery_status_changed.connect(receiver)
-    yield lambda status: told.setdefault(status, threading.Event()).wait(PATIENCE_S)
+    yield wait
     delivery_status_changed.disconnect(receiver)
 
 

@@ -75,7 +75,7 @@ class ApiCallAdmin(DeliveryLink, CallColumns, MirrorAdmin):
 class FailedAttemptAdmin(MirrorAdmin):
     """Every try that failed: where a spike of 4xx and 5xx is seen."""
 
-    list_display = ("at", "kind", "http_status", "error", "call_page")
+    list_display = ("at", "kind", "http_status", "error", "request_id", "call_page")
     list_filter = (lists.FailedFilter,)
     list_prefetch_related = ("call",)
     personal = ("error_message",)

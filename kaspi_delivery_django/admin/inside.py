@@ -62,6 +62,6 @@ class AttemptsInline(MirrorInline):
 
     personal = ("error_message",)
     model = FailedAttempt
-    fields = ("at", "http_status", "error", "error_message")
+    fields = ("at", "http_status", "error", "error_message", "request_id")
     ordering = ("-pk",)
     show_change_link = False

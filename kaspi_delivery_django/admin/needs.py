@@ -103,6 +103,9 @@ def _of_account(now: Snapshot, account: AccountFigures) -> Iterator[Need]:
     if account.is_closed:
         words = gettext("The gate of %(account)s is closed: %(reason)s")
         yield Need(words=words % {"account": account.alias, "reason": account.closed_reason})
+    if announced := account.announced(now.read_at):
+        words = gettext("Kaspi announces for %(account)s: %(text)s. Upgrade this app before that day")
+        yield Need(words=words % {"account": account.alias, "text": announced})
     if account.worker_trouble:
         words = gettext("The worker of %(account)s fails at: %(trouble)s")
         yield Need(words=words % {"account": account.alias, "trouble": account.worker_trouble})

@@ -46,7 +46,15 @@ class StatusChangeAdmin(DeliveryLink, StepColumn, MirrorAdmin):
 class AccountStateAdmin(AskingAdmin):
     """The gate of each account, its worker's last sign of life, and the hold of all sending."""
 
-    list_display = ("account", "environment", "held_at", "closed_until", "closed_reason", "worker_seen_at")
+    list_display = (
+        "account",
+        "environment",
+        "held_at",
+        "closed_until",
+        "closed_reason",
+        "announcement",
+        "worker_seen_at",
+    )
 
     def ways_out(self, row: AccountState) -> Iterable[tuple[str, Exit]]:
         """Offer to hold all sending, or to release it."""

@@ -1,4 +1,4 @@
-"""System checks: one per mistake, with a hint that says what to write. No database, no network."""
+"""System checks: one per mistake, with a hint that says what to write. No network; no database but for `migrate`."""
 
 from django.core import checks
 
@@ -9,7 +9,13 @@ from kaspi_delivery_django.checks.adapters import (
     check_key_texts,
     check_primary_keys,
 )
-from kaspi_delivery_django.checks.databases import check_connections, check_databases, check_routers, check_sqlite
+from kaspi_delivery_django.checks.databases import (
+    check_character_set,
+    check_connections,
+    check_databases,
+    check_routers,
+    check_sqlite,
+)
 from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
 from kaspi_delivery_django.checks.middleware import check_middleware
 from kaspi_delivery_django.checks.options import (
@@ -32,6 +38,7 @@ __all__ = [
     "check_accounts_of_adapters",
     "check_adapters",
     "check_apps",
+    "check_character_set",
     "check_connections",
     "check_databases",
     "check_final_statuses",
@@ -84,5 +91,6 @@ def register() -> None:
     """Have Django run them with its own; some with `check --deploy` alone."""
     for check in ALWAYS:
         checks.register(check, TAG)
+    checks.register(check_character_set, TAG, checks.Tags.database)
     for check in BEFORE_A_DEPLOYMENT:
         checks.register(check, TAG, deploy=True)

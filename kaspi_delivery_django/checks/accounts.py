@@ -1,5 +1,6 @@
 """Each account by itself, what no two of them may share, and what no account in use should have."""
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -11,13 +12,15 @@ from django.core.checks import Warning as Caution
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.checks.readable import readable_accounts
+from kaspi_delivery_django.client.wire import API_PATH
 from kaspi_delivery_django.sandbox import wellknown
 
+_VERSION = re.compile(r"v[0-9]+", re.IGNORECASE)
 KASPIS = {environment: urlsplit(conf.BASE_URLS[environment]).hostname for environment in ("production", "sandbox")}
 
 
 def check_accounts(**_kwargs: Any) -> list[CheckMessage]:
-    """W001 to W004: an account that cannot send, or cannot receive. W033: a short secret.
+    """W001 to W004, W024: an account that cannot send, or cannot receive. W033: a short secret.
 
     E009, W008: it would send something else.
     """
@@ -43,6 +46,7 @@ def _messages(account: conf.Account) -> Iterator[CheckMessage]:
         yield Caution(text, hint=hint, obj=account.alias, id="kaspi_delivery.W001")
         return
     yield from _address(account)
+    yield from _version(account)
     yield from _key(account)
     yield from _secrets(account)
 
@@ -54,6 +58,14 @@ def _address(account: conf.Account) -> Iterator[CheckMessage]:
         hint = f'Leave BASE_URL out, or write ENVIRONMENT="{environment}" if that is what you mean.'
         text = f"ENVIRONMENT is {account.environment}, but BASE_URL is that of Kaspi's {environment}."
         yield Error(text, hint=hint, obj=account.alias, id="kaspi_delivery.E009")
+
+
+def _version(account: conf.Account) -> Iterator[CheckMessage]:
+    without, _slash, last = account.base_url.rstrip("/").rpartition("/")
+    if _VERSION.fullmatch(last):
+        hint = f'Write BASE_URL="{without}": the app adds "{API_PATH}" itself; or leave BASE_URL out.'
+        text = f"BASE_URL ends in the API's version, /{last}: every request would go to an address that does not exist."
+        yield Caution(text, hint=hint, obj=account.alias, id="kaspi_delivery.W024")
 
 
 def _key(account: conf.Account) -> Iterator[CheckMessage]:

@@ -1,6 +1,6 @@
 """Where the rows are, and how they are reached."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from django.apps import apps
@@ -12,6 +12,12 @@ from django.db.models import Model
 
 from kaspi_delivery_django.checks.readable import usable_adapters
 from kaspi_delivery_django.models import Delivery
+
+_NARROW_SQL = """
+SELECT DISTINCT table_name FROM information_schema.columns
+WHERE table_schema = DATABASE() AND table_name LIKE %s
+AND data_type = 'longtext' AND character_set_name <> 'utf8mb4' ORDER BY table_name
+"""
 
 
 def check_databases(**_kwargs: Any) -> list[CheckMessage]:
@@ -33,12 +39,14 @@ def check_routers(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def _split() -> Iterator[tuple[type[Model], str]]:
-    home, ours = router.db_for_write(Delivery), list(apps.get_app_config(Delivery._meta.app_label).get_models())
+    home = router.db_for_write(Delivery)
+    ours: list[type[Model]] = list(apps.get_app_config(Delivery._meta.app_label).get_models())
     for model in ours:
         alias = router.db_for_write(model)
         if alias != home:
             yield model, f"DATABASE_ROUTERS write it to {alias!r}, and Delivery to {home!r}."
-    for model in (*ours, ContentType):
+    joined: list[type[Model]] = [*ours, ContentType]
+    for model in joined:
         if not router.allow_migrate_model(home, model):
             yield model, f"DATABASE_ROUTERS do not let it be migrated on {home!r}, where kaspi_delivery is written."
         elif not router.allow_relation(_row(model, home), _row(Delivery, home)):
@@ -69,6 +77,19 @@ def check_connections(**_kwargs: Any) -> list[CheckMessage]:
     hint = 'Write "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True in DATABASES; under ASGI a pool instead.'
     text = "CONN_MAX_AGE is 0: every webhook opens a connection to the database first."
     return [Caution(text, hint=hint, id="kaspi_delivery.W015")]
+
+
+def check_character_set(*, databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """W025: tables of MySQL or MariaDB that cannot hold every letter; asked of the database by `migrate` alone."""
+    alias = router.db_for_write(Delivery)
+    if not databases or alias not in databases or connections[alias].vendor != "mysql":
+        return []
+    with connections[alias].cursor() as cursor:
+        cursor.execute(_NARROW_SQL, [r"kaspi\_delivery\_%"])
+        narrow = [name for (name,) in cursor.fetchall()]
+    hint = "Write ALTER TABLE … CONVERT TO CHARACTER SET utf8mb4 for: {}. See docs/operations.md."
+    text = "Tables of kaspi_delivery cannot hold every letter, as an emoji in an order: such an order waits for staff."
+    return [Caution(text, hint=hint.format(", ".join(narrow)), obj=alias, id="kaspi_delivery.W025")] if narrow else []
 
 
 def _ours() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import secrets
 import sys
+import zlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,6 +23,7 @@ from kaspi_delivery_django.client.types import DeliveryRequest, RemoteDelivery, 
 
 MAX_BODY_BYTES = 1024 * 1024
 USER_AGENT = f"kaspi-delivery-django/{sys.modules[__name__.partition('.')[0]].__version__}"
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _SUCCESS = {"create": 201, "get": 200, "cancel": 200, "test_webhook": 202}
 
 logger = logging.getLogger(__name__)
@@ -152,11 +154,15 @@ class KaspiClient:
         if response.status_code < HTTPStatus.OK:
             response.close()
             raise OutcomeUnknown("an interim answer only", status=response.status_code)
-        body = response.raw.read(MAX_BODY_BYTES + 1, decode_content=True)
+        body = _read(response)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        try:
+            body = _inflated(body, headers.get("content-encoding", ""))
+        except (ValueError, zlib.error) as err:
+            raise OutcomeUnknown("no whole answer from Kaspi: the body cannot be decompressed") from err
         if len(body) > MAX_BODY_BYTES:
             response.close()
             raise OutcomeUnknown("the answer is larger than 1 MiB", status=response.status_code)
-        headers = {name.lower(): value for name, value in response.headers.items()}
         return wire.Answer(status=response.status_code, headers=headers, body=body)
 
     def _prepared(self, request: wire.Request) -> requests.PreparedRequest:
@@ -168,6 +174,34 @@ class KaspiClient:
         length = {} if request.body is None else {"Content-Length": str(len(request.body))}
         prepared.headers = CaseInsensitiveDict({**self._headers, **request.headers, **length})
         return prepared
+
+
+def _read(response: requests.Response) -> bytes:
+    """Read a body as it was sent, up to one byte more than is allowed; raise when its end is missing."""
+    body = b""
+    while len(body) <= MAX_BODY_BYTES:
+        part = response.raw.read(MAX_BODY_BYTES + 1 - len(body), decode_content=False)
+        if not part:
+            break
+        body += part
+    return body
+
+
+def _inflated(body: bytes, encoding: str) -> bytes:
+    """Decompress a body that a server compressed unasked, to one byte more than is allowed at most.
+
+    `urllib3` before 2.6 decompresses what it has read before it counts: 1 MiB can become 1 GiB. Raises `ValueError` for
+    what is no gzip or deflate, or is not whole.
+    """
+    if encoding.strip().lower() in {"", "identity"}:
+        return body
+    if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
+        raise ValueError("an encoding that was not asked for")
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+    inflated = inflater.decompress(body, MAX_BODY_BYTES + 1)
+    if len(inflated) <= MAX_BODY_BYTES and not inflater.eof:
+        raise ValueError("a part of the body only")
+    return inflated
 
 
 @lru_cache

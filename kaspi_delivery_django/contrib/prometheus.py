@@ -186,6 +186,9 @@ class _Seen:
         )
         self._changes = Counter(f"{PREFIX}status_changes", "Steps told to receivers.", ("status",), registry=registry)
         self._attempts = Counter(f"{PREFIX}attempts", "Tries of calls.", TRY, registry=registry)
+        self._replays = Counter(
+            f"{PREFIX}replays", "Successes that Kaspi had stored before.", ("kind",), registry=registry
+        )
         self._attention = Counter(f"{PREFIX}needs_attention", "Flags raised.", ("reason",), registry=registry)
         self._seconds = Histogram(
             f"{PREFIX}request_seconds",
@@ -204,6 +207,8 @@ class _Seen:
         for reason in Attention.values:
             self._attention.labels(reason)
         self._webhooks.labels("unauthorized", "401")
+        for kind in (ApiCall.Kind.CREATE, ApiCall.Kind.CANCEL):
+            self._replays.labels(str(kind))
 
     def _listen(self) -> None:
         """Connect the methods, weakly: they listen as long as the registry lives."""
@@ -222,7 +227,11 @@ class _Seen:
     def _count_attention(self, attention: str, **_signal: Any) -> None:
         self._attention.labels(str(attention)).inc()
 
-    def _count_attempt(self, call: ApiCall, error: KaspiError | None, seconds: float, **_signal: Any) -> None:
+    def _count_attempt(
+        self, call: ApiCall, error: KaspiError | None, seconds: float, *, replayed: bool = False, **_signal: Any
+    ) -> None:
         answer = OK if error is None else answers.word(error.status)
         self._attempts.labels(str(call.kind), answer).inc()
         self._seconds.labels(str(call.kind)).observe(seconds)
+        if replayed:
+            self._replays.labels(str(call.kind)).inc()

@@ -8,6 +8,7 @@ from django.core.checks import CheckMessage
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
+from kaspi_delivery_django.client.wire import API_VERSION
 from kaspi_delivery_django.doctor import clocks
 from kaspi_delivery_django.doctor.findings import Finding, failed, well, yours
 from kaspi_delivery_django.figures.accounts import AccountFigures
@@ -87,6 +88,9 @@ def judge_account(state: AccountFigures, found: Snapshot) -> Iterator[Finding]:
     else:
         says = "None was ever seen." if age is None else f"None was seen for {_minutes(age)} min."
         yield failed("worker", says, START_WORKER, account=alias)
+    if announced := state.announced(found.read_at):
+        says = f"Kaspi announces: {announced}. Version {API_VERSION} of its API is supported."
+        yield yours("version", says, "Upgrade kaspi-delivery-django before that day.", account=alias)
     if not state.is_closed:
         yield well("gate", "Open.", account=alias)
         return

@@ -9,6 +9,7 @@ from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services.transactions import home
 
 LOST = timedelta(minutes=5)
+FORGOTTEN = timedelta(days=2)  # it is noted once a day while Kaspi announces it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +27,18 @@ class AccountFigures:
     worker_trouble: str = ""
     held_at: datetime | None = None
     held_by: str = ""
+    announcement: str = ""
+    announced_at: datetime | None = None
 
     @property
     def is_closed(self) -> bool:
         """Whether calls wait because of what Kaspi answered."""
         return self.closed_until is not None
+
+    def announced(self, now: datetime) -> str:
+        """Return what Kaspi announces of its API, as of a sunset; empty when it has not for two days."""
+        is_fresh = self.announced_at is not None and now - self.announced_at < FORGOTTEN
+        return self.announcement if is_fresh else ""
 
     def is_without_worker(self, now: datetime) -> bool:
         """Tell whether what waits for a worker waits in vain, as far as is known."""
@@ -70,4 +78,6 @@ def _figures(account: conf.Account, state: AccountState | None) -> AccountFigure
         worker_trouble=state.worker_trouble,
         held_at=state.held_at,
         held_by=state.held_by,
+        announcement=state.announcement,
+        announced_at=state.announced_at,
     )

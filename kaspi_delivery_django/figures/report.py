@@ -111,6 +111,7 @@ def _account(account: AccountFigures, now: datetime) -> Document:
         "gate_closed": account.is_closed,
         "closed_until": _iso(account.closed_until),
         "closed_reason": account.closed_reason,
+        "announcement": account.announced(now),
         "worker_seen_at": _iso(account.worker_seen_at),
         "worker_age_seconds": _seconds(account.worker_age(now)),
         "worker_trouble": account.worker_trouble,

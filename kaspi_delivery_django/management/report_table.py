@@ -85,6 +85,8 @@ def _account(account: AccountFigures, now: datetime) -> Iterator[tuple[str, str]
     name = f"{account.alias} ({account.environment})"
     until = account.closed_until
     yield f"{name} gate", f"closed until {_moment(until)}: {account.closed_reason}" if until else "open"
+    if announced := account.announced(now):
+        yield f"{name} Kaspi announces", announced
     age = account.worker_age(now)
     seen = "never seen" if age is None else f"seen {spoken(_s(age))} ago"
     yield f"{name} worker", f"{seen}, fails at {account.worker_trouble}" if account.worker_trouble else seen

@@ -18,7 +18,7 @@ REQUEST_ID_LENGTH = 128
 class ApiCallQuerySet(WrittenQuerySet["ApiCall"]):
     """Sentences about calls."""
 
-    def due(self, now: "datetime | models.Func") -> Self:
+    def due(self, now: "datetime | models.Expression") -> Self:
         """Those that somebody must look at now; a claim whose lease has ended is one of them."""
         return self.filter(next_attempt_at__lte=now).order_by("next_attempt_at")
 

@@ -35,7 +35,7 @@ class World:
     """A Kaspi of one merchant, safe to share between threads.
 
     `clock` gives Unix seconds and rules everything that takes time; `seed` makes ids and dice
-    repeatable; without a `webhook_url` status changes are announced to nobody; `strict` refuses
+    repeatable; without a `webhook_url` status changes are not announced; `strict` refuses
     what Kaspi accepts and asks partners to avoid: a create or cancel without an Idempotency-Key,
     and a body under another Content-Type than JSON.
     Switches: `disabled_keys` (answered 403), `cancel_is_slow` (a cancel is accepted, and the

@@ -151,7 +151,7 @@ def _announce_once(announcement: _Announcement) -> None:
     """Announce a reason after the commit, unless this transaction will do so already."""
     using = home()
     pending = connections[using].run_on_commit
-    if not any(announcement.is_like(work) for _savepoints, work, _is_robust in pending):
+    if not any(announcement.is_like(entry[1]) for entry in pending):
         transaction.on_commit(announcement, using=using)
 
 

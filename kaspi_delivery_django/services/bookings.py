@@ -15,9 +15,9 @@ from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.lifecycle import CREATED
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import calls, clock, notices, statements, status
+from kaspi_delivery_django.services import calls, clock, gate, notices, statements, status
 from kaspi_delivery_django.services.claims import Claim
-from kaspi_delivery_django.services.transactions import after_commit, durably, lock_all
+from kaspi_delivery_django.services.transactions import after_commit, durably, home, lock_all
 
 Kind, State = ApiCall.Kind, ApiCall.State
 
@@ -72,7 +72,15 @@ def write(bookings: Sequence[Booking], using: str) -> set[int]:
     if booked:
         _finish(booked, using)
         _link([(untouched[booking.claim.delivery.pk], booking.remote) for booking in booked], using)
+    _note_announcements(booked)
     return {booking.claim.call.pk for booking in booked}
+
+
+def _note_announcements(booked: Sequence[Booking]) -> None:
+    heard = {(one.claim.account.alias, one.remote.announcement): one.claim.delivery for one in booked}
+    for (_alias, text), delivery in heard.items():
+        if text:
+            gate.note_announcement(delivery, text, clock.database_now(home()))
 
 
 def _is_untouched(delivery: Delivery) -> bool:

@@ -30,7 +30,7 @@ def sql(using: str) -> str:
     return _SQL[connections[using].vendor]
 
 
-class Now(models.Func):
+class Now(models.Expression):
     """The database's time as an expression of a query: to read it costs no statement of its own."""
 
     def __init__(self) -> None:
@@ -38,10 +38,10 @@ class Now(models.Func):
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, Any]:
         """Return the engine's own expression, or the time that a test has set."""
-        if _hands:
-            fixed = models.Value(_hands(), models.DateTimeField())
-            return compiler.compile(fixed)  # type: ignore[no-any-return]
-        return _SQL[connection.vendor], ()
+        if not _hands:
+            return _SQL[connection.vendor], ()
+        sql, params = compiler.compile(models.Value(_hands(), models.DateTimeField()))
+        return (f"CAST({sql} AS DATETIME(6))" if connection.vendor == "mysql" else sql), params
 
 
 def reading(found: datetime) -> datetime:

@@ -19,6 +19,7 @@ from kaspi_delivery_django.services.transactions import home
 logger = logging.getLogger(__name__)
 
 PROBE_LEASE = timedelta(minutes=1)
+ANNOUNCED_AGAIN = timedelta(days=1)
 SPREAD = timedelta(seconds=30)
 SPREAD_STEPS = 16
 
@@ -51,10 +52,7 @@ def close(delivery: Delivery, *, until: datetime, reason: str) -> None:
     """Let no call of this account go before `until`. Says so in the log once, not per call."""
     if not _states(delivery).filter(closed_until__isnull=False).exists():
         logger.error("gate closed: account=%s until=%s reason=%s", delivery.account, until, reason)
-    using = home()
-    if not _states(delivery).exists():
-        with suppress(IntegrityError), transaction.atomic(using=using):  # another sender may be faster
-            AccountState.objects.using(using).create(account=delivery.account, environment=delivery.environment)
+    _make_state(delivery)
     shorter = Q(closed_until__isnull=True) | Q(closed_until__lt=until)
     _states(delivery).filter(shorter).update(closed_until=until, closed_reason=reason)
 
@@ -91,6 +89,24 @@ def is_guarded() -> Exists:
     own = {"account": OuterRef("delivery__account"), "environment": OuterRef("delivery__environment")}
     guarded = Q(closed_until__isnull=False) | Q(held_at__isnull=False)
     return Exists(AccountState.objects.filter(guarded, **own))
+
+
+def note_announcement(delivery: Delivery, text: str, now: datetime) -> None:
+    """Keep what Kaspi's headers announce of its API, such as a sunset; log it once a day, whoever hears it first."""
+    lately = now - ANNOUNCED_AGAIN
+    if not text or _states(delivery).filter(announcement=text, announced_at__gt=lately).exists():
+        return
+    _make_state(delivery)
+    older = Q(announced_at__isnull=True) | Q(announced_at__lte=lately) | ~Q(announcement=text)
+    if _states(delivery).filter(older).update(announcement=text, announced_at=now):
+        logger.warning("Kaspi announces: account=%s %s", delivery.account, text)
+
+
+def _make_state(delivery: Delivery) -> None:
+    using = home()
+    if not _states(delivery).exists():
+        with suppress(IntegrityError), transaction.atomic(using=using):  # another sender may be faster
+            AccountState.objects.using(using).create(account=delivery.account, environment=delivery.environment)
 
 
 def _states(delivery: Delivery) -> QuerySet[AccountState]:

@@ -58,7 +58,8 @@ def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
     event = _new_event(account, remote, body)
     with short_waits(using, seconds=LOCK_WAIT_S):
         try:
-            return durably(partial(_take_in, event, remote, using), using=using, waits_again=False)
+            work = partial(_take_in, event, remote, using)
+            return durably(work, using=using, waits_again_within_s=LOCK_WAIT_S / 3)
         except Exception as err:
             if _is_unavailable(err, using):
                 raise
@@ -197,7 +198,7 @@ def _place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, 
 
 def _locked(event: WebhookEvent, using: str, **waiting: Any) -> Delivery | None:
     own: dict[str, Any] = {"using": using, "account": event.account, "environment": event.environment, **waiting}
-    names = {"delivery_id": event.kaspi_delivery_id, "external_order_id": event.external_order_id}
+    names: dict[str, Any] = {"delivery_id": event.kaspi_delivery_id, "external_order_id": event.external_order_id}
     found = (lock(**own, **{name: value}) for name, value in names.items() if value)
     return next((delivery for delivery in found if delivery), None)
 

@@ -49,6 +49,7 @@ def settle(
         gate.open_again(delivery, now)
     elif claim.probe:
         gate.give_back(delivery, now)
+    gate.note_announcement(delivery, outcome.announcement, now)
     held = _write(claim, decision, outcome, now)
     if isinstance(outcome, KaspiError):
         _keep_attempt(claim, outcome, now)

@@ -1,6 +1,7 @@
 """Transactions that end what they begin, and the one lock there is: a delivery's row."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -33,16 +34,18 @@ def home() -> str:
     return router.db_for_write(Delivery)
 
 
-def durably(work: Callable[[], Result], *, using: str, waits_again: bool = True) -> Result:
+def durably(work: Callable[[], Result], *, using: str, waits_again_within_s: float | None = None) -> Result:
     """Run the work in an outermost transaction; once more after a deadlock or a lock timeout.
 
-    With `waits_again=False` a lock timeout is raised: there is no time to wait for the lock a second time.
+    With `waits_again_within_s` a lock timeout that comes later is raised: there is no time to wait a second time.
     """
+    began = time.monotonic()
     try:
         with transaction.atomic(using=using, durable=True):
             return work()
     except DatabaseError as err:
-        if not is_transient(err) or (is_lock_timeout(err) and not waits_again):
+        is_late = waits_again_within_s is not None and time.monotonic() - began > waits_again_within_s
+        if not is_transient(err) or (is_late and is_lock_timeout(err)):
             raise
     with transaction.atomic(using=using, durable=True):
         return work()

@@ -52,7 +52,7 @@ class WebhookView(OpenDoor):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Keep Django from logging, and mailing, each answer to a stranger: our own lines are counted."""
-        final = super().finalize_response(request, response, *args, **kwargs)
+        final: Any = super().finalize_response(request, response, *args, **kwargs)
         if final.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             quiet.log(logging.WARNING, "webhook not posted", key="method")
             final._has_been_logged = True  # noqa: SLF001  # Django asks for it before it logs
@@ -84,8 +84,9 @@ def _take(request: HttpRequest, alias: str) -> tuple[HTTPStatus, str]:
 def _refuse(account: str, err: Exception) -> tuple[HTTPStatus, str]:
     """Return the answer to what is not signed. A stranger repeats it at will, so that the log has few lines of it."""
     if isinstance(err, NothingToVerifyWith):
-        message = "webhook refused, nothing to verify it with: account=%s reason=%s"
-        quiet.log(logging.ERROR, message, account, err, key=str(err), every_s=HOUR_S)
+        quiet.log(
+            logging.ERROR, "webhook unverifiable: account=%s reason=%s", account, err, key=str(err), every_s=HOUR_S
+        )
         return HTTPStatus.SERVICE_UNAVAILABLE, "not configured"
     if isinstance(err, WebhookRejected):
         quiet.log(logging.WARNING, "webhook rejected: account=%s reason=%s", account, err.reason, key=err.reason)

@@ -223,3 +223,10 @@ def test_what_is_not_zero_can_be_seen():
     assert min(piece.y for piece in column.pieces) >= charts.TOP
     assert (charts.share(1, 1000), charts.share(0, 10), charts.share(0, 0)) == (charts.SHORTEST, 0, 0)
     assert charts.columns([]) == []
+
+
+def test_an_announced_sunset_is_named(staff, alive, turnable):
+    """So that somebody upgrades before that day."""
+    AccountState.objects.update(announcement="Sunset: Thu, 31 Dec 2026", announced_at=turnable.now)
+    [words] = needs(staff())
+    assert "Sunset: Thu, 31 Dec 2026" in words

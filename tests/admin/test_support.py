@@ -1,4 +1,4 @@
-"""What Kaspi's support is asked with stands on a page as plain text, for whoever may see the page."""
+"""What Kaspi's support is asked with stands on a page as plain text, for anyone who can view the page."""
 
 import pytest
 

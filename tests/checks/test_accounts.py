@@ -169,3 +169,16 @@ def test_w012_an_address_on_this_machine(found):
 def test_w012_is_silent_for_https(found):
     """Kaspi's own."""
     assert "W012" not in found(deploy=True, **{**LIVE, "ENVIRONMENT": "sandbox"})
+
+
+@pytest.mark.parametrize("end", ["/v1", "/v2", "/V1/"])
+def test_w024_a_base_url_with_the_version(found, end):
+    """The hint says what to write."""
+    message = found(**GOOD, BASE_URL=f"https://proxy.example/delivery{end}")["W024"]
+    assert 'BASE_URL="https://proxy.example/delivery"' in message.hint
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v", "/v1/x", "/dev1"])
+def test_w024_is_silent_for_other_addresses(found, end):
+    """As Kaspi's own are."""
+    assert "W024" not in found(**GOOD, BASE_URL=f"https://proxy.example/delivery{end}")

@@ -1,8 +1,12 @@
 """Checks of the databases: each red and green."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 from django.db import connections
 
+from kaspi_delivery_django.checks import databases
 from kaspi_delivery_django.models import ApiCall, Delivery
 from tests.checks.samples import GOOD, LIVE
 from tests.replicas.routers import ROUTERS
@@ -144,3 +148,37 @@ def test_a_shop_in_production_is_left_in_peace(found, database):
     """`check --deploy` says nothing of ours, and nothing of ATOMIC_REQUESTS, which undo no stored event."""
     database(ENGINE=POSTGRESQL, CONN_MAX_AGE=60, ATOMIC_REQUESTS=True)
     assert found(deploy=True, **LIVE) == {}
+
+
+class NarrowTables:
+    """A connection to MySQL whose tables have the character set of old."""
+
+    vendor = "mysql"
+
+    def __init__(self, *tables):
+        self._found = [(table,) for table in tables]
+
+    def cursor(self):
+        """Answer every question with the tables."""
+        return nullcontext(SimpleNamespace(execute=lambda *_args: None, fetchall=lambda: self._found))
+
+
+def test_w025_tables_that_cannot_hold_every_letter(monkeypatch):
+    """As `migrate` asks for it; the hint names them."""
+    monkeypatch.setattr(databases, "connections", {"default": NarrowTables("kaspi_delivery_delivery")})
+    [message] = databases.check_character_set(databases=["default"])
+    assert message.id == "kaspi_delivery.W025"
+    assert "utf8mb4 for: kaspi_delivery_delivery." in message.hint
+
+
+@pytest.mark.parametrize("asked", [None, [], ["other"]])
+def test_w025_asks_no_database_that_it_may_not(monkeypatch, asked):
+    """`check` and `runserver` ask none."""
+    monkeypatch.setattr(databases, "connections", {"default": NarrowTables("kaspi_delivery_delivery")})
+    assert databases.check_character_set(databases=asked) == []
+
+
+def test_w025_is_silent_for_tables_of_utf8mb4(monkeypatch):
+    """They hold every letter."""
+    monkeypatch.setattr(databases, "connections", {"default": NarrowTables()})
+    assert databases.check_character_set(databases=["default"]) == []

@@ -318,3 +318,14 @@ def test_the_docs_name_every_metric_and_no_other(registry, due, drain):
     exported = {name for name in exported if not name.endswith("_created")}
     documented = set(re.findall(r"\bkaspi_delivery_(?!django)\w+", (ROOT / "docs" / "monitoring.md").read_text()))
     assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in documented} == exported
+
+
+@rows
+def test_replayed_successes_are_counted(value, world, due, turnable):
+    """From the start at 0; a first answer is none."""
+    assert value("replays_total", kind="create") == 0
+    world.faults.add(Fault(operation="create", drop="after"))
+    for _ in range(2):
+        Worker(say=lambda _line: None).run_round()
+        turnable.turn(minutes=1)
+    assert value("replays_total", kind="create") == 1

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 
 from kaspi_delivery_django.management.stopping import SIGNALS, stopped_by_signals
 from kaspi_delivery_django.sandbox import cli
@@ -76,6 +77,8 @@ def test_a_command_works_in_a_thread(calm, command):
             call(command)
         except BaseException as err:  # noqa: BLE001  # the test looks at it
             raised.append(err)
+        finally:
+            connections.close_all()
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -230,7 +230,11 @@ def nothing_is_written_where_it_was_read(house, ledger):
     assert not house.written_on_the_replica, house.written_on_the_replica
 
 
-PROMISES = (
+PROMISES = (  # the causes first: a broken identity is a lost order, too
+    one_order_is_one_order,
+    the_latest_word_counts,
+    one_surrounding,
+    nothing_is_written_where_it_was_read,
     one_live_parcel,
     keys_carry_their_bytes,
     old_keys_are_left_alone,
@@ -243,11 +247,7 @@ PROMISES = (
     nothing_is_lost,
     the_shop_breaks_nothing,
     the_log_is_silent_about_people,
-    one_order_is_one_order,
-    the_latest_word_counts,
     what_is_withdrawn_is_cancelled,
-    one_surrounding,
-    nothing_is_written_where_it_was_read,
 )
 
 

@@ -690,6 +690,12 @@ def test_two_contents_of_one_id_have_kaspi_asked(delivery):
     assert fresh(delivery).next_refresh_at == NOON
 
 
+def test_two_contents_of_one_id_about_nobodys_delivery():
+    """There is none to ask about: staff see the event."""
+    receive(about("dlv_9", "order-9"))
+    assert receive(about("dlv_9", "order-9", "delivered")) == "conflict"
+
+
 def test_a_redelivery_is_recorded_by_one_update(delivery):
     """Two of them, of two contents, in one moment would each hold what the other waits for."""
     for document in (event(delivery, "accepted"), event(delivery, "accepted"), about("dlv_9", "order-9")):

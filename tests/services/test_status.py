@@ -95,6 +95,14 @@ def test_an_ended_delivery_is_not_asked_about(delivery, word):
     assert tell(delivery, news(word)).next_refresh_at is None
 
 
+@pytest.mark.parametrize("word", ["in_transit", "delivered", "cancelled"])
+def test_a_get_that_is_due_stays_due(delivery, word):
+    """It was asked for, and has not answered: whatever comes meanwhile, also the end, does not settle it."""
+    due = NOON - timedelta(minutes=1)
+    Delivery.objects.update(next_refresh_at=due)
+    assert tell(delivery, news(word)).next_refresh_at == due
+
+
 def test_an_open_delivery_is_asked_about_if_kaspi_stays_silent(delivery, settings):
     """REFRESH_AFTER says how long."""
     after = timedelta(minutes=7)

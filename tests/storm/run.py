@@ -5,6 +5,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+from kaspi_delivery_django.models import Delivery
+from tests.shop.models import AppOrder
 from tests.storm import counts
 from tests.storm.chaos import Chaos
 from tests.storm.clerk import Clerk
@@ -13,6 +15,7 @@ from tests.storm.stage import Stage
 
 LOOK_EVERY_S = 0.5
 SHOPPERS = 2
+OPEN_ONES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ def storm(plan, say=lambda _line: None, disturb=None):
     began, dice = time.monotonic(), random.Random(plan.seed)
     over = threading.Event()
     with Stage(plan) as stage:
-        shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over, stage.clock)
+        shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over)
         clerk = Clerk(stage.world)
         watch = Watch(plan, say, stage, began)
         try:
@@ -51,6 +54,7 @@ def storm(plan, say=lambda _line: None, disturb=None):
                     disturb(stage)
                 watch.until(lambda: shopping.is_over() and watch.unsettled() <= plan.orders / 20, "storm")
             watch.until(lambda: watch.unsettled() == 0, "calm")
+            _cancel_what_is_open(stage, watch)
             clerk.work()
             watch.until(lambda: clerk.work() or watch.is_quiet(), "clerk")
         finally:
@@ -59,6 +63,16 @@ def storm(plan, say=lambda _line: None, disturb=None):
     table["kills"] = chaos.kills
     table |= {f"asked for a person: {reason}": count for reason, count in sorted(clerk.reasons.items())}
     return {**table, "seconds": round(time.monotonic() - began)}
+
+
+def _cancel_what_is_open(stage, watch):
+    """Cancel booked orders by `update()` while no courier moves, and wait until each is cancelled at Kaspi."""
+    with stage.resting_courier():
+        keys = [AppOrder.objects.create().pk for _ in range(OPEN_ONES)]
+        own = Delivery.objects.filter(object_id__in=[str(key) for key in keys])
+        watch.until(lambda: own.filter(status="created").count() == OPEN_ONES, "booking what is cancelled while open")
+        AppOrder.objects.filter(pk__in=keys).update(cancelled=True)
+        watch.until(lambda: own.filter(status="cancelled").count() == OPEN_ONES, "cancelling what is open")
 
 
 class Watch:

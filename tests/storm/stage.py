@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -22,7 +23,7 @@ from tests.storm.mail import RoughMailbox
 
 ROOT = Path(__file__).parents[2]
 POSTMEN = 3
-PACE_S = 60.0
+PACE_S = 120.0
 FIRST_RETRY_S = 60.0
 ADAPTERS = ["tests.shop.kaspi.OrderAdapter", "tests.shop.kaspi.AppOrderAdapter"]
 
@@ -63,7 +64,7 @@ class Stage:
         self._plan = plan
         self.clock = FastClock(time.time(), plan.speed)
         self._port = _free_port()
-        self._stopped = threading.Event()
+        self._stopped, self._resting = threading.Event(), threading.Event()
         self.world = self._world()
         self.server = SandboxServer(self.world)
         self.processes = []
@@ -94,6 +95,15 @@ class Stage:
         self._shop.disable()
         self._fast.__exit__(None, None, None)
         self._log.close()
+
+    @contextmanager
+    def resting_courier(self):
+        """Have the courier rest meanwhile."""
+        self._resting.set()
+        try:
+            yield
+        finally:
+            self._resting.clear()
 
     def log(self):
         """Return what the processes wrote to their standard error."""
@@ -138,7 +148,8 @@ class Stage:
     def _drive(self):
         courier = Courier(self.world, PACE_S)
         while not self._stopped.wait(0.5):
-            courier.step(self.clock.timestamp())
+            if not self._resting.is_set():
+                courier.step(self.clock.timestamp())
 
 
 def _free_port():

@@ -1,0 +1,99 @@
+"""What Kaspi's headers announce of its API is logged once a day, kept, and shown; `kaspi_report` has it too."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+
+from kaspi_delivery_django.doctor import local
+from kaspi_delivery_django.figures import accounts, standing
+from kaspi_delivery_django.models import AccountState, ApiCall
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import gate, outbox
+from kaspi_delivery_django.services.worker import Worker
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SUNSET = "Sunset: Thu, 31 Dec 2026 23:59:59 GMT"
+
+
+@pytest.fixture
+def announcing(world, monkeypatch):
+    """Let Kaspi's every answer carry a sunset."""
+    handle = world.handle
+
+    def handle_with_headers(*request):
+        answer = handle(*request)
+        name, _colon, value = SUNSET.partition(": ")
+        object.__setattr__(answer, "headers", {**answer.headers, name: value})
+        return answer
+
+    monkeypatch.setattr(world, "handle", handle_with_headers)
+
+
+def lines(caplog):
+    """Return the log's lines about it."""
+    return [record for record in caplog.records if SUNSET in record.getMessage()]
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_it_is_logged_once_a_day(announcing, turnable, caplog, threads):
+    """However many answers carry it, and whether calls are sent by one thread or by many."""
+    for day in range(1, 3):
+        for _ in range(4):
+            Order.objects.create()
+        Worker(say=lambda _line: None, threads=threads).run_round()
+        assert len(lines(caplog)) == day
+        assert lines(caplog)[0].levelno == logging.WARNING
+        turnable.turn(days=1)
+    assert set(ApiCall.objects.values_list("state", flat=True)) <= {"done", "due"}
+
+
+def test_an_error_announces_too(world, announcing, due):
+    """A refusal carries the same headers."""
+    world.faults.add(Fault(operation="create", status=422))
+    outbox.send(due.pk)
+    assert AccountState.objects.get().announcement == SUNSET
+
+
+def test_other_words_are_news(due, turnable, caplog):
+    """They are logged at once."""
+    for text in (SUNSET, SUNSET, "Warning: 299 - soon"):
+        gate.note_announcement(due.delivery, text, turnable.now)
+    assert [record.getMessage().split("default ")[1] for record in caplog.records] == [SUNSET, "Warning: 299 - soon"]
+
+
+def test_two_processes_log_it_once(due, turnable, caplog, monkeypatch):
+    """The other has written it since we looked."""
+    gate.note_announcement(due.delivery, SUNSET, turnable.now)
+    AccountState.objects.update(announced_at=turnable.now - timedelta(days=2), announcement="x")
+    monkeypatch.setattr(
+        gate,
+        "_make_state",
+        lambda _delivery: AccountState.objects.update(announcement=SUNSET, announced_at=turnable.now),
+    )
+    gate.note_announcement(due.delivery, SUNSET, turnable.now)
+    assert len(lines(caplog)) == 1
+
+
+def test_nothing_announced_is_nothing_kept(due, turnable):
+    """Most answers."""
+    gate.note_announcement(due.delivery, "", turnable.now)
+    assert not AccountState.objects.exists()
+
+
+def test_it_is_shown_while_it_is_fresh(due, turnable, capsys):
+    """By the report and the doctor, until Kaspi has not announced it for two days."""
+    gate.note_announcement(due.delivery, SUNSET, turnable.now)
+    call_command("kaspi_report")
+    assert SUNSET in capsys.readouterr().out
+    [state] = accounts.read()
+    findings = {found.name: found for found in local.judge_account(state, standing.read())}
+    assert SUNSET in findings["version"].says
+    assert "1.0.0" in findings["version"].says
+    turnable.turn(days=2)
+    assert "version" not in {found.name for found in local.judge_account(state, standing.read())}
+    call_command("kaspi_report")
+    assert SUNSET not in capsys.readouterr().out
