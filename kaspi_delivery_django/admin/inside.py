@@ -12,6 +12,7 @@ from kaspi_delivery_django.admin import reasons, showing
 from kaspi_delivery_django.admin.columns import CallColumns, EventColumns, StepColumn
 from kaspi_delivery_django.admin.mirrors import MirrorInline
 from kaspi_delivery_django.models import ApiCall, FailedAttempt, StatusChange, WebhookEvent
+from kaspi_delivery_django.services.transactions import home
 
 ATTEMPTS_SHOWN = 20
 
@@ -39,7 +40,8 @@ class CallsInline(CallColumns, MirrorInline):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Read the attempts of all calls in one query."""
-        latest = FailedAttempt.objects.order_by("-pk")[:ATTEMPTS_SHOWN]
+        rows = FailedAttempt.objects.using(home())  # Django asks a prefetch without an alias for "default"'s features
+        latest = rows.order_by("-pk")[:ATTEMPTS_SHOWN]
         shown = Prefetch("failed_attempts", queryset=latest, to_attr="latest_failures")
         return super().get_queryset(request).prefetch_related(shown)
 

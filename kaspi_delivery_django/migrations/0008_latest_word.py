@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                 db_default="",
                 default="",
                 editable=False,
-                max_length=400,
+                max_length=600,
                 verbose_name="reasons raised so far",
             ),
         ),

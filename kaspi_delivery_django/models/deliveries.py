@@ -130,7 +130,7 @@ class Delivery(WrittenModel):
     cancel_reason = models.TextField(_("cancel reason"), default="", blank=True)
     attention = models.CharField(_("attention"), max_length=40, default="", blank=True)
     raised_reasons = models.CharField(
-        _("reasons raised so far"), max_length=400, default="", db_default="", blank=True, editable=False
+        _("reasons raised so far"), max_length=600, default="", db_default="", blank=True, editable=False
     )
     unwanted_since = models.DateTimeField(_("not wanted by the adapter since"), null=True)
     send_anyway_at = models.DateTimeField(_("staff had it sent at"), null=True)

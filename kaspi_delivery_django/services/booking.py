@@ -67,7 +67,6 @@ State = ApiCall.State
 
 ADAPTER_FAILED = gettext_lazy("The shop's adapter failed: %(error)s.")
 NAME_TAKEN = "another order has this external_order_id already"
-NOT_WANTED = gettext_lazy("The adapter answers that the order is not to be delivered: saving it asks again.")
 OTHER_DELIVERY = gettext_lazy("The order has another delivery: %(name)s.")
 
 
@@ -145,15 +144,16 @@ def give_up(delivery: Delivery) -> None:
 
 
 def name_again(delivery: Delivery) -> Delivery:
-    """Ask the adapter again, which failed before the delivery had a name.
+    """Ask the adapter again, which failed before the delivery had a name; one that is not wanted is deleted.
 
-    Raises `CannotRetry`, also when the adapter answers now that the order is not to be shipped.
+    Raises `CannotRetry`.
     """
     try:
         order = payloads.order_of(delivery)
         adapter = adapter_of(order)
         if not wants_booking(adapter, order):
-            raise CannotRetry(NOT_WANTED)
+            delivery.delete()
+            return delivery
         return _try_again(delivery, identity_of(adapter, order))
     except models.ObjectDoesNotExist as err:
         raise CannotRetry(gettext("The order is gone: acknowledge it.")) from err

@@ -128,7 +128,7 @@ def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[i
     found = lock_all(due.annotate(is_guarded=gate.is_guarded(), read_at=clock.Now()))
     if not found:
         return [], []
-    now = clock.reading(found[0].read_at)  # type: ignore[attr-defined]  # annotated
+    now = clock.reading(found[0].read_at, using=using)  # type: ignore[attr-defined]  # annotated
     deliveries: dict[int, Delivery] = {}
     for call in found:  # two calls of one delivery share it: each sees what the other did
         call.delivery = deliveries.setdefault(call.delivery_id, call.delivery)
@@ -147,7 +147,7 @@ def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[i
     built = [(claim.call, claim.delivery) for claim in ready if claim.call.pk in unbuilt]
     payloads.keep(built, using=using, with_calls=not is_alone)
     frozen = payloads.FROZEN if built and is_alone else ()
-    now = clock.later(now, time.monotonic() - began)  # a lease begins when it is taken
+    now = clock.reading(now, using=using, seconds=time.monotonic() - began)  # a lease begins when it is taken
     return _lease_all(ready, now, using, frozen=frozen), behind_gates
 
 

@@ -38,25 +38,26 @@ class Now(models.Expression):
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, Any]:
         """Return the engine's own expression, or the time that a test has set."""
-        if not _hands:
+        if not _is_replaced():
             return _SQL[connection.vendor], ()
-        sql, params = compiler.compile(models.Value(_hands(), models.DateTimeField()))
+        fixed = database_now(connection.alias)
+        sql, params = compiler.compile(models.Value(fixed, models.DateTimeField()))
         return (f"CAST({sql} AS DATETIME(6))" if connection.vendor == "mysql" else sql), params
 
 
-def reading(found: datetime) -> datetime:
-    """Return the time that a query has read by `Now`; a test's own where it replaces both clocks."""
-    return _hands() if _hands else found
-
-
-def later(at: datetime, seconds: float) -> datetime:
-    """Return the time so many seconds after a reading; a test's own where it replaces both clocks."""
-    return _hands() if _hands else at + timedelta(seconds=seconds)
+def reading(found: datetime, *, using: str, seconds: float = 0.0) -> datetime:
+    """Return the time so many seconds after a query has read it by `Now`; a test's own if it replaces both clocks."""
+    return database_now(using) if _is_replaced() else found + timedelta(seconds=seconds)
 
 
 def stamped(*names: str) -> tuple[str, ...]:
     """Return the fields that the database stamps itself; none while a test replaces its clock."""
-    return () if _hands else names
+    return () if _is_replaced() else names
+
+
+def _is_replaced() -> bool:
+    """Tell whether a test has put its own clock in place, by `replaced` or by a patch."""
+    return _hands is not None or database_now is not _DATABASES_OWN
 
 
 def database_now(using: str) -> datetime:
@@ -87,3 +88,6 @@ def plausible(at: datetime | None, received_at: datetime) -> datetime | None:
     if at is None or not EARLIEST <= at <= received_at + FUTURE:
         return None
     return at
+
+
+_DATABASES_OWN = database_now

@@ -142,8 +142,8 @@ def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datet
     status.mirror(delivery, remote)
     news = status.News(status=remote.status or CREATED, source=Source.CREATE)
     status.apply(delivery, news, status.weigh(delivery, news))
-    if remote.replayed and delivery.is_open:  # a stored answer: webhooks since then may have been lost
-        delivery.next_refresh_at = now
+    if remote.replayed and delivery.is_open and not delivery.cancel_requested_at:  # else the cancel's answer says
+        delivery.next_refresh_at = now  # a stored answer: webhooks since then may have been lost
     status.save(delivery)
     linking.wake(delivery)
 

@@ -207,7 +207,8 @@ def is_refresh_due(delivery: Delivery) -> bool:
 
 def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
     was_picked_up = delivery.status in PICKED_UP
-    change = _apply_kept(delivery, news) or _record(delivery, news, applied=True, is_announced=is_announced)
+    _drop_kept(delivery, news)
+    change = _record(delivery, news, applied=True, is_announced=is_announced)
     delivery.status, delivery.status_at = news.status, change.at
     delivery.reopened_from = ""  # type: ignore[attr-defined]  # the step is recorded
     unknown_statuses.forget(delivery)
@@ -226,21 +227,14 @@ def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:
         notices.announce(change)
 
 
-def _apply_kept(delivery: Delivery, news: News) -> StatusChange | None:
-    """Apply a step that was kept as a contradiction until now, so that each status stands once in the history.
+def _drop_kept(delivery: Delivery, news: News) -> None:
+    """Delete a step that was kept as a contradiction and is taken now: each status stands once in the history.
 
-    Only a flagged delivery, or one that Kaspi is asked about, can have one; others are spared the query.
+    Only a delivery that is flagged, or that Kaspi is asked about, can have one; others are spared the statement.
     """
-    is_plain = news.source == StatusChange.Source.WEBHOOK and not (delivery.attention or is_refresh_due(delivery))
-    rows = StatusChange.objects.filter(delivery=delivery, to_status=news.status, applied=False)
-    kept = None if is_plain else rows.first()
-    if kept is None:
-        return None
-    change = _change(delivery, news, applied=True)
-    change.pk, change.at, change.event = kept.pk, news.at or kept.at, news.event or kept.event
-    change._state.adding, change._state.db = False, home()
-    change.save()
-    return change
+    is_answer = news.source == StatusChange.Source.REFRESH
+    if is_answer or delivery.attention or is_refresh_due(delivery):
+        StatusChange.objects.filter(delivery=delivery, to_status=news.status, applied=False).delete()
 
 
 def _end(delivery: Delivery) -> None:

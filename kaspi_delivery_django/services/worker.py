@@ -74,8 +74,11 @@ class Worker:
     def run_until_idle(self) -> None:
         """Work until nothing is due any more, for cron; what failed in this run is left to the next."""
         self._not_failed_since = clock.database_now(home())
-        while not self._stopped.is_set() and self.run_round():
-            pass
+        try:
+            while not self._stopped.is_set() and self.run_round():
+                pass
+        finally:
+            self._not_failed_since = None
 
     def sweep(self, *, within_s: float) -> int:
         """Work until nothing is due, for a task runner; after `within_s` seconds finish what is under way, and end.

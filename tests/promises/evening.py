@@ -32,7 +32,7 @@ def settle_down(house):
             break
         house.clock.now = max(house.clock.now + A_WHILE, planned)
     else:
-        raise AssertionError(f"still busy after {ROUNDS} rounds")
+        raise AssertionError(f"still busy after {ROUNDS} rounds: {_plans(house)}")
     _ask_once_more(house)
     promises.check(house, ledger.read())
 
@@ -91,6 +91,20 @@ def _next_moment(house):
     pending = [event.due_at for event in house.world.mailbox.pending]
     moments += [house.clock.now.fromtimestamp(min(pending), house.clock.now.tzinfo)] if pending else []
     return min(filter(None, moments), default=None)
+
+
+def _plans(house):
+    """Return what is still planned, for whoever reads why it never ends."""
+    calls = ApiCall.objects.filter(next_attempt_at__isnull=False)
+    silent = Delivery.objects.filter(next_refresh_at__isnull=False)
+    untold = StatusChange.objects.filter(applied=True, notified_at__isnull=True)
+    return [
+        house.clock.now,
+        *calls.values_list("pk", "kind", "state", "next_attempt_at", "attempts", "reason"),
+        *silent.values_list("pk", "status", "attention", "next_refresh_at"),
+        *untold.values_list("pk", "notify_after"),
+        len(house.world.mailbox.pending),
+    ]
 
 
 def _ask_once_more(house):

@@ -3,7 +3,6 @@
 import copy
 import logging
 from contextlib import ExitStack, contextmanager
-from unittest import mock
 
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
@@ -79,8 +78,7 @@ class House:
         """Empty the tables, and put clocks, network, settings, log and receivers in place."""
         empty_tables()
         enter = self._stack.enter_context
-        enter(mock.patch.object(clock, "now", self._now))
-        enter(mock.patch.object(clock, "database_now", self._now))
+        enter(clock.replaced(lambda: self.clock.now))
         enter(override_settings(KASPI_DELIVERY=copy.deepcopy(settings.KASPI_DELIVERY)))
         enter(gateway.transport(self.witness))
         enter(listening(self.told))
@@ -101,9 +99,6 @@ class House:
     def read_from_a_replica(self):
         """From now on reads go to a replica that cannot be written."""
         self._stack.enter_context(replicated(self.written_on_the_replica))
-
-    def _now(self, *_using):
-        return self.clock.now
 
     def configure(self, **changes):
         """Change the shop's settings, as a deployment does."""

@@ -193,14 +193,13 @@ def test_a_save_that_answers_no_takes_the_order_off_the_list(monkeypatch):
 def test_retry_books_nothing_that_is_not_wanted(world, drain, monkeypatch):
     """The adapter is asked again, of the row."""
     fail_on(monkeypatch, "broken")
-    Order.objects.create(address="broken", paid=False)
+    order = Order.objects.create(address="broken", paid=False)
     Order.objects.update(address="Abay 1")
-    with pytest.raises(CannotRetry, match="not to be delivered"):
-        retry_delivery(Delivery.objects.get())
+    retry_delivery(Delivery.objects.get())
     drain()
     assert not world.deliveries
-    Order.objects.update(paid=True)
-    retry_delivery(Delivery.objects.get())
+    order.paid, order.address = True, "Abay 1"
+    order.save()
     drain()
     assert len(world.deliveries) == 1
 

@@ -46,8 +46,7 @@ def running(fast):
     """Let the services of this process follow the clock, and scale what they wait for by themselves."""
     waits = Timeouts(connect_s=5 / fast.speed, read_s=10 / fast.speed, total_s=15 / fast.speed)
     with (
-        patch.object(clock, "now", fast.now),
-        patch.object(clock, "database_now", lambda _using: fast.now()),
+        clock.replaced(fast.now),
         patch.object(client, "KaspiClient", partial(KaspiClient, timeouts=waits)),
         patch.object(worker, "IDLE_S", 0.1),
         patch.object(worker, "DISPATCH_S", 10 / fast.speed),
