@@ -68,7 +68,8 @@ class House:
         self.client = Client()
         self.held, self.acknowledged, self.answered, self.costs = [], set(), [], []
         self.rolled_back, self.told, self.wrongly_absent, self.fickle = set(), set(), set(), set()
-        self.edited, self.sent_by_staff, self.written_on_the_replica = set(), set(), []
+        self.edited, self.sent_by_staff, self.cancelled_by_staff = set(), set(), set()
+        self.written_on_the_replica = []
         self.names, self.sends_inline = {}, False
         self.orders_made, self.workers_are_awake = 0, False
         self._spoken = []

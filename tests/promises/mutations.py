@@ -8,12 +8,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import models
 
 from kaspi_delivery_django import orders
 from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.lifecycle import Verdict
-from kaspi_delivery_django.models import db
 from kaspi_delivery_django.services import attention, claims, failures, inbox, outbox, payloads, status
 
 TEN_DAYS = timedelta(days=10)
@@ -102,9 +100,3 @@ def give_up_at_a_no(monkeypatch):
 def ask_in_any_language(monkeypatch):
     """The adapter is asked in the language and the time zone of whoever asks."""
     monkeypatch.setattr(failures, "surrounding", nullcontext)
-
-
-def write_where_it_was_read(monkeypatch):
-    """A row that came from a replica is written there."""
-    monkeypatch.setattr(db.WrittenModel, "from_db", classmethod(models.Model.from_db.__func__))
-    monkeypatch.setattr(db.WrittenQuerySet, "db", models.QuerySet.db)

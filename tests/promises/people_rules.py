@@ -36,8 +36,10 @@ class PeopleRules:
     @rule(which=WHICH, reason=REASONS, times=sampled_from([1, 2]))
     def person_cancels(self, which, reason, times):
         """A double click, perhaps."""
+        row = self._row(which)
+        self.house.cancelled_by_staff.add(row.object_id)
         for _ in range(times):
-            self._click(cancel_delivery, self._row(which), reason=reason)
+            self._click(cancel_delivery, row, reason=reason)
 
     @precondition(has_rows)
     @rule(which=WHICH, service=sampled_from([refresh_delivery, retry_delivery, retry_delivery, reissue_delivery]))

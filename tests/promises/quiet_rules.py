@@ -2,6 +2,7 @@
 
 from zoneinfo import ZoneInfo
 
+from django.db import transaction
 from django.utils import timezone, translation
 from hypothesis.stateful import precondition, rule
 from hypothesis.strategies import sampled_from
@@ -10,7 +11,7 @@ from kaspi_delivery_django.exceptions import DeliveryError
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.services import retry_delivery
 from tests.promises.shop import Mood
-from tests.promises.shop_rules import ORDERS, SPELLINGS
+from tests.promises.shop_rules import MODELS, ORDERS, SPELLINGS
 from tests.shop.spellings import spelled
 
 LANGUAGES = ("kk", "ru", "de", "en-us")
@@ -30,6 +31,15 @@ class QuietRules:
         """An ERP cancels it, or takes the payment back: no signal is sent."""
         model, key = order
         model.objects.filter(pk=key).update(**change)
+
+    @rule(target=ORDERS, model=MODELS, change=sampled_from([{"cancelled": True}, {"paid": False}]))
+    def order_updated_at_the_till(self, model, change):
+        """It is paid for, and updated before the same transaction is over: no worker is ever faster."""
+        key = self.house.next_key(model)
+        with transaction.atomic():
+            model(pk=key).save()
+            model.objects.using("default").filter(pk=key).update(**change)
+        return model, key
 
     @rule(order=ORDERS, spelling=SPELLINGS, imported=sampled_from([True, False]))
     def order_saved_in_another_spelling(self, order, spelling, imported):
