@@ -1,6 +1,6 @@
 """What staff asked for in bulk, and the worker does."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -41,7 +41,7 @@ class PendingAction(WrittenModel):
     failed_at = models.DateTimeField(_("refused at"), null=True)
     failure = models.TextField(_("refused because"), default="", blank=True)
 
-    objects = PendingActionQuerySet.as_manager()
+    objects: ClassVar = PendingActionQuerySet.as_manager()
 
     class Meta:
         app_label = "kaspi_delivery"

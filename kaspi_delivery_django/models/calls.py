@@ -78,7 +78,7 @@ class ApiCall(WrittenModel):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
-    objects = ApiCallQuerySet.as_manager()
+    objects: ClassVar = ApiCallQuerySet.as_manager()
 
     class Meta:
         app_label = "kaspi_delivery"
@@ -111,7 +111,7 @@ class FailedAttempt(WrittenModel):
     error_message = models.TextField(_("error message"), default="", blank=True)
     request_id = models.CharField(_("request id"), max_length=REQUEST_ID_LENGTH, default="", db_default="", blank=True)
 
-    objects = FailedAttemptQuerySet.as_manager()
+    objects: ClassVar = FailedAttemptQuerySet.as_manager()
 
     class Meta:
         app_label = "kaspi_delivery"

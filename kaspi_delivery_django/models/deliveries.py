@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
 from string import digits
-from typing import Self
+from typing import ClassVar, Self
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
@@ -142,7 +142,7 @@ class Delivery(WrittenModel):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
-    objects = DeliveryQuerySet.as_manager()
+    objects: ClassVar = DeliveryQuerySet.as_manager()
 
     class Meta:
         app_label = "kaspi_delivery"

@@ -63,7 +63,7 @@ class WebhookEvent(WrittenModel):
     received_at = models.DateTimeField(_("received at"))
     applied_at = models.DateTimeField(_("applied at"), null=True)
 
-    objects = WebhookEventQuerySet.as_manager()
+    objects: ClassVar = WebhookEventQuerySet.as_manager()
 
     class Meta:
         app_label = "kaspi_delivery"

@@ -1,7 +1,7 @@
 """The history that a customer or an operator reads."""
 
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -44,7 +44,7 @@ class StatusChange(WrittenModel):
     notify_after = models.DateTimeField(_("notify again after"))
     created_at = models.DateTimeField(_("created at"))
 
-    objects = StatusChangeQuerySet.as_manager()
+    objects: ClassVar = StatusChangeQuerySet.as_manager()
 
     class Meta:
         app_label = "kaspi_delivery"

@@ -102,10 +102,10 @@ def test_cancels_and_questions_are_held_as_well(booked, world):
 
 
 def test_an_account_that_has_no_row_yet_is_held_too(held, due, world):
-    """One that was added to the settings meanwhile."""
+    """One that was added to the settings meanwhile; who sends at once finds no row of a worker either."""
     AccountState.objects.update(account="another")
-    work(None)
     send_inline(due)
+    work(None)
     assert world.requests == []
 
 

@@ -33,6 +33,7 @@ pytestmark = [
 ]
 LARGE = [model._meta.db_table for model in (Delivery, ApiCall, WebhookEvent, StatusChange)]
 READ_WHOLE = re.compile(rf"(?:Seq Scan on|\bSCAN) (?:U\d|{'|'.join(LARGE)})\b(?! USING)")
+ALIASED = re.compile(r'"(\w+)" "?(U\d)\b')
 ROWS = 500
 
 
@@ -73,7 +74,14 @@ def assert_by_index(work):
     """Fail with the statements that read a large table from end to end."""
     found = list(plans(work))
     assert found
-    assert [(sql, line) for sql, plan in found for line in plan.splitlines() if READ_WHOLE.search(line)] == []
+    assert [(sql, line) for sql, plan in found for line in plan.splitlines() if is_read_whole(sql, line)] == []
+
+
+def is_read_whole(sql, line):
+    """Tell whether the line of a statement's plan reads a large table from end to end."""
+    small = {alias for table, alias in ALIASED.findall(sql) if table == AccountState._meta.db_table}
+    small -= {alias for table, alias in ALIASED.findall(sql) if table in LARGE}
+    return bool(READ_WHOLE.search(line)) and not any(line.endswith(f"SCAN {alias}") for alias in small)
 
 
 def test_a_plan_without_an_index_is_seen():
