@@ -44,7 +44,10 @@ class TrackingSerializer(serializers.Serializer[Tracking | Delivery]):
     delivery_by = _moment("When it should have arrived.")
     is_overdue = serializers.BooleanField(read_only=True, help_text="Whether `delivery_by` is over.")
     is_being_cancelled = serializers.BooleanField(read_only=True, help_text="Whether a cancellation is under way.")
-    is_final = serializers.BooleanField(read_only=True, help_text="Whether nothing more is to come: stop asking.")
+    is_final = serializers.BooleanField(
+        read_only=True,
+        help_text="Whether the delivery has ended: stop asking. One that was not booked has not: its order can be.",
+    )
     tracking_url = serializers.CharField(
         source="url", read_only=True, help_text="Kaspi's own page; empty unless it is https on an allowed host."
     )

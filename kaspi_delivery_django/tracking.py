@@ -79,16 +79,14 @@ class Tracking:
         """How it stands, in the reader's language."""
         if self.is_being_cancelled:
             return gettext("Your delivery is being cancelled")
-        if self.status:
-            return status_label(self.status)
-        return status_label(lifecycle.CANCELLED) if self.is_final else gettext("We are arranging your delivery")
+        return status_label(self.status) if self.status else gettext("We are arranging your delivery")
 
     @property
     def explanation(self) -> str:
         """What that means for the customer; empty where the label says it all."""
         if self.is_being_cancelled:
             return ""
-        return status_explanation(lifecycle.CANCELLED if self.is_final and not self.status else self.status)
+        return status_explanation(self.status)
 
 
 def token_of(delivery: Delivery) -> str:
@@ -152,12 +150,13 @@ def _current(delivery: Delivery) -> Delivery:
 
 
 def _tracking(delivery: Delivery) -> Tracking:
-    is_final = not delivery.is_open or _is_given_up(delivery)
+    is_final = not delivery.is_open
     is_unwanted = delivery.cancel_requested_at is not None and delivery.is_cancellable
+    has_no_next = is_final or is_unwanted or _is_given_up(delivery)
     return Tracking(
         status=delivery.status,
         status_at=delivery.status_at,
-        steps=(*_taken(delivery), *(() if is_final or is_unwanted else _ahead(delivery.status))),
+        steps=(*_taken(delivery), *(() if has_no_next else _ahead(delivery.status))),
         pickup_by=delivery.pickup_by,
         delivery_by=delivery.delivery_by,
         is_final=is_final,
@@ -169,7 +168,11 @@ def _tracking(delivery: Delivery) -> Tracking:
 
 
 def _is_given_up(delivery: Delivery) -> bool:
-    """Tell whether nothing was booked, and nothing will be."""
+    """Tell whether this delivery will not be booked, although its order is still to be shipped.
+
+    It has no steps, and is neither cancelled nor final: staff can book the order's next delivery, to which the link
+    follows then.
+    """
     if delivery.delivery_id or delivery.status:
         return False
     creates = ApiCall.objects.filter(delivery=delivery.pk, kind=ApiCall.Kind.CREATE)

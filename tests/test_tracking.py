@@ -11,9 +11,17 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.exceptions import NoAdapter
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import cancel_delivery, reissue_delivery, request_delivery
+from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, reissue_delivery, request_delivery
 from kaspi_delivery_django.services.pruning import PERSONAL
-from kaspi_delivery_django.tracking import MOST_STEPS, delivery_for, delivery_of, token_of, track, tracking_for
+from kaspi_delivery_django.tracking import (
+    MOST_STEPS,
+    delivery_for,
+    delivery_of,
+    token_of,
+    track,
+    tracking_for,
+    tracking_path,
+)
 from tests import tracked
 from tests.conftest import NOON
 from tests.shop.models import Note, Order
@@ -269,6 +277,31 @@ def test_a_delivery_that_was_taken_back_before_it_was_sent_is_cancelled(due):
     assert (tracking.status, tracking.label, tracking.is_final) == ("cancelled", "Cancelled", True)
     assert [step.status for step in tracking.steps] == ["cancelled"]
     assert tracking.explanation == "This parcel will not be delivered."
+
+
+def give_up(delivery):
+    """Have Kaspi refuse the booking, and staff acknowledge that."""
+    ApiCall.objects.update(state="refused", reason="refused")
+    Delivery.objects.update(attention="refused")
+    return acknowledge_delivery(delivery)
+
+
+def test_a_delivery_that_was_given_up_is_not_cancelled(due):
+    """The order is still to be shipped: the customer reads of no cancel, and of no step that will not come."""
+    tracking = track(give_up(due.delivery))
+    assert (tracking.status, tracking.label, tracking.explanation) == ("", "We are arranging your delivery", "")
+    assert (tracking.is_final, tracking.is_being_cancelled, tracking.steps) == (False, False, ())
+
+
+def test_the_page_of_what_was_given_up_follows_to_the_next_booking(due, client):
+    """It goes on looking for news, which come when staff rebook the order."""
+    path = tracking_path(give_up(due.delivery))
+    page = client.get(path).content.decode()
+    assert "Cancelled" not in page
+    assert "data-kaspi-source" in page
+    second = reissue_delivery(due.delivery)
+    Delivery.objects.filter(pk=second.pk).update(status="accepted", delivery_id="dlv_2")
+    assert "A courier is on the way to the shop." in client.get(path).content.decode()
 
 
 def test_a_delivery_is_overdue_after_its_time(stand, turnable):

@@ -14,6 +14,7 @@ from django.db.models import Q
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import AccountState, Delivery
+from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, adapters
 from kaspi_delivery_django.services import clock, failures, payloads
 from kaspi_delivery_django.services.deliveries import cancel_for_shop
@@ -27,7 +28,7 @@ ROUND_S = 5.0
 
 
 class CancelSweep:
-    """Asks about all booked orders, once in CANCEL_CHECK_INTERVAL whatever the number of workers.
+    """Asks about all booked orders that can be cancelled, once in CANCEL_CHECK_INTERVAL whatever the number of workers.
 
     It reads the deliveries and their orders in batches. What one round has no time for is left to the next.
     """
@@ -49,7 +50,7 @@ class CancelSweep:
         """Start over, if it is time to. Returns whether there is anything to ask about."""
         kinds = _kinds_to_ask(using)
         due = [account for account in conf.current().accounts.values() if kinds and _take_turn(account, using)]
-        self._batches = _open_deliveries(due, kinds, using) if due else iter(())
+        self._batches = _cancellable(due, kinds, using) if due else iter(())
         return bool(due)
 
 
@@ -73,22 +74,26 @@ def _take_turn(account: Account, using: str) -> bool:
     return own.filter(is_due).exists() and bool(own.filter(is_due).update(cancels_asked_at=now))
 
 
-def _open_deliveries(
-    accounts: Iterable[Account], kinds: Sequence[ContentType], using: str
-) -> Iterator[Sequence[Delivery]]:
+def _cancellable(accounts: Iterable[Account], kinds: Sequence[ContentType], using: str) -> Iterator[Sequence[Delivery]]:
     for account in accounts:
-        rows = Delivery.objects.using(using).awaiting_pickup().filter(cancel_requested_at__isnull=True)
-        rows = rows.filter(account=account.alias, environment=account.environment, content_type__in=kinds)
-        last = 0
-        while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH]):
-            last = batch[-1].pk
-            yield batch
+        own = Delivery.objects.using(using).filter(account=account.alias, environment=account.environment)
+        own = own.filter(cancel_requested_at__isnull=True, content_type__in=kinds)
+        for rows in (own.awaiting_pickup(), own.in_unknown_status().filter(delivery_id__isnull=False)):
+            yield from _batches(rows)
+
+
+def _batches(rows: DeliveryQuerySet) -> Iterator[Sequence[Delivery]]:
+    last = 0
+    while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH]):
+        last = batch[-1].pk
+        yield batch
 
 
 def _cancel_unwanted(batch: Sequence[Delivery]) -> int:
     """Cancel those of the deliveries whose orders are cancelled. What breaks on one row stops no other."""
-    orders = payloads.orders_of(batch)
-    known = [(delivery, orders[delivery.pk]) for delivery in batch if delivery.pk in orders]
+    cancellable = [delivery for delivery in batch if delivery.is_cancellable]  # FINAL_STATUSES may have grown
+    orders = payloads.orders_of(cancellable)
+    known = [(delivery, orders[delivery.pk]) for delivery in cancellable if delivery.pk in orders]
     return sum(_cancel_if_unwanted(delivery, order) for delivery, order in known)
 
 

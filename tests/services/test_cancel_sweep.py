@@ -8,7 +8,8 @@ from django.db import DatabaseError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import AccountState, Delivery
-from kaspi_delivery_django.services import cancel_sweep, payloads
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import cancel_sweep, mark_final, payloads
 from kaspi_delivery_django.services.cancel_sweep import CancelSweep
 from kaspi_delivery_django.services.worker import Worker
 from tests.services.conftest import fresh
@@ -129,6 +130,36 @@ def test_what_a_round_has_no_time_for_is_left_to_the_next(some, turnable, monkey
     assert asked.run(using="default") == 3
     monkeypatch.undo()
     assert asked.run(using="default") == 1
+
+
+def test_a_status_that_is_new_to_us_is_asked_about_too(booked, sweep, world):
+    """Kaspi decides whether such a parcel can still be cancelled."""
+    Delivery.objects.update(status="courier_assigned")
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert fresh(booked).status == "cancelled"
+
+
+def test_kaspis_no_to_such_a_cancel_is_for_staff(booked, sweep, world):
+    """As for any cancel that came too late."""
+    Delivery.objects.update(status="courier_assigned")
+    world.faults.add(Fault(operation="cancel", status=409))
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert (fresh(booked).status, fresh(booked).attention) == ("courier_assigned", "cancel_refused")
+
+
+@pytest.mark.parametrize("how", ["by staff", "by the settings"])
+def test_a_new_status_that_is_final_is_left_alone(booked, sweep, use, turnable, how):
+    """There is nothing left to cancel, and nothing for staff to read."""
+    Delivery.objects.update(status="returned")
+    if how == "by staff":
+        mark_final(booked)
+    else:
+        use(FINAL_STATUSES=["returned"])
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert (fresh(booked).cancel_requested_at, fresh(booked).attention) == (None, "")
 
 
 def test_what_the_courier_has_is_left_alone(some, sweep):

@@ -23,6 +23,7 @@ from kaspi_delivery_django.services import (
     outbox,
     pruning,
 )
+from kaspi_delivery_django.services.cancel_sweep import CancelSweep
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -158,6 +159,12 @@ def test_pruning(world):
 def test_the_figures(world):
     """Counts stop at ten thousand, and what happened lately is found by its time."""
     assert_by_index(report.read)
+
+
+def test_the_question_for_unheard_cancels(world):
+    """By the status, or by the next refresh where the status is new to us: what has ended is not read."""
+    AccountState.objects.update(cancels_asked_at=None)
+    assert_by_index(lambda: CancelSweep().run(using="default"))
 
 
 def test_a_customers_page(booked):

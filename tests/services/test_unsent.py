@@ -3,6 +3,7 @@
 import pytest
 from django.db import transaction
 
+from kaspi_delivery_django.figures import standing
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.serializers import TrackingSerializer
@@ -10,12 +11,14 @@ from kaspi_delivery_django.services import (
     acknowledge_delivery,
     cancel_delivery,
     link_delivery,
+    notices,
     pruning,
     reissue_delivery,
     status,
 )
 from kaspi_delivery_django.services.transactions import lock_again
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
+from kaspi_delivery_django.wording import status_label
 from tests.services.conftest import fresh
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,6 +112,16 @@ def test_what_was_refused_and_acknowledged_is_not_cancelled(due, heard):
     assert heard == []
 
 
+def test_programs_read_of_no_cancel_of_what_was_acknowledged(due):
+    """The status that a customer's app reads is the one that staff see: not booked, not cancelled, not ended."""
+    ApiCall.objects.update(state="refused", reason="refused")
+    Delivery.objects.update(attention="refused")
+    delivery = acknowledge_delivery(due.delivery)
+    data = TrackingSerializer(delivery).data
+    assert (data["status"], data["label"], data["is_final"]) == ("", "We are arranging your delivery", False)
+    assert (status_label(delivery.status), standing.read().deliveries[""]) == ("Not booked yet", 1)
+
+
 def test_a_refused_one_that_is_rebooked_is_not_cancelled(due, heard):
     """The order is still to be shipped."""
     ApiCall.objects.update(state="refused", reason="refused")
@@ -116,7 +129,7 @@ def test_a_refused_one_that_is_rebooked_is_not_cancelled(due, heard):
     assert (fresh(due.delivery).status, heard) == ("", [])
 
 
-def test_an_event_that_shows_a_booking_after_all_has_it_cancelled(due, post_webhook, drain, heard):
+def test_an_event_that_shows_a_booking_after_all_has_it_cancelled(due, post_webhook, heard):
     """Other software has booked it under our name: Kaspi's word counts, and the cancel is sent."""
     delivery = cancel_delivery(due.delivery)
     data = {"deliveryId": "dlv_9", "externalOrderId": delivery.external_order_id, "status": "accepted"}
@@ -124,6 +137,7 @@ def test_an_event_that_shows_a_booking_after_all_has_it_cancelled(due, post_webh
     found = fresh(delivery)
     assert (found.delivery_id, found.status, found.attention) == ("dlv_9", "accepted", "")
     assert delivery.calls.get(kind="cancel").state == "due"
+    notices.notify_again(limit=10, using="default")
     assert heard == ["cancelled", "booked", "accepted"]
     steps = delivery.history.order_by("pk").values_list("from_status", "to_status")
     assert list(steps) == [("", "cancelled"), ("cancelled", "accepted")]
