@@ -22,6 +22,7 @@ from kaspi_delivery_django.services.transactions import (
     is_data_error,
     is_lock_timeout,
     is_nested,
+    limited_waits,
     lock,
     short_waits,
 )
@@ -39,6 +40,7 @@ EXPECTED = "a test event that Kaspi was asked for and that has not come"
 OTHER_DATA = "the same event id came with other data"
 
 LOCK_WAIT_S = 3  # Kaspi waits for 5 s
+LAST_WAIT_S = 1  # after it
 
 
 class InsideTransaction(Exception):
@@ -165,7 +167,11 @@ def _is_unavailable(err: Exception, using: str) -> bool:
 
 def _take_in(event: WebhookEvent, remote: RemoteEvent, using: str) -> str:
     event.pk, event._state.adding = None, True  # a first try may have been rolled back
-    return _place(event, remote, _locked(event, using, within_s=LOCK_WAIT_S), using)
+    delivery = _locked(event, using, within_s=LOCK_WAIT_S)
+    if delivery is not None:  # PostgreSQL's limit goes on to the transaction's end
+        return _place(event, remote, delivery, using)
+    with limited_waits(using, seconds=LOCK_WAIT_S):
+        return _place(event, remote, None, using)
 
 
 def _replay(seen: WebhookEvent, using: str) -> str:
@@ -233,7 +239,7 @@ def _keep_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception, us
         state, error = State.FAILED, failures.describe(err)
     logger.error("event not applied: event=%s error=%s", event.event_id, error)
     try:
-        return durably(partial(_store_alone, event, state, error, using), using=using)
+        return durably(partial(_store_alone, event, state, error, using), using=using, waits_again_within_s=0)
     except EventNotStored:  # another copy failed in the same moment
         known = _count_again(event, using)
         if known is None:
@@ -243,21 +249,31 @@ def _keep_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception, us
 
 def _store_alone(event: WebhookEvent, state: str, error: str, using: str) -> str:
     event.pk, event._state.adding, event.delivery, event.applied_at = None, True, None, None
-    if state == State.FAILED:
-        linked = Delivery.objects.using(using).filter(
-            account=event.account, environment=event.environment, delivery_id=event.kaspi_delivery_id
-        )
-        linked.update(next_refresh_at=clock.now())
-    return _store(event, state, error, using)
+    with limited_waits(using, seconds=LAST_WAIT_S):
+        if state == State.FAILED:
+            _ask_unless_locked(event, using)
+        return _store(event, state, error, using)
+
+
+def _ask_unless_locked(event: WebhookEvent, using: str) -> None:
+    """Schedule a GET for the delivery that the event names; one that is locked is left to its holder."""
+    named = {"account": event.account, "environment": event.environment, "delivery_id": event.kaspi_delivery_id}
+    if event.kaspi_delivery_id and lock(using=using, wait=False, **named):
+        Delivery.objects.using(using).filter(**named).update(next_refresh_at=clock.now())
 
 
 def _count_again(event: WebhookEvent, using: str) -> str | None:
     """Count a redelivery, and return the event's state; None when it has not been stored yet."""
-    return durably(partial(_receive_again, event, using), using=using)
+    return durably(partial(_receive_again, event, using), using=using, waits_again_within_s=0)
 
 
 def _receive_again(event: WebhookEvent, using: str) -> str | None:
     """Record a redelivery with one UPDATE; the first stays, and what differs in meaning is flagged."""
+    with limited_waits(using, seconds=LAST_WAIT_S):
+        return _record_again(event, using)
+
+
+def _record_again(event: WebhookEvent, using: str) -> str | None:
     rows = _same(event, using)
     first = rows.first()
     if first is None:
@@ -268,7 +284,7 @@ def _receive_again(event: WebhookEvent, using: str) -> str | None:
     elif _meaning(first) != _meaning(event):
         logger.error("event differs from its first delivery: event=%s", event.event_id)
         changes |= {"state": State.CONFLICT, "error": OTHER_DATA}
-        if delivery := _locked(first, using, within_s=LOCK_WAIT_S):
+        if delivery := _locked(first, using, within_s=LAST_WAIT_S):
             _ask_kaspi(delivery)
     rows.update(**changes)
     return str(changes.get("state", first.state))

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, DataError, OperationalError, connections, router, transaction
@@ -27,6 +27,14 @@ _LOCK_TIMEOUT_STATES = {"55P03"}
 # MySQL sort these among OperationalError, DataError and InternalError, each in its own way.
 _DATA_NUMBERS = {1118, 1153, 1263, 1264, 1265, 1267, 1292, 1300, 1364, 1366, 1406, 1416, 1441, 1644, 1690, 3854, 3988}
 _DATA_CLASSES = ("22", "54")  # PostgreSQL's "data exception", and "program limit exceeded", as of an index's row
+
+_LIMITS = {
+    "postgresql": ("SET LOCAL lock_timeout = '%(seconds)ss'", ""),
+    "mysql": (
+        "SET @kaspi_waited = @@innodb_lock_wait_timeout, innodb_lock_wait_timeout = %(seconds)s",
+        "SET innodb_lock_wait_timeout = @kaspi_waited",
+    ),
+}
 
 
 def home() -> str:
@@ -138,6 +146,22 @@ def short_waits(using: str, *, seconds: int) -> Iterator[None]:
     finally:
         if connection.connection is raw:
             raw.execute(f"PRAGMA busy_timeout = {before}")
+
+
+@contextmanager
+def limited_waits(using: str, *, seconds: int) -> Iterator[None]:
+    """Let each statement of the open transaction wait no longer for a lock, of whatever row or table."""
+    connection = connections[using]
+    limit, restore = _LIMITS.get(connection.vendor, ("", ""))
+    if limit:
+        with connection.cursor() as cursor:
+            cursor.execute(limit % {"seconds": seconds})
+    try:
+        yield
+    finally:
+        if restore:  # MySQL's limit is the session's; Django's cursor refuses all after an error
+            with suppress(connection.Database.Error), connection.connection.cursor() as raw:
+                raw.execute(restore)
 
 
 def is_broken(using: str) -> bool:

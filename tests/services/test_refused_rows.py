@@ -1,7 +1,7 @@
 """What keeps an event's row from being stored is answered 503, and a lock that is held too long is not waited for."""
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -135,13 +135,16 @@ def test_a_sequence_behind_its_table_loses_nothing(delivery, post_webhook):
 
 
 @contextmanager
-def held_lock(delivery):
-    """Hold a lock on the delivery's row in another connection, as a shop's own code may."""
+def held_lock(delivery, statement=""):
+    """Hold a lock on the delivery's row, or what the statement locks, in another connection, as a shop's own code may."""
     is_held, is_over = threading.Event(), threading.Event()
 
     def hold():
         with transaction.atomic():
-            Delivery.objects.select_for_update().get(pk=delivery.pk)
+            if statement:
+                connection.cursor().execute(statement)
+            else:
+                Delivery.objects.select_for_update().get(pk=delivery.pk)
             if connection.vendor == "sqlite":
                 Order.objects.create()
             is_held.set()
@@ -153,7 +156,7 @@ def held_lock(delivery):
     thread.start()
     assert is_held.wait(30)
     try:
-        yield
+        yield thread
     finally:
         is_over.set()
         thread.join(60)
@@ -179,14 +182,45 @@ def test_a_lock_that_is_held_leaves_the_event_to_the_worker(delivery, post_webho
     assert (fresh(delivery).status, WebhookEvent.objects.get().state) == ("accepted", "applied")
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="the lock of a whole table, as a migration takes it")
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("model", [WebhookEvent, StatusChange])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_table_that_is_locked_holds_no_answer_up(delivery, post_webhook, model, is_known):
+    """Whatever is locked: the event is stored within Kaspi's patience, or answered 503 and comes again."""
+    if not is_known:
+        Delivery.objects.update(delivery_id="dlv_other", external_order_id="order-other")
+    with held_lock(delivery, statement=f"LOCK TABLE {model._meta.db_table} IN EXCLUSIVE MODE") as holder:
+        assert post_webhook(event(delivery, "accepted")).status_code in {200, 503}
+        assert holder.is_alive()
+    assert post_webhook(event(delivery, "accepted")).status_code == 200
+    assert WebhookEvent.objects.count() == 1
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock")
+@pytest.mark.usefixtures("short")
+def test_the_limit_of_a_wait_ends_with_the_transaction():
+    """The connection is the host's: its own limit is there again."""
+    name = "lock_timeout" if connection.vendor == "postgresql" else "@@innodb_lock_wait_timeout"
+    read = f"SHOW {name}" if connection.vendor == "postgresql" else f"SELECT {name}"
+    found = []
+    with connection.cursor() as cursor:
+        for wait in (nullcontext(), transactions.limited_waits("default", seconds=2), nullcontext()):
+            with transaction.atomic(), wait:
+                cursor.execute(read)
+                found.append(cursor.fetchone())
+    assert found[0] == found[2] != found[1]
+
+
 @with_row_locks
 @pytest.mark.usefixtures("short")
 def test_an_unreadable_event_is_stored_without_the_lock(delivery, post_webhook):
     """There is nothing to apply later."""
     letter = event(delivery, "accepted")
     del letter["data"]["status"]
-    with held_lock(delivery):
+    with held_lock(delivery) as holder:
         assert post_webhook(letter).json() == {"status": "failed"}
+        assert holder.is_alive()
 
 
 @with_row_locks
