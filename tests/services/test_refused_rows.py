@@ -153,7 +153,7 @@ def held_lock(delivery):
     thread.start()
     assert is_held.wait(30)
     try:
-        yield
+        yield thread
     finally:
         is_over.set()
         thread.join(60)
@@ -182,11 +182,12 @@ def test_a_lock_that_is_held_leaves_the_event_to_the_worker(delivery, post_webho
 @with_row_locks
 @pytest.mark.usefixtures("short")
 def test_an_unreadable_event_is_stored_without_the_lock(delivery, post_webhook):
-    """There is nothing to apply later."""
+    """There is nothing to apply later, and nothing is written that would wait for the lock."""
     letter = event(delivery, "accepted")
     del letter["data"]["status"]
-    with held_lock(delivery):
+    with held_lock(delivery) as holder:
         assert post_webhook(letter).json() == {"status": "failed"}
+        assert holder.is_alive()
 
 
 @with_row_locks
@@ -248,3 +249,14 @@ def test_a_transaction_around_the_view_is_503_and_named(delivery, post_webhook, 
         assert post_webhook(event(delivery, "accepted")).status_code == 503
     assert "a transaction is open around the view" in caplog.text
     assert WebhookEvent.objects.count() == 0
+
+
+@with_row_locks
+@pytest.mark.usefixtures("short")
+def test_a_second_parcel_behind_a_lock_is_flagged_by_the_worker(delivery, post_webhook, drain):
+    """The webhook could not look at the delivery: the worker does once it is free."""
+    Delivery.objects.update(delivery_id="dlv_other")
+    with held_lock(delivery):
+        assert post_webhook(event(delivery, "accepted")).json() == {"status": "parked"}
+    drain()
+    assert (fresh(delivery).attention, WebhookEvent.objects.get().state) == ("second_parcel", "conflict")
