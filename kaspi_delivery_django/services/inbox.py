@@ -4,7 +4,7 @@ import logging
 from functools import partial
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext
 
@@ -19,7 +19,7 @@ from kaspi_delivery_django.services.events import EventNotStored
 from kaspi_delivery_django.services.transactions import (
     durably,
     home,
-    is_data_error,
+    is_away,
     is_lock_timeout,
     is_nested,
     limited_waits,
@@ -108,14 +108,10 @@ def replay_event(event: WebhookEvent) -> str:
     try:
         with transaction.atomic(using=using):
             return _replay(event, using)
-    except Exception as err:  # it stays where it can be seen
-        if isinstance(err, OperationalError | InterfaceError) and not is_data_error(err):
+    except Exception as err:
+        if is_away(err):
             raise
-        error = failures.describe(err)
-        logger.error("event failed: event=%s error=%s", event.event_id, error)  # noqa: TRY400  # no data in logs
-        failed = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
-        failed.update(state=State.FAILED, error=error)
-        return State.FAILED
+        return _fail(event, err, using)
 
 
 def acknowledge_event(event: WebhookEvent) -> None:
@@ -130,17 +126,24 @@ def acknowledge_event(event: WebhookEvent) -> None:
 
 
 def unpark_known(*, limit: int, using: str) -> int:
-    """Apply parked events whose delivery has appeared since. Returns how many were applied."""
+    """Apply parked events whose delivery has appeared, or is no longer locked. Returns how many were applied.
+
+    One that breaks becomes a dead letter, and stops no other.
+    """
     own = Delivery.objects.filter(account=OuterRef("account"), environment=OuterRef("environment"))
     by_order = own.filter(
         Q(delivery_id=OuterRef("kaspi_delivery_id")) | Q(delivery_id__isnull=True),
         external_order_id=OuterRef("external_order_id"),
     )
     by_id = own.filter(delivery_id=OuterRef("kaspi_delivery_id"))
-    is_known = Q(Exists(by_order)) | (Q(external_order_id="") & Q(Exists(by_id)))
+    by_either = own.filter(
+        Q(delivery_id=OuterRef("kaspi_delivery_id")) | Q(external_order_id=OuterRef("external_order_id"))
+    )
+    was_locked = Q(error=LOCKED) & Q(Exists(by_either))  # a second parcel, or another order's, is flagged now
+    is_known = Q(Exists(by_order)) | (Q(external_order_id="") & Q(Exists(by_id))) | was_locked
     parked = WebhookEvent.objects.using(using).parked().filter(is_known)
     waiting = list(parked.order_by("pk")[:limit])
-    return sum(durably(partial(_unpark, event, using), using=using) for event in waiting)
+    return sum(_unpark_alone(event, using) for event in waiting)
 
 
 def _new_event(account: Account, remote: RemoteEvent, body: bytes) -> WebhookEvent:
@@ -160,9 +163,7 @@ def _new_event(account: Account, remote: RemoteEvent, body: bytes) -> WebhookEve
 
 def _is_unavailable(err: Exception, using: str) -> bool:
     """Tell whether the database cannot store the event now either: it is away, or SQLite's one lock is held."""
-    if not isinstance(err, OperationalError | InterfaceError) or is_data_error(err):
-        return False
-    return not is_lock_timeout(err) or connections[using].vendor == "sqlite"
+    return is_away(err) and (not is_lock_timeout(err) or connections[using].vendor == "sqlite")
 
 
 def _take_in(event: WebhookEvent, remote: RemoteEvent, using: str) -> str:
@@ -228,6 +229,15 @@ def _store(event: WebhookEvent, state: str, error: str, using: str) -> str:
     else:
         event.save(using=using, update_fields=["delivery", "state", "error", "applied_at"])
     return state
+
+
+def _fail(event: WebhookEvent, err: Exception, using: str) -> str:
+    """Make an event that broke a dead letter, where staff see it; return its state."""
+    error = failures.describe(err)
+    logger.error("event failed: event=%s error=%s", event.event_id, error)
+    dead = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
+    dead.update(state=State.FAILED, error=error)
+    return State.FAILED
 
 
 def _keep_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception, using: str) -> str:
@@ -312,11 +322,22 @@ def _meaning(event: WebhookEvent) -> tuple[object, object] | None:
     return raw.get("type"), raw.get("data")
 
 
+def _unpark_alone(event: WebhookEvent, using: str) -> bool:
+    try:
+        return durably(partial(_unpark, event, using), using=using)
+    except Exception as err:
+        if is_away(err):
+            raise
+        _fail(event, err, using)
+        return False
+
+
 def _unpark(event: WebhookEvent, using: str) -> bool:
     delivery = _locked(event, using, wait=False)
     if delivery is None:
         return False
     if event.external_order_id not in {"", delivery.external_order_id}:
+        _flag(delivery, Attention.FOREIGN_DELIVERY, occurrence=event.external_order_id)
         return _give_up(event, FOREIGN, using)
     if not linking.adopt(delivery, event.kaspi_delivery_id):
         _flag(delivery, Attention.SECOND_PARCEL, occurrence=event.kaspi_delivery_id)

@@ -4,10 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError
-
 from kaspi_delivery_django.services import claims, failures
-from kaspi_delivery_django.services.transactions import home, is_data_error, is_transient
+from kaspi_delivery_django.services.transactions import home, is_away, is_data_error, is_transient
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +39,6 @@ def contain(err: Exception, call_pk: int, *, token: str = "") -> None:
         claims.set_aside(call_pk, error, token=token, using=home())
     except Exception as second:  # noqa: BLE001  # sorted below
         _log(second, call_pk)
-
-
-def is_away(err: Exception) -> bool:
-    """Tell whether the database, not a row, is the trouble."""
-    return isinstance(err, OperationalError | InterfaceError) and not is_data_error(err)
 
 
 def bear(err: Exception, what: str) -> None:

@@ -2,11 +2,11 @@
 
 import logging
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import attention, calls, events, exits, failures, generations, status
-from kaspi_delivery_django.services.transactions import home, is_data_error
+from kaspi_delivery_django.services.transactions import home, is_away
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def _apply_parked(delivery: Delivery, event: WebhookEvent) -> None:
         with transaction.atomic(using=home()):
             events.apply(delivery, event)
     except Exception as err:  # the link it waited for matters more
-        if isinstance(err, OperationalError | InterfaceError) and not is_data_error(err):
+        if is_away(err):
             raise
         delivery.refresh_from_db()
         event.delivery, event.state = None, WebhookEvent.State.FAILED

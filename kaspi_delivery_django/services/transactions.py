@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, DataError, OperationalError, connections, router, transaction
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
 from kaspi_delivery_django.models import Delivery
@@ -81,6 +81,11 @@ def is_data_error(err: BaseException) -> bool:
         return False
     state, number = _codes(err)
     return isinstance(err, DataError) or state.startswith(_DATA_CLASSES) or number in _DATA_NUMBERS
+
+
+def is_away(err: BaseException) -> bool:
+    """Tell whether the database, not a row, is the trouble."""
+    return isinstance(err, OperationalError | InterfaceError) and not is_data_error(err)
 
 
 def _codes(err: BaseException) -> tuple[str, object]:

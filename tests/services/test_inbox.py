@@ -432,7 +432,7 @@ def test_a_parked_event_that_turns_out_to_be_a_conflict_ends(unlinked, delivery)
         received_at=NOON,
     )
     assert [inbox.unpark_known(limit=10, using="default") for _ in range(2)] == [0, 0]
-    assert WebhookEvent.objects.get().state == "conflict"
+    assert (WebhookEvent.objects.get().state, fresh(delivery).attention) == ("conflict", "foreign_delivery")
 
 
 # When
@@ -733,3 +733,20 @@ def test_two_copies_that_fail_at_once_leave_one_event(booked, post_webhook, monk
     monkeypatch.setattr(inbox, "_receive_again", lambda *row: None if blind and blind.pop() else again(*row))
     assert post_webhook(letter).json() == {"status": "failed"}
     assert WebhookEvent.objects.get().received_count == 2
+
+
+def test_a_parked_event_that_breaks_is_a_dead_letter_and_stops_no_other(unlinked, monkeypatch):
+    """The worker finds the others in the same round."""
+    other = Delivery.objects.get(object_id=str(Order.objects.create().pk))
+    for number, one in enumerate((unlinked, other)):
+        Delivery.objects.filter(pk=one.pk).update(account="elsewhere")
+        receive({**about(f"dlv_{number}", one.external_order_id), "eventId": f"wh_{number}"})
+    Delivery.objects.update(account="default")
+    adopt = inbox.linking.adopt
+
+    def breaks_on_one(locked, delivery_id):
+        return 1 / 0 if locked.pk == unlinked.pk else adopt(locked, delivery_id)
+
+    monkeypatch.setattr(inbox.linking, "adopt", breaks_on_one)
+    assert inbox.unpark_known(limit=10, using="default") == 1
+    assert list(WebhookEvent.objects.order_by("event_id").values_list("state", flat=True)) == ["failed", "applied"]

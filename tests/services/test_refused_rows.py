@@ -215,7 +215,7 @@ def test_the_limit_of_a_wait_ends_with_the_transaction():
 @with_row_locks
 @pytest.mark.usefixtures("short")
 def test_an_unreadable_event_is_stored_without_the_lock(delivery, post_webhook):
-    """There is nothing to apply later."""
+    """There is nothing to apply later, and nothing is written that would wait for the lock."""
     letter = event(delivery, "accepted")
     del letter["data"]["status"]
     with held_lock(delivery) as holder:
@@ -282,3 +282,14 @@ def test_a_transaction_around_the_view_is_503_and_named(delivery, post_webhook, 
         assert post_webhook(event(delivery, "accepted")).status_code == 503
     assert "a transaction is open around the view" in caplog.text
     assert WebhookEvent.objects.count() == 0
+
+
+@with_row_locks
+@pytest.mark.usefixtures("short")
+def test_a_second_parcel_behind_a_lock_is_flagged_by_the_worker(delivery, post_webhook, drain):
+    """The webhook could not look at the delivery: the worker does once it is free."""
+    Delivery.objects.update(delivery_id="dlv_other")
+    with held_lock(delivery):
+        assert post_webhook(event(delivery, "accepted")).json() == {"status": "parked"}
+    drain()
+    assert (fresh(delivery).attention, WebhookEvent.objects.get().state) == ("second_parcel", "conflict")
