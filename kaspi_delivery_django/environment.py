@@ -5,22 +5,17 @@ A variable is taken as it stands, without a look-up of what begins with "$", and
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from environ.fileaware_mapping import FileAwareMapping
 
 SETTING = "KASPI_DELIVERY"
 DEFAULT_ACCOUNT = "default"
+MAX_SIGNS = 64 * 1024
 
 Readers = Mapping[str, Callable[[str, str], Any]]  # from a variable's text and name
-
-
-class _Environment(environ.FileAwareEnv):  # type: ignore[misc]  # it has no types
-    """Variables as they are at the moment: a file's content is not kept."""
-
-    ENVIRON = FileAwareMapping(cache=False)
 
 
 def read() -> dict[str, Any]:
@@ -54,16 +49,24 @@ def _from_variables(prefix: str, readers: Readers) -> dict[str, Any]:
 
 def _variable(name: str) -> str | None:
     """Return what a variable holds, or the file that the variable of the same name and _FILE names."""
-    variables = _Environment.ENVIRON
-    path = variables.env.get(f"{name}_FILE")
+    variables = environ.Env.ENVIRON
+    path = variables.get(f"{name}_FILE")
+    return _content(path, f"{name}_FILE") if path else variables.get(name)
+
+
+def _content(path: str, name: str) -> str:
+    """Return a file's text. An error shows the path if it is a whole one: anything else may be the value itself."""
     try:
-        text: str = variables[name]
-    except KeyError:
-        return None
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(MAX_SIGNS + 1)  # a device has no end
     except (OSError, ValueError) as err:
+        if not Path(path).is_absolute():
+            raise ImproperlyConfigured(f"{name} must be the path of a file, not the value itself.") from None
         reason = getattr(err, "strerror", None) or "it is no UTF-8 text"
-        raise ImproperlyConfigured(f"{name}_FILE names {path!r}, which cannot be read: {reason}.") from None
-    return text.rstrip("\r\n") if path else text
+        raise ImproperlyConfigured(f"{name} names {path!r}, which cannot be read: {reason}.") from None
+    if len(text) > MAX_SIGNS:
+        raise ImproperlyConfigured(f"{name} names a file that is larger than 64 KiB: name one of the value alone.")
+    return text.rstrip("\r\n")
 
 
 def _prefixes(aliases: list[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
@@ -602,3 +603,30 @@ def test_a_file_that_cannot_be_read_is_named_without_its_content(environment, tm
     with pytest.raises(ImproperlyConfigured, match="KASPI_DELIVERY_ALMATY_WEBHOOK_SECRETS_FILE names") as caught:
         conf.from_env()
     assert "the-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [HIDDEN_KEY, "x" * 5000])
+def test_a_credential_in_the_place_of_its_files_name_is_not_shown(environment, key):
+    """Whoever writes the key into the variable for its file finds it in no log; the error says what belongs there."""
+    environment(API_KEY_FILE=key)
+    shown = reports(conf.from_env)
+    assert key not in shown
+    assert "KASPI_DELIVERY_API_KEY_FILE must be the path of a file, not the value itself" in shown
+
+
+def test_a_file_without_an_end_is_not_read_to_it(environment, tmp_path):
+    """A device in the place of a secret costs no more memory than a secret; what a secret is to be is said."""
+    if not Path("/dev/zero").exists():
+        pytest.skip("no such device here")
+    (tmp_path / "secret").symlink_to("/dev/zero")
+    environment(API_KEY_FILE=str(tmp_path / "secret"))
+    with pytest.raises(ImproperlyConfigured, match="API_KEY_FILE names a file that is larger than 64 KiB"):
+        conf.from_env()
+
+
+def test_a_file_is_found_from_the_current_folder(environment, file, tmp_path, monkeypatch):
+    """A path need not be a whole one."""
+    file("key")
+    monkeypatch.chdir(tmp_path)
+    environment(API_KEY_FILE="secret")
+    assert conf.from_env() == {"API_KEY": "key"}

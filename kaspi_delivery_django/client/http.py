@@ -180,7 +180,10 @@ def _read(response: requests.Response) -> bytes:
     """Read a body as it was sent, up to one byte more than is allowed; raise when its end is missing."""
     body = b""
     while len(body) <= MAX_BODY_BYTES:
-        part = response.raw.read(MAX_BODY_BYTES + 1 - len(body), decode_content=False)
+        try:
+            part = response.raw.read(MAX_BODY_BYTES + 1 - len(body), decode_content=False)
+        except ValueError as err:  # `http.client` takes a chunk of -5 bytes for one
+            raise OutcomeUnknown("no whole answer from Kaspi: a chunk has no length") from err
         if not part:
             break
         body += part

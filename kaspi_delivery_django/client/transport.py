@@ -1,8 +1,8 @@
 """A `requests` adapter with one deadline for the whole exchange.
 
 The timeouts of `requests` are per read, so a server that trickles a byte every few seconds defeats
-them. Here every read of the socket waits at most for what is left of the deadline, and the exchange
-knows whether a byte of the request can have left this machine.
+them. Here every read of the socket waits at most for what is left of the deadline, the bytes of an answer
+are counted, and the exchange knows whether a byte of the request can have left this machine.
 """
 
 import io
@@ -16,13 +16,16 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+MAX_ANSWER_BYTES = 8 * 1024 * 1024  # with the head, of which `http.client` reads up to 6.5 MiB
+
 
 class Exchange:
-    """One request and its answer: until when (monotonic seconds), and whether bytes have left."""
+    """One request and its answer: until when (monotonic seconds), whether bytes have left, how many came."""
 
     def __init__(self, total_s: float) -> None:
         self.deadline = time.monotonic() + total_s
         self.bytes_left = True
+        self.bytes_read = 0
 
     def seconds_left(self) -> float:
         """Return what is left of the deadline; raise `TimeoutError` when nothing is."""
@@ -30,6 +33,15 @@ class Exchange:
         if left <= 0:
             raise TimeoutError("the total deadline has passed")
         return left
+
+    def count(self, read: int) -> None:
+        """Count bytes of the answer; raise `OSError` past `MAX_ANSWER_BYTES`.
+
+        `http.client` takes a chunk of -1 bytes for all that ever comes, and reads trailers without an end.
+        """
+        self.bytes_read += read
+        if self.bytes_read > MAX_ANSWER_BYTES:
+            raise OSError("the answer is larger than 8 MiB")
 
 
 current: ContextVar[Exchange | None] = ContextVar("kaspi_exchange", default=None)
@@ -46,7 +58,9 @@ class _DeadlineReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         left = self._exchange.seconds_left()
         self._sock.settimeout(min(left, self._read_timeout_s or left))
-        return self._raw.readinto(buffer)
+        read = self._raw.readinto(buffer)
+        self._exchange.count(read or 0)
+        return read
 
     def close(self) -> None:
         self._raw.close()

@@ -55,7 +55,11 @@ _EXPLAINED: Mapping[int, str] = {
     HTTPStatus.UPGRADE_REQUIRED: _SUNSET,
 }
 _ANNOUNCING = ("Deprecation", "Sunset", "Warning", "Link")
-_LINK = re.compile(r"""rel\s*=\s*"?[^",;]*\b(deprecation|sunset|successor-version|latest-version)\b""", re.IGNORECASE)
+_LINK = (
+    re.compile(  # possessive, and up to the next "=": the time that it takes grows with the header, not with its square
+        r"""rel\s*+=\s*+"?[^",;=]*?\b(deprecation|sunset|successor-version|latest-version)\b""", re.IGNORECASE
+    )
+)
 _LAST_OF_THREE_BYTES = 0xFFFF
 _TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
 

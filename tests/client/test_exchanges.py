@@ -106,6 +106,12 @@ def test_an_announcement_is_one_short_line(headers, announced):
     assert wire.announcement(headers) == announced
 
 
+@pytest.mark.parametrize("noise", ["rel = " * 300_000, "rel=" + " " * 2_000_000 + "x", 'rel="' + "sunset-" * 300_000])
+def test_a_long_link_is_read_in_one_pass(noise):
+    """Links of some megabytes in many headers: a search that starts again at each of them would not end in a day."""
+    assert wire.announcement({"link": noise}) in {"", f"Link: {noise}"[: wire.MAX_ANNOUNCEMENT]}
+
+
 def test_an_undocumented_success_is_logged_once(server, connect, caplog):
     """A 200 for a create counts as a success; the log says so once in a process."""
     client_http._log_other_success.cache_clear()

@@ -13,6 +13,7 @@ from kaspi_delivery_django.client import (
     wire,
 )
 from kaspi_delivery_django.client.http import MAX_BODY_BYTES
+from kaspi_delivery_django.client.transport import MAX_ANSWER_BYTES
 from tests.client.conftest import API_KEY, BOOKED, CERTIFICATE, PERSONAL, http, request
 
 
@@ -94,6 +95,11 @@ def bad_chunks(line):
     line.send(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n")
 
 
+def negative_chunk(line):
+    line.request()
+    line.send(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}")
+
+
 def half_a_line(line):
     line.request()
     line.send(b"HTTP/1.1 2")
@@ -127,6 +133,7 @@ def many_headers(line):
         truncated,
         truncated_chunks,
         bad_chunks,
+        negative_chunk,
         half_a_line,
         no_http,
         bad_gzip,
@@ -140,6 +147,41 @@ def test_no_whole_answer(server, connect, script):
     with pytest.raises(OutcomeUnknown, match="no whole answer from Kaspi") as caught:
         create(connect(server))
     assert (caught.value.outcome_known, caught.value.status) == (False, None)
+
+
+def endless_chunk(line):
+    """Send a chunk of -1 bytes, which `http.client` takes for all that ever comes."""
+    line.request()
+    line.send(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n")
+    _send_on(line, b"x" * 65536)
+
+
+def endless_trailers(line):
+    line.request()
+    line.send(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+    _send_on(line, b"X-Padding: x\r\n" * 4096)
+
+
+def endless_interim(line):
+    line.request()
+    _send_on(line, b"HTTP/1.1 100 Continue\r\n\r\n" * 4096)
+
+
+def _send_on(line, content):
+    line.sent = 0
+    while line.sent < 16 * MAX_ANSWER_BYTES and line.send(content):
+        line.sent += len(content)
+
+
+@pytest.mark.parametrize("script", [endless_chunk, endless_trailers, endless_interim])
+def test_an_answer_without_end(server, connect, script):
+    """Whatever part of an answer has no end, little more than 8 MiB of it is taken."""
+    lines = []
+    server.script = lambda line: lines.append(line) or script(line)
+    with pytest.raises(OutcomeUnknown, match="no whole answer from Kaspi"):
+        create(connect(server, timeouts=Timeouts(total_s=60)))
+    server.wait()
+    assert lines[0].sent < 4 * MAX_ANSWER_BYTES
 
 
 @pytest.mark.parametrize("call", [create, lambda client: client.get_delivery("dlv_1")])
