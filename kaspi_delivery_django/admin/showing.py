@@ -17,6 +17,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext
 
 from kaspi_delivery_django import lifecycle
+from kaspi_delivery_django.client.events import readable_text
 from kaspi_delivery_django.figures.counting import MOST
 from kaspi_delivery_django.links import allowed_tracking_url
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
@@ -24,6 +25,7 @@ from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.transactions import home
 from kaspi_delivery_django.wording import duration_label, status_label
 
+STORED_IN_ASCII = {"body", "payload", "raw"}
 VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
 HIDDEN = "•••"
 
@@ -174,9 +176,20 @@ def visible(request: HttpRequest, names: Iterable[Any], personal: tuple[str, ...
 
 
 def masked(request: HttpRequest, model: type[Model], names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
-    """Put a mask where a page would show what this person must not see."""
+    """Put a mask where a page would show what this person must not see, and unescape the JSON that it shows."""
     hidden = () if may_see_personal_data(request) else personal
-    return [_mask(model, name) if name in hidden else name for name in names]
+    shown = (_mask(model, name) if name in hidden else name for name in names)
+    return [_readable(model, name) if name in STORED_IN_ASCII else name for name in shown]
+
+
+@lru_cache
+def _readable(model: type[Model], name: str) -> Callable[[Any], str]:
+    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]  # a column of ours
+    def shown(row: Any) -> str:
+        return readable_text(getattr(row, name))
+
+    shown.__name__ = f"readable_{name}"
+    return shown
 
 
 @lru_cache

@@ -11,6 +11,7 @@ from kaspi_delivery_django.client.types import MAX_INT, RemoteEvent, is_identifi
 
 MAX_DEPTH = 32
 DELIVERY_PREFIX = "delivery."
+_ESCAPED = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
 
 
@@ -41,6 +42,19 @@ def read_event(body: bytes) -> RemoteEvent:
 def ascii_text(body: bytes) -> str:
     """Return a JSON body as ASCII: the same document, which a column of any character set can hold."""
     return "".join(sign if sign.isascii() else json.dumps(sign)[1:-1] for sign in body.decode())
+
+
+def readable_text(text: str) -> str:
+    """Return a JSON text with its letters as people read them; escapes that JSON needs, or that show nothing, stay."""
+    return _ESCAPED.sub(_unescaped, text)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    letters = found[0]
+    if letters.startswith("\\u"):
+        read = str(json.loads(f'"{letters}"'))
+        return read if read.isprintable() and not read.isascii() else letters
+    return letters
 
 
 def _problem(raw: Mapping[str, Any]) -> str:

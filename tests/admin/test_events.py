@@ -4,7 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils.html import strip_tags
 
-from kaspi_delivery_django.models import Delivery, WebhookEvent
+from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.services.inbox import OTHER_DATA
 from tests.conftest import event
 
@@ -41,6 +41,34 @@ def test_the_button_is_there_only_where_it_helps(staff, failed):
     WebhookEvent.objects.update(state="applied")
     assert button not in clerk.get(page).content.decode()
     assert clerk.get(f"{LIST}{failed.pk}/do/other/").status_code == 404
+
+
+def test_the_body_is_shown_in_the_letters_of_its_language(staff, failed, post_webhook):
+    """It is stored in ASCII; what could be markup is escaped, and what shows nothing stays as it is."""
+    body = r'{"eventId": "wh_9", "data": {"notes": "\u049a\u0430\u0437\u0430\u049b \ud83d\ude00 \u202e <b>"}}'
+    assert post_webhook(body.encode()).status_code == 200
+    event, see = WebhookEvent.objects.get(event_id="wh_9"), ("view_webhookevent", "view_personal_data")
+    page = staff(*see).get(f"{LIST}{event.pk}/change/").content.decode()
+    assert r"Қазақ 😀 \u202e &lt;b&gt;" in page
+    assert "u049a" in event.body
+
+
+@pytest.mark.parametrize(("kind", "model", "column"), [("delivery", Delivery, "raw"), ("apicall", ApiCall, "payload")])
+def test_what_else_is_stored_in_ascii_is_shown_so_too(staff, booked, kind, model, column):
+    """What was sent to Kaspi, and what it answered last; for users who can see personal data alone."""
+    model.objects.update(**{column: r'{"notes": "\u049a\u0430"}'})
+    page = f"/admin/kaspi_delivery/{kind}/{model.objects.get().pk}/change/"
+    assert "Қа" in staff(f"view_{kind}", "view_personal_data").get(page).content.decode()
+    seen = staff(f"view_{kind}").get(page).content.decode()
+    assert ("Қа" in seen, "u049a" in seen) == (False, False)
+
+
+def test_the_body_is_not_shown_without_the_permission(staff, failed):
+    """Neither as it is stored nor as it is read."""
+    WebhookEvent.objects.update(body=r'{"notes": "\u049a\u0430"}')
+    page = staff("view_webhookevent").get(f"{LIST}{failed.pk}/change/").content.decode()
+    assert "Қа" not in page
+    assert "u049a" not in page
 
 
 def test_a_replay_needs_its_permission_on_the_post_too(staff, failed):

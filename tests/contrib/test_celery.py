@@ -9,7 +9,7 @@ import pytest
 from celery import Celery, _state
 
 from kaspi_delivery_django.contrib import celery as runner
-from kaspi_delivery_django.models import AccountState, ApiCall
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.services import nudges, pace
 from kaspi_delivery_django.services.claims import LEASE
 from tests.shop.models import Order
@@ -106,6 +106,19 @@ def test_a_task_sends_one_call_once(due, world):
     runner.send_call(due.pk)
     runner.send_call(due.pk)
     assert len(world.requests) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("changes", [{"cancelled": True}, {"paid": False}], ids=str)
+def test_a_task_asks_for_the_latest_word(shop, task, due, world, changes):
+    """What an update() has changed meanwhile counts, as for every runner: it is cancelled, or it waits."""
+    shop.conf.task_always_eager = True
+    Order.objects.update(**changes)
+    task.delay(due.pk).get()
+    due.refresh_from_db()
+    assert world.requests == []
+    expected = ("cancelled", "abandoned", "") if changes.get("cancelled") else ("", "due", "not_wanted")
+    assert (Delivery.objects.get().status, due.state, due.reason) == expected
 
 
 @pytest.mark.django_db(transaction=True)
