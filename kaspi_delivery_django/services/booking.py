@@ -66,7 +66,6 @@ logger = logging.getLogger(__name__)
 State = ApiCall.State
 
 ADAPTER_FAILED = gettext_lazy("The shop's adapter failed: %(error)s.")
-NAME_TAKEN = "another order has this external_order_id already"
 OTHER_DELIVERY = gettext_lazy("The order has another delivery: %(name)s.")
 
 
@@ -210,7 +209,7 @@ def open_delivery(
     except IntegrityError as err:
         winner = _winner(adapter, identity)
         if winner is None:
-            raise AdapterFailed(NAME_TAKEN) from err
+            raise AdapterFailed(preflight.NAME_TAKEN) from err
         return winner
     return delivery
 
@@ -245,35 +244,24 @@ def _try_again(delivery: Delivery, identity: Identity) -> Delivery:
         with transaction.atomic(using=home()):
             locked = lock_again(delivery)
             if calls.never_sent(locked).filter(payload="").exists():
-                _rename(locked, own)
+                preflight.rename(locked, own)
             for call in calls.never_sent(locked).filter(state=State.STUCK):
                 call.idempotency_key = call.idempotency_key if call.payload else ""
                 calls.release(call, now)
             attention.clear(locked, frozenset({Attention.ADAPTER_FAILED}))
             locked.save(update_fields=attention.COLUMNS)
     except IntegrityError as err:
-        raise AdapterFailed(NAME_TAKEN) from err
+        raise AdapterFailed(preflight.NAME_TAKEN) from err
     return locked
 
 
 def _move(delivery: Delivery, identity: Identity) -> Delivery:
     """Give an order to the account that is to ship it now, and the name that it has now, unless it was sent."""
     own = numbered(identity, delivery.generation)
-    try:
-        with transaction.atomic(using=home()):
-            locked = lock_again(delivery)
-            if calls.rename_unsent(locked, own.external_order_id or ""):
-                _rename(locked, own)
-    except IntegrityError as err:
-        raise AdapterFailed(NAME_TAKEN) from err
+    with transaction.atomic(using=home()):
+        locked = lock_again(delivery)
+        preflight.move(locked, own)
     return locked
-
-
-def _rename(delivery: Delivery, own: Identity) -> None:
-    """Say anew under which account, environment and name a locked delivery goes that Kaspi never heard of."""
-    delivery.account, delivery.environment = own.account, own.environment
-    delivery.external_order_id = own.external_order_id
-    delivery.save(update_fields=["account", "environment", "external_order_id", "updated_at"])
 
 
 def set_aside(adapter: AnyAdapter, order: models.Model, failure: AdapterFailed) -> Delivery:

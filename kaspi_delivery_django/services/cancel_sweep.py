@@ -16,7 +16,7 @@ from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import AccountState, Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, adapters
-from kaspi_delivery_django.services import clock, failures, payloads
+from kaspi_delivery_django.services import calls, clock, failures, payloads
 from kaspi_delivery_django.services.deliveries import cancel_for_shop
 from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether
 from kaspi_delivery_django.services.isolation import bear
@@ -70,6 +70,7 @@ def _take_turn(account: Account, using: str) -> bool:
     """Note that the account's orders are asked about now; False when they were, not long ago, by any worker."""
     now = clock.now()
     is_due = Q(cancels_asked_at__isnull=True) | Q(cancels_asked_at__lte=now - conf.current().cancel_check_interval)
+    is_due |= Q(cancels_asked_at__gt=now + calls.SKEW)  # the clock was set back since
     own = AccountState.objects.using(using).filter(account=account.alias, environment=account.environment)
     return own.filter(is_due).exists() and bool(own.filter(is_due).update(cancels_asked_at=now))
 
@@ -86,7 +87,7 @@ def _batches(rows: DeliveryQuerySet) -> Iterator[Sequence[Delivery]]:
     last = 0
     while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH]):
         last = batch[-1].pk
-        yield batch
+        yield [delivery for delivery in batch if delivery.is_open]
 
 
 def _cancel_unwanted(batch: Sequence[Delivery]) -> int:

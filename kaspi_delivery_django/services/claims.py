@@ -143,6 +143,8 @@ def _claim_all(call_pks: Sequence[int], using: str) -> tuple[list[Claim], list[i
             break
         if _may_go(call, delivery, account, now, orders.get(delivery.pk)) and account is not None:
             ready.append(Claim(call, delivery, account, was_unknown=call.unknown_since is not None, probe=False))
+        elif account is not None and delivery.account != account.alias:
+            behind_gates.append(call.pk)  # its order was given to another account, whose gate is to be asked
     is_alone = len(ready) == 1  # its payload is written with its lease
     built = [(claim.call, claim.delivery) for claim in ready if claim.call.pk in unbuilt]
     payloads.keep(built, using=using, with_calls=not is_alone)

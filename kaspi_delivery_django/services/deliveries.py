@@ -7,7 +7,7 @@ from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError
 from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import attention, booking, calls, clock, exits, preflight, status
-from kaspi_delivery_django.services.transactions import home, lock_again
+from kaspi_delivery_django.services.transactions import home, lock_again, storable
 from kaspi_delivery_django.services.verdicts import STRIKES
 
 State, Kind = ApiCall.State, ApiCall.Kind
@@ -21,6 +21,7 @@ def cancel_delivery(delivery: Delivery, *, reason: str = "") -> Delivery:
     `UsageError` for a reason that cannot be sent.
     """
     check_reason(reason)
+    reason = storable(reason)
     with transaction.atomic(using=home()):
         locked = lock_again(delivery)
         if locked.status == CANCELLED or exits.is_given_up(locked):

@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import fields, replace
 from enum import Enum, auto
 
@@ -19,7 +19,7 @@ from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
 from kaspi_delivery_django.services import attention, calls, statements
 from kaspi_delivery_django.services.failures import AdapterFailed, ask, ask_whether, one_line, surrounding
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.transactions import home, storable
 
 logger = logging.getLogger(__name__)
 
@@ -83,24 +83,26 @@ def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
     return {}
 
 
-def build(call: ApiCall, delivery: Delivery, order: models.Model | None = None) -> Word:
-    """Ask for the latest word on an order of which nothing was sent; build the payload if it is to go and has none.
+def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
+    """Build the payload of an order that is to go; `keep` freezes it. Nothing is written here.
 
-    `order` is the shop's row as it was just read, when it was; `keep` freezes the payload. Nothing is written here.
-    Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
+    The caller has a savepoint. Raises `AdapterFailed`.
     """
-    is_read_and_frozen = order is not None and call.payload  # a savepoint would be all that it costs the database
-    with nullcontext() if is_read_and_frozen else transaction.atomic(using=home()):
-        order = order or order_of(delivery)
-        word = _latest_word(delivery, order)
-        if word is not Word.SEND or call.payload:
-            return word
-        request = _build(delivery, order)
+    request = _build(delivery, order)
     call.payload = wire.dump(request.to_json(), ascii_only=True)
     call.payload_sha256 = delivery.order_sha256 = wire.digest(call.payload)
     for name, value in _mirrored(request).items():
         setattr(delivery, name, value)
-    return word
+
+
+def latest_word(delivery: Delivery, order: models.Model) -> Word:
+    """Ask the adapter whether an order is to be sent now, as the database has it. Raises `AdapterFailed`."""
+    adapter = _adapter_of(order)
+    if ask_whether(adapter.wants_cancel, order):
+        return Word.CANCEL
+    if delivery.send_anyway_at or ask_whether(adapter.wants_delivery, order):
+        return Word.SEND
+    return Word.WAIT
 
 
 def is_wanted(delivery: Delivery) -> bool:
@@ -109,7 +111,7 @@ def is_wanted(delivery: Delivery) -> bool:
     Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
     """
     with transaction.atomic(using=home()):
-        return _latest_word(delivery, order_of(delivery)) is Word.SEND
+        return latest_word(delivery, order_of(delivery)) is Word.SEND
 
 
 def keep(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: bool = True) -> None:
@@ -152,7 +154,8 @@ def cancel_reason_of(order: models.Model) -> str:
     adapter = _adapter_of(order)
     try:
         with transaction.atomic(using=home()):
-            return read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))[:MAX_REASON_LENGTH]
+            reason = read_text(ask(lambda: _as_text(adapter.cancel_reason(order))))
+            return storable(reason)[:MAX_REASON_LENGTH]
     except AdapterFailed as err:
         logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, one_line(order.pk), err)  # noqa: TRY400  # no data in logs
         return ""
@@ -168,15 +171,6 @@ def _adapter_of(order: models.Model) -> AnyAdapter:
     if adapter is None:
         raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
     return adapter
-
-
-def _latest_word(delivery: Delivery, order: models.Model) -> Word:
-    adapter = _adapter_of(order)
-    if ask_whether(adapter.wants_cancel, order):
-        return Word.CANCEL
-    if delivery.send_anyway_at or ask_whether(adapter.wants_delivery, order):
-        return Word.SEND
-    return Word.WAIT
 
 
 def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:

@@ -3,21 +3,24 @@
 A no neither sends nor abandons: the delivery waits for a save that answers yes. After `PATIENCE` staff are asked, once.
 """
 
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext
 
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services import attention, calls, clock, payloads, status
+from kaspi_delivery_django.services import attention, calls, clock, identities, payloads, status
 from kaspi_delivery_django.services.failures import AdapterFailed
+from kaspi_delivery_django.services.identities import Identity, Subject
 from kaspi_delivery_django.services.payloads import Word
 from kaspi_delivery_django.services.transactions import home, lock_again
 
 State = ApiCall.State
 
 PATIENCE = timedelta(minutes=15)
+NAME_TAKEN = "another order has this external_order_id already"
 HELD = ("unwanted_since", "send_anyway_at", *attention.COLUMNS)
 
 
@@ -25,10 +28,11 @@ def may_send(call: ApiCall, delivery: Delivery, order: models.Model | None, now:
     """Ask the adapter about a locked delivery's first create; build its payload when it may go.
 
     An order that is gone, or that the adapter wants cancelled, ends it as cancelled; one that is not wanted waits.
-    Raises `AdapterFailed`.
+    One that another account is to ship by now is left to that account's turn. Raises `AdapterFailed`.
     """
+    account = delivery.account
     try:
-        word = payloads.build(call, delivery, order)
+        word = _prepare(call, delivery, order)
     except models.ObjectDoesNotExist:
         status.withdraw(delivery, is_announced=False)  # the shop has no order left that it could be about
         status.save(delivery, (*status.STANDING, "unwanted_since"))
@@ -39,7 +43,29 @@ def may_send(call: ApiCall, delivery: Delivery, order: models.Model | None, now:
         hold(call, delivery, now)
     elif delivery.unwanted_since is not None:
         _let_go(call, delivery)
-    return word is Word.SEND
+    return word is Word.SEND and delivery.account == account
+
+
+def move(delivery: Delivery, own: Identity) -> bool:
+    """Give a locked delivery of which nothing was sent the account and the name that its order has now.
+
+    Returns False when something was sent: then it keeps both. Raises `AdapterFailed` for another order's name.
+    """
+    try:
+        with transaction.atomic(using=home()):
+            is_unsent = bool(calls.rename_unsent(delivery, own.external_order_id or ""))
+            if is_unsent:
+                rename(delivery, own)
+    except IntegrityError as err:
+        raise AdapterFailed(NAME_TAKEN) from err
+    return is_unsent
+
+
+def rename(delivery: Delivery, own: Identity) -> None:
+    """Write under which account, environment and name a locked delivery goes that Kaspi never heard of."""
+    delivery.account, delivery.environment = own.account, own.environment
+    delivery.external_order_id = own.external_order_id
+    delivery.save(update_fields=["account", "environment", "external_order_id", "updated_at"])
 
 
 def hold(call: ApiCall, delivery: Delivery, now: datetime) -> None:
@@ -97,6 +123,32 @@ def note_refusal(delivery: Delivery) -> None:
             hold(call, locked, clock.now())
         attention.clear(locked, frozenset({Attention.ADAPTER_FAILED}))
         locked.save(update_fields=attention.COLUMNS)
+
+
+def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None) -> Word:
+    """Ask for the latest word on an order; if it is to go, follow its name and account, and build a missing payload.
+
+    Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
+    """
+    is_read_and_frozen = order is not None and call.payload  # a savepoint would be all that it costs the database
+    with nullcontext() if is_read_and_frozen else transaction.atomic(using=home()):
+        order = order or payloads.order_of(delivery)
+        word = payloads.latest_word(delivery, order)
+        if word is Word.SEND and _follow(call, delivery, order) and not call.payload:
+            payloads.build(call, delivery, order)
+    return word
+
+
+def _follow(call: ApiCall, delivery: Delivery, order: models.Model) -> bool:
+    """Take over a name or an account that the order got without a save. Returns whether the call may go on as it is."""
+    account = delivery.account
+    identity = identities.identity_as(identities.adapter_of(order), Subject(order, delivery.object_id))
+    own = identities.numbered(identity, delivery.generation)
+    is_same = (own.account, own.external_order_id) == (account, delivery.external_order_id)
+    if is_same or not move(delivery, own):
+        return True
+    call.idempotency_key, call.payload, call.payload_sha256 = own.external_order_id or "", "", ""
+    return delivery.account == account
 
 
 def _is_wanted(delivery: Delivery) -> bool:

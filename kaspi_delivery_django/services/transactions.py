@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
+from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import failures, statements
 
@@ -86,6 +87,11 @@ def is_data_error(err: BaseException) -> bool:
 def is_away(err: BaseException) -> bool:
     """Tell whether the database, not a row, is the trouble."""
     return isinstance(err, OperationalError | InterfaceError) and not is_data_error(err)
+
+
+def storable(text: str) -> str:
+    """Return a cancel's reason as any table holds it: older character sets of MySQL have no emoji."""
+    return wire.without_astral(text) if connections[home()].vendor == "mysql" else text
 
 
 def _codes(err: BaseException) -> tuple[str, object]:

@@ -11,6 +11,7 @@ from kaspi_delivery_django.services import (
     request_delivery,
     retry_delivery,
 )
+from kaspi_delivery_django.services.worker import Worker
 from tests.accounts.merchants import credentials, order_in
 from tests.shop.models import Order
 
@@ -27,6 +28,29 @@ def without(settings, alias):
     """Take an account out of the settings."""
     own = {name: account for name, account in settings.KASPI_DELIVERY["ACCOUNTS"].items() if name != alias}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": own}
+
+
+@pytest.mark.parametrize("threads", [1, 4], ids=["one thread", "threads"])
+def test_an_order_that_changes_hands_without_a_save_goes_with_its_new_account(worlds, threads):
+    """An update() sends no signal: who ships it, and under which name, is asked right before it is sent."""
+    order = order_in("almaty")
+    Order.objects.filter(pk=order.pk).update(address="Abay 1, astana", phone="+7 727 111 0007")
+    Worker(say=lambda _line: None, threads=threads).sweep(within_s=10)
+    [delivery] = Delivery.objects.all()
+    assert (delivery.account, delivery.external_order_id, delivery.status) == ("astana", "order-7", "created")
+    assert ApiCall.objects.get().idempotency_key == "order-7"
+    assert worlds["almaty"].requests == []
+
+
+def test_a_name_that_another_order_has_by_then_waits_for_staff(worlds, drain):
+    """It can be sent under no name: neither under the old one, nor under the other order's."""
+    order_in("almaty", 1)
+    drain()
+    late = order_in("almaty", 2)
+    Order.objects.filter(pk=late.pk).update(phone="+7 727 111 0001")
+    drain()
+    delivery = Delivery.objects.get(object_id=str(late.pk))
+    assert (delivery.attention, delivery.delivery_id) == ("adapter_failed", None)
 
 
 def test_an_order_that_was_not_sent_yet_goes_with_its_new_account(worlds, drain):

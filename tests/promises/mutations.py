@@ -83,18 +83,18 @@ def know_an_order_by_its_instance(monkeypatch):
 
 def send_without_asking(monkeypatch):
     """What was wanted once is sent, whatever the shop has decided since."""
-    monkeypatch.setattr(payloads, "_latest_word", lambda *_args: payloads.Word.SEND)
+    monkeypatch.setattr(payloads, "latest_word", lambda *_args: payloads.Word.SEND)
 
 
 def give_up_at_a_no(monkeypatch):
     """An order that its adapter does not want sent now is cancelled."""
-    ask = payloads._latest_word
+    ask = payloads.latest_word
 
     def ask_and_give_up(*args):
         word = ask(*args)
         return payloads.Word.CANCEL if word is payloads.Word.WAIT else word
 
-    monkeypatch.setattr(payloads, "_latest_word", ask_and_give_up)
+    monkeypatch.setattr(payloads, "latest_word", ask_and_give_up)
 
 
 def ask_in_any_language(monkeypatch):

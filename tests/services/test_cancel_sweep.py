@@ -235,3 +235,29 @@ def test_what_the_courier_took_meanwhile_is_for_staff(booked, sweep, monkeypatch
     )
     sweep()
     assert fresh(booked).attention == "cancel_refused"
+
+
+@pytest.mark.parametrize("status", ["courier_assigned", "accepted"])
+def test_a_status_that_is_new_to_us_hides_no_cancel(booked, sweep, world, status):
+    """Nobody knows that the courier has it: Kaspi decides whether it can still be cancelled."""
+    Delivery.objects.update(status=status, next_refresh_at=booked.next_refresh_at)
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert fresh(booked).cancel_requested_at is not None
+
+
+def test_what_was_marked_as_final_is_left_alone(booked, sweep, turnable):
+    """Its status may be new to us, but nothing more is to come."""
+    Delivery.objects.update(status="lost", final_at=turnable.now)
+    Order.objects.update(cancelled=True)
+    sweep()
+    delivery = fresh(booked)
+    assert (delivery.cancel_requested_at, delivery.attention) == (None, "")
+
+
+def test_a_clock_that_was_set_back_delays_no_question(booked, sweep, turnable):
+    """A time that is still to come says nothing about when the orders were asked about."""
+    AccountState.objects.update(cancels_asked_at=turnable.now + timedelta(days=1))
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert fresh(booked).status == "cancelled"

@@ -4,7 +4,10 @@ import pytest
 from django.db import connection
 
 from kaspi_delivery_django.checks import check_character_set
-from kaspi_delivery_django.models import StatusChange
+from kaspi_delivery_django.models import Delivery, StatusChange
+from kaspi_delivery_django.services import cancel_delivery, request_delivery
+from tests.shop.kaspi import OrderAdapter
+from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -12,6 +15,31 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_tables_of_utf8mb4_are_left_in_peace():
     """The suite's own; other engines are not asked."""
     assert check_character_set(databases=["default"]) == []
+
+
+def test_an_emoji_in_a_reason_keeps_no_order_from_being_cancelled(world, monkeypatch):
+    """A table of utf8mb3 cannot hold it: the cancel goes with a reason that any table holds."""
+    monkeypatch.setattr(OrderAdapter, "cancel_reason", lambda _self, _order: "late \N{DELIVERY TRUCK}")
+    tables = [(Delivery._meta.db_table, "cancel_reason"), (StatusChange._meta.db_table, "note")]
+    for table, column in tables:
+        set_charset(table, column, "utf8mb3")
+    try:
+        order = Order.objects.create()
+        order.cancelled = True
+        order.save()
+        assert Delivery.objects.get().status == "cancelled"
+        other = cancel_delivery(request_delivery(Order.objects.create()), reason="\N{DELIVERY TRUCK}")
+        assert other.status == "cancelled"
+    finally:
+        for table, column in tables:
+            set_charset(table, column, "utf8mb4")
+
+
+def set_charset(table, column, charset):
+    """Give a column of MySQL's this character set; other engines have one for the whole database."""
+    if connection.vendor == "mysql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} MODIFY {column} longtext CHARACTER SET {charset} NOT NULL")
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="others have one character set for a database")
