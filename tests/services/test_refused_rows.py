@@ -136,7 +136,7 @@ def test_a_sequence_behind_its_table_loses_nothing(delivery, post_webhook):
 
 @contextmanager
 def held_lock(delivery, statement=""):
-    """Hold a lock on the delivery's row, or what the statement locks, in another connection, as a shop's own code may."""
+    """Hold a lock on the delivery's row, or what the statement locks, in another connection, as a shop may."""
     is_held, is_over = threading.Event(), threading.Event()
 
     def hold():
