@@ -87,7 +87,7 @@ def _batches(rows: DeliveryQuerySet) -> Iterator[Sequence[Delivery]]:
     last = 0
     while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH]):
         last = batch[-1].pk
-        yield [delivery for delivery in batch if delivery.is_open]
+        yield batch
 
 
 def _cancel_unwanted(batch: Sequence[Delivery]) -> int:

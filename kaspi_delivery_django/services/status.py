@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kaspi_delivery_django.client.types import HistoryEntry, RemoteDelivery, is_word
-from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, PICKED_UP, RANKS, Standing, Verdict, judge
+from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, PICKED_UP, RANKS, STATUSES, Standing, Verdict, judge
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import attention, calls, clock, generations, notices, statements, unknown_statuses
 from kaspi_delivery_django.services.transactions import home
@@ -129,10 +129,12 @@ def keep_history(
 ) -> None:
     """Add the steps of Kaspi's own history that are missing; each status stands once, at most 100 rows a delivery.
 
-    The step to `about_to`, the status that the delivery is about to take, is left to `correct`.
+    The documented statuses that are still to come keep their room. The step to `about_to`, the status that the delivery
+    is about to take, is left to `correct`.
     """
     known = list(delivery.history.values_list("to_status", flat=True))
-    room, missing = MAX_HISTORY - len(known), list[News]()
+    to_come = {*STATUSES, about_to}.difference(known, [""])  # each will need a row
+    room, missing = MAX_HISTORY - len(known) - len(to_come), list[News]()
     seen, before = {*known, about_to}, ""
     for step in in_order(entries, received_at):
         if step.status not in seen:

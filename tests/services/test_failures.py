@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from kaspi_delivery_django.client.exceptions import UsageError
-from kaspi_delivery_django.services import booking, enqueueing, following
+from kaspi_delivery_django.services import booking, enqueueing, payloads
 from kaspi_delivery_django.services.failures import describe, one_line
 from tests.shop.kaspi import OrderAdapter
 from tests.shop.models import Order
@@ -51,11 +51,11 @@ def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
     monkeypatch.setattr(OrderAdapter, "cancel_reason", fail)
     monkeypatch.setattr(Order, "pk", FORGED)
     if step == "set aside":
-        monkeypatch.setattr(booking, "deliveries_of", fail)
+        monkeypatch.setattr(booking, "deliveries_as", fail)
         with pytest.raises(ValueError, match="own"):
             booking.set_aside(adapter, order, booking.AdapterFailed("it fails"))
     elif step == "no reason":
-        assert following._reason(adapter, order) == ""
+        assert payloads.cancel_reason_of(order) == ""
     else:
         monkeypatch.setattr(enqueueing, "_book", fail)
         assert enqueueing._end(adapter, FORGED, dry_run=False) == "failed"
