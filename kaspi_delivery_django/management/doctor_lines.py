@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from kaspi_delivery_django.doctor.examination import Examination
 from kaspi_delivery_django.doctor.findings import Verdict
+from kaspi_delivery_django.services.failures import one_line
 
 WORDS = {Verdict.PASS: "pass ", Verdict.FAIL: "FAIL ", Verdict.YOURS: "yours"}
 INDENT = " " * 8
@@ -26,9 +27,9 @@ def lines(found: Examination) -> Iterator[str]:
 
 
 def _line(verdict: Verdict, text: str, todo: str) -> Iterator[str]:
-    yield f"  {WORDS[verdict]} {text}"
+    yield one_line(f"  {WORDS[verdict]} {text}")
     if todo:
-        yield f"{INDENT}{todo}"
+        yield one_line(f"{INDENT}{todo}")
 
 
 def _sum(found: Examination) -> str:

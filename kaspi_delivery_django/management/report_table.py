@@ -9,6 +9,7 @@ from kaspi_delivery_django.figures.accounts import AccountFigures
 from kaspi_delivery_django.figures.report import Report, by_word, total
 from kaspi_delivery_django.figures.standing import OTHER, Snapshot
 from kaspi_delivery_django.management.quantities import spoken
+from kaspi_delivery_django.services.failures import one_line
 
 Rows = Mapping[str, str]
 
@@ -19,7 +20,7 @@ def lines(report: Report) -> Iterator[str]:
     for title, rows in _sections(report).items():
         if rows:
             yield from ("", title)
-        yield from (f"  {label:<32}{value:>12}" for label, value in rows.items())
+        yield from (one_line(f"  {label:<32}{value:>12}") for label, value in rows.items())
 
 
 def count(number: int) -> str:

@@ -8,7 +8,11 @@ from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import CaptureQueriesContext
 
+from kaspi_delivery_django.conf import Account
+from kaspi_delivery_django.doctor.examination import Examination
+from kaspi_delivery_django.doctor.findings import failed
 from kaspi_delivery_django.figures import standing
+from kaspi_delivery_django.management import doctor_lines
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, WebhookEvent
 from tests.doctor import conftest as doctor
 
@@ -186,3 +190,14 @@ def test_it_shows_no_secret(run, healthy, shop_url, settings):
     for secret in (own["API_KEY"], own["WEBHOOK_SECRETS"][0], healthy.api_key):
         assert secret not in printed
     json.loads(run("--json")[1])
+
+
+def test_no_line_speaks_to_the_terminal():
+    """Whatever a finding repeats, of the settings, the tables or Kaspi, it stays on its line and colours none."""
+    hostile = failed("gate", "Closed: \x1b[2Jwell\n  pass  key: taken.", "Ask\rKaspi\u202e.", account="east")
+    found = Examination(
+        accounts=(Account(alias="east", environment="sandbox", base_url=""),), findings=[hostile], checklist=[]
+    )
+    printed = list(doctor_lines.lines(found))
+    assert all(line.isprintable() for line in printed)
+    assert r"  FAIL  gate: Closed: \x1b[2Jwell\n  pass  key: taken." in printed

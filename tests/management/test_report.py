@@ -334,3 +334,13 @@ def test_nothing_personal_is_printed(run, booked):
     personal = [booked.dropoff_name, booked.dropoff_phone, booked.dropoff_address, "Aigerim"]
     assert all(personal)
     assert [text for text in personal if text in printed] == []
+
+
+def test_nothing_in_the_table_speaks_to_the_terminal(run):
+    """A login may hold any sign, and it is shown as what it is: it neither begins a line nor colours one."""
+    AccountState.objects.create(
+        account="default", environment="sandbox", held_at=NOON, held_by="ann\x1b]0;x\x07\n  dead letters  0\u202e"
+    )
+    _code, table, _err = run()
+    assert all(line.isprintable() for line in table.splitlines())
+    assert r"by ann\x1b]0;x\x07\n  dead letters  0\u202e" in table
