@@ -52,6 +52,7 @@ def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
     monkeypatch.setattr(Order, "pk", FORGED)
     if step == "set aside":
         monkeypatch.setattr(booking, "deliveries_as", fail)
+        monkeypatch.setattr(booking.identities, "object_id_of", lambda _order: FORGED)
         with pytest.raises(ValueError, match="own"):
             booking.set_aside(adapter, order, booking.AdapterFailed("it fails"))
     elif step == "no reason":
