@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import adopt_delivery, request_delivery
+from kaspi_delivery_django.services import adopt_delivery, request_delivery, retry_delivery
 from tests.conftest import NOON
 from tests.sandbox.conftest import REQUEST
 from tests.shop.models import Order, Shipment
@@ -140,10 +140,15 @@ def test_update_books_nothing_and_the_sweep_finds_it():
     assert enqueue() == "seen: 1, booked: 1"
 
 
-def test_an_old_order_that_is_paid_late_is_booked_by_hand():
-    """The adapter leaves it out, and whoever asks for it means it."""
+def test_an_old_order_that_is_paid_late_is_booked_by_hand(world, drain):
+    """The adapter leaves it out, also right before it is sent; staff overrule that for one order."""
     [order] = sell(1)
-    request_delivery(order)
+    delivery = request_delivery(order)
+    drain()
+    assert world.requests == []
+    retry_delivery(delivery, send_anyway=True)
+    drain()
+    assert world.deliveries
     assert Delivery.objects.get().external_order_id == f"order-{order.pk}"
 
 
