@@ -145,7 +145,7 @@ def tables(monkeypatch):
     return see
 
 
-@pytest.mark.parametrize("options", [[], ["--once"], ["--once", "--threads", "1"]])
+@pytest.mark.parametrize("options", [[], ["--once"], ["--once", "--threads", "1"], ["--hold"], ["--release"]])
 def test_without_our_tables_the_worker_says_what_to_do_and_ends(tables, world, options):
     """Once, and with 1: in the public schema of a project with tenants, or before `migrate`."""
     tables(["auth_user"])

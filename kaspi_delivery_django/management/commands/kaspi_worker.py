@@ -54,6 +54,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Work, and say what is done; hold or release all sending."""
         if options["hold"] or options["release"]:
+            _check_tables()
             self._switch(hold=options["hold"])
             return
         worker = Worker(say=self._say, threads=options["threads"])
