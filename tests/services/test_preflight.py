@@ -316,8 +316,9 @@ def test_a_wanted_order_is_booked_though_its_unnamed_delivery_is_deleted_meanwhi
 
 def test_an_unnamed_delivery_that_is_gone_already_needs_nothing(due):
     """Two saves that did not want it came at once."""
-    Delivery.objects.all().delete()
-    preflight.note_refusal(due.delivery)
+    unnamed = due.delivery
+    Delivery.objects.filter(pk=unnamed.pk).delete()
+    preflight.note_refusal(unnamed)
     assert not Delivery.objects.exists()
 
 
