@@ -22,7 +22,7 @@ TICK_S = 0.05
 BODY_WITHIN_S = 10.0
 NO_BODY = frozenset({204, 304})
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
-LOCAL_DOMAINS = (".localhost", ".internal", ".test")  # nobody can register a name in them
+LOCAL_DOMAINS = (".localhost", ".internal", ".test")  # no one can register a name in them
 _PORT = re.compile(r":[0-9]*$")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

@@ -24,7 +24,7 @@ from kaspi_delivery_django.services import (
     statements,
     status,
 )
-from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether, one_line
+from kaspi_delivery_django.services.failures import AdapterFailed, one_line
 from kaspi_delivery_django.services.glances import Glimpse
 from kaspi_delivery_django.services.identities import (
     Identity,
@@ -37,6 +37,7 @@ from kaspi_delivery_django.services.identities import (
     newest_of,
     numbered,
 )
+from kaspi_delivery_django.services.payloads import Word
 from kaspi_delivery_django.services.transactions import home, lock, lock_again
 
 __all__ = [
@@ -57,7 +58,6 @@ __all__ = [
     "request_delivery",
     "set_aside",
     "set_aside_elsewhere",
-    "wants_booking",
     "withdraw",
 ]
 
@@ -150,7 +150,7 @@ def name_again(delivery: Delivery) -> Delivery:
     try:
         order = payloads.order_of(delivery)
         adapter = adapter_of(order)
-        if not wants_booking(adapter, order):
+        if payloads.word_on(adapter, order) is not Word.SEND:
             delivery.delete()
             return delivery
         return _try_again(delivery, identity_of(adapter, order))
@@ -160,15 +160,18 @@ def name_again(delivery: Delivery) -> Delivery:
         raise CannotRetry(ADAPTER_FAILED % {"error": err}) from err
 
 
-def wants_booking(adapter: AnyAdapter, order: models.Model) -> bool:
-    """Ask whether saving the order now would book it. Raises `AdapterFailed`."""
-    return not ask_whether(adapter.wants_cancel, order) and ask_whether(adapter.wants_delivery, order)
-
-
 def _book(adapter: AnyAdapter, identity: Identity) -> Delivery:
     newest = newest_of(adapter, identity.object_id, identity.environment)
     if newest is None:
         return open_delivery(adapter, identity)
+    try:
+        return _update(newest, identity)
+    except Delivery.DoesNotExist:  # it had no name, and an answer that did not want it has just deleted it
+        return open_delivery(adapter, identity)
+
+
+def _update(newest: Delivery, identity: Identity) -> Delivery:
+    """Have an order's newest delivery follow a save that wants it; return it as it stands then."""
     if preflight.is_held(newest):
         newest = preflight.release(newest)
     if _is_settled(newest, identity):

@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError, models, transaction
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
-from kaspi_delivery_django.services import booking, failures, following, identities
+from kaspi_delivery_django.services import booking, failures, identities, payloads
 from kaspi_delivery_django.services.failures import AdapterFailed, ask
 from kaspi_delivery_django.services.transactions import durably, home, is_transient
 
@@ -121,7 +121,7 @@ def _book(adapter: AnyAdapter, key: Any) -> str:
 def _is_wanted(adapter: AnyAdapter, order: models.Model) -> bool:
     """Ask in a savepoint: a query of the adapter's that fails must not take our transaction with it."""
     with transaction.atomic(using=home()):
-        if not following.wants_booking(adapter, order):
+        if payloads.word_on(adapter, order) is not payloads.Word.SEND:
             return False
         identity = booking.identity_of(adapter, order)
         own = identities.deliveries_as(adapter, identity.object_id)

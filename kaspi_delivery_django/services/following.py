@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TypeAlias
 
 from django.db import IntegrityError, models
@@ -12,19 +11,12 @@ from kaspi_delivery_django.exceptions import UnusableKey
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import booking, identities, payloads
 from kaspi_delivery_django.services.deliveries import cancel_for_shop
-from kaspi_delivery_django.services.failures import AdapterFailed, ask_whether
+from kaspi_delivery_django.services.failures import AdapterFailed
 from kaspi_delivery_django.services.identities import Subject
+from kaspi_delivery_django.services.payloads import Word, word_on
 from kaspi_delivery_django.services.transactions import after_commit, contained, home
 
 Book: TypeAlias = Callable[[AnyAdapter, Subject], None]
-
-
-class Wish(Enum):
-    """What the adapter wants for an order."""
-
-    NOTHING = auto()
-    DELIVERY = auto()
-    CANCEL = auto()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,59 +39,48 @@ def follow_order(adapter: AnyAdapter, order: models.Model, save: Save | None = N
         _follow_elsewhere(adapter, order, saved.using)
         return
     reads_row = saved.is_partial and orders.can_be_looked_up(adapter.model_class())
-    wish = None if reads_row else _wish_of_instance(adapter, order)
-    if wish is Wish.NOTHING and saved.is_new:
+    word = None if reads_row else _word_on_instance(adapter, order)
+    if word is Word.WAIT and saved.is_new:
         return
     try:
         with contained(home()):
-            _carry_out(adapter, order, wish, booking.book)
+            _carry_out(adapter, order, word, booking.book)
     except IntegrityError:
         with contained(home()):
-            _carry_out(adapter, order, wish, booking.book_after_all)
+            _carry_out(adapter, order, word, booking.book_after_all)
 
 
-def wants_booking(adapter: AnyAdapter, order: models.Model) -> bool:
-    """Ask whether saving the order now would book it. Raises `AdapterFailed`."""
-    return booking.wants_booking(adapter, order)
-
-
-def _wish_of_instance(adapter: AnyAdapter, order: models.Model) -> Wish | None:
+def _word_on_instance(adapter: AnyAdapter, order: models.Model) -> Word | None:
     """Ask about the instance that was saved; None where only the row can tell, as where its key is an expression."""
     is_counted = orders.is_counted(adapter.model_class())  # no query is needed to know the key as the database has it
     try:
         known = orders.with_key(order, orders.order_key(order, using=home())) if is_counted else order
-        return _wish(adapter, known)
+        return word_on(adapter, known)
     except (AdapterFailed, UnusableKey):
         return None
 
 
-def _wish(adapter: AnyAdapter, order: models.Model) -> Wish:
-    if ask_whether(adapter.wants_cancel, order):
-        return Wish.CANCEL
-    return Wish.DELIVERY if ask_whether(adapter.wants_delivery, order) else Wish.NOTHING
-
-
-def _carry_out(adapter: AnyAdapter, order: models.Model, wish: Wish | None, book: Book) -> None:
+def _carry_out(adapter: AnyAdapter, order: models.Model, word: Word | None, book: Book) -> None:
     try:
-        subject = identities.subject_of(adapter, order, from_row=wish is None)
+        subject = identities.subject_of(adapter, order, from_row=word is None)
         if subject is None:
             return
-        wanted = wish or _wish(adapter, subject.order)
-        if wanted is Wish.DELIVERY:
+        wanted = word or word_on(adapter, subject.order)
+        if wanted is Word.SEND:
             book(adapter, subject)
-        elif wanted is Wish.CANCEL:
+        elif wanted is Word.CANCEL:
             _cancel_order(adapter, subject)
         else:
             booking.withdraw(subject)
     except AdapterFailed as err:
-        if wish is not Wish.NOTHING:
+        if word is not Word.WAIT:
             booking.set_aside(adapter, order, err)
 
 
 def _follow_elsewhere(adapter: AnyAdapter, order: models.Model, using: str) -> None:
     """Have a person see, once it is committed there, an order of a database that no worker reads."""
     try:
-        if _wish(adapter, order) is Wish.NOTHING:
+        if word_on(adapter, order) is Word.WAIT:
             return
     except AdapterFailed:  # a person sees to both
         pass

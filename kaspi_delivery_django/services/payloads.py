@@ -34,7 +34,7 @@ MIRRORED = (
 
 
 class Word(Enum):
-    """The shop's latest word on an order that is about to be sent."""
+    """What the shop's adapter wants for an order: have it sent, not now, or cancelled."""
 
     SEND = auto()
     WAIT = auto()
@@ -97,10 +97,14 @@ def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
 
 def latest_word(delivery: Delivery, order: models.Model) -> Word:
     """Ask the adapter whether an order is to be sent now, as the database has it. Raises `AdapterFailed`."""
-    adapter = _adapter_of(order)
+    return word_on(_adapter_of(order), order, is_sent_anyway=delivery.send_anyway_at is not None)
+
+
+def word_on(adapter: AnyAdapter, order: models.Model, *, is_sent_anyway: bool = False) -> Word:
+    """Ask the adapter what it wants for an order. Raises `AdapterFailed`."""
     if ask_whether(adapter.wants_cancel, order):
         return Word.CANCEL
-    if delivery.send_anyway_at or ask_whether(adapter.wants_delivery, order):
+    if is_sent_anyway or ask_whether(adapter.wants_delivery, order):
         return Word.SEND
     return Word.WAIT
 

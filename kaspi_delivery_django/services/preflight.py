@@ -15,7 +15,7 @@ from kaspi_delivery_django.services import attention, calls, clock, identities, 
 from kaspi_delivery_django.services.failures import AdapterFailed
 from kaspi_delivery_django.services.identities import Identity, Subject
 from kaspi_delivery_django.services.payloads import Word
-from kaspi_delivery_django.services.transactions import home, lock_again
+from kaspi_delivery_django.services.transactions import home, lock, lock_again
 
 State = ApiCall.State
 
@@ -113,8 +113,8 @@ def note_refusal(delivery: Delivery) -> None:
     A delivery without a name was never known to be wanted, and goes: a save that answers yes opens another.
     """
     with transaction.atomic(using=home()):
-        locked = lock_again(delivery)
-        if locked.attention != Attention.ADAPTER_FAILED:
+        locked = lock(using=home(), id=delivery.pk)
+        if locked is None or locked.attention != Attention.ADAPTER_FAILED:
             return
         if not locked.external_order_id:
             locked.delete()

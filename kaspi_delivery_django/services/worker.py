@@ -72,7 +72,7 @@ class Worker:
                 self._stopped.wait(0 if busy else IDLE_S)
 
     def run_until_idle(self) -> None:
-        """Work until nothing is due any more, for cron; what failed in this run is left to the next."""
+        """Work until nothing is due, for cron; what failed in this run is left to the next."""
         self._not_failed_since = clock.database_now(home())
         try:
             while not self._stopped.is_set() and self.run_round():

@@ -8,7 +8,14 @@ from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, preflight, retry_delivery
+from kaspi_delivery_django.services import (
+    acknowledge_delivery,
+    booking,
+    cancel_delivery,
+    preflight,
+    request_delivery,
+    retry_delivery,
+)
 from kaspi_delivery_django.services.worker import Worker
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
 from tests.services.conftest import fresh
@@ -293,6 +300,26 @@ def test_what_was_fixed_meanwhile_stays(due, use, world):
     preflight.note_refusal(due.delivery)
     assert preflight.release(due.delivery).unwanted_since is None
     assert fresh(due).state == "due"
+
+
+def test_a_wanted_order_is_booked_though_its_unnamed_delivery_is_deleted_meanwhile(use, world, monkeypatch):
+    """Another save, or staff, had an answer that did not want it, in the same moment."""
+    use("BrokenAdapter")
+    order = Order.objects.create()
+    unnamed = Delivery.objects.get()
+    use("OrderAdapter")
+    Delivery.objects.all().delete()
+    monkeypatch.setattr(booking, "newest_of", lambda *_args: unnamed)
+    assert request_delivery(order).external_order_id == f"order-{order.pk}"
+    assert ApiCall.objects.get().state == "due"
+
+
+def test_an_unnamed_delivery_that_is_gone_already_needs_nothing(due):
+    """Two saves that did not want it came at once."""
+    unnamed = due.delivery
+    Delivery.objects.filter(pk=unnamed.pk).delete()
+    preflight.note_refusal(unnamed)
+    assert not Delivery.objects.exists()
 
 
 def test_an_order_that_is_deleted_before_it_is_sent_is_cancelled_quietly(due, send_due, world, heard):
