@@ -257,8 +257,9 @@ def _store_alone(event: WebhookEvent, state: str, error: str, using: str) -> str
 
 def _ask_unless_locked(event: WebhookEvent, using: str) -> None:
     """Schedule a GET for the delivery that the event names; one that is locked is left to its holder."""
-    named = {"account": event.account, "environment": event.environment, "delivery_id": event.kaspi_delivery_id}
-    if event.kaspi_delivery_id and lock(using=using, wait=False, **named):
+    delivery_id = event.kaspi_delivery_id
+    named: dict[str, Any] = {"account": event.account, "environment": event.environment, "delivery_id": delivery_id}
+    if delivery_id and lock(using=using, wait=False, **named):
         Delivery.objects.using(using).filter(**named).update(next_refresh_at=clock.now())
 
 
