@@ -87,8 +87,8 @@ def paused_accounts(now: datetime, *, using: str) -> list[AccountState]:
 def is_guarded() -> Exists:
     """The condition, on a call, that all is held, or its account's gate closed, or lets a probe through and no more."""
     own = {"account": OuterRef("delivery__account"), "environment": OuterRef("delivery__environment")}
-    closed = Q(closed_until__isnull=False, **own)
-    return Exists(AccountState.objects.filter(closed | Q(held_at__isnull=False)))
+    guarded = Q(closed_until__isnull=False, **own) | Q(held_at__isnull=False)  # a hold is of every account
+    return Exists(AccountState.objects.filter(guarded))
 
 
 def note_announcement(delivery: Delivery, text: str, now: datetime) -> None:
