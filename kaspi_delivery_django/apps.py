@@ -28,9 +28,8 @@ class KaspiDeliveryConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, connect the receivers, and load what belongs to a runner or a library in use."""
-        from kaspi_delivery_django import checks, receivers  # noqa: PLC0415  # models must be loaded
+        from kaspi_delivery_django import checks, cookies, receivers  # noqa: PLC0415  # models must be loaded
         from kaspi_delivery_django.services import nudges  # noqa: PLC0415  # the same
-        from kaspi_delivery_django.views import cookies  # noqa: PLC0415  # the same
 
         checks.register()
         receivers.connect()

@@ -17,6 +17,7 @@ LAYERS = {
     "testing": 6,
     "views": 5,
     "receivers": 5,
+    "cookies": 5,
     "admin": 5,
     "management": 5,
     "contrib": 5,

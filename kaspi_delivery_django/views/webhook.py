@@ -42,6 +42,7 @@ UNSIGNED_ERRORS = (BodyTooLarge, NothingToVerifyWith, WebhookRejected, Unreadabl
 class WebhookView(OpenDoor):
     """Takes Kaspi's signed status updates."""
 
+    reads_no_cookie = True
     http_method_names = ["post"]
 
     def post(self, request: Request, account: str = conf.DEFAULT_ACCOUNT) -> JsonResponse:

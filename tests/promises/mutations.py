@@ -68,7 +68,7 @@ def tell_nobody(monkeypatch):
 
 def forget_what_failed(monkeypatch):
     """An event that cannot be applied is answered 2xx all the same, and not kept."""
-    monkeypatch.setattr(inbox, "_keep_failed", lambda _event, _err, _using: "failed")
+    monkeypatch.setattr(inbox, "_keep_unapplied", lambda _event, _remote, _err, _using: "failed")
 
 
 def quote_the_error(monkeypatch):

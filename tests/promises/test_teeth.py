@@ -45,7 +45,7 @@ HUNT = settings(
     ("mutation", "broken"),
     [
         (mutations.replay_for_ten_days, {promises.one_live_parcel, promises.old_keys_are_left_alone}),
-        (mutations.make_a_new_key_for_each_attempt, {promises.one_live_parcel}),
+        (mutations.make_a_new_key_for_each_attempt, {promises.one_live_parcel, promises.one_order_is_one_order}),
         (mutations.let_late_news_count, {promises.status_goes_forward}),
         (mutations.build_the_payload_anew, {promises.keys_carry_their_bytes}),
         (mutations.tell_nobody, ASKS_FOR_A_PERSON),

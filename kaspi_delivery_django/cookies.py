@@ -10,8 +10,6 @@ from typing import Any
 from django.core.signals import request_started
 from django.urls import resolve
 
-from kaspi_delivery_django.views.webhook import WebhookView
-
 
 def connect() -> None:
     """Listen to the start of each request, which is before any middleware."""
@@ -27,11 +25,15 @@ def drop_cookies(environ: dict[str, Any] | None = None, scope: dict[str, Any] | 
 
 
 def _is_webhook(path: str) -> bool:
-    """Tell whether the path leads to our view. Whatever the host's URLconf raises is the request's own to meet."""
+    """Tell whether the path leads to a view of ours that reads no cookie.
+
+    The view says so itself: importing it here would load REST framework in every process. Whatever the host's
+    URLconf raises is the request's own to meet.
+    """
     if "hook" not in path:  # a host's other requests pay no more than this
         return False
     try:
         view: Any = resolve(path).func
     except Exception:  # noqa: BLE001  # no such page, or a URLconf that cannot be imported
         return False
-    return issubclass(getattr(view, "cls", object), WebhookView)
+    return getattr(getattr(view, "cls", None), "reads_no_cookie", False)

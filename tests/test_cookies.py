@@ -3,8 +3,8 @@
 import pytest
 from django.urls import path
 
+from kaspi_delivery_django.cookies import drop_cookies
 from kaspi_delivery_django.views import WebhookView
-from kaspi_delivery_django.views.cookies import drop_cookies
 
 urlpatterns = [path("hooks/by-hand/", WebhookView.as_view()), path("hooks/own/", lambda _request: None)]
 
