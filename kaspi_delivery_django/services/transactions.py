@@ -162,7 +162,7 @@ def short_waits(using: str, *, seconds: int) -> Iterator[None]:
 @contextmanager
 def limited_waits(using: str, *, seconds: int) -> Iterator[None]:
     """Let each statement of the open transaction wait no longer for a lock, of whatever row or table."""
-    connection = connections[using]
+    connection: Any = connections[using]
     limit, restore = _LIMITS.get(connection.vendor, ("", ""))
     if limit:
         with connection.cursor() as cursor:
