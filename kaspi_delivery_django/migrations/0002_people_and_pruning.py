@@ -4,62 +4,39 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("contenttypes", "0002_remove_content_type_name"),
-        ("kaspi_delivery", "0001_initial"),
+        ('contenttypes', '0002_remove_content_type_name'),
+        ('kaspi_delivery', '0001_initial'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="apicall",
-            name="reason",
-            field=models.CharField(
-                blank=True,
-                choices=[
-                    ("adapter_failed", "The shop's adapter failed"),
-                    ("refused", "Kaspi refused the request"),
-                    ("outcome_unknown", "Nobody knows whether Kaspi booked it"),
-                    ("key_reused", "The idempotency key was used with another payload"),
-                    ("foreign_delivery", "Kaspi answered with another order's delivery"),
-                    ("second_parcel", "Kaspi speaks of a second delivery for this order"),
-                    ("contradiction", "Kaspi's messages contradict each other"),
-                    ("too_old", "It waited too long to be sent by itself"),
-                    ("configuration_changed", "Key, environment or address has changed"),
-                    ("order_edited", "The order was edited after it was booked"),
-                    ("cancel_refused", "Kaspi refused the cancellation"),
-                    ("cancel_unknown", "Nobody knows whether Kaspi cancelled it"),
-                    ("not_found", "Kaspi does not know the delivery"),
-                ],
-                default="",
-                max_length=40,
-                verbose_name="waits because",
-            ),
+            model_name='apicall',
+            name='reason',
+            field=models.CharField(blank=True, choices=[('adapter_failed', "The shop's adapter failed"), ('refused', 'Kaspi refused the request'), ('outcome_unknown', 'Nobody knows whether Kaspi booked it'), ('key_reused', 'The idempotency key was used with another payload'), ('foreign_delivery', "Kaspi answered with another order's delivery"), ('second_parcel', 'Kaspi speaks of a second delivery for this order'), ('contradiction', "Kaspi's messages contradict each other"), ('too_old', 'It waited too long to be sent by itself'), ('configuration_changed', 'Key, environment or address has changed'), ('order_edited', 'The order was edited after it was booked'), ('cancel_refused', 'Kaspi refused the cancellation'), ('cancel_unknown', 'Nobody knows whether Kaspi cancelled it'), ('not_found', 'Kaspi does not know the delivery')], default='', max_length=40, verbose_name='waits because'),
         ),
         migrations.AddField(
-            model_name="delivery",
-            name="blanked_at",
-            field=models.DateTimeField(null=True, verbose_name="personal data blanked at"),
+            model_name='delivery',
+            name='blanked_at',
+            field=models.DateTimeField(null=True, verbose_name='personal data blanked at'),
         ),
         migrations.AddField(
-            model_name="delivery",
-            name="order_sha256",
-            field=models.CharField(blank=True, default="", max_length=64, verbose_name="order's SHA-256 as last seen"),
+            model_name='delivery',
+            name='order_sha256',
+            field=models.CharField(blank=True, default='', max_length=64, verbose_name="order's SHA-256 as last seen"),
         ),
         migrations.AlterField(
-            model_name="apicall",
-            name="kind",
-            field=models.CharField(
-                choices=[("create", "create"), ("cancel", "cancel"), ("refresh", "refresh"), ("link", "link")],
-                max_length=16,
-                verbose_name="kind",
-            ),
+            model_name='apicall',
+            name='kind',
+            field=models.CharField(choices=[('create', 'create'), ('cancel', 'cancel'), ('refresh', 'refresh'), ('link', 'link')], max_length=16, verbose_name='kind'),
         ),
         migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(fields=["blanked_at", "status_at"], name="kaspi_delivery_to_blank"),
+            model_name='delivery',
+            index=models.Index(fields=['blanked_at', 'status_at'], name='kaspi_delivery_to_blank'),
         ),
         migrations.AddIndex(
-            model_name="webhookevent",
-            index=models.Index(fields=["received_at"], name="kaspi_delivery_event_age"),
+            model_name='webhookevent',
+            index=models.Index(fields=['received_at'], name='kaspi_delivery_event_age'),
         ),
     ]

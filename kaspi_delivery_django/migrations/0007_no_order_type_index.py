@@ -23,9 +23,10 @@ def bring_back(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("contenttypes", "0002_remove_content_type_name"),
-        ("kaspi_delivery", "0006_one_account_per_order"),
+        ('contenttypes', '0002_remove_content_type_name'),
+        ('kaspi_delivery', '0006_one_account_per_order'),
     ]
 
     operations = [
@@ -33,15 +34,9 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             state_operations=[
                 migrations.AlterField(
-                    model_name="delivery",
-                    name="content_type",
-                    field=models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="contenttypes.contenttype",
-                        verbose_name="order type",
-                    ),
+                    model_name='delivery',
+                    name='content_type',
+                    field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='contenttypes.contenttype', verbose_name='order type'),
                 ),
             ],
             database_operations=[migrations.RunPython(drop, bring_back)],
