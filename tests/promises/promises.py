@@ -218,7 +218,7 @@ def a_no_cancels_nothing(house, ledger):
         order = ledger.orders.get(delivery.object_id)
         if order is not None and delivery.cancel_requested_at:
             wanted = order.cancelled or delivery.object_id in house.cancelled_by_staff
-            assert wanted, f"{delivery} was cancelled, and nobody wanted that"
+            assert wanted, f"{delivery} was cancelled, although neither shop nor staff asked for it"
     for call in ledger.calls:
         if call.kind == ApiCall.Kind.CREATE and call.state == CallState.ABANDONED and not call.attempts:
             delivery = ledger.deliveries[call.delivery_id]
@@ -228,12 +228,12 @@ def a_no_cancels_nothing(house, ledger):
 
 
 def one_surrounding(house, ledger):
-    """15: the adapter is asked in the project's language and time zone, and sees no edits where nobody edits."""
+    """15: the adapter is asked in the project's language and time zone, and sees no edits where there are none."""
     strange = Mood.surroundings - {(settings.LANGUAGE_CODE, settings.TIME_ZONE)}
     assert not strange, f"the adapter was asked in {strange}"
     for delivery in ledger.deliveries.values():
         edited = delivery.attention == Attention.ORDER_EDITED
-        assert not edited or delivery.object_id in house.edited, f"nobody edited the order of {delivery}"
+        assert not edited or delivery.object_id in house.edited, f"the order of {delivery} was not edited"
 
 
 def nothing_is_written_where_it_was_read(house, ledger):

@@ -297,5 +297,5 @@ HOSTS = [
 
 @pytest.mark.parametrize(("host", "local"), HOSTS)
 def test_which_hosts_are_local(host, local):
-    """An address, a name without a domain, or one that nobody can register."""
+    """An address, a name without a domain, or one that cannot be registered."""
     assert is_local(host, "kaspi.shop.example") is local

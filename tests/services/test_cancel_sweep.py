@@ -239,7 +239,7 @@ def test_what_the_courier_took_meanwhile_is_for_staff(booked, sweep, monkeypatch
 
 @pytest.mark.parametrize("status", ["courier_assigned", "accepted"])
 def test_a_status_that_is_new_to_us_hides_no_cancel(booked, sweep, world, status):
-    """Nobody knows that the courier has it: Kaspi decides whether it can still be cancelled."""
+    """The status does not say whether the courier has it: Kaspi decides whether it can still be cancelled."""
     Delivery.objects.update(status=status, next_refresh_at=booked.next_refresh_at)
     Order.objects.update(cancelled=True)
     sweep()

@@ -101,7 +101,7 @@ def test_a_partial_save_of_an_order_that_is_gone_books_nothing(monkeypatch):
 
 
 def test_an_expression_is_not_taken_for_a_value(monkeypatch):
-    """The adapter fails on it: it is asked of the row, and nobody is troubled."""
+    """The adapter fails on it: the row answers, and staff are not alarmed."""
     monkeypatch.setattr(kaspi.OrderAdapter, "wants_delivery", lambda _self, order: order.weight_grams >= 1000)
     order = Order.objects.create(weight_grams=400)
     order.weight_grams = models.F("weight_grams") + 600

@@ -151,7 +151,7 @@ def test_the_report_and_the_doctor_say_so(held):
 
 
 def test_a_hold_by_a_command_without_a_name_is_reported(world):
-    """Nobody is named then."""
+    """No name is shown then."""
     holding.hold_sending()
     out = io.StringIO()
     call_command("kaspi_report", stdout=out)

@@ -308,7 +308,7 @@ def test_what_cannot_be_applied_asks_nothing_about_a_delivery_without_an_id(unli
 
 
 def test_a_new_kind_of_event_is_shown_and_kaspi_is_asked(delivery):
-    """An eta that changed comes with Kaspi's next answer; nobody is alarmed."""
+    """An eta that changed comes with Kaspi's next answer; staff are not alarmed."""
     document = event(delivery, "accepted", type="delivery.eta_changed")
     del document["data"]["status"]
     assert receive(document) == "ignored"
@@ -318,7 +318,7 @@ def test_a_new_kind_of_event_is_shown_and_kaspi_is_asked(delivery):
 
 @pytest.mark.parametrize("word", ["accepted", "delivered", "cancelled"])
 def test_a_new_kind_of_event_moves_no_status(delivery, word):
-    """Nobody knows what a return of Kaspi's means for it: stored, flagged, and Kaspi is asked."""
+    """A return has no known meaning: it is stored, flagged, and Kaspi is asked."""
     assert receive(event(delivery, word, type="delivery.returned")) == "conflict"
     found = fresh(delivery)
     assert (found.status, found.attention, found.next_refresh_at) == ("created", "contradiction", NOON)
@@ -669,7 +669,7 @@ def test_two_orders_cannot_take_one_id_at_once(turnable):
 
 
 def test_a_parked_event_that_came_with_two_contents_is_not_applied_by_itself(world, post_webhook, drain):
-    """Nobody can tell which of them is true: staff see it, and Kaspi's own word moves the delivery."""
+    """It is unknown which of them is true: staff see it, and Kaspi's own word moves the delivery."""
     Order.objects.create()
     drain()
     delivery = Delivery.objects.get()

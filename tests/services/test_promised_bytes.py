@@ -25,7 +25,7 @@ def together(call):
 
 @pytest.fixture
 def unknown(world, due, turnable):
-    """Return a create whose outcome nobody knows."""
+    """Return a create of unknown outcome."""
     world.faults.add(Fault(operation="create", status=500))
     outbox.send(due.pk)
     turnable.turn(minutes=1)

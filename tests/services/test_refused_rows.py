@@ -172,7 +172,7 @@ def short(monkeypatch):
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("name", ["delivery_id", "external_order_id"])
 def test_a_lock_that_is_held_leaves_the_event_to_the_worker(delivery, post_webhook, drain, name):
-    """Kaspi has its answer in time, nothing is lost, and nobody has to replay it."""
+    """Kaspi has its answer in time, nothing is lost, and no replay is needed."""
     if name == "external_order_id":
         Delivery.objects.update(delivery_id=None, status="")
     with held_lock(delivery):

@@ -66,7 +66,7 @@ def test_a_partial_save_that_books_costs_five_statements_more(name, django_asser
 
 
 def test_a_later_partial_save_costs_less_than_five_statements(order, django_assert_num_queries):
-    """The row and the glance, in a savepoint."""
+    """The row and the look-up, in a savepoint."""
     with transaction.atomic(), django_assert_num_queries(1 + 4):
         order.save(update_fields=["address"])
 

@@ -289,7 +289,7 @@ def test_what_is_final_is_not_cancelled(returned):
 
 @pytest.mark.usefixtures("_returned_is_final")
 def test_what_the_settings_call_final_is_not_cancelled(returned):
-    """Nobody asks Kaspi."""
+    """Kaspi is not asked."""
     with pytest.raises(CannotCancel, match="returned"):
         services.cancel_delivery(returned)
 
