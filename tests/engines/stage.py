@@ -102,13 +102,17 @@ class Stage:
         wait_until(is_so, self.log, patience_s)
 
     def wait_until_booked(self, count, patience_s=60):
-        """Wait until no call is open, and so many were done."""
+        """Wait until no call is open, and so many bookings were made."""
         wait_until(lambda: self.finished() == count, self.log, patience_s)
 
     def finished(self):
-        """Return how many calls are done, -1 as long as one is not."""
-        states = list(ApiCall.objects.values_list("state", flat=True))
-        return len(states) if set(states) <= {"done"} else -1
+        """Return how many creates are done, -1 as long as a call is not."""
+        is_open = ApiCall.objects.exclude(state="done").exists()
+        return -1 if is_open else ApiCall.objects.filter(kind="create").count()
+
+    def creates(self):
+        """Return the requests that book; a booking that was replayed is followed by a GET."""
+        return [request for request in self.world.requests if request.method == "POST"]
 
     def end_leases(self):
         """Let as much time pass for the calls under way as a dead sender is given, and more."""

@@ -61,7 +61,7 @@ def test_a_worker_killed_in_the_middle_of_a_call_books_once(broker, open_shop, v
     stage.start_beat()
     stage.wait_until_booked(1)
     assert stage.booked_once() == 1
-    first, second = stage.world.requests
+    first, second = stage.creates()
     assert (first.idempotency_key, first.body) == (second.idempotency_key, second.body)
 
 

@@ -47,7 +47,7 @@ def test_a_task_worker_killed_in_the_middle_of_a_call_books_once(open_shop):
     stage.start("django", "kaspi_worker", "--once")
     stage.wait_until_booked(1)
     assert stage.booked_once() == 1
-    first, second = stage.world.requests
+    first, second = stage.creates()
     assert (first.idempotency_key, first.body) == (second.idempotency_key, second.body)
 
 
