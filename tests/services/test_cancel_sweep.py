@@ -132,6 +132,16 @@ def test_what_a_round_has_no_time_for_is_left_to_the_next(some, turnable, monkey
     assert asked.run(using="default") == 1
 
 
+@pytest.mark.parametrize("key", ["A-17", "9" * 25])
+def test_a_key_that_became_of_another_type_hides_no_other(some, key):
+    """The shop's orders had text keys once: one such delivery is left out, and few queries more find the others."""
+    Delivery.objects.filter(pk=some[1].pk).update(object_id=key)
+    with CaptureQueriesContext(connection) as captured:
+        found = payloads.orders_of(Delivery.objects.order_by("pk"))
+    assert sorted(found) == [one.pk for one in some if one != some[1]]
+    assert len([one for one in captured if "shop_order" in one["sql"]]) <= 4
+
+
 def test_a_status_that_is_new_to_us_is_asked_about_too(booked, sweep, world):
     """Kaspi decides whether such a parcel can still be cancelled."""
     Delivery.objects.update(status="courier_assigned")
