@@ -51,7 +51,9 @@ class _Announcement:
     delivery: Delivery
     reason: str
     even_if_cleared: bool
+    weaker: "_Announcement | None" = None  # made before it, in the same transaction
     is_over: bool = False
+    is_made: bool = False
 
     def __call__(self) -> None:
         self.is_over = True
@@ -61,15 +63,16 @@ class _Announcement:
             logger.error("not announced: delivery=%s error=%s", self.delivery.pk, failures.describe(err))  # noqa: TRY400
 
     def _announce(self) -> None:
+        if self.weaker is not None and self.weaker.is_made:
+            return
         committed = Delivery.objects.filter(pk=self.delivery.pk).first()
         if committed is not None and (self.even_if_cleared or committed.attention == self.reason):
+            self.is_made = True
             delivery_needs_attention.send_robust(Delivery, delivery=committed, attention=self.reason)
 
-    def is_like(self, other: object) -> bool:
+    def is_like(self, other: "_Announcement") -> bool:
         """Tell whether the other is one for the same delivery and reason that is still to be made."""
-        if not isinstance(other, _Announcement) or other.is_over:
-            return False
-        return (self.delivery.pk, self.reason) == (other.delivery.pk, other.reason)
+        return not other.is_over and (self.delivery.pk, self.reason) == (other.delivery.pk, other.reason)
 
 
 def flag(delivery: Delivery, reason: Attention, *, occurrence: str = "", even_if_cleared: bool = False) -> None:
@@ -81,6 +84,8 @@ def flag(delivery: Delivery, reason: Attention, *, occurrence: str = "", even_if
     same transaction clears again is not announced, unless `even_if_cleared`.
     """
     marked = delivery.attention
+    if marked == reason and even_if_cleared:
+        _insist(delivery, reason)
     if marked in {reason, Attention.SECOND_PARCEL} or (marked and reason in OF_NEWS | OF_EDITING):
         return
     raised, fact = _raised(delivery), _digest(occurrence)
@@ -148,11 +153,27 @@ def announce(delivery: Delivery, reason: Attention, *, even_if_cleared: bool = F
 
 
 def _announce_once(announcement: _Announcement) -> None:
-    """Announce a reason after the commit, unless this transaction will do so already."""
-    using = home()
-    pending = connections[using].run_on_commit
-    if not any(announcement.is_like(entry[1]) for entry in pending):
-        transaction.on_commit(announcement, using=using)
+    """Announce a reason after the commit, unless this transaction will do so already, and as surely.
+
+    A weaker one is left as it is: the stronger one may go with its savepoint.
+    """
+    pending = _pending(announcement)
+    if any(other.even_if_cleared or not announcement.even_if_cleared for other in pending):
+        return
+    announcement.weaker = next(iter(pending), None)
+    transaction.on_commit(announcement, using=home())
+
+
+def _insist(delivery: Delivery, reason: Attention) -> None:
+    """Announce in any case what this transaction is to announce if it still stands."""
+    announcement = _Announcement(delivery, reason.value, even_if_cleared=True)
+    if _pending(announcement):
+        _announce_once(announcement)
+
+
+def _pending(announcement: _Announcement) -> list[_Announcement]:
+    noted = (entry[1] for entry in connections[home()].run_on_commit)
+    return [other for other in noted if isinstance(other, _Announcement) and announcement.is_like(other)]
 
 
 def _raised(delivery: Delivery) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Hear of cancels that no save has told of: ask `wants_cancel` about booked orders, now and then.
+"""Hear of cancels that no save has told of: ask `wants_cancel` about booked orders and held ones, now and then.
 
 A `QuerySet.update()`, raw SQL or another program's write sends no signal.
 """
@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.conf import Account
-from kaspi_delivery_django.models import AccountState, Delivery
+from kaspi_delivery_django.models import AccountState, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, adapters
 from kaspi_delivery_django.services import calls, clock, failures, payloads
@@ -29,6 +29,8 @@ ROUND_S = 5.0
 
 class CancelSweep:
     """Asks about all booked orders that can be cancelled, once in CANCEL_CHECK_INTERVAL whatever the number of workers.
+
+    Those that staff are asked about because the adapter does not want them sent are asked about too: nobody else does.
 
     It reads the deliveries and their orders in batches. What one round has no time for is left to the next.
     """
@@ -81,6 +83,7 @@ def _cancellable(accounts: Iterable[Account], kinds: Sequence[ContentType], usin
         own = own.filter(cancel_requested_at__isnull=True, content_type__in=kinds)
         for rows in (own.awaiting_pickup(), own.in_unknown_status().filter(delivery_id__isnull=False)):
             yield from _batches(rows)
+        yield from _held(own)
 
 
 def _batches(rows: DeliveryQuerySet) -> Iterator[Sequence[Delivery]]:
@@ -88,6 +91,13 @@ def _batches(rows: DeliveryQuerySet) -> Iterator[Sequence[Delivery]]:
     while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH]):
         last = batch[-1].pk
         yield batch
+
+
+def _held(own: DeliveryQuerySet) -> Iterator[Sequence[Delivery]]:
+    """Read what was never sent and waits for staff; their list is read by itself, or SQLite takes another index."""
+    keys = list(Delivery.objects.using(own.db).filter(attention=Attention.NOT_WANTED).values_list("pk", flat=True))
+    for start in range(0, len(keys), BATCH):
+        yield list(own.filter(pk__in=keys[start : start + BATCH], delivery_id__isnull=True))
 
 
 def _cancel_unwanted(batch: Sequence[Delivery]) -> int:

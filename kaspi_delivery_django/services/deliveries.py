@@ -1,16 +1,24 @@
 """What can be done about a delivery: cancel it, ask Kaspi about it, retry it, link it, acknowledge it."""
 
-from django.db import transaction
+import logging
+from datetime import timedelta
+
+from django.db import DatabaseError, transaction
 
 from kaspi_delivery_django.client.types import check_reason
 from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError
 from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.services import attention, booking, calls, clock, exits, preflight, status
-from kaspi_delivery_django.services.transactions import home, lock_again, storable
+from kaspi_delivery_django.services import attention, booking, calls, clock, exits, failures, preflight, status
+from kaspi_delivery_django.services.isolation import bear
+from kaspi_delivery_django.services.transactions import home, is_away, is_transient, lock_again, storable
 from kaspi_delivery_django.services.verdicts import STRIKES
 
+logger = logging.getLogger(__name__)
+
 State, Kind = ApiCall.State, ApiCall.Kind
+
+BROKEN_PAUSE = timedelta(minutes=15)
 
 
 def cancel_delivery(delivery: Delivery, *, reason: str = "") -> Delivery:
@@ -132,12 +140,41 @@ def mark_final(delivery: Delivery) -> Delivery:
 def refresh_stale(*, limit: int, using: str) -> int:
     """Have Kaspi asked about open deliveries that it has not spoken of for long."""
     silent = list(Delivery.objects.using(using).stale(clock.database_now(using))[:limit])
-    for delivery in silent:
-        try:
-            _ask_kaspi(delivery, at_once=False)
-        except (DeliveryError, Delivery.DoesNotExist):
-            Delivery.objects.using(using).filter(pk=delivery.pk).update(next_refresh_at=None)
-    return len(silent)
+    return sum(_ask_alone(delivery, using) for delivery in silent)
+
+
+def _ask_alone(delivery: Delivery, using: str) -> bool:
+    """Ask about one delivery, or put it off when it breaks; raise only when the database is unavailable.
+
+    Returns False when it is still due.
+    """
+    try:
+        _ask_if_known(delivery, using)
+    except Exception as err:  # noqa: BLE001  # sorted by what it means
+        if is_away(err) or is_transient(err):
+            bear(err, f"delivery={delivery.pk}")
+            return False
+        logger.error("not asked about: delivery=%s error=%s", delivery.pk, failures.describe(err))  # noqa: TRY400
+        return _put_off(delivery, using)
+    return True
+
+
+def _ask_if_known(delivery: Delivery, using: str) -> None:
+    try:
+        _ask_kaspi(delivery, at_once=False)
+    except (DeliveryError, Delivery.DoesNotExist):
+        Delivery.objects.using(using).filter(pk=delivery.pk).update(next_refresh_at=None)
+
+
+def _put_off(delivery: Delivery, using: str) -> bool:
+    """Look at a broken row again later, unless somebody has planned it anew; False when not even that is stored."""
+    unmoved = Delivery.objects.using(using).filter(pk=delivery.pk, next_refresh_at=delivery.next_refresh_at)
+    try:
+        unmoved.update(next_refresh_at=clock.database_now(using) + BROKEN_PAUSE)
+    except DatabaseError as err:
+        bear(err, f"delivery={delivery.pk}")
+        return False
+    return True
 
 
 def _ask_kaspi(delivery: Delivery, *, at_once: bool) -> ApiCall:

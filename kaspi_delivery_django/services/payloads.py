@@ -3,7 +3,6 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import fields, replace
 from enum import Enum, auto
 
@@ -23,6 +22,7 @@ from kaspi_delivery_django.services.transactions import home, storable
 
 logger = logging.getLogger(__name__)
 
+_NO_SUCH_KEY = (AttributeError, OverflowError, TypeError, ValueError, ValidationError)  # it has become of another type
 FROZEN = ("payload", "payload_sha256")
 PLACE = ("address", "notes", "name", "phone")
 MIRRORED = (
@@ -55,7 +55,7 @@ def order_of(delivery: Delivery) -> models.Model:
     try:
         with surrounding():
             order: models.Model = model._base_manager.using(home()).get(pk=delivery.object_id)
-    except (AttributeError, TypeError, ValueError, ValidationError) as err:  # the shop's key has become of another type
+    except _NO_SUCH_KEY as err:
         raise models.ObjectDoesNotExist("no such order any more") from err
     return order
 
@@ -76,11 +76,21 @@ def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
     model = ContentType.objects.db_manager(using).get_for_id(group[0].content_type_id).model_class()
     if model is None or adapter_for(model) is None:
         return {}
-    with suppress(AttributeError, TypeError, ValueError, ValidationError), surrounding():
-        orders = model._base_manager.using(using).in_bulk([delivery.object_id for delivery in group])
-        known = {str(pk): order for pk, order in orders.items()}
-        return {delivery.pk: known[delivery.object_id] for delivery in group if delivery.object_id in known}
-    return {}
+    try:
+        with surrounding():
+            orders = model._base_manager.using(using).in_bulk([delivery.object_id for delivery in group])
+    except _NO_SUCH_KEY:
+        return _orders_of_halves(group)
+    known = {str(pk): order for pk, order in orders.items()}
+    return {delivery.pk: known[delivery.object_id] for delivery in group if delivery.object_id in known}
+
+
+def _orders_of_halves(group: list[Delivery]) -> dict[int, models.Model]:
+    """Read what can be read of a group with a key that the shop's model cannot have: that one alone is left out."""
+    if len(group) == 1:
+        return {}
+    middle = len(group) // 2
+    return {**_orders_alike(group[:middle]), **_orders_alike(group[middle:])}
 
 
 def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:

@@ -71,6 +71,11 @@ def flags(reason, **options):
     return lambda delivery: attention.flag(delivery, Attention(reason), **options)
 
 
+def flags_on_the_way(reason):
+    """Return a step that flags what the same news may clear again."""
+    return flags(reason, even_if_cleared=True)
+
+
 def clears(reason):
     """Return the step that clears a reason."""
     return lambda delivery: attention.clear(delivery, frozenset({Attention(reason)}))
@@ -98,6 +103,46 @@ def test_one_transaction_announces_a_reason_once(delivery, told):
 def test_what_a_transaction_clears_again_is_not_announced(delivery, told):
     """A second save of the same checkout may have corrected it."""
     change(delivery, flags("adapter_failed"), clears("adapter_failed"))
+    assert told == []
+
+
+@commits
+@pytest.mark.parametrize("between", [(), (clears(Attention.CANCEL_REFUSED),)], ids=["still marked", "cleared"])
+def test_what_must_be_told_is_told_though_it_was_noted_before(delivery, told, between):
+    """What the shop hears of in any case does not depend on who flagged it first."""
+    reason = Attention.CANCEL_REFUSED
+    change(delivery, flags(reason), *between, flags_on_the_way(reason), clears(reason))
+    assert told == [(reason, "")]
+
+
+@commits
+def test_what_is_noted_twice_in_either_way_is_told_once(delivery, told):
+    """The order of the two does not matter."""
+    reason = Attention.CANCEL_REFUSED
+    steps = [flags(reason), clears(reason), flags_on_the_way(reason)]
+    change(delivery, *steps, clears(reason), *steps)
+    assert told == [(reason, reason)]
+
+
+@commits
+def test_what_was_told_before_is_not_told_again_on_the_way(delivery, told):
+    """It is on the list, and the shop knows."""
+    reason = Attention.CANCEL_REFUSED
+    change(delivery, flags(reason))
+    change(delivery, flags_on_the_way(reason), clears(reason))
+    assert told == [(reason, reason)]
+
+
+@commits
+def test_what_must_be_told_is_forgotten_with_its_savepoint(delivery, told):
+    """What was noted before the savepoint stands, and is told only if it lasts."""
+
+    def roll_back(locked):
+        with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+            flags_on_the_way(Attention.CANCEL_REFUSED)(locked)
+            raise ZeroDivisionError
+
+    change(delivery, flags(Attention.CANCEL_REFUSED), roll_back, clears(Attention.CANCEL_REFUSED))
     assert told == []
 
 

@@ -2,9 +2,10 @@
 
 import threading
 from contextlib import nullcontext
+from unittest.mock import Mock
 
 import pytest
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.admin.forms import CancelForm
@@ -12,6 +13,7 @@ from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH
 from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError, NoAdapter, UsageError
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.services import (
     cancel_delivery,
     deliveries,
@@ -370,6 +372,65 @@ def test_a_silent_delivery_that_cannot_be_asked_about_holds_up_no_other(turnable
     nameless.refresh_from_db()
     assert nameless.next_refresh_at is None
     assert other.calls.filter(kind="refresh").exists()
+
+
+@pytest.fixture
+def break_first(monkeypatch):
+    """Have the first of the silent deliveries raise."""
+
+    def use(delivery, error):
+        schedule = deliveries.calls.add_refresh
+
+        def fail(locked, *, at_once):
+            if locked.pk == delivery.pk:
+                raise error
+            return schedule(locked, at_once=at_once)
+
+        monkeypatch.setattr(deliveries.calls, "add_refresh", fail)
+
+    return use
+
+
+@pytest.mark.parametrize("error", [DataError("+7 701"), ValueError("+7 701"), IntegrityError("+7 701")])
+def test_a_silent_delivery_that_breaks_holds_up_no_other(turnable, break_first, caplog, error):
+    """It has its turn again later, and the log holds none of its data."""
+    broken, other = make_linked(next_refresh_at=turnable.now), make_linked(next_refresh_at=turnable.now)
+    break_first(broken, error)
+    assert deliveries.refresh_stale(limit=10, using="default") == 2
+    assert other.calls.filter(kind="refresh").exists()
+    assert f"not asked about: delivery={broken.pk} error={type(error).__name__}" in caplog.text
+    assert "+7 701" not in caplog.text
+    assert deliveries.refresh_stale(limit=10, using="default") == 0
+    turnable.turn(hours=1)
+    assert broken in Delivery.objects.stale(turnable.now)
+
+
+def test_a_silent_delivery_that_cannot_even_be_put_off_holds_up_no_other(turnable, break_first, monkeypatch, caplog):
+    """The table may refuse each change of the row."""
+    broken, other = make_linked(next_refresh_at=turnable.now), make_linked(next_refresh_at=turnable.now)
+    break_first(broken, ValueError())
+    monkeypatch.setattr(DeliveryQuerySet, "update", Mock(side_effect=DataError("+7 701")))
+    assert deliveries.refresh_stale(limit=10, using="default") == 1
+    assert other.calls.filter(kind="refresh").exists()
+    assert f"deferred: delivery={broken.pk} error=DataError" in caplog.text
+
+
+def test_a_silent_delivery_that_is_locked_comes_in_the_next_round(turnable, break_first):
+    """A deadlock says nothing about the row, and the round is not kept busy with it."""
+    locked, other = make_linked(next_refresh_at=turnable.now), make_linked(next_refresh_at=turnable.now)
+    break_first(locked, OperationalError(1213, "deadlock"))
+    assert deliveries.refresh_stale(limit=10, using="default") == 1
+    assert other.calls.filter(kind="refresh").exists()
+    assert [*Delivery.objects.stale(turnable.now)] == [locked]
+
+
+def test_a_database_that_is_away_ends_the_questions(turnable, break_first):
+    """No row is to blame, and none is put off."""
+    delivery = make_linked(next_refresh_at=turnable.now)
+    break_first(delivery, OperationalError("the server closed the connection"))
+    with pytest.raises(OperationalError):
+        deliveries.refresh_stale(limit=10, using="default")
+    assert [*Delivery.objects.stale(turnable.now)] == [delivery]
 
 
 def test_a_failed_query_of_the_adapter_is_never_hidden(use_adapter):

@@ -167,6 +167,20 @@ def test_the_question_for_unheard_cancels(world):
     assert_by_index(lambda: CancelSweep().run(using="default"))
 
 
+def test_the_question_for_unheard_cancels_of_what_was_never_sent(due):
+    """By the list of staff, and by the key: neither an account's deliveries are read, nor all that were never sent."""
+    Delivery.objects.filter(pk=due.delivery_id).update(attention="not_wanted")
+    own = {"account": due.delivery.account, "environment": due.delivery.environment}
+    AccountState.objects.update_or_create(**own, defaults={"cancels_asked_at": None})
+    found = list(plans(lambda: CancelSweep().run(using="default")))
+    by_list = [plan for sql, plan in found if '."attention" = ' in sql and "UPDATE" not in sql]
+    assert len(by_list) == 1
+    assert "kaspi_delivery_attention" in by_list[0]
+    by_key = [plan for sql, plan in found if '."id" IN (' in sql and "kaspi_delivery_delivery" in sql]
+    assert len(by_key) == 1
+    assert re.search(r"INTEGER PRIMARY KEY|Index Cond: .*\bid = ", by_key[0])
+
+
 def test_a_customers_page(booked):
     """By the delivery's key, and the order's generations."""
     assert_by_index(lambda: Client().get(tracking.tracking_path(booked)))
