@@ -201,3 +201,23 @@ def statements(size, *, frozen=False):
         claimed, _behind_gates = claims.take_many(due, using="default")
     assert len(claimed) == size
     return len(asked)
+
+
+@pytest.mark.parametrize("change", ["gone", "not due", "no key"])
+def test_a_call_behind_a_gate_that_cannot_go_is_left_alone(due, settings, change):
+    """It was due when its batch was read; what has happened since counts."""
+    if change == "gone":
+        ApiCall.objects.filter(pk=due.pk).delete()
+    elif change == "not due":
+        ApiCall.objects.filter(pk=due.pk).update(next_attempt_at=None)
+    else:
+        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "API_KEY": ""}
+    assert claims._take_at_gate(due.pk, using="default") is None
+
+
+def test_a_call_whose_delivery_is_locked_is_left_to_a_later_round(due, monkeypatch):
+    """Whoever holds the lock may be about to change it; a claim waits for no other transaction."""
+    monkeypatch.setattr(claims, "lock", lambda **_row: None)
+    gate.close(due.delivery, until=due.queued_at - timedelta(minutes=1), reason="a trial call is due")
+    assert claims._take_at_gate(due.pk, using="default") is None
+    assert ApiCall.objects.get().state == "due"

@@ -1,5 +1,8 @@
 """What a database's error means: another try, a row's own values, or a database that is away."""
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 from django.db import (
     DatabaseError,
@@ -12,6 +15,7 @@ from django.db import (
 )
 
 from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.services import transactions
 from kaspi_delivery_django.services.transactions import is_data_error, is_transient
 from tests.conftest import NOON
 
@@ -105,3 +109,28 @@ def test_a_letter_that_the_column_cannot_hold_is_recognised():
             cursor.execute("INSERT INTO narrow VALUES (%s)", ["\N{DELIVERY TRUCK}"])
         cursor.execute("DROP TEMPORARY TABLE narrow")
     assert is_data_error(caught.value)
+
+
+class MySQL:
+    """A connection of MySQL's, that keeps what it is told to execute. Its own cursor still works after an error."""
+
+    vendor = "mysql"
+    Database = SimpleNamespace(Error=RuntimeError)
+
+    def __init__(self):
+        self.executed, self.connection = [], self
+
+    @contextmanager
+    def cursor(self):
+        yield SimpleNamespace(execute=self.executed.append)
+
+
+def test_the_limit_of_waits_ends_on_mysql_too(monkeypatch):
+    """There it is the session's, not the transaction's; it is restored after an error as well."""
+    mysql = MySQL()
+    monkeypatch.setattr(transactions, "connections", {"default": mysql})
+    with pytest.raises(ZeroDivisionError), transactions.limited_waits("default", seconds=1):
+        raise ZeroDivisionError
+    limit, restored = mysql.executed
+    assert limit.endswith("innodb_lock_wait_timeout = 1")
+    assert restored == "SET innodb_lock_wait_timeout = @kaspi_waited"
