@@ -142,6 +142,8 @@ class Delivery(WrittenModel):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
+    locked_at: datetime | None = None  # no column: the database's time when this row was locked
+
     objects: ClassVar = DeliveryQuerySet.as_manager()
 
     class Meta:

@@ -66,7 +66,9 @@ def record(bookings: Sequence[Booking], *, using: str) -> set[int]:
 def write(bookings: Sequence[Booking], using: str) -> set[int]:
     """Write down those that are plain, in the transaction around it; return their calls. Raises as `record` does."""
     rows = Delivery.objects.using(using).filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
-    locked = lock_all(rows.annotate(is_awaited=_is_awaited()))
+    locked = lock_all(
+        rows.annotate(is_awaited=_is_awaited(), locked_at=clock.Now())  # type: ignore[no-redef]  # no column of its own
+    )
     untouched = {row.pk: row for row in locked if _is_untouched(row)}
     booked = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
     if booked:

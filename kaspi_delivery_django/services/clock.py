@@ -67,7 +67,11 @@ def database_now(using: str) -> datetime:
     connection = connections[using]
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {sql(using)}", ())
-        value = cursor.fetchone()[0]
+        return aware(cursor.fetchone()[0])
+
+
+def aware(value: datetime | str) -> datetime:
+    """Return what a driver gives for the expression of `sql` as aware UTC: SQLite's is text, MySQL's is naive."""
     time = datetime.fromisoformat(value) if isinstance(value, str) else value
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 

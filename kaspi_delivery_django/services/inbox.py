@@ -269,8 +269,8 @@ def _ask_unless_locked(event: WebhookEvent, using: str) -> None:
     """Schedule a GET for the delivery that the event names; one that is locked is left to its holder."""
     own = {"account": event.account, "environment": event.environment}
     named: dict[str, Any] = {**own, "delivery_id": event.kaspi_delivery_id}
-    if event.kaspi_delivery_id and lock(using=using, wait=False, **named):
-        Delivery.objects.using(using).filter(**named).update(next_refresh_at=clock.now())
+    if event.kaspi_delivery_id and (delivery := lock(using=using, wait=False, **named)):
+        Delivery.objects.using(using).filter(**named).update(next_refresh_at=status.now_of(delivery))
 
 
 def _count_again(event: WebhookEvent, using: str) -> str | None:

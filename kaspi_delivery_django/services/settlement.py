@@ -179,7 +179,7 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: da
     elif remote.status:
         status.apply(delivery, news, status.weigh(delivery, news))
     attention.clear(delivery, attention.OF_ASKING)
-    unknown_statuses.flag(delivery, clock.now())
+    unknown_statuses.flag(delivery, status.now_of(delivery))
     status.save(delivery)
 
 

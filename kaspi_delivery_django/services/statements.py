@@ -7,6 +7,7 @@ row they insert a new key.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -69,13 +70,19 @@ def update_all(rows: Sequence[models.Model], names: Sequence[str], *, using: str
         cursor.executemany(_update_sql(model, using, tuple(names)), values)
 
 
-def find(model: type[Row], *, using: str, ending: str = "", **values: Any) -> Row | None:
-    """Return the one row with these values, or None. `ending` follows the condition, as FOR UPDATE does."""
+def find(model: type[Row], *, using: str, ending: str = "", **values: Any) -> tuple[Row, datetime] | None:
+    """Return the one row with these values, and the database's time; None for no row.
+
+    `ending` follows the condition, as FOR UPDATE does.
+    """
     connection = connections[using]
     with connection.cursor() as cursor:
         cursor.execute(f"{_select_sql(model, using, tuple(values))} {ending}", list(values.values()))
         found = cursor.fetchone()
-    return found and model.from_db(using, _attributes(model), _converted(model, found, connection))
+    if found is None:
+        return None
+    *columns, read_at = found
+    return model.from_db(using, _attributes(model), _converted(model, columns, connection)), clock.aware(read_at)
 
 
 def touch(model: Model, name: str, *, using: str, **values: Any) -> bool:
@@ -136,7 +143,7 @@ def _update_sql(model: Model, using: str, names: tuple[str, ...]) -> str:
 
 @lru_cache
 def _select_sql(model: Model, using: str, names: tuple[str, ...]) -> str:
-    columns = ", ".join(_columns(model._meta.concrete_fields, using))
+    columns = ", ".join([*_columns(model._meta.concrete_fields, using), clock.sql(using)])
     condition = " AND ".join(_pairs(model, names, using))
     return " ".join(["SELECT", columns, "FROM", _table(model, using), "WHERE", condition])
 

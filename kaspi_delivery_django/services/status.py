@@ -177,17 +177,22 @@ def mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
     delivery.raw = json.dumps(raw) if raw else ""  # escaped: a column of any character set holds it
 
 
+def now_of(delivery: Delivery) -> datetime:
+    """Return the time that a locked delivery's due times go by: the database's; this process's for one not locked."""
+    return delivery.locked_at or clock.now()
+
+
 def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datetime | None:
     """Return when Kaspi is to be asked if it stays silent; never, once a delivery has ended."""
     if not delivery.is_open or not delivery.delivery_id:
         return None
-    now = clock.now()
+    now = now_of(delivery)
     return now + (after or unknown_statuses.pause(delivery, now))
 
 
 def ask_kaspi(delivery: Delivery) -> None:
     """Schedule a GET at once. The caller saves the delivery."""
-    delivery.next_refresh_at = clock.now()
+    delivery.next_refresh_at = now_of(delivery)
 
 
 def reschedule(delivery: Delivery, *, after: timedelta | None = None) -> None:
@@ -204,7 +209,7 @@ def reschedule(delivery: Delivery, *, after: timedelta | None = None) -> None:
 
 def is_refresh_due(delivery: Delivery) -> bool:
     """Tell whether Kaspi is to be asked as soon as the worker can."""
-    return delivery.next_refresh_at is not None and delivery.next_refresh_at <= clock.now()
+    return delivery.next_refresh_at is not None and delivery.next_refresh_at <= now_of(delivery)
 
 
 def _move(delivery: Delivery, news: News, *, is_announced: bool = True) -> None:

@@ -11,7 +11,7 @@ from django.db.models import F, Model, QuerySet
 
 from kaspi_delivery_django.client import wire
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services import failures, statements
+from kaspi_delivery_django.services import clock, failures, statements
 
 logger = logging.getLogger(__name__)
 
@@ -201,9 +201,20 @@ def lock(*, using: str | None = None, wait: bool = True, within_s: int | None = 
         raise transaction.TransactionManagementError("a lock needs a transaction around it: it ends with it")
     if connection.features.has_select_for_update:
         ending = _for_update(connection, wait=wait, within_s=within_s)
-        return statements.find(Delivery, using=using, ending=ending, **values)
+        return _found(using, ending, values)
     is_there = statements.touch(Delivery, UNINDEXED, using=using, **values)
-    return statements.find(Delivery, using=using, **values) if is_there else None
+    return _found(using, "", values) if is_there else None
+
+
+def _found(using: str, ending: str, values: dict[str, Any]) -> Delivery | None:
+    """Return the row with the database's time of the moment when its lock was got, which may have been waited for."""
+    began = time.monotonic()
+    found = statements.find(Delivery, using=using, ending=ending, **values)
+    if found is None:
+        return None
+    delivery, read_at = found
+    delivery.locked_at = clock.reading(read_at, using=using, seconds=time.monotonic() - began)
+    return delivery
 
 
 def _for_update(connection: Any, *, wait: bool, within_s: int | None) -> str:

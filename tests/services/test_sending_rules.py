@@ -1,15 +1,30 @@
 """What follows from an answer: when Kaspi is asked next, what the log and the admin name, what is sent again when."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.utils import timezone
 
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt
+from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, clock, outbox, refresh_delivery, retry_delivery
+from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.services import (
+    cancel_delivery,
+    clock,
+    gateway,
+    inbox,
+    outbox,
+    refresh_delivery,
+    retry_delivery,
+    status,
+)
 from kaspi_delivery_django.services.worker import Worker
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -180,6 +195,55 @@ def test_what_staff_asks_for_is_due_at_once_too(wrong_clock):
     ApiCall.objects.exclude(kind="create").update(state="stuck", next_attempt_at=None)
     retry_delivery(Delivery.objects.get())
     assert len(outbox.due_calls(limit=5)) == 2
+
+
+@pytest.fixture
+def real_world():
+    """Kaspi's sandbox, and no clock but the real ones."""
+    account = django_settings.KASPI_DELIVERY
+    kaspi = World(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0], seed=1)
+    with gateway.transport(SandboxAdapter(kaspi)):
+        yield kaspi
+
+
+def is_near(moment, right):
+    """Tell whether this is the right time, within the minutes that a slow machine may need."""
+    return abs(moment - right) < timedelta(minutes=5)
+
+
+def told(delivery, word):
+    """Take in a webhook of now, as the view does once it is verified."""
+    document = event(delivery, word, event_id=f"wh_{word}", at=datetime.now(UTC))
+    body = json.dumps(document).encode()
+    return inbox.receive(conf.account("default"), read_event(body), body)
+
+
+def test_a_refresh_is_due_by_the_databases_clock(wrong_clock):
+    """After a webhook that is taken, and at once after one that contradicts it."""
+    delivery = Order.objects.create() and Delivery.objects.get()
+    Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=datetime.now(UTC) - HOUR)
+    delivery.refresh_from_db()
+    told(delivery, "in_transit")
+    assert is_near(fresh(delivery).next_refresh_at, datetime.now(UTC) + conf.current().refresh_after)
+    told(delivery, "delivered")
+    told(delivery, "cancelled")
+    assert is_near(fresh(delivery).next_refresh_at, datetime.now(UTC))
+
+
+@pytest.mark.usefixtures("real_world")
+def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
+    """Its row was locked with others, and not by itself."""
+    Order.objects.create()
+    outbox.send(ApiCall.objects.get().pk)
+    delivery = Delivery.objects.get()
+    assert delivery.status == "created"
+    assert is_near(delivery.next_refresh_at, datetime.now(UTC) + conf.current().refresh_after)
+
+
+def test_a_delivery_that_is_not_locked_goes_by_this_process(turnable):
+    """Nothing has read the database's time with it."""
+    Order.objects.create()
+    assert status.now_of(Delivery.objects.get()) == turnable.now
 
 
 def test_the_database_stamps_nothing_while_a_test_turns_the_clock(turnable):

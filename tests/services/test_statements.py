@@ -1,5 +1,7 @@
 """Statements that are written once mean what the ORM's mean, on every engine."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.forms import model_to_dict
@@ -74,8 +76,9 @@ def test_an_update_says_whether_the_row_is_there(delivery):
 
 
 def test_a_found_row_is_the_orm_s(delivery):
-    """Every column, of every type, in the database's own alias."""
-    found = statements.find(Delivery, using="default", account="default", delivery_id="dlv_1")
+    """Every column, of every type, in the database's own alias; and the database's time."""
+    found, read_at = statements.find(Delivery, using="default", account="default", delivery_id="dlv_1")
+    assert abs(read_at - datetime.now(UTC)) < timedelta(minutes=5)
     assert {**vars(found), "_state": 0} == {**vars(delivery), "_state": 0}
     assert (found._state.adding, found._state.db) == (False, "default")
 
