@@ -3,13 +3,14 @@
 A variable is taken as it stands, without a look-up of what begins with "$", and no error shows what one holds.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 SETTING = "KASPI_DELIVERY"
 DEFAULT_ACCOUNT = "default"
@@ -49,13 +50,18 @@ def _from_variables(prefix: str, readers: Readers) -> dict[str, Any]:
 
 def _variable(name: str) -> str | None:
     """Return what a variable holds, or the file that the variable of the same name and _FILE names."""
-    variables = environ.Env.ENVIRON
-    path = variables.get(f"{name}_FILE")
-    return _content(path, f"{name}_FILE") if path else variables.get(name)
+    variables: Mapping[str, str] = FileAwareMapping(cache=False)
+    if path := os.environ.get(f"{name}_FILE"):
+        _check_file(path, f"{name}_FILE")
+        return variables[name].rstrip("\r\n")
+    return variables.get(name)
 
 
-def _content(path: str, name: str) -> str:
-    """Return a file's text. An error shows the path if it is a whole one: anything else may be the value itself."""
+def _check_file(path: str, name: str) -> None:
+    """Refuse a file that cannot be read, or not to its end.
+
+    An error shows the path if it is a whole one: anything else may be the value itself.
+    """
     try:
         with Path(path).open(encoding="utf-8") as file:
             text = file.read(MAX_SIGNS + 1)  # a device has no end
@@ -66,7 +72,6 @@ def _content(path: str, name: str) -> str:
         raise ImproperlyConfigured(f"{name} names {path!r}, which cannot be read: {reason}.") from None
     if len(text) > MAX_SIGNS:
         raise ImproperlyConfigured(f"{name} names a file that is larger than 64 KiB: name one of the value alone.")
-    return text.rstrip("\r\n")
 
 
 def _prefixes(aliases: list[str]) -> dict[str, str]:
