@@ -26,7 +26,7 @@ def test_a_cancel_goes_the_same_way(broker, open_shop):
     save_orders(1)
     stage.wait_until_booked(1)
     cancel_delivery(Delivery.objects.get(), reason="out of stock")
-    stage.wait_until_booked(2)
+    stage.wait_until_booked(1)
     [remote] = stage.world.deliveries.values()
     assert remote.status == "cancelled"
 
