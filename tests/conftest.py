@@ -16,12 +16,32 @@ from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.services import clock, gateway, outbox
 from kaspi_delivery_django.services.worker import Worker
 from kaspi_delivery_django.views.webhook import quiet
+from tests import kinds
 from tests.shop.models import Order
 
 pytest.register_assert_rewrite("tests.webhook_contract")
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 WEBHOOK_URL = "/kaspi/webhook/"
+
+
+def pytest_addoption(parser):
+    """Take the choice of `python -m tests` for the second and each further engine."""
+    parser.addoption("--engine-only", action="store_true", help="leave out the tests that no engine can change")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Mark what takes long by its kind; leave out what another engine's run has shown already."""
+    left_out = []
+    for item in items:
+        if kind := kinds.kind_of(item.path):
+            item.add_marker(kind)
+        if config.getoption("engine_only") and not kinds.depends_on_engine(item, kind):
+            left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        chosen = set(items) - set(left_out)
+        items[:] = [item for item in items if item in chosen]
 
 
 class TurnableClock:
