@@ -101,40 +101,40 @@ def test_a_saved_order_tells_the_broker(told):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_task_sends_one_call_once(due, world):
+def test_a_task_sends_one_call_once(due, kaspi):
     """A broker that delivers twice does no harm."""
     runner.send_call(due.pk)
     runner.send_call(due.pk)
-    assert len(world.requests) == 1
+    assert len(kaspi.requests) == 1
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("changes", [{"cancelled": True}, {"paid": False}], ids=str)
-def test_a_task_asks_for_the_latest_word(shop, task, due, world, changes):
+def test_a_task_asks_for_the_latest_word(shop, task, due, kaspi, changes):
     """What an update() has changed meanwhile counts, as for every runner: it is cancelled, or it waits."""
     shop.conf.task_always_eager = True
     Order.objects.update(**changes)
     task.delay(due.pk).get()
     due.refresh_from_db()
-    assert world.requests == []
+    assert kaspi.requests == []
     expected = ("cancelled", "abandoned", "") if changes.get("cancelled") else ("", "due", "not_wanted")
     assert (Delivery.objects.get().status, due.state, due.reason) == expected
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_sweep_does_what_a_worker_does(due, world):
+def test_a_sweep_does_what_a_worker_does(due, kaspi):
     """And is seen as one."""
     runner.sweep()
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     assert AccountState.objects.get().worker_seen_at
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_eager_app_sends_at_once(due, world, shop):
+def test_an_eager_app_sends_at_once(due, kaspi, shop):
     """As in a shop's tests: in the same thread, with its connection to the database."""
     shop.conf.task_always_eager = True
     runner.nudge(due.pk)
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
 def test_what_a_killed_worker_was_sending_is_delivered_again(task):

@@ -78,7 +78,7 @@ def test_an_order_that_is_rolled_back_tells_no_broker(redis, open_shop):
     stage.start_worker()
     save_orders(1)
     stage.wait_until_booked(1)
-    assert len(stage.world.requests) == 1
+    assert len(stage.kaspi.requests) == 1
 
 
 def test_a_broker_that_falls_silent_is_given_up(broker, open_shop, monkeypatch):

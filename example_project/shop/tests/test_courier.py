@@ -29,7 +29,7 @@ def test_the_customer_is_told_of_every_step(kaspi: KaspiSandbox, order: Order) -
         "Out for delivery",
         "Delivered",
     ]
-    kaspi.assert_settled(order)
+    kaspi.assert_up_to_date(order)
 
 
 def test_a_cancelled_order_calls_the_courier_off(kaspi: KaspiSandbox, order: Order) -> None:
@@ -44,7 +44,7 @@ def test_a_cancelled_order_calls_the_courier_off(kaspi: KaspiSandbox, order: Ord
 def test_a_cancel_that_comes_too_late_asks_for_a_person(kaspi: KaspiSandbox, order: Order) -> None:
     """The parcel was picked up a moment before, and the webhook about it is still on its way."""
     delivery = kaspi.deliver(order, until="accepted")
-    kaspi.worlds["default"].move(delivery.delivery_id or "", "in_transit")
+    kaspi.fakes["default"].move(delivery.delivery_id or "", "in_transit")
     order.cancelled = True
     order.save()
     kaspi.send_due()
