@@ -5,16 +5,17 @@ When it reopens one call goes first, as a probe; the others follow spread out, n
 
 import logging
 import random
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Case, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Mod
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.transactions import after_commit, home
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ PROBE_LEASE = timedelta(minutes=1)
 ANNOUNCED_AGAIN = timedelta(days=1)
 SPREAD = timedelta(seconds=30)
 SPREAD_STEPS = 16
+BATCH = 500
+WAITING = (ApiCall.State.DUE, ApiCall.State.UNKNOWN)
 
 
 class Admission(Enum):
@@ -34,8 +37,7 @@ class Admission(Enum):
 
 def admit(delivery: Delivery, now: datetime) -> Admission:
     """Return whether a call of this delivery may go now; `PROBE` is given to one caller only."""
-    own = Q(account=delivery.account, environment=delivery.environment)
-    states = list(AccountState.objects.filter(own | Q(held_at__isnull=False)))
+    states = list(AccountState.objects.filter(_own(delivery) | Q(held_at__isnull=False)))
     if any(state.held_at for state in states):
         return Admission.CLOSED
     state = next(iter(states), None)
@@ -63,20 +65,46 @@ def give_back(delivery: Delivery, now: datetime) -> None:
 
 
 def open_again(delivery: Delivery, now: datetime) -> None:
-    """Open the gate after a probe that Kaspi answered, and spread what has waited behind it."""
+    """Open the gate after a probe that Kaspi answered, and spread the calls that have waited behind it.
+
+    They are spread after the commit: a process that dies meanwhile has opened the gate all the same.
+    """
     opened = _states(delivery).filter(closed_until__isnull=False)
     if not opened.update(closed_until=None, closed_reason=""):
         return
     logger.warning("gate open: account=%s", delivery.account)
-    waiting = ApiCall.objects.filter(
-        next_attempt_at__lte=now,
-        state__in=(ApiCall.State.DUE, ApiCall.State.UNKNOWN),
-        delivery__account=delivery.account,
-        delivery__environment=delivery.environment,
-    )
-    for step in range(SPREAD_STEPS):
-        share = waiting.annotate(share=Mod(F("pk"), SPREAD_STEPS)).filter(share=step)
-        share.update(next_attempt_at=now + SPREAD * random.random())  # noqa: S311  # jitter
+    after_commit(_spread, delivery, now, using=home())
+
+
+def _spread(delivery: Delivery, now: datetime) -> None:
+    """Schedule the account's due calls within `SPREAD`, in batches.
+
+    No statement joins calls and deliveries: without statistics PostgreSQL takes few of them for the account's.
+    """
+    for batch in _batches_due(now):
+        seen = Delivery.objects.filter(pk__in={delivery_pk for _pk, _at, delivery_pk in batch})
+        own = set(seen.filter(_own(delivery)).values_list("pk", flat=True))
+        pks = [pk for pk, _at, delivery_pk in batch if delivery_pk in own]
+        waiting = ApiCall.objects.filter(pk__in=pks, state__in=WAITING, next_attempt_at__lte=now)
+        waiting.annotate(share=Mod(F("pk"), SPREAD_STEPS)).update(next_attempt_at=_spread_times(now))
+
+
+def _batches_due(now: datetime) -> Iterator[list[tuple[int, datetime | None, int]]]:
+    """Read the due calls of all accounts, in the order of their index: primary key, time, delivery's primary key."""
+    due = ApiCall.objects.due(now).order_by("next_attempt_at", "pk")
+    rest = due.values_list("pk", "next_attempt_at", "delivery_id")
+    while batch := list(rest[:BATCH]):
+        yield batch
+        last_pk, last_at, _delivery_pk = batch[-1]
+        later = Q(next_attempt_at__gt=last_at) | Q(pk__gt=last_pk)
+        rest = due.filter(later, next_attempt_at__gte=last_at).values_list("pk", "next_attempt_at", "delivery_id")
+
+
+def _spread_times(now: datetime) -> Case:
+    """Return a time for each share of the calls, with jitter."""
+    part = SPREAD / SPREAD_STEPS
+    times = [now + part * (step + random.random()) for step in range(SPREAD_STEPS)]  # noqa: S311  # no secret
+    return Case(*(When(share=step, then=Value(at, DateTimeField())) for step, at in enumerate(times)))
 
 
 def paused_accounts(now: datetime, *, using: str) -> list[AccountState]:
@@ -110,4 +138,8 @@ def _make_state(delivery: Delivery) -> None:
 
 
 def _states(delivery: Delivery) -> QuerySet[AccountState]:
-    return AccountState.objects.filter(account=delivery.account, environment=delivery.environment)
+    return AccountState.objects.filter(_own(delivery))
+
+
+def _own(delivery: Delivery) -> Q:
+    return Q(account=delivery.account, environment=delivery.environment)

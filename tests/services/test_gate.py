@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.models import AccountState, ApiCall
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import gate, outbox
 from kaspi_delivery_django.services.gate import Admission
@@ -39,6 +41,45 @@ def test_the_rest_follows_spread_out(due, turnable):
     times = set(ApiCall.objects.values_list("next_attempt_at", flat=True))
     assert len(times) > 5
     assert max(times) <= turnable.now + gate.SPREAD
+
+
+def test_batches_of_what_waited_follow_each_other(due, turnable, monkeypatch):
+    """All calls of the account are spread, and no other account's, nor what is being sent."""
+    monkeypatch.setattr(gate, "BATCH", 3)
+    for _ in range(9):
+        Order.objects.create()
+    first, *rest = ApiCall.objects.order_by("pk")
+    others = [call.pk for call in rest[::2]]
+    Delivery.objects.filter(calls__in=others).update(account="almaty")
+    ApiCall.objects.filter(pk=first.pk).update(state="sending")
+    gate.close(due.delivery, until=turnable.now, reason="429")
+    gate.open_again(due.delivery, turnable.now)
+    left = ApiCall.objects.filter(next_attempt_at__lte=turnable.now)
+    assert set(left.values_list("pk", flat=True)) == {first.pk, *others}
+
+
+def test_one_statement_without_a_join_spreads_a_batch(due, turnable, monkeypatch):
+    """However many shares there are: without statistics PostgreSQL plans a join for few rows, and takes minutes."""
+    taken = []
+    for steps in (1, 64):
+        monkeypatch.setattr(gate, "SPREAD_STEPS", steps)
+        ApiCall.objects.update(next_attempt_at=turnable.now - timedelta(seconds=1))
+        gate.close(due.delivery, until=turnable.now, reason="429")
+        with CaptureQueriesContext(connection) as captured:
+            gate.open_again(due.delivery, turnable.now)
+        taken.append(len(captured))
+        assert [one["sql"] for one in captured if "JOIN" in one["sql"] or one["sql"].count("SELECT") > 1] == []
+    assert taken[0] == taken[1]
+
+
+def test_a_gate_stays_open_when_the_rest_cannot_be_spread(due, turnable, monkeypatch, caplog):
+    """The gate's opening is committed first; the calls go without a delay then."""
+    gate.close(due.delivery, until=turnable.now, reason="429")
+    monkeypatch.setattr(gate, "_spread_times", lambda _now: 1 / 0)
+    with transaction.atomic():
+        gate.open_again(due.delivery, turnable.now)
+    assert gate.admit(due.delivery, turnable.now) is Admission.OPEN
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_hundred_refusals_make_one_alert(due, turnable, caplog):

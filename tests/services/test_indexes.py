@@ -17,6 +17,7 @@ from kaspi_delivery_django.services import (
     claims,
     clock,
     deliveries,
+    gate,
     handover,
     inbox,
     notices,
@@ -125,6 +126,14 @@ def test_claims_and_answers_together(due):
     assert_by_index(lambda: bookings.record([bookings.Booking(claim=claim, remote=answer)], using="default"))
     ApiCall.objects.filter(pk=due.pk).update(state="due", next_attempt_at=clock.now())
     assert_by_index(lambda: claims.take_many([due.pk], using="default"))
+
+
+def test_the_calls_behind_a_gate_that_opens(due):
+    """By what is due, and by the keys."""
+    now = clock.now()
+    gate.close(due.delivery, until=now, reason="429")
+    assert_by_index(lambda: gate.open_again(due.delivery, now))
+    assert ApiCall.objects.get(pk=due.pk).next_attempt_at > now
 
 
 @pytest.mark.parametrize(
