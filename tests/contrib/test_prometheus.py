@@ -180,6 +180,15 @@ def test_webhooks_are_counted_by_what_became_of_them(value, booked, post_webhook
 
 
 @rows
+def test_each_webhook_that_cannot_be_verified_is_counted(value, post_webhook, settings):
+    """Its ERROR line comes once an hour."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "WEBHOOK_SECRETS": []}
+    for _ in range(3):
+        post_webhook(b"{}", secret="unknown")
+    assert value("webhooks_total", outcome="not_configured", http_status="503") == 3
+
+
+@rows
 def test_attempts_are_counted_by_their_answer(value, due, drain, kaspi, turnable):
     """And timed, whatever it was."""
     kaspi.faults.add(Fault(operation="create", status=503))
