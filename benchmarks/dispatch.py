@@ -91,7 +91,7 @@ def _require_sent() -> None:
 def _trials(engine: str, course: Course) -> Iterator[Trial]:
     for threads in THREADS:
         yield Trial(
-            label=_label(engine, threads),
+            label=f"{engine}: {threads} threads",
             contestants={
                 "by hand": partial(course.send, by_hand.send_all, threads),
                 "ours": partial(course.send, by_worker, threads),
@@ -106,13 +106,9 @@ def _trials(engine: str, course: Course) -> Iterator[Trial]:
     )
 
 
-def _label(engine: str, threads: int) -> str:
-    return f"{engine}: {threads} thread{'s' if threads > 1 else ''}"
-
-
 def _limited(figure: Figure, engine: str) -> Figure:
-    """Mark a share of the ideal that is too small."""
-    limits = {_label(engine, threads): least for threads, least in LEAST_OF_IDEAL.items() if engine == "postgresql"}
-    least = limits.get(figure.label, 0.0)
+    """Mark a share of the ideal that is too small, on PostgreSQL: SQLite has one writer."""
+    limits = {f"{engine}: {threads} threads": least for threads, least in LEAST_OF_IDEAL.items()}
+    least = limits.get(figure.label, 0.0) if engine == "postgresql" else 0.0
     share = figure.fact("of ideal", list(figure.samples)[-1])
     return replace(figure, marks=[f"{share:.2f} of the ideal, not {least:g}"] if share < least else [])
