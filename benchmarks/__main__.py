@@ -43,7 +43,6 @@ def main(arguments: Sequence[str]) -> int:
     databases.set_up(server)
     options = Options(server=server, rows=chosen.rows, rounds=chosen.rounds, requests=chosen.requests)
     versions = {"python": platform.python_version(), "django": django.get_version()}
-    versions["postgresql"] = databases.version(server)
     run: dict[str, Any] = {"rows": options.rows, "rounds": options.rounds, **versions}
     found: dict[str, Any] = {"run": run}
     for name in chosen.only or NAMES:

@@ -46,12 +46,6 @@ def server() -> str:
     return _database_of(url, "postgres")
 
 
-def version(url: str) -> str:
-    """Return the server's version."""
-    with psycopg.connect(url) as connection:
-        return str(connection.info.parameter_status("server_version"))
-
-
 def set_up(url: str, settings: str = SETTINGS) -> None:
     """Set Django up with this `default` database."""
     os.environ.update(environment(url, settings))

@@ -8,7 +8,6 @@ from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
 from benchmarks import databases, rows
-from benchmarks.databases import Contestant
 from benchmarks.report import Figure, Sample
 from benchmarks.rounds import Options, Trial, play, timed
 from tests.shop.models import Order
@@ -24,7 +23,13 @@ def run(options: Options) -> Iterator[Figure]:
             plain.do(databases.migrate)
             plain.do(disconnect)
             shops = {"plain": plain, "ours": ours}
-            trials = [_trial(f"{engine}: {name}", work, shops, options.requests) for name, work in WORKS.items()]
+            trials = [
+                Trial(
+                    label=f"{engine}: {name}",
+                    contestants={shop: partial(shops[shop].do, work, options.requests) for shop in shops},
+                )
+                for name, work in WORKS.items()
+            ]
             for figure, name in zip(play(trials, options.rounds), WORKS, strict=True):
                 yield figure.limited(MOST[name])
 
@@ -45,11 +50,6 @@ def re_saves(count: int) -> Sample:
 
 
 WORKS: dict[str, Callable[[int], Sample]] = {"first save": first_saves, "re-save": re_saves}
-
-
-def _trial(label: str, work: Callable[[int], Sample], shops: dict[str, Contestant], count: int) -> Trial:
-    contestants = {shop: partial(process.do, work, count) for shop, process in shops.items()}
-    return Trial(label=label, contestants=contestants)
 
 
 def _timed(orders: Sequence[Order]) -> Sample:

@@ -54,4 +54,4 @@ def test_new_rows_may_follow():
     last = Delivery.objects.latest("pk")
     last.pk, last.external_order_id, last.delivery_id, last.object_id = None, "new", "dlv_new", "new"
     last.save(force_insert=True)
-    assert last.pk == ROWS + 1
+    assert last.pk > ROWS
