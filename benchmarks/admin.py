@@ -87,8 +87,7 @@ def run(options: Options) -> Iterator[Figure]:
 
 def prepare(size: int) -> None:
     """Create and fill the tables, and create a member of the staff's group."""
-    databases.migrate()
-    past.fill(size)
+    past.create(size)
     past.add_rare(size)
     operators.make_group(using="default")
     user = User.objects.create(username=STAFF, is_staff=True)

@@ -41,19 +41,13 @@ def run(options: Options) -> Iterator[Figure]:
             urls = [stack.enter_context(database) for database in made]
             with databases.started(urls) as contestants:
                 for contestant, size in zip(contestants, sizes.values(), strict=True):
-                    contestant.do(prepare, size)
+                    contestant.do(past.create, size, events=1)
             for label, sweep in SWEEPS.items():
                 log(f"{engine}: {label}")
                 with databases.started(urls) as fresh:
                     both = zip(sizes.items(), fresh, strict=True)
                     samples = {name: [process.do(sweep, size)] for (name, size), process in both}
                 yield _limited(Figure(label=f"{engine}: {label}", samples=samples))
-
-
-def prepare(size: int) -> None:
-    """Write a past with one event for each delivery."""
-    databases.migrate()
-    past.fill(size, events=1)
 
 
 def enqueue(_size: int) -> Sample:

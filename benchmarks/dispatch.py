@@ -91,14 +91,14 @@ def _require_sent() -> None:
 def _trials(engine: str, course: Course) -> Iterator[Trial]:
     for threads in THREADS:
         yield Trial(
-            label=f"{engine}: {threads} threads",
+            label=f"{engine}: --threads {threads}",
             contestants={
                 "by hand": partial(course.send, by_hand.send_all, threads),
                 "ours": partial(course.send, by_worker, threads),
             },
         )
     yield Trial(
-        label=f"{engine}: 32 threads, built meanwhile",
+        label=f"{engine}: --threads 32, built meanwhile",
         contestants={
             "built before": partial(course.send, by_worker, 32),
             "built meanwhile": partial(course.send, by_worker, 32, is_built=False),
@@ -108,7 +108,7 @@ def _trials(engine: str, course: Course) -> Iterator[Trial]:
 
 def _limited(figure: Figure, engine: str) -> Figure:
     """Mark a share of the ideal that is too small, on PostgreSQL: SQLite has one writer."""
-    limits = {f"{engine}: {threads} threads": least for threads, least in LEAST_OF_IDEAL.items()}
+    limits = {f"{engine}: --threads {threads}": least for threads, least in LEAST_OF_IDEAL.items()}
     least = limits.get(figure.label, 0.0) if engine == "postgresql" else 0.0
     share = figure.fact("of ideal", list(figure.samples)[-1])
     return replace(figure, marks=[f"{share:.2f} of the ideal, not {least:g}"] if share < least else [])

@@ -13,7 +13,9 @@ from django.db import connection
 from django.db.models import Field, Model
 from django.utils import timezone
 
+from benchmarks import databases
 from benchmarks.rounds import log
+from benchmarks.rows import execute
 from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, DELIVERED, IN_TRANSIT, OPEN, RANKS
 from kaspi_delivery_django.models import (
     AccountState,
@@ -134,12 +136,18 @@ class Insert:
         return f"CAST(%s AS {field.db_type(connection)})", [default]
 
 
+def create(rows: int, *, events: int = EVENTS) -> None:
+    """Create the tables of an empty database, and fill them."""
+    databases.migrate()
+    fill(rows, events=events)
+
+
 def fill(rows: int, *, events: int = EVENTS) -> None:
     """Write so many deliveries, up to five events for each, and update the planner's statistics."""
-    _execute(*FAST[connection.vendor])
+    execute(*FAST[connection.vendor])
     for insert in _inserts(rows, events):
         log(f"{insert.run():>9,} {insert.model._meta.verbose_name_plural}")
-    _execute(*connection.ops.sequence_reset_sql(no_style(), list(TABLES)), *AFTERWARDS[connection.vendor])
+    execute(*connection.ops.sequence_reset_sql(no_style(), list(TABLES)), *AFTERWARDS[connection.vendor])
     connection.close()  # its settings for speed end with it
 
 
@@ -159,7 +167,7 @@ def add_rare(rows: int) -> None:
     now = timezone.now()
     PendingAction.objects.bulk_create(PendingAction(name="refresh", delivery=one, created_at=now) for one in deliveries)
     AccountState.objects.create(account="default", environment="sandbox", worker_seen_at=now)
-    _execute(*AFTERWARDS[connection.vendor])
+    execute(*AFTERWARDS[connection.vendor])
 
 
 def _reopen(after: int, status: str) -> None:
@@ -228,9 +236,3 @@ def _ago(minutes: str) -> str:
     if connection.vendor == "sqlite":
         return f"strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '-' || ({minutes}) || ' minutes')"
     return f"now() - ({minutes}) * interval '1 minute'"
-
-
-def _execute(*statements: str) -> None:
-    with connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)

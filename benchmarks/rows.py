@@ -43,7 +43,7 @@ def add_booked(count: int) -> list[int]:
             delivery.delivery_id = _delivery_id(delivery.object_id)
             delivery.status, delivery.status_at, delivery.next_refresh_at = CREATED, now, later
         Delivery.objects.bulk_create(deliveries, batch_size=BATCH)
-    _analyse()
+    execute("ANALYZE")
     return [int(delivery.object_id) for delivery in deliveries]
 
 
@@ -53,8 +53,15 @@ def add_due(count: int, *, is_built: bool) -> list[int]:
         deliveries = Delivery.objects.bulk_create(map(_delivery, _orders(count)), batch_size=BATCH)
         calls = [_call(delivery, is_built=is_built) for delivery in deliveries]
         ApiCall.objects.bulk_create(calls, batch_size=BATCH)
-    _analyse()
+    execute("ANALYZE")
     return [call.pk for call in calls]
+
+
+def execute(*statements: str) -> None:
+    """Execute SQL statements."""
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def last() -> int:
@@ -134,8 +141,3 @@ def _call(delivery: Delivery, *, is_built: bool) -> ApiCall:
         next_attempt_at=now - timedelta(minutes=1),
         queued_at=now,
     )
-
-
-def _analyse() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")

@@ -38,15 +38,9 @@ def run(options: Options) -> Iterator[Figure]:
             contestants = stack.enter_context(databases.started([stack.enter_context(one) for one in made]))
             named = {f"{size:,}": contestant for size, contestant in zip(sizes, contestants, strict=True)}
             for size, contestant in zip(sizes, contestants, strict=True):
-                contestant.do(prepare, size)  # one after the other: each is heavy
+                contestant.do(past.create, size)  # one after the other: each is heavy
             for figure in play(_trials(engine, named, options.requests), options.rounds):
                 yield figure.limited(MOST_RATIO)
-
-
-def prepare(size: int) -> None:
-    """Create and fill the tables."""
-    databases.migrate()
-    past.fill(size)
 
 
 def webhooks(count: int) -> Sample:

@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Iterator
 
 from django.apps import apps
-from django.conf import settings
 from django.urls import reverse
 
 from benchmarks import rows
+from benchmarks.stripe_settings import STRIPE_TEST_SECRET_KEY
 
 MODELS = ("Account", "APIKey", "WebhookEndpoint")
 SECRET = "whsec_benchmark"
@@ -20,7 +20,7 @@ def endpoint() -> str:
     account_model, key_model, endpoint_model = map(apps.get_app_config("djstripe").get_model, MODELS)
     account = account_model._default_manager.create(id="acct_benchmark", livemode=False)
     owned = {"livemode": False, "djstripe_owner_account": account}
-    key_model._default_manager.create(secret=settings.STRIPE_TEST_SECRET_KEY, type="secret", **owned)
+    key_model._default_manager.create(secret=STRIPE_TEST_SECRET_KEY, type="secret", **owned)
     row = endpoint_model._default_manager.create(
         id="we_benchmark",
         secret=SECRET,

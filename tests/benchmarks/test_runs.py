@@ -24,7 +24,7 @@ PAIRS = {
         "unauthenticated beside nothing",
     ],
     "orders": ["first save", "re-save"],
-    "dispatch": ["1 threads", "8 threads", "32 threads", "32 threads, built meanwhile"],
+    "dispatch": ["--threads 1", "--threads 8", "--threads 32", "--threads 32, built meanwhile"],
     "scaling": [
         *("webhook", "claim", "order's first save", "due calls, a batch"),
         *("worker's idle round", "customer's page", "kaspi_report"),
