@@ -8,7 +8,6 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from benchmarks.statements import Watch
 from kaspi_delivery_django import tracking
 from kaspi_delivery_django.figures import report
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
@@ -41,9 +40,9 @@ ROWS = 500
 @pytest.fixture(autouse=True)
 def past():
     """Let the shop have sold before."""
-    from benchmarks.year.past import fill  # noqa: PLC0415  # its SQL is that of the two
+    from benchmarks.past import fill  # noqa: PLC0415  # its SQL is that of the two
 
-    fill(ROWS, say=lambda _line: None)
+    fill(ROWS)
 
 
 def prune():
@@ -56,17 +55,22 @@ def prune():
 
 def plans(work):
     """Do it, and return how the engine reads for each statement that it took."""
-    watch = Watch()
-    with connection.execute_wrapper(watch):
+    executed = []
+
+    def record(execute, sql, params, *rest):
+        executed.append((sql, params))
+        return execute(sql, params, *rest)
+
+    with connection.execute_wrapper(record):
         work()
     explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET enable_seqscan TO off")
-        for statement in watch.statements:
-            if statement.sql.split()[0] in {"SELECT", "UPDATE", "DELETE"}:
-                cursor.execute(f"{explain} {statement.sql}", statement.parameters)
-                yield statement.sql, "\n".join(str(row[-1]) for row in cursor.fetchall())
+        for sql, params in executed:
+            if sql.split()[0] in {"SELECT", "UPDATE", "DELETE"}:
+                cursor.execute(f"{explain} {sql}", params)
+                yield sql, "\n".join(str(row[-1]) for row in cursor.fetchall())
         if connection.vendor == "postgresql":
             cursor.execute("RESET enable_seqscan")
 

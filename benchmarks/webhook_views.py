@@ -1,13 +1,12 @@
-"""The webhook as others would write it: what ours is compared with. They trust more than ours may.
+"""The webhook as others would write it: views to compare ours with.
 
 Each takes the same signed request and leaves the same three rows: an event, a step of the history, and the
-delivery's new status. None looks for a repeated event, locks the row, judges the status, or tells anybody.
+delivery's new status. None checks for a repeated event, locks the row, compares the status, or sends a signal.
 """
 
 import hashlib
 import hmac
 import json
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Subquery
 from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
@@ -28,10 +28,10 @@ INSERT INTO kaspi_delivery_webhookevent (
     account, environment, event_id, type, attempt, received_count, body, kaspi_delivery_id, external_order_id,
     occurred_at, delivery_id, state, error, received_at, applied_at
 )
-SELECT 'default', 'production', %(event_id)s, %(type)s, %(attempt)s, 1, %(body)s,
+SELECT 'default', 'sandbox', %(event_id)s, %(type)s, %(attempt)s, 1, %(body)s,
     %(delivery_id)s, %(external_order_id)s, %(at)s, id, 'applied', '', %(now)s, %(now)s
 FROM kaspi_delivery_delivery
-WHERE account = 'default' AND environment = 'production' AND delivery_id = %(delivery_id)s
+WHERE account = 'default' AND environment = 'sandbox' AND delivery_id = %(delivery_id)s
 """
 INSERT_CHANGE = """
 INSERT INTO kaspi_delivery_statuschange (
@@ -40,7 +40,7 @@ INSERT INTO kaspi_delivery_statuschange (
 """
 MOVE = """
 UPDATE kaspi_delivery_delivery SET status = %(status)s, status_at = %(at)s, updated_at = %(now)s
-WHERE account = 'default' AND environment = 'production' AND delivery_id = %(delivery_id)s
+WHERE account = 'default' AND environment = 'sandbox' AND delivery_id = %(delivery_id)s
 """
 IN_ONE = f"""
 WITH event AS ({INSERT_EVENT} RETURNING id, delivery_id), moved AS ({MOVE})
@@ -53,44 +53,29 @@ ONE_BY_ONE = (
     f"""{INSERT_CHANGE}
 SELECT delivery_id, 'created', %(status)s, %(at)s, 'webhook', id, '', true, %(now)s, %(now)s, %(now)s
 FROM kaspi_delivery_webhookevent
-WHERE account = 'default' AND environment = 'production' AND event_id = %(event_id)s""",
+WHERE account = 'default' AND environment = 'sandbox' AND event_id = %(event_id)s""",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class News:
-    """What a request says, and when it came."""
-
-    event_id: str
-    type: str
-    attempt: int
-    body: str
-    delivery_id: str
-    external_order_id: str
-    status: str
-    at: datetime
-    now: datetime
 
 
 @csrf_exempt
 def nothing(_request: HttpRequest) -> HttpResponse:
-    """Answer: what server and framework cost by themselves."""
+    """Answer without any work: the cost of server and framework."""
     return HttpResponse(b'{"status": "nothing"}', content_type="application/json")
 
 
 @csrf_exempt
-def told(request: HttpRequest) -> HttpResponse:
-    """Take it as ours does for a shop whose code listens: that it has heard is one more statement and commit."""
-    delivery_status_changed.connect(_listen)
+def receiver(request: HttpRequest) -> HttpResponse:
+    """Use our view with a receiver: one more statement and commit record that it was notified."""
+    delivery_status_changed.connect(_receive)
     try:
         return ours(request)
     finally:
-        delivery_status_changed.disconnect(_listen)
+        delivery_status_changed.disconnect(_receive)
 
 
 @csrf_exempt
 def connecting(request: HttpRequest) -> HttpResponse:
-    """Take it as ours does with CONN_MAX_AGE = 0, where the next request has to connect to the database again."""
+    """Use our view with CONN_MAX_AGE = 0: each request connects to the database."""
     try:
         return ours(request)
     finally:
@@ -99,8 +84,8 @@ def connecting(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def limit(request: HttpRequest) -> HttpResponse:
-    """Verify, and write the rows as the database does it fastest: one statement, on SQLite three."""
-    values = asdict(_read(_verified(request)))
+    """Verify, and write the rows with one raw statement, on SQLite with three."""
+    values = _read(_verified(request))
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(IN_ONE, values)
@@ -114,41 +99,41 @@ def limit(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 def optimum(request: HttpRequest) -> HttpResponse:
     """Verify, and write the rows with three statements of the ORM in one transaction."""
-    news = _read(_verified(request))
-    own = Delivery.objects.filter(account="default", environment="production", delivery_id=news.delivery_id)
+    values = _read(_verified(request))
+    own = Delivery.objects.filter(account="default", environment="sandbox", delivery_id=values["delivery_id"])
     pk = Subquery(own.values("pk"))
     with transaction.atomic():
         event = WebhookEvent.objects.create(
             account="default",
-            environment="production",
-            event_id=news.event_id,
-            type=news.type,
-            attempt=news.attempt,
-            body=news.body,
-            kaspi_delivery_id=news.delivery_id,
-            external_order_id=news.external_order_id,
-            occurred_at=news.at,
+            environment="sandbox",
+            event_id=values["event_id"],
+            type=values["type"],
+            attempt=values["attempt"],
+            body=values["body"],
+            kaspi_delivery_id=values["delivery_id"],
+            external_order_id=values["external_order_id"],
+            occurred_at=values["at"],
             delivery_id=pk,
             state=WebhookEvent.State.APPLIED,
-            received_at=news.now,
-            applied_at=news.now,
+            received_at=values["now"],
+            applied_at=values["now"],
         )
         StatusChange.objects.create(
             delivery_id=pk,
             from_status="created",
-            to_status=news.status,
-            at=news.at,
+            to_status=values["status"],
+            at=values["at"],
             source=StatusChange.Source.WEBHOOK,
             event_id=event.pk,
-            notified_at=news.now,
-            notify_after=news.now,
-            created_at=news.now,
+            notified_at=values["now"],
+            notify_after=values["now"],
+            created_at=values["now"],
         )
-        own.update(status=news.status, status_at=news.at, updated_at=news.now)
+        own.update(status=values["status"], status_at=values["at"], updated_at=values["now"])
     return HttpResponse(b'{"status": "applied"}', content_type="application/json")
 
 
-def _listen(**_news: Any) -> None: ...
+def _receive(**_signal: Any) -> None: ...
 
 
 def _verified(request: HttpRequest) -> bytes:
@@ -160,17 +145,28 @@ def _verified(request: HttpRequest) -> bytes:
     return request.body
 
 
-def _read(body: bytes) -> News:
+def _read(body: bytes) -> dict[str, Any]:
     event = json.loads(body)
     data = event["data"]
-    return News(
-        event_id=event["eventId"],
-        type=event["type"],
-        attempt=event["attempt"],
-        body=body.decode(),
-        delivery_id=data["deliveryId"],
-        external_order_id=data["externalOrderId"],
-        status=data["status"],
-        at=datetime.fromisoformat(data["timestamp"]),
-        now=datetime.now(UTC),
-    )
+    return {
+        "event_id": event["eventId"],
+        "type": event["type"],
+        "attempt": event["attempt"],
+        "body": body.decode(),
+        "delivery_id": data["deliveryId"],
+        "external_order_id": data["externalOrderId"],
+        "status": data["status"],
+        "at": datetime.fromisoformat(data["timestamp"]),
+        "now": datetime.now(UTC),
+    }
+
+
+urlpatterns = [
+    path("kaspi/", include("kaspi_delivery_django.urls")),
+    path("nothing/", nothing),
+    path("receiver/", receiver),
+    path("connecting/", connecting),
+    path("limit/", limit),
+    path("optimum/", optimum),
+    path("stripe/", include("djstripe.urls", namespace="djstripe")),
+]

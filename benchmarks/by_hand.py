@@ -1,7 +1,7 @@
-"""A loop as somebody writes it who needs nothing else: threads for HTTP, raw SQL for the rows, no promise kept.
+"""A loop by hand: threads for HTTP, raw SQL for the rows.
 
-It looks for no second parcel, no webhook that was faster, no account and no gate; it knows one kind of call, one
-outcome and one receiver, who is never told. What it does is what cannot be left out.
+It keeps no promise: it checks no second booking, no earlier webhook, no account and no circuit breaker, handles one
+kind of call and one outcome, and sends no signal.
 """
 
 import json
