@@ -16,7 +16,6 @@ from django.utils import timezone
 from benchmarks import databases
 from benchmarks.rounds import log
 from benchmarks.rows import execute
-from kaspi_delivery_django.lifecycle import ACCEPTED, CANCELLED, DELIVERED, IN_TRANSIT, OPEN, RANKS
 from kaspi_delivery_django.models import (
     AccountState,
     ApiCall,
@@ -27,6 +26,7 @@ from kaspi_delivery_django.models import (
     StatusChange,
     WebhookEvent,
 )
+from kaspi_delivery_django.statuses import ACCEPTED, CANCELLED, DELIVERED, IN_TRANSIT, OPEN, RANKS
 from tests.shop.models import Order
 
 EVENTS = 5

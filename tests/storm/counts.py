@@ -5,8 +5,8 @@ from datetime import datetime
 
 from django.db.models import Min
 
-from kaspi_delivery_django.lifecycle import RANKS, TERMINAL
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.statuses import RANKS, TERMINAL
 from tests.shop.spellings import MODELS, order_in
 from tests.storm.shopping import GHOST
 
