@@ -3,8 +3,8 @@
 import pytest
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services.db import run_in_transaction
-from kaspi_delivery_django.services.deliveries.calls import MAX_FAILURES
 from kaspi_delivery_django.services.outbox import claims, results, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event

@@ -22,7 +22,7 @@ from kaspi_delivery_django.services import (
     retry_delivery,
 )
 from kaspi_delivery_django.services.db import run_in_transaction
-from kaspi_delivery_django.services.deliveries import booking, rules
+from kaspi_delivery_django.services.deliveries import booking, identities, rules
 from kaspi_delivery_django.services.errors import AdapterFailed
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, results
 from tests.conftest import event
@@ -474,7 +474,7 @@ def test_setting_aside_finds_the_row_of_who_was_faster(due, monkeypatch):
     monkeypatch.setattr(booking, "_flagged", lambda _delivery: None)
     monkeypatch.setattr(booking, "_insert_stuck", lost_race)
     order = Order.objects.get()
-    found = booking.flag_adapter_failure(booking.adapter_of(order), order, AdapterFailed("it failed"))
+    found = booking.flag_adapter_failure(identities.adapter_of(order), order, AdapterFailed("it failed"))
     assert found == due.delivery
 
 

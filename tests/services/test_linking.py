@@ -7,7 +7,7 @@ from django.db import transaction
 
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.services.db import lock_current
-from kaspi_delivery_django.services.deliveries import linking, status
+from kaspi_delivery_django.services.deliveries import events, status
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -33,7 +33,7 @@ def other():
 def adopt(delivery, delivery_id):
     """Adopt under the lock, as every caller does."""
     with transaction.atomic():
-        return linking.link_and_apply(lock_current(delivery), delivery_id)
+        return events.link_and_apply(lock_current(delivery), delivery_id)
 
 
 def park(delivery, word, *, event_id="wh_1", at=NOON, delivery_id="dlv_1"):
@@ -79,7 +79,7 @@ def test_another_id_is_refused(delivery):
 def test_a_second_parcel_is_flagged(delivery, other, known, caplog):
     """Another id for this delivery, or one that another order has: a person must look."""
     delivery.delivery_id = known
-    assert not linking.link(delivery, "dlv_other")
+    assert not events.link(delivery, "dlv_other")
     assert (delivery.delivery_id, delivery.attention) == (known, "second_parcel")
     assert "second parcel" in caplog.text
 
@@ -183,5 +183,5 @@ def test_a_change_that_failed_half_way_leaves_no_trace(delivery, monkeypatch):
     park(delivery, "accepted")
     with transaction.atomic():
         locked = lock_current(delivery)
-        linking.link_and_apply(locked, "dlv_1")
+        events.link_and_apply(locked, "dlv_1")
     assert (locked.status, fresh(delivery).status) == ("", "")

@@ -10,7 +10,7 @@ from kaspi_delivery_django.client import RemoteDelivery
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import acknowledge_delivery
 from kaspi_delivery_django.services.db import lock_current
-from kaspi_delivery_django.services.deliveries import history, status
+from kaspi_delivery_django.services.deliveries import status
 from kaspi_delivery_django.signals import delivery_needs_attention
 from kaspi_delivery_django.statuses import Transition
 from tests.conftest import NOON
@@ -39,7 +39,7 @@ def tell(delivery, found, act=status.apply):
     """Apply news under the lock, with the verdict that belongs to it."""
     with transaction.atomic():
         locked = lock_current(delivery)
-        act(locked, found, status.transition_of(locked, found))
+        act(locked, found)
         status.save(locked)
     return fresh(delivery)
 
@@ -207,7 +207,7 @@ def history_of(*steps):
 def test_steps_that_we_missed_are_added_to_the_history(delivery):
     """As Kaspi dates them; the step to the status that it is about to take is left to who takes it."""
     entries = history_of("created", "accepted", "in_transit")
-    history.add_missing_steps(delivery, entries, NOON, about_to="in_transit")
+    status.add_missing_steps(delivery, entries, NOON, about_to="in_transit")
     assert [row[1] for row in told(delivery)] == ["created", "accepted"]
     first = delivery.history.get(to_status="created")
     assert (first.applied, first.source, first.note) == (False, "refresh", "at the depot")
@@ -216,14 +216,14 @@ def test_steps_that_we_missed_are_added_to_the_history(delivery):
 def test_b7_history_never_doubles(delivery):
     """However often Kaspi is asked."""
     for _ in range(3):
-        history.add_missing_steps(delivery, history_of("created", "accepted", "created"), NOON)
+        status.add_missing_steps(delivery, history_of("created", "accepted", "created"), NOON)
     assert len(told(delivery)) == 2
 
 
 @pytest.mark.parametrize("word", ["", "in transit", "s" * 65, "жолда"])
 def test_history_that_cannot_be_kept_is_passed_over(delivery, word):
     """An unusable word is no status."""
-    history.add_missing_steps(delivery, history_of(word), NOON)
+    status.add_missing_steps(delivery, history_of(word), NOON)
     assert told(delivery) == []
 
 
@@ -250,7 +250,7 @@ LISTS = {
 @pytest.mark.parametrize("entries", LISTS.values(), ids=LISTS.keys())
 def test_each_status_of_kaspis_history_stands_once(delivery, entries):
     """Whichever way Kaspi lists and stamps the steps: none is missing, none is there twice."""
-    history.add_missing_steps(delivery, entries, NOON, about_to=WAY[-1])
+    status.add_missing_steps(delivery, entries, NOON, about_to=WAY[-1])
     status.correct(delivery, status.StatusUpdate(status=WAY[-1], source="refresh", at=NOON))
     assert sorted(delivery.history.values_list("to_status", flat=True)) == sorted(WAY)
 
@@ -258,7 +258,7 @@ def test_each_status_of_kaspis_history_stands_once(delivery, entries):
 @pytest.mark.parametrize("name", ["newest first", "one second", "one second, newest first", "a step without a time"])
 def test_the_steps_follow_each_other(delivery, name):
     """Each names the one before it."""
-    history.add_missing_steps(delivery, LISTS[name], NOON, about_to=WAY[-1])
+    status.add_missing_steps(delivery, LISTS[name], NOON, about_to=WAY[-1])
     pairs = {(row.from_status, row.to_status) for row in delivery.history.all()}
     assert pairs == {("", "created"), ("created", "accepted"), ("accepted", "in_transit")}
 
@@ -267,7 +267,7 @@ def test_a_history_keeps_a_hundred_rows(delivery):
     """The latest of them; a hundred more words of Kaspi's add none."""
     for first in (0, 150):
         entries = stamped(*((f"word_{number}", TIMES[0]) for number in range(first, first + 150)))
-        history.add_missing_steps(delivery, entries, NOON)
+        status.add_missing_steps(delivery, entries, NOON)
     kept = set(delivery.history.values_list("to_status", flat=True))
     assert ("word_149" in kept, "word_0" in kept) == (True, False)
 
@@ -276,7 +276,7 @@ def test_a_history_keeps_a_hundred_rows(delivery):
 def test_a_long_history_leaves_room_for_the_statuses_to_come(delivery, about_to):
     """With the status that the delivery takes, and all of its later ones, there are a hundred rows."""
     entries = stamped(*((f"word_{number}", TIMES[0]) for number in range(10_000)))
-    history.add_missing_steps(delivery, entries, NOON, about_to=about_to)
+    status.add_missing_steps(delivery, entries, NOON, about_to=about_to)
     for word in dict.fromkeys([about_to, *statuses.STATUSES]):
         if word:
             status.correct(delivery, status.StatusUpdate(status=word, source=StatusChange.Source.REFRESH, at=NOON))
