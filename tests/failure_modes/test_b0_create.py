@@ -27,7 +27,7 @@ def due_call():
 
 def test_b0_not_connected_is_due_again(turnable, due_call):
     """No byte left: nothing can be booked."""
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     due_call.refresh_from_db()
     assert (due_call.state, due_call.unknown_since) == ("due", None)
     assert due_call.next_attempt_at > turnable.now
@@ -44,7 +44,7 @@ def test_b0_a_configuration_fault_waits_behind_the_gate(attempt, caplog, drain, 
         Order.objects.create()
         turnable.turn(minutes=6)
         drain()
-    assert caplog.text.count("gate closed") == 1
+    assert caplog.text.count("circuit breaker opened") == 1
     assert not Delivery.objects.exclude(attention="").exists()
 
 

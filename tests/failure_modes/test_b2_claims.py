@@ -6,7 +6,7 @@ from django.db import DataError, transaction
 from kaspi_delivery_django.client import Refused, Timeouts
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services.db import run_in_transaction
-from kaspi_delivery_django.services.outbox import claims, results, sender
+from kaspi_delivery_django.services.outbox import claims, due_calls, results, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.shop.models import Order
 from tests.storm import test_sigterm
@@ -41,7 +41,7 @@ def test_b2_the_conditional_update_decides(kaspi, turnable):
 def test_b2_a_dead_workers_lease_ends_in_unknown(claim, turnable):
     """Never in due: it may have booked."""
     turnable.turn(seconds=61)
-    assert sender.release_expired() == 1
+    assert due_calls.release_expired() == 1
     assert ApiCall.objects.get().state == "unknown"
     assert ApiCall.objects.get().unknown_since
 
@@ -55,7 +55,7 @@ def test_b2_a_late_owner_changes_nothing_but_brings_the_id(claim, turnable, drai
     """Fenced by the token; a deliveryId is never thrown away."""
     answer = sender.transmit(claim, None)
     turnable.turn(seconds=61)
-    sender.release_expired()
+    due_calls.release_expired()
     run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")
     assert Delivery.objects.get().delivery_id == answer.delivery_id
     drain()
@@ -65,7 +65,7 @@ def test_b2_a_late_owner_changes_nothing_but_brings_the_id(claim, turnable, drai
 def test_b2_a_late_owners_failure_changes_nothing(claim, turnable):
     """The next owner's claim stands."""
     turnable.turn(seconds=61)
-    sender.release_expired()
+    due_calls.release_expired()
     second = claims.claim(claim.call.pk, using="default")
     late = Refused("no", status=422)
     run_in_transaction(lambda: results.record(claim, late, 0.5, using="default"), using="default")
@@ -97,7 +97,7 @@ def test_b2_a_poison_row_does_not_stop_the_batch(kaspi, monkeypatch, place):
         return send(key)
 
     monkeypatch.setattr(sender, "send", poisoned)
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done", "done", "stuck"]
 
 
