@@ -132,7 +132,7 @@ def test_retry_hurries_what_waits_for_its_turn(due, kaspi, drain, turnable):
 def test_retry_leaves_alone_what_is_being_sent(due):
     """Its lease belongs to somebody."""
     claims.claim(due.pk, using="default")
-    with pytest.raises(CannotRetry, match="Nothing waits"):
+    with pytest.raises(CannotRetry, match="nothing to retry"):
         retry_delivery(due.delivery)
 
 
@@ -292,7 +292,7 @@ def test_b0_what_may_be_booked_is_booked_anew_only_when_somebody_has_looked(lost
 
 def test_what_is_still_tried_is_not_booked_anew(due):
     """Not even when somebody has looked: it may be booked in this moment."""
-    with pytest.raises(CannotReissue, match="still tried by itself"):
+    with pytest.raises(CannotReissue, match="still retried"):
         reissue_delivery(due.delivery, confirmed_absent=True)
 
 
@@ -389,7 +389,7 @@ def test_acknowledge_asks_whether_somebody_has_looked(lost):
 
 def test_there_must_be_something_to_acknowledge(booked):
     """Nobody is asked."""
-    with pytest.raises(CannotAcknowledge, match="Nothing asks"):
+    with pytest.raises(CannotAcknowledge, match="needs no manual review"):
         acknowledge_delivery(booked)
 
 
@@ -472,7 +472,7 @@ def test_setting_aside_finds_the_row_of_who_was_faster(due, monkeypatch):
         raise IntegrityError
 
     monkeypatch.setattr(booking, "_flagged", lambda _delivery: None)
-    monkeypatch.setattr(booking, "_insert_stuck", lost_race)
+    monkeypatch.setattr(booking, "_insert_flagged", lost_race)
     order = Order.objects.get()
     found = booking.flag_adapter_failure(identities.adapter_of(order), order, AdapterFailed("it failed"))
     assert found == due.delivery
@@ -498,5 +498,5 @@ def test_nothing_is_given_up_while_kaspi_is_asked_about_an_id(lost, remote):
     """The answer may be a link: booking anew beside it would make two parcels."""
     link_delivery(lost, remote().delivery_id)
     for give_up in (reissue_delivery, acknowledge_delivery):
-        with pytest.raises((CannotReissue, CannotAcknowledge), match="wait for its answer"):
+        with pytest.raises((CannotReissue, CannotAcknowledge), match="wait for the answer"):
             give_up(lost, confirmed_absent=True)
