@@ -393,7 +393,7 @@ def test_a_silent_delivery_that_breaks_holds_up_no_other(turnable, break_first, 
     break_first(broken, error)
     assert actions.refresh_stale(limit=10, using="default") == 2
     assert other.calls.filter(kind="refresh").exists()
-    assert f"not asked about: delivery={broken.pk} error={type(error).__name__}" in caplog.text
+    assert f"not refreshed: delivery={broken.pk} error={type(error).__name__}" in caplog.text
     assert "+7 701" not in caplog.text
     assert actions.refresh_stale(limit=10, using="default") == 0
     turnable.turn(hours=1)
