@@ -1,19 +1,32 @@
-"""What the operators' pages cost with a thousand deliveries, and with a million."""
+"""What staff's pages of the admin cost with a thousand deliveries, and with a million."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
-from django.core.management import call_command
+from django.apps import apps
+from django.contrib.admin import site
+from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
+from django.contrib.auth.models import Group, User
+from django.core.cache import cache as django_cache
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
-from benchmarks import pages, postgres, processes
-from benchmarks.figures import Figure
-from benchmarks.pages import Page
-from benchmarks.plan import Plan, say
-from benchmarks.processes import Contestant
-from benchmarks.rounds import Trial, play
-from benchmarks.year.fill import fill
-from kaspi_delivery_django.models import Delivery
+from benchmarks import databases, past
+from benchmarks.databases import Contestant
+from benchmarks.report import Figure, Sample
+from benchmarks.rounds import Options, Trial, play, timed
+from kaspi_delivery_django.management.commands import kaspi_operators
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+
+if TYPE_CHECKING:
+    from django.contrib.admin.options import ModelAdmin
 
 SHOWN = ("queries", "rows", "sql ms")
 SMALL, LARGE = "small", "large"
@@ -21,58 +34,158 @@ SMALL_ROWS = 1000
 MOST_QUERIES = 12
 MOST_RATIO = 3.0
 OK = 200
+APP = Delivery._meta.app_label
+STAFF = "staff"
+FINDS_NOTHING = {"an unknown word": "no-such-parcel", "an unknown number": "99999999999999"}
+SEARCHES: Mapping[type[Model], Mapping[str, Callable[[Any], str]]] = {
+    Delivery: {
+        "order id": lambda row: row.object_id,
+        "external id": lambda row: row.external_order_id,
+        "delivery id": lambda row: row.delivery_id,
+        "whole phone": lambda row: row.dropoff_phone,
+        "a phone's last four digits": lambda row: row.dropoff_phone[-4:],
+    },
+    WebhookEvent: {
+        "event id": lambda row: row.event_id,
+        "external id": lambda row: row.external_order_id,
+        "delivery id": lambda row: row.kaspi_delivery_id,
+    },
+    ApiCall: {
+        "idempotency key": lambda row: row.idempotency_key,
+        "delivery id": lambda row: row.delivery.delivery_id,
+    },
+    StatusChange: {
+        "external id": lambda row: row.delivery.external_order_id,
+        "delivery id": lambda row: row.delivery.delivery_id,
+    },
+}
 
-Found = dict[str, dict[str, Page]]
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One page of one database. `is_cold` empties the cache before the page is rendered."""
+
+    label: str
+    url: str
+    is_cold: bool = False
 
 
-def run(plan: Plan) -> Iterator[Figure]:
-    """Fill two databases, find the pages, and render each in turn here and there."""
-    sizes = (min(SMALL_ROWS, plan.rows // 10), plan.rows)
-    with postgres.made(plan, [str(size) for size in sizes]) as urls, processes.started(urls) as contestants:
-        for ready in [one.begin(prepare, size) for one, size in zip(contestants, sizes, strict=True)]:
-            ready.result()
-        both = dict(zip((SMALL, LARGE), contestants, strict=True))
-        yield from _measure(plan, both, _found(both))
+def run(options: Options) -> Iterator[Figure]:
+    """Fill two databases, find their pages, and render each in turn in both."""
+    sizes = {SMALL: min(SMALL_ROWS, options.rows // 10), LARGE: options.rows}
+    with ExitStack() as stack:
+        made = (databases.created("postgresql", options, f"admin_{size}") for size in sizes.values())
+        processes = stack.enter_context(databases.started([stack.enter_context(one) for one in made]))
+        both = dict(zip(sizes, processes, strict=True))
+        for name, size in sizes.items():
+            both[name].do(prepare, size)
+        for figure in play(_trials(both), options.rounds):
+            queries = max(figure.fact("queries", name) for name in figure.samples)
+            marks = [f"more than {MOST_QUERIES} queries"] if queries > MOST_QUERIES else []
+            yield replace(figure, marks=marks).limited(MOST_RATIO)
 
 
-def prepare(rows: int) -> None:
-    """Bring a database to today's schema, fill it unless it was kept, and hire the operator."""
-    call_command("migrate", verbosity=0, run_syncdb=True)
-    if not Delivery.objects.exists():
-        fill(rows, say)
-    pages.hire()
+def prepare(size: int) -> None:
+    """Create and fill the tables, and create a member of the staff's group."""
+    past.create(size)
+    past.add_rare(size)
+    kaspi_operators.make_group(using="default")
+    user = User.objects.create(username=STAFF, is_staff=True)
+    user.groups.add(Group.objects.get(name=kaspi_operators.NAME))
 
 
-def _found(both: dict[str, Contestant]) -> Found:
-    """Return the pages of both by their label: some have no page 2, or no such choice in a filter."""
-    found: Found = {}
+def find() -> list[Page]:
+    """Return the pages of this database: lists, rows and the dashboard."""
+    models = [model for model in apps.get_app_config(APP).get_models() if site.is_registered(model)]
+    own = [site.get_model_admin(model) for model in models]
+    lists = [page for model_admin in own for page in _list_pages(model_admin)]
+    rows = [page for model_admin in own for page in _row_pages(model_admin)]
+    dashboard = reverse(f"admin:{APP}_dashboard")
+    return [
+        Page(label="index of the app", url=reverse("admin:app_list", args=[APP])),
+        *lists,
+        *rows,
+        Page(label="dashboard, cold", url=dashboard, is_cold=True),
+        Page(label="dashboard, warm", url=dashboard),
+    ]
+
+
+def render(page: Page) -> Sample:
+    """Render a page; return its time, its statements, and the number of rows that it shows."""
+    if page.is_cold:
+        django_cache.clear()
+    responses: list[Any] = []
+    with CaptureQueriesContext(connection) as captured:
+        timing = timed(lambda: responses.append(_client().get(page.url)))
+    if responses[0].status_code != OK:
+        raise RuntimeError(f"{page.url} answered {responses[0].status_code}")
+    changelist = _changelist(responses[0])
+    facts = {
+        "queries": len(captured),
+        "sql ms": round(sum(float(query["time"]) for query in captured.captured_queries) * 1000),
+        "rows": len(changelist.result_list) if changelist else 1,
+    }
+    return Sample(ms=timing.elapsed_s * 1000, facts=facts)
+
+
+def _trials(both: dict[str, Contestant]) -> list[Trial]:
+    """Return a trial for each page. Some pages, such as a second one, are those of the large database alone."""
+    found: dict[str, dict[str, Callable[[], Sample]]] = {}
     for name, contestant in both.items():
-        for page in contestant.do(pages.find):
-            found.setdefault(page.label, {})[name] = page
+        for page in contestant.do(find):
+            found.setdefault(page.label, {})[name] = partial(contestant.do, render, page)
+    return [Trial(label=label, contestants=contestants) for label, contestants in found.items()]
+
+
+@cache
+def _client() -> Client:
+    client = Client()
+    client.force_login(User.objects.get(username=STAFF))
+    return client
+
+
+def _changelist(response: Any) -> ChangeList | None:
+    context = getattr(response, "context_data", None) or {}
+    found: ChangeList | None = context.get("cl")
     return found
 
 
-def _measure(plan: Plan, both: dict[str, Contestant], found: Found) -> Iterator[Figure]:
-    trials = [
-        Trial(label=label, contestants={name: partial(both[name].do, pages.render, page) for name, page in own.items()})
-        for label, own in found.items()
-    ]
-    for figure in play(trials, plan.rounds):
-        marks = _marks(figure)
-        slower = list(figure.samples)[-1]
-        wants_plan = plan.explain and marks
-        notes = [both[slower].do(pages.explain, found[figure.label][slower])] if wants_plan else []
-        yield replace(figure, marks=marks, notes=notes)
-    if not any(label.startswith("dashboard") for label in found):
-        yield Figure(label="dashboard", samples={}, notes=["skipped: there is no such page yet"])
+def _list_pages(own: "ModelAdmin[Any]") -> Iterator[Page]:
+    """Yield a list's first, second and last page, its filters' choices, and searches, if the list may be seen."""
+    name, url = str(own.opts.verbose_name_plural), reverse(f"admin:{APP}_{own.opts.model_name}_changelist")
+    changelist = _changelist(_client().get(url))
+    if changelist is None:
+        return
+    yield Page(label=name, url=url)
+    last = changelist.paginator.num_pages
+    for label, number in (("page 2", 2), ("last page", last)) if last > 1 else ():
+        yield Page(label=f"{name}, {label}", url=f"{url}?{urlencode({PAGE_VAR: number})}")
+    for label, query in _choices(changelist):
+        yield Page(label=f"{name}, {label}", url=url + query)
+    for label, term in _terms(own.model).items() if changelist.search_fields else ():
+        yield Page(label=f"{name}, search {label}", url=f"{url}?{urlencode({SEARCH_VAR: term})}")
 
 
-def _marks(figure: Figure) -> Sequence[str]:
-    queries = max(figure.fact("queries", name) for name in figure.samples)
-    refused = {int(figure.fact("status", name)) for name in figure.samples} - {OK}
-    marks = {
-        f"more than {MOST_QUERIES} queries": queries > MOST_QUERIES,
-        f"ratio above {MOST_RATIO:g}": (figure.ratio or 0) > MOST_RATIO,
-        f"answered {refused}": bool(refused),
-    }
-    return [mark for mark, is_true in marks.items() if is_true]
+def _choices(changelist: ChangeList) -> Iterator[tuple[str, str]]:
+    for specification in changelist.filter_specs:
+        for choice in specification.choices(changelist):
+            if not choice.get("selected") and choice.get("query_string"):
+                yield f"{specification.title} = {choice['display']}", str(choice["query_string"])
+
+
+def _terms(model: type[Model]) -> dict[str, str]:
+    """Return what is searched for: the values of a row of about half a year ago, and what is not there."""
+    rows = model._default_manager.order_by("pk")
+    newest = rows.values_list("pk", flat=True).last() or 0
+    row = rows.filter(pk__gte=newest // 2)[0]
+    found = {label: str(term(row)) for label, term in SEARCHES.get(model, {}).items()}
+    return {**found, **FINDS_NOTHING}
+
+
+def _row_pages(own: "ModelAdmin[Any]") -> Iterator[Page]:
+    """Yield the pages of a model's newest and oldest row."""
+    rows = own.model._default_manager.order_by("pk")
+    for label, row in (("newest", rows.last()), ("oldest", rows.first())):
+        if row is not None:
+            url = reverse(f"admin:{APP}_{own.opts.model_name}_change", args=[row.pk])
+            yield Page(label=f"{own.opts.verbose_name}, {label}", url=url)

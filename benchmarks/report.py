@@ -1,15 +1,79 @@
-"""Figures as a table to read."""
+"""Samples of contestants, the figure that they make, and figures as a table to read."""
 
-from collections.abc import Iterator, Sequence
-
-from benchmarks.figures import Figure
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any, Self
 
 FINE_BELOW_MS = 10
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One measurement, in milliseconds, with what else was counted."""
+
+    ms: float
+    facts: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """The samples of one trial by contestant. The ratio compares the last contestant with the first.
+
+    `marks` name the limits that were exceeded; `notes` explain a figure.
+    """
+
+    label: str
+    samples: Mapping[str, Sequence[Sample]]
+    marks: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    def ms(self, contestant: str) -> float:
+        """Return the median time."""
+        return median(sample.ms for sample in self.samples[contestant])
+
+    def range_ms(self, contestant: str) -> tuple[float, float]:
+        """Return the shortest and the longest time."""
+        times = [sample.ms for sample in self.samples[contestant]]
+        return min(times), max(times)
+
+    def fact(self, name: str, contestant: str) -> float:
+        """Return the median of a count."""
+        return median(sample.facts[name] for sample in self.samples[contestant])
+
+    @property
+    def ratio(self) -> float | None:
+        """The last contestant's time divided by the first's; None for a single contestant."""
+        first, *others = self.samples
+        return self.ms(others[-1]) / self.ms(first) if others else None
+
+    def pair(self, label: str, **contestants: str) -> "Figure":
+        """Return two of the contestants under other names."""
+        samples = {name: self.samples[contestant] for name, contestant in contestants.items()}
+        return Figure(label=f"{self.label}: {label}", samples=samples)
+
+    def limited(self, most: float) -> Self:
+        """Mark a ratio above the limit."""
+        is_above = self.ratio is not None and self.ratio > most
+        return replace(self, marks=[*self.marks, f"ratio above {most:.2f}"]) if is_above else self
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all samples, medians, the ratio, marks and notes."""
+        facts = {name for samples in self.samples.values() for name in samples[0].facts}
+        return {
+            "label": self.label,
+            "ms": {name: [sample.ms for sample in samples] for name, samples in self.samples.items()},
+            "median_ms": {name: self.ms(name) for name in self.samples},
+            "ratio": self.ratio,
+            "facts": {fact: {name: self.fact(fact, name) for name in self.samples} for fact in sorted(facts)},
+            "marks": list(self.marks),
+            "notes": list(self.notes),
+        }
+
+
 def table(title: str, figures: Sequence[Figure], shown: Sequence[str]) -> Iterator[str]:
-    """Yield the lines: one for each figure, and at the end the notes of those that have any."""
-    contestants = next((list(figure.samples) for figure in figures if figure.samples), [])
+    """Yield the title, a line for each figure, and the notes of those that have any."""
+    contestants = list(figures[0].samples)
     width = max(len(figure.label) for figure in figures)
     yield title
     yield _line(" " * width, shown, [f"{name} ms [range]" for name in contestants], "ratio", "")
@@ -42,6 +106,6 @@ def _time(figure: Figure, contestant: str) -> str:
 
 
 def _fact(figure: Figure, name: str) -> str:
-    """Show what was counted: once when it was the same for all, with a stroke between when not."""
+    """Return a count: one value if all contestants have the same, else all, separated by strokes."""
     values = [f"{figure.fact(name, contestant):.10g}" for contestant in figure.samples]
     return values[0] if len(set(values)) == 1 else "/".join(values)

@@ -12,11 +12,12 @@ from django.test import TransactionTestCase
 
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.webhooks import sign
-from kaspi_delivery_django.sandbox.world import World
-from kaspi_delivery_django.services import clock, gateway, outbox
-from kaspi_delivery_django.services.worker import Worker
-from kaspi_delivery_django.views.webhook import quiet
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.outbox import clients, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.views.webhook import throttled_log
 from tests import kinds
 from tests.shop.models import Order
 
@@ -86,7 +87,7 @@ def empty_tables(case):
 @pytest.fixture(autouse=True)
 def _log_lines_start_over():
     """Let each test see the lines that a process logs once in a while."""
-    quiet.forget()
+    throttled_log.forget()
 
 
 @pytest.fixture
@@ -98,10 +99,10 @@ def turnable():
 
 
 @pytest.fixture
-def world(turnable):
+def kaspi(turnable):
     """Kaspi's sandbox, reached by every call of the services instead of the network."""
     account = django_settings.KASPI_DELIVERY
-    kaspi = World(
+    kaspi = FakeKaspi(
         api_key=account["API_KEY"],
         webhook_secret=account["WEBHOOK_SECRETS"][0],
         webhook_url=WEBHOOK_URL,
@@ -109,12 +110,12 @@ def world(turnable):
         seed=1,
         strict=True,
     )
-    with gateway.transport(SandboxAdapter(kaspi)):
+    with clients.transport(SandboxAdapter(kaspi)):
         yield kaspi
 
 
 @pytest.fixture
-def drain(world):
+def drain(kaspi):
     """Send whatever is due now, as one round of a worker does."""
 
     def run():
@@ -145,7 +146,7 @@ def post_webhook(client, turnable):
 
 
 @pytest.fixture
-def due(world):
+def due(kaspi):
     """Return a create that is due, never sent."""
     order = Order.objects.create()
     call = ApiCall.objects.get(delivery__object_id=str(order.pk))
@@ -161,14 +162,14 @@ def booked(due, drain):
 
 
 @pytest.fixture
-def deliver_webhooks(world, client, turnable):
+def deliver_webhooks(kaspi, client, turnable):
     """Let the sandbox post its due webhooks into the project; return what became of them."""
 
     def post(url, headers, body):
         sent = {name: value for name, value in headers.items() if name.startswith("X-")}
         return client.post(url, body, content_type="application/json", headers=sent).status_code
 
-    return lambda: world.mailbox.deliver_due(turnable.timestamp(), post)
+    return lambda: kaspi.webhooks.deliver_due(turnable.timestamp(), post)
 
 
 @pytest.fixture
@@ -207,4 +208,4 @@ def event(delivery, status, *, event_id="wh_1", at=NOON, **changes):
 
 def send_all(*calls):
     """Send these calls, due or not as they are."""
-    return [outbox.send(call.pk) for call in calls]
+    return [sender.send(call.pk) for call in calls]

@@ -14,7 +14,7 @@ from example_project.demo.processes import interruptible
 from example_project.demo.stage import LOGIN, PASSWORD, Stage, set_up
 from example_project.demo.stories import DASHBOARD, Placed, Play
 from example_project.demo.watching import Outcome, Step, Watcher
-from kaspi_delivery_django.wording import status_label
+from kaspi_delivery_django.statuses import status_label
 
 DEADLINE_S = 55.0
 LOOK_EVERY_S = 0.4
@@ -68,7 +68,7 @@ class Show:
 
     def _watch(self, play: Play, performed: "Future[None]") -> Sequence[Outcome]:
         """Print what the order pages show, until all is well or the time is over."""
-        watcher = Watcher(browser=Browser(self.stage.shop_url), world=self.stage.world)
+        watcher = Watcher(browser=Browser(self.stage.shop_url), kaspi=self.stage.kaspi)
         while True:
             self.stage.household.check()
             is_told = performed.done() and performed.result() is None
@@ -84,7 +84,7 @@ class Show:
         return watcher.judge(placed)
 
     def _is_settled(self, outcomes: Sequence[Outcome]) -> bool:
-        return not self.stage.world.mailbox.pending and not any(o.wrong for o in outcomes)
+        return not self.stage.kaspi.webhooks.pending and not any(o.wrong for o in outcomes)
 
     def _tell(self, text: str) -> None:
         self.say(f"{self.stage.deadline.elapsed_s:5.1f} s  {text}")

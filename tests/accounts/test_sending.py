@@ -8,15 +8,15 @@ import pytest
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import outbox, pace
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox import rate_limit, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.accounts.merchants import OwnNamesAdapter, credentials, order_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def many(settings, worlds):
+def many(settings, fakes):
     """Save so many orders of a city."""
     path = f"{OwnNamesAdapter.__module__}.{OwnNamesAdapter.__name__}"
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [path]}
@@ -36,9 +36,9 @@ def _rows():
 
 
 @pytest.mark.parametrize("fault", [{"status": 401}, {"status": 403}, {"status": 429, "retry_after": 60}])
-def test_a_refusal_closes_one_gate(many, worlds, drain, turnable, fault):
+def test_a_refusal_closes_one_gate(many, fakes, drain, turnable, fault):
     """The other merchant's orders leave at once; the refused one's leave when their gate opens."""
-    worlds["almaty"].faults.add(Fault(operation="create", **fault))
+    fakes["almaty"].faults.add(Fault(operation="create", **fault))
     many("almaty", 3)
     many("astana", 3)
     drain()
@@ -54,25 +54,25 @@ def test_a_refusal_closes_one_gate(many, worlds, drain, turnable, fault):
     assert states() == {"almaty": {"done"}, "astana": {"done"}}
 
 
-def test_a_wrong_key_is_mended_alone(many, worlds, drain, shop, turnable):
+def test_a_wrong_key_is_mended_alone(many, fakes, drain, shop, turnable):
     """The other account's client and its key stay as they are."""
     shop("almaty", API_KEY="a-wrong-key")
     many("almaty", 1)
     many("astana", 1)
     drain()
-    assert [request.status for request in worlds["almaty"].requests] == [401]
+    assert [request.status for request in fakes["almaty"].requests] == [401]
     shop("almaty", API_KEY="the-api-key-of-almaty")
     turnable.turn(minutes=10)
     drain()
     assert states() == {"almaty": {"done"}, "astana": {"done"}}
-    assert {request.status for request in worlds["astana"].requests} == {201}
+    assert {request.status for request in fakes["astana"].requests} == {201}
 
 
-def test_a_rotated_key_holds_back_its_own_unknown_bookings_only(many, worlds, drain, shop, turnable):
+def test_a_rotated_key_holds_back_its_own_unknown_bookings_only(many, fakes, drain, shop, turnable):
     """The other account's booking of unknown outcome is sent again with its key."""
-    for world in worlds.values():
-        world.webhook_url = None
-        world.faults.add(Fault(operation="create", drop="after"))
+    for kaspi in fakes.values():
+        kaspi.webhook_url = None
+        kaspi.faults.add(Fault(operation="create", drop="after"))
     many("almaty", 1)
     many("astana", 1)
     drain()
@@ -94,7 +94,7 @@ def test_an_account_without_a_key_stops_nobody(many, drain, shop, caplog):
         drain()
         drain()
     assert states() == {"almaty": {"due"}, "astana": {"done"}}
-    assert outbox.due_calls(limit=10) == []
+    assert sender.due_calls(limit=10) == []
     assert caplog.text.count("no API key is configured, calls wait: account=almaty") == 1
 
 
@@ -102,7 +102,7 @@ def test_a_backlog_of_one_leaves_the_other_its_share(many):
     """Calls that became due later go as well, in the same batch."""
     many("almaty", 12)
     late = many("astana", 2)
-    found = ApiCall.objects.filter(pk__in=outbox.due_calls(limit=6)).values_list("delivery__object_id", flat=True)
+    found = ApiCall.objects.filter(pk__in=sender.due_calls(limit=6)).values_list("delivery__object_id", flat=True)
     assert len(found) == 6
     assert {str(order.pk) for order in late} <= set(found)
 
@@ -113,7 +113,7 @@ def test_an_account_that_is_gone_has_its_turn_too(many, shop, settings):
     [late] = many("astana", 1)
     left = {alias: credentials(alias) for alias in ("almaty", "aktau")}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": left}
-    found = ApiCall.objects.filter(pk__in=outbox.due_calls(limit=6))
+    found = ApiCall.objects.filter(pk__in=sender.due_calls(limit=6))
     assert found.filter(delivery__object_id=str(late.pk)).exists()
 
 
@@ -122,34 +122,34 @@ def test_a_shop_with_one_account_is_asked_about_no_other(many, settings, django_
     many("almaty", 12)
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": credentials("almaty")}}
     with django_assert_num_queries(2):
-        assert len(outbox.due_calls(limit=6)) == 6
+        assert len(sender.due_calls(limit=6)) == 6
 
 
 def test_one_account_alone_may_fill_a_batch(many):
     """A share that nobody needs is not kept free."""
     many("almaty", 8)
-    assert len(outbox.due_calls(limit=6)) == 6
+    assert len(sender.due_calls(limit=6)) == 6
 
 
 def test_a_batch_that_is_not_full_is_read_at_once(many, django_assert_num_queries):
     """The clock, the gates and the calls: no question more for each account, as often as a worker looks."""
     many("almaty", 3)
     with django_assert_num_queries(2):
-        assert len(outbox.due_calls(limit=6)) == 3
+        assert len(sender.due_calls(limit=6)) == 3
 
 
-def test_calls_that_may_not_go_cost_no_turn(many, worlds, settings, turnable, monkeypatch):
+def test_calls_that_may_not_go_cost_no_turn(many, fakes, settings, turnable, monkeypatch):
     """A gate that closes in the middle of a batch makes the other merchant's calls wait for no rate."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}
-    worlds["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600, times=None))
+    fakes["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600, times=None))
     worker, waits = Worker(say=lambda _line: None), [0.0]
     worker._stopped.wait = lambda seconds: waits.append(seconds) or False
-    pace.turns.cache_clear()
-    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: sum(waits)))
+    rate_limit.rate_limiter.cache_clear()
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: sum(waits)))
     many("almaty", 10)
     worker.run_round()
     assert [wait for wait in waits if wait > 0] == [100]
-    assert len(worlds["almaty"].requests) == 1
+    assert len(fakes["almaty"].requests) == 1
 
 
 def test_a_worker_is_seen_for_every_account(drain, turnable):
@@ -159,9 +159,9 @@ def test_a_worker_is_seen_for_every_account(drain, turnable):
     assert set(seen) == {"almaty", "astana"}
 
 
-def test_a_pause_of_one_account_delays_no_other_by_its_length(many, worlds, drain, turnable):
+def test_a_pause_of_one_account_delays_no_other_by_its_length(many, fakes, drain, turnable):
     """An hour for one is no second for the other."""
-    worlds["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600))
+    fakes["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600))
     many("almaty", 1)
     drain()
     turnable.turn(seconds=1)

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils.html import escape, strip_tags
 
-from kaspi_delivery_django.admin import reasons
+from kaspi_delivery_django.admin import explanations
 from kaspi_delivery_django.models import Attention, Delivery, FailedAttempt, PendingAction
 from kaspi_delivery_django.services import cancel_delivery
 from tests.shop.models import Order
@@ -125,12 +125,12 @@ def test_cancel_without_a_reason_asks_again(staff, booked):
     assert booked.cancel_requested_at is None
 
 
-def test_cancel_reports_row_by_row_and_is_recorded(staff, world, drain, settings, turnable):
+def test_cancel_reports_row_by_row_and_is_recorded(staff, kaspi, drain, settings, turnable):
     """One cancelled, one never sent, one in transit, one under way: four different sentences."""
     orders = [Order.objects.create() for _ in range(4)]
     drain()
     cancelled, unsent, moving, unknown = (Delivery.objects.get(object_id=str(order.pk)) for order in orders)
-    world.move(moving.delivery_id, "in_transit")
+    kaspi.move(moving.delivery_id, "in_transit")
     unsent.calls.update(state="due", unknown_since=None)
     unknown.calls.update(state="unknown", unknown_since=turnable.now)
     Delivery.objects.filter(pk__in=[unsent.pk, unknown.pk]).update(delivery_id=None, status="")
@@ -155,22 +155,22 @@ def test_cancel_of_a_delivered_parcel_says_so(staff, booked):
     assert "cannot be cancelled any more" in refused
 
 
-def test_cancel_needs_its_permission_on_the_post_too(staff, booked, world):
+def test_cancel_needs_its_permission_on_the_post_too(staff, booked, kaspi):
     """A forged POST is refused, and Kaspi hears nothing."""
-    before = len(world.requests)
+    before = len(kaspi.requests)
     cancel(staff(), booked, reason="forged")
     booked.refresh_from_db()
     assert booked.cancel_requested_at is None
-    assert len(world.requests) == before
+    assert len(kaspi.requests) == before
 
 
-def test_a_double_click_asks_kaspi_once(staff, booked, world, drain):
+def test_a_double_click_asks_kaspi_once(staff, booked, kaspi, drain):
     """The second confirmation finds the first one's call."""
     clerk = staff("cancel_delivery")
     cancel(clerk, booked, reason="out of stock")
     cancel(clerk, booked, reason="out of stock")
     drain()
-    assert len([r for r in world.requests if r.path.endswith("/cancel")]) == 1
+    assert len([r for r in kaspi.requests if r.path.endswith("/cancel")]) == 1
 
 
 def test_with_a_worker_the_operator_reads_that_kaspi_is_asked(staff, booked):
@@ -193,20 +193,20 @@ def test_the_page_says_what_to_do(staff, booked, reason):
     """For each reason: nobody looks it up at 23:00."""
     Delivery.objects.update(attention=reason)
     booked.refresh_from_db()
-    advice = reasons.of_attention(booked)
+    advice = explanations.explain_attention(booked)
     assert advice
     assert escape(advice) in page_of(staff(), booked)
 
 
 def test_where_nothing_is_wrong_there_is_no_advice(booked):
     """The field is empty."""
-    assert reasons.of_attention(booked) == ""
+    assert explanations.explain_attention(booked) == ""
 
 
 def test_a_key_that_was_used_may_be_the_sandboxs_memory(booked):
     """A new database beside a sandbox that was not restarted; in production that cannot be."""
     booked.attention = Attention.KEY_REUSED
     assert booked.environment == "sandbox"
-    assert "restart the bundled sandbox" in reasons.of_attention(booked)
+    assert "restart the bundled sandbox" in explanations.explain_attention(booked)
     booked.environment = "production"
-    assert "restart" not in reasons.of_attention(booked)
+    assert "restart" not in explanations.explain_attention(booked)

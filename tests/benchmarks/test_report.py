@@ -1,7 +1,7 @@
 """Figures as a table: as many contestants as there are."""
 
 from benchmarks import report
-from benchmarks.figures import Figure, Sample
+from benchmarks.report import Figure, Sample
 
 
 def test_a_table_has_a_column_for_each_contestant():

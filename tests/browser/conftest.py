@@ -17,7 +17,7 @@ from django.core.cache import cache
 from django.test import Client, override_settings
 from pytest_django.live_server_helper import LiveServer
 
-from kaspi_delivery_django.services import operators
+from kaspi_delivery_django.management.commands import kaspi_operators
 from tests.browser import rows
 from tests.browser.watching import Watch
 from tests.example_project import conftest as shop
@@ -86,7 +86,7 @@ def live_server(chromium):
 
 
 @pytest.fixture(autouse=True)
-def _shop(settings, world):
+def _shop(settings, kaspi):
     """Ship the example shop's orders, each call at once; and begin with no figures in the cache."""
     adapters = ["example_project.shop.kaspi.ShopOrderAdapter"]
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": adapters, "RUNNER": "inline"}
@@ -96,17 +96,17 @@ def _shop(settings, world):
 @pytest.fixture
 def operator(live_server, transactional_db):
     """Return somebody of the operators' group, who may edit the shop's orders too."""
-    operators.make_group(using="default")
+    kaspi_operators.make_group(using="default")
     user = User.objects.create_user("operator", password=PASSWORD, is_staff=True)
-    user.groups.add(Group.objects.get(name=operators.NAME))
+    user.groups.add(Group.objects.get(name=kaspi_operators.NAME))
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="example_shop"))
     return user
 
 
 @pytest.fixture
-def busy(world, make_order, post_webhook, turnable):
+def busy(kaspi, make_order, post_webhook, turnable):
     """Fill every page of the desk."""
-    rows.fill(world, make_order, post_webhook, turnable)
+    rows.fill(kaspi, make_order, post_webhook, turnable)
 
 
 @pytest.fixture

@@ -20,17 +20,17 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from kaspi_delivery_django.client import OutcomeUnknown
 from kaspi_delivery_django.contrib import prometheus
-from kaspi_delivery_django.figures import standing
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import (
     call_attempted,
     delivery_needs_attention,
     delivery_status_changed,
     webhook_answered,
 )
+from kaspi_delivery_django.stats import snapshot
 from tests.conftest import NOON, event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -130,7 +130,7 @@ def test_a_database_that_is_away_costs_the_host_nothing(registry, value, monkeyp
         raise OperationalError("could not connect as kaspi with password x")
 
     with monkeypatch.context() as broken, caplog.at_level(logging.ERROR):
-        broken.setattr(standing, "read", away)
+        broken.setattr(snapshot, "read", away)
         assert (value("up"), value("up"), registry.get_sample_value("shop_carts")) == (0, 0, 5)
         assert value("overdue") is None
     assert caplog.text.count("metrics not read: error=OperationalError") == 1
@@ -180,9 +180,18 @@ def test_webhooks_are_counted_by_what_became_of_them(value, booked, post_webhook
 
 
 @rows
-def test_attempts_are_counted_by_their_answer(value, due, drain, world, turnable):
+def test_each_webhook_that_cannot_be_verified_is_counted(value, post_webhook, settings):
+    """Its ERROR line comes once an hour."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "WEBHOOK_SECRETS": []}
+    for _ in range(3):
+        post_webhook(b"{}", secret="unknown")
+    assert value("webhooks_total", outcome="not_configured", http_status="503") == 3
+
+
+@rows
+def test_attempts_are_counted_by_their_answer(value, due, drain, kaspi, turnable):
     """And timed, whatever it was."""
-    world.faults.add(Fault(operation="create", status=503))
+    kaspi.faults.add(Fault(operation="create", status=503))
     drain()
     turnable.turn(minutes=10)
     drain()
@@ -192,10 +201,10 @@ def test_attempts_are_counted_by_their_answer(value, due, drain, world, turnable
 
 
 @rows
-def test_steps_and_flags_are_counted(value, booked, post_webhook, drain, world):
+def test_steps_and_flags_are_counted(value, booked, post_webhook, drain, kaspi):
     """By status and by reason."""
     post_webhook(event(booked, "accepted"))
-    world.faults.add(Fault(operation="cancel", status=409))
+    kaspi.faults.add(Fault(operation="cancel", status=409))
     cancel_delivery(booked)
     drain()
     assert value("status_changes_total", status="accepted") == 1
@@ -231,7 +240,7 @@ def test_labels_are_few(registry):
 
 
 @pytest.fixture
-def work(monkeypatch, world):
+def work(monkeypatch, kaspi):
     """Run `kaspi_worker` with these arguments; return what `meanwhile` got from the port it names, and what it said."""
 
     def run(*arguments, meanwhile):
@@ -321,10 +330,10 @@ def test_the_docs_name_every_metric_and_no_other(registry, due, drain):
 
 
 @rows
-def test_replayed_successes_are_counted(value, world, due, turnable):
+def test_replayed_successes_are_counted(value, kaspi, due, turnable):
     """From the start at 0; a first answer is none."""
     assert value("replays_total", kind="create") == 0
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     for _ in range(2):
         Worker(say=lambda _line: None).run_round()
         turnable.turn(minutes=1)

@@ -9,11 +9,13 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.db.models import QuerySet
 
-from kaspi_delivery_django.management import sweeps
+from kaspi_delivery_django.management import batches
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import cancel_delivery, clock, enqueueing, refresh_delivery, replays
+from kaspi_delivery_django.services import cancel_delivery, clock, refresh_delivery
+from kaspi_delivery_django.services.inbox import replaying
+from kaspi_delivery_django.services.maintenance import backfill
 from tests.conftest import event
-from tests.shop import kaspi
+from tests.shop import adapters
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,7 +29,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def run(world):
+def run(kaspi):
     """Run a command; return its exit code and what it said."""
 
     def call(*arguments, out=None):
@@ -46,7 +48,7 @@ def run(world):
 @pytest.fixture
 def shop(settings, monkeypatch):
     """A shop whose adapter says where to look."""
-    monkeypatch.setattr(kaspi.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
+    monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
 
 
 def bulk(count, **columns):
@@ -54,13 +56,13 @@ def bulk(count, **columns):
     return Order.objects.bulk_create([Order(**columns) for _ in range(count)])
 
 
-def test_b1_enqueue_books_what_no_signal_told_of(run, shop, drain, world):
+def test_b1_enqueue_books_what_no_signal_told_of(run, shop, drain, kaspi):
     """In batches, each order once, however often it is run."""
     bulk(5)
     assert run("kaspi_enqueue", "--batch", "2") == (0, "seen: 5, booked: 5\n")
     assert run("kaspi_enqueue") == (0, "seen: 5\n")
     drain()
-    assert len(world.deliveries) == 5
+    assert len(kaspi.deliveries) == 5
 
 
 def test_enqueue_dry_run_counts_the_same_and_changes_nothing(run, shop):
@@ -82,7 +84,7 @@ def test_enqueue_without_a_place_to_look_says_what_to_write(run):
 
 def test_enqueue_names_the_adapter_that_fails(run, monkeypatch):
     """The shop's code broke, not the command."""
-    monkeypatch.setattr(kaspi.OrderAdapter, "orders_to_enqueue", lambda _self: 1 / 0, raising=False)
+    monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: 1 / 0, raising=False)
     code, said = run("kaspi_enqueue")
     assert code == 1
     assert "orders_to_enqueue of OrderAdapter failed: ZeroDivisionError" in said
@@ -95,7 +97,7 @@ def test_enqueue_sets_aside_what_the_adapter_fails_on(run, shop, monkeypatch):
     def wants(_self, order):
         return 1 / (order.pk - first.pk)
 
-    monkeypatch.setattr(kaspi.OrderAdapter, "wants_delivery", wants)
+    monkeypatch.setattr(adapters.OrderAdapter, "wants_delivery", wants)
     assert run("kaspi_enqueue") == (1, "seen: 2, failed: 1, booked: 1\n")
     assert Delivery.objects.get(object_id=str(first.pk)).attention == "adapter_failed"
 
@@ -104,14 +106,14 @@ def test_enqueue_goes_on_after_an_order_that_breaks(run, shop, monkeypatch, capl
     """Whatever it is; it is logged, without its data."""
     bulk(2)
     troubles = [RuntimeError("+7 727 111 0000"), None]
-    book = enqueueing._book
+    book = backfill._book
 
     def breaking(adapter, order):
         if trouble := troubles.pop(0):
             raise trouble
         return book(adapter, order)
 
-    monkeypatch.setattr(enqueueing, "_book", breaking)
+    monkeypatch.setattr(backfill, "_book", breaking)
     assert run("kaspi_enqueue") == (1, "seen: 2, failed: 1, booked: 1\n")
     assert "order not enqueued" in caplog.text
     assert "+7 727" not in caplog.text
@@ -124,7 +126,7 @@ def test_enqueue_ends_when_the_database_is_away(run, shop, monkeypatch):
     def away(*_arguments):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(enqueueing, "_book", away)
+    monkeypatch.setattr(backfill, "_book", away)
     with pytest.raises(OperationalError):
         run("kaspi_enqueue")
 
@@ -139,8 +141,8 @@ def test_what_meets_a_deadlock_twice_is_left_to_the_next_run(run, shop, booked, 
     def busy(*_args, **_options):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(enqueueing, "_book", busy)
-    monkeypatch.setattr(replays, "replay_event", busy)
+    monkeypatch.setattr(backfill, "_book", busy)
+    monkeypatch.setattr(replaying, "replay_event", busy)
     code, said = run(command)
     assert code == 0
     assert "deferred: 1" in said
@@ -154,17 +156,17 @@ def test_replay_ends_when_the_database_is_away(run, booked, post_webhook, monkey
     def away(*_args, **_options):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(replays, "replay_event", away)
+    monkeypatch.setattr(replaying, "replay_event", away)
     with pytest.raises(OperationalError):
         run("kaspi_replay")
 
 
-def test_a_sweep_sends_nothing_itself(run, shop, world, settings):
+def test_a_sweep_sends_nothing_itself(run, shop, kaspi, settings):
     """Not even with the inline runner: a batch would take as long as Kaspi does, and know no pace."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     bulk(3)
     assert run("kaspi_enqueue") == (0, "seen: 3, booked: 3\n")
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
 def test_a_sweep_may_run_in_a_thread(run, shop, at_once):
@@ -181,33 +183,33 @@ def test_replay_leaves_alone_what_people_have_settled(run, booked, post_webhook)
     assert "noted: 1" in run("kaspi_replay", "--state", "conflict")[1]
 
 
-def test_enqueue_twice_at_once_books_once(run, shop, at_once, world, drain):
+def test_enqueue_twice_at_once_books_once(run, shop, at_once, kaspi, drain):
     """Two crons that overlap."""
     bulk(6)
-    ended = at_once(*[lambda: [sum(c.values()) for c in enqueueing.enqueue(kaspi.OrderAdapter(), batch=2)]] * 2)
+    ended = at_once(*[lambda: [sum(c.values()) for c in backfill.enqueue(adapters.OrderAdapter(), batch=2)]] * 2)
     assert not any(isinstance(end, Exception) for end in ended)
     drain()
-    assert (Delivery.objects.count(), len(world.deliveries)) == (6, 6)
+    assert (Delivery.objects.count(), len(kaspi.deliveries)) == (6, 6)
 
 
 def test_an_interrupted_sweep_finishes_its_batch(run, shop, monkeypatch):
     """SIGTERM: exit code 130, what is done stays done, the next run does the rest."""
     bulk(4)
-    enqueue = enqueueing.enqueue
+    enqueue = backfill.enqueue
 
     def interrupted(*arguments, **options):
         for counts in enqueue(*arguments, **options):
             signal.raise_signal(signal.SIGTERM)
             yield counts
 
-    monkeypatch.setattr(enqueueing, "enqueue", interrupted)
+    monkeypatch.setattr(backfill, "enqueue", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     code, said = run("kaspi_enqueue", "--batch", "2")
     assert code == 130
     assert "interrupted" in said
     assert signal.getsignal(signal.SIGTERM) is before
     monkeypatch.undo()
-    monkeypatch.setattr(kaspi.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
+    monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
     assert Delivery.objects.count() == 2
     run("kaspi_enqueue")
     assert Delivery.objects.count() == 4
@@ -223,7 +225,7 @@ def test_a_terminal_sees_it_count(run, shop):
 
 def test_a_log_gets_a_line_now_and_then(run, shop, monkeypatch):
     """Not one for each batch."""
-    monkeypatch.setattr(sweeps, "SAY_EVERY_S", 0)
+    monkeypatch.setattr(batches, "REPORT_EVERY_S", 0)
     bulk(2)
     assert run("kaspi_enqueue", "--batch", "1")[1].splitlines()[0] == "seen: 1, booked: 1"
 
@@ -257,11 +259,11 @@ def test_replay_says_what_failed_again(run, booked, post_webhook):
 
 
 @pytest.fixture
-def ended(booked, deliver_webhooks, world, drain, turnable):
+def ended(booked, deliver_webhooks, kaspi, drain, turnable):
     """Return a delivery that ended today, with its events."""
     for status in ("accepted", "in_transit", "delivered"):
         turnable.turn(minutes=1)
-        world.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
+        kaspi.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
     deliver_webhooks()
     drain()
     booked.refresh_from_db()

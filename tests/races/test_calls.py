@@ -8,11 +8,11 @@ from django.db import OperationalError, connection
 from kaspi_delivery_django.client import RemoteDelivery
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import claims, gate, settlement
-from kaspi_delivery_django.services.claims import Claim
-from kaspi_delivery_django.services.gate import Admission
-from kaspi_delivery_django.services.transactions import durably
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, results
+from kaspi_delivery_django.services.outbox.circuit_breaker import Admission
+from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,38 +32,38 @@ def work():
     Worker(say=lambda _line: None).run_until_idle()
 
 
-def test_b2_one_of_eight_workers_gets_the_claim(world, at_once, locking):
+def test_b2_one_of_eight_workers_gets_the_claim(kaspi, at_once, locking):
     """The conditional UPDATE decides."""
     Order.objects.create()
     call = ApiCall.objects.get()
-    found = at_once(*[lambda: claims.take(call.pk, using="default")] * WORKERS)
+    found = at_once(*[lambda: claims.claim(call.pk, using="default")] * WORKERS)
     assert [isinstance(claim, Claim) for claim in found].count(True) == 1
     assert [claim is None for claim in found].count(True) == WORKERS - 1
     call.refresh_from_db()
     assert (call.state, call.attempts) == ("sending", 1)
 
 
-def test_b2_eight_workers_book_forty_orders_once_each(world, at_once, locking):
+def test_b2_eight_workers_book_forty_orders_once_each(kaspi, at_once, locking):
     """As many POSTs as orders, as many parcels as orders."""
     orders = [Order.objects.create() for _ in range(40)]
     assert at_once(*[work] * WORKERS) == [None] * WORKERS
     work()
-    assert len(world.requests) == 40
-    assert {len(world.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
+    assert len(kaspi.requests) == 40
+    assert {len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
     assert set(ApiCall.objects.values_list("state", "attempts")) == {("done", 1)}
 
 
-def test_b2_a_claim_that_was_taken_over_links_once(world, drain, turnable, at_once):
+def test_b2_a_claim_that_was_taken_over_links_once(kaspi, drain, turnable, at_once):
     """The first owner settles late, beside the second: one id, and neither is thrown away."""
     Order.objects.create()
-    world.faults.add(Fault(operation="create", drop="after"))
-    first = claims.take(ApiCall.objects.get().pk, using="default")
+    kaspi.faults.add(Fault(operation="create", drop="after"))
+    first = claims.claim(ApiCall.objects.get().pk, using="default")
     turnable.turn(minutes=2)
     drain()
     turnable.turn(minutes=2)
     ApiCall.objects.update(state="unknown", next_attempt_at=turnable.now)
-    second = claims.take(ApiCall.objects.get().pk, using="default")
-    [record] = world.deliveries.values()
+    second = claims.claim(ApiCall.objects.get().pk, using="default")
+    [record] = kaspi.deliveries.values()
     answer = RemoteDelivery(delivery_id=record.delivery_id, status="created")
     ended = at_once(*[lambda claim=claim: _settle(claim, answer) for claim in (first, second)])
     assert ended == [None, None]
@@ -72,31 +72,33 @@ def test_b2_a_claim_that_was_taken_over_links_once(world, drain, turnable, at_on
     assert Delivery.objects.get().history.count() == 1
 
 
-def test_b3_one_of_eight_is_the_probe_when_the_gate_reopens(world, turnable, at_once):
+def test_b3_one_of_eight_is_the_probe_when_the_gate_reopens(kaspi, turnable, at_once):
     """The others wait for what it finds."""
     Order.objects.create()
     delivery = Delivery.objects.get()
-    gate.close(delivery, until=turnable.now, reason="a 401")
+    circuit_breaker.trip(delivery, until=turnable.now, reason="a 401")
     turnable.turn(seconds=1)
-    found = at_once(*[lambda: gate.admit(delivery, turnable.now)] * WORKERS)
+    found = at_once(*[lambda: circuit_breaker.admit(delivery, turnable.now)] * WORKERS)
     assert sorted(found, key=str) == [*[Admission.CLOSED] * (WORKERS - 1), Admission.PROBE]
     assert AccountState.objects.get().closed_until > turnable.now
 
 
 def _settle(claim, answer):
-    durably(lambda: settlement.settle(claim, answer, 0.5, using="default"), using="default")
+    run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")
 
 
-def test_b3_a_gate_that_eight_close_at_once_is_closed(world, turnable, at_once):
+def test_b3_a_gate_that_eight_close_at_once_is_closed(kaspi, turnable, at_once):
     """The first one writes the account's row; the others find it, or meet a deadlock that their lease outlives."""
     Order.objects.create()
     delivery = Delivery.objects.get()
     until = turnable.now + timedelta(minutes=5)
 
     def close():
-        durably(lambda: gate.close(Delivery.objects.get(), until=until, reason="a 429"), using="default")
+        run_in_transaction(
+            lambda: circuit_breaker.trip(Delivery.objects.get(), until=until, reason="a 429"), using="default"
+        )
 
     ended = at_once(*[close] * WORKERS)
     assert None in ended
     assert all(end is None or isinstance(end, OperationalError) for end in ended)
-    assert gate.admit(delivery, turnable.now) is Admission.CLOSED
+    assert circuit_breaker.admit(delivery, turnable.now) is Admission.CLOSED

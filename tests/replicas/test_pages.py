@@ -10,12 +10,12 @@ from django.core.management import call_command
 from django.template import Context, Template
 from prometheus_client import CollectorRegistry, generate_latest
 
-from kaspi_delivery_django.admin import asking
+from kaspi_delivery_django.admin import confirmation
 from kaspi_delivery_django.contrib import prometheus
 from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.tracking import tracking_path
 from tests.conftest import event
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -79,7 +79,7 @@ def test_each_other_button_answers(boss, due, drain, name):
 
 def test_a_bulk_action_and_what_it_hands_over_are_done(boss, drain, monkeypatch):
     """Some rows in the request, the others by the worker."""
-    monkeypatch.setattr(asking, "ROWS_SHOWN", 1)
+    monkeypatch.setattr(confirmation, "ROWS_SHOWN", 1)
     for _ in range(3):
         Order.objects.create()
     drain()
@@ -145,7 +145,7 @@ def test_the_metrics_are_read_where_they_are_written(replica, booked, asked):
     ],
     ids=" ".join,
 )
-def test_each_command_ends_well(replica, world, booked, asked, command, monkeypatch):
+def test_each_command_ends_well(replica, kaspi, booked, asked, command, monkeypatch):
     """What it says about the shop is no matter here; the databases are."""
     monkeypatch.setattr(OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all())
     Order.objects.bulk_create([Order()])

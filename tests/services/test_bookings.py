@@ -8,7 +8,8 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.client import Refused, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.services import bookings, cancel_delivery, claims, outbox
+from kaspi_delivery_django.services import cancel_delivery
+from kaspi_delivery_django.services.outbox import claims, plain_bookings, sender
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -21,7 +22,7 @@ def claimed(size):
     """Save so many orders, and claim their creates."""
     for _ in range(size):
         Order.objects.create()
-    found, _behind_gates = claims.take_many(list(outbox.due_calls(limit=100)), using="default")
+    found, _behind_gates = claims.claim_many(list(sender.due_calls(limit=100)), using="default")
     return sorted(found, key=lambda claim: claim.call.pk)
 
 
@@ -33,15 +34,15 @@ def answered(claim, **changes):
 
 def booking_of(claim, **changes):
     """Return the claim with its answer."""
-    return bookings.Booking(claim=claim, remote=answered(claim, **changes))
+    return plain_bookings.Booking(claim=claim, remote=answered(claim, **changes))
 
 
 def record(found):
     """Record them, and return how many were plain."""
-    return len(bookings.record(found, using="default"))
+    return len(plain_bookings.record_many(found, using="default"))
 
 
-def test_all_are_linked_and_done(world):
+def test_all_are_linked_and_done(kaspi):
     """With their first status, and its place in the history."""
     taken = claimed(3)
     assert record([booking_of(claim) for claim in taken]) == 3
@@ -52,7 +53,7 @@ def test_all_are_linked_and_done(world):
     assert set(StatusChange.objects.values_list("from_status", "to_status", "source")) == {("", "created", "create")}
 
 
-def test_the_shop_is_told_of_each(world):
+def test_the_shop_is_told_of_each(kaspi):
     """After the commit, and what every receiver has taken is not told again."""
     heard = []
 
@@ -70,7 +71,7 @@ def test_the_shop_is_told_of_each(world):
     assert not StatusChange.objects.filter(notified_at__isnull=True).exists()
 
 
-def test_a_receiver_that_fails_is_told_again_for_its_own_change(world):
+def test_a_receiver_that_fails_is_told_again_for_its_own_change(kaspi):
     """The others are noted."""
     taken = claimed(3)
     bad = taken[0].delivery.pk
@@ -98,25 +99,25 @@ def test_a_receiver_that_fails_is_told_again_for_its_own_change(world):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_delivery_that_something_was_heard_of_is_left(world, change):
+def test_a_delivery_that_something_was_heard_of_is_left(kaspi, change):
     """Whatever it was, `settlement` knows what to do."""
     first, second = claimed(2)
     Delivery.objects.filter(pk=first.delivery.pk).update(**change)
-    assert bookings.record([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
+    assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
     assert fresh(first.call).state == "sending"
 
 
-def test_a_delivery_that_an_event_waits_for_is_left(world, post_webhook):
+def test_a_delivery_that_an_event_waits_for_is_left(kaspi, post_webhook):
     """The event is applied with the link."""
     first, second = claimed(2)
     named = Delivery(delivery_id="dlv_early", external_order_id=first.delivery.external_order_id)
     Delivery.objects.filter(pk=first.delivery.pk).update(external_order_id="for-a-moment")
     assert post_webhook(event(named, "accepted")).json() == {"status": "parked"}
     Delivery.objects.filter(pk=first.delivery.pk).update(external_order_id=named.external_order_id)
-    assert bookings.record([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
+    assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
 
 
-def test_when_none_is_plain_nothing_is_written(world):
+def test_when_none_is_plain_nothing_is_written(kaspi):
     """Not even a call."""
     [claim] = claimed(1)
     cancel_delivery(claim.delivery, reason="no")
@@ -124,22 +125,22 @@ def test_when_none_is_plain_nothing_is_written(world):
     assert fresh(claim.call).state == "sending"
 
 
-def test_a_claim_that_was_lost_stops_them_all(world):
+def test_a_claim_that_was_lost_stops_them_all(kaspi):
     """Nothing is written: each is settled alone then, fenced by its token."""
     first, second = claimed(2)
     ApiCall.objects.filter(pk=first.call.pk).update(claim_token="another")
-    with pytest.raises(bookings.ClaimsLost):
+    with pytest.raises(plain_bookings.ClaimsLost):
         record([booking_of(first), booking_of(second)])
     assert not Delivery.objects.filter(delivery_id__isnull=False).exists()
     assert set(ApiCall.objects.values_list("state", flat=True)) == {"sending"}
 
 
-def test_each_token_fences_its_own_calls(world):
+def test_each_token_fences_its_own_calls(kaspi):
     """Claims of two transactions are recorded together all the same."""
     assert record([booking_of(claim) for claim in [*claimed(2), *claimed(2)]]) == 4
 
 
-def test_an_id_that_two_are_given_stops_them_all(world):
+def test_an_id_that_two_are_given_stops_them_all(kaspi):
     """A second parcel is flagged by whoever settles it alone."""
     taken = claimed(2)
     with pytest.raises(IntegrityError) as raised:
@@ -148,21 +149,21 @@ def test_an_id_that_two_are_given_stops_them_all(world):
     assert not Delivery.objects.filter(delivery_id__isnull=False).exists()
 
 
-def test_only_first_successes_of_creates_may_be_plain(world, booked):
+def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
     """All else is settled alone."""
     [claim] = claimed(1)
-    plain = partial(bookings.plain, claim)
+    plain = partial(plain_bookings.plain_booking, claim)
     assert plain(answered(claim)).remote == answered(claim)
     assert plain(answered(claim, status=""))
     assert plain(answered(claim, status="accepted")) is None
     assert plain(Refused("no", status=422)) is None
-    probe = claims.Claim(claim.call, claim.delivery, claim.account, was_unknown=False, probe=True)
-    assert bookings.plain(probe, answered(claim)) is None
+    probe = claims.Claim(claim.call, claim.delivery, claim.account, was_unknown=False, is_trial=True)
+    assert plain_bookings.plain_booking(probe, answered(claim)) is None
     claim.delivery.generation = 2
     assert plain(answered(claim)) is None
 
 
-def test_more_bookings_need_no_more_statements(world):
+def test_more_bookings_need_no_more_statements(kaspi):
     """One for the deliveries counts as one, whatever their number."""
     counts = []
     for size in (1, 2, 7):  # the first fills caches
@@ -173,7 +174,7 @@ def test_more_bookings_need_no_more_statements(world):
     assert counts[1] == counts[2]
 
 
-def test_where_nobody_listens_all_are_told_when_they_are_written(world, monkeypatch):
+def test_where_nobody_listens_all_are_told_when_they_are_written(kaspi, monkeypatch):
     """There is nothing to do after the commit."""
     for signal in (delivery_created, delivery_status_changed):
         monkeypatch.setattr(signal, "receivers", [])

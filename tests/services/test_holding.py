@@ -11,10 +11,11 @@ from django.db import transaction
 
 from kaspi_delivery_django.contrib import celery
 from kaspi_delivery_django.doctor import local
-from kaspi_delivery_django.figures import accounts, standing
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
-from kaspi_delivery_django.services import cancel_delivery, claims, holding, outbox, refresh_delivery
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.stats import accounts, snapshot
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -31,15 +32,15 @@ def run(*arguments):
 
 
 @pytest.fixture
-def held(world):
+def held(kaspi):
     """Hold all sending, as after a restored backup."""
-    holding.hold_sending(by="aliya")
-    world.requests.clear()
+    circuit_breaker.hold_sending(by="aliya")
+    kaspi.requests.clear()
 
 
 def send_inline(call):
     """As the inline runner does."""
-    outbox.send_inline(call.pk)
+    sender.send_inline(call.pk)
 
 
 def send_by_task(call):
@@ -64,67 +65,67 @@ def work_with_threads(_call):
 
 def claim_together(call):
     """As a worker does that looked ahead before sending was held."""
-    claimed, left = claims.take_many([call.pk], using="default")
+    claimed, left = claims.claim_many([call.pk], using="default")
     assert (claimed, left) == ([], [call.pk])
-    assert claims.take(call.pk, using="default") is None
+    assert claims.claim(call.pk, using="default") is None
 
 
 RUNNERS = [send_inline, send_by_task, sweep, work, work_with_threads, claim_together]
 
 
 @pytest.mark.parametrize("send", RUNNERS, ids=lambda send: send.__name__)
-def test_no_runner_sends_while_it_is_held(held, due, world, send):
+def test_no_runner_sends_while_it_is_held(held, due, kaspi, send):
     """The call stays due, as it was."""
     send(due)
-    assert world.requests == []
+    assert kaspi.requests == []
     assert ApiCall.objects.get(pk=due.pk).state == "due"
 
 
-def test_a_checkout_with_the_inline_runner_is_not_sent(held, world, settings):
+def test_a_checkout_with_the_inline_runner_is_not_sent(held, kaspi, settings):
     """It becomes due, and goes when sending is released."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     with transaction.atomic():
         order = Order.objects.create()
-    assert world.requests == []
-    assert holding.release_sending()
+    assert kaspi.requests == []
+    assert circuit_breaker.release_sending()
     run("--once")
-    assert len(world.deliveries_for(f"order-{order.pk}")) == 1
+    assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
 
 
-def test_cancels_and_questions_are_held_as_well(booked, world):
+def test_cancels_and_questions_are_held_as_well(booked, kaspi):
     """Whatever a backup says is to be asked."""
-    holding.hold_sending()
+    circuit_breaker.hold_sending()
     refresh_delivery(booked)
     cancel_delivery(booked)
-    world.requests.clear()
+    kaspi.requests.clear()
     work(None)
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
-def test_an_account_that_has_no_row_yet_is_held_too(held, due, world):
+def test_an_account_that_has_no_row_yet_is_held_too(held, due, kaspi):
     """One that was added to the settings meanwhile; who sends at once finds no row of a worker either."""
     AccountState.objects.update(account="another")
     send_inline(due)
     work(None)
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
 def test_webhooks_are_applied_meanwhile(booked, post_webhook):
     """Kaspi tells once."""
-    holding.hold_sending()
+    circuit_breaker.hold_sending()
     assert post_webhook(event(booked, "accepted")).status_code == 200
     assert Delivery.objects.get().status == "accepted"
 
 
-def test_an_answer_that_arrives_meanwhile_does_not_release(due, world, drain):
+def test_an_answer_that_arrives_meanwhile_does_not_release(due, kaspi, drain):
     """Nor does a gate that opens."""
-    claim = claims.take(due.pk, using="default")
-    holding.hold_sending()
-    outbox.settle(claim, outbox.transmit(claim), using="default")
-    assert holding.is_held()
+    claim = claims.claim(due.pk, using="default")
+    circuit_breaker.hold_sending()
+    sender.record(claim, sender.transmit(claim), using="default")
+    assert circuit_breaker.is_held()
 
 
-def test_holding_twice_keeps_the_first_and_releasing_twice_says_so(world, turnable):
+def test_holding_twice_keeps_the_first_and_releasing_twice_says_so(kaspi, turnable):
     """Whoever comes second reads since when."""
     assert "held" in run("--hold")
     before = AccountState.objects.get().held_at
@@ -133,7 +134,7 @@ def test_holding_twice_keeps_the_first_and_releasing_twice_says_so(world, turnab
     assert AccountState.objects.get().held_at == before
     assert run("--release") == "Sending is released.\n"
     assert run("--release") == "Sending was not held.\n"
-    assert not holding.is_held()
+    assert not circuit_breaker.is_held()
 
 
 def test_the_report_and_the_doctor_say_so(held):
@@ -145,14 +146,14 @@ def test_the_report_and_the_doctor_say_so(held):
     call_command("kaspi_report", "--json", stdout=out)
     [account] = json.loads(out.getvalue())["accounts"]
     assert (account["held_at"], account["held_by"]) == ("2026-03-01T12:00:00+00:00", "aliya")
-    found = {one.name: one for one in local.judge_account(accounts.read()[0], standing.read())}
+    found = {one.name: one for one in local.judge_account(accounts.read()[0], snapshot.read())}
     assert found["hold"].verdict == "fail"
     assert "kaspi_worker --release" in found["hold"].todo
 
 
-def test_a_hold_by_a_command_without_a_name_is_reported(world):
+def test_a_hold_by_a_command_without_a_name_is_reported(kaspi):
     """No name is shown then."""
-    holding.hold_sending()
+    circuit_breaker.hold_sending()
     out = io.StringIO()
     call_command("kaspi_report", stdout=out)
     assert "held since 2026-03-01 12:00:00 UTC\n" in out.getvalue()
@@ -173,7 +174,7 @@ def operator(client):
     return client
 
 
-def test_staff_hold_and_release_in_the_admin(operator, due, world):
+def test_staff_hold_and_release_in_the_admin(operator, due, kaspi):
     """The dashboard names it, and both are recorded."""
     Worker(say=lambda _line: None)._beat(using="default")
     state = AccountState.objects.get()
@@ -185,11 +186,11 @@ def test_staff_hold_and_release_in_the_admin(operator, due, world):
     assert "Nothing is sent to Kaspi" in client.get("/admin/kaspi_delivery/delivery/dashboard/").content.decode()
     assert "do/release/" in client.get(f"{STATES}{state.pk}/change/").content.decode()
     client.post(f"{STATES}{state.pk}/do/release/", follow=True)
-    assert not holding.is_held()
+    assert not circuit_breaker.is_held()
     assert LogEntry.objects.filter(object_id=str(state.pk)).count() == 2
 
 
-def test_it_needs_its_permission(operator, world):
+def test_it_needs_its_permission(operator, kaspi):
     """Seeing the page is not enough, nor is posting by hand."""
     Worker(say=lambda _line: None)._beat(using="default")
     state = AccountState.objects.get()

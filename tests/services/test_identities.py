@@ -13,15 +13,10 @@ from kaspi_delivery_django import orders, tracking
 from kaspi_delivery_django.admin.orders import OrderAttentionFilter
 from kaspi_delivery_django.exceptions import CannotRetry, UsageError
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import (
-    adopt_delivery,
-    booking,
-    enqueueing,
-    identities,
-    request_delivery,
-    retry_delivery,
-)
-from tests.keys import kaspi
+from kaspi_delivery_django.services import adopt_delivery, request_delivery, retry_delivery
+from kaspi_delivery_django.services.deliveries import booking, identities
+from kaspi_delivery_django.services.maintenance import backfill
+from tests.keys import adapters
 from tests.keys.models import (
     Attached,
     Carded,
@@ -57,11 +52,11 @@ CASES = [
 
 
 @pytest.fixture(autouse=True)
-def adapters(settings):
+def order_adapters(settings):
     """Ship all of them."""
     settings.KASPI_DELIVERY = {
         **settings.KASPI_DELIVERY,
-        "ORDER_ADAPTERS": [*kaspi.ALL, "tests.shop.kaspi.OrderAdapter"],
+        "ORDER_ADAPTERS": [*adapters.ALL, "tests.shop.adapters.OrderAdapter"],
     }
 
 
@@ -150,7 +145,7 @@ def test_the_shops_instance_stays_as_it_was_made(model, key, written):
 
 
 @pytest.mark.parametrize(("model", "key", "written"), CASES)
-def test_the_key_leads_back_to_the_order(world, drain, model, key, written):
+def test_the_key_leads_back_to_the_order(kaspi, drain, model, key, written):
     """Whoever sends reads the order by it."""
     made(model, written).save()
     drain()
@@ -196,7 +191,7 @@ def _statements(order):
     ],
     ids=["a duration", "two columns", "a long text"],
 )
-def test_a_key_that_leads_nowhere_waits_on_the_list(world, drain, model, values):
+def test_a_key_that_leads_nowhere_waits_on_the_list(kaspi, drain, model, values):
     """However often it is saved and retried; it is never abandoned."""
     order = model.objects.create(**values)
     order.save()
@@ -260,7 +255,7 @@ def test_retry_of_a_key_that_leads_nowhere_keeps_it_on_the_list(model):
     assert Delivery.objects.get().attention == "adapter_failed"
 
 
-def test_a_key_of_two_columns_is_never_abandoned(world, drain, settings):
+def test_a_key_of_two_columns_is_never_abandoned(kaspi, drain, settings):
     """Its model has become one of those since it was booked."""
     Order.objects.create()
     kind = ContentType.objects.get_for_model(Paired)
@@ -315,7 +310,7 @@ def test_enqueue_finds_every_order_once(model):
     adapter = orders.adapter_for(model)
     adapter.orders_to_enqueue = model.objects.all
     try:
-        first, second = (next(iter(enqueueing.enqueue(adapter, batch=10))) for _ in range(2))
+        first, second = (next(iter(backfill.enqueue(adapter, batch=10))) for _ in range(2))
     finally:
         del adapter.orders_to_enqueue
     assert first["booked"] + first["failed"] == 1

@@ -12,8 +12,10 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, events, inbox, replay_event, status
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import cancel_delivery, replay_event
+from kaspi_delivery_django.services.deliveries import events, linking, status
+from kaspi_delivery_django.services.inbox import receiving, replaying
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -40,9 +42,9 @@ def delivery(unlinked):
 
 
 @pytest.fixture
-def lost_answer(due, world):
+def lost_answer(due, kaspi):
     """Return a create that Kaspi has booked, though the answer was lost."""
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     Worker(say=lambda _line: None).run_round()
     assert fresh(due).state == "unknown"
     return fresh(due)
@@ -51,7 +53,7 @@ def lost_answer(due, world):
 def receive(document):
     """Take in a document as the view does once it is verified; return the event's state."""
     body = json.dumps(document).encode()
-    return inbox.receive(conf.account("default"), read_event(body), body)
+    return receiving.receive(conf.account("default"), read_event(body), body)
 
 
 def timed(delivery, timestamp, status="accepted"):
@@ -72,9 +74,9 @@ def history(delivery):
     return list(delivery.history.order_by("pk").values_list("to_status", flat=True))
 
 
-def creates(world):
+def creates(kaspi):
     """Return the POSTs that asked Kaspi to book."""
-    return [request for request in world.requests if request.path == "/delivery/v1/deliveries"]
+    return [request for request in kaspi.requests if request.path == "/delivery/v1/deliveries"]
 
 
 # Once
@@ -185,9 +187,9 @@ def test_an_unknown_status_is_kept_and_kaspi_is_asked(delivery):
     assert (fresh(delivery).status, fresh(delivery).next_refresh_at) == ("created", NOON)
 
 
-def test_kaspis_answer_makes_an_unknown_status_ours(booked, world, deliver_webhooks, drain):
+def test_kaspis_answer_makes_an_unknown_status_ours(booked, kaspi, deliver_webhooks, drain):
     """The next GET says the same word: then it is the status."""
-    world.move(booked.delivery_id, "held_by_customs")
+    kaspi.move(booked.delivery_id, "held_by_customs")
     deliver_webhooks()
     drain()
     drain()
@@ -196,7 +198,7 @@ def test_kaspis_answer_makes_an_unknown_status_ours(booked, world, deliver_webho
 
 def test_a_test_event_is_recognised_by_its_id(unlinked):
     """Kaspi was asked for it: it books nothing and moves nothing, whatever it says."""
-    inbox.expect_test(conf.account("default"), "wh_1")
+    receiving.expect_test(conf.account("default"), "wh_1")
     assert receive(about("dlv_9", unlinked.external_order_id)) == "ignored"
     row = WebhookEvent.objects.get()
     assert (row.error, row.type, row.received_count, row.received_at) == ("a test event", "delivery.accepted", 1, NOON)
@@ -207,14 +209,14 @@ def test_a_test_event_is_recognised_by_its_id(unlinked):
 
 def test_a_test_event_that_is_repeated_is_counted():
     """As any other."""
-    inbox.expect_test(conf.account("default"), "wh_1")
+    receiving.expect_test(conf.account("default"), "wh_1")
     assert [receive(about("dlv_9", "order-9")) for _ in range(2)] == ["ignored"] * 2
     assert WebhookEvent.objects.get().received_count == 2
 
 
 def test_a_test_event_that_cannot_be_read_says_why():
     """Kaspi does not promise what it holds: it has arrived all the same."""
-    inbox.expect_test(conf.account("default"), "wh_1")
+    receiving.expect_test(conf.account("default"), "wh_1")
     assert receive({"eventId": "wh_1", "type": "delivery.created"}) == "ignored"
     assert WebhookEvent.objects.get().error == "data is missing or no object"
 
@@ -229,7 +231,7 @@ def test_a_test_event_that_cannot_be_read_says_why():
 def test_a_test_event_that_is_faster_than_kaspis_answer_leaves_the_dead_letters(document, error):
     """It was stored as any other before its id was known."""
     assert receive(document) in WebhookEvent.DEAD_LETTERS
-    inbox.expect_test(conf.account("default"), "wh_1")
+    receiving.expect_test(conf.account("default"), "wh_1")
     row = WebhookEvent.objects.get()
     assert (row.state, row.error, row.received_count) == ("ignored", error, 1)
 
@@ -237,7 +239,7 @@ def test_a_test_event_that_is_faster_than_kaspis_answer_leaves_the_dead_letters(
 def test_an_event_that_took_effect_stays_what_it_is(delivery):
     """An id that Kaspi gives twice undoes nothing."""
     receive(event(delivery, "accepted"))
-    inbox.expect_test(conf.account("default"), "wh_1")
+    receiving.expect_test(conf.account("default"), "wh_1")
     assert WebhookEvent.objects.get().state == "applied"
 
 
@@ -257,9 +259,9 @@ def test_an_event_that_names_the_delivery_alone_is_applied(delivery):
     assert (receive(document), fresh(delivery).status) == ("applied", "accepted")
 
 
-def test_an_event_that_names_the_delivery_alone_waits_for_the_booking(lost_answer, world, drain, turnable):
+def test_an_event_that_names_the_delivery_alone_waits_for_the_booking(lost_answer, kaspi, drain, turnable):
     """It is applied when our create learns the id."""
-    [booked] = world.deliveries
+    [booked] = kaspi.deliveries
     document = about(booked, lost_answer.delivery.external_order_id)
     del document["data"]["externalOrderId"]
     assert receive(document) == "parked"
@@ -275,7 +277,7 @@ def test_an_event_that_names_the_delivery_alone_is_found_by_the_worker(delivery)
     del document["data"]["externalOrderId"]
     assert receive(document) == "parked"
     Delivery.objects.update(delivery_id="dlv_1")
-    assert inbox.unpark_known(limit=10, using="default") == 1
+    assert replaying.apply_parked(limit=10, using="default") == 1
     assert fresh(delivery).status == "accepted"
 
 
@@ -330,17 +332,17 @@ def test_an_event_about_nobodys_delivery_waits():
     assert WebhookEvent.objects.get().delivery is None
 
 
-def test_a_parked_event_is_applied_once_its_order_appears(world, drain):
+def test_a_parked_event_is_applied_once_its_order_appears(kaspi, drain):
     """The worker looks for orders that were saved after their webhook came."""
     receive(about("dlv_9", "order-999"))
     Order.objects.create(pk=999)
     drain()
     delivery = Delivery.objects.get()
     assert (delivery.delivery_id, delivery.status) == ("dlv_9", "accepted")
-    assert (WebhookEvent.objects.get().state, creates(world)) == ("applied", [])
+    assert (WebhookEvent.objects.get().state, creates(kaspi)) == ("applied", [])
 
 
-def test_a_parked_event_is_redelivered(unlinked, world, drain):
+def test_a_parked_event_is_redelivered(unlinked, kaspi, drain):
     """Its second copy heals nothing by itself: the first one does, and both count."""
     WebhookEvent.objects.all().delete()
     Delivery.objects.filter(pk=unlinked.pk).update(external_order_id="order-hidden")
@@ -356,7 +358,7 @@ def test_an_event_of_another_account_does_not_touch_a_delivery(delivery, setting
     merchant = {"API_KEY": "k", "WEBHOOK_SECRETS": ["s" * 32]}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": merchant}}
     body = json.dumps(event(delivery, "accepted")).encode()
-    assert inbox.receive(conf.account("almaty"), read_event(body), body) == "parked"
+    assert receiving.receive(conf.account("almaty"), read_event(body), body) == "parked"
     assert fresh(delivery).status == "created"
 
 
@@ -364,16 +366,16 @@ def test_an_event_of_another_account_does_not_touch_a_delivery(delivery, setting
 
 
 @pytest.mark.parametrize("state", ["due", "sending", "unknown", "stuck"])
-def test_an_event_heals_a_create(lost_answer, world, deliver_webhooks, turnable, drain, state):
+def test_an_event_heals_a_create(lost_answer, kaspi, deliver_webhooks, turnable, drain, state):
     """It brings the id that our call never learned: no later round books a second parcel."""
     waiting = None if state == "stuck" else NOON + timedelta(minutes=1)
     ApiCall.objects.update(state=state, next_attempt_at=waiting)
     assert [sent.status for sent in deliver_webhooks()] == [200]
-    assert fresh(lost_answer.delivery).delivery_id in world.deliveries
+    assert fresh(lost_answer.delivery).delivery_id in kaspi.deliveries
     for _ in range(3):
         turnable.turn(hours=2)
         drain()
-    assert (fresh(lost_answer).state, len(creates(world)), len(world.deliveries)) == ("done", 1, 1)
+    assert (fresh(lost_answer).state, len(creates(kaspi)), len(kaspi.deliveries)) == ("done", 1, 1)
     assert history(lost_answer.delivery) == ["created"]
 
 
@@ -384,12 +386,12 @@ def test_healing_takes_a_person_off_the_case(lost_answer, deliver_webhooks):
     assert fresh(lost_answer.delivery).attention == ""
 
 
-def test_healing_sends_a_cancel_that_was_remembered(lost_answer, world, deliver_webhooks, drain):
+def test_healing_sends_a_cancel_that_was_remembered(lost_answer, kaspi, deliver_webhooks, drain):
     """A customer who changed their mind meanwhile is not forgotten."""
     cancel_delivery(lost_answer.delivery, reason="too late")
     deliver_webhooks()
     drain()
-    assert [record.status for record in world.deliveries.values()] == ["cancelled"]
+    assert [record.status for record in kaspi.deliveries.values()] == ["cancelled"]
 
 
 def test_another_id_for_a_known_order_is_parked_and_flagged(delivery):
@@ -407,7 +409,7 @@ def test_another_id_for_a_known_order_is_parked_and_flagged(delivery):
 def test_a_second_parcels_event_stays_parked(delivery, drain):
     """The worker neither applies it nor finds it again and again."""
     receive(about("dlv_2", delivery.external_order_id))
-    assert inbox.unpark_known(limit=10, using="default") == 0
+    assert replaying.apply_parked(limit=10, using="default") == 0
     assert WebhookEvent.objects.get().state == "parked"
 
 
@@ -431,7 +433,7 @@ def test_a_parked_event_that_turns_out_to_be_a_conflict_ends(unlinked, delivery)
         state="parked",
         received_at=NOON,
     )
-    assert [inbox.unpark_known(limit=10, using="default") for _ in range(2)] == [0, 0]
+    assert [replaying.apply_parked(limit=10, using="default") for _ in range(2)] == [0, 0]
     assert (WebhookEvent.objects.get().state, fresh(delivery).attention) == ("conflict", "foreign_delivery")
 
 
@@ -524,11 +526,11 @@ def test_contradictory_endings_are_flagged(delivery, first, second):
 
 @pytest.mark.parametrize("truth", ["delivered", "cancelled"])
 @pytest.mark.parametrize(("first", "second"), ENDINGS)
-def test_the_next_get_decides_between_endings(booked, world, drain, first, second, truth):
+def test_the_next_get_decides_between_endings(booked, kaspi, drain, first, second, truth):
     """Kaspi's own word corrects, and the person's mark goes."""
     for word in (first, second):
         receive(event(booked, word, event_id=f"wh_{word}"))
-    world.move(booked.delivery_id, truth)
+    kaspi.move(booked.delivery_id, truth)
     drain()
     found = fresh(booked)
     assert (found.status, found.attention, found.next_refresh_at) == (truth, "", None)
@@ -668,7 +670,7 @@ def test_two_orders_cannot_take_one_id_at_once(turnable):
     assert Delivery.objects.filter(delivery_id="dlv_1").count() == 1
 
 
-def test_a_parked_event_that_came_with_two_contents_is_not_applied_by_itself(world, post_webhook, drain):
+def test_a_parked_event_that_came_with_two_contents_is_not_applied_by_itself(kaspi, post_webhook, drain):
     """It is unknown which of them is true: staff see it, and Kaspi's own word moves the delivery."""
     Order.objects.create()
     drain()
@@ -728,9 +730,9 @@ def test_two_copies_that_fail_at_once_leave_one_event(booked, post_webhook, monk
     monkeypatch.setattr(events, "apply", lambda *_arguments: 1 / 0)
     letter = event(booked, "accepted")
     post_webhook(letter)
-    again = inbox._receive_again
+    again = receiving._receive_again
     blind = [True]
-    monkeypatch.setattr(inbox, "_receive_again", lambda *row: None if blind and blind.pop() else again(*row))
+    monkeypatch.setattr(receiving, "_receive_again", lambda *row: None if blind and blind.pop() else again(*row))
     assert post_webhook(letter).json() == {"status": "failed"}
     assert WebhookEvent.objects.get().received_count == 2
 
@@ -742,11 +744,11 @@ def test_a_parked_event_that_breaks_is_a_dead_letter_and_stops_no_other(unlinked
         Delivery.objects.filter(pk=one.pk).update(account="elsewhere")
         receive({**about(f"dlv_{number}", one.external_order_id), "eventId": f"wh_{number}"})
     Delivery.objects.update(account="default")
-    adopt = inbox.linking.adopt
+    adopt = linking.link_and_apply
 
     def breaks_on_one(locked, delivery_id):
         return 1 / 0 if locked.pk == unlinked.pk else adopt(locked, delivery_id)
 
-    monkeypatch.setattr(inbox.linking, "adopt", breaks_on_one)
-    assert inbox.unpark_known(limit=10, using="default") == 1
+    monkeypatch.setattr(linking, "link_and_apply", breaks_on_one)
+    assert replaying.apply_parked(limit=10, using="default") == 1
     assert list(WebhookEvent.objects.order_by("event_id").values_list("state", flat=True)) == ["failed", "applied"]

@@ -8,22 +8,15 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from benchmarks.statements import Watch
 from kaspi_delivery_django import tracking
-from kaspi_delivery_django.figures import report
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import (
-    bookings,
-    claims,
-    clock,
-    deliveries,
-    handover,
-    inbox,
-    notices,
-    outbox,
-    pruning,
-)
-from kaspi_delivery_django.services.cancel_sweep import CancelSweep
+from kaspi_delivery_django.services import bulk_actions, clock
+from kaspi_delivery_django.services.deliveries import actions, notifications
+from kaspi_delivery_django.services.inbox import replaying
+from kaspi_delivery_django.services.maintenance import pruning
+from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, plain_bookings, sender
+from kaspi_delivery_django.stats import report
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -40,9 +33,9 @@ ROWS = 500
 @pytest.fixture(autouse=True)
 def past():
     """Let the shop have sold before."""
-    from benchmarks.year.past import fill  # noqa: PLC0415  # its SQL is that of the two
+    from benchmarks.past import fill  # noqa: PLC0415  # its SQL is that of the two
 
-    fill(ROWS, say=lambda _line: None)
+    fill(ROWS)
 
 
 def prune():
@@ -50,22 +43,27 @@ def prune():
     soon = timezone.now() + timedelta(days=1)
     list(pruning.prune_events(received_before=soon, batch=100))
     list(pruning.prune_attempts(failed_before=soon, batch=100))
-    list(pruning.blank_personal_data(ended_before=soon, batch=100))
+    list(pruning.anonymize_personal_data(ended_before=soon, batch=100))
 
 
 def plans(work):
     """Do it, and return how the engine reads for each statement that it took."""
-    watch = Watch()
-    with connection.execute_wrapper(watch):
+    executed = []
+
+    def record(execute, sql, params, *rest):
+        executed.append((sql, params))
+        return execute(sql, params, *rest)
+
+    with connection.execute_wrapper(record):
         work()
     explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET enable_seqscan TO off")
-        for statement in watch.statements:
-            if statement.sql.split()[0] in {"SELECT", "UPDATE", "DELETE"}:
-                cursor.execute(f"{explain} {statement.sql}", statement.parameters)
-                yield statement.sql, "\n".join(str(row[-1]) for row in cursor.fetchall())
+        for sql, params in executed:
+            if sql.split()[0] in {"SELECT", "UPDATE", "DELETE"}:
+                cursor.execute(f"{explain} {sql}", params)
+                yield sql, "\n".join(str(row[-1]) for row in cursor.fetchall())
         if connection.vendor == "postgresql":
             cursor.execute("RESET enable_seqscan")
 
@@ -103,7 +101,7 @@ def test_a_repeated_webhook(booked, post_webhook):
     assert_by_index(lambda: post_webhook(event(booked, "accepted")))
 
 
-def test_an_orders_saves(world):
+def test_an_orders_saves(kaspi):
     """The first, which books, and another."""
     order = Order()
     assert_by_index(order.save)
@@ -112,56 +110,66 @@ def test_an_orders_saves(world):
 
 def test_a_claim_and_an_answer(due):
     """What is due, and all that sending takes."""
-    assert_by_index(lambda: outbox.due_calls(limit=1))
-    assert_by_index(lambda: claims.take(due.pk, using="default"))
+    assert_by_index(lambda: sender.due_calls(limit=1))
+    assert_by_index(lambda: claims.claim(due.pk, using="default"))
     ApiCall.objects.filter(pk=due.pk).update(state="due", next_attempt_at=clock.now())
-    assert_by_index(lambda: outbox.send(due.pk))
+    assert_by_index(lambda: sender.send(due.pk))
 
 
 def test_claims_and_answers_together(due):
     """What sending takes when many go at once."""
-    [claim], _behind_gates = claims.take_many([due.pk], using="default")
-    answer = outbox.transmit(claim)
-    assert_by_index(lambda: bookings.record([bookings.Booking(claim=claim, remote=answer)], using="default"))
+    [claim], _behind_gates = claims.claim_many([due.pk], using="default")
+    answer = sender.transmit(claim)
+    assert_by_index(
+        lambda: plain_bookings.record_many([plain_bookings.Booking(claim=claim, remote=answer)], using="default")
+    )
     ApiCall.objects.filter(pk=due.pk).update(state="due", next_attempt_at=clock.now())
-    assert_by_index(lambda: claims.take_many([due.pk], using="default"))
+    assert_by_index(lambda: claims.claim_many([due.pk], using="default"))
+
+
+def test_the_calls_behind_a_gate_that_opens(due):
+    """By what is due, and by the keys."""
+    now = clock.now()
+    circuit_breaker.trip(due.delivery, until=now, reason="429")
+    assert_by_index(lambda: circuit_breaker.reset(due.delivery, now))
+    assert ApiCall.objects.get(pk=due.pk).next_attempt_at > now
 
 
 @pytest.mark.parametrize(
     "chore",
-    [inbox.unpark_known, handover.do_waiting, deliveries.refresh_stale, notices.notify_again],
+    [replaying.apply_parked, bulk_actions.run_pending, actions.refresh_stale, notifications.notify_pending],
     ids=lambda chore: chore.__name__,
 )
-def test_a_workers_chore(world, chore):
+def test_a_workers_chore(kaspi, chore):
     """Most of the time there is nothing to do."""
     assert_by_index(lambda: chore(limit=100, using="default"))
 
 
-def test_claims_of_dead_workers(world):
+def test_claims_of_dead_workers(kaspi):
     """By what is due."""
-    assert_by_index(outbox.release_expired)
+    assert_by_index(sender.release_expired)
 
 
 def test_a_silent_delivery(booked, turnable):
     """Its refresh is found by its key."""
     turnable.turn(days=2)
-    assert_by_index(lambda: deliveries.refresh_stale(limit=100, using="default"))
+    assert_by_index(lambda: actions.refresh_stale(limit=100, using="default"))
     assert ApiCall.objects.filter(kind="refresh").exists()
 
 
-def test_pruning(world):
+def test_pruning(kaspi):
     """Each batch."""
     assert_by_index(prune)
     assert not WebhookEvent.objects.exists()
     assert not Delivery.objects.filter(blanked_at=None).exists()
 
 
-def test_the_figures(world):
+def test_the_figures(kaspi):
     """Counts stop at ten thousand, and what happened lately is found by its time."""
     assert_by_index(report.read)
 
 
-def test_the_question_for_unheard_cancels(world):
+def test_the_question_for_unheard_cancels(kaspi):
     """By the status, or by the next refresh where the status is new to us: what has ended is not read."""
     AccountState.objects.update(cancels_asked_at=None)
     assert_by_index(lambda: CancelSweep().run(using="default"))

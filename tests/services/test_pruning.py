@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import clock, pruning, refresh_delivery
+from kaspi_delivery_django.services import clock, refresh_delivery
+from kaspi_delivery_django.services.maintenance import pruning
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -19,7 +20,7 @@ def forget(turnable):
     def run():
         StatusChange.objects.update(notified_at=turnable.now)
         turnable.turn(days=31)
-        list(pruning.blank_personal_data(ended_before=clock.now(), batch=5))
+        list(pruning.anonymize_personal_data(ended_before=clock.now(), batch=5))
 
     return run
 
@@ -33,11 +34,11 @@ def test_a_second_parcels_id_outlives_the_personal_data(booked, forget):
     assert ApiCall.objects.get().error_message == "dlv_second"
 
 
-def test_notes_do_not_come_back_with_a_late_history(booked, world, drain, turnable, forget):
+def test_notes_do_not_come_back_with_a_late_history(booked, kaspi, drain, turnable, forget):
     """A refresh adds the steps that we never heard of, without what the courier wrote."""
     for status in ("accepted", "in_transit", "delivered"):
         turnable.turn(minutes=1)
-        world.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
+        kaspi.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
     Delivery.objects.update(status="delivered", status_at=turnable.now)
     forget()
     refresh_delivery(booked)
@@ -46,11 +47,11 @@ def test_notes_do_not_come_back_with_a_late_history(booked, world, drain, turnab
     assert set(StatusChange.objects.values_list("note", flat=True)) == {""}
 
 
-def test_a_parcel_that_kaspi_revives_is_forgotten_again_when_it_has_ended(booked, world, drain, forget):
+def test_a_parcel_that_kaspi_revives_is_forgotten_again_when_it_has_ended(booked, kaspi, drain, forget):
     """It has personal data again while it is on the road."""
     Delivery.objects.update(status="cancelled", status_at=clock.now())
     forget()
-    world.move(booked.delivery_id, "accepted")
+    kaspi.move(booked.delivery_id, "accepted")
     refresh_delivery(booked)
     drain()
     assert fresh(booked).blanked_at is None
@@ -69,7 +70,7 @@ def test_batches_are_no_larger_than_asked_for(booked, turnable):
             status="delivered",
             status_at=turnable.now - timedelta(days=99),
         )
-    assert list(pruning.blank_personal_data(ended_before=turnable.now, batch=4)) == [4, 2]
+    assert list(pruning.anonymize_personal_data(ended_before=turnable.now, batch=4)) == [4, 2]
     assert Order.objects.count() == 1
 
 

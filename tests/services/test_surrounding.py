@@ -11,9 +11,11 @@ from django.utils.translation import get_language, gettext_lazy
 
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import adapters
-from kaspi_delivery_django.services import cancel_delivery, enqueueing, failures, payloads, refresh_delivery
-from kaspi_delivery_django.services.worker import Worker
-from tests.shop.kaspi import OrderAdapter
+from kaspi_delivery_django.services import cancel_delivery, errors, refresh_delivery
+from kaspi_delivery_django.services.deliveries import payloads
+from kaspi_delivery_django.services.maintenance import backfill
+from kaspi_delivery_django.services.outbox.worker import Worker
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -85,7 +87,7 @@ def elsewhere(request):
     translation.deactivate()
 
 
-def test_every_question_is_asked_in_the_projects_surrounding(elsewhere, world, turnable):
+def test_every_question_is_asked_in_the_projects_surrounding(elsewhere, kaspi, turnable):
     """A save, the sending, the comparison with a later refresh, a cancel."""
     zone = timezone.get_current_timezone_name()
     order = Order.objects.create()
@@ -100,7 +102,7 @@ def test_every_question_is_asked_in_the_projects_surrounding(elsewhere, world, t
     assert timezone.get_current_timezone_name() == zone
 
 
-def test_a_lazy_reason_is_the_projects_text(world, drain, elsewhere, settings):
+def test_a_lazy_reason_is_the_projects_text(kaspi, drain, elsewhere, settings):
     """It is translated while the project's language is active."""
     order = Order.objects.create()
     with translation.override(settings.LANGUAGE_CODE):
@@ -108,15 +110,15 @@ def test_a_lazy_reason_is_the_projects_text(world, drain, elsewhere, settings):
     assert payloads.cancel_reason_of(order) == expected
 
 
-def test_an_order_whose_adapter_left_the_settings_has_no_reason(world, settings):
+def test_an_order_whose_adapter_left_the_settings_has_no_reason(kaspi, settings):
     """As when they change between the read and the question."""
     order = Order.objects.create()
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": []}
-    with pytest.raises(failures.AdapterFailed, match="no adapter"):
+    with pytest.raises(errors.AdapterFailed, match="no adapter"):
         payloads.cancel_reason_of(order)
 
 
-def test_a_date_in_a_queryset_is_one_of_the_projects(elsewhere, world, settings):
+def test_a_date_in_a_queryset_is_one_of_the_projects(elsewhere, kaspi, settings):
     """It is compiled when it is read, long after the adapter returned it."""
     if not connection.features.has_zoneinfo_database:
         pytest.skip("this server has no table of time zones")
@@ -124,10 +126,10 @@ def test_a_date_in_a_queryset_is_one_of_the_projects(elsewhere, world, settings)
     Order.objects.bulk_create([Order()])
     Order.objects.update(created_at=LATE)
     [adapter] = adapters().values()
-    assert [dict(counts) for counts in enqueueing.enqueue(adapter, batch=1)] == [{"seen": 1, "booked": 1}]
+    assert [dict(counts) for counts in backfill.enqueue(adapter, batch=1)] == [{"seen": 1, "booked": 1}]
 
 
-def test_an_order_is_read_in_the_projects_language(elsewhere, world, monkeypatch):
+def test_an_order_is_read_in_the_projects_language(elsewhere, kaspi, monkeypatch):
     """Translated models remember the language that they were read in."""
     Order.objects.create()
     delivery, read_in = Delivery.objects.get(), []
@@ -146,8 +148,8 @@ def test_an_order_is_read_in_the_projects_language(elsewhere, world, monkeypatch
 def test_what_was_active_comes_back_after_an_error(elsewhere):
     """As after an answer."""
     before = get_language(), timezone.get_current_timezone_name()
-    with pytest.raises(failures.AdapterFailed):
-        failures.ask(int, "no number")
+    with pytest.raises(errors.AdapterFailed):
+        errors.call_adapter(int, "no number")
     assert (get_language(), timezone.get_current_timezone_name()) == before
 
 
@@ -159,7 +161,7 @@ def test_an_answer_that_is_evaluated_late_is_evaluated_there(elsewhere):
             note("bool")
             return True
 
-    assert failures.ask_whether(Lazy) is True
+    assert errors.call_adapter_predicate(Lazy) is True
     assert SEEN == [("bool", "ru", "Asia/Almaty")]
 
 
@@ -169,7 +171,7 @@ def test_tasks_do_not_disturb_each_other():
     async def task(language):
         translation.activate(language)
         await asyncio.sleep(0)
-        seen = failures.ask(get_language)
+        seen = errors.call_adapter(get_language)
         await asyncio.sleep(0)
         return seen, get_language()
 
@@ -179,7 +181,7 @@ def test_tasks_do_not_disturb_each_other():
     assert asyncio.run(both()) == [("ru", "kk"), ("ru", "en")]
 
 
-def test_a_project_without_translations_is_fine(settings, world, drain):
+def test_a_project_without_translations_is_fine(settings, kaspi, drain):
     """USE_I18N False."""
     settings.USE_I18N = False
     Order.objects.create()
@@ -187,7 +189,7 @@ def test_a_project_without_translations_is_fine(settings, world, drain):
     assert Delivery.objects.get().status == "created"
 
 
-def test_a_cancel_by_staff_leaves_their_language(elsewhere, world):
+def test_a_cancel_by_staff_leaves_their_language(elsewhere, kaspi):
     """The answer to their request is in it."""
     before = get_language()
     Order.objects.create()

@@ -10,11 +10,13 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, ProgrammingError, connection, connections
 
 from kaspi_delivery_django.doctor import local
-from kaspi_delivery_django.figures import accounts, standing
 from kaspi_delivery_django.models import AccountState, FailedAttempt
-from kaspi_delivery_django.services import inbox, outbox, schema
-from kaspi_delivery_django.services import worker as workers
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import db
+from kaspi_delivery_django.services.inbox import replaying
+from kaspi_delivery_django.services.outbox import sender
+from kaspi_delivery_django.services.outbox import worker as workers
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.stats import accounts, snapshot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,22 +32,24 @@ def break_chore(monkeypatch, error):
     def fail(**_options):
         raise error
 
-    monkeypatch.setattr(inbox, "unpark_known", fail)
+    monkeypatch.setattr(replaying, "apply_parked", fail)
 
 
-def test_the_heartbeat_names_what_fails(world, monkeypatch):
+def test_the_heartbeat_names_what_fails(kaspi, monkeypatch, turnable):
     """And the worker does not count as seen: alerts on its age ring."""
     break_chore(monkeypatch, ValueError("+7 701 999 8877"))
-    quiet().run_round()
+    worker = quiet()
+    worker.run_round()
     state = AccountState.objects.get()
     assert state.worker_trouble.startswith("parked events applied: ValueError")
     assert "999 8877" not in state.worker_trouble
-    quiet().run_round()
-    seen_before_it_failed = AccountState.objects.get().worker_seen_at
-    assert seen_before_it_failed == state.worker_seen_at
+    turnable.turn(minutes=1)
+    worker._heartbeat_due = 0.0
+    worker.run_round()
+    assert AccountState.objects.get().worker_seen_at == state.worker_seen_at
 
 
-def test_it_is_healthy_again_once_the_chore_succeeds(world, monkeypatch):
+def test_it_is_healthy_again_once_the_chore_succeeds(kaspi, monkeypatch):
     """At the end of that round, not half a minute later."""
     worker = quiet()
     with monkeypatch.context() as broken:
@@ -58,7 +62,7 @@ def test_it_is_healthy_again_once_the_chore_succeeds(world, monkeypatch):
     assert state.worker_seen_at is not None
 
 
-def test_a_healthy_worker_writes_its_heartbeat_no_more_often_than_before(world, django_assert_num_queries):
+def test_a_healthy_worker_writes_its_heartbeat_no_more_often_than_before(kaspi, django_assert_num_queries):
     """Every half minute."""
     worker = quiet()
     worker.run_round()
@@ -66,7 +70,7 @@ def test_a_healthy_worker_writes_its_heartbeat_no_more_often_than_before(world, 
         worker._beat(using="default")
 
 
-def test_a_worker_that_is_asked_to_stop_is_not_ill(world, monkeypatch):
+def test_a_worker_that_is_asked_to_stop_is_not_ill(kaspi, monkeypatch):
     """What it did not try has not failed, and not succeeded either."""
     worker = quiet()
     break_chore(monkeypatch, ValueError())
@@ -77,7 +81,7 @@ def test_a_worker_that_is_asked_to_stop_is_not_ill(world, monkeypatch):
 
 
 @pytest.mark.parametrize("is_transient", [True, False])
-def test_a_deadlock_is_no_trouble_and_a_database_error_is(world, monkeypatch, is_transient):
+def test_a_deadlock_is_no_trouble_and_a_database_error_is(kaspi, monkeypatch, is_transient):
     """One is left to the next round; the other ends this one, and is reported by the next."""
     break_chore(monkeypatch, OperationalError("database is locked" if is_transient else "no such table: x"))
     worker = quiet()
@@ -87,19 +91,19 @@ def test_a_deadlock_is_no_trouble_and_a_database_error_is(world, monkeypatch, is
         with pytest.raises(OperationalError):
             worker.run_round()
     assert bool(worker.trouble) is not is_transient
-    monkeypatch.setattr(inbox, "unpark_known", lambda **_options: worker._stopped.set() or 0)
+    monkeypatch.setattr(replaying, "apply_parked", lambda **_options: worker._stopped.set() or 0)
     worker._beat(using="default")
     assert bool(AccountState.objects.get().worker_trouble) is not is_transient
 
 
-def test_once_exits_with_one(world, monkeypatch):
+def test_once_exits_with_one(kaspi, monkeypatch):
     """Cron sends a mail then."""
     break_chore(monkeypatch, ValueError())
     with pytest.raises(CommandError, match="parked events applied: ValueError"):
         call_command("kaspi_worker", "--once", stdout=io.StringIO())
 
 
-def test_a_worker_that_is_stopped_exits_with_one_too(world, monkeypatch):
+def test_a_worker_that_is_stopped_exits_with_one_too(kaspi, monkeypatch):
     """A supervisor shows it."""
     break_chore(monkeypatch, ValueError())
     monkeypatch.setattr(workers, "IDLE_S", 0)
@@ -114,12 +118,12 @@ def test_a_worker_that_is_stopped_exits_with_one_too(world, monkeypatch):
     raise_stop = []
     original = Worker.run
     monkeypatch.setattr(Worker, "run", lambda self: raise_stop.append(self) or original(self))
-    monkeypatch.setattr(outbox, "release_expired", stop_soon)
+    monkeypatch.setattr(sender, "release_expired", stop_soon)
     with pytest.raises(CommandError, match="parked events applied"):
         call_command("kaspi_worker", stdout=io.StringIO())
 
 
-def test_report_doctor_and_dashboard_say_so(world, monkeypatch, client, admin_user):
+def test_report_doctor_and_dashboard_say_so(kaspi, monkeypatch, client, admin_user):
     """In the same words."""
     break_chore(monkeypatch, ValueError())
     quiet().run_round()
@@ -128,7 +132,7 @@ def test_report_doctor_and_dashboard_say_so(world, monkeypatch, client, admin_us
         call_command("kaspi_report", *options, stdout=out)
         assert "parked events applied: ValueError" in out.getvalue()
     assert json.loads(out.getvalue())["accounts"][0]["worker_trouble"]
-    found = {one.name: one for one in local.judge_account(accounts.read()[0], standing.read())}
+    found = {one.name: one for one in local.judge_account(accounts.read()[0], snapshot.read())}
     assert (found["worker"].verdict, "ValueError" in found["worker"].says) == ("fail", True)
     client.force_login(admin_user)
     page = client.get("/admin/kaspi_delivery/delivery/dashboard/").content.decode()
@@ -146,7 +150,7 @@ def tables(monkeypatch):
 
 
 @pytest.mark.parametrize("options", [[], ["--once"], ["--once", "--threads", "1"], ["--hold"], ["--release"]])
-def test_without_our_tables_the_worker_says_what_to_do_and_ends(tables, world, options):
+def test_without_our_tables_the_worker_says_what_to_do_and_ends(tables, kaspi, options):
     """Once, and with 1: in the public schema of a project with tenants, or before `migrate`."""
     tables(["auth_user"])
     out = io.StringIO()
@@ -157,10 +161,10 @@ def test_without_our_tables_the_worker_says_what_to_do_and_ends(tables, world, o
 
 def test_one_table_or_column_that_is_missing_is_named(tables, monkeypatch):
     """Code that was deployed before `migrate`."""
-    assert schema.missing() == []
+    assert db.missing_tables() == []
     every = [model._meta.db_table for model in _models()]
     tables([name for name in every if name != FailedAttempt._meta.db_table])
-    assert schema.missing() == ["kaspi_delivery_failedattempt"]
+    assert db.missing_tables() == ["kaspi_delivery_failedattempt"]
     tables(every)
     found = connection.introspection.get_table_description
     monkeypatch.setattr(
@@ -168,27 +172,27 @@ def test_one_table_or_column_that_is_missing_is_named(tables, monkeypatch):
         "get_table_description",
         lambda _self, cursor, table: [column for column in found(cursor, table) if column.name != "worker_trouble"],
     )
-    assert schema.missing() == ["kaspi_delivery_accountstate.worker_trouble"]
+    assert db.missing_tables() == ["kaspi_delivery_accountstate.worker_trouble"]
 
 
-def test_a_database_that_is_away_is_waited_for_as_before(world, monkeypatch):
+def test_a_database_that_is_away_is_waited_for_as_before(kaspi, monkeypatch):
     """It is not said to lack anything."""
 
     def away():
         raise OperationalError("away")
 
-    monkeypatch.setattr(schema, "missing", away)
+    monkeypatch.setattr(db, "missing_tables", away)
     call_command("kaspi_worker", "--once", stdout=io.StringIO())
 
 
-def test_a_missing_table_that_only_one_chore_needs_is_trouble(world, monkeypatch):
+def test_a_missing_table_that_only_one_chore_needs_is_trouble(kaspi, monkeypatch):
     """Engines name it by other exceptions."""
     break_chore(monkeypatch, ProgrammingError("relation does not exist"))
     with pytest.raises(CommandError, match="ProgrammingError"):
         call_command("kaspi_worker", "--once", stdout=io.StringIO())
 
 
-def test_a_healthy_run_in_a_thread_ends_well(world):
+def test_a_healthy_run_in_a_thread_ends_well(kaspi):
     """A scheduler calls it there."""
     raised = []
 

@@ -6,21 +6,21 @@ from kaspi_delivery_django.exceptions import DeliveryError
 from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
-    exits,
     link_delivery,
     reissue_delivery,
     replay_event,
     retry_delivery,
 )
+from kaspi_delivery_django.services.deliveries import rules
 
 TRY_AGAIN = {Attention.ADAPTER_FAILED, Attention.TOO_OLD}
 
 
 class Clerk:
-    """Looks deliveries up in Kaspi's console, which is `world`; remembers why they were listed."""
+    """Looks deliveries up in Kaspi's console, which is `kaspi`; remembers why they were listed."""
 
-    def __init__(self, world):
-        self._world = world
+    def __init__(self, kaspi):
+        self._kaspi = kaspi
         self.reasons = Counter()
         self._seen = set()
 
@@ -40,7 +40,7 @@ class Clerk:
     def _settle(self, delivery):
         if delivery.attention in TRY_AGAIN:
             retry_delivery(delivery)
-        elif exits.may_be_booked(delivery):
+        elif rules.may_be_booked(delivery):
             self._look_up(delivery)
         elif delivery.attention == Attention.REFUSED and _is_wanted(delivery):
             reissue_delivery(delivery)
@@ -48,7 +48,7 @@ class Clerk:
             acknowledge_delivery(delivery)
 
     def _look_up(self, delivery):
-        found = self._world.deliveries_for(delivery.external_order_id)
+        found = self._kaspi.deliveries_for(delivery.external_order_id)
         if found:
             link_delivery(delivery, found[0].delivery_id)
         elif _is_wanted(delivery):

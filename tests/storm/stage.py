@@ -9,23 +9,28 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
-from kaspi_delivery_django.sandbox.courier import Courier
-from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
 from tests.storm.fast import FastClock, running
-from tests.storm.mail import RoughMailbox
+from tests.storm.mail import RoughWebhookQueue
 
 ROOT = Path(__file__).parents[2]
 POSTMEN = 3
-PACE_S = 120.0
+PACE_S = 180.0
+# A courier comes half an hour after the booking at the earliest, and the sweep every five minutes: a sixth of that.
+PICKUP_S = 2 * PACE_S
+CANCEL_CHECK_S = PICKUP_S / 6
+# A round of a worker, and the start of one that was killed, take no less real time because the clocks run faster.
+ROUND_S = 3.0
 FIRST_RETRY_S = 60.0
-ADAPTERS = ["tests.shop.kaspi.OrderAdapter", "tests.shop.kaspi.AppOrderAdapter"]
+ADAPTERS = ["tests.shop.adapters.OrderAdapter", "tests.shop.adapters.AppOrderAdapter"]
 
 
 class Process:
@@ -58,15 +63,15 @@ class Process:
 
 
 class Stage:
-    """A context that runs everything. `world` is Kaspi, `processes` may be killed."""
+    """A context that runs everything. `kaspi` is the fake Kaspi, `processes` may be killed."""
 
     def __init__(self, plan):
         self._plan = plan
         self.clock = FastClock(time.time(), plan.speed)
         self._port = _free_port()
         self._stopped, self._resting = threading.Event(), threading.Event()
-        self.world = self._world()
-        self.server = SandboxServer(self.world)
+        self.kaspi = self._kaspi()
+        self.server = SandboxServer(self.kaspi)
         self.processes = []
 
     def __enter__(self):
@@ -105,30 +110,35 @@ class Stage:
         finally:
             self._resting.clear()
 
+    @property
+    def hearing_time(self):
+        """Return how long it may take until a cancel by `update()` is heard: an interval of the sweep and a round."""
+        return timedelta(seconds=CANCEL_CHECK_S + ROUND_S * self._plan.speed)
+
     def log(self):
         """Return what the processes wrote to their standard error."""
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
 
-    def _world(self):
+    def _kaspi(self):
         account = settings.KASPI_DELIVERY
         seed = self._plan.seed
-        world = World(
+        kaspi = FakeKaspi(
             api_key=account["API_KEY"],
             webhook_secret=account["WEBHOOK_SECRETS"][0],
             webhook_url=f"http://127.0.0.1:{self._port}/kaspi/webhook/",
             clock=self.clock.timestamp,
             seed=seed,
         )
-        world.mailbox = RoughMailbox(
+        kaspi.webhooks = RoughWebhookQueue(
             account["WEBHOOK_SECRETS"][0],
             clock=self.clock.timestamp,
-            new_event_id=world._new_event_id,
+            new_event_id=kaspi._new_event_id,
             first_retry_s=FIRST_RETRY_S,
             dice=random.Random(seed),
             chance=self._plan.faults,
         )
-        return world
+        return kaspi
 
     def _environment(self):
         return {
@@ -138,15 +148,16 @@ class Stage:
             "TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
             "STORM_API": self.server.url,
             "STORM_ADAPTERS": " ".join(ADAPTERS),
+            "STORM_CANCEL_CHECK_S": str(CANCEL_CHECK_S),
         }
 
     def _post(self):
         while not self._stopped.wait(0.02):
-            while not self._stopped.is_set() and self.world.mailbox.deliver_next(self.clock.timestamp()):
+            while not self._stopped.is_set() and self.kaspi.webhooks.deliver_next(self.clock.timestamp()):
                 pass
 
     def _drive(self):
-        courier = Courier(self.world, PACE_S)
+        courier = Courier(self.kaspi, PACE_S)
         while not self._stopped.wait(0.5):
             if not self._resting.is_set():
                 courier.step(self.clock.timestamp())

@@ -60,11 +60,7 @@ from kaspi_delivery_django.services import (
     request_delivery,
     retry_delivery,
 )
-from kaspi_delivery_django.signals import (
-    delivery_created,
-    delivery_needs_attention,
-    delivery_status_changed,
-)
+from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
 from kaspi_delivery_django.testing import Fault, KaspiSandbox, kaspi_sandbox
 from kaspi_delivery_django.tracking import Tracking, delivery_for, delivery_of, token_of, track, tracking_path
 from kaspi_delivery_django.views import TrackingView, WebhookView
@@ -276,7 +272,7 @@ def claim_all(kaspi: KaspiSandbox, order: Order) -> None:
     kaspi.assert_cancelled(order)
     kaspi.assert_status(order, "delivered")
     kaspi.assert_needs_attention(order, "refused")
-    kaspi.assert_settled(order)
+    kaspi.assert_up_to_date(order)
 
 
 @kaspi_sandbox(runner="inline")
