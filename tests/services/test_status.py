@@ -213,7 +213,8 @@ def test_steps_that_we_missed_are_added_to_the_history(delivery):
     assert (first.applied, first.source, first.note) == (False, "refresh", "at the depot")
 
 
-def test_b7_history_never_doubles(delivery):
+@pytest.mark.failure_mode("refresh: history comes again")
+def test_history_never_doubles(delivery):
     """However often Kaspi is asked."""
     for _ in range(3):
         history.add_missing_steps(delivery, history_of("created", "accepted", "created"), NOON)
