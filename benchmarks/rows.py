@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from kaspi_delivery_django.lifecycle import CREATED
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 BATCH = 1000

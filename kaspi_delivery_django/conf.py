@@ -18,12 +18,14 @@ from django.core.exceptions import ImproperlyConfigured
 
 from kaspi_delivery_django import environment, lifecycle
 from kaspi_delivery_django.client.addresses import PRODUCTION_URL, SANDBOX_URL, check_base_url
-from kaspi_delivery_django.sandbox import wellknown
 
 SETTING, DEFAULT_ACCOUNT = environment.SETTING, environment.DEFAULT_ACCOUNT
 DEFAULT_ENVIRONMENT = "sandbox"
-BASE_URLS = {"production": PRODUCTION_URL, "sandbox": SANDBOX_URL, "local": wellknown.BASE_URL}
-WELL_KNOWN = {"API_KEY": wellknown.API_KEY, "WEBHOOK_SECRETS": [wellknown.WEBHOOK_SECRET]}
+LOCAL_URL = "http://127.0.0.1:8900"  # with the next two: the defaults of the bundled sandbox
+LOCAL_API_KEY = "kaspi-sandbox-local-key"
+LOCAL_WEBHOOK_SECRET = "kaspi-sandbox-local-webhook-secret"  # noqa: S105  # published on purpose
+BASE_URLS = {"production": PRODUCTION_URL, "sandbox": SANDBOX_URL, "local": LOCAL_URL}
+LOCAL_CREDENTIALS = {"API_KEY": LOCAL_API_KEY, "WEBHOOK_SECRETS": [LOCAL_WEBHOOK_SECRET]}
 RUNNERS = ("inline", "worker", "celery", "django_tasks")
 ACCOUNT_KEYS = ("API_KEY", "WEBHOOK_SECRETS", "ENVIRONMENT", "BASE_URL")
 ALIAS = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -196,7 +198,7 @@ def _account(alias: str, raw: Mapping[str, Any], debug: bool) -> Account:  # noq
         raise ImproperlyConfigured(f"{SETTING}['ENVIRONMENT'] must be one of {', '.join(BASE_URLS)}.")
     own = {key: value for key, value in raw.items() if value}
     if environment == "local":
-        own = {**WELL_KNOWN, **own} if debug else {}
+        own = {**LOCAL_CREDENTIALS, **own} if debug else {}
     given = _texts(own.get("WEBHOOK_SECRETS", ()), "WEBHOOK_SECRETS")
     trusted = _trusted(given, is_local=environment == "local")
     return Account(
@@ -247,7 +249,7 @@ def _trusted(secrets: tuple[str, ...], *, is_local: bool) -> tuple[str, ...]:
 def _is_secret(text: str, *, is_local: bool) -> bool:
     """Tell a secret from what is too short, no text at all, or known to everybody."""
     readable = text.isprintable()  # bytes of another encoding come from the environment as surrogates
-    return readable and len(text) >= MIN_SECRET_LENGTH and (is_local or text != wellknown.WEBHOOK_SECRET)
+    return readable and len(text) >= MIN_SECRET_LENGTH and (is_local or text != LOCAL_WEBHOOK_SECRET)
 
 
 def _runner(value: Any, key: str) -> str:

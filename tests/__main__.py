@@ -1,10 +1,12 @@
-"""Run the whole suite once per engine, and measure branch coverage over all of the runs where that is to be judged.
+"""Run the tests on several engines side by side: those that finish in minutes, or all of them.
 
-    python -m tests                              on SQLite and PostgreSQL
+    python -m tests                              on SQLite and PostgreSQL, without what takes long
+    python -m tests --all                        everything, and judge the branch coverage
     python -m tests sqlite mariadb -- -k story   on these engines, with these pytest arguments
 
-Two gates count when the whole suite ran on SQLite and PostgreSQL: `fail_under` in pyproject.toml for
-the package, and every branch of what books and moves deliveries. Any other choice is not measured, and faster.
+What needs no database runs on the first engine alone. tests/kinds.py says what takes long. Two gates count after
+`--all` on SQLite and PostgreSQL: `fail_under` in pyproject.toml for the package, and every branch of what books and
+moves deliveries.
 """
 
 import argparse
@@ -12,8 +14,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+
+from tests import kinds
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINES = ("sqlite", "postgresql", "mariadb")
@@ -23,13 +29,14 @@ HEART = "kaspi_delivery_django/services/*,kaspi_delivery_django/lifecycle.py"
 
 def main(arguments):
     """Run every part, say how each ended, and return the exit code."""
-    engines, pytest_arguments = parse(arguments)
+    options = parse(arguments)
     ended = {"migrations": check_migrations()}
-    least = gate(engines, pytest_arguments)
-    if least is None:
-        ended |= {engine: run_suite(engine, pytest_arguments) for engine in engines}
-    else:
-        ended |= run_measured(engines, least)
+    with tempfile.TemporaryDirectory(prefix="kaspi-delivery-run-") as folder:
+        ended |= run_suites(options, Path(folder))
+        if options.measured:
+            ended["coverage"] = report_coverage(folder)
+    if options.measured:
+        ended["heart"] = report_heart()
     title("  ".join(f"{part} {'FAILED' if code else 'ok'}" for part, code in ended.items()))
     return int(any(ended.values()))
 
@@ -37,64 +44,103 @@ def main(arguments):
 def parse(arguments):
     """Split the engines from what follows `--`, which is for pytest."""
     cut = arguments.index("--") if "--" in arguments else len(arguments)
-    parser = argparse.ArgumentParser(prog="python -m tests", usage="%(prog)s [engine ...] [-- pytest argument ...]")
-    parser.add_argument("engine", nargs="*", help=", ".join(ENGINES))
-    engines = parser.parse_args(arguments[:cut]).engine or DEFAULT_ENGINES
-    for engine in engines:
+    usage = "%(prog)s [--all] [engine ...] [-- pytest argument ...]"
+    parser = argparse.ArgumentParser(prog="python -m tests", usage=usage)
+    parser.add_argument("--all", action="store_true", help="also what takes long")
+    parser.add_argument("engines", nargs="*", help=", ".join(ENGINES))
+    options = parser.parse_args(arguments[:cut])
+    options.engines = options.engines or DEFAULT_ENGINES
+    for engine in options.engines:
         if engine not in ENGINES:
             parser.error(f"no engine is called {engine!r}; there are {', '.join(ENGINES)}")
-    return engines, arguments[cut + 1 :]
+    options.pytest = arguments[cut + 1 :]
+    options.measured = options.all and not options.pytest and set(DEFAULT_ENGINES) <= set(options.engines)
+    return options
 
 
 def check_migrations():
     """See that the models need no new migration."""
     title("makemigrations --check")
-    return run("django", "makemigrations", "--check", "--dry-run", DATABASE="sqlite")
+    return subprocess.run(**command("django", "makemigrations", "--check", "--dry-run"), check=False).returncode
 
 
-def run_measured(engines, least):
-    """Run the whole suite on each engine, and judge what the runs covered together."""
-    with tempfile.TemporaryDirectory(prefix="kaspi-delivery-coverage-") as folder:
-        ended = {engine: run_suite(engine, (), folder) for engine in engines}
-        ended["coverage"] = report_coverage(folder, least)
-    ended["heart"] = report_heart()
-    return ended
+def run_suites(options, folder):
+    """Run pytest on each engine at the same time; show each log when its run ends, those that failed last."""
+    first, *others = options.engines
+    if not others:
+        title(f"pytest on {first}")
+        return {first: subprocess.run(**suite(options, first, folder), check=False).returncode}
+    title(f"pytest on {', '.join(options.engines)}, side by side; each log is shown when its run ends")
+    failed = {}
+    with ThreadPoolExecutor(len(options.engines)) as pool:
+        runs = {
+            pool.submit(run_logged, engine, suite(options, engine, folder), folder): engine
+            for engine in options.engines
+        }
+        for run in as_completed(runs):
+            failed[runs[run]] = show(runs[run], *run.result(), folder)
+    for engine, code in failed.items():
+        if code:
+            title(f"pytest on {engine}, FAILED: the end of its log")
+            sys.stdout.write("".join(log_of(engine, folder).read_text().splitlines(keepends=True)[-40:]))
+    return failed
 
 
-def run_suite(engine, pytest_arguments, folder=None):
-    """Run pytest on one engine; with a folder, keep there what it covered."""
-    title(f"pytest on {engine}")
-    if folder is None:
-        return run("pytest", *pytest_arguments, DATABASE=engine)
-    measured = {"DATABASE": engine, "COVERAGE_FILE": str(Path(folder, f".coverage.{engine}"))}
-    return run("coverage", "run", "-m", "pytest", **measured)
+def suite(options, engine, folder):
+    """Return how pytest is started on one engine; what is to be measured leaves what it covered in the folder."""
+    arguments = list(options.pytest)
+    if not options.all and not options.pytest:
+        arguments += [f"--ignore={place}" for places in kinds.SLOW.values() for place in places]
+    if engine != options.engines[0]:
+        arguments.append("--engine-only")
+    if options.measured:
+        return command("coverage", "run", "-m", "pytest", *arguments, engine=engine, coverage=folder)
+    return command("pytest", *arguments, engine=engine)
 
 
-def gate(engines, pytest_arguments):
-    """Return the least coverage, in percent, that this choice of tests must reach, or None."""
-    if pytest_arguments or not set(DEFAULT_ENGINES) <= set(engines):
-        return None
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    return str(settings["tool"]["coverage"]["report"]["fail_under"])
+def run_logged(engine, process, folder):
+    """Run the process with its output in a log; return its exit code, and how long it took."""
+    began = time.monotonic()
+    with log_of(engine, folder).open("w") as log:
+        ran = subprocess.run(**process, stdout=log, stderr=subprocess.STDOUT, check=False)
+    return ran.returncode, time.monotonic() - began
 
 
-def report_coverage(folder, least):
+def show(engine, code, took, folder):
+    """Print the log of a run that has ended; return its exit code."""
+    title(f"pytest on {engine}: {'FAILED' if code else 'ok'} after {took:.0f} s")
+    sys.stdout.write(log_of(engine, folder).read_text())
+    sys.stdout.flush()
+    return code
+
+
+def log_of(engine, folder):
+    """Return where the output of an engine's run is kept."""
+    return folder / f"{engine}.log"
+
+
+def report_coverage(folder):
     """Print what all of the runs covered together; `.coverage` stays for `coverage html`."""
+    least = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["coverage"]["report"]["fail_under"]
     title(f"coverage, at least {least} %")
-    return run("coverage", "combine", "--quiet", folder) or run("coverage", "report", f"--fail-under={least}")
+    combine, report = command("coverage", "combine", "--quiet", folder), command("coverage", "report")
+    return subprocess.run(**combine, check=False).returncode or subprocess.run(**report, check=False).returncode
 
 
 def report_heart():
     """See that no branch of the services and the lifecycle is left out."""
     title("coverage of services and lifecycle, 100 %")
-    return run("coverage", "report", f"--include={HEART}", "--fail-under=100")
+    report = command("coverage", "report", f"--include={HEART}", "--fail-under=100")
+    return subprocess.run(**report, check=False).returncode
 
 
-def run(module, *arguments, **environment):
-    """Run a module in a process of its own, in the project's folder."""
-    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings", **environment}
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, check=False).returncode
+def command(module, *arguments, engine="sqlite", coverage=None):
+    """Return what `subprocess` needs to run a module in the project's folder, on an engine."""
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE": engine}
+    if coverage:
+        settings["COVERAGE_FILE"] = str(coverage / f".coverage.{engine}")
+    arguments = [sys.executable, "-m", module, *map(str, arguments)]
+    return {"args": arguments, "cwd": ROOT, "env": {**os.environ, **settings}}
 
 
 def title(text):

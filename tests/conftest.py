@@ -11,17 +11,37 @@ from django.db import connections
 
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.webhooks import sign
-from kaspi_delivery_django.sandbox.world import World
 from kaspi_delivery_django.services import clock, gateway, outbox
 from kaspi_delivery_django.services.worker import Worker
 from kaspi_delivery_django.views.webhook import quiet
+from tests import kinds
 from tests.shop.models import Order
 
 pytest.register_assert_rewrite("tests.webhook_contract")
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 WEBHOOK_URL = "/kaspi/webhook/"
+
+
+def pytest_addoption(parser):
+    """Take the choice of `python -m tests` for the second and each further engine."""
+    parser.addoption("--engine-only", action="store_true", help="leave out the tests that no engine can change")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Mark what takes long by its kind; leave out what another engine's run has shown already."""
+    left_out = []
+    for item in items:
+        if kind := kinds.kind_of(item.path):
+            item.add_marker(kind)
+        if config.getoption("engine_only") and not kinds.depends_on_engine(item, kind):
+            left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        chosen = set(items) - set(left_out)
+        items[:] = [item for item in items if item in chosen]
 
 
 class TurnableClock:
@@ -54,10 +74,10 @@ def turnable():
 
 
 @pytest.fixture
-def world(turnable):
+def kaspi(turnable):
     """Kaspi's sandbox, reached by every call of the services instead of the network."""
     account = django_settings.KASPI_DELIVERY
-    kaspi = World(
+    kaspi = FakeKaspi(
         api_key=account["API_KEY"],
         webhook_secret=account["WEBHOOK_SECRETS"][0],
         webhook_url=WEBHOOK_URL,
@@ -70,7 +90,7 @@ def world(turnable):
 
 
 @pytest.fixture
-def drain(world):
+def drain(kaspi):
     """Send whatever is due now, as one round of a worker does."""
 
     def run():
@@ -101,7 +121,7 @@ def post_webhook(client, turnable):
 
 
 @pytest.fixture
-def due(world):
+def due(kaspi):
     """Return a create that is due, never sent."""
     order = Order.objects.create()
     call = ApiCall.objects.get(delivery__object_id=str(order.pk))
@@ -117,14 +137,14 @@ def booked(due, drain):
 
 
 @pytest.fixture
-def deliver_webhooks(world, client, turnable):
+def deliver_webhooks(kaspi, client, turnable):
     """Let the sandbox post its due webhooks into the project; return what became of them."""
 
     def post(url, headers, body):
         sent = {name: value for name, value in headers.items() if name.startswith("X-")}
         return client.post(url, body, content_type="application/json", headers=sent).status_code
 
-    return lambda: world.mailbox.deliver_due(turnable.timestamp(), post)
+    return lambda: kaspi.webhooks.deliver_due(turnable.timestamp(), post)
 
 
 @pytest.fixture

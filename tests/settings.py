@@ -60,7 +60,7 @@ KASPI_DELIVERY = {
     "WEBHOOK_SECRETS": ["a-webhook-secret-of-thirty-two-chars-or-more"],
     "ENVIRONMENT": "sandbox",
     "BASE_URL": "http://localhost:1/delivery",
-    "ORDER_ADAPTERS": ["tests.shop.kaspi.OrderAdapter"],
+    "ORDER_ADAPTERS": ["tests.shop.adapters.OrderAdapter"],
     "RUNNER": "worker",
     "MAX_REQUESTS_PER_SECOND": None,
 }

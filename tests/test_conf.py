@@ -13,7 +13,7 @@ from django.test import RequestFactory, override_settings
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.sandbox import wellknown
+from kaspi_delivery_django.sandbox import defaults
 
 SECRET = "a-webhook-secret-of-thirty-two-chars-or-more"
 OTHER_SECRET = "another-webhook-secret-of-thirty-two-chars"
@@ -204,9 +204,9 @@ def test_each_environment_has_its_address(environment_name, base_url):
 def test_local_needs_no_key_with_debug():
     """A developer starts with the bundled sandbox's well-known key and secret."""
     account = parse(debug=True, ENVIRONMENT="local").accounts["default"]
-    assert account.base_url == wellknown.BASE_URL
-    assert account.api_key == wellknown.API_KEY
-    assert account.webhook_secrets == (wellknown.WEBHOOK_SECRET,)
+    assert account.base_url == defaults.BASE_URL
+    assert account.api_key == defaults.API_KEY
+    assert account.webhook_secrets == (defaults.WEBHOOK_SECRET,)
 
 
 def test_local_keeps_what_the_developer_sets():
@@ -221,8 +221,8 @@ def test_local_is_refused_without_debug():
     """Published credentials open nothing on a server, not even when they are written out."""
     account = the_account(
         ENVIRONMENT="local",
-        API_KEY=wellknown.API_KEY,
-        WEBHOOK_SECRETS=[wellknown.WEBHOOK_SECRET],
+        API_KEY=defaults.API_KEY,
+        WEBHOOK_SECRETS=[defaults.WEBHOOK_SECRET],
     )
     assert (account.api_key, account.webhook_secrets) == ("", ())
 
@@ -407,7 +407,7 @@ SECRETS = [
     ([" " * 40], 0, 1),
     ([f"{number}{SECRET}" for number in range(5)], 5, 0),
     ([f"{number}{SECRET}" for number in range(6)], 5, 1),
-    ([wellknown.WEBHOOK_SECRET], 0, 1),  # it is published with the sandbox
+    ([defaults.WEBHOOK_SECRET], 0, 1),  # it is published with the sandbox
     (["\udcff" * 40, SECRET], 1, 1),  # bytes that are no text, as the environment hands them over
 ]
 

@@ -41,6 +41,7 @@ LAYERS = {
     "exceptions": 1,
 }
 PLAIN_ROOMS = {"client", "sandbox"}
+SANDBOX_USERS = {"sandbox", "testing", "management.commands.kaspi_sandbox"}
 DJANGO = {"django", "rest_framework", "environ"}
 NAMELESS = {"utils", "helpers", "base", "common"}
 MAX_MODULE_LINES = 400
@@ -143,6 +144,16 @@ def plain_sins(modules):
                 yield f"{module.name} imports {name}, outside its room"
 
 
+def sandbox_sins(modules):
+    """Find imports of the sandbox outside of its command and the testing kit."""
+    for module in modules.values():
+        if module.room in SANDBOX_USERS or module.name in SANDBOX_USERS:
+            continue
+        for target in edges(module, modules):
+            if target.split(".")[0] == "sandbox":
+                yield f"{module.name} imports {target}, which only tests may use"
+
+
 def circle_sins(modules):
     """Find modules that can be reached from themselves."""
     graph = {name: edges(module, modules) for name, module in modules.items()}
@@ -215,7 +226,7 @@ def docstring_lines(module):
     return {number for text in texts for number in range(text.lineno, text.end_lineno + 1)}
 
 
-RULES = (layer_sins, plain_sins, circle_sins, lazy_sins, size_sins)
+RULES = (layer_sins, plain_sins, sandbox_sins, circle_sins, lazy_sins, size_sins)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -264,12 +275,16 @@ SINS = {
         "client.http imports django.conf, and must know no Django",
     ),
     "Django in the sandbox, in a function": (
-        {"sandbox/world.py": "def make():\n    import rest_framework.views\n"},
-        "sandbox.world imports rest_framework.views, and must know no Django",
+        {"sandbox/api.py": "def make():\n    import rest_framework.views\n"},
+        "sandbox.api imports rest_framework.views, and must know no Django",
     ),
     "the package in the sandbox": (
-        {"sandbox/world.py": f"from {PACKAGE}.client import sign\n", "client/__init__.py": ""},
-        f"sandbox.world imports {PACKAGE}.client, outside its room",
+        {"sandbox/api.py": f"from {PACKAGE}.client import sign\n", "client/__init__.py": ""},
+        f"sandbox.api imports {PACKAGE}.client, outside its room",
+    ),
+    "the sandbox in the settings": (
+        {"conf.py": f"from {PACKAGE}.sandbox import defaults\n", "sandbox/defaults.py": ""},
+        "conf imports sandbox.defaults, which only tests may use",
     ),
     "a lazy import": (
         {"views.py": f"def view():\n    from {PACKAGE} import conf\n", "conf.py": ""},

@@ -18,16 +18,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LIFE = ("created", "accepted", "in_transit", "out_for_delivery", "delivered")
 
 
-def creates(world):
+def creates(kaspi):
     """Return the POSTs that would book."""
-    return [request for request in world.requests if request.path.endswith("/deliveries")]
+    return [request for request in kaspi.requests if request.path.endswith("/deliveries")]
 
 
 @pytest.fixture
-def lost(world, drain, turnable):
+def lost(kaspi, drain, turnable):
     """Return the create of an order that Kaspi has booked, while its answer was lost."""
-    world.webhook_url = None
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.webhook_url = None
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     Order.objects.create()
     drain()
     call = ApiCall.objects.get()
@@ -35,24 +35,24 @@ def lost(world, drain, turnable):
     return call
 
 
-def test_b0_just_before_23_hours_the_same_bytes_go_once_more(lost, world, drain, turnable):
+def test_b0_just_before_23_hours_the_same_bytes_go_once_more(lost, kaspi, drain, turnable):
     """The key is still known at Kaspi: the replay answers, and there is one parcel."""
     turnable.turn(hours=22, minutes=59)
     drain()
-    first, second = creates(world)
+    first, second = creates(kaspi)
     assert (first.idempotency_key, first.body) == (second.idempotency_key, second.body)
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     assert Delivery.objects.get().delivery_id
 
 
-def test_b0_at_23_hours_nothing_goes_and_a_person_is_asked(lost, world, drain, turnable):
+def test_b0_at_23_hours_nothing_goes_and_a_person_is_asked(lost, kaspi, drain, turnable):
     """An hour later Kaspi would have forgotten the key, and would book a second parcel."""
     turnable.turn(hours=23)
     drain()
     turnable.turn(days=3)
     drain()
     lost.refresh_from_db()
-    assert len(creates(world)) == 1
+    assert len(creates(kaspi)) == 1
     assert (lost.state, lost.next_attempt_at) == ("stuck", None)
     assert Delivery.objects.get().attention == "outcome_unknown"
 
@@ -74,17 +74,17 @@ def test_b5_every_order_of_six_events_ends_the_same(booked):
         assert counts <= {(state, count) for state in ("applied", "noted") for count in (1, 2)}
 
 
-def test_b7_a_day_without_webhooks_is_made_up_for_in_one_round(world, drain, turnable):
+def test_b7_a_day_without_webhooks_is_made_up_for_in_one_round(kaspi, drain, turnable):
     """Every status is restored, with each step once; another day of silence adds nothing."""
     ends = ("accepted", "in_transit", "out_for_delivery", "delivered", "cancelled")
     for _ in ends:
         Order.objects.create()
     drain()
-    world.webhook_url = None
+    kaspi.webhook_url = None
     for delivery, end in zip(Delivery.objects.order_by("pk"), ends, strict=True):
         for status in _way_to(end):
             turnable.turn(hours=1)
-            world.move(delivery.delivery_id, status, turnable.timestamp())
+            kaspi.move(delivery.delivery_id, status, turnable.timestamp())
     turnable.now = NOON + timedelta(hours=24)
     drain()
     assert list(Delivery.objects.order_by("pk").values_list("status", flat=True)) == list(ends)

@@ -1,12 +1,15 @@
 """The matrix: what tox.ini offers is what is supported, and `.ci/run` meets every pair of it."""
 
 import re
+import tomllib
 from configparser import ConfigParser
 from itertools import combinations, product
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+from tests import kinds
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL = re.compile(r"py(\d+)-django(\d+)-(\w+)")
@@ -40,7 +43,7 @@ def lowest():
     section = tox()["testenv:lowest"]
     [django] = [Requirement(line) for line in section["deps"].split() if line.startswith("django==")]
     [version] = [one.version for one in django.specifier]
-    [engine] = re.findall(r"-m tests (\w+)", section["commands"])
+    [engine] = re.findall(r"-m tests --all (\w+)", section["commands"])
     return section["base_python"].removeprefix("py"), "".join(version.split(".")[:2]), engine
 
 
@@ -91,3 +94,15 @@ def test_a_cell_that_is_left_out_is_missed(cell):
 def test_a_comment_runs_nothing():
     """What is commented out is not run."""
     assert run_by_ci("# matrix x 5 -e py313-django61-sqlite\n") == set()
+
+
+def test_kinds_name_only_tests_that_are_there():
+    """A file that was renamed would be run by the everyday line again."""
+    places = [place for some in kinds.SLOW.values() for place in some]
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+def test_every_kind_is_registered():
+    """`--strict-markers` knows no other."""
+    lines = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(kinds.SLOW)

@@ -5,7 +5,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from kaspi_delivery_django import orders
 from kaspi_delivery_django.orders import OrderAdapter as BaseAdapter
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 HERE = __name__
@@ -121,7 +121,7 @@ def test_an_adapter_of_a_proxy_is_the_models(using):
 
 def test_a_childs_own_adapter_comes_first(using):
     """A multi-table child with an adapter of its own is not taken for its parent."""
-    using("tests.shop.kaspi.OrderAdapter", "GiftAdapter")
+    using("tests.shop.adapters.OrderAdapter", "GiftAdapter")
     assert type(orders.adapter_for(GiftOrder)) is GiftAdapter
     assert type(orders.adapter_for(Order)) is OrderAdapter
 
@@ -140,11 +140,11 @@ def test_a_change_of_the_setting_is_seen(using):
 
 
 REFUSED = [
-    (["tests.shop.kaspi.OrderAdapter", "ProxyAdapter"], "two adapters for shop.ProxyOrder"),
+    (["tests.shop.adapters.OrderAdapter", "ProxyAdapter"], "two adapters for shop.ProxyOrder"),
     (["nowhere.Adapter"], "cannot import 'nowhere.Adapter'"),
-    (["tests.shop.kaspi.Missing"], "cannot import 'tests.shop.kaspi.Missing'"),
-    (["tests.shop.kaspi.NotAnAdapter"], "'tests.shop.kaspi.NotAnAdapter' is not an OrderAdapter"),
-    (["tests.shop.kaspi.SHOP"], "'tests.shop.kaspi.SHOP' is not an OrderAdapter"),
+    (["tests.shop.adapters.Missing"], "cannot import 'tests.shop.adapters.Missing'"),
+    (["tests.shop.adapters.NotAnAdapter"], "'tests.shop.adapters.NotAnAdapter' is not an OrderAdapter"),
+    (["tests.shop.adapters.SHOP"], "'tests.shop.adapters.SHOP' is not an OrderAdapter"),
     (["HalfAdapter"], "build_request"),
     (["NeedyAdapter"], "cannot be made"),
     (["ClumsyAdapter"], "cannot be made: no courier today"),

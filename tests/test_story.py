@@ -11,18 +11,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LIFE = ["accepted", "in_transit", "out_for_delivery", "delivered"]
 
 
-def test_a_saved_order_becomes_a_delivered_parcel(world, drain, deliver_webhooks, turnable):
+def test_a_saved_order_becomes_a_delivered_parcel(kaspi, drain, deliver_webhooks, turnable):
     """A saved order is booked once, follows Kaspi's webhooks, and ends delivered."""
     order = Order.objects.create()
     Line.objects.create(order=order, title="A samovar")
     drain()
     delivery = Delivery.objects.get()
-    [booked] = world.deliveries_for(f"order-{order.pk}")
+    [booked] = kaspi.deliveries_for(f"order-{order.pk}")
     assert (delivery.delivery_id, delivery.status) == (booked.delivery_id, "created")
     assert booked.request["parcel"]["description"] == "A samovar"
     for status in LIFE:
         turnable.turn(minutes=10)
-        world.move(booked.delivery_id, status)
+        kaspi.move(booked.delivery_id, status)
         assert [sent.status for sent in deliver_webhooks()][-1] == 200
         drain()
     delivery.refresh_from_db()
@@ -33,9 +33,9 @@ def test_a_saved_order_becomes_a_delivered_parcel(world, drain, deliver_webhooks
     assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"applied", "noted"}
 
 
-def test_a_create_that_timed_out_is_replayed_with_the_same_key(world, drain, turnable):
+def test_a_create_that_timed_out_is_replayed_with_the_same_key(kaspi, drain, turnable):
     """A booking whose answer was lost is found again by the same key and bytes: one parcel."""
-    world.faults.add(Fault(operation="create", latency_s=60))
+    kaspi.faults.add(Fault(operation="create", latency_s=60))
     order = Order.objects.create()
     drain()
     call = Delivery.objects.get().calls.get()
@@ -44,6 +44,6 @@ def test_a_create_that_timed_out_is_replayed_with_the_same_key(world, drain, tur
     drain()
     call.refresh_from_db()
     assert call.state == "done"
-    assert len(world.deliveries_for(f"order-{order.pk}")) == 1
-    first, second = [request for request in world.requests if request.method == "POST"]
+    assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
+    first, second = [request for request in kaspi.requests if request.method == "POST"]
     assert (first.idempotency_key, first.body) == (second.idempotency_key, second.body)

@@ -5,10 +5,9 @@ import threading
 import pytest
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.sandbox.courier import Courier
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
 from kaspi_delivery_django.services import cancel_delivery, notices
 from kaspi_delivery_django.services.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
@@ -30,15 +29,15 @@ def pace_s():
 def kaspi(settings, live_server, pace_s):
     """A sandbox on a port of its own, which posts its webhooks to our own server."""
     account = settings.KASPI_DELIVERY
-    world = World(
+    kaspi = FakeKaspi(
         api_key=account["API_KEY"],
         webhook_secret=account["WEBHOOK_SECRETS"][0],
         webhook_url=f"{live_server.url}/kaspi/webhook/",
         first_retry_s=0.2,
     )
-    with SandboxServer(world, courier=Courier(world, pace_s=pace_s)) as server:
+    with SandboxServer(kaspi, courier=Courier(kaspi, pace_s=pace_s)) as server:
         settings.KASPI_DELIVERY = {**account, "BASE_URL": server.url}
-        yield world
+        yield kaspi
 
 
 @pytest.fixture
@@ -81,7 +80,7 @@ def test_a_parcel_is_delivered(kaspi, until):
 
 def test_webhooks_that_come_twice_and_out_of_order_end_the_same(kaspi, until):
     """Every arrival is taken once, and late news changes nothing."""
-    kaspi.mailbox.duplicate, kaspi.mailbox.reorder = True, 3
+    kaspi.webhooks.duplicate, kaspi.webhooks.reorder = True, 3
     Order.objects.create()
     work()
     assert until("delivered")

@@ -45,7 +45,7 @@ def enqueue(*options):
     return said.getvalue().strip()
 
 
-def test_saving_every_old_order_books_nothing(world, drain):
+def test_saving_every_old_order_books_nothing(kaspi, drain):
     """Whatever maintenance goes over the table."""
     sell(OLD)
     with transaction.atomic():
@@ -53,7 +53,7 @@ def test_saving_every_old_order_books_nothing(world, drain):
             order.save()
     drain()
     assert not Delivery.objects.exists()
-    assert not world.requests
+    assert not kaspi.requests
 
 
 def test_saving_an_old_order_costs_a_glance(django_assert_num_queries):
@@ -81,20 +81,20 @@ def test_a_new_order_is_booked_however_it_is_saved(fields):
     assert Delivery.objects.get().external_order_id == f"order-{order.pk}"
 
 
-def test_a_new_order_is_delivered_among_the_old(world, drain, deliver_webhooks, turnable):
+def test_a_new_order_is_delivered_among_the_old(kaspi, drain, deliver_webhooks, turnable):
     """The first one that Kaspi brings."""
     sell(OLD)
     Order.objects.create(created_at=NOON)
     drain()
-    [booked] = world.deliveries.values()
+    [booked] = kaspi.deliveries.values()
     for status in LIFE:
         turnable.turn(minutes=10)
-        world.move(booked.delivery_id, status)
+        kaspi.move(booked.delivery_id, status)
         deliver_webhooks()
     assert Delivery.objects.get().status == "delivered"
 
 
-def test_the_sweep_books_the_new_ones_alone(world, drain):
+def test_the_sweep_books_the_new_ones_alone(kaspi, drain):
     """First it counts, then it books, and then there is nothing left to book."""
     sell(OLD)
     made = sell(NEW, since=NOON)
@@ -103,7 +103,7 @@ def test_the_sweep_books_the_new_ones_alone(world, drain):
     assert enqueue() == f"seen: {NEW}, booked: {NEW}"
     assert enqueue() == f"seen: {NEW}"
     drain()
-    names = {record.external_order_id for record in world.deliveries.values()}
+    names = {record.external_order_id for record in kaspi.deliveries.values()}
     assert names == {f"order-{order.pk}" for order in made}
 
 
@@ -140,26 +140,26 @@ def test_update_books_nothing_and_the_sweep_finds_it():
     assert enqueue() == "seen: 1, booked: 1"
 
 
-def test_an_old_order_that_is_paid_late_is_booked_by_hand(world, drain):
+def test_an_old_order_that_is_paid_late_is_booked_by_hand(kaspi, drain):
     """The adapter leaves it out, also right before it is sent; staff overrule that for one order."""
     [order] = sell(1)
     delivery = request_delivery(order)
     drain()
-    assert world.requests == []
+    assert kaspi.requests == []
     retry_delivery(delivery, send_anyway=True)
     drain()
-    assert world.deliveries
+    assert kaspi.deliveries
     assert Delivery.objects.get().external_order_id == f"order-{order.pk}"
 
 
-def test_without_its_adapter_the_app_only_watches(world, drain, deliver_webhooks, settings):
+def test_without_its_adapter_the_app_only_watches(kaspi, drain, deliver_webhooks, settings):
     """Switched off, it books nothing, and what is on the road is followed to its end."""
     Order.objects.create(created_at=NOON)
     drain()
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": []}
     Order.objects.create(created_at=NOON)
-    [booked] = world.deliveries.values()
-    world.move(booked.delivery_id, "accepted")
+    [booked] = kaspi.deliveries.values()
+    kaspi.move(booked.delivery_id, "accepted")
     deliver_webhooks()
     assert Delivery.objects.get().status == "accepted"
 
@@ -171,12 +171,12 @@ def splitting(settings):
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": adapters}
 
 
-def test_each_parcel_of_a_split_order_is_a_delivery(splitting, world, drain):
+def test_each_parcel_of_a_split_order_is_a_delivery(splitting, kaspi, drain):
     """Their keys are UUIDs, and the order's own saves book nothing."""
     order = Order.objects.create(created_at=NOON)
     parcels = [Shipment.objects.create(order=order) for _ in range(2)]
     drain()
-    names = {record.external_order_id for record in world.deliveries.values()}
+    names = {record.external_order_id for record in kaspi.deliveries.values()}
     assert names == {f"shipment-{parcel.pk}" for parcel in parcels}
 
 
@@ -190,14 +190,14 @@ def test_the_parcels_of_an_old_order_stay_where_they_are(splitting):
 
 
 @pytest.fixture
-def booked_by_hand(world, settings):
+def booked_by_hand(kaspi, settings):
     """Book three orders as the shop's own code did; return its list of them, as a file."""
     headers = {"x-api-key": settings.KASPI_DELIVERY["API_KEY"], "Content-Type": "application/json"}
     rows = StringIO()
     for order in sell(NEW, since=NOON):
         name = f"KZ-{1000 + order.pk}"
         body = json.dumps({**REQUEST, "externalOrderId": name}).encode()
-        answer = world.handle("POST", "/v1/deliveries", {**headers, "Idempotency-Key": f"own-{order.pk}"}, body)
+        answer = kaspi.handle("POST", "/v1/deliveries", {**headers, "Idempotency-Key": f"own-{order.pk}"}, body)
         csv.writer(rows).writerow([order.pk, json.loads(answer.body)["deliveryId"], name])
     rows.seek(0)
     return rows
@@ -210,32 +210,32 @@ def adopt(rows):
         adopt_delivery(order, delivery_id, external_order_id=external_order_id)
 
 
-def test_what_was_booked_by_hand_is_followed(booked_by_hand, world, drain, deliver_webhooks):
+def test_what_was_booked_by_hand_is_followed(booked_by_hand, kaspi, drain, deliver_webhooks):
     """Under its old name, and to the end."""
     adopt(booked_by_hand)
     drain()
-    for delivery_id in world.deliveries:
-        world.move(delivery_id, "accepted")
+    for delivery_id in kaspi.deliveries:
+        kaspi.move(delivery_id, "accepted")
     deliver_webhooks()
     assert set(Delivery.objects.values_list("status", flat=True)) == {"accepted"}
 
 
-def test_what_was_booked_by_hand_is_not_booked_again(booked_by_hand, world, drain):
+def test_what_was_booked_by_hand_is_not_booked_again(booked_by_hand, kaspi, drain):
     """Neither by a save, nor by the sweep, nor before Kaspi has confirmed it."""
     adopt(booked_by_hand)
     for order in Order.objects.all():
         order.save()
     enqueue()
     drain()
-    assert len(world.deliveries) == NEW
+    assert len(kaspi.deliveries) == NEW
     assert set(ApiCall.objects.filter(kind="create").values_list("state", "attempts")) == {("done", 0)}
 
 
-def test_the_list_may_be_taken_twice(booked_by_hand, world, drain):
+def test_the_list_may_be_taken_twice(booked_by_hand, kaspi, drain):
     """An import that broke off is started again."""
     adopt(booked_by_hand)
     drain()
     booked_by_hand.seek(0)
     adopt(booked_by_hand)
     drain()
-    assert Delivery.objects.filter(delivery_id__in=world.deliveries).count() == NEW
+    assert Delivery.objects.filter(delivery_id__in=kaspi.deliveries).count() == NEW

@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
-from kaspi_delivery_django.sandbox.courier import ROUTE, Courier
-from kaspi_delivery_django.sandbox.deliveries import DeliveryRecord
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.deliveries import ROUTE, DeliveryRecord
+from kaspi_delivery_django.sandbox.server import Courier
 
 NEXT = dict(pairwise(ROUTE))
 
@@ -16,17 +16,17 @@ class DemoCourier(Courier):
     take two steps at a time, and Kaspi tells of them in the wrong order, each twice.
     """
 
-    def __init__(self, world: World, pace_s: float) -> None:
-        super().__init__(world, pace_s)
-        self.world = world
+    def __init__(self, kaspi: FakeKaspi, pace_s: float) -> None:
+        super().__init__(kaspi, pace_s)
+        self.kaspi = kaspi
         self.pace_s = pace_s
         self.waits_for: set[str] = set()
         self.muddles: set[str] = set()
 
     def step(self, now: float) -> None:
         """Move every parcel that is due."""
-        with self.world.lock:
-            for record in list(self.world.deliveries.values()):
+        with self.kaspi.lock:
+            for record in list(self.kaspi.deliveries.values()):
                 self._walk(record, now)
 
     def _walk(self, record: DeliveryRecord, now: float) -> None:
@@ -39,12 +39,12 @@ class DemoCourier(Courier):
         if customer in self.muddles:
             self._muddle(record, now)
         else:
-            self.world.move(record.delivery_id, NEXT[record.status], now)
+            self.kaspi.move(record.delivery_id, NEXT[record.status], now)
 
     def _muddle(self, record: DeliveryRecord, now: float) -> None:
         """Take two steps; the caller holds the lock, so nobody else's webhooks are touched."""
-        mailbox = self.world.mailbox
-        mailbox.duplicate, mailbox.reorder = True, 2
-        self.world.move(record.delivery_id, NEXT[record.status], now - self.pace_s)
-        self.world.move(record.delivery_id, NEXT[record.status], now)
-        mailbox.duplicate = False
+        webhooks = self.kaspi.webhooks
+        webhooks.duplicate, webhooks.reorder = True, 2
+        self.kaspi.move(record.delivery_id, NEXT[record.status], now - self.pace_s)
+        self.kaspi.move(record.delivery_id, NEXT[record.status], now)
+        webhooks.duplicate = False

@@ -68,7 +68,7 @@ class Show:
 
     def _watch(self, play: Play, performed: "Future[None]") -> Sequence[Outcome]:
         """Print what the order pages show, until all is well or the time is over."""
-        watcher = Watcher(browser=Browser(self.stage.shop_url), world=self.stage.world)
+        watcher = Watcher(browser=Browser(self.stage.shop_url), kaspi=self.stage.kaspi)
         while True:
             self.stage.household.check()
             is_told = performed.done() and performed.result() is None
@@ -84,7 +84,7 @@ class Show:
         return watcher.judge(placed)
 
     def _is_settled(self, outcomes: Sequence[Outcome]) -> bool:
-        return not self.stage.world.mailbox.pending and not any(o.wrong for o in outcomes)
+        return not self.stage.kaspi.webhooks.pending and not any(o.wrong for o in outcomes)
 
     def _tell(self, text: str) -> None:
         self.say(f"{self.stage.deadline.elapsed_s:5.1f} s  {text}")

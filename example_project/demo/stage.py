@@ -12,8 +12,8 @@ import requests
 from example_project.demo.courier import DemoCourier
 from example_project.demo.deadline import Deadline, DemoFailed
 from example_project.demo.processes import Child, Household, free_port, uninterrupted
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 LOGIN, PASSWORD = "demo", "demo"
@@ -26,7 +26,7 @@ class Stage:
     """Everything that runs. `shop_url` is the shop's address, without a last slash."""
 
     shop_url: str
-    world: World
+    kaspi: FakeKaspi
     courier: DemoCourier
     household: Household
     deadline: Deadline
@@ -36,17 +36,17 @@ class Stage:
 def set_up(deadline: Deadline, pace_s: float) -> Iterator[Stage]:
     """Start everything, wait until it is ready, and take it all down in the end."""
     shop_url = f"http://127.0.0.1:{free_port()}"
-    world = World(webhook_url=f"{shop_url}/kaspi/webhook/", first_retry_s=WEBHOOK_RETRY_S, strict=True)
-    courier = DemoCourier(world, pace_s)
+    kaspi = FakeKaspi(webhook_url=f"{shop_url}/kaspi/webhook/", first_retry_s=WEBHOOK_RETRY_S, strict=True)
+    courier = DemoCourier(kaspi, pace_s)
     with (
         TemporaryDirectory(prefix="kaspi-delivery-demo-") as folder,
-        SandboxServer(world, courier=courier) as sandbox,
+        SandboxServer(kaspi, courier=courier) as sandbox,
         _household(Path(folder), sandbox.url) as household,
     ):
         _start(household, shop_url, deadline)
         yield Stage(
             shop_url=shop_url,
-            world=world,
+            kaspi=kaspi,
             courier=courier,
             household=household,
             deadline=deadline,

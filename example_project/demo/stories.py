@@ -100,11 +100,11 @@ class Play:
         self._place(customer, STRAIGHT)
         self._place(customer, MUDDLED)
         _cancel_as_staff(self.stage, self._place(customer, CANCELLED))
-        self.stage.world.faults.add(Fault(operation="create", status=REFUSAL))
+        self.stage.kaspi.faults.add(Fault(operation="create", status=REFUSAL))
         _find_on_the_dashboard(self.stage, self._place(customer, REFUSED))
         self.say(f"Kaspi's next answer will take {SLOW_S:.0f} s, longer than a customer waits")
         slow = Fault(operation="create", latency_s=SLOW_S)
-        self.stage.world.faults.add(slow)
+        self.stage.kaspi.faults.add(slow)
         self._place(customer, TIMED_OUT)
         courier.waits_for.clear()
 

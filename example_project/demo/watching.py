@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from example_project.demo.browser import Browser
 from example_project.demo.stories import MUDDLED, REFUSAL, REFUSED, SLOW_S, TIMED_OUT, Placed
-from kaspi_delivery_django.sandbox.courier import ROUTE
-from kaspi_delivery_django.sandbox.world import LoggedRequest, World
+from kaspi_delivery_django.sandbox.api import FakeKaspi, LoggedRequest
+from kaspi_delivery_django.sandbox.deliveries import ROUTE
 
 Step = tuple[str, bool]
 
@@ -37,7 +37,7 @@ class Watcher:
     """Looks at the order pages as their customers do."""
 
     browser: Browser
-    world: World
+    kaspi: FakeKaspi
     last: dict[str, Sight] = field(default_factory=dict)
 
     def look(self, placed: Placed) -> Iterator[Step]:
@@ -55,15 +55,15 @@ class Watcher:
         sight = self.last.get(placed.url, Sight())
         return Outcome(
             placed=placed,
-            how=placed.story.how + _healed(placed, sight, self.world),
+            how=placed.story.how + _healed(placed, sight, self.kaspi),
             sight=sight,
-            booked=len(self.world.deliveries_for(placed.external_id)),
-            wrong=tuple(_faults(placed, sight, self.world)),
+            booked=len(self.kaspi.deliveries_for(placed.external_id)),
+            wrong=tuple(_faults(placed, sight, self.kaspi)),
         )
 
 
-def _faults(placed: Placed, sight: Sight, world: World) -> Iterator[str]:
-    records = world.deliveries_for(placed.external_id)
+def _faults(placed: Placed, sight: Sight, kaspi: FakeKaspi) -> Iterator[str]:
+    records = kaspi.deliveries_for(placed.external_id)
     ends = placed.story.ends
     if len(records) != bool(ends):
         yield f"Kaspi has {len(records)} deliveries"
@@ -75,33 +75,33 @@ def _faults(placed: Placed, sight: Sight, world: World) -> Iterator[str]:
         yield f"in the shop it is not {ends}"
     if ends == "delivered" and sorted(status for status, _ in sight.steps) != sorted(ROUTE):
         yield "the timeline is not whole"
-    yield from _unproven(placed, sight, world)
+    yield from _unproven(placed, sight, kaspi)
 
 
-def _unproven(placed: Placed, sight: Sight, world: World) -> Iterator[str]:
+def _unproven(placed: Placed, sight: Sight, kaspi: FakeKaspi) -> Iterator[str]:
     """Yield what the story claims and did not happen."""
     any_late = any(late for _, late in sight.steps)
     if placed.story is MUDDLED and not any_late:
         yield "no news came late"
-    if placed.story is MUDDLED and not _came_twice(sight, world):
+    if placed.story is MUDDLED and not _came_twice(sight, kaspi):
         yield "no webhook came twice"
-    if placed.story is TIMED_OUT and (len(world.faults) or placed.took_s >= SLOW_S):
+    if placed.story is TIMED_OUT and (len(kaspi.faults) or placed.took_s >= SLOW_S):
         yield "the create did not time out"
-    if placed.story is REFUSED and not any(call.status == REFUSAL for call in _creates(placed, world)):
+    if placed.story is REFUSED and not any(call.status == REFUSAL for call in _creates(placed, kaspi)):
         yield "Kaspi did not refuse it"
 
 
-def _came_twice(sight: Sight, world: World) -> bool:
-    ours = [sent for sent in world.mailbox.sent if sight.delivery_id.encode() in sent.body]
+def _came_twice(sight: Sight, kaspi: FakeKaspi) -> bool:
+    ours = [sent for sent in kaspi.webhooks.sent if sight.delivery_id.encode() in sent.body]
     return max(Counter(sent.event_id for sent in ours).values(), default=0) > 1
 
 
-def _healed(placed: Placed, sight: Sight, world: World) -> str:
+def _healed(placed: Placed, sight: Sight, kaspi: FakeKaspi) -> str:
     """Say what brought the shop the delivery id that it had not been told in time."""
     if placed.story is not TIMED_OUT or not sight.delivery_id:
         return ""
-    return ", healed by the webhook" if len(_creates(placed, world)) == 1 else ", healed by the replay"
+    return ", healed by the webhook" if len(_creates(placed, kaspi)) == 1 else ", healed by the replay"
 
 
-def _creates(placed: Placed, world: World) -> list[LoggedRequest]:
-    return [call for call in world.requests if call.idempotency_key == placed.external_id]
+def _creates(placed: Placed, kaspi: FakeKaspi) -> list[LoggedRequest]:
+    return [call for call in kaspi.requests if call.idempotency_key == placed.external_id]

@@ -13,7 +13,6 @@ from django.core.checks import Warning as Caution
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.checks.readable import readable_accounts
 from kaspi_delivery_django.client.wire import API_PATH
-from kaspi_delivery_django.sandbox import wellknown
 
 _VERSION = re.compile(r"v[0-9]+", re.IGNORECASE)
 KASPIS = {environment: urlsplit(conf.BASE_URLS[environment]).hostname for environment in ("production", "sandbox")}
@@ -74,7 +73,7 @@ def _key(account: conf.Account) -> Iterator[CheckMessage]:
         hint = f'Set {variable}, or start with ENVIRONMENT="local", which needs no key.'
         text = "API_KEY is missing: orders wait unsent."
         yield Caution(text, hint=hint, obj=account.alias, id="kaspi_delivery.W002")
-    elif account.api_key == wellknown.API_KEY and account.environment != "local":
+    elif account.api_key == conf.LOCAL_API_KEY and account.environment != "local":
         hint = f'Set {variable} to a key of Kaspi\'s partner console, or write ENVIRONMENT="local".'
         text = "API_KEY is the one that is published with the bundled sandbox: Kaspi refuses it."
         yield Caution(text, hint=hint, obj=account.alias, id="kaspi_delivery.W008")

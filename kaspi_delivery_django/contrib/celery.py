@@ -1,4 +1,4 @@
-"""Celery as the runner: tasks that hold no more than a primary key, and a thread that tells the broker of them.
+"""Run Celery tasks that send calls, and publish them from a thread.
 
 Needs the extra `celery`, RUNNER = "celery", and `kaspi_delivery.sweep` in the beat schedule; docs/runners.md has
 it to paste. The tasks belong to the project's own Celery app, and are routed as its others are.
@@ -27,14 +27,14 @@ __all__ = ["nudge", "send_call", "sweep"]
 
 logger = logging.getLogger(__name__)
 
-SWEEP_S = 20.0  # after so long a sweep finishes what is under way
-SEND_LIMIT_S = 2 * LEASE.total_seconds()  # Celery kills only what our own deadlines have failed to end
-SWEEP_LIMIT_S = 600  # receivers of the shop's run in it
-MOST_WAITING = 1000
-ANSWER_S = 4.0
-AWAY_S = 5.0
-IDLE_S = 10.0
-FAREWELL_S = 1.0
+SWEEP_S = 20.0  # then a sweep starts no more work
+SEND_LIMIT_S = 2 * LEASE.total_seconds()  # longer than our own deadlines
+SWEEP_LIMIT_S = 600  # includes the shop's receivers
+MAX_PENDING = 1000
+BROKER_TIMEOUT_S = 4.0
+RETRY_PAUSE_S = 5.0
+IDLE_TIMEOUT_S = 10.0
+FLUSH_TIMEOUT_S = 1.0
 
 
 @shared_task(  # type: ignore[untyped-decorator]  # Celery has no types
@@ -45,36 +45,36 @@ FAREWELL_S = 1.0
     time_limit=SEND_LIMIT_S,
 )
 def send_call(call_pk: int) -> None:
-    """Try one call once, if it is due. Delivered twice, it finds nothing to do the second time."""
+    """Send one call once, if it is due. A duplicate of the task does nothing."""
     Worker().send(call_pk)
 
 
 @shared_task(name="kaspi_delivery.sweep", ignore_result=True, acks_late=False, time_limit=SWEEP_LIMIT_S)  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    """Do what `kaspi_worker` does, for some seconds. Several at once, or one lost, do no harm."""
+    """Do the work of `kaspi_worker` for `SWEEP_S` seconds. Sweeps may overlap or be lost."""
     Worker().sweep(within_s=SWEEP_S)
 
 
 def nudge(call_pk: int) -> None:
-    """Have a worker told of a due call. Returns at once, whatever the broker does."""
+    """Publish a task for a due call. Returns at once, also when the broker is unavailable."""
     task: Task = send_call.app.tasks[send_call.name]
     if task.app.conf.task_always_eager:
         task.apply_async((call_pk,))
     else:
-        _messenger(os.getpid(), task).tell(call_pk)
+        _publisher(os.getpid(), task).publish(call_pk)
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def share_turns(**_signal: Any) -> None:
-    """Let the processes that a worker forks keep to MAX_REQUESTS_PER_SECOND together."""
+    """Share MAX_REQUESTS_PER_SECOND among the processes that a worker forks."""
     pace.turns()
 
 
-class Messenger:
-    """Tells the broker of calls, in a thread that lives as long as there is something to tell.
+class Publisher:
+    """Publishes tasks from a thread that lives as long as calls are pending.
 
-    Neither kombu nor py-amqp can promise when they give up on a broker that is away, or mute. So nobody
-    waits for them here: what is not told yet is kept, up to `MOST_WAITING`, and the sweep finds the rest.
+    Neither kombu nor py-amqp guarantees a timeout for a broker that does not respond, so the caller does not
+    wait for them. Up to `MAX_PENDING` calls are kept; the sweep finds the rest.
     """
 
     def __init__(self, task: Task) -> None:
@@ -83,82 +83,82 @@ class Messenger:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_away = False
-        atexit.register(self.say_farewell)
+        atexit.register(self.flush)
 
-    def tell(self, call_pk: int) -> None:
-        """Take a call, and return."""
+    def publish(self, call_pk: int) -> None:
+        """Add a call and return."""
         with self._changed:
-            if len(self._calls) < MOST_WAITING:
+            if len(self._calls) < MAX_PENDING:
                 self._calls.append(call_pk)
                 self._changed.notify_all()
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="kaspi-messenger", daemon=True)
+                thread = threading.Thread(target=self._run, name="kaspi-publisher", daemon=True)
                 thread.start()
                 self._thread = thread
 
-    def say_farewell(self) -> None:
-        """Give the thread a moment, before the process ends, to tell what waits."""
+    def flush(self) -> None:
+        """Wait shortly, before the process ends, until the pending calls are published."""
         if os.getpid() != self._pid:  # forked from the one that has the thread
             return
         with self._changed:
-            self._changed.wait_for(lambda: not self._calls, FAREWELL_S)
+            self._changed.wait_for(lambda: not self._calls, FLUSH_TIMEOUT_S)
 
     def _run(self) -> None:
         while self._is_needed():
             try:
-                self._tell_all()
-            except Exception as err:  # noqa: BLE001  # whatever a transport raises: no more than a hint is late
-                self._bear(err)
+                self._publish_all()
+            except Exception as err:  # noqa: BLE001  # any transport error: only a notification is late
+                self._pause(err)
 
     def _is_needed(self) -> bool:
-        """Tell whether there is more to tell. If not the thread is at its end, and the next call gets a new one."""
+        """Return whether calls are pending. If not, the thread ends and the next call starts another."""
         with self._changed:
             if not self._calls:
                 self._thread = None
             return bool(self._calls)
 
-    def _tell_all(self) -> None:
+    def _publish_all(self) -> None:
         with _connected(self._task) as connection:
             while (call_pk := self._wait_for_call()) is not None:
                 self._task.apply_async((call_pk,), connection=connection, retry=False)
                 self._is_away = False
-                self._forget()
+                self._remove_first()
 
     def _wait_for_call(self) -> int | None:
-        """Return the call to tell next; None when none came for so long that the connection may grow stale."""
+        """Return the next call; None after `IDLE_TIMEOUT_S`, when the connection may be stale."""
         with self._changed:
-            return self._calls[0] if self._changed.wait_for(lambda: self._calls, IDLE_S) else None
+            return self._calls[0] if self._changed.wait_for(lambda: self._calls, IDLE_TIMEOUT_S) else None
 
-    def _forget(self) -> None:
+    def _remove_first(self) -> None:
         with self._changed:
             self._calls.popleft()
             self._changed.notify_all()
 
-    def _bear(self, err: Exception) -> None:
-        """Wait a while, and say once why."""
+    def _pause(self, err: Exception) -> None:
+        """Pause, and log the error once."""
         if not self._is_away:
             logger.error("broker not reached, calls wait: error=%s", failures.describe(err))
         self._is_away = True
-        time.sleep(AWAY_S)
+        time.sleep(RETRY_PAUSE_S)
 
 
 @lru_cache
-def _messenger(_pid: int, task: Task) -> Messenger:
-    """Return the messenger of this process. A forked one gets its own: threads do not survive a fork."""
-    return Messenger(task)
+def _publisher(_pid: int, task: Task) -> Publisher:
+    """Return the publisher of this process; a forked one gets its own, as threads do not survive a fork."""
+    return Publisher(task)
 
 
 @contextmanager
 def _connected(task: Task) -> Iterator[Connection]:
-    """Connect to the project's broker, so that nothing waits for its answers for ever.
+    """Connect to the project's broker, with a timeout for its responses.
 
-    It sends no heartbeats, and promises none: the connection does not live long without work.
+    It sends and negotiates no heartbeats: an idle connection is closed soon.
     """
-    limits = {"socket_timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S}
+    limits = {"socket_timeout": BROKER_TIMEOUT_S, "socket_connect_timeout": BROKER_TIMEOUT_S}
     plain = task.app.connection_for_write()
     is_redis = plain.transport.driver_type == "redis"
     with task.app.connection_for_write(transport_options=limits) if is_redis else plain as connection:
         raw = connection.ensure_connection(max_retries=1, interval_start=0).connection
-        if hasattr(raw, "sock"):  # py-amqp waits for ever, and its own read_timeout only makes it ask again
-            raw.sock.settimeout(ANSWER_S)
+        if hasattr(raw, "sock"):  # py-amqp waits forever; its read_timeout only retries
+            raw.sock.settimeout(BROKER_TIMEOUT_S)
         yield connection

@@ -1,4 +1,4 @@
-"""Runs the sandbox: `python -m kaspi_delivery_django.sandbox`."""
+"""Run the sandbox: `python -m kaspi_delivery_django.sandbox`."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""The sandbox mounted on a requests session: no socket, and nobody sleeps."""
+"""Mount the sandbox on a requests session, without sockets and without waiting."""
 
 import io
 from collections.abc import Mapping
-from http.client import HTTPResponse as WireResponse
+from http.client import HTTPResponse as ParsedResponse
 from http.client import responses as reasons
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,23 +11,23 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPHeaderDict, HTTPResponse, Timeout
 from urllib3.exceptions import ProtocolError
 
-from kaspi_delivery_django.sandbox.answers import Answer
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.responses import Response
 
 if TYPE_CHECKING:
     import socket
 
 
 class SandboxAdapter(HTTPAdapter):
-    """Answers a session's requests from a world, with the errors a network would bring.
+    """A transport adapter that gets responses from a `FakeKaspi`, with its network errors.
 
-    A latency that reaches the read timeout raises ReadTimeout at once, a shorter one passes
-    unnoticed; a dropped connection raises ConnectionError.
+    A latency of at least the read timeout raises ReadTimeout at once, a shorter one is ignored;
+    a dropped connection raises ConnectionError.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, kaspi: FakeKaspi) -> None:
         super().__init__()
-        self._world = world
+        self._kaspi = kaspi
 
     def send(
         self,
@@ -39,16 +39,16 @@ class SandboxAdapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         del stream, verify, cert, proxies
-        answer = self._world.handle(request.method or "GET", request.path_url, dict(request.headers), _body(request))
+        response = self._kaspi.handle(request.method or "GET", request.path_url, dict(request.headers), _body(request))
         read_timeout = _read_timeout(timeout)
-        if read_timeout is not None and answer.latency_s >= read_timeout:
+        if read_timeout is not None and response.latency_s >= read_timeout:
             message = f"Read timed out. (read timeout={read_timeout})"
             raise requests.ReadTimeout(message, request=request)
-        if answer.drop:
+        if response.drop:
             reset = ConnectionResetError(104, "Connection reset by peer")
             broken = ProtocolError("Connection aborted.", reset)
             raise requests.ConnectionError(broken, request=request)
-        return self.build_response(request, _raw_response(answer, request.method))
+        return self.build_response(request, _raw_response(response, request.method))
 
 
 def _body(request: requests.PreparedRequest) -> bytes:
@@ -63,8 +63,8 @@ def _read_timeout(timeout: Any) -> float | None:
     return cast("float | None", timeout[1] if isinstance(timeout, tuple) else timeout)
 
 
-class _Wire:
-    """As much of a socket as http.client needs to read an answer from memory."""
+class _MemorySocket:
+    """The part of a socket that http.client needs to read a response from memory."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -74,23 +74,23 @@ class _Wire:
         return io.BytesIO(self._content)
 
 
-def _raw_response(answer: Answer, method: str | None) -> HTTPResponse:
-    wire = WireResponse(cast("socket.socket", _Wire(_on_the_wire(answer))), method=method)
-    wire.begin()
+def _raw_response(response: Response, method: str | None) -> HTTPResponse:
+    parsed = ParsedResponse(cast("socket.socket", _MemorySocket(_encode(response))), method=method)
+    parsed.begin()
     return HTTPResponse(
-        body=wire,
-        headers=HTTPHeaderDict(wire.msg.items()),
-        status=wire.status,
-        version=wire.version,
-        reason=wire.reason,
+        body=parsed,
+        headers=HTTPHeaderDict(parsed.msg.items()),
+        status=parsed.status,
+        version=parsed.version,
+        reason=parsed.reason,
         preload_content=False,
-        original_response=wire,
+        original_response=parsed,
         request_method=method,
     )
 
 
-def _on_the_wire(answer: Answer) -> bytes:
-    headers = {**answer.headers, "Content-Length": str(len(answer.body))}
-    lines = [f"HTTP/1.1 {answer.status} {reasons.get(answer.status, '')}"]
+def _encode(response: Response) -> bytes:
+    headers = {**response.headers, "Content-Length": str(len(response.body))}
+    lines = [f"HTTP/1.1 {response.status} {reasons.get(response.status, '')}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + answer.sent_body
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + response.sent_body

@@ -1,9 +1,11 @@
-"""One delivery as Kaspi keeps it, and how it looks on the wire."""
+"""Store one delivery as Kaspi does, and serialize it as the API documents it."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+STATUSES = ("created", "accepted", "in_transit", "out_for_delivery", "delivered", "cancelled")
+ROUTE = STATUSES[:-1]  # the statuses of a delivery that is not cancelled, in order
 CANCELLABLE = frozenset({"created", "accepted"})
 REQUEST_FIELDS = ("externalOrderId", "pickup", "dropoff", "parcel")
 PICKUP_WITHIN_S = 60 * 60
@@ -11,13 +13,13 @@ DELIVERY_WITHIN_S = 4 * 60 * 60
 
 
 def rfc3339(moment: float) -> str:
-    """Write Unix seconds the way Kaspi stamps things: whole seconds, UTC, a trailing Z."""
+    """Format Unix seconds as Kaspi does: whole seconds, UTC, a trailing Z."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass
 class DeliveryRecord:
-    """A booked delivery; `request` is the body it was booked with, times are Unix seconds."""
+    """A booked delivery; `request` is the body of its create, times are Unix seconds."""
 
     delivery_id: str
     request: dict[str, Any]
@@ -32,12 +34,12 @@ class DeliveryRecord:
         return str(self.request["externalOrderId"])
 
     def change(self, status: str, at: float, notes: str) -> None:
-        """Enter a status; a cancel that was waiting for the courier is settled by it."""
+        """Set the status and append it to the history; a pending cancel ends."""
         self.status, self.changed_at, self.pending_cancel = status, at, None
         self.history.append({"status": status, "timestamp": rfc3339(at), "notes": notes})
 
     def to_created(self) -> dict[str, Any]:
-        """Shape Kaspi's DeliveryCreated, which does not repeat the externalOrderId."""
+        """Return Kaspi's DeliveryCreated, which does not repeat the externalOrderId."""
         return {
             "deliveryId": self.delivery_id,
             "status": self.status,
@@ -49,7 +51,7 @@ class DeliveryRecord:
         }
 
     def to_delivery(self, *, include_history: bool = False) -> dict[str, Any]:
-        """Shape Kaspi's Delivery: the fields of the request and of DeliveryCreated, and `createdAt`."""
+        """Return Kaspi's Delivery: the fields of the request and of DeliveryCreated, and `createdAt`."""
         booked = {name: self.request[name] for name in REQUEST_FIELDS}
         delivery = {**booked, **self.to_created(), "createdAt": rfc3339(self.created_at)}
         if include_history:
@@ -57,7 +59,7 @@ class DeliveryRecord:
         return delivery
 
     def to_event(self) -> dict[str, str]:
-        """Shape the `data` of the webhook about the latest change."""
+        """Return the `data` of the webhook about the latest change."""
         return {
             "deliveryId": self.delivery_id,
             "externalOrderId": self.external_order_id,

@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong with the next API calls, and how often."""
+"""Make the next API calls fail on demand."""
 
 import random
 import re
@@ -6,9 +6,8 @@ import threading
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast, get_args, get_type_hints
 
-from kaspi_delivery_django.sandbox import schema
-from kaspi_delivery_django.sandbox.answers import Answer, refusal
-from kaspi_delivery_django.sandbox.calls import OPERATIONS
+from kaspi_delivery_django.sandbox.requests import OPERATIONS, Schema, schema_errors
+from kaspi_delivery_django.sandbox.responses import Response, error_response
 
 _HEADER_VALUE = re.compile(r"[ -~]{0,255}")
 _NEVER_STORED = frozenset({401, 429})
@@ -17,15 +16,15 @@ _CODES = {401: "unauthorized", 403: "forbidden", 409: "conflict", 429: "rate_lim
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One way a call goes wrong.
+    """A fault of one or more calls.
 
-    `operation` is create, get, cancel or test_webhook, None for any; `times` is how many calls
-    it hits, None for all until cleared; a call escapes it with 1 - `probability`.
-    The call takes place as if nothing were wrong, unless `drop` is "before", or `status` is
-    set and `booked` is not. Its true answer is what a replay gets, unless `stored` puts the
-    faulty one into the idempotency store. `drop` closes the connection instead of answering,
-    before or after the call took place. `truncate` cuts the body in the middle under the full
-    Content-Length; `body` replaces it; `latency_s` delays whatever is sent.
+    `operation` is create, get, cancel or test_webhook, None for any; `times` is the number of
+    calls that fail, None for all until cleared; each call fails with `probability`.
+    Kaspi processes the call all the same, unless `drop` is "before", or `status` is set and
+    `booked` is not. A replay returns the true response, unless `stored` puts the faulty one into
+    the idempotency store. `drop` closes the connection instead of responding, before or after
+    the call is processed. `truncate` sends half of the body under the full Content-Length;
+    `body` replaces it; `latency_s` delays the response.
     """
 
     operation: str | None = None
@@ -57,72 +56,71 @@ class Fault:
                 raise ValueError(message)
 
     @property
-    def takes_place(self) -> bool:
+    def is_processed(self) -> bool:
         return self.drop != "before" and (self.status is None or self.booked)
 
-    def disguise(self, truth: Answer | None) -> Answer:
-        """Give the answer this fault shows instead of the true one."""
-        answer = truth if truth is not None and self.status is None else self._answer()
-        return answer if self.body is None else replace(answer, body=self.body)
+    def replace_response(self, true_response: Response | None) -> Response:
+        """Return the faulty response; None is a call that was not processed."""
+        response = true_response if true_response is not None and self.status is None else self._error_response()
+        return response if self.body is None else replace(response, body=self.body)
 
-    def send(self, answer: Answer) -> Answer:
-        """Mark what befalls the answer on its way."""
-        late = replace(answer, latency_s=self.latency_s)
-        return replace(late, drop=bool(self.drop), truncate=self.truncate)
+    def add_network_faults(self, response: Response) -> Response:
+        """Return the response with this fault's latency, drop and truncation."""
+        return replace(response, latency_s=self.latency_s, drop=bool(self.drop), truncate=self.truncate)
 
-    def _answer(self) -> Answer:
+    def _error_response(self) -> Response:
         status = self.status or 500
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         code = self.code or _CODES.get(status, "internal_error")
-        return refusal(status, code, "A fault set on the sandbox.", headers)
+        return error_response(status, code, "A fault set on the sandbox.", headers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Shape it for the control endpoint."""
+        """Serialize the fault for the control endpoint."""
         body = None if self.body is None else self.body.decode(errors="replace")
         return {**asdict(self), "body": body}
 
     @classmethod
     def from_dict(cls, data: object) -> "Fault":
-        """Read it from the control endpoint; raises ValueError naming the wrong fields."""
-        if wrong := schema.faults(data, _SHAPE, closed=True):
-            raise ValueError("; ".join(wrong))
+        """Read a fault of the control endpoint; raises ValueError that names the wrong fields."""
+        if errors := schema_errors(data, _SCHEMA, closed=True):
+            raise ValueError("; ".join(errors))
         fields = cast("dict[str, Any]", data)
         body = fields.get("body")
         return cls(**{**fields, "body": None if body is None else body.encode()})
 
 
 _HINTS = {**get_type_hints(Fault), "body": str | None}
-_SHAPE: schema.Shape = {f"{name}?": get_args(hint) or hint for name, hint in _HINTS.items()}
+_SCHEMA: Schema = {f"{name}?": get_args(hint) or hint for name, hint in _HINTS.items()}
 
 
 class Faults:
-    """The faults that wait, first come first served."""
+    """A queue of pending faults, first in, first out."""
 
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
-        self._waiting: list[Fault] = []
+    def __init__(self, random_source: random.Random) -> None:
+        self._random = random_source
+        self._pending: list[Fault] = []
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._pending)
 
     def add(self, fault: Fault) -> None:
-        """Let the fault wait behind those already there."""
-        self._waiting.append(fault)
+        """Append a fault."""
+        self._pending.append(fault)
 
     def clear(self) -> None:
-        """Let everything go well again."""
-        self._waiting.clear()
+        """Remove every pending fault."""
+        self._pending.clear()
 
-    def take(self, operation: str) -> Fault | None:
-        """Return the first fault that hits this call, and use up one of its times."""
-        for place, fault in enumerate(self._waiting):
-            if fault.operation in {None, operation} and self._dice.random() < fault.probability:
-                self._use_up(place, fault)
+    def next_for(self, operation: str) -> Fault | None:
+        """Return the first fault for this call and count one of its times; None if the call succeeds."""
+        for index, fault in enumerate(self._pending):
+            if fault.operation in {None, operation} and self._random.random() < fault.probability:
+                self._count(index, fault)
                 return fault
         return None
 
-    def _use_up(self, place: int, fault: Fault) -> None:
+    def _count(self, index: int, fault: Fault) -> None:
         if fault.times == 1:
-            del self._waiting[place]
+            del self._pending[index]
         elif fault.times is not None:
-            self._waiting[place] = replace(fault, times=fault.times - 1)
+            self._pending[index] = replace(fault, times=fault.times - 1)

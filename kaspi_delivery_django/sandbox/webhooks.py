@@ -1,4 +1,4 @@
-"""Signed webhooks, their retries, and what may befall them on the way."""
+"""Sign, send and retry webhooks; duplicate, reorder, delay and lose them on demand."""
 
 import hashlib
 import hmac
@@ -16,8 +16,8 @@ from urllib3.exceptions import HTTPError
 LOG = logging.getLogger(__name__)
 POST_TIMEOUT_S = 5
 FIRST_RETRY_S = 60.0
-GIVE_UP_AFTER_S = 24 * 60 * 60
-NO_ANSWER = 0
+ABANDON_AFTER_S = 24 * 60 * 60
+NO_RESPONSE = 0
 
 Post = Callable[[str, dict[str, str], bytes], int]
 
@@ -32,13 +32,13 @@ def post_over_http(url: str, headers: dict[str, str], body: bytes) -> int:
     """Send one webhook as Kaspi does: 5 seconds, no redirects; return the HTTP status."""
     with requests.Session() as session:
         session.trust_env = False
-        answer = session.post(url, data=body, headers=headers, timeout=POST_TIMEOUT_S, allow_redirects=False)
-        return answer.status_code
+        response = session.post(url, data=body, headers=headers, timeout=POST_TIMEOUT_S, allow_redirects=False)
+        return response.status_code
 
 
 @dataclass
 class Event:
-    """A webhook that waits for its next attempt; `attempt` counts those already made."""
+    """A pending webhook; `attempt` counts the attempts that were made."""
 
     event_id: str
     url: str
@@ -53,8 +53,8 @@ class Event:
         return json.dumps({**head, "data": dict(self.data)}).encode()
 
 
-class Sent(NamedTuple):
-    """One attempt that was made; status 0 means that nobody answered."""
+class Attempt(NamedTuple):
+    """One attempt to send a webhook; status 0 if there was no response."""
 
     event_id: str
     type: str
@@ -64,12 +64,12 @@ class Sent(NamedTuple):
     body: bytes
 
 
-class Mailbox:
-    """Webhooks on their way out; thread-safe, and no lock is held while one is posted.
+class WebhookQueue:
+    """The webhooks of one merchant; thread-safe, and posts without holding a lock.
 
-    Switches for events queued from now on: `duplicate` sends each twice; `reorder` holds the
-    next so many and sends them in reverse; `lose` forgets the next so many, they end in
-    `lost`; `delay_s` holds each one back. `sent` logs every attempt.
+    Options for the events that are queued next: `duplicate` sends each twice; `reorder` is a
+    number of events to hold and send in reverse; `lose` is a number of events to drop into
+    `lost`; `delay_s` delays each one. `sent` lists every attempt.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Mailbox:
             raise ValueError("first_retry_s must be positive")
         self.duplicate, self.reorder, self.lose, self.delay_s = False, 0, 0, 0.0
         self.pending: list[Event] = []
-        self.sent: list[Sent] = []
+        self.sent: list[Attempt] = []
         self.lost: list[Event] = []
         self._held: list[Event] = []
         self._secret = secret
@@ -97,23 +97,23 @@ class Mailbox:
         """Queue an event for its first attempt at once; return its id."""
         with self._lock:
             event = Event(self._new_event_id(), url, event_type, data, self._clock())
-            self._post_or_disturb(event)
+            self._enqueue(event)
             return event.event_id
 
     def due(self, now: float) -> list[Event]:
-        """List what is to be sent by now, in the order of sending."""
+        """List the events that are due, in the order of sending."""
         with self._lock:
             return [event for event in self.pending if event.due_at <= now]
 
-    def deliver_due(self, now: float, post: Post = post_over_http) -> list[Sent]:
-        """Attempt everything due by now, each once; return the attempts."""
-        attempts: list[Sent] = []
+    def deliver_due(self, now: float, post: Post = post_over_http) -> list[Attempt]:
+        """Send each event that is due, once; return the attempts."""
+        attempts: list[Attempt] = []
         while attempt := self.deliver_next(now, post):
             attempts.append(attempt)
         return attempts
 
-    def deliver_next(self, now: float, post: Post = post_over_http) -> Sent | None:
-        """Attempt the first event that is due; return None if there is none."""
+    def deliver_next(self, now: float, post: Post = post_over_http) -> Attempt | None:
+        """Send the first event that is due; return None if there is none."""
         with self._lock:
             due = self.due(now)
             if not due:
@@ -122,7 +122,7 @@ class Mailbox:
             self.pending = [other for other in self.pending if other is not event]
         return self._attempt(event, max(now, self._clock()), post)
 
-    def _post_or_disturb(self, event: Event) -> None:
+    def _enqueue(self, event: Event) -> None:
         if self.lose > 0:
             self.lose -= 1
             self.lost.append(event)
@@ -138,18 +138,18 @@ class Mailbox:
         self.pending += self._held
         self._held = []
 
-    def _attempt(self, event: Event, now: float, post: Post) -> Sent:
+    def _attempt(self, event: Event, now: float, post: Post) -> Attempt:
         event.attempt += 1
-        body, status = event.body(), NO_ANSWER
+        body, status = event.body(), NO_RESPONSE
         headers = self._headers(body, str(int(now)))
         try:
-            with suppress(OSError, HTTPError):  # nobody answers, or the host cannot be one
+            with suppress(OSError, HTTPError):  # no response, or an invalid host
                 status = post(event.url, headers, body)
         finally:
-            self._settle(event, status, now)
-        sent = Sent(event.event_id, event.type, event.attempt, status, headers, body)
+            self._record_outcome(event, status, now)
+        sent = Attempt(event.event_id, event.type, event.attempt, status, headers, body)
         self.sent.append(sent)
-        LOG.info("webhook %s %s attempt=%s status=%s", *sent[:3], status or "no answer")
+        LOG.info("webhook %s %s attempt=%s status=%s", *sent[:3], status or "no response")
         return sent
 
     def _headers(self, body: bytes, timestamp: str) -> dict[str, str]:
@@ -160,10 +160,10 @@ class Mailbox:
             "X-Kaspi-Signature": sign(self._secret, timestamp, body),
         }
 
-    def _settle(self, event: Event, status: int, now: float) -> None:
+    def _record_outcome(self, event: Event, status: int, now: float) -> None:
         if 200 <= status <= 299:  # noqa: PLR2004 - any 2xx ends the retries
             return
         event.due_at = now + self._first_retry_s * 2 ** (event.attempt - 1)
         with self._lock:
-            gave_up = event.due_at > event.queued_at + GIVE_UP_AFTER_S
-            (self.lost if gave_up else self.pending).append(event)
+            is_abandoned = event.due_at > event.queued_at + ABANDON_AFTER_S
+            (self.lost if is_abandoned else self.pending).append(event)

@@ -1,114 +1,154 @@
-"""Claims about an order's delivery. One that does not hold says what was found instead."""
+"""Assert facts about an order's delivery. A failed assertion prints Kaspi's deliveries and the package's rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from django.db.models import Model
 
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.deliveries import DeliveryRecord
-from kaspi_delivery_django.sandbox.world import World
 from kaspi_delivery_django.services import booking, outbox
 from kaspi_delivery_django.services.failures import ask_whether
-from kaspi_delivery_django.testing import findings
-from kaspi_delivery_django.testing.rows import Subject, deliveries_of, is_ours
+from kaspi_delivery_django.services.transactions import home
 
 State, Kind = ApiCall.State, ApiCall.Kind
 
-MANY = 10_000
+MAX_CALLS = 10_000
+
+Subject: TypeAlias = Model
+"""The shop's order, or one of its deliveries."""
 
 
 class Assertions:
-    """What a test may claim. Kaspi's own books are asked, not only the package's tables."""
+    """The assertions of a test. They read Kaspi's deliveries, not only the package's tables."""
 
-    def __init__(self, worlds: Mapping[str, World]) -> None:
-        self.worlds = worlds
+    def __init__(self, fakes: Mapping[str, FakeKaspi]) -> None:
+        self.fakes = fakes
 
     def delivery_of(self, order: Subject) -> Delivery:
-        """Return the order's newest delivery, as it is in the table now."""
-        mine = [delivery for delivery in deliveries_of(order) if is_ours(delivery)]
-        return mine[0] if mine else self._fail(order, "it has no delivery")
+        """Return the order's newest delivery, read from the table now."""
+        current = [delivery for delivery in _deliveries_of(order) if _is_from_sandbox(delivery)]
+        return current[0] if current else self._fail(order, "it has no delivery")
 
     def bookings_of(self, order: Subject) -> list[DeliveryRecord]:
-        """Return what Kaspi has booked for the order, over all of its generations, the newest generation first."""
-        return [record for delivery in deliveries_of(order) for record in self._booked(delivery)]
+        """Return Kaspi's deliveries of the order, of all generations, the newest generation first."""
+        return [record for delivery in _deliveries_of(order) for record in self._booked(delivery)]
 
     def booking_of(self, order: Subject) -> DeliveryRecord:
-        """Return the order's one booking at Kaspi: its `request` is what Kaspi was sent."""
+        """Return Kaspi's only delivery of the order: its `request` is the body that Kaspi received."""
         records = self._booked(self.delivery_of(order))
-        return records[0] if len(records) == 1 else self._fail(order, f"Kaspi has {len(records)} bookings of it")
+        return records[0] if len(records) == 1 else self._fail(order, f"Kaspi has {len(records)} deliveries of it")
 
     def assert_booked_once(self, order: Subject) -> None:
-        """Kaspi has one booking, the package knows it by its id, and no earlier parcel is under way."""
+        """Assert that Kaspi has one delivery, that the package has its id, and that no earlier one is active."""
         delivery, record = self.delivery_of(order), self.booking_of(order)
         if delivery.delivery_id != record.delivery_id:
-            self._fail(order, f"the package has not heard of {record.delivery_id}")
+            self._fail(order, f"the package does not know {record.delivery_id}")
         others = [one for one in self.bookings_of(order) if one is not record and one.status != CANCELLED]
         if others:
-            self._fail(order, f"{others[0].delivery_id} is under way as well")
+            self._fail(order, f"{others[0].delivery_id} is active too")
 
     def assert_not_booked(self, order: Subject) -> None:
-        """Kaspi has no booking, and not only because it is due and was not sent."""
+        """Assert that Kaspi has no delivery and that no create is due."""
         if self.bookings_of(order):
             self._fail(order, "it is booked")
-        creates = ApiCall.objects.filter(delivery__in=deliveries_of(order), kind=Kind.CREATE)
-        if set(creates.values_list("pk", flat=True)) & set(outbox.due_calls(limit=MANY)):
-            self._fail(order, "its booking is due; call send_due() first")
+        creates = ApiCall.objects.filter(delivery__in=_deliveries_of(order), kind=Kind.CREATE)
+        if set(creates.values_list("pk", flat=True)) & set(outbox.due_calls(limit=MAX_CALLS)):
+            self._fail(order, "its create is due; call send_due() first")
 
     def assert_stays_wanted(self, order: Model, *later: Mapping[str, object]) -> None:
-        """The adapter wants the order shipped, and still does after each of these changes of its attributes.
+        """Assert that the adapter wants the delivery, now and after each of these changes of the order's attributes.
 
-        The order's row stays as it is: `assert_stays_wanted(order, {"status": "packed"}, {"status": "shipped"})`.
+        The order is not saved: `assert_stays_wanted(order, {"status": "packed"}, {"status": "shipped"})`.
         """
         adapter = booking.adapter_of(order)
         for changes in ({}, *later):
             changed = copy(order)
             for name, value in changes.items():
                 setattr(changed, name, value)
-            given = ", ".join(f"{name}={value!r}" for name, value in changes.items()) or "as it is"
+            given = ", ".join(f"{name}={value!r}" for name, value in changes.items()) or "unchanged"
             if ask_whether(adapter.wants_cancel, changed):
-                self._fail(order, f"wants_cancel says yes ({given}): it would be cancelled")
+                self._fail(order, f"wants_cancel returns True ({given}): it would be cancelled")
             if not ask_whether(adapter.wants_delivery, changed):
-                self._fail(order, f"wants_delivery says no ({given}): it would wait instead of being sent")
+                self._fail(order, f"wants_delivery returns False ({given}): it would not be sent")
 
     def assert_status(self, order: Subject, status: str) -> None:
-        """The package shows this status."""
+        """Assert the delivery's status in the package."""
         found = self.delivery_of(order).status
         if found != status:
             self._fail(order, f"its status is {found!r}, not {status!r}")
 
     def assert_cancelled(self, order: Subject) -> None:
-        """No parcel is under way, nor will be: it was cancelled, or taken back before anything was sent."""
-        live = [record for record in self.bookings_of(order) if record.status != CANCELLED]
-        if live:
-            self._fail(order, f"{live[0].delivery_id} is {live[0].status} at Kaspi")
+        """Assert that no delivery is or will be active: it was cancelled at Kaspi, or before its create was sent."""
+        active = [record for record in self.bookings_of(order) if record.status != CANCELLED]
+        if active:
+            self._fail(order, f"{active[0].delivery_id} is {active[0].status} at Kaspi")
         delivery = self.delivery_of(order)
-        was_taken_back = delivery.calls.filter(kind=Kind.CREATE, state=State.ABANDONED).exists()
-        if delivery.status != CANCELLED and not was_taken_back:
+        was_abandoned = delivery.calls.filter(kind=Kind.CREATE, state=State.ABANDONED).exists()
+        if delivery.status != CANCELLED and not was_abandoned:
             self._fail(order, f"its status is {delivery.status!r}, not {CANCELLED!r}")
 
     def assert_needs_attention(self, order: Subject, reason: str) -> None:
-        """A person is asked for, because of this `Attention`."""
+        """Assert that the delivery needs attention for this `Attention`."""
         wanted = Attention(reason)
         if self.delivery_of(order).attention != wanted:
             self._fail(order, f"it does not need attention because of {wanted.value!r}")
 
-    def assert_settled(self, order: Subject) -> None:
-        """Nothing is left to do: no person is needed, no call waits, and every receiver took every change."""
+    def assert_up_to_date(self, order: Subject) -> None:
+        """Assert that nothing is pending: no attention, no unfinished call, no change that a receiver refused."""
         delivery = self.delivery_of(order)
         if delivery.attention:
             self._fail(order, f"it needs attention because of {delivery.attention!r}")
         if delivery.calls.filter(state__in=ApiCall.UNFINISHED).exists():
-            self._fail(order, "a call of it waits")
-        untold = StatusChange.objects.filter(delivery=delivery, applied=True, notified_at=None).first()
-        if untold:
-            self._fail(order, f"a receiver of the signals has raised at {untold.to_status!r}; the log says so")
+            self._fail(order, "it has an unfinished call")
+        unnotified = StatusChange.objects.filter(delivery=delivery, applied=True, notified_at=None).first()
+        if unnotified:
+            self._fail(order, f"a signal receiver raised at {unnotified.to_status!r}; see the log")
 
     def _booked(self, delivery: Delivery) -> list[DeliveryRecord]:
-        world = self.worlds.get(delivery.account)
-        return world.deliveries_for(delivery.external_order_id or "") if world else []
+        fake = self.fakes.get(delivery.account)
+        return fake.deliveries_for(delivery.external_order_id or "") if fake else []
 
-    def _fail(self, order: Subject, what: str) -> NoReturn:
-        raise AssertionError(findings.tell(order, what, deliveries_of(order), self.bookings_of(order)))
+    def _fail(self, order: Subject, message: str) -> NoReturn:
+        found = _findings(_deliveries_of(order), self.bookings_of(order))
+        raise AssertionError("\n  ".join([f"{order._meta.label} {order.pk}: {message}.", *found]))
+
+
+def _deliveries_of(order: Subject) -> list[Delivery]:
+    """Return the order's deliveries, read from the table now, the newest generation first."""
+    if isinstance(order, Delivery):
+        return list(Delivery.objects.using(home()).filter(pk=order.pk))
+    return list(booking.deliveries_of(booking.adapter_of(order), order))
+
+
+def _is_from_sandbox(delivery: Delivery) -> bool:
+    """Return whether the delivery was saved with the settings of the sandbox."""
+    account = conf.account(delivery.account)
+    return account is not None and account.environment == delivery.environment
+
+
+def _findings(deliveries: list[Delivery], records: list[DeliveryRecord]) -> Iterator[str]:
+    """Describe Kaspi's deliveries and the package's rows, without personal data."""
+    for record in records:
+        yield f"Kaspi has {record.delivery_id} for {record.external_order_id}: {record.status}"
+    if not records:
+        yield "Kaspi has no delivery"
+    for delivery in deliveries:
+        yield from _describe(delivery)
+    if not deliveries:
+        yield "The package has no delivery: check wants_delivery(). bulk_create() and update() send no signals."
+
+
+def _describe(delivery: Delivery) -> Iterator[str]:
+    known = f"delivery id {delivery.delivery_id or 'unknown'}, status {delivery.status or 'unknown'}"
+    attention = f", needs attention: {delivery.attention}" if delivery.attention else ""
+    yield f"The package has {delivery.external_order_id or 'a delivery without an id'}: {known}{attention}"
+    if not _is_from_sandbox(delivery):
+        yield f"It was saved outside the sandbox, with ENVIRONMENT {delivery.environment!r}: save it inside"
+    for call in delivery.calls.order_by("pk"):
+        response = f", last response {call.http_status or 'none'} {call.error_code} {call.error_message}".rstrip()
+        yield f"Its {call.kind} is {call.state}, attempts: {call.attempts}{response if call.error_message else ''}"

@@ -1,62 +1,94 @@
-"""What a test does with Kaspi: have due calls sent, move parcels, post webhooks, let things go wrong."""
+"""Act as Kaspi in a test: send due calls, move deliveries, post webhooks, cause faults."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from django.core import mail
+
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.lifecycle import DELIVERED
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.sandbox.courier import ROUTE
-from kaspi_delivery_django.sandbox.deliveries import rfc3339
+from kaspi_delivery_django.sandbox.api import FakeKaspi, LoggedRequest
+from kaspi_delivery_django.sandbox.deliveries import ROUTE, rfc3339
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.sandbox.webhooks import Event, Sent
-from kaspi_delivery_django.sandbox.world import LoggedRequest, World
-from kaspi_delivery_django.services import notices
+from kaspi_delivery_django.sandbox.webhooks import Attempt, Event
+from kaspi_delivery_django.services import clock, notices
 from kaspi_delivery_django.services.transactions import home
 from kaspi_delivery_django.services.worker import BATCH, Worker
 from kaspi_delivery_django.testing import webhooks
-from kaspi_delivery_django.testing.assertions import Assertions
-from kaspi_delivery_django.testing.commits import check_outermost, committed
-from kaspi_delivery_django.testing.credentials import secret_of
-from kaspi_delivery_django.testing.hands import Hands
-from kaspi_delivery_django.testing.rows import Subject
+from kaspi_delivery_django.testing.assertions import Assertions, Subject
+from kaspi_delivery_django.testing.clock import FakeClock
+from kaspi_delivery_django.testing.environment import (
+    check_no_transaction,
+    committed,
+    fake_kaspi,
+    fake_settings,
+    no_network,
+    secret_of,
+)
 
-NEVER_S = 24 * 60 * 60.0
+TIMEOUT_S = 24 * 60 * 60.0  # longer than every client waits
+
+_is_open = threading.Lock()
+
+
+@contextmanager
+def kaspi_sandbox(*, runner: str = "worker") -> Iterator["KaspiSandbox"]:
+    """Replace Kaspi for the length of a test.
+
+    Each account of KASPI_DELIVERY has a `FakeKaspi` in memory. Inside, the settings have fake keys, secrets and
+    URLs, and no `KaspiClient` of this process reaches a network, the shop's own included. With the `runner` "worker",
+    whatever the shop's is, nothing is sent until the test sends it. Raises `RuntimeError` when another sandbox
+    is open in this process, and outside of tests, where its rows would be the shop's own.
+    """
+    if not hasattr(mail, "outbox"):  # set by Django's test runner and pytest-django
+        raise RuntimeError("A Kaspi sandbox is for tests: call django.test.utils.setup_test_environment() first.")
+    if not _is_open.acquire(blocking=False):
+        raise RuntimeError("A Kaspi sandbox is open in this process already: use that one, or close it first.")
+    try:
+        fake_clock = FakeClock()
+        fakes = {alias: fake_kaspi(alias, fake_clock) for alias in conf.current().accounts}
+        with fake_settings(runner), clock.replaced(fake_clock.now), no_network(fakes.values()):
+            yield KaspiSandbox(fakes, fake_clock)
+    finally:
+        _is_open.release()
 
 
 class KaspiSandbox(Assertions):
-    """Kaspi, as a test sees it. `order` is the shop's order, or one of its `Delivery` rows.
+    """Kaspi in a test; thread-safe. `order` is the shop's order, or one of its `Delivery` rows.
 
-    `worlds` has the sandbox behind each account, with switches of its own. Threads may share it.
+    `fakes` has the `FakeKaspi` of each account, for its own options.
     """
 
-    def __init__(self, worlds: Mapping[str, World], hands: Hands) -> None:
-        super().__init__(worlds)
-        self._hands = hands
+    def __init__(self, fakes: Mapping[str, FakeKaspi], fake_clock: FakeClock) -> None:
+        super().__init__(fakes)
+        self._clock = fake_clock
         self._worker = Worker()
         self._posted: dict[tuple[str, str], Event] = {}
 
     @property
     def requests(self) -> list[LoggedRequest]:
-        """Every request that Kaspi has had, account by account."""
-        return [request for world in self.worlds.values() for request in list(world.requests)]
+        """Every request that Kaspi received, account by account."""
+        return [request for fake in self.fakes.values() for request in list(fake.requests)]
 
     def now(self) -> datetime:
-        """Return the time that Kaspi and the package go by."""
-        return self._hands.now()
+        """Return the time of Kaspi and the package."""
+        return self._clock.now()
 
     def later(self, **by: float) -> None:
-        """Turn the clock of Kaspi and the package forward by a timedelta's arguments; the shop's own stays."""
-        self._hands.turn(timedelta(**by))
+        """Move the clock of Kaspi and the package forward by a timedelta's arguments; not the shop's own."""
+        self._clock.advance(timedelta(**by))
 
     def send_due(self) -> int:
-        """Do what `kaspi_worker` would do now, until nothing is due. Return how many requests Kaspi had.
+        """Do the work of `kaspi_worker` until nothing is due; return the number of requests to Kaspi.
 
-        What failed is due again later: turn the clock. Raises `RuntimeError` inside of a transaction of the test's own.
+        A failed call is due again `later`. Raises `RuntimeError` inside a transaction of the test.
         """
-        check_outermost()
+        check_no_transaction()
         before = len(self.requests)
         is_busy = True
         while is_busy:
@@ -64,28 +96,28 @@ class KaspiSandbox(Assertions):
                 is_busy = bool(self._worker.run_round())
         return len(self.requests) - before
 
-    def send_webhooks(self) -> list[Sent]:
-        """Post the webhooks that Kaspi has due, through the shop's urls.py; return the attempts.
+    def send_webhooks(self) -> list[Attempt]:
+        """Post the webhooks that are due, through the shop's urls.py; return the attempts.
 
-        Raises `AssertionError` when the shop does not take one, which stays due, later.
+        Raises `AssertionError` when the shop does not accept one, which is then due again later.
         """
-        now = self._hands.timestamp()
-        attempts = [sent for world in self.worlds.values() for sent in world.mailbox.deliver_due(now, webhooks.post)]
-        webhooks.check_taken(attempts)
+        now = self._clock.timestamp()
+        attempts = [sent for fake in self.fakes.values() for sent in fake.webhooks.deliver_due(now, webhooks.post)]
+        webhooks.check_accepted(attempts)
         _notify_receivers()
         return attempts
 
     def move(self, order: Subject, status: str, *, notes: str = "") -> Delivery:
-        """Give a booked parcel any status at Kaspi, and post its webhook. Return the delivery as it is now."""
+        """Set any status of a booked delivery at Kaspi and post its webhook; return the current `Delivery`."""
         delivery, record = self.delivery_of(order), self.booking_of(order)
-        self.worlds[delivery.account].move(record.delivery_id, status, notes=notes)
+        self.fakes[delivery.account].move(record.delivery_id, status, notes=notes)
         self.send_webhooks()
         return self.delivery_of(delivery)
 
     def deliver(self, order: Subject, *, until: str = DELIVERED) -> Delivery:
-        """Take an order all the way: book it if it is not yet, and move it status by status.
+        """Book the order if it is not booked, and move it status by status; return the current `Delivery`.
 
-        Raises `AssertionError` when it cannot be booked, or has gone further or elsewhere already.
+        Raises `AssertionError` when it cannot be booked, or when its status is past `until` or off the route.
         """
         if until not in ROUTE:
             raise ValueError(f"until must be one of {', '.join(ROUTE)}.")
@@ -107,45 +139,45 @@ class KaspiSandbox(Assertions):
         secret: str | None = None,
         signed_at: datetime | None = None,
     ) -> Any:
-        """Post one webhook that Kaspi itself has not sent, and return the response of Django's test client.
+        """Post one webhook that Kaspi has not sent; return the response of Django's test client.
 
-        It is signed with the account's secret, now; another `secret`, or time, is how a forgery looks. The same
-        `event_id` and status again are another attempt of the same event; without an id each is a new one.
+        It is signed with the account's secret, now; pass another `secret` or `signed_at` for a forgery. The same
+        `event_id` and status again are another attempt of the same event; without an id each is a new event.
         """
         delivery = self.delivery_of(order)
         event = self._event(delivery, status, event_id or f"wh_{uuid4().hex}")
         event.attempt += 1
         timestamp = str(int((signed_at or self.now()).timestamp()))
         secret = secret_of(delivery.account) if secret is None else secret
-        answer = webhooks.post_signed(delivery.account, event.body(), secret=secret, timestamp=timestamp)
+        response = webhooks.post_signed(delivery.account, event.body(), secret=secret, timestamp=timestamp)
         _notify_receivers()
-        return answer
+        return response
 
     def fail_next(
         self, operation: str, *, status: int, times: int = 1, retry_after: int | None = None, account: str | None = None
     ) -> None:
-        """Have the next create, get or cancel answered with an error, so many times."""
+        """Make Kaspi respond with an error to the next `times` creates, gets or cancels."""
         self.add_fault(Fault(operation=operation, status=status, times=times, retry_after=retry_after), account=account)
 
     def time_out_next(self, operation: str, *, times: int = 1, account: str | None = None) -> None:
-        """Have Kaspi act on the next such call, and answer too late."""
-        self.add_fault(Fault(operation=operation, latency_s=NEVER_S, times=times), account=account)
+        """Make Kaspi process the next call and respond after the client's timeout."""
+        self.add_fault(Fault(operation=operation, latency_s=TIMEOUT_S, times=times), account=account)
 
     def drop_next(self, operation: str, *, acted: bool = False, times: int = 1, account: str | None = None) -> None:
-        """Have the connection of the next such call reset, before Kaspi `acted` on it or after."""
+        """Reset the connection of the next call, before or after Kaspi `acted` on it."""
         self.add_fault(Fault(operation=operation, drop="after" if acted else "before", times=times), account=account)
 
     def add_fault(self, fault: Fault, *, account: str | None = None) -> None:
-        """Let anything go wrong that the sandbox can do; without an account, with the one there is or "default"."""
-        self._world(account).faults.add(fault)
+        """Add any fault of the sandbox; without an account to the only one, or to "default"."""
+        self._fake(account).faults.add(fault)
 
     def clear_faults(self) -> None:
-        """Let everything go well again."""
-        for world in self.worlds.values():
-            world.faults.clear()
+        """Remove every fault."""
+        for fake in self.fakes.values():
+            fake.faults.clear()
 
     def _event(self, delivery: Delivery, status: str, event_id: str) -> Event:
-        now = self._hands.timestamp()
+        now = self._clock.timestamp()
         booked = [record.delivery_id for record in self._booked(delivery)]
         data = {
             "deliveryId": delivery.delivery_id or next(iter(booked), "dlv_unknown"),
@@ -156,15 +188,15 @@ class KaspiSandbox(Assertions):
         fresh = Event(event_id, delivery.account, f"delivery.{status}", data, now)
         return self._posted.setdefault((event_id, status), fresh)
 
-    def _world(self, account: str | None) -> World:
-        alias = next(iter(self.worlds)) if account is None and len(self.worlds) == 1 else account
+    def _fake(self, account: str | None) -> FakeKaspi:
+        alias = next(iter(self.fakes)) if account is None and len(self.fakes) == 1 else account
         alias = alias or conf.DEFAULT_ACCOUNT
-        if alias not in self.worlds:
-            raise ValueError(f"Say which account: {', '.join(self.worlds)}.")
-        return self.worlds[alias]
+        if alias not in self.fakes:
+            raise ValueError(f"Say which account: {', '.join(self.fakes)}.")
+        return self.fakes[alias]
 
 
 def _notify_receivers() -> None:
-    """Send the signals that a webhook leaves to the worker, as its next round would."""
+    """Send the signals that a webhook leaves to the worker's next round."""
     with committed():
         notices.notify_again(limit=BATCH, using=home())

@@ -3,7 +3,7 @@
 import pytest
 
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.services import claims, gateway
 from kaspi_delivery_django.services.worker import Worker
 from tests.accounts.merchants import ALIASES, ByAddress, CityAdapter, credentials
@@ -33,10 +33,10 @@ def shop(settings):
 
 
 @pytest.fixture
-def worlds(shop, turnable):
+def fakes(shop, turnable):
     """Return each merchant's Kaspi by the alias; both give the same ids, because they cannot know better."""
     found = {
-        alias: World(
+        alias: FakeKaspi(
             api_key=own["API_KEY"],
             webhook_secret=own["WEBHOOK_SECRETS"][0],
             webhook_url=f"/kaspi/webhook/{alias}/",
@@ -45,19 +45,19 @@ def worlds(shop, turnable):
         )
         for alias, own in ((alias, credentials(alias)) for alias in ALIASES)
     }
-    addresses = {credentials(alias)["BASE_URL"]: SandboxAdapter(world) for alias, world in found.items()}
+    addresses = {credentials(alias)["BASE_URL"]: SandboxAdapter(kaspi) for alias, kaspi in found.items()}
     with gateway.transport(ByAddress(addresses)):
         yield found
 
 
 @pytest.fixture
-def drain(worlds):
+def drain(fakes):
     """Send whatever is due now, as one round of a worker does."""
     return lambda: Worker(say=lambda _line: None).run_round()
 
 
 @pytest.fixture
-def deliver_webhooks(worlds, client, turnable):
+def deliver_webhooks(fakes, client, turnable):
     """Let a merchant's Kaspi post its due webhooks into the shop; return how they were answered."""
 
     def post(url, headers, body):
@@ -65,6 +65,6 @@ def deliver_webhooks(worlds, client, turnable):
         return client.post(url, body, content_type="application/json", headers=sent).status_code
 
     def run(alias):
-        return [sent.status for sent in worlds[alias].mailbox.deliver_due(turnable.timestamp(), post)]
+        return [sent.status for sent in fakes[alias].webhooks.deliver_due(turnable.timestamp(), post)]
 
     return run

@@ -2,7 +2,7 @@
 
 from requests.adapters import BaseAdapter
 
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 ALIASES = ("almaty", "astana")

@@ -31,7 +31,7 @@ def without(settings, alias):
 
 
 @pytest.mark.parametrize("threads", [1, 4], ids=["one thread", "threads"])
-def test_an_order_that_changes_hands_without_a_save_goes_with_its_new_account(worlds, threads):
+def test_an_order_that_changes_hands_without_a_save_goes_with_its_new_account(fakes, threads):
     """An update() sends no signal: who ships it, and under which name, is asked right before it is sent."""
     order = order_in("almaty")
     Order.objects.filter(pk=order.pk).update(address="Abay 1, astana", phone="+7 727 111 0007")
@@ -39,10 +39,10 @@ def test_an_order_that_changes_hands_without_a_save_goes_with_its_new_account(wo
     [delivery] = Delivery.objects.all()
     assert (delivery.account, delivery.external_order_id, delivery.status) == ("astana", "order-7", "created")
     assert ApiCall.objects.get().idempotency_key == "order-7"
-    assert worlds["almaty"].requests == []
+    assert fakes["almaty"].requests == []
 
 
-def test_a_name_that_another_order_has_by_then_waits_for_staff(worlds, drain):
+def test_a_name_that_another_order_has_by_then_waits_for_staff(fakes, drain):
     """It can be sent under no name: neither under the old one, nor under the other order's."""
     order_in("almaty", 1)
     drain()
@@ -53,36 +53,36 @@ def test_a_name_that_another_order_has_by_then_waits_for_staff(worlds, drain):
     assert (delivery.attention, delivery.delivery_id) == ("adapter_failed", None)
 
 
-def test_an_order_that_was_not_sent_yet_goes_with_its_new_account(worlds, drain):
+def test_an_order_that_was_not_sent_yet_goes_with_its_new_account(fakes, drain):
     """One delivery, booked by the merchant that is to ship it now."""
     order = order_in("almaty")
     move(order, "astana")
     drain()
     assert [(one.account, one.status) for one in Delivery.objects.all()] == [("astana", "created")]
-    assert worlds["almaty"].requests == []
+    assert fakes["almaty"].requests == []
 
 
-def test_its_name_and_its_key_go_with_it(worlds, drain):
+def test_its_name_and_its_key_go_with_it(fakes, drain):
     """What Kaspi is told is what the adapter says now."""
     order = order_in("almaty")
     order.phone = "+7 727 111 0005"
     move(order, "astana")
     drain()
-    [request] = worlds["astana"].requests
+    [request] = fakes["astana"].requests
     assert (request.idempotency_key, request.status) == ("order-5", 201)
 
 
-def test_an_order_that_was_booked_stays_where_it_is(worlds, drain):
+def test_an_order_that_was_booked_stays_where_it_is(fakes, drain):
     """A save never books a second parcel, with no other merchant either."""
     order = order_in("almaty")
     drain()
     move(order, "astana")
     drain()
     assert [one.account for one in Delivery.objects.all()] == ["almaty"]
-    assert worlds["astana"].requests == []
+    assert fakes["astana"].requests == []
 
 
-def test_a_booked_order_that_names_another_account_costs_no_more(worlds, drain, django_assert_num_queries):
+def test_a_booked_order_that_names_another_account_costs_no_more(fakes, drain, django_assert_num_queries):
     """One statement that saves it, and one look, at every save."""
     order = order_in("almaty")
     drain()
@@ -91,19 +91,19 @@ def test_a_booked_order_that_names_another_account_costs_no_more(worlds, drain, 
             move(order, city)
 
 
-def test_an_order_whose_request_was_built_stays_where_it_is(worlds, drain):
+def test_an_order_whose_request_was_built_stays_where_it_is(fakes, drain):
     """It may have left: Kaspi's answer is not known yet."""
-    worlds["almaty"].webhook_url = None
-    worlds["almaty"].faults.add(Fault(operation="create", drop="after"))
+    fakes["almaty"].webhook_url = None
+    fakes["almaty"].faults.add(Fault(operation="create", drop="after"))
     order = order_in("almaty")
     drain()
     move(order, "astana")
     drain()
     assert [(one.account, one.calls.get().state) for one in Delivery.objects.all()] == [("almaty", "unknown")]
-    assert worlds["astana"].requests == []
+    assert fakes["astana"].requests == []
 
 
-def test_a_name_that_the_other_account_has_already_waits_for_a_person(worlds, drain):
+def test_a_name_that_the_other_account_has_already_waits_for_a_person(fakes, drain):
     """The order stays, unsent, and is not mistaken for the other one."""
     order_in("astana")
     order = order_in("almaty")
@@ -112,7 +112,7 @@ def test_a_name_that_the_other_account_has_already_waits_for_a_person(worlds, dr
     assert (delivery.account, delivery.attention) == ("almaty", "adapter_failed")
 
 
-def test_a_worker_that_looked_before_the_move_sends_nothing(worlds, monkeypatch, turnable):
+def test_a_worker_that_looked_before_the_move_sends_nothing(fakes, monkeypatch, turnable):
     """Its key, and the gate it passed, were the other account's."""
     order = order_in("almaty")
     call = ApiCall.objects.get()
@@ -125,10 +125,10 @@ def test_a_worker_that_looked_before_the_move_sends_nothing(worlds, monkeypatch,
 
     monkeypatch.setattr(outbox.gate, "admit", meanwhile)
     assert not outbox.send(call.pk)
-    assert [world.requests for world in worlds.values()] == [[], []]
+    assert [kaspi.requests for kaspi in fakes.values()] == [[], []]
 
 
-def test_booked_anew_it_goes_with_its_new_account(worlds, drain):
+def test_booked_anew_it_goes_with_its_new_account(fakes, drain):
     """After the cancel, and because a person asked for it."""
     order = order_in("almaty")
     drain()
@@ -143,7 +143,7 @@ def test_booked_anew_it_goes_with_its_new_account(worlds, drain):
     ]
 
 
-def test_two_saves_that_disagree_make_one_delivery(worlds, at_once):
+def test_two_saves_that_disagree_make_one_delivery(fakes, at_once):
     """The database allows one account for an order, whoever is faster."""
     order_in("almaty")
     [order] = Order.objects.all()
@@ -163,7 +163,7 @@ def test_an_account_that_cannot_be_told_waits_for_a_person(shop, alias, monkeypa
     assert (delivery.attention, delivery.external_order_id) == ("adapter_failed", None)
 
 
-def test_saved_again_it_goes_with_the_right_account_and_environment(worlds, drain, shop):
+def test_saved_again_it_goes_with_the_right_account_and_environment(fakes, drain, shop):
     """It was set aside under the first account, which is only where it waited."""
     shop("astana", ENVIRONMENT="production")
     order = order_in("karaganda")
@@ -174,7 +174,7 @@ def test_saved_again_it_goes_with_the_right_account_and_environment(worlds, drai
     assert (delivery.account, delivery.environment, delivery.status) == ("astana", "production", "created")
 
 
-def test_retried_it_goes_with_the_right_account_and_environment(worlds, drain, shop):
+def test_retried_it_goes_with_the_right_account_and_environment(fakes, drain, shop):
     """The same by the button, without a save."""
     shop("astana", ENVIRONMENT="production")
     order = order_in("karaganda")
@@ -185,7 +185,7 @@ def test_retried_it_goes_with_the_right_account_and_environment(worlds, drain, s
     assert (delivery.account, delivery.environment, delivery.status) == ("astana", "production", "created")
 
 
-def test_cancelled_before_it_had_a_name_it_is_abandoned(worlds, drain, shop):
+def test_cancelled_before_it_had_a_name_it_is_abandoned(fakes, drain, shop):
     """The wish finds it, wherever it waits."""
     shop("astana", ENVIRONMENT="production")
     order = order_in("karaganda")
@@ -193,10 +193,10 @@ def test_cancelled_before_it_had_a_name_it_is_abandoned(worlds, drain, shop):
     move(order, "astana")
     drain()
     assert ApiCall.objects.get().state == "abandoned"
-    assert worlds["astana"].requests == []
+    assert fakes["astana"].requests == []
 
 
-def test_a_booked_order_whose_account_cannot_be_told_any_more_is_flagged(worlds, drain, shop):
+def test_a_booked_order_whose_account_cannot_be_told_any_more_is_flagged(fakes, drain, shop):
     """No second row is made for it, in no environment."""
     shop("astana", ENVIRONMENT="production")
     order = order_in("astana")
@@ -206,7 +206,7 @@ def test_a_booked_order_whose_account_cannot_be_told_any_more_is_flagged(worlds,
     assert (delivery.account, delivery.attention) == ("astana", "adapter_failed")
 
 
-def test_an_account_that_is_gone_leaves_its_calls_to_a_person(worlds, drain, settings, shop):
+def test_an_account_that_is_gone_leaves_its_calls_to_a_person(fakes, drain, settings, shop):
     """They are neither sent with another key nor lost; the others' go."""
     shop("karaganda", **credentials("karaganda"))
     order_in("almaty")
@@ -217,7 +217,7 @@ def test_an_account_that_is_gone_leaves_its_calls_to_a_person(worlds, drain, set
     assert list(found) == [("almaty", "configuration_changed", ""), ("astana", "", "created")]
 
 
-def test_put_back_it_goes_on_where_it_was(worlds, drain, settings, shop):
+def test_put_back_it_goes_on_where_it_was(fakes, drain, settings, shop):
     """A retry sends what waited."""
     order_in("almaty")
     without(settings, "almaty")
@@ -228,7 +228,7 @@ def test_put_back_it_goes_on_where_it_was(worlds, drain, settings, shop):
     assert Delivery.objects.get().status == "created"
 
 
-def test_an_unsent_order_of_an_account_that_is_gone_follows_its_adapter(worlds, drain, settings):
+def test_an_unsent_order_of_an_account_that_is_gone_follows_its_adapter(fakes, drain, settings):
     """Saved again under another alias, it waits for one retry, and is shipped."""
     order = order_in("almaty")
     without(settings, "almaty")
@@ -240,9 +240,9 @@ def test_an_unsent_order_of_an_account_that_is_gone_follows_its_adapter(worlds, 
     assert (delivery.account, delivery.status, delivery.attention) == ("astana", "created", "")
 
 
-def test_an_alias_changes_with_its_rows(worlds, drain, deliver_webhooks, settings, shop, turnable):
+def test_an_alias_changes_with_its_rows(fakes, drain, deliver_webhooks, settings, shop, turnable):
     """What docs/accounts.md writes: a booking of unknown outcome is replayed, and webhooks find their delivery."""
-    worlds["almaty"].faults.add(Fault(operation="create", drop="after"))
+    fakes["almaty"].faults.add(Fault(operation="create", drop="after"))
     order_in("almaty")
     drain()
     without(settings, "almaty")
@@ -252,10 +252,10 @@ def test_an_alias_changes_with_its_rows(worlds, drain, deliver_webhooks, setting
     Order.objects.update(address="Abay 1, alatau")
     turnable.turn(minutes=5)
     drain()
-    [booked] = worlds["almaty"].deliveries_for("order-1")
-    worlds["almaty"].mailbox.deliver_due(turnable.timestamp(), lambda *_: 200)  # those to the old address
-    worlds["almaty"].webhook_url = "/kaspi/webhook/alatau/"
-    worlds["almaty"].move(booked.delivery_id, "accepted")
+    [booked] = fakes["almaty"].deliveries_for("order-1")
+    fakes["almaty"].webhooks.deliver_due(turnable.timestamp(), lambda *_: 200)  # those to the old address
+    fakes["almaty"].webhook_url = "/kaspi/webhook/alatau/"
+    fakes["almaty"].move(booked.delivery_id, "accepted")
     assert deliver_webhooks("almaty") == [200]
     delivery = Delivery.objects.get()
     assert (delivery.account, delivery.delivery_id, delivery.status) == ("alatau", booked.delivery_id, "accepted")

@@ -23,9 +23,9 @@ def _fresh_cache():
 
 
 @pytest.fixture
-def one_is_refused(worlds, drain, deliver_webhooks):
+def one_is_refused(fakes, drain, deliver_webhooks):
     """Book an order of each; Almaty's key is refused, Astana's parcel is on its way."""
-    worlds["almaty"].faults.add(Fault(operation="create", status=401, times=None))
+    fakes["almaty"].faults.add(Fault(operation="create", status=401, times=None))
     for alias in ALIASES:
         order_in(alias)
     drain()

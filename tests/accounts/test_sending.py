@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def many(settings, worlds):
+def many(settings, fakes):
     """Save so many orders of a city."""
     path = f"{OwnNamesAdapter.__module__}.{OwnNamesAdapter.__name__}"
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [path]}
@@ -36,9 +36,9 @@ def _rows():
 
 
 @pytest.mark.parametrize("fault", [{"status": 401}, {"status": 403}, {"status": 429, "retry_after": 60}])
-def test_a_refusal_closes_one_gate(many, worlds, drain, turnable, fault):
+def test_a_refusal_closes_one_gate(many, fakes, drain, turnable, fault):
     """The other merchant's orders leave at once; the refused one's leave when their gate opens."""
-    worlds["almaty"].faults.add(Fault(operation="create", **fault))
+    fakes["almaty"].faults.add(Fault(operation="create", **fault))
     many("almaty", 3)
     many("astana", 3)
     drain()
@@ -54,25 +54,25 @@ def test_a_refusal_closes_one_gate(many, worlds, drain, turnable, fault):
     assert states() == {"almaty": {"done"}, "astana": {"done"}}
 
 
-def test_a_wrong_key_is_mended_alone(many, worlds, drain, shop, turnable):
+def test_a_wrong_key_is_mended_alone(many, fakes, drain, shop, turnable):
     """The other account's client and its key stay as they are."""
     shop("almaty", API_KEY="a-wrong-key")
     many("almaty", 1)
     many("astana", 1)
     drain()
-    assert [request.status for request in worlds["almaty"].requests] == [401]
+    assert [request.status for request in fakes["almaty"].requests] == [401]
     shop("almaty", API_KEY="the-api-key-of-almaty")
     turnable.turn(minutes=10)
     drain()
     assert states() == {"almaty": {"done"}, "astana": {"done"}}
-    assert {request.status for request in worlds["astana"].requests} == {201}
+    assert {request.status for request in fakes["astana"].requests} == {201}
 
 
-def test_a_rotated_key_holds_back_its_own_unknown_bookings_only(many, worlds, drain, shop, turnable):
+def test_a_rotated_key_holds_back_its_own_unknown_bookings_only(many, fakes, drain, shop, turnable):
     """The other account's booking of unknown outcome is sent again with its key."""
-    for world in worlds.values():
-        world.webhook_url = None
-        world.faults.add(Fault(operation="create", drop="after"))
+    for kaspi in fakes.values():
+        kaspi.webhook_url = None
+        kaspi.faults.add(Fault(operation="create", drop="after"))
     many("almaty", 1)
     many("astana", 1)
     drain()
@@ -138,10 +138,10 @@ def test_a_batch_that_is_not_full_is_read_at_once(many, django_assert_num_querie
         assert len(outbox.due_calls(limit=6)) == 3
 
 
-def test_calls_that_may_not_go_cost_no_turn(many, worlds, settings, turnable, monkeypatch):
+def test_calls_that_may_not_go_cost_no_turn(many, fakes, settings, turnable, monkeypatch):
     """A gate that closes in the middle of a batch makes the other merchant's calls wait for no rate."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}
-    worlds["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600, times=None))
+    fakes["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600, times=None))
     worker, waits = Worker(say=lambda _line: None), [0.0]
     worker._stopped.wait = lambda seconds: waits.append(seconds) or False
     pace.turns.cache_clear()
@@ -149,7 +149,7 @@ def test_calls_that_may_not_go_cost_no_turn(many, worlds, settings, turnable, mo
     many("almaty", 10)
     worker.run_round()
     assert [wait for wait in waits if wait > 0] == [100]
-    assert len(worlds["almaty"].requests) == 1
+    assert len(fakes["almaty"].requests) == 1
 
 
 def test_a_worker_is_seen_for_every_account(drain, turnable):
@@ -159,9 +159,9 @@ def test_a_worker_is_seen_for_every_account(drain, turnable):
     assert set(seen) == {"almaty", "astana"}
 
 
-def test_a_pause_of_one_account_delays_no_other_by_its_length(many, worlds, drain, turnable):
+def test_a_pause_of_one_account_delays_no_other_by_its_length(many, fakes, drain, turnable):
     """An hour for one is no second for the other."""
-    worlds["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600))
+    fakes["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600))
     many("almaty", 1)
     drain()
     turnable.turn(seconds=1)

@@ -6,9 +6,8 @@ import time
 import pytest
 
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.sandbox.courier import Courier
-from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
 from kaspi_delivery_django.services.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.accounts.merchants import ALIASES, credentials, order_in
@@ -20,20 +19,20 @@ PATIENCE_S = 30
 
 @pytest.fixture
 def servers(shop, live_server):
-    """Start a sandbox for each merchant, with its own key and secret; return their worlds by the alias."""
-    worlds, running = {}, []
+    """Start a sandbox for each merchant, with its own key and secret; return their fakes by the alias."""
+    fakes, running = {}, []
     for alias in ALIASES:
         own = credentials(alias)
-        world = worlds[alias] = World(
+        kaspi = fakes[alias] = FakeKaspi(
             api_key=own["API_KEY"],
             webhook_secret=own["WEBHOOK_SECRETS"][0],
             webhook_url=f"{live_server.url}/kaspi/webhook/{alias}/",
             first_retry_s=0.2,
             seed=1,
         )
-        running.append(SandboxServer(world, courier=Courier(world, pace_s=0.1)).start())
+        running.append(SandboxServer(kaspi, courier=Courier(kaspi, pace_s=0.1)).start())
         shop(alias, BASE_URL=running[-1].url)
-    yield worlds
+    yield fakes
     for server in running:
         server.stop()
 
@@ -66,6 +65,6 @@ def test_both_parcels_are_delivered(servers, arrived):
     Worker(say=lambda _line: None).run_round()
     assert arrived()
     assert dict(Delivery.objects.values_list("account", "status")) == dict.fromkeys(ALIASES, "delivered")
-    for alias, world in servers.items():
-        [booked] = world.deliveries_for("order-1")
+    for alias, kaspi in servers.items():
+        [booked] = kaspi.deliveries_for("order-1")
         assert booked.request["dropoff"]["address"] == f"Abay 1, {alias}"

@@ -70,7 +70,7 @@ def test_what_one_request_has_no_time_for_is_handed_over(staff, several, monkeyp
     assert PendingAction.objects.count() == 4
 
 
-def test_the_whole_list_is_asked_about_without_naming_each_row(staff, several, world, drain):
+def test_the_whole_list_is_asked_about_without_naming_each_row(staff, several, kaspi, drain):
     """A form of ten thousand fields would be refused."""
     client = staff("cancel_delivery")
     page = choose(client, several[:1], select_across="1")
@@ -144,11 +144,11 @@ def test_rows_that_are_no_numbers_are_refused(staff, several, key):
 
 
 @pytest.mark.parametrize("more", [(), ("retry_delivery",)])
-def test_a_forged_action_is_refused(staff, several, world, more):
+def test_a_forged_action_is_refused(staff, several, kaspi, more):
     """With 403, whatever else this person may do, and Kaspi hears nothing."""
-    before = len(world.requests)
+    before = len(kaspi.requests)
     assert choose(staff(*more), several, apply="1", reason="forged").status_code == 403
-    assert len(world.requests) == before
+    assert len(kaspi.requests) == before
     assert not Delivery.objects.exclude(cancel_requested_at=None).exists()
 
 
@@ -161,18 +161,18 @@ def test_without_a_worker_the_operator_is_told(staff, several, monkeypatch, turn
     assert "No worker is seen" in said(confirm(client, choose(client, several), reason="x"))
 
 
-def test_under_atomic_requests_nothing_is_sent_from_the_request(staff, several, world, settings):
+def test_under_atomic_requests_nothing_is_sent_from_the_request(staff, several, kaspi, settings):
     """It would all be sent after the view, when no clock is looked at any more."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     client = staff("cancel_delivery")
     page = choose(client, several)
     connection.settings_dict["ATOMIC_REQUESTS"] = True
-    before = len(world.requests)
+    before = len(kaspi.requests)
     try:
         confirm(client, page, reason="x")
     finally:
         connection.settings_dict["ATOMIC_REQUESTS"] = False
-    assert len(world.requests) == before
+    assert len(kaspi.requests) == before
     assert Delivery.objects.exclude(cancel_requested_at=None).count() == 4
 
 

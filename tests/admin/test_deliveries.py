@@ -125,12 +125,12 @@ def test_cancel_without_a_reason_asks_again(staff, booked):
     assert booked.cancel_requested_at is None
 
 
-def test_cancel_reports_row_by_row_and_is_recorded(staff, world, drain, settings, turnable):
+def test_cancel_reports_row_by_row_and_is_recorded(staff, kaspi, drain, settings, turnable):
     """One cancelled, one never sent, one in transit, one under way: four different sentences."""
     orders = [Order.objects.create() for _ in range(4)]
     drain()
     cancelled, unsent, moving, unknown = (Delivery.objects.get(object_id=str(order.pk)) for order in orders)
-    world.move(moving.delivery_id, "in_transit")
+    kaspi.move(moving.delivery_id, "in_transit")
     unsent.calls.update(state="due", unknown_since=None)
     unknown.calls.update(state="unknown", unknown_since=turnable.now)
     Delivery.objects.filter(pk__in=[unsent.pk, unknown.pk]).update(delivery_id=None, status="")
@@ -155,22 +155,22 @@ def test_cancel_of_a_delivered_parcel_says_so(staff, booked):
     assert "cannot be cancelled any more" in refused
 
 
-def test_cancel_needs_its_permission_on_the_post_too(staff, booked, world):
+def test_cancel_needs_its_permission_on_the_post_too(staff, booked, kaspi):
     """A forged POST is refused, and Kaspi hears nothing."""
-    before = len(world.requests)
+    before = len(kaspi.requests)
     cancel(staff(), booked, reason="forged")
     booked.refresh_from_db()
     assert booked.cancel_requested_at is None
-    assert len(world.requests) == before
+    assert len(kaspi.requests) == before
 
 
-def test_a_double_click_asks_kaspi_once(staff, booked, world, drain):
+def test_a_double_click_asks_kaspi_once(staff, booked, kaspi, drain):
     """The second confirmation finds the first one's call."""
     clerk = staff("cancel_delivery")
     cancel(clerk, booked, reason="out of stock")
     cancel(clerk, booked, reason="out of stock")
     drain()
-    assert len([r for r in world.requests if r.path.endswith("/cancel")]) == 1
+    assert len([r for r in kaspi.requests if r.path.endswith("/cancel")]) == 1
 
 
 def test_with_a_worker_the_operator_reads_that_kaspi_is_asked(staff, booked):

@@ -25,18 +25,18 @@ NAMES = ("cancel", "refresh", "retry", "send", "link", "reissue", "acknowledge")
 
 
 @pytest.fixture
-def refused(world, drain):
+def refused(kaspi, drain):
     """Return a delivery that Kaspi refused to book."""
-    world.faults.add(Fault(operation="create", status=422))
+    kaspi.faults.add(Fault(operation="create", status=422))
     Order.objects.create()
     drain()
     return Delivery.objects.get()
 
 
 @pytest.fixture
-def lost(world, drain):
+def lost(kaspi, drain):
     """Return a delivery that Kaspi has booked, and of which nobody knows: its call is stuck."""
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     Order.objects.create()
     drain()
     ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
@@ -94,12 +94,12 @@ def test_each_button_needs_its_permission(staff, lost, permission, names):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_post_needs_the_permission_too(staff, lost, world, name):
+def test_the_post_needs_the_permission_too(staff, lost, kaspi, name):
     """A forged POST is refused, nothing changes, and Kaspi hears nothing."""
-    before = len(world.requests)
+    before = len(kaspi.requests)
     answer = staff().post(address(lost, name), {"reason": "x", "name": str(lost), "delivery_id": "dlv_1"})
     assert answer.status_code == 403
-    assert len(world.requests) == before
+    assert len(kaspi.requests) == before
     assert Delivery.objects.get().attention == "outcome_unknown"
     assert not LogEntry.objects.exists()
 
@@ -120,14 +120,14 @@ def test_what_does_not_exist_is_not_found(staff, booked):
     assert clerk.get(f"{LIST}999999/do/cancel/").status_code == 404
 
 
-def test_retry_sends_the_same_bytes_again(staff, lost, world, drain):
+def test_retry_sends_the_same_bytes_again(staff, lost, kaspi, drain):
     """The key replays: still one parcel, and now it is ours."""
     page = confirm(staff(*ALL), lost, "retry")
     drain()
     assert "tried now" in said(page)
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     assert Delivery.objects.get().delivery_id
-    bodies = {request.body for request in world.requests if request.idempotency_key}
+    bodies = {request.body for request in kaspi.requests if request.idempotency_key}
     assert len(bodies) == 1
 
 
@@ -139,10 +139,10 @@ def test_a_retry_that_is_not_safe_says_why(staff, lost):
     assert ApiCall.objects.get().state == "stuck"
 
 
-def test_link_asks_kaspi_and_links(staff, lost, world, settings):
+def test_link_asks_kaspi_and_links(staff, lost, kaspi, settings):
     """With the inline runner the answer is there at once."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
-    [remote] = world.deliveries.values()
+    [remote] = kaspi.deliveries.values()
     page = confirm(staff(*ALL), lost, "link", delivery_id=remote.delivery_id)
     assert f"linked to {remote.delivery_id}" in said(page)
     linked = Delivery.objects.get()
@@ -214,9 +214,9 @@ def test_giving_up_what_may_be_booked_needs_more(staff, lost):
     assert Delivery.objects.get().attention == ""
 
 
-def test_refresh_asks_kaspi(staff, booked, world, drain):
+def test_refresh_asks_kaspi(staff, booked, kaspi, drain):
     """And takes its word."""
-    world.move(booked.delivery_id, "in_transit")
+    kaspi.move(booked.delivery_id, "in_transit")
     page = confirm(staff(*ALL), booked, "refresh")
     drain()
     assert "Kaspi is asked" in said(page)
@@ -328,7 +328,7 @@ def test_a_database_that_is_away_is_no_answer(staff, booked, monkeypatch):
         confirm(staff(*ALL), booked, "cancel", reason="no")
 
 
-def test_an_id_of_another_delivery_is_not_linked(staff, lost, world, drain):
+def test_an_id_of_another_delivery_is_not_linked(staff, lost, kaspi, drain):
     """The message says so."""
     other = Delivery.objects.exclude(pk=lost.pk).first() or Delivery.objects.create(
         account="default",
@@ -336,7 +336,7 @@ def test_an_id_of_another_delivery_is_not_linked(staff, lost, world, drain):
         content_type=lost.content_type,
         object_id="other",
         external_order_id="other",
-        delivery_id=next(iter(world.deliveries)),
+        delivery_id=next(iter(kaspi.deliveries)),
     )
     lost.attention = "second_parcel"
     lost.save()
@@ -422,7 +422,7 @@ def test_an_unknown_status_can_be_cancelled(staff, returned):
 
 
 @pytest.fixture
-def held(world, drain, turnable):
+def held(kaspi, drain, turnable):
     """Return a delivery that its adapter does not want sent, and that staff are asked about."""
     Order.objects.create()
     Order.objects.update(paid=False)
@@ -442,19 +442,19 @@ def test_staff_can_send_what_the_adapter_does_not_want(staff, held, drain):
     assert LogEntry.objects.get().change_message == "Send it"
 
 
-def test_a_plain_retry_of_it_says_why_not(staff, held, drain, world):
+def test_a_plain_retry_of_it_says_why_not(staff, held, drain, kaspi):
     """One by one and in bulk: only "Send it" overrules the adapter."""
     clerk = staff("retry_delivery")
     chosen = {"action": "retry_deliveries", "_selected_action": [held.pk], "apply": "1"}
     for page in (confirm(clerk, held, "retry"), clerk.post(LIST, chosen, follow=True)):
         assert "does not want it sent" in said(page)
     drain()
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
-def test_a_retry_of_what_was_never_wanted_says_that_it_left_the_list(staff, world, settings):
+def test_a_retry_of_what_was_never_wanted_says_that_it_left_the_list(staff, kaspi, settings):
     """Its row is gone."""
-    shop, broken = settings.KASPI_DELIVERY["ORDER_ADAPTERS"], ["tests.shop.kaspi.BrokenAdapter"]
+    shop, broken = settings.KASPI_DELIVERY["ORDER_ADAPTERS"], ["tests.shop.adapters.BrokenAdapter"]
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": broken}
     Order.objects.create(paid=False)
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": shop}
@@ -485,11 +485,11 @@ def test_a_pending_cancel_is_given_up_only_by_who_may_cancel(staff, booked, perm
         ({}, "cancelled."),
     ],
 )
-def test_who_cancels_reads_what_became_of_it(staff, booked, world, settings, fault, words):
+def test_who_cancels_reads_what_became_of_it(staff, booked, kaspi, settings, fault, words):
     """And what happens next; never that it is cancelled when it is not."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     if fault:
-        world.faults.add(Fault(operation="cancel", **fault))
+        kaspi.faults.add(Fault(operation="cancel", **fault))
     assert words in said(confirm(staff(*ALL), booked, "cancel", reason="out of stock"))
 
 
@@ -502,8 +502,8 @@ def test_who_cancels_behind_a_closed_gate_reads_until_when(staff, booked):
     assert "not cancelled yet: Kaspi is asked by itself" in said(page)
 
 
-def test_who_cancels_again_what_is_stuck_reads_so(staff, booked, settings, world):
+def test_who_cancels_again_what_is_stuck_reads_so(staff, booked, settings, kaspi):
     """As a cancel whose answer was another order's delivery."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
-    world.faults.add(Fault(operation="cancel", body=b'{"deliveryId": "dlv_other", "status": "created"}'))
+    kaspi.faults.add(Fault(operation="cancel", body=b'{"deliveryId": "dlv_other", "status": "created"}'))
     assert "not known whether" in said(confirm(staff(*ALL), booked, "cancel", reason="out of stock"))

@@ -66,13 +66,13 @@ def continue_after(model, last):
 
 
 @pytest.fixture
-def _old_shop(world, drain, post_webhook, turnable):
+def _old_shop(kaspi, drain, post_webhook, turnable):
     """Let every table have a row whose key is above a thousand."""
     for model in (Order, Delivery, *OURS):
         continue_after(model, THOUSAND - 1)
     Order.objects.create()
     drain()
-    world.faults.add(Fault(operation="cancel", status=409))
+    kaspi.faults.add(Fault(operation="cancel", status=409))
     delivery = Delivery.objects.get()
     for status in ("accepted", "created"):
         post_webhook(event(delivery, status, event_id=f"wh_{status}"))

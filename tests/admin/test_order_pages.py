@@ -79,7 +79,7 @@ def test_a_new_order_has_no_table(admin_client):
     assert "Kaspi deliveries" not in admin_client.get("/admin/shop/order/add/").content.decode()
 
 
-def test_nothing_that_is_posted_for_the_table_is_read(admin_client, world):
+def test_nothing_that_is_posted_for_the_table_is_read(admin_client, kaspi):
     """The shop's own tests post its order page without it; a forged row changes nothing."""
     order = ExampleOrder.objects.create(customer_name="A", phone="+7 727 111 0000", address="Abay 1", paid=True)
     name = "kaspi_delivery-delivery-content_type-object_id"

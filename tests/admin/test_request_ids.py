@@ -9,9 +9,9 @@ from kaspi_delivery_django.services import outbox
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_staff_see_the_request_ids(world, due, turnable, admin_client):
+def test_staff_see_the_request_ids(kaspi, due, turnable, admin_client):
     """Of the attempt that failed, and of the one that booked."""
-    world.faults.add(Fault(operation="create", status=500))
+    kaspi.faults.add(Fault(operation="create", status=500))
     outbox.send(due.pk)
     turnable.turn(minutes=1)
     outbox.send(due.pk)

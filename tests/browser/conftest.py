@@ -86,7 +86,7 @@ def live_server(chromium):
 
 
 @pytest.fixture(autouse=True)
-def _shop(settings, world):
+def _shop(settings, kaspi):
     """Ship the example shop's orders, each call at once; and begin with no figures in the cache."""
     adapters = ["example_project.shop.kaspi.ShopOrderAdapter"]
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": adapters, "RUNNER": "inline"}
@@ -104,9 +104,9 @@ def operator(live_server, transactional_db):
 
 
 @pytest.fixture
-def busy(world, make_order, post_webhook, turnable):
+def busy(kaspi, make_order, post_webhook, turnable):
     """Fill every page of the desk."""
-    rows.fill(world, make_order, post_webhook, turnable)
+    rows.fill(kaspi, make_order, post_webhook, turnable)
 
 
 @pytest.fixture

@@ -35,9 +35,9 @@ def fail(event_id):
     WebhookEvent.objects.filter(event_id=event_id).update(state="failed", error="DataError")
 
 
-def fill(world, make_order, post_webhook, turnable):
+def fill(kaspi, make_order, post_webhook, turnable):
     """Make rows of every table: what goes well, what is late, what was refused, what waits for somebody."""
-    world.faults.add(Fault(operation="create", status=422))
+    kaspi.faults.add(Fault(operation="create", status=422))
     refused = book(make_order)
     under_way, cancelled, edited = (book(make_order) for _ in range(3))
     post_webhook(event(under_way, "in_transit"))

@@ -21,7 +21,7 @@ def choose(page, event_id, action):
     pages.press(page.locator(".actions button"))
 
 
-def test_she_cancels_what_needs_somebody_without_a_mouse(window, operator, edited, world):
+def test_she_cancels_what_needs_somebody_without_a_mouse(window, operator, edited, kaspi):
     """From the login to the cancelled delivery, by keyboard; Kaspi is asked once."""
     page = window()
     pages.go_to_dashboard(page)
@@ -35,7 +35,7 @@ def test_she_cancels_what_needs_somebody_without_a_mouse(window, operator, edite
     keyboard.follow(page, page.get_by_role("button", name="Cancel delivery"))
     assert page.locator(".messagelist").inner_text() == f"{edited}: cancelled."
     assert page.locator("#history-group").locator(".kd-badge", has_text="Cancelled").is_visible()
-    assert [request.path.rsplit("/", 1)[1] for request in world.requests].count("cancel") == 1
+    assert [request.path.rsplit("/", 1)[1] for request in kaspi.requests].count("cancel") == 1
     edited.refresh_from_db()
     assert (edited.status, edited.cancel_reason) == ("cancelled", "wrong address")
 

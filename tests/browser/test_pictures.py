@@ -29,7 +29,7 @@ def test_every_page_has_its_picture(window, operator, busy, pytestconfig, look):
 
 
 @pytest.mark.parametrize("look", LOOKS | NARROW)
-def test_the_customers_pages_have_their_pictures(window, make_order, world, pytestconfig, look):
+def test_the_customers_pages_have_their_pictures(window, make_order, kaspi, pytestconfig, look):
     """In each state that a delivery can be in; and the shop's own page."""
     folder, page = pytestconfig.getoption("screenshots") / look, window(**(LOOKS | NARROW)[look])
     delivery = rows.book(make_order)

@@ -3,7 +3,7 @@
 import pytest
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.sandbox import wellknown
+from kaspi_delivery_django.sandbox import defaults
 from tests.checks.samples import GOOD, LIVE, OTHER, SECRET
 
 PATH = "tests.accounts.merchants.CityAdapter"
@@ -97,14 +97,14 @@ def test_e009_is_silent_for_its_own_and_for_any_other(found, environment, addres
 @pytest.mark.parametrize("environment", ["sandbox", "production"])
 def test_w008_the_published_key(found, environment):
     """It is the bundled sandbox's, and opens nothing at Kaspi."""
-    messages = found(**{**GOOD, "API_KEY": wellknown.API_KEY}, ENVIRONMENT=environment)
+    messages = found(**{**GOOD, "API_KEY": defaults.API_KEY}, ENVIRONMENT=environment)
     assert list(messages) == ["W008"]
     assert 'ENVIRONMENT="local"' in messages["W008"].hint
 
 
 def test_w008_is_silent_for_the_bundled_sandbox(found):
     """There it is the right one."""
-    assert found(debug=True, ENVIRONMENT="local", API_KEY=wellknown.API_KEY) == {}
+    assert found(debug=True, ENVIRONMENT="local", API_KEY=defaults.API_KEY) == {}
 
 
 def two(**own):

@@ -7,7 +7,7 @@ from django.test.utils import isolate_apps
 from kaspi_delivery_django.checks.adapters import _fits
 from tests.checks.samples import GOOD, ORDERS, OTHER
 from tests.keys.models import Timed
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import GiftOrder, Order
 
 
@@ -85,7 +85,7 @@ with isolate_apps("tests.shop"):
 
 
 @pytest.mark.parametrize(
-    "path", ["nowhere.Adapter", "tests.shop.kaspi.NotAnAdapter", "tests.test_orders.ClumsyAdapter"]
+    "path", ["nowhere.Adapter", "tests.shop.adapters.NotAnAdapter", "tests.test_orders.ClumsyAdapter"]
 )
 def test_e005_an_adapter_that_cannot_be_used(found, path):
     """An adapter that is not there, is none, or cannot be made is found before the first order."""
@@ -110,7 +110,7 @@ def test_e006_is_silent_when_the_ids_differ(found):
 
 def test_e012_a_primary_key_without_a_text(found):
     """A duration's text is no duration again: such an order would wait on the list for ever."""
-    messages = found(**GOOD, ORDER_ADAPTERS=["tests.keys.kaspi.TimedAdapter"])
+    messages = found(**GOOD, ORDER_ADAPTERS=["tests.keys.adapters.TimedAdapter"])
     assert list(messages) == ["E012"]
     assert messages["E012"].obj is Timed
     assert "adapt another model" in messages["E012"].hint
@@ -119,7 +119,7 @@ def test_e012_a_primary_key_without_a_text(found):
 @pytest.mark.parametrize("name", ["Numbered", "Identified", "Named", "Priced", "Coded", "Attached"])
 def test_e012_is_silent_about_keys_that_can_be_written(found, name):
     """Numbers, UUIDs, texts, and fields with conversions of their own."""
-    assert "E012" not in found(**GOOD, ORDER_ADAPTERS=[f"tests.keys.kaspi.{name}Adapter"])
+    assert "E012" not in found(**GOOD, ORDER_ADAPTERS=[f"tests.keys.adapters.{name}Adapter"])
 
 
 def test_e010_a_primary_key_that_does_not_fit(found):

@@ -19,34 +19,34 @@ from kaspi_delivery_django.client import (
     read_event,
     verify,
 )
-from kaspi_delivery_django.sandbox import wellknown
+from kaspi_delivery_django.sandbox import defaults
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
 from tests.client.conftest import request
 
 NOW = 1767225600.0
 
 
 @pytest.fixture
-def world():
+def kaspi():
     """A Kaspi whose clock stands still."""
-    return World(clock=lambda: NOW, seed=1, webhook_url="http://shop.test/kaspi/")
+    return FakeKaspi(clock=lambda: NOW, seed=1, webhook_url="http://shop.test/kaspi/")
 
 
 @pytest.fixture(params=["adapter", "server"])
-def connect(request, world):
-    """Connect clients to the world, with and without a socket."""
+def connect(request, kaspi):
+    """Connect clients to the sandbox, with and without a socket."""
     made = []
     if request.param == "adapter":
-        options, running = {"transport": SandboxAdapter(world)}, None
+        options, running = {"transport": SandboxAdapter(kaspi)}, None
     else:
-        world.webhook_url, options = None, {}
-        running = SandboxServer(world).start()
-    base_url = running.url if running else wellknown.BASE_URL
+        kaspi.webhook_url, options = None, {}
+        running = SandboxServer(kaspi).start()
+    base_url = running.url if running else defaults.BASE_URL
 
-    def make(api_key=world.api_key):
+    def make(api_key=kaspi.api_key):
         timeouts = Timeouts(total_s=5)
         made.append(KaspiClient(api_key, base_url=base_url, timeouts=timeouts, **options))
         return made[-1]
@@ -68,10 +68,10 @@ def create(client, key="order-742", **changes):
     return client.create_delivery(request(**changes), idempotency_key=key)
 
 
-def test_create(client, world):
+def test_create(client, kaspi):
     """A create books one delivery, of everything that was asked for."""
     created = create(client)
-    record = world.deliveries[created.delivery_id]
+    record = kaspi.deliveries[created.delivery_id]
     assert (created.status, created.replayed, record.request) == (
         "created",
         False,
@@ -81,11 +81,11 @@ def test_create(client, world):
     assert created.eta.pickup_by < created.eta.delivery_by
 
 
-def test_replay(client, world):
+def test_replay(client, kaspi):
     """The same key and payload answer the same delivery, marked as a replay."""
     first, second = create(client), create(client)
     assert (first.delivery_id, first.replayed) == (second.delivery_id, False)
-    assert (second.replayed, len(world.deliveries)) == (True, 1)
+    assert (second.replayed, len(kaspi.deliveries)) == (True, 1)
 
 
 def test_another_payload(client):
@@ -103,10 +103,10 @@ def test_get(client):
     assert (found.status, found.history) == ("created", ())
 
 
-def test_get_with_history(client, world):
+def test_get_with_history(client, kaspi):
     """The history has every step with its time and notes."""
     created = create(client)
-    world.move(created.delivery_id, "accepted", notes="Courier found")
+    kaspi.move(created.delivery_id, "accepted", notes="Courier found")
     history = client.get_delivery(created.delivery_id, include_history=True).history
     assert [(step.status, step.notes) for step in history] == [
         ("created", ""),
@@ -123,26 +123,26 @@ def test_get_of_nothing(client):
 
 
 @pytest.mark.parametrize("reason", ["", "Передумал"])
-def test_cancel(client, world, reason):
+def test_cancel(client, kaspi, reason):
     """A cancel that is carried out at once answers `cancelled`, and Kaspi notes the reason."""
     delivery_id = create(client).delivery_id
     cancelled = client.cancel_delivery(delivery_id, reason=reason, idempotency_key="k")
     assert cancelled.status == "cancelled"
-    assert world.deliveries[delivery_id].history[-1]["notes"] == reason
+    assert kaspi.deliveries[delivery_id].history[-1]["notes"] == reason
 
 
-def test_a_slow_cancel(client, world):
+def test_a_slow_cancel(client, kaspi):
     """A cancel that is only accepted answers the status as it still is."""
-    world.cancel_is_slow = True
+    kaspi.cancel_is_slow = True
     delivery_id = create(client).delivery_id
     assert client.cancel_delivery(delivery_id, idempotency_key="k").status == "created"
 
 
 @pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered", "cancelled"])
-def test_too_late_to_cancel(client, world, status):
+def test_too_late_to_cancel(client, kaspi, status):
     """Once the parcel is on its way, or its way has ended, a cancel is a conflict."""
     delivery_id = create(client).delivery_id
-    world.move(delivery_id, status)
+    kaspi.move(delivery_id, status)
     with pytest.raises(Conflict) as caught:
         client.cancel_delivery(delivery_id, idempotency_key="k")
     assert caught.value.code == "conflict"
@@ -188,9 +188,9 @@ def test_a_wrong_key(connect):
     assert (caught.value.status, caught.value.code) == (401, "unauthorized")
 
 
-def test_a_disabled_key(client, world):
+def test_a_disabled_key(client, kaspi):
     """So is a key that Kaspi has disabled."""
-    world.disabled_keys.add(world.api_key)
+    kaspi.disabled_keys.add(kaspi.api_key)
     with pytest.raises(ConfigurationFault) as caught:
         create(client)
     assert caught.value.status == 403
@@ -212,47 +212,47 @@ def test_a_disabled_key(client, world):
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_faults(client, world, fault, kind, booked):
+def test_faults(client, kaspi, fault, kind, booked):
     """What goes wrong on the way has its class; the same bytes again find out what happened."""
-    world.faults.add(fault)
+    kaspi.faults.add(fault)
     with pytest.raises(kind) as caught:
         create(client)
-    assert len(world.deliveries) == booked
+    assert len(kaspi.deliveries) == booked
     assert caught.value.outcome_known or issubclass(kind, OutcomeUnknown)
     assert create(client).replayed is bool(booked)
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
-def test_a_stored_fault_is_replayed(client, world):
+def test_a_stored_fault_is_replayed(client, kaspi):
     """An error that Kaspi has stored comes back marked."""
-    world.faults.add(Fault(status=500, stored=True))
+    kaspi.faults.add(Fault(status=500, stored=True))
     for replayed in (False, True):
         with pytest.raises(ServerFault) as caught:
             create(client)
         assert caught.value.replayed is replayed
 
 
-def test_a_broken_emoji(client, world):
+def test_a_broken_emoji(client, kaspi):
     """Half an emoji in Kaspi's answer does not reach a column."""
-    world.faults.add(Fault(body=b'{"deliveryId": "dlv_1", "trackingUrl": "a\\ud83d\\u0000"}'))
+    kaspi.faults.add(Fault(body=b'{"deliveryId": "dlv_1", "trackingUrl": "a\\ud83d\\u0000"}'))
     assert create(client).tracking_url == "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
 
 
 @pytest.fixture
-def sent(world):
+def sent(kaspi):
     """One webhook as the sandbox sends it."""
-    adapter = SandboxAdapter(world)
-    client = KaspiClient(world.api_key, base_url=wellknown.BASE_URL, transport=adapter)
+    adapter = SandboxAdapter(kaspi)
+    client = KaspiClient(kaspi.api_key, base_url=defaults.BASE_URL, transport=adapter)
     delivery_id = create(client).delivery_id
-    world.move(delivery_id, "accepted")
-    return world.mailbox.deliver_due(NOW, lambda *_: 200)[-1]
+    kaspi.move(delivery_id, "accepted")
+    return kaspi.webhooks.deliver_due(NOW, lambda *_: 200)[-1]
 
 
 def check(sent, **changes):
     given = {
         "timestamp": sent.headers["X-Kaspi-Timestamp"],
         "signature": sent.headers["X-Kaspi-Signature"],
-        "secrets": [wellknown.WEBHOOK_SECRET],
+        "secrets": [defaults.WEBHOOK_SECRET],
         "now": NOW,
     }
     verify(changes.pop("body", sent.body), **{**given, **changes})

@@ -21,7 +21,7 @@ PATIENCE_S = 30
 def shop(settings, monkeypatch):
     """The shop's own Celery app, whose broker is this process's memory."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "celery"}
-    monkeypatch.setattr(runner, "AWAY_S", 0.01)
+    monkeypatch.setattr(runner, "RETRY_PAUSE_S", 0.01)
     before = _state.default_app, _state._tls.current_app
     app = Celery("shop", broker="memory://")
     app.set_default()
@@ -38,9 +38,9 @@ def task(shop):
 
 
 @pytest.fixture
-def messenger(task):
-    """Return a messenger of this test's own."""
-    return runner.Messenger(task)
+def publisher(task):
+    """Return a publisher of this test's own."""
+    return runner.Publisher(task)
 
 
 @pytest.fixture
@@ -101,40 +101,40 @@ def test_a_saved_order_tells_the_broker(told):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_task_sends_one_call_once(due, world):
+def test_a_task_sends_one_call_once(due, kaspi):
     """A broker that delivers twice does no harm."""
     runner.send_call(due.pk)
     runner.send_call(due.pk)
-    assert len(world.requests) == 1
+    assert len(kaspi.requests) == 1
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("changes", [{"cancelled": True}, {"paid": False}], ids=str)
-def test_a_task_asks_for_the_latest_word(shop, task, due, world, changes):
+def test_a_task_asks_for_the_latest_word(shop, task, due, kaspi, changes):
     """What an update() has changed meanwhile counts, as for every runner: it is cancelled, or it waits."""
     shop.conf.task_always_eager = True
     Order.objects.update(**changes)
     task.delay(due.pk).get()
     due.refresh_from_db()
-    assert world.requests == []
+    assert kaspi.requests == []
     expected = ("cancelled", "abandoned", "") if changes.get("cancelled") else ("", "due", "not_wanted")
     assert (Delivery.objects.get().status, due.state, due.reason) == expected
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_sweep_does_what_a_worker_does(due, world):
+def test_a_sweep_does_what_a_worker_does(due, kaspi):
     """And is seen as one."""
     runner.sweep()
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     assert AccountState.objects.get().worker_seen_at
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_eager_app_sends_at_once(due, world, shop):
+def test_an_eager_app_sends_at_once(due, kaspi, shop):
     """As in a shop's tests: in the same thread, with its connection to the database."""
     shop.conf.task_always_eager = True
     runner.nudge(due.pk)
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
 def test_what_a_killed_worker_was_sending_is_delivered_again(task):
@@ -168,22 +168,22 @@ def test_a_worker_shares_its_turns_with_what_it_forks(monkeypatch):
     assert pace.turns.cache_info().currsize == 1
 
 
-def test_a_broker_that_is_away_is_told_when_it_is_back(messenger, line, told, caplog):
+def test_a_broker_that_is_away_is_told_when_it_is_back(publisher, line, told, caplog):
     """The log says it once, and nobody has waited."""
-    messenger.tell(1)
-    messenger.tell(2)
+    publisher.publish(1)
+    publisher.publish(2)
     line.wait_for_tries(3)
     line.is_cut = False
     assert [told(), told()] == [("kaspi_delivery.send_call", [1]), ("kaspi_delivery.send_call", [2])]
     assert caplog.text.count("broker not reached") == 1
 
 
-def test_a_broker_that_goes_away_again_is_worth_another_line(messenger, line, told, caplog, monkeypatch):
+def test_a_broker_that_goes_away_again_is_worth_another_line(publisher, line, told, caplog, monkeypatch):
     """Each outage is said once."""
-    monkeypatch.setattr(runner, "IDLE_S", 0)
+    monkeypatch.setattr(runner, "IDLE_TIMEOUT_S", 0)
     for pk in (1, 2):
         line.is_cut = True
-        messenger.tell(pk)
+        publisher.publish(pk)
         line.wait_for_tries(2)
         line.is_cut = False
         told()
@@ -191,48 +191,48 @@ def test_a_broker_that_goes_away_again_is_worth_another_line(messenger, line, to
     assert caplog.text.count("broker not reached") == 2
 
 
-def test_a_long_outage_fills_no_memory(messenger, line, monkeypatch):
+def test_a_long_outage_fills_no_memory(publisher, line, monkeypatch):
     """What is over the limit is the sweep's."""
-    monkeypatch.setattr(runner, "MOST_WAITING", 10)
+    monkeypatch.setattr(runner, "MAX_PENDING", 10)
     for pk in range(20):
-        messenger.tell(pk)
-    assert list(messenger._calls) == list(range(10))
-    messenger._calls.clear()
+        publisher.publish(pk)
+    assert list(publisher._calls) == list(range(10))
+    publisher._calls.clear()
 
 
-def test_a_thread_without_work_ends(messenger, told, monkeypatch):
+def test_a_thread_without_work_ends(publisher, told, monkeypatch):
     """Its connection would grow stale; the next call gets another thread."""
-    monkeypatch.setattr(runner, "IDLE_S", 0)
+    monkeypatch.setattr(runner, "IDLE_TIMEOUT_S", 0)
     for pk in (1, 2):
-        messenger.tell(pk)
-        thread = messenger._thread
+        publisher.publish(pk)
+        thread = publisher._thread
         assert told() == ("kaspi_delivery.send_call", [pk])
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
-        assert messenger._thread is None
+        assert publisher._thread is None
 
 
-def test_a_process_that_ends_has_told_what_it_had_to(messenger, told):
+def test_a_process_that_ends_has_told_what_it_had_to(publisher, told):
     """A command that saves an order and ends is waited for, for a moment."""
-    messenger.tell(1)
-    messenger.say_farewell()
-    assert not messenger._calls
+    publisher.publish(1)
+    publisher.flush()
+    assert not publisher._calls
     assert told() == ("kaspi_delivery.send_call", [1])
 
 
-def test_a_farewell_is_short(messenger, line, monkeypatch):
+def test_a_farewell_is_short(publisher, line, monkeypatch):
     """A broker that is away keeps no process alive."""
-    monkeypatch.setattr(runner, "FAREWELL_S", 0.01)
-    messenger.tell(1)
-    messenger.say_farewell()
-    assert list(messenger._calls) == [1]
-    messenger._calls.clear()
+    monkeypatch.setattr(runner, "FLUSH_TIMEOUT_S", 0.01)
+    publisher.publish(1)
+    publisher.flush()
+    assert list(publisher._calls) == [1]
+    publisher._calls.clear()
 
 
-def test_a_forked_process_has_a_messenger_of_its_own(task, messenger, monkeypatch):
+def test_a_forked_process_has_a_messenger_of_its_own(task, publisher, monkeypatch):
     """Its parent's thread is not there, and its parent's lock may be held for ever: neither is touched."""
-    mine = runner._messenger(os.getpid(), task)
+    mine = runner._publisher(os.getpid(), task)
     monkeypatch.setattr(os, "getpid", lambda: -1)
-    monkeypatch.setattr(messenger, "_changed", None)
-    messenger.say_farewell()
-    assert runner._messenger(os.getpid(), task) is not mine
+    monkeypatch.setattr(publisher, "_changed", None)
+    publisher.flush()
+    assert runner._publisher(os.getpid(), task) is not mine

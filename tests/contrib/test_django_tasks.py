@@ -41,19 +41,19 @@ def test_a_backend_of_our_name_is_preferred(settings):
     assert (enqueued(), enqueued("kaspi_delivery")) == ([], [[742]])
 
 
-def test_a_task_sends_one_call_once(due, world):
+def test_a_task_sends_one_call_once(due, kaspi):
     """Run twice, it makes one request."""
     runner.send_call.call(due.pk)
     runner.send_call.call(due.pk)
-    assert len(world.requests) == 1
+    assert len(kaspi.requests) == 1
 
 
 @pytest.mark.parametrize("changes", [{"cancelled": True}, {"paid": False}], ids=str)
-def test_a_task_asks_for_the_latest_word(due, world, changes):
+def test_a_task_asks_for_the_latest_word(due, kaspi, changes):
     """What an update() has changed meanwhile counts, as for every runner: it is cancelled, or it waits."""
     Order.objects.update(**changes)
     runner.send_call.call(due.pk)
     due.refresh_from_db()
-    assert world.requests == []
+    assert kaspi.requests == []
     expected = ("cancelled", "abandoned", "") if changes.get("cancelled") else ("", "due", "not_wanted")
     assert (Delivery.objects.get().status, due.state, due.reason) == expected

@@ -180,9 +180,9 @@ def test_webhooks_are_counted_by_what_became_of_them(value, booked, post_webhook
 
 
 @rows
-def test_attempts_are_counted_by_their_answer(value, due, drain, world, turnable):
+def test_attempts_are_counted_by_their_answer(value, due, drain, kaspi, turnable):
     """And timed, whatever it was."""
-    world.faults.add(Fault(operation="create", status=503))
+    kaspi.faults.add(Fault(operation="create", status=503))
     drain()
     turnable.turn(minutes=10)
     drain()
@@ -192,10 +192,10 @@ def test_attempts_are_counted_by_their_answer(value, due, drain, world, turnable
 
 
 @rows
-def test_steps_and_flags_are_counted(value, booked, post_webhook, drain, world):
+def test_steps_and_flags_are_counted(value, booked, post_webhook, drain, kaspi):
     """By status and by reason."""
     post_webhook(event(booked, "accepted"))
-    world.faults.add(Fault(operation="cancel", status=409))
+    kaspi.faults.add(Fault(operation="cancel", status=409))
     cancel_delivery(booked)
     drain()
     assert value("status_changes_total", status="accepted") == 1
@@ -231,7 +231,7 @@ def test_labels_are_few(registry):
 
 
 @pytest.fixture
-def work(monkeypatch, world):
+def work(monkeypatch, kaspi):
     """Run `kaspi_worker` with these arguments; return what `meanwhile` got from the port it names, and what it said."""
 
     def run(*arguments, meanwhile):
@@ -321,10 +321,10 @@ def test_the_docs_name_every_metric_and_no_other(registry, due, drain):
 
 
 @rows
-def test_replayed_successes_are_counted(value, world, due, turnable):
+def test_replayed_successes_are_counted(value, kaspi, due, turnable):
     """From the start at 0; a first answer is none."""
     assert value("replays_total", kind="create") == 0
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     for _ in range(2):
         Worker(say=lambda _line: None).run_round()
         turnable.turn(minutes=1)

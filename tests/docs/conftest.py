@@ -45,12 +45,12 @@ def shop(monkeypatch, settings):
 
 
 @pytest.fixture
-def kaspi(world, monkeypatch):
+def kaspi(kaspi, monkeypatch):
     """The sandbox answers every client, whatever its base URL; its first delivery is the examples' one."""
-    monkeypatch.setattr(http, "DeadlineAdapter", lambda **_options: SandboxAdapter(world))
-    choose, first = world._random.choices, [EXAMPLE_ID.removeprefix("dlv_")]
-    monkeypatch.setattr(world._random, "choices", lambda *of, k: first.pop() if first else choose(*of, k=k))
-    return world
+    monkeypatch.setattr(http, "DeadlineAdapter", lambda **_options: SandboxAdapter(kaspi))
+    choose, first = kaspi._random.choices, [EXAMPLE_ID.removeprefix("dlv_")]
+    monkeypatch.setattr(kaspi._random, "choices", lambda *of, k: first.pop() if first else choose(*of, k=k))
+    return kaspi
 
 
 @pytest.fixture

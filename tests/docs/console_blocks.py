@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from kaspi_delivery_django.sandbox import wellknown
+from kaspi_delivery_django.sandbox import defaults
 from tests.docs import shell, shell_blocks
 from tests.docs.pages import ROOT
 
@@ -28,9 +28,9 @@ def run(block, house, tmp_path):
             pytest.skip(f"{program} is not installed")
     exchanges = [*shell.exchanges(block.text.splitlines())]
     with sandbox(API_KEY.search(block.text)[1]) as url:
-        answers = typed_into_a_shell([command.replace(wellknown.BASE_URL, url) for command, _shown in exchanges])
+        answers = typed_into_a_shell([command.replace(defaults.BASE_URL, url) for command, _shown in exchanges])
     for (command, shown), answer in zip(exchanges, answers, strict=True):
-        missing = not_printed(shown, answer.replace(url, wellknown.BASE_URL).splitlines())
+        missing = not_printed(shown, answer.replace(url, defaults.BASE_URL).splitlines())
         assert missing is None, f"{command}does not print {missing!r}, but {answer}"
 
 

@@ -24,9 +24,9 @@ from packaging.requirements import Requirement
 
 from benchmarks import __main__ as benchmarks
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.sandbox import cli, wellknown
+from kaspi_delivery_django.sandbox import cli, defaults
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
 from tests import __main__ as tests
 from tests.docs import shell
 from tests.docs.pages import ROOT
@@ -100,13 +100,13 @@ class Shell:
         asked = CURL.parse_args(arguments)
         headers = dict(header.split(": ", 1) for header in asked.header)
         method = asked.request or ("POST" if asked.data else "GET")
-        ask = self.ask_kaspi if asked.url.startswith(wellknown.BASE_URL) else self.ask_the_shop
+        ask = self.ask_kaspi if asked.url.startswith(defaults.BASE_URL) else self.ask_the_shop
         status = ask(method, asked.url, asked.data, headers)
         assert status < 400 or (method, status) == ("GET", 405), f"curl {asked.url} was answered {status}"
 
     def ask_kaspi(self, method, url, data, headers):
         """Ask the sandbox, over a socket."""
-        url = url.replace(wellknown.BASE_URL, self.sandbox.url)
+        url = url.replace(defaults.BASE_URL, self.sandbox.url)
         return requests.request(method, url, data=data, headers=headers, timeout=10).status_code
 
     def ask_the_shop(self, method, url, data, headers):
@@ -148,16 +148,16 @@ def follow(block, commands):
     assert commands, "a block without a command"
     with ExitStack() as until_read:
         asks = any(command.words[:1] == ("curl",) for command in commands)
-        one = Shell(until_read.enter_context(SandboxServer(World())) if asks else None)
+        one = Shell(until_read.enter_context(SandboxServer(FakeKaspi())) if asks else None)
         if asks:
-            one.variables.update(BASE=wellknown.BASE_URL, ID=book(one.sandbox))
+            one.variables.update(BASE=defaults.BASE_URL, ID=book(one.sandbox))
         for command in commands:
             one.run(command)
 
 
 def book(sandbox):
     """Book what an example asks about."""
-    headers = {"x-api-key": wellknown.API_KEY, "Idempotency-Key": "order-1", "Content-Type": "application/json"}
+    headers = {"x-api-key": defaults.API_KEY, "Idempotency-Key": "order-1", "Content-Type": "application/json"}
     answer = requests.post(f"{sandbox.url}/v1/deliveries", ORDER, headers=headers, timeout=10)
     return answer.json()["deliveryId"]
 

@@ -9,19 +9,19 @@ from django.core.management import CommandError, call_command
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
 from kaspi_delivery_django.services import clock
 
 
 @pytest.fixture
 def kaspi(settings):
-    """Start a sandbox that has the key and the secret of the settings; return its world."""
+    """Start a sandbox that has the key and the secret of the settings; return its `FakeKaspi`."""
     own = settings.KASPI_DELIVERY
-    world = World(api_key=own["API_KEY"], webhook_secret=own["WEBHOOK_SECRETS"][0], first_retry_s=0.2)
-    with SandboxServer(world) as server:
+    kaspi = FakeKaspi(api_key=own["API_KEY"], webhook_secret=own["WEBHOOK_SECRETS"][0], first_retry_s=0.2)
+    with SandboxServer(kaspi) as server:
         settings.KASPI_DELIVERY = {**own, "BASE_URL": server.url}
-        yield world
+        yield kaspi
 
 
 @pytest.fixture

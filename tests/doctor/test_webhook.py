@@ -48,7 +48,7 @@ def test_an_address_that_nobody_listens_at(send):
 
 def test_another_secret_at_kaspi(send, kaspi, caplog):
     """It arrives and is refused: the todo names the words that are in the log then."""
-    kaspi.mailbox._secret = "another-webhook-secret-of-thirty-two-chars"
+    kaspi.webhooks._secret = "another-webhook-secret-of-thirty-two-chars"
     found = send(seconds=1)
     assert found.verdict == "fail"
     assert "'webhook rejected'" in found.todo

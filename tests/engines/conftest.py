@@ -71,9 +71,9 @@ def open_shop(settings):
 
 def nudge_nobody():
     """Let the thread of this process forget what it could not tell a broker that never came back."""
-    messenger = runner._messenger(os.getpid(), runner.send_call.app.tasks[runner.send_call.name])
-    with messenger._changed:
-        messenger._calls.clear()
+    publisher = runner._publisher(os.getpid(), runner.send_call.app.tasks[runner.send_call.name])
+    with publisher._changed:
+        publisher._calls.clear()
 
 
 def _running(broker):

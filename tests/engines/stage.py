@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import connection
 
 from kaspi_delivery_django.models import ApiCall
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
 from kaspi_delivery_django.services.claims import LEASE
 from tests.engines.brokers import wait_until
 
@@ -51,17 +51,17 @@ class Process:
 
 
 class Stage:
-    """A context with the sandbox. `world` is Kaspi; `asked_at` says when it was asked, on the monotonic clock."""
+    """A context with the sandbox. `kaspi` is the fake Kaspi; `asked_at` has the times of its requests."""
 
     def __init__(self, runner, broker_url=""):
         account = settings.KASPI_DELIVERY
         self.runner, self.broker_url = runner, broker_url
-        self.world = World(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0])
-        self.server = SandboxServer(self.world)
+        self.kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0])
+        self.server = SandboxServer(self.kaspi)
         self.asked_at, self._processes = [], []
 
     def __enter__(self):
-        self.world.handle = self._noting(self.world.handle)
+        self.kaspi.handle = self._noting(self.kaspi.handle)
         self.server.start()
         self._log = tempfile.TemporaryFile()
         self._folder = tempfile.TemporaryDirectory(prefix="kaspi-delivery-engines-")
@@ -112,7 +112,7 @@ class Stage:
 
     def creates(self):
         """Return the requests that book; a booking that was replayed is followed by a GET."""
-        return [request for request in self.world.requests if request.method == "POST"]
+        return [request for request in self.kaspi.requests if request.method == "POST"]
 
     def end_leases(self):
         """Let as much time pass for the calls under way as a dead sender is given, and more."""
@@ -121,7 +121,7 @@ class Stage:
 
     def booked_once(self):
         """Return how many orders Kaspi has exactly one delivery of; -1 if it has more for any."""
-        orders = [record.request["externalOrderId"] for record in self.world.deliveries.values()]
+        orders = [record.request["externalOrderId"] for record in self.kaspi.deliveries.values()]
         return len(orders) if len(orders) == len(set(orders)) else -1
 
     def log(self):

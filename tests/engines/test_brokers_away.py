@@ -78,12 +78,12 @@ def test_an_order_that_is_rolled_back_tells_no_broker(redis, open_shop):
     stage.start_worker()
     save_orders(1)
     stage.wait_until_booked(1)
-    assert len(stage.world.requests) == 1
+    assert len(stage.kaspi.requests) == 1
 
 
 def test_a_broker_that_falls_silent_is_given_up(broker, open_shop, monkeypatch):
     """Whoever tells it of a call waits some seconds, not for ever."""
-    monkeypatch.setattr(runner, "ANSWER_S", 0.5)
+    monkeypatch.setattr(runner, "BROKER_TIMEOUT_S", 0.5)
     open_shop("celery", broker.url)
     task = runner.send_call.app.tasks[runner.send_call.name]
     connected = runner._connected(task)

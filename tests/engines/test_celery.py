@@ -27,7 +27,7 @@ def test_a_cancel_goes_the_same_way(broker, open_shop):
     stage.wait_until_booked(1)
     cancel_delivery(Delivery.objects.get(), reason="out of stock")
     stage.wait_until_booked(1)
-    [remote] = stage.world.deliveries.values()
+    [remote] = stage.kaspi.deliveries.values()
     assert remote.status == "cancelled"
 
 
@@ -47,10 +47,10 @@ def test_the_beat_does_all_that_a_worker_does(broker, open_shop):
 def test_a_worker_killed_in_the_middle_of_a_call_books_once(broker, open_shop, victim):
     """Kaspi has booked it, nobody heard the answer: after the lease the same bytes go again, with the same key."""
     stage = open_shop("celery", broker.url)
-    stage.world.faults.add(Fault(operation="create", latency_s=20))
+    stage.kaspi.faults.add(Fault(operation="create", latency_s=20))
     worker = stage.start_worker()
     save_orders(1)
-    stage.wait_until(lambda: stage.world.requests)
+    stage.wait_until(lambda: stage.kaspi.requests)
     if victim == "the whole worker":
         worker.kill()
         stage.start_worker()

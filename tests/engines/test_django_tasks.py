@@ -31,16 +31,16 @@ def test_an_order_that_is_rolled_back_enqueues_nothing(open_shop):
     save_orders(1)
     stage.start(*WORKER, "--batch")
     stage.wait_until_booked(1)
-    assert len(stage.world.requests) == 1
+    assert len(stage.kaspi.requests) == 1
 
 
 def test_a_task_worker_killed_in_the_middle_of_a_call_books_once(open_shop):
     """The task is lost, for django-tasks-db tries none again; `kaspi_worker --once` from cron finds the call."""
     stage = open_shop("django_tasks")
-    stage.world.faults.add(Fault(operation="create", latency_s=20))
+    stage.kaspi.faults.add(Fault(operation="create", latency_s=20))
     worker = stage.start(*WORKER)
     save_orders(1)
-    stage.wait_until(lambda: stage.world.requests)
+    stage.wait_until(lambda: stage.kaspi.requests)
     worker.kill()
     assert ApiCall.objects.get().state == "sending"
     stage.end_leases()
@@ -59,4 +59,4 @@ def test_a_worker_and_tasks_share_the_work(open_shop):
     save_orders(50)
     stage.wait_until_booked(50)
     assert stage.booked_once() == 50
-    assert len(stage.world.requests) == 50
+    assert len(stage.kaspi.requests) == 50

@@ -13,8 +13,8 @@ from example_project.demo.deadline import Deadline, DemoFailed
 from example_project.demo.stage import MANAGE, _environment
 from example_project.demo.stories import REFUSAL, REFUSED, STRAIGHT, Placed
 from example_project.demo.watching import Sight, Watcher
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.sandbox.world import World
 
 FORM = """
 <form method="post" action="/go/"><input type="hidden" name="csrf" value="abc">
@@ -75,11 +75,11 @@ def test_a_deadline_says_what_was_waited_for():
 
 def test_a_second_parcel_fails_the_demo():
     """Two deliveries at Kaspi for one order are one too many."""
-    world = World()
+    kaspi = FakeKaspi()
     request = {"externalOrderId": "order-1", "dropoff": {"contact": {"name": "Aigerim"}}}
-    records = [world._book(request) for _ in range(2)]
+    records = [kaspi._book(request) for _ in range(2)]
     placed = Placed(story=STRAIGHT, url="/orders/1/", number="1", took_s=0.1)
-    watcher = Watcher(browser=None, world=world)
+    watcher = Watcher(browser=None, kaspi=kaspi)
     watcher.last[placed.url] = Sight(status="delivered", delivery_id=records[0].delivery_id)
     assert "Kaspi has 2 deliveries" in watcher.judge(placed).wrong
 
@@ -87,8 +87,8 @@ def test_a_second_parcel_fails_the_demo():
 @pytest.mark.parametrize(("status", "wrong"), [(REFUSAL, ()), (500, ("Kaspi did not refuse it",))])
 def test_an_order_that_was_not_refused_fails_the_demo(status, wrong):
     """The order that is left for staff is one that Kaspi refused, not one that went missing."""
-    world = World()
-    world.faults.add(Fault(operation="create", status=status))
-    world.handle("POST", "/v1/deliveries", {"Idempotency-Key": "order-4"}, b"")
+    kaspi = FakeKaspi()
+    kaspi.faults.add(Fault(operation="create", status=status))
+    kaspi.handle("POST", "/v1/deliveries", {"Idempotency-Key": "order-4"}, b"")
     placed = Placed(story=REFUSED, url="/orders/4/", number="4", took_s=0.1)
-    assert Watcher(browser=None, world=world).judge(placed).wrong == wrong
+    assert Watcher(browser=None, kaspi=kaspi).judge(placed).wrong == wrong

@@ -1,5 +1,6 @@
 """The example shop's own tests, run as the shop runs them: with its settings, which have no key."""
 
+import ast
 import os
 import re
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.docs import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "example_project" / "shop" / "tests").glob("test_*.py"))
@@ -39,10 +42,27 @@ def test_the_shops_own_tests_pass(arguments, ends):
     assert re.search(ends, printed, re.MULTILINE), printed
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_documentation_shows_these_very_files(path):
-    """docs/testing.md has each of them, word for word."""
-    assert f"```python\n{path.read_text()}```" in (ROOT / "docs" / "testing.md").read_text()
+def documented_tests():
+    """Return the source of each test of the shop that docs/testing.md shows, by its name."""
+    blocks = [block.text for block in pages.read("docs/testing.md").blocks if "example_project" in block.text]
+    functions = [(text, node) for text in blocks if "def test_" in text for node in ast.walk(ast.parse(text))]
+    return {
+        node.name: ast.get_source_segment(text, node, padded=True)
+        for text, node in functions
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def test_the_documentation_shows_tests_of_both_kinds():
+    """With unittest and with pytest."""
+    shown = documented_tests()
+    assert all(any(source in path.read_text() for source in shown.values()) for path in FILES)
+
+
+@pytest.mark.parametrize("source", documented_tests().values(), ids=documented_tests())
+def test_the_documentation_shows_the_shops_own_tests(source):
+    """Word for word."""
+    assert any(source in path.read_text() for path in FILES)
 
 
 def test_the_documentation_says_how_they_are_activated():

@@ -56,13 +56,13 @@ def test_the_parcel_goes_to_the_customer(make_order):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_order_made_in_the_admin_sends_its_lines(staff, apples, world, settings):
+def test_an_order_made_in_the_admin_sends_its_lines(staff, apples, kaspi, settings):
     """The lines are saved after the order; the payload, sent after the commit, contains them."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     line = {"lines-0-product": apples.pk, "lines-0-quantity": "2", "lines-0-price_kzt": ""}
     answer = staff.post(ADD, {**FIELDS, **line, "lines-TOTAL_FORMS": "1"})
     assert answer.status_code == 302
-    [record] = world.deliveries_for(f"order-{Order.objects.get().pk}")
+    [record] = kaspi.deliveries_for(f"order-{Order.objects.get().pk}")
     assert record.request["parcel"] == {
         "description": "2 \N{MULTIPLICATION SIGN} Aport apples",
         "weightGrams": 6000,
@@ -80,19 +80,19 @@ def test_an_order_without_lines_is_refused_in_the_admin(staff):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_cancelling_the_order_cancels_its_delivery(make_order, world, drain):
+def test_cancelling_the_order_cancels_its_delivery(make_order, kaspi, drain):
     """Ticking `cancelled` is enough."""
     order = make_order()
     drain()
     order.cancelled = True
     order.save()
     drain()
-    [record] = world.deliveries_for(f"order-{order.pk}")
+    [record] = kaspi.deliveries_for(f"order-{order.pk}")
     assert record.status == "cancelled"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_customer_is_told_of_every_change(make_order, world, drain):
+def test_the_customer_is_told_of_every_change(make_order, kaspi, drain):
     """The booking leaves a notice."""
     order = make_order()
     drain()

@@ -8,12 +8,12 @@ from tests.shop.models import Order
 
 
 @pytest.fixture
-def attempt(world, drain):
+def attempt(kaspi, drain):
     """Make the first attempt of a booking end in a fault; return its call as it stands then."""
 
     def run(times=1, **fault):
-        world.webhook_url = None  # nothing but the answer tells us
-        world.faults.add(Fault(operation="create", times=times, **fault))
+        kaspi.webhook_url = None  # nothing but the answer tells us
+        kaspi.faults.add(Fault(operation="create", times=times, **fault))
         Order.objects.create()
         drain()
         return ApiCall.objects.get(kind="create")
@@ -22,6 +22,6 @@ def attempt(world, drain):
 
 
 @pytest.fixture
-def creates(world):
+def creates(kaspi):
     """Return the POSTs that would book, so far."""
-    return lambda: [request for request in world.requests if request.path.endswith("/deliveries")]
+    return lambda: [request for request in kaspi.requests if request.path.endswith("/deliveries")]

@@ -112,14 +112,14 @@ def test_b0_409_payload_mismatch_is_for_a_person(attempt, drain, turnable, creat
     ],
     ids=str,
 )
-def test_b0_an_unknown_outcome_sends_the_same_again(attempt, drain, turnable, creates, world, fault):
+def test_b0_an_unknown_outcome_sends_the_same_again(attempt, drain, turnable, creates, kaspi, fault):
     """One parcel, whether the first had booked it or not."""
     call = attempt(**fault)
     assert (call.state, call.unknown_since) == ("unknown", turnable.now)
     turnable.turn(minutes=1)
     drain()
     assert len({(r.idempotency_key, r.body) for r in creates()}) == 1
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     assert Delivery.objects.get().delivery_id
 
 
@@ -150,7 +150,7 @@ def test_b0_a_success_that_names_another_order_is_not_linked(attempt):
     assert Delivery.objects.get().delivery_id is None
 
 
-def test_b0_a_success_links_once_and_judges_its_status(world, due_call, post_webhook):
+def test_b0_a_success_links_once_and_judges_its_status(kaspi, due_call, post_webhook):
     """An answer that is older than a webhook never takes the status back."""
     claim = claims.take(due_call.pk, using="default")
     answer = outbox.transmit(claim, None)
@@ -181,8 +181,8 @@ def test_b0_another_configuration_sends_no_unknown_create(attempt, drain, turnab
     assert (call.state, attention(), len(creates())) == ("stuck", "configuration_changed", 1)
 
 
-def test_b0_an_order_that_waited_a_day_is_not_shipped_by_itself(world, drain, turnable, due_call):
+def test_b0_an_order_that_waited_a_day_is_not_shipped_by_itself(kaspi, drain, turnable, due_call):
     """A three-day outage must not ship stale orders."""
     turnable.turn(hours=24)
     drain()
-    assert (world.requests, attention()) == ([], "too_old")
+    assert (kaspi.requests, attention()) == ([], "too_old")

@@ -16,17 +16,17 @@ def roll_back():
     transaction.set_rollback(True)
 
 
-def test_b1_a_rollback_removes_the_rows(world, drain):
+def test_b1_a_rollback_removes_the_rows(kaspi, drain):
     """Of the whole transaction."""
     with transaction.atomic():
         Order.objects.create()
         roll_back()
     drain()
     assert not Delivery.objects.exists()
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
-def test_b1_a_savepoints_rollback_removes_the_rows(world, drain):
+def test_b1_a_savepoints_rollback_removes_the_rows(kaspi, drain):
     """The rest is committed."""
     with transaction.atomic():
         Note.objects.create()
@@ -34,19 +34,19 @@ def test_b1_a_savepoints_rollback_removes_the_rows(world, drain):
             Order.objects.create()
             roll_back()
     drain()
-    assert (Note.objects.count(), Delivery.objects.count(), world.requests) == (1, 0, [])
+    assert (Note.objects.count(), Delivery.objects.count(), kaspi.requests) == (1, 0, [])
 
 
-def test_b1_fifty_saves_make_one_row(world, drain):
+def test_b1_fifty_saves_make_one_row(kaspi, drain):
     """And one request."""
     order = Order.objects.create()
     for _ in range(50):
         order.save()
     drain()
-    assert (Delivery.objects.count(), ApiCall.objects.count(), len(world.requests)) == (1, 1, 1)
+    assert (Delivery.objects.count(), ApiCall.objects.count(), len(kaspi.requests)) == (1, 1, 1)
 
 
-def test_b1_eight_threads_make_one_row(world, at_once):
+def test_b1_eight_threads_make_one_row(kaspi, at_once):
     """The loser's IntegrityError stays inside our savepoint."""
     Order.objects.bulk_create([Order()])
     assert at_once(*[lambda: Order.objects.get().save()] * 8) == [None] * 8
@@ -87,29 +87,29 @@ def test_b1_rows_live_where_they_are_written():
 
 def test_b1_an_adapter_that_raises_breaks_no_checkout(settings):
     """A person mends it."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": ["tests.shop.kaspi.BrokenAdapter"]}
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": ["tests.shop.adapters.BrokenAdapter"]}
     Order.objects.create()
     assert Delivery.objects.get().attention == "adapter_failed"
 
 
-def test_b1_an_order_edited_after_it_was_frozen_is_flagged(booked, drain, world):
+def test_b1_an_order_edited_after_it_was_frozen_is_flagged(booked, drain, kaspi):
     """Never silently sent again."""
-    before = len(world.deliveries)
+    before = len(kaspi.deliveries)
     order = Order.objects.get()
     order.address = "Satpaev 22"
     order.save()
     refresh_delivery(booked)
     drain()
     assert Delivery.objects.get().attention == "order_edited"
-    assert len(world.deliveries) == before
+    assert len(kaspi.deliveries) == before
 
 
-def test_b1_an_order_deleted_before_it_was_sent_is_abandoned(world, drain):
+def test_b1_an_order_deleted_before_it_was_sent_is_abandoned(kaspi, drain):
     """Nothing leaves."""
     Order.objects.create().delete()
     drain()
     assert ApiCall.objects.get().state == "abandoned"
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
 def test_b1_an_order_deleted_while_its_booking_is_unknown_is_kept(attempt, drain, turnable):

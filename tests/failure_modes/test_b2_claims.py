@@ -15,13 +15,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def claim(world):
+def claim(kaspi):
     """Return a claim of an order's create."""
     Order.objects.create()
     return claims.take(ApiCall.objects.get().pk, using="default")
 
 
-def test_b2_of_two_workers_one_gets_the_row(world, at_once):
+def test_b2_of_two_workers_one_gets_the_row(kaspi, at_once):
     """Whoever comes first."""
     Order.objects.create()
     key = ApiCall.objects.get().pk
@@ -29,7 +29,7 @@ def test_b2_of_two_workers_one_gets_the_row(world, at_once):
     assert [taken is None for taken in found].count(True) == 1
 
 
-def test_b2_the_conditional_update_decides(world, turnable):
+def test_b2_the_conditional_update_decides(kaspi, turnable):
     """Even without the lock: what somebody else has claimed since it was read is not leased again."""
     Order.objects.create()
     read_before = ApiCall.objects.get()
@@ -51,7 +51,7 @@ def test_b2_the_lease_outlives_three_deadlines():
     assert claims.LEASE.total_seconds() >= 3 * Timeouts().total_s
 
 
-def test_b2_a_late_owner_changes_nothing_but_brings_the_id(claim, turnable, drain, world):
+def test_b2_a_late_owner_changes_nothing_but_brings_the_id(claim, turnable, drain, kaspi):
     """Fenced by the token; a deliveryId is never thrown away."""
     answer = outbox.transmit(claim, None)
     turnable.turn(seconds=61)
@@ -59,7 +59,7 @@ def test_b2_a_late_owner_changes_nothing_but_brings_the_id(claim, turnable, drai
     durably(lambda: settlement.settle(claim, answer, 0.5, using="default"), using="default")
     assert Delivery.objects.get().delivery_id == answer.delivery_id
     drain()
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
 def test_b2_a_late_owners_failure_changes_nothing(claim, turnable):
@@ -84,7 +84,7 @@ def test_b2_claim_and_settle_are_durable(claim, monkeypatch, turnable):
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "second", "last"])
-def test_b2_a_poison_row_does_not_stop_the_batch(world, monkeypatch, place):
+def test_b2_a_poison_row_does_not_stop_the_batch(kaspi, monkeypatch, place):
     """The others go; it asks for staff, because its data would be refused in every round."""
     for _ in range(3):
         Order.objects.create()
@@ -106,9 +106,9 @@ def test_b2_sigterm_finishes_the_call_and_exits_0():
     test_sigterm.test_a_worker_that_is_asked_to_stop_finishes_its_call()
 
 
-def test_b2_a_call_that_is_delivered_twice_is_sent_once(world):
+def test_b2_a_call_that_is_delivered_twice_is_sent_once(kaspi):
     """A task queue holds the primary key alone, and may hand it out as often as it likes."""
     Order.objects.create()
     key = ApiCall.objects.get().pk
     assert [outbox.send(key) for _ in range(3)] == [True, False, False]
-    assert len(world.requests) == 1
+    assert len(kaspi.requests) == 1

@@ -35,7 +35,7 @@ def test_b3_ids_are_quoted_and_line_breaks_refused():
         wire.check_header("key\r\nX-Evil: 1", "the key")
 
 
-def test_b3_killed_before_the_commit_the_answer_is_replayed(world, drain, turnable, monkeypatch):
+def test_b3_killed_before_the_commit_the_answer_is_replayed(kaspi, drain, turnable, monkeypatch):
     """Between 201 and commit: the lease ends, the same key goes again, one parcel."""
     Order.objects.create()
     with monkeypatch.context() as killed:
@@ -44,24 +44,24 @@ def test_b3_killed_before_the_commit_the_answer_is_replayed(world, drain, turnab
     assert ApiCall.objects.get().state == "sending"
     turnable.turn(seconds=61)
     drain()
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     assert Delivery.objects.get().delivery_id
 
 
-def test_b3_killed_before_the_commit_the_webhook_may_be_first(world, drain, turnable, monkeypatch, post_webhook):
+def test_b3_killed_before_the_commit_the_webhook_may_be_first(kaspi, drain, turnable, monkeypatch, post_webhook):
     """It adopts the delivery."""
     Order.objects.create()
     with monkeypatch.context() as killed:
         killed.setattr(settlement, "settle", lambda *_arguments, **_options: 1 / 0)
         drain()
-    [remote] = world.deliveries.values()
+    [remote] = kaspi.deliveries.values()
     row = Delivery.objects.get()
     row.delivery_id = remote.delivery_id
     assert post_webhook(event(row, "created")).json() == {"status": "applied"}
     assert Delivery.objects.get().delivery_id == remote.delivery_id
 
 
-def test_b3_a_database_that_is_gone_after_the_answer_leaves_a_line(world, monkeypatch, caplog):
+def test_b3_a_database_that_is_gone_after_the_answer_leaves_a_line(kaspi, monkeypatch, caplog):
     """With the deliveryId and the row's id: somebody can mend it by hand."""
     Order.objects.create()
     call = ApiCall.objects.get()
@@ -72,29 +72,29 @@ def test_b3_a_database_that_is_gone_after_the_answer_leaves_a_line(world, monkey
     monkeypatch.setattr(settlement, "settle", gone)
     with pytest.raises(DatabaseError):
         outbox.send(call.pk)
-    [remote] = world.deliveries.values()
+    [remote] = kaspi.deliveries.values()
     assert f"answer not recorded: call={call.pk} delivery_id={remote.delivery_id}" in caplog.text
     assert not connection.in_atomic_block
 
 
-def test_b3_a_row_of_another_environment_is_never_sent(world, drain):
+def test_b3_a_row_of_another_environment_is_never_sent(kaspi, drain):
     """A copied database must not ship from the test system."""
     Order.objects.create()
     Delivery.objects.update(environment="production")
     drain()
-    assert world.requests == []
+    assert kaspi.requests == []
     assert Delivery.objects.get().attention == "configuration_changed"
 
 
-def test_b3_a_gate_reopens_with_one_probe_and_then_spreads(world, drain, turnable):
+def test_b3_a_gate_reopens_with_one_probe_and_then_spreads(kaspi, drain, turnable):
     """Not a herd."""
     for _ in range(10):
         Order.objects.create()
-    world.faults.add(Fault(status=429, retry_after=60))
+    kaspi.faults.add(Fault(status=429, retry_after=60))
     drain()
     turnable.turn(seconds=61)
     drain()
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     waiting = ApiCall.objects.filter(state="due").values_list("next_attempt_at", flat=True)
     assert len(set(waiting)) > 2
     assert max(waiting) > turnable.now

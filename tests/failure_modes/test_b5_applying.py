@@ -45,9 +45,9 @@ def test_b5_a_time_that_cannot_be_true_is_replaced_and_noted(booked, post_webhoo
     assert "cannot be true" in change.note
 
 
-def test_b5_contradictory_ends_are_decided_by_a_refresh(booked, world, post_webhook, drain):
+def test_b5_contradictory_ends_are_decided_by_a_refresh(booked, kaspi, post_webhook, drain):
     """Kaspi's own answer."""
-    world.move(booked.delivery_id, "delivered")
+    kaspi.move(booked.delivery_id, "delivered")
     post_webhook(event(booked, "cancelled", event_id="wh_1"))
     assert post_webhook(event(booked, "delivered", event_id="wh_2")).json() == {"status": "conflict"}
     assert Delivery.objects.get().attention == "contradiction"

@@ -11,22 +11,22 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def gets(world):
+def gets(kaspi):
     """Return the requests that ask."""
-    return [request for request in world.requests if request.method == "GET"]
+    return [request for request in kaspi.requests if request.method == "GET"]
 
 
-def test_b7_only_open_deliveries_are_asked_about(booked, world, drain, turnable):
+def test_b7_only_open_deliveries_are_asked_about(booked, kaspi, drain, turnable):
     """What has ended is left in peace."""
-    world.webhook_url = None
-    world.move(booked.delivery_id, "delivered")
+    kaspi.webhook_url = None
+    kaspi.move(booked.delivery_id, "delivered")
     for _ in range(5):
         turnable.turn(hours=1)
         drain()
-    assert len(gets(world)) == 1
+    assert len(gets(kaspi)) == 1
 
 
-def test_b7_the_stalest_is_asked_about_first(world, drain, turnable):
+def test_b7_the_stalest_is_asked_about_first(kaspi, drain, turnable):
     """In batches."""
     for _ in range(3):
         Order.objects.create()
@@ -38,34 +38,34 @@ def test_b7_the_stalest_is_asked_about_first(world, drain, turnable):
     assert set(asked) == set(Delivery.objects.order_by("created_at", "pk").values_list("pk", flat=True)[:2])
 
 
-def test_b7_a_closed_gate_keeps_refreshes_too(booked, world, drain, turnable, settings):
+def test_b7_a_closed_gate_keeps_refreshes_too(booked, kaspi, drain, turnable, settings):
     """They go through the same gate."""
-    world.api_key = "rotated"
+    kaspi.api_key = "rotated"
     turnable.turn(hours=1)
     drain()
-    before = len(world.requests)
+    before = len(kaspi.requests)
     drain()
-    assert len(world.requests) == before
-    assert django_settings.KASPI_DELIVERY["API_KEY"] != world.api_key
+    assert len(kaspi.requests) == before
+    assert django_settings.KASPI_DELIVERY["API_KEY"] != kaspi.api_key
 
 
-def test_b7_404_asks_for_a_person_after_three_over_a_day(booked, world, drain, turnable):
+def test_b7_404_asks_for_a_person_after_three_over_a_day(booked, kaspi, drain, turnable):
     """And never deletes."""
-    world.faults.add(Fault(operation="get", status=404, times=None))
+    kaspi.faults.add(Fault(operation="get", status=404, times=None))
     turnable.turn(hours=1)
     began = turnable.now
     while not Delivery.objects.get().attention:
         drain()
         turnable.turn(hours=1)
-    assert len(gets(world)) == 3
+    assert len(gets(kaspi)) == 3
     assert (turnable.now - began).total_seconds() >= 24 * 3600
     assert Delivery.objects.get().attention == "not_found"
 
 
-def test_b7_polling_grows_no_table_and_history_never_doubles(booked, world, drain, turnable):
+def test_b7_polling_grows_no_table_and_history_never_doubles(booked, kaspi, drain, turnable):
     """Five days of silence."""
-    world.webhook_url = None
-    world.move(booked.delivery_id, "accepted")
+    kaspi.webhook_url = None
+    kaspi.move(booked.delivery_id, "accepted")
     for _ in range(20):
         turnable.turn(hours=6)
         drain()

@@ -33,7 +33,7 @@ def healthy(settings, kaspi, worker_seen):
 def two_accounts(settings):
     """A shop of two merchants whose Kaspi is away."""
     own = {alias: {"API_KEY": f"the-key-of-{alias}", "BASE_URL": "http://127.0.0.1:1"} for alias in ("east", "west")}
-    settings.KASPI_DELIVERY = {"ORDER_ADAPTERS": ["tests.shop.kaspi.OrderAdapter"], "ACCOUNTS": own}
+    settings.KASPI_DELIVERY = {"ORDER_ADAPTERS": ["tests.shop.adapters.OrderAdapter"], "ACCOUNTS": own}
 
 
 def verdicts(document):

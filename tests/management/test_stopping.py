@@ -13,7 +13,7 @@ from django.db import connections
 from kaspi_delivery_django.management.stopping import SIGNALS, stopped_by_signals
 from kaspi_delivery_django.sandbox import cli
 from kaspi_delivery_django.services.worker import Worker
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 rows = pytest.mark.django_db(transaction=True)
@@ -42,7 +42,7 @@ def own_handlers():
 
 
 @pytest.fixture
-def calm(monkeypatch, world):
+def calm(monkeypatch, kaspi):
     """Let each command have something to say, and none serve for ever."""
     monkeypatch.setattr(OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all())
 

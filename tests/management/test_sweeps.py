@@ -13,7 +13,7 @@ from kaspi_delivery_django.management import sweeps
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import cancel_delivery, clock, enqueueing, refresh_delivery, replays
 from tests.conftest import event
-from tests.shop import kaspi
+from tests.shop import adapters
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def run(world):
+def run(kaspi):
     """Run a command; return its exit code and what it said."""
 
     def call(*arguments, out=None):
@@ -46,7 +46,7 @@ def run(world):
 @pytest.fixture
 def shop(settings, monkeypatch):
     """A shop whose adapter says where to look."""
-    monkeypatch.setattr(kaspi.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
+    monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
 
 
 def bulk(count, **columns):
@@ -54,13 +54,13 @@ def bulk(count, **columns):
     return Order.objects.bulk_create([Order(**columns) for _ in range(count)])
 
 
-def test_b1_enqueue_books_what_no_signal_told_of(run, shop, drain, world):
+def test_b1_enqueue_books_what_no_signal_told_of(run, shop, drain, kaspi):
     """In batches, each order once, however often it is run."""
     bulk(5)
     assert run("kaspi_enqueue", "--batch", "2") == (0, "seen: 5, booked: 5\n")
     assert run("kaspi_enqueue") == (0, "seen: 5\n")
     drain()
-    assert len(world.deliveries) == 5
+    assert len(kaspi.deliveries) == 5
 
 
 def test_enqueue_dry_run_counts_the_same_and_changes_nothing(run, shop):
@@ -82,7 +82,7 @@ def test_enqueue_without_a_place_to_look_says_what_to_write(run):
 
 def test_enqueue_names_the_adapter_that_fails(run, monkeypatch):
     """The shop's code broke, not the command."""
-    monkeypatch.setattr(kaspi.OrderAdapter, "orders_to_enqueue", lambda _self: 1 / 0, raising=False)
+    monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: 1 / 0, raising=False)
     code, said = run("kaspi_enqueue")
     assert code == 1
     assert "orders_to_enqueue of OrderAdapter failed: ZeroDivisionError" in said
@@ -95,7 +95,7 @@ def test_enqueue_sets_aside_what_the_adapter_fails_on(run, shop, monkeypatch):
     def wants(_self, order):
         return 1 / (order.pk - first.pk)
 
-    monkeypatch.setattr(kaspi.OrderAdapter, "wants_delivery", wants)
+    monkeypatch.setattr(adapters.OrderAdapter, "wants_delivery", wants)
     assert run("kaspi_enqueue") == (1, "seen: 2, failed: 1, booked: 1\n")
     assert Delivery.objects.get(object_id=str(first.pk)).attention == "adapter_failed"
 
@@ -159,12 +159,12 @@ def test_replay_ends_when_the_database_is_away(run, booked, post_webhook, monkey
         run("kaspi_replay")
 
 
-def test_a_sweep_sends_nothing_itself(run, shop, world, settings):
+def test_a_sweep_sends_nothing_itself(run, shop, kaspi, settings):
     """Not even with the inline runner: a batch would take as long as Kaspi does, and know no pace."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     bulk(3)
     assert run("kaspi_enqueue") == (0, "seen: 3, booked: 3\n")
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
 def test_a_sweep_may_run_in_a_thread(run, shop, at_once):
@@ -181,13 +181,13 @@ def test_replay_leaves_alone_what_people_have_settled(run, booked, post_webhook)
     assert "noted: 1" in run("kaspi_replay", "--state", "conflict")[1]
 
 
-def test_enqueue_twice_at_once_books_once(run, shop, at_once, world, drain):
+def test_enqueue_twice_at_once_books_once(run, shop, at_once, kaspi, drain):
     """Two crons that overlap."""
     bulk(6)
-    ended = at_once(*[lambda: [sum(c.values()) for c in enqueueing.enqueue(kaspi.OrderAdapter(), batch=2)]] * 2)
+    ended = at_once(*[lambda: [sum(c.values()) for c in enqueueing.enqueue(adapters.OrderAdapter(), batch=2)]] * 2)
     assert not any(isinstance(end, Exception) for end in ended)
     drain()
-    assert (Delivery.objects.count(), len(world.deliveries)) == (6, 6)
+    assert (Delivery.objects.count(), len(kaspi.deliveries)) == (6, 6)
 
 
 def test_an_interrupted_sweep_finishes_its_batch(run, shop, monkeypatch):
@@ -207,7 +207,7 @@ def test_an_interrupted_sweep_finishes_its_batch(run, shop, monkeypatch):
     assert "interrupted" in said
     assert signal.getsignal(signal.SIGTERM) is before
     monkeypatch.undo()
-    monkeypatch.setattr(kaspi.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
+    monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
     assert Delivery.objects.count() == 2
     run("kaspi_enqueue")
     assert Delivery.objects.count() == 4
@@ -257,11 +257,11 @@ def test_replay_says_what_failed_again(run, booked, post_webhook):
 
 
 @pytest.fixture
-def ended(booked, deliver_webhooks, world, drain, turnable):
+def ended(booked, deliver_webhooks, kaspi, drain, turnable):
     """Return a delivery that ended today, with its events."""
     for status in ("accepted", "in_transit", "delivered"):
         turnable.turn(minutes=1)
-        world.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
+        kaspi.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
     deliver_webhooks()
     drain()
     booked.refresh_from_db()

@@ -12,9 +12,8 @@ import threading
 import pytest
 from django.conf import settings as django_settings
 
-from kaspi_delivery_django.sandbox.courier import Courier
-from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
 from kaspi_delivery_django.signals import delivery_status_changed
 
 IS_OWN_RUN = os.environ.get("DJANGO_SETTINGS_MODULE") == "tests.oscar.settings"
@@ -40,15 +39,15 @@ def pace_s():
 def kaspi(settings, live_server, pace_s):
     """A sandbox on a port of its own, which posts its webhooks to the shop."""
     account = settings.KASPI_DELIVERY
-    world = World(
+    kaspi = FakeKaspi(
         api_key=account["API_KEY"],
         webhook_secret=account["WEBHOOK_SECRETS"][0],
         webhook_url=f"{live_server.url}/kaspi/webhook/",
         first_retry_s=0.2,
     )
-    with SandboxServer(world, courier=Courier(world, pace_s=pace_s)) as server:
+    with SandboxServer(kaspi, courier=Courier(kaspi, pace_s=pace_s)) as server:
         settings.KASPI_DELIVERY = {**account, "BASE_URL": server.url}
-        yield world
+        yield kaspi
 
 
 @pytest.fixture

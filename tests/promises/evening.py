@@ -23,7 +23,7 @@ def settle_down(house):
     for _ in range(ROUNDS):
         house.deliver_webhooks()
         house.run_round()
-        for parcel in list(house.world.deliveries.values()):
+        for parcel in list(house.kaspi.deliveries.values()):
             house.move_on(parcel)
         house.deliver_webhooks()
         promises.check(house, ledger.read())
@@ -39,7 +39,7 @@ def settle_down(house):
 
 def everything_has_ended(house, rows):
     """See that everything has ended, or waits for a person, and that nothing is missing."""
-    for parcel in house.world.deliveries.values():
+    for parcel in house.kaspi.deliveries.values():
         delivery = rows.named(parcel.external_order_id)
         assert delivery is not None, f"{parcel} is nobody's"
         waits = bool(delivery.attention) or delivery.pk in house.acknowledged
@@ -69,15 +69,15 @@ def _ask_about_cancels(house):
 
 def _heal(house):
     house.held.clear()
-    house.world.faults.clear()
-    house.world.disabled_keys.clear()
-    house.world.cancel_is_slow = False
+    house.kaspi.faults.clear()
+    house.kaspi.disabled_keys.clear()
+    house.kaspi.cancel_is_slow = False
     Mood.question, Mood.receivers = "", False
-    house.world.api_key = API_KEYS[0]
-    house.world.mailbox._secret = SECRETS[0]
+    house.kaspi.api_key = API_KEYS[0]
+    house.kaspi.webhooks._secret = SECRETS[0]
     house.configure(API_KEY=API_KEYS[0], WEBHOOK_SECRETS=[SECRETS[0]])
-    mailbox = house.world.mailbox
-    mailbox.lose, mailbox.duplicate, mailbox.reorder, mailbox.delay_s = 0, False, 0, 0.0
+    webhooks = house.kaspi.webhooks
+    webhooks.lose, webhooks.duplicate, webhooks.reorder, webhooks.delay_s = 0, False, 0, 0.0
 
 
 def _next_moment(house):
@@ -88,7 +88,7 @@ def _next_moment(house):
         (StatusChange.objects.filter(applied=True, notified_at__isnull=True), "notify_after"),
     )
     moments = [rows.order_by(name).values_list(name, flat=True).first() for rows, name in ours]
-    pending = [event.due_at for event in house.world.mailbox.pending]
+    pending = [event.due_at for event in house.kaspi.webhooks.pending]
     moments += [house.clock.now.fromtimestamp(min(pending), house.clock.now.tzinfo)] if pending else []
     return min(filter(None, moments), default=None)
 
@@ -103,7 +103,7 @@ def _plans(house):
         *calls.values_list("pk", "kind", "state", "next_attempt_at", "attempts", "reason"),
         *silent.values_list("pk", "status", "attention", "next_refresh_at"),
         *untold.values_list("pk", "notify_after"),
-        len(house.world.mailbox.pending),
+        len(house.kaspi.webhooks.pending),
     ]
 
 

@@ -21,9 +21,9 @@ from kaspi_delivery_django.models import (
     StatusChange,
     WebhookEvent,
 )
-from kaspi_delivery_django.sandbox.courier import Courier
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.server import Courier
 from kaspi_delivery_django.sandbox.webhooks import sign
-from kaspi_delivery_django.sandbox.world import World
 from kaspi_delivery_django.services import clock, gateway
 from kaspi_delivery_django.services.worker import Worker
 from tests.conftest import WEBHOOK_URL, TurnableClock
@@ -56,14 +56,14 @@ class House:
 
     def __init__(self):
         self.clock = TurnableClock()
-        self.world = World(
+        self.kaspi = FakeKaspi(
             api_key=API_KEYS[0],
             webhook_secret=SECRETS[0],
             webhook_url=WEBHOOK_URL,
             clock=self.clock.timestamp,
             seed=1,
         )
-        self.witness = Witness(self.world, self.clock, self.word_of)
+        self.witness = Witness(self.kaspi, self.clock, self.word_of)
         self.journal = Journal()
         self.client = Client()
         self.held, self.acknowledged, self.answered, self.costs = [], set(), [], []
@@ -123,15 +123,15 @@ class House:
     def spoken(self):
         """Every webhook that Kaspi has tried to send, lost ones too, the oldest first."""
         known = {event.event_id: event for event in self._spoken}
-        known.update({event.event_id: event for event in self.world.mailbox.lost})
+        known.update({event.event_id: event for event in self.kaspi.webhooks.lost})
         return list(known.values())
 
     def move_on(self, parcel):
         """Let the courier take one step with a parcel; one that left the route is delivered."""
         if parcel.status in STATUSES:
-            Courier(self.world, 0)._step_one(parcel, self.clock.timestamp())
+            Courier(self.kaspi, 0)._step_one(parcel, self.clock.timestamp())
         else:
-            self.world.move(parcel.delivery_id, DELIVERED)
+            self.kaspi.move(parcel.delivery_id, DELIVERED)
 
     def next_key(self, model):
         """Return a primary key that no order had before, not even one that was rolled back."""
@@ -149,18 +149,18 @@ class House:
         """Let Kaspi post what is due into the project, at most `limit` of them."""
         posted = 0
         while limit is None or posted < limit:
-            waiting = self.world.mailbox.due(self.clock.timestamp())
+            waiting = self.kaspi.webhooks.due(self.clock.timestamp())
             if not waiting:
                 return
             self._spoken.append(waiting[0])
-            self.world.mailbox.deliver_next(self.clock.timestamp(), self._post)
+            self.kaspi.webhooks.deliver_next(self.clock.timestamp(), self._post)
             posted += 1
 
     def post_again(self, event):
         """Let Kaspi post an event once more, whatever became of it before."""
         event.attempt += 1
         body, stamp = event.body(), str(int(self.clock.timestamp()))
-        self._post(WEBHOOK_URL, signed(self.world.mailbox._secret, stamp, body), body)
+        self._post(WEBHOOK_URL, signed(self.kaspi.webhooks._secret, stamp, body), body)
 
     def _post(self, url, headers, body):
         sent = {name: value for name, value in headers.items() if name.startswith("X-")}

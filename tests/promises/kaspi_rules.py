@@ -8,9 +8,9 @@ from hypothesis.stateful import initialize, precondition, rule
 from hypothesis.strategies import lists, sampled_from, tuples
 
 from kaspi_delivery_django.lifecycle import STATUSES
+from kaspi_delivery_django.sandbox.defaults import WEBHOOK_SECRET
 from kaspi_delivery_django.sandbox.deliveries import CANCELLABLE
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.sandbox.wellknown import WEBHOOK_SECRET
 from kaspi_delivery_django.services import events
 from tests.conftest import WEBHOOK_URL
 from tests.promises.faults import DOUBTS, FAULTS
@@ -23,12 +23,12 @@ OPERATIONS = sampled_from(["create", "create", None, "cancel", "get"])
 def has_post(machine):
     """Tell whether Kaspi has a webhook to send now."""
     house = machine.house
-    return bool(house.world.mailbox.due(house.clock.timestamp()))
+    return bool(house.kaspi.webhooks.due(house.clock.timestamp()))
 
 
 def has_parcels(machine):
     """Tell whether Kaspi has booked anything."""
-    return bool(machine.house.world.deliveries)
+    return bool(machine.house.kaspi.deliveries)
 
 
 class KaspiRules:
@@ -38,18 +38,18 @@ class KaspiRules:
     def first_bookings_are_in_doubt(self, faults):
         """Kaspi has had better days."""
         for name, times in faults:
-            self.house.world.faults.add(Fault(operation="create", times=times, **DOUBTS[name]))
+            self.house.kaspi.faults.add(Fault(operation="create", times=times, **DOUBTS[name]))
 
     @rule(name=sampled_from(list(FAULTS)), operation=OPERATIONS, times=sampled_from([1, 1, 2, 4]))
     def kaspi_fails(self, name, operation, times):
         """The next calls go wrong."""
-        self.house.world.faults.add(Fault(operation=operation, times=times, **FAULTS[name]))
+        self.house.kaspi.faults.add(Fault(operation=operation, times=times, **FAULTS[name]))
 
-    @precondition(lambda self: len(self.house.world.faults))
+    @precondition(lambda self: len(self.house.kaspi.faults))
     @rule()
     def kaspi_recovers(self):
         """Nothing goes wrong any more."""
-        self.house.world.faults.clear()
+        self.house.kaspi.faults.clear()
 
     @precondition(has_parcels)
     @rule(which=WHICH)
@@ -64,7 +64,7 @@ class KaspiRules:
         parcel = self._parcel(which)
         if status != "cancelled" or parcel.status not in CANCELLABLE:
             self.house.fickle.add(parcel.delivery_id)
-        self.house.world.move(parcel.delivery_id, status)
+        self.house.kaspi.move(parcel.delivery_id, status)
 
     @precondition(has_post)
     @rule(limit=sampled_from([1, None]))
@@ -87,7 +87,7 @@ class KaspiRules:
     def post_changes(self, trouble):
         """From now on webhooks arrive; or they are lost, doubled, turned round, or late."""
         for name, value in {"lose": 0, "duplicate": False, "reorder": 0, "delay_s": 0.0, **trouble}.items():
-            setattr(self.house.world.mailbox, name, value)
+            setattr(self.house.kaspi.webhooks, name, value)
 
     @precondition(lambda self: self.house.spoken)
     @rule(which=sampled_from(range(12)))
@@ -99,16 +99,16 @@ class KaspiRules:
     @rule(key=sampled_from(range(2)), disabled=sampled_from([False, False, True]), secret=sampled_from(range(2)))
     def kaspi_reconfigured(self, key, disabled, secret):
         """Calls with another key are answered 401, or 403; the shop may not know the secret yet."""
-        world = self.house.world
-        world.api_key, world.mailbox._secret = API_KEYS[key], SECRETS[secret]
-        world.disabled_keys = {API_KEYS[key]} if disabled else set()
-        world.cancel_is_slow = bool(secret)
+        kaspi = self.house.kaspi
+        kaspi.api_key, kaspi.webhooks._secret = API_KEYS[key], SECRETS[secret]
+        kaspi.disabled_keys = {API_KEYS[key]} if disabled else set()
+        kaspi.cancel_is_slow = bool(secret)
 
     @rule(is_signed=sampled_from([True, False]))
     def stranger_posts(self, is_signed):
         """Without a signature, or with one by a secret that is public. Kaspi posts a test at that time."""
         data = {"deliveryId": "dlv_test", "externalOrderId": "test", "status": "created"}
-        self.house.world.mailbox.queue(WEBHOOK_URL, "delivery.created" if is_signed else "courier.assigned", data)
+        self.house.kaspi.webhooks.queue(WEBHOOK_URL, "delivery.created" if is_signed else "courier.assigned", data)
         stamp = str(int(self.house.clock.timestamp()))
         headers = signed(WEBHOOK_SECRET, stamp, b"{}") if is_signed else {}
         requests = len(self.house.witness.seen)
@@ -118,5 +118,5 @@ class KaspiRules:
         self.house.costs.append(cost)
 
     def _parcel(self, which):
-        parcels = list(self.house.world.deliveries.values())
+        parcels = list(self.house.kaspi.deliveries.values())
         return parcels[which % len(parcels)]

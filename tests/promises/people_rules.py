@@ -61,7 +61,7 @@ class PeopleRules:
     def person_links(self, which, rightly):
         """By the id in Kaspi's cabinet, or by another order's."""
         row = self._row(which)
-        parcels = self.house.world.deliveries.values()
+        parcels = self.house.kaspi.deliveries.values()
         found = [one.delivery_id for one in parcels if (one.external_order_id == row.external_order_id) == rightly]
         self._click(link_delivery, row, delivery_id=found[0] if found else "dlv_nobody")
 
@@ -72,7 +72,7 @@ class PeopleRules:
     def person_confirms_absence(self, which, service, looks):
         """Having looked at Kaspi; or without, and then two parcels may come of it, which must be seen."""
         row = self._row(which)
-        is_there = bool(self.house.world.deliveries_for(row.external_order_id))
+        is_there = bool(self.house.kaspi.deliveries_for(row.external_order_id))
         if looks and is_there:
             return
         if self._click(service, row, confirmed_absent=True) and is_there:

@@ -1,7 +1,7 @@
 """The promises, each a check of what the rows, the network's notes and the log say together.
 
-Kaspi is the sandbox, which books whatever a key that it has forgotten asks for, and whose world is
-therefore the proof: a second parcel there is a second parcel on the road.
+Kaspi is the sandbox, which books again when an idempotency key has expired. A second delivery in
+`FakeKaspi` is therefore a second delivery in reality.
 """
 
 import json
@@ -24,10 +24,10 @@ CallState, EventState = ApiCall.State, WebhookEvent.State
 
 def one_live_parcel(house, ledger):
     """1: one order's generation has one parcel; only a person's mistake makes two live, and it is flagged."""
-    booked = Counter(record.external_order_id for record in house.world.deliveries.values())
+    booked = Counter(record.external_order_id for record in house.kaspi.deliveries.values())
     assert max(booked.values(), default=0) <= 1, f"booked twice: {booked.most_common(1)}"
     live = defaultdict(list)
-    for record in house.world.deliveries.values():
+    for record in house.kaspi.deliveries.values():
         delivery = ledger.named(record.external_order_id)
         if delivery is not None and record.status != CANCELLED and record.delivery_id not in house.fickle:
             live[delivery.object_id].append(record)
@@ -190,7 +190,7 @@ def one_order_is_one_order(house, ledger):
         assert delivery.external_order_id in {None, name}, f"order {key} is {delivery.external_order_id!r}"
     booked = Counter(
         order_in(record.external_order_id)
-        for record in house.world.deliveries.values()
+        for record in house.kaspi.deliveries.values()
         if record.status != CANCELLED and record.delivery_id not in house.fickle
     )
     doubled = {key for key, count in booked.items() if count > 1} - house.wrongly_absent

@@ -8,7 +8,7 @@ from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
-from tests.shop.kaspi import AppOrderAdapter, OrderAdapter
+from tests.shop.adapters import AppOrderAdapter, OrderAdapter
 
 QUESTIONS = ("wants_delivery", "wants_cancel", "cancel_reason", "external_order_id", "account", "build_request")
 PHONE = "+7 727 111 0000"

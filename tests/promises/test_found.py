@@ -10,7 +10,7 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_an_event_that_failed_is_taken_in_again_while_the_fault_lasts(world, drain, post_webhook, monkeypatch):
+def test_an_event_that_failed_is_taken_in_again_while_the_fault_lasts(kaspi, drain, post_webhook, monkeypatch):
     """A redelivery of an event that still cannot be applied is answered 200 and counted, as any redelivery is."""
 
     def broken(*_args):
@@ -25,16 +25,16 @@ def test_an_event_that_failed_is_taken_in_again_while_the_fault_lasts(world, dra
     assert (kept.state, kept.received_count) == ("failed", 2)
 
 
-def test_a_cancelled_parcel_that_kaspi_revives_is_not_forgotten(world, drain, turnable):
+def test_a_cancelled_parcel_that_kaspi_revives_is_not_forgotten(kaspi, drain, turnable):
     """The shop wants it cancelled, Kaspi's own word is that it is not: that is sent again, or a person is asked."""
     Order.objects.create()
     drain()
     delivery = Delivery.objects.get()
-    world.move(delivery.delivery_id, "cancelled")
+    kaspi.move(delivery.delivery_id, "cancelled")
     cancel_delivery(delivery)
     for revived in (False, True):
         if revived:
-            world.move(delivery.delivery_id, "created")
+            kaspi.move(delivery.delivery_id, "created")
         refresh_delivery(delivery)
         turnable.turn(minutes=1)
         drain()

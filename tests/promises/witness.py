@@ -45,15 +45,15 @@ class Seen:
 class Witness(SandboxAdapter):
     """Passes every request on, and keeps a note of it."""
 
-    def __init__(self, world, clock, word_of):
-        super().__init__(world)
+    def __init__(self, kaspi, clock, word_of):
+        super().__init__(kaspi)
         self.seen = []
         self.is_working = False
         self.word_when_claimed = None
         self._clock, self._word_of = clock, word_of
 
     def send(self, request, *args, **kwargs):
-        """Answer from the world; what the sender learns is noted as well."""
+        """Respond as Kaspi does; what the sender learns is noted as well."""
         status, word = None, self._word(request)
         try:
             response = super().send(request, *args, **kwargs)

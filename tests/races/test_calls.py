@@ -32,7 +32,7 @@ def work():
     Worker(say=lambda _line: None).run_until_idle()
 
 
-def test_b2_one_of_eight_workers_gets_the_claim(world, at_once, locking):
+def test_b2_one_of_eight_workers_gets_the_claim(kaspi, at_once, locking):
     """The conditional UPDATE decides."""
     Order.objects.create()
     call = ApiCall.objects.get()
@@ -43,27 +43,27 @@ def test_b2_one_of_eight_workers_gets_the_claim(world, at_once, locking):
     assert (call.state, call.attempts) == ("sending", 1)
 
 
-def test_b2_eight_workers_book_forty_orders_once_each(world, at_once, locking):
+def test_b2_eight_workers_book_forty_orders_once_each(kaspi, at_once, locking):
     """As many POSTs as orders, as many parcels as orders."""
     orders = [Order.objects.create() for _ in range(40)]
     assert at_once(*[work] * WORKERS) == [None] * WORKERS
     work()
-    assert len(world.requests) == 40
-    assert {len(world.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
+    assert len(kaspi.requests) == 40
+    assert {len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
     assert set(ApiCall.objects.values_list("state", "attempts")) == {("done", 1)}
 
 
-def test_b2_a_claim_that_was_taken_over_links_once(world, drain, turnable, at_once):
+def test_b2_a_claim_that_was_taken_over_links_once(kaspi, drain, turnable, at_once):
     """The first owner settles late, beside the second: one id, and neither is thrown away."""
     Order.objects.create()
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     first = claims.take(ApiCall.objects.get().pk, using="default")
     turnable.turn(minutes=2)
     drain()
     turnable.turn(minutes=2)
     ApiCall.objects.update(state="unknown", next_attempt_at=turnable.now)
     second = claims.take(ApiCall.objects.get().pk, using="default")
-    [record] = world.deliveries.values()
+    [record] = kaspi.deliveries.values()
     answer = RemoteDelivery(delivery_id=record.delivery_id, status="created")
     ended = at_once(*[lambda claim=claim: _settle(claim, answer) for claim in (first, second)])
     assert ended == [None, None]
@@ -72,7 +72,7 @@ def test_b2_a_claim_that_was_taken_over_links_once(world, drain, turnable, at_on
     assert Delivery.objects.get().history.count() == 1
 
 
-def test_b3_one_of_eight_is_the_probe_when_the_gate_reopens(world, turnable, at_once):
+def test_b3_one_of_eight_is_the_probe_when_the_gate_reopens(kaspi, turnable, at_once):
     """The others wait for what it finds."""
     Order.objects.create()
     delivery = Delivery.objects.get()
@@ -87,7 +87,7 @@ def _settle(claim, answer):
     durably(lambda: settlement.settle(claim, answer, 0.5, using="default"), using="default")
 
 
-def test_b3_a_gate_that_eight_close_at_once_is_closed(world, turnable, at_once):
+def test_b3_a_gate_that_eight_close_at_once_is_closed(kaspi, turnable, at_once):
     """The first one writes the account's row; the others find it, or meet a deadlock that their lease outlives."""
     Order.objects.create()
     delivery = Delivery.objects.get()

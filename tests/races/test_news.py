@@ -57,7 +57,7 @@ def test_b5_a_whole_life_at_once_ends_delivered(booked, at_once, turn):
     assert list(applied) == sorted(applied, key=LIFE.index)
 
 
-def test_b3_a_webhook_beside_our_own_answer_loses_nothing(world, drain, at_once):
+def test_b3_a_webhook_beside_our_own_answer_loses_nothing(kaspi, drain, at_once):
     """Both bring the id: one link, and the news is applied now or by the next round."""
     Order.objects.create()
     delivery = Delivery.objects.get()

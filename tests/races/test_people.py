@@ -21,7 +21,7 @@ from tests.shop.models import Note, Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_b1_eight_saves_of_one_order_make_one_delivery(world, at_once):
+def test_b1_eight_saves_of_one_order_make_one_delivery(kaspi, at_once):
     """The losers' own transactions are committed all the same."""
     Order.objects.bulk_create([Order()])
 
@@ -34,16 +34,16 @@ def test_b1_eight_saves_of_one_order_make_one_delivery(world, at_once):
     assert (Delivery.objects.count(), ApiCall.objects.count(), Note.objects.count()) == (1, 1, 8)
 
 
-def test_b6_two_cancels_ask_kaspi_once(booked, drain, world, at_once):
+def test_b6_two_cancels_ask_kaspi_once(booked, drain, kaspi, at_once):
     """Two admins, or a double click."""
     ended = at_once(*[lambda: cancel_delivery(booked, reason="out of stock")] * 2)
     assert not any(isinstance(end, Exception) for end in ended)
     drain()
-    assert len([r for r in world.requests if r.path.endswith("/cancel")]) == 1
+    assert len([r for r in kaspi.requests if r.path.endswith("/cancel")]) == 1
     assert Delivery.objects.get().status == "cancelled"
 
 
-def test_b6_two_confirmed_pages_ask_kaspi_once(booked, drain, world, at_once):
+def test_b6_two_confirmed_pages_ask_kaspi_once(booked, drain, kaspi, at_once):
     """Through the admin."""
     clerks = [Client(), Client()]
     for number, clerk in enumerate(clerks):
@@ -52,10 +52,10 @@ def test_b6_two_confirmed_pages_ask_kaspi_once(booked, drain, world, at_once):
     works = [lambda clerk=clerk: clerk.post(page, {"reason": "out of stock"}).status_code for clerk in clerks]
     assert at_once(*works) == [302, 302]
     drain()
-    assert len([r for r in world.requests if r.path.endswith("/cancel")]) == 1
+    assert len([r for r in kaspi.requests if r.path.endswith("/cancel")]) == 1
 
 
-def test_b6_a_cancel_beside_the_claim_ends_one_way(world, drain, at_once):
+def test_b6_a_cancel_beside_the_claim_ends_one_way(kaspi, drain, at_once):
     """Taken back before it left, or booked and then cancelled: never a parcel that nobody wants."""
     Order.objects.create()
     delivery = Delivery.objects.get()
@@ -63,12 +63,12 @@ def test_b6_a_cancel_beside_the_claim_ends_one_way(world, drain, at_once):
     drain()
     drain()
     delivery.refresh_from_db()
-    assert {record.status for record in world.deliveries.values()} <= {"cancelled"}
+    assert {record.status for record in kaspi.deliveries.values()} <= {"cancelled"}
     assert delivery.status == "cancelled" or delivery.calls.get().state == "abandoned"
 
 
 @pytest.fixture
-def stuck(world):
+def stuck(kaspi):
     """Return a delivery that may be booked, and waits for a person."""
     Order.objects.create()
     ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)

@@ -65,17 +65,17 @@ def test_b2_it_is_told_from_other_trouble(how):
 
 
 @each_trouble
-def test_b2_once_is_tried_again_at_once(world, drain, how):
+def test_b2_once_is_tried_again_at_once(kaspi, drain, how):
     """Nobody notices."""
     Order.objects.create()
     with failing("api_key_fingerprint", 1, how):
         drain()
     assert ApiCall.objects.get().state == "done"
-    assert len(world.requests) == 1
+    assert len(kaspi.requests) == 1
 
 
 @each_trouble
-def test_b2_twice_defers_the_call_and_the_batch_goes_on(world, drain, caplog, how):
+def test_b2_twice_defers_the_call_and_the_batch_goes_on(kaspi, drain, caplog, how):
     """The next round finishes it."""
     for _ in range(3):
         Order.objects.create()
@@ -85,11 +85,11 @@ def test_b2_twice_defers_the_call_and_the_batch_goes_on(world, drain, caplog, ho
     assert "deferred" in caplog.text
     drain()
     assert set(ApiCall.objects.values_list("state", flat=True)) == {"done"}
-    assert len(world.deliveries) == 3
+    assert len(kaspi.deliveries) == 3
 
 
 @each_trouble
-def test_b2_a_chore_that_meets_it_twice_is_left_to_the_next_round(world, turnable, monkeypatch, how):
+def test_b2_a_chore_that_meets_it_twice_is_left_to_the_next_round(kaspi, turnable, monkeypatch, how):
     """What is due is sent all the same."""
 
     def chore(**_options):
@@ -102,7 +102,7 @@ def test_b2_a_chore_that_meets_it_twice_is_left_to_the_next_round(world, turnabl
 
 
 @each_trouble
-def test_b4_a_webhook_that_meets_it_once_is_stored(world, drain, post_webhook, how):
+def test_b4_a_webhook_that_meets_it_once_is_stored(kaspi, drain, post_webhook, how):
     """The second try commits."""
     Order.objects.create()
     drain()
@@ -113,7 +113,7 @@ def test_b4_a_webhook_that_meets_it_once_is_stored(world, drain, post_webhook, h
 
 
 @each_trouble
-def test_b4_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(world, drain, post_webhook, how):
+def test_b4_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(kaspi, drain, post_webhook, how):
     """503 with Retry-After, and nothing is stored; a lock that others hold leaves the event to the worker."""
     Order.objects.create()
     drain()
@@ -131,7 +131,7 @@ def test_b4_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(world, drain, p
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer, and no deadlocks")
-def test_b2_a_real_deadlock_is_survived_by_both(world, at_once):
+def test_b2_a_real_deadlock_is_survived_by_both(kaspi, at_once):
     """Two transactions lock two deliveries in opposite order: the victim tries again."""
     keys = [Delivery.objects.get(object_id=str(Order.objects.create().pk)).pk for _ in range(2)]
     meeting = threading.Barrier(2)

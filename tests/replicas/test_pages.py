@@ -15,7 +15,7 @@ from kaspi_delivery_django.contrib import prometheus
 from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.tracking import tracking_path
 from tests.conftest import event
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -145,7 +145,7 @@ def test_the_metrics_are_read_where_they_are_written(replica, booked, asked):
     ],
     ids=" ".join,
 )
-def test_each_command_ends_well(replica, world, booked, asked, command, monkeypatch):
+def test_each_command_ends_well(replica, kaspi, booked, asked, command, monkeypatch):
     """What it says about the shop is no matter here; the databases are."""
     monkeypatch.setattr(OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all())
     Order.objects.bulk_create([Order()])

@@ -70,26 +70,26 @@ def test_refreshing_reads_what_was_written(replica, booked, asked):
     assert (delivery.status, asked) == ("accepted", [])
 
 
-def test_an_order_that_was_read_is_booked_once(bulk, world, drain, asked):
+def test_an_order_that_was_read_is_booked_once(bulk, kaspi, drain, asked):
     """And saving it again books nothing more."""
     request_delivery(bulk)
     bulk.save(using=home())
     request_delivery(bulk)
     drain()
-    assert len(world.deliveries_for(f"order-{bulk.pk}")) == 1
+    assert len(kaspi.deliveries_for(f"order-{bulk.pk}")) == 1
     assert asked.of_our_tables == []
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_a_checkout_is_sent(replica, world, asked, threads):
+def test_a_checkout_is_sent(replica, kaspi, asked, threads):
     """By a worker with and without threads."""
     orders = [Order.objects.create() for _ in range(3)]
     Worker(say=lambda _line: None, threads=threads).run_until_idle()
-    assert [len(world.deliveries_for(f"order-{order.pk}")) for order in orders] == [1, 1, 1]
+    assert [len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders] == [1, 1, 1]
     assert asked.of_our_tables == []
 
 
-def test_what_was_booked_is_asked_about_and_cancelled(replica, booked, world, drain, asked):
+def test_what_was_booked_is_asked_about_and_cancelled(replica, booked, kaspi, drain, asked):
     """A delivery that was read from the replica can be acted on."""
     asked.clear()
     refresh_delivery(read(booked, replica))
@@ -99,13 +99,13 @@ def test_what_was_booked_is_asked_about_and_cancelled(replica, booked, world, dr
     assert Delivery.objects.get(pk=booked.pk).status == "cancelled"
     successor = reissue_delivery(read(booked, replica))
     drain()
-    assert len(world.deliveries_for(successor.external_order_id)) == 1
+    assert len(kaspi.deliveries_for(successor.external_order_id)) == 1
     assert [sql for sql in asked.of_our_tables if "kaspi_delivery_delivery" not in sql] == []
 
 
-def test_what_was_refused_is_retried_and_acknowledged(replica, due, world, drain):
+def test_what_was_refused_is_retried_and_acknowledged(replica, due, kaspi, drain):
     """The ways on of staff."""
-    world.faults.add(Fault(operation="create", status=422))
+    kaspi.faults.add(Fault(operation="create", status=422))
     drain()
     delivery = read(Delivery.objects.get(pk=due.delivery_id), replica)
     with pytest.raises(DeliveryError):
@@ -148,7 +148,7 @@ def test_a_webhook_is_applied(replica, booked, post_webhook, asked):
     assert not WebhookEvent.objects.filter(state="parked").exists()
 
 
-def test_a_customer_sees_what_was_written(bulk, world, drain, asked):
+def test_a_customer_sees_what_was_written(bulk, kaspi, drain, asked):
     """Tracking reads our tables where they are written, whichever row it is given."""
     request_delivery(bulk)
     drain()
@@ -157,21 +157,21 @@ def test_a_customer_sees_what_was_written(bulk, world, drain, asked):
     assert asked.of_our_tables == []
 
 
-def test_the_order_is_read_where_it_is_written(replica, world, drain):
+def test_the_order_is_read_where_it_is_written(replica, kaspi, drain):
     """The adapter gets the row as the database has it, on the alias that was written."""
     order = Order.objects.create()
     Line.objects.create(order=order, title="books")
     drain()
-    [record] = world.deliveries_for(f"order-{order.pk}")
+    [record] = kaspi.deliveries_for(f"order-{order.pk}")
     assert record.request["parcel"]["description"] == "books"
 
 
-def test_an_inline_runner_sends_when_the_request_is_over(replica, world, settings):
+def test_an_inline_runner_sends_when_the_request_is_over(replica, kaspi, settings):
     """Its transaction is the written database's, not the one of the alias `default`."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     with transaction.atomic(using=home()):
         order = Order.objects.create()
-    assert len(world.deliveries_for(f"order-{order.pk}")) == 1
+    assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
 
 
 def test_the_replica_refuses_writes(replica):

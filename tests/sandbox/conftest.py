@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from kaspi_delivery_django.sandbox.answers import Answer
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.responses import Response
 
 NEW_YEAR = 1767225600.0
 WEBHOOK_URL = "http://shop.test/kaspi/webhook/"
@@ -37,27 +37,27 @@ class Clock:
 
 
 class Partner:
-    """A shop that calls the world without a network."""
+    """A shop that calls `FakeKaspi` without a network."""
 
-    def __init__(self, world: World):
-        self.world = world
+    def __init__(self, kaspi: FakeKaspi):
+        self.kaspi = kaspi
 
-    def call(self, method: str, path: str, payload: Any = None, **headers: str | None) -> Answer:
+    def call(self, method: str, path: str, payload: Any = None, **headers: str | None) -> Response:
         """Send a JSON payload; a header given as None is left out."""
-        defaults = {"x-api-key": self.world.api_key, "content-type": "application/json"}
+        defaults = {"x-api-key": self.kaspi.api_key, "content-type": "application/json"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {name: value for name, value in {**defaults, **named}.items() if value is not None}
         body = b"" if payload is None else json.dumps(payload).encode()
-        return self.world.handle(method, path, sent, body)
+        return self.kaspi.handle(method, path, sent, body)
 
-    def create(self, key: str | None = "order-742", **changes: Any) -> Answer:
+    def create(self, key: str | None = "order-742", **changes: Any) -> Response:
         return self.call("POST", "/v1/deliveries", {**REQUEST, **changes}, idempotency_key=key)
 
-    def cancel(self, delivery_id: str, key: str | None = "order-742-cancel", **body: Any) -> Answer:
+    def cancel(self, delivery_id: str, key: str | None = "order-742-cancel", **body: Any) -> Response:
         path = f"/v1/deliveries/{delivery_id}/cancel"
         return self.call("POST", path, body or None, idempotency_key=key)
 
-    def get(self, delivery_id: str, query: str = "") -> Answer:
+    def get(self, delivery_id: str, query: str = "") -> Response:
         return self.call("GET", f"/v1/deliveries/{delivery_id}{query}")
 
     def book(self) -> str:
@@ -91,13 +91,13 @@ def clock():
 
 
 @pytest.fixture
-def world(clock):
-    return World(clock=clock, seed=742, webhook_url=WEBHOOK_URL)
+def kaspi(clock):
+    return FakeKaspi(clock=clock, seed=742, webhook_url=WEBHOOK_URL)
 
 
 @pytest.fixture
-def partner(world):
-    return Partner(world)
+def partner(kaspi):
+    return Partner(kaspi)
 
 
 @pytest.fixture

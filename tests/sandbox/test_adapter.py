@@ -13,11 +13,11 @@ BASE = "https://sandbox.kaspi.kz/delivery"
 
 
 @pytest.fixture
-def session(world):
-    """A session whose every https request goes to the world."""
+def session(kaspi):
+    """A session whose https requests all go to `FakeKaspi`."""
     with requests.Session() as session:
-        session.mount("https://", SandboxAdapter(world))
-        session.headers.update({"x-api-key": world.api_key, "Idempotency-Key": "order-742"})
+        session.mount("https://", SandboxAdapter(kaspi))
+        session.headers.update({"x-api-key": kaspi.api_key, "Idempotency-Key": "order-742"})
         yield session
 
 
@@ -25,10 +25,10 @@ def create(session, **options):
     return session.post(f"{BASE}/v1/deliveries", json=REQUEST, **options)
 
 
-def test_an_answer_like_any_other(session, world):
+def test_an_answer_like_any_other(session, kaspi):
     """Status, reason, headers, JSON and url are those of a genuine response."""
     answer = create(session, timeout=(5, 10))
-    (delivery_id,) = world.deliveries
+    (delivery_id,) = kaspi.deliveries
     assert (answer.status_code, answer.reason) == (201, "Created")
     assert answer.headers["content-type"] == "application/json"
     assert answer.json()["deliveryId"] == delivery_id
@@ -36,11 +36,11 @@ def test_an_answer_like_any_other(session, world):
     answer.raise_for_status()
 
 
-def test_bytes_query_and_key_arrive(session, world):
-    """The world sees the request target and the body byte for byte."""
+def test_bytes_query_and_key_arrive(session, kaspi):
+    """`FakeKaspi` receives the request target and the body byte for byte."""
     session.post(f"{BASE}/v1/deliveries?a=1", data='{"é":1}'.encode())
     session.post(f"{BASE}/v1/deliveries", data="{}")
-    assert [tuple(r)[1:4] for r in world.requests] == [
+    assert [tuple(r)[1:4] for r in kaspi.requests] == [
         ("/delivery/v1/deliveries?a=1", "order-742", '{"é":1}'.encode()),
         ("/delivery/v1/deliveries", "order-742", b"{}"),
     ]
@@ -59,66 +59,66 @@ def test_an_empty_answer(session):
 
 
 @pytest.mark.parametrize("timeout", [10, (5, 10), Timeout(connect=5, read=10)])
-def test_a_late_answer_is_a_read_timeout(session, world, timeout):
+def test_a_late_answer_is_a_read_timeout(session, kaspi, timeout):
     """A latency of the read timeout raises at once, after the booking took place."""
-    world.faults.add(Fault(latency_s=10))
+    kaspi.faults.add(Fault(latency_s=10))
     with pytest.raises(requests.ReadTimeout, match="Read timed out"):
         create(session, timeout=timeout)
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
 @pytest.mark.parametrize("timeout", [None, 10, (0.1, None)])
-def test_a_slow_answer_in_time(session, world, timeout):
+def test_a_slow_answer_in_time(session, kaspi, timeout):
     """A latency under the read timeout, or without one, goes unnoticed."""
-    world.faults.add(Fault(latency_s=9.9))
+    kaspi.faults.add(Fault(latency_s=9.9))
     assert create(session, timeout=timeout).status_code == 201
 
 
-def test_a_timeout_before_the_booking(session, world):
+def test_a_timeout_before_the_booking(session, kaspi):
     """A late error books nothing."""
-    world.faults.add(Fault(latency_s=10, status=504))
+    kaspi.faults.add(Fault(latency_s=10, status=504))
     with pytest.raises(requests.ReadTimeout):
         create(session, timeout=10)
-    assert world.deliveries == {}
+    assert kaspi.deliveries == {}
 
 
 @pytest.mark.parametrize(("drop", "booked"), [("before", 0), ("after", 1)])
-def test_a_dropped_connection(session, world, drop, booked):
+def test_a_dropped_connection(session, kaspi, drop, booked):
     """A drop is the reset that requests reports."""
-    world.faults.add(Fault(drop=drop))
+    kaspi.faults.add(Fault(drop=drop))
     with pytest.raises(requests.ConnectionError) as caught:
         create(session)
     (cause,) = caught.value.args
     assert isinstance(cause, ProtocolError)
     assert isinstance(cause.args[1], ConnectionResetError)
-    assert len(world.deliveries) == booked
+    assert len(kaspi.deliveries) == booked
 
 
-def test_a_cut_body(session, world):
+def test_a_cut_body(session, kaspi):
     """A body that ends early raises as it does over the wire."""
-    world.faults.add(Fault(truncate=True))
+    kaspi.faults.add(Fault(truncate=True))
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         create(session)
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
-def test_a_cut_body_while_streaming(session, world):
+def test_a_cut_body_while_streaming(session, kaspi):
     """The cut shows at the end of what was sent, from raw and from chunks."""
-    world.faults.add(Fault(truncate=True, times=2))
+    kaspi.faults.add(Fault(truncate=True, times=2))
     with pytest.raises((IncompleteRead, ProtocolError)):
         create(session, stream=True).raw.read()
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         list(create(session, stream=True).iter_content(7))
 
 
-def test_a_body_that_is_not_json(session, world):
+def test_a_body_that_is_not_json(session, kaspi):
     """Raw bytes arrive as they are."""
-    world.faults.add(Fault(body=b"not json"))
+    kaspi.faults.add(Fault(body=b"not json"))
     with pytest.raises(requests.exceptions.JSONDecodeError):
         create(session).json()
 
 
-def test_no_answer_names_the_people_of_the_request(session, world):
+def test_no_answer_names_the_people_of_the_request(session, kaspi):
     """An error body repeats no value of the request."""
     session.headers["Idempotency-Key"] = "order-743"
     answer = session.post(f"{BASE}/v1/deliveries", json={**REQUEST, "parcel": {}})

@@ -10,7 +10,7 @@ import requests
 from django.core.management.base import CommandError
 
 from kaspi_delivery_django.management.commands.kaspi_sandbox import Command
-from kaspi_delivery_django.sandbox import cli, wellknown
+from kaspi_delivery_django.sandbox import cli, defaults
 from tests.sandbox.conftest import REQUEST
 
 COMMAND = [sys.executable, "-u", "-m", "kaspi_delivery_django.sandbox", "--port", "0"]
@@ -33,7 +33,7 @@ def start():
 
 
 def create(url):
-    headers = {"x-api-key": wellknown.API_KEY, "Idempotency-Key": "order-742"}
+    headers = {"x-api-key": defaults.API_KEY, "Idempotency-Key": "order-742"}
     return requests.post(f"{url}/v1/deliveries", json=REQUEST, headers=headers, timeout=5)
 
 
@@ -76,7 +76,7 @@ def test_quiet(start):
 
 def test_strict(start):
     """With --strict a create needs an Idempotency-Key, without it Kaspi's word is enough."""
-    headers = {"x-api-key": wellknown.API_KEY}
+    headers = {"x-api-key": defaults.API_KEY}
     answers = []
     for options in ([], ["--strict"]):
         _, url = start("--webhook-url", "", *options)
@@ -90,7 +90,7 @@ def test_the_pace_moves_deliveries(start):
     process, url = start("--pace", "0", "--webhook-url", "http://127.0.0.1:9/")
     delivery_id = create(url).json()["deliveryId"]
     lines = iter(process.stdout.readline, "")
-    assert any("delivery.delivered attempt=1 status=no answer" in line for line in lines)
+    assert any("delivery.delivered attempt=1 status=no response" in line for line in lines)
     listed = requests.get(f"{url}/_sandbox/deliveries", timeout=5).json()["deliveries"]
     assert json.dumps(listed).count(delivery_id) == 1
     assert listed[0]["status"] == "delivered"

@@ -8,13 +8,13 @@ from itertools import product
 
 import pytest
 
-from kaspi_delivery_django.sandbox import wellknown
+from kaspi_delivery_django.sandbox import defaults
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
 from tests.sandbox import openapi, raw
 
 CURL = ["User-Agent: curl/8.9.1", "Accept: */*"]
-KEY = f"x-api-key: {wellknown.API_KEY}"
+KEY = f"x-api-key: {defaults.API_KEY}"
 JSON = "Content-Type: application/json"
 FORM = "Content-Type: application/x-www-form-urlencoded"
 REPLAY = "x-idempotent-replay"
@@ -38,15 +38,15 @@ BASES = ["", "/delivery"]
 
 
 @pytest.fixture
-def world():
+def kaspi():
     """A sandbox as `manage.py kaspi_sandbox` makes it."""
-    return World()
+    return FakeKaspi()
 
 
 @pytest.fixture
-def ask(world):
+def ask(kaspi):
     """Send what curl sends to the sandbox."""
-    with SandboxServer(world) as server:
+    with SandboxServer(kaspi) as server:
 
         def run(line, headers, body=b""):
             return raw.send(server.url, raw.request(line, [*CURL, *headers], body, length=bool(body)))
@@ -95,11 +95,11 @@ def test_create_without_the_key(create, key):
     assert (answer.status, answer.document["code"]) == (401, "unauthorized")
 
 
-def test_create_without_an_idempotency_key(create, world):
+def test_create_without_an_idempotency_key(create, kaspi):
     """The header is recommended, not required: each such create books."""
     answers = [create([KEY, JSON]) for _ in range(2)]
     assert [answer.status for answer in answers] == [201, 201]
-    assert len(world.deliveries) == 2
+    assert len(kaspi.deliveries) == 2
 
 
 @pytest.mark.parametrize("query", ["", "?includeHistory=true", "?includeHistory=false"])
@@ -132,13 +132,13 @@ def test_cancel_before_the_pickup(create, ask, sent, base):
 
 @pytest.mark.parametrize(("headers", "body"), BY_HAND)
 @pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered"])
-def test_cancel_after_the_pickup(create, ask, world, status, headers, body):
+def test_cancel_after_the_pickup(create, ask, kaspi, status, headers, body):
     """409, whatever else was sent."""
     delivery_id = create().document["deliveryId"]
-    world.move(delivery_id, status)
+    kaspi.move(delivery_id, status)
     answer = ask(f"POST /v1/deliveries/{delivery_id}/cancel", headers, body)
     assert (answer.status, answer.document["code"]) == (409, "conflict")
-    assert world.deliveries[delivery_id].status == status
+    assert kaspi.deliveries[delivery_id].status == status
 
 
 def test_ask_for_a_webhook(ask):

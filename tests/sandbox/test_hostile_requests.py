@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from kaspi_delivery_django.sandbox import bodies
+from kaspi_delivery_django.sandbox import requests as sandbox_requests
 from kaspi_delivery_django.sandbox import server as sandbox_server
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
 from tests.sandbox import raw
 from tests.sandbox.conftest import REQUEST
 
@@ -18,23 +18,23 @@ CHUNKS = b"5;name=value\r\n" + BODY[:5] + b"\r\n%X\r\n" % (len(BODY) - 5) + BODY
 
 
 @pytest.fixture
-def world():
+def kaspi():
     """A sandbox whose ids repeat, on the wall clock."""
-    return World(seed=742)
+    return FakeKaspi(seed=742)
 
 
 @pytest.fixture
-def server(world):
-    with SandboxServer(world) as server:
+def server(kaspi):
+    with SandboxServer(kaspi) as server:
         yield server
 
 
 @pytest.fixture
-def ask(server, world):
+def ask(server, kaspi):
     """Send a request with the right key, and return its answer."""
 
     def run(line, headers=(), body=b"", **options):
-        return raw.send(server.url, raw.request(line, [f"x-api-key: {world.api_key}", *headers], body, **options))
+        return raw.send(server.url, raw.request(line, [f"x-api-key: {kaspi.api_key}", *headers], body, **options))
 
     return run
 
@@ -58,11 +58,11 @@ BODIES = {
 
 @pytest.mark.parametrize("line", [CREATE, "POST /v1/webhooks/test", "POST /_sandbox/faults"])
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_that_cannot_be_read(ask, world, line, name):
+def test_a_body_that_cannot_be_read(ask, kaspi, line, name):
     """400 with a JSON body, and nothing is booked."""
     answer = ask(line, body=BODIES[name])
     assert (answer.status, answer.document["code"]) == (400, "validation_failed")
-    assert world.deliveries == {}
+    assert kaspi.deliveries == {}
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -92,7 +92,7 @@ def test_a_length_that_is_no_number(ask, length):
     assert "Content-Length" in answer.document["message"]
 
 
-def test_two_lengths_that_differ(ask, world):
+def test_two_lengths_that_differ(ask, kaspi):
     """Two different lengths are 400: a proxy in between could read another request than the sandbox."""
     assert ask(CREATE, ["Content-Length: 3"], BODY).status == 400
     assert ask(CREATE, [f"Content-Length: {len(BODY)}"], BODY).status == 201
@@ -114,7 +114,7 @@ def test_a_body_that_does_not_arrive(server, monkeypatch):
 
 def test_a_body_that_is_too_large(ask, monkeypatch):
     """413 reaches a client that is still sending."""
-    monkeypatch.setattr(bodies, "MAX_BODY", 1024)
+    monkeypatch.setattr(sandbox_requests, "MAX_BODY", 1024)
     for headers, body in (([], b" " * 300_000), ([CHUNKED], b"493E0\r\n" + b" " * 300_000)):
         answer = ask(CREATE, headers, body, length=not headers)
         assert (answer.status, answer.document["code"]) == (413, "too_large")
@@ -159,9 +159,9 @@ def test_a_head_that_cannot_be_read(server, name):
     assert (answer.status, answer.document["code"]) == (status, "bad_request")
 
 
-def test_http_1_0(server, world):
+def test_http_1_0(server, kaspi):
     """An old client is answered, and its connection ends."""
-    data = raw.request(CREATE, [f"x-api-key: {world.api_key}"], BODY).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    data = raw.request(CREATE, [f"x-api-key: {kaspi.api_key}"], BODY).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
     assert raw.send(server.url, data).status == 201
 
 

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from kaspi_delivery_django.sandbox import schema
-from kaspi_delivery_django.sandbox.calls import OPERATIONS
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.deliveries import STATUSES
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.requests import EVENT_TYPES, OPERATIONS
 from tests.sandbox import openapi
 from tests.sandbox.conftest import REQUEST, Partner
 
@@ -45,8 +45,8 @@ def check(operation, answer, status):
 def test_the_sandbox_has_the_documented_operations():
     """Four, under the names that faults are set with; statuses and event types are Kaspi's."""
     assert set(openapi.OPERATIONS) == set(OPERATIONS)
-    assert list(schema.STATUSES) == openapi.SCHEMAS["Status"]["enum"]
-    assert list(schema.EVENT_TYPES) == openapi.SCHEMAS["EventType"]["enum"]
+    assert list(STATUSES) == openapi.SCHEMAS["Status"]["enum"]
+    assert list(EVENT_TYPES) == openapi.SCHEMAS["EventType"]["enum"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -64,18 +64,18 @@ def test_each_documented_401(partner, operation, key):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_each_documented_429(partner, world, operation):
+def test_each_documented_429(partner, kaspi, operation):
     """A burst is answered with the seconds to wait."""
     delivery_id = partner.book()
-    world.faults.add(Fault(status=429, retry_after=30, times=None))
+    kaspi.faults.add(Fault(status=429, retry_after=30, times=None))
     check(operation, call(partner, operation, about=delivery_id), 429)
 
 
-def test_the_documented_409(partner, world):
+def test_the_documented_409(partner, kaspi):
     """A key with another payload, and a cancel after the pickup."""
     delivery_id = partner.book()
     check("create", partner.create(externalOrderId="order-743"), 409)
-    world.move(delivery_id, "in_transit")
+    kaspi.move(delivery_id, "in_transit")
     check("cancel", partner.cancel(delivery_id), 409)
 
 
@@ -84,11 +84,11 @@ def test_the_documented_404(partner):
     check("get", partner.get("dlv_unknown"), 404)
 
 
-@pytest.mark.parametrize("status", schema.STATUSES)
-def test_a_delivery_of_any_status(partner, world, status):
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_delivery_of_any_status(partner, kaspi, status):
     """A Delivery carries all of the request and of DeliveryCreated, with and without its history."""
     delivery_id = partner.book()
-    world.move(delivery_id, status)
+    kaspi.move(delivery_id, status)
     for query in ("", "?includeHistory=true"):
         answer = partner.get(delivery_id, query)
         check("get", answer, 200)
@@ -99,7 +99,7 @@ def test_a_delivery_of_any_status(partner, world, status):
 @given(openapi.values(openapi.SCHEMAS["DeliveryRequest"]))
 def test_any_request_that_is_documented_is_booked(request):
     """Whatever the description allows is 201, and can be read again."""
-    partner = Partner(World(seed=742))
+    partner = Partner(FakeKaspi(seed=742))
     created = partner.call("POST", "/v1/deliveries", request)
     check("create", created, 201)
     document = json.loads(created.body)
@@ -113,7 +113,7 @@ def test_any_request_that_is_documented_is_booked(request):
 @given(openapi.values(openapi.SCHEMAS["Cancel"]))
 def test_any_reason_that_is_documented_cancels(body):
     """Any text is a reason, and none is one too."""
-    partner = Partner(World(seed=742))
+    partner = Partner(FakeKaspi(seed=742))
     check("cancel", call(partner, "cancel", body), 200)
 
 
@@ -121,9 +121,9 @@ def test_any_reason_that_is_documented_cancels(body):
 @given(openapi.values(openapi.SCHEMAS["WebhookTest"]))
 def test_any_test_that_is_documented_is_queued(body):
     """Any address and any of the six types, or neither: then it is a first event to the shop's own address."""
-    world = World(seed=742, webhook_url="http://shop.test/")
-    check("test_webhook", Partner(world).call("POST", "/v1/webhooks/test", body), 202)
-    [event] = world.mailbox.pending
+    kaspi = FakeKaspi(seed=742, webhook_url="http://shop.test/")
+    check("test_webhook", Partner(kaspi).call("POST", "/v1/webhooks/test", body), 202)
+    [event] = kaspi.webhooks.pending
     assert event.url == body.get("url", "http://shop.test/")
     assert event.type == body.get("type", "delivery.created")
 
@@ -137,7 +137,7 @@ def mistakes():
 
 
 @pytest.mark.parametrize(("operation", "path", "body"), [*mistakes()])
-def test_what_is_not_documented_is_refused(partner, world, operation, path, body):
+def test_what_is_not_documented_is_refused(partner, kaspi, operation, path, body):
     """One wrong or missing field is 400 by its name, and changes nothing."""
     delivery_id = partner.book()
     answer = call(partner, operation, body, about=delivery_id)
@@ -147,17 +147,17 @@ def test_what_is_not_documented_is_refused(partner, world, operation, path, body
     assert openapi.faults("Error", document) == []
     assert openapi.left_out("Error", document) == []
     assert document["message"].startswith(f"{path}: ")
-    assert (len(world.deliveries), world.deliveries[delivery_id].status) == (1, "created")
+    assert (len(kaspi.deliveries), kaspi.deliveries[delivery_id].status) == (1, "created")
 
 
-@pytest.mark.parametrize("status", schema.STATUSES)
-def test_every_webhook_is_as_documented(partner, world, receiver, status):
+@pytest.mark.parametrize("status", STATUSES)
+def test_every_webhook_is_as_documented(partner, kaspi, receiver, status):
     """So is a test event; the attempt is counted."""
-    world.move(partner.book(), status)
+    kaspi.move(partner.book(), status)
     call(partner, "test_webhook", {**WEBHOOK_TEST, "type": f"delivery.{status}"})
     receiver.status = 500
     for later in (0, 60):
-        world.mailbox.deliver_due(world.clock() + later, receiver)
+        kaspi.webhooks.deliver_due(kaspi.clock() + later, receiver)
     assert len(receiver.bodies) == 6
     assert [fault for body in receiver.bodies for fault in openapi.faults("Webhook", body)] == []
     assert [field for body in receiver.bodies for field in openapi.left_out("Webhook", body)] == []

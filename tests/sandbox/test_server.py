@@ -5,33 +5,32 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import requests
 
-from kaspi_delivery_django.sandbox.courier import Courier
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.sandbox.server import SandboxServer, is_local
+from kaspi_delivery_django.sandbox.server import Courier, SandboxServer, is_local
 from kaspi_delivery_django.sandbox.webhooks import sign
-from kaspi_delivery_django.sandbox.world import World
 from tests.sandbox.conftest import REQUEST
 
 SECRET = "a-webhook-secret-of-more-than-32-characters"
 
 
 @pytest.fixture
-def world():
-    """A world on the wall clock that announces nothing."""
-    return World(webhook_secret=SECRET)
+def kaspi():
+    """A `FakeKaspi` on the wall clock that sends no webhooks."""
+    return FakeKaspi(webhook_secret=SECRET)
 
 
 @pytest.fixture
-def server(world):
-    with SandboxServer(world) as server:
+def server(kaspi):
+    with SandboxServer(kaspi) as server:
         yield server
 
 
 @pytest.fixture
-def session(world):
+def session(kaspi):
     with requests.Session() as session:
         session.trust_env = False
-        session.headers.update({"x-api-key": world.api_key, "Idempotency-Key": "order-742"})
+        session.headers.update({"x-api-key": kaspi.api_key, "Idempotency-Key": "order-742"})
         yield session
 
 
@@ -98,38 +97,38 @@ def test_head_is_a_wrong_method(session, server):
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_that_can_have_no_body(session, server, world, status):
+def test_an_answer_that_can_have_no_body(session, server, kaspi, status):
     """A fault of 204 or 304 leaves nothing behind that the next answer begins with."""
-    world.faults.add(Fault(status=status))
+    kaspi.faults.add(Fault(status=status))
     assert [create(session, server).status_code for _ in range(2)] == [status, 201]
 
 
 @pytest.mark.parametrize(("drop", "booked"), [("before", 0), ("after", 1)])
-def test_a_dropped_connection(session, server, world, drop, booked):
+def test_a_dropped_connection(session, server, kaspi, drop, booked):
     """A drop is a connection error, before or after the booking."""
-    world.faults.add(Fault(drop=drop))
+    kaspi.faults.add(Fault(drop=drop))
     with pytest.raises(requests.ConnectionError):
         create(session, server)
-    assert len(world.deliveries) == booked
+    assert len(kaspi.deliveries) == booked
 
 
-def test_a_cut_body(session, server, world):
+def test_a_cut_body(session, server, kaspi):
     """A cut body ends under its Content-Length."""
-    world.faults.add(Fault(truncate=True))
+    kaspi.faults.add(Fault(truncate=True))
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         create(session, server)
 
 
-def test_a_late_answer(session, server, world):
+def test_a_late_answer(session, server, kaspi):
     """Latency makes the client's read time out; the booking stands."""
-    world.faults.add(Fault(latency_s=30))
+    kaspi.faults.add(Fault(latency_s=30))
     with pytest.raises(requests.ReadTimeout):
         session.post(f"{server.url}/v1/deliveries", json=REQUEST, timeout=0.05)
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
 def test_a_webhook_reaches_the_shop(session, server, shop):
-    """A test webhook is posted to its url, signed with the world's secret."""
+    """A test webhook is posted to its url, signed with the sandbox's secret."""
     url = f"http://127.0.0.1:{shop.server_port}/kaspi/webhook/"
     answer = session.post(f"{server.url}/v1/webhooks/test", json={"url": url, "type": "delivery.delivered"})
     assert (answer.status_code, shop.arrived.wait(5)) == (202, True)
@@ -138,25 +137,25 @@ def test_a_webhook_reaches_the_shop(session, server, shop):
     assert headers["X-Kaspi-Signature"] == expected
 
 
-def test_the_courier_works_in_the_background(session, world, shop):
+def test_the_courier_works_in_the_background(session, kaspi, shop):
     """With a courier the status moves and is announced without being asked."""
-    world.webhook_url = f"http://127.0.0.1:{shop.server_port}/"
-    with SandboxServer(world, courier=Courier(world, pace_s=0)) as server:
-        world.mailbox.lose = 4
+    kaspi.webhook_url = f"http://127.0.0.1:{shop.server_port}/"
+    with SandboxServer(kaspi, courier=Courier(kaspi, pace_s=0)) as server:
+        kaspi.webhooks.lose = 4
         create(session, server)
         assert shop.arrived.wait(5)
     assert b'"delivery.delivered"' in shop.received[0][1]
 
 
-def test_no_url_before_the_start(world):
+def test_no_url_before_the_start(kaspi):
     """The address is known once the server runs."""
     with pytest.raises(RuntimeError, match="Start"):
-        _ = SandboxServer(world).url
+        _ = SandboxServer(kaspi).url
 
 
-def test_stopping_ends_kept_connections(session, world):
+def test_stopping_ends_kept_connections(session, kaspi):
     """After stop() nobody answers, on old connections or new; stopping twice is harmless."""
-    server = SandboxServer(world).start()
+    server = SandboxServer(kaspi).start()
     url = server.url
     session.get(url)
     server.stop()
@@ -173,13 +172,13 @@ def test_control_lists_deliveries(session, server):
     assert (listed["status"], len(listed["history"])) == ("created", 1)
 
 
-def test_control_moves_a_delivery(session, server, world):
+def test_control_moves_a_delivery(session, server, kaspi):
     """Another process can play the courier."""
     delivery_id = create(session, server).json()["deliveryId"]
     url = f"{server.url}/_sandbox/deliveries/{delivery_id}/move"
     answer = session.post(url, json={"status": "in_transit", "notes": "Courier 7"})
     assert (answer.status_code, answer.json()["status"]) == (200, "in_transit")
-    assert world.deliveries[delivery_id].history[-1]["notes"] == "Courier 7"
+    assert kaspi.deliveries[delivery_id].history[-1]["notes"] == "Courier 7"
 
 
 def test_control_sets_and_clears_faults(session, server):
@@ -193,7 +192,7 @@ def test_control_sets_and_clears_faults(session, server):
     assert [answer.status_code for answer in answers] == [201, 503, 204, 201]
 
 
-def test_no_web_page_controls_it(session, server, world):
+def test_no_web_page_controls_it(session, server, kaspi):
     """A browser says from where it asks; whatever page is open there must not break the developer's Kaspi."""
     url = f"{server.url}/_sandbox/faults"
     answer = session.post(url, json={"status": 503}, headers={"Origin": "https://page.example"})
@@ -201,18 +200,18 @@ def test_no_web_page_controls_it(session, server, world):
     assert create(session, server).status_code == 201
 
 
-def test_control_disturbs_webhooks(session, server, world):
+def test_control_disturbs_webhooks(session, server, kaspi):
     """Another process can make webhooks misbehave."""
     body = {"duplicate": True, "reorder": 2, "lose": 1, "delay_s": 3}
     assert session.post(f"{server.url}/_sandbox/webhooks", json=body).json() == body
-    box = world.mailbox
+    box = kaspi.webhooks
     assert (box.duplicate, box.reorder, box.lose, box.delay_s) == (True, 2, 1, 3)
 
 
 @pytest.mark.parametrize(
     "status", ["", "two words", "a\nPOST '/v1/deliveries' key='x' status=201", "тапсырыс", "x" * 65]
 )
-def test_control_moves_no_delivery_into_a_line(session, server, world, status):
+def test_control_moves_no_delivery_into_a_line(session, server, kaspi, status):
     """A status is one word, known or not: a line break in it would forge a line of the log."""
     delivery_id = create(session, server).json()["deliveryId"]
     url = f"{server.url}/_sandbox/deliveries/{delivery_id}/move"
@@ -221,12 +220,12 @@ def test_control_moves_no_delivery_into_a_line(session, server, world, status):
 
 
 @pytest.mark.parametrize("at", [-1, 1e18, 253402300800])
-def test_control_moves_no_delivery_out_of_time(session, server, world, at):
+def test_control_moves_no_delivery_out_of_time(session, server, kaspi, at):
     """A time that no calendar has is a mistake in the request."""
     delivery_id = create(session, server).json()["deliveryId"]
     url = f"{server.url}/_sandbox/deliveries/{delivery_id}/move"
     assert session.post(url, json={"status": "accepted", "at": at}).status_code == 400
-    assert world.deliveries[delivery_id].status == "created"
+    assert kaspi.deliveries[delivery_id].status == "created"
 
 
 @pytest.mark.parametrize(
@@ -267,12 +266,12 @@ PATHS = [
 
 @pytest.mark.parametrize("headers", [{"Host": "page.example:8900"}, {"Origin": "http://page.example"}])
 @pytest.mark.parametrize(("method", "path"), PATHS)
-def test_no_web_page_is_answered_on_any_path(session, server, world, method, path, headers):
+def test_no_web_page_is_answered_on_any_path(session, server, kaspi, method, path, headers):
     """Neither one of another origin nor one whose domain was pointed at this machine."""
     answer = session.request(method, f"{server.url}{path}", json=REQUEST, headers=headers, timeout=5)
     assert answer.status_code == 403
-    assert not world.deliveries
-    assert not world.requests
+    assert not kaspi.deliveries
+    assert not kaspi.requests
 
 
 HOSTS = [

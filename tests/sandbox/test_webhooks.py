@@ -3,9 +3,9 @@ import json
 import pytest
 import requests
 
-from kaspi_delivery_django.sandbox import wellknown
-from kaspi_delivery_django.sandbox.webhooks import GIVE_UP_AFTER_S, sign
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox import defaults
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.webhooks import ABANDON_AFTER_S, sign
 
 
 def test_signature_vector():
@@ -15,11 +15,11 @@ def test_signature_vector():
     assert sign("kaspi-sandbox-local-webhook-secret", "1767225600", body) == expected
 
 
-def test_an_event_as_kaspi_shapes_it(partner, world, clock, receiver):
+def test_an_event_as_kaspi_shapes_it(partner, kaspi, clock, receiver):
     """The body has id, type, attempt and data; the time is in whole seconds of UTC."""
     clock.tick(0.75)
     delivery_id = partner.book()
-    world.mailbox.deliver_due(clock(), receiver)
+    kaspi.webhooks.deliver_due(clock(), receiver)
     (body,) = receiver.bodies
     assert body.pop("eventId").startswith("wh_")
     assert body == {
@@ -34,42 +34,42 @@ def test_an_event_as_kaspi_shapes_it(partner, world, clock, receiver):
     }
 
 
-def test_an_event_is_stamped_and_signed(partner, world, clock, receiver):
+def test_an_event_is_stamped_and_signed(partner, kaspi, clock, receiver):
     """The headers carry Unix seconds and the signature over them and the raw body."""
     partner.book()
-    (sent,) = world.mailbox.deliver_due(clock(), receiver)
+    (sent,) = kaspi.webhooks.deliver_due(clock(), receiver)
     assert sent.headers["X-Kaspi-Timestamp"] == "1767225600"
-    expected = sign(wellknown.WEBHOOK_SECRET, "1767225600", sent.body)
+    expected = sign(defaults.WEBHOOK_SECRET, "1767225600", sent.body)
     assert sent.headers["X-Kaspi-Signature"] == expected
 
 
 @pytest.mark.parametrize("status", [200, 204, 299])
-def test_any_2xx_ends_the_retries(partner, world, clock, receiver, status):
+def test_any_2xx_ends_the_retries(partner, kaspi, clock, receiver, status):
     """After a 2xx nothing is pending."""
     receiver.status = status
     partner.book()
-    world.mailbox.deliver_due(clock(), receiver)
-    assert world.mailbox.pending == []
+    kaspi.webhooks.deliver_due(clock(), receiver)
+    assert kaspi.webhooks.pending == []
 
 
 @pytest.mark.parametrize("status", [199, 302, 400, 500])
-def test_a_failed_attempt_is_repeated_after_a_minute(partner, world, clock, receiver, status):
+def test_a_failed_attempt_is_repeated_after_a_minute(partner, kaspi, clock, receiver, status):
     """The second attempt is due 60 seconds later, not before."""
     receiver.status = status
     partner.book()
-    world.mailbox.deliver_due(clock(), receiver)
+    kaspi.webhooks.deliver_due(clock(), receiver)
     clock.tick(59)
-    assert world.mailbox.due(clock()) == []
+    assert kaspi.webhooks.due(clock()) == []
     clock.tick(1)
-    assert len(world.mailbox.due(clock())) == 1
+    assert len(kaspi.webhooks.due(clock())) == 1
 
 
-def test_retries_keep_the_id_and_count(partner, world, clock, receiver):
+def test_retries_keep_the_id_and_count(partner, kaspi, clock, receiver):
     """Each attempt has the same eventId, the next number, and a fresh signature."""
     receiver.status = 500
     partner.book()
     for wait_s in (60, 120, 240):
-        world.mailbox.deliver_due(clock(), receiver)
+        kaspi.webhooks.deliver_due(clock(), receiver)
         clock.tick(wait_s)
     assert [body["attempt"] for body in receiver.bodies] == [1, 2, 3]
     assert len({body["eventId"] for body in receiver.bodies}) == 1
@@ -80,31 +80,31 @@ def test_retries_keep_the_id_and_count(partner, world, clock, receiver):
     ]
 
 
-def test_retries_end_after_24_hours(partner, world, clock, receiver):
+def test_retries_end_after_24_hours(partner, kaspi, clock, receiver):
     """Doubling waits make 11 attempts within a day; then the event is lost."""
     receiver.status = 500
     partner.book()
-    while world.mailbox.pending:
-        clock.now = world.mailbox.pending[0].due_at
-        world.mailbox.deliver_due(clock(), receiver)
-    (event,) = world.mailbox.lost
+    while kaspi.webhooks.pending:
+        clock.now = kaspi.webhooks.pending[0].due_at
+        kaspi.webhooks.deliver_due(clock(), receiver)
+    (event,) = kaspi.webhooks.lost
     assert (len(receiver.bodies), event.attempt) == (11, 11)
-    assert clock() - event.queued_at <= GIVE_UP_AFTER_S
+    assert clock() - event.queued_at <= ABANDON_AFTER_S
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError(), requests.ReadTimeout()])
-def test_nobody_answers(partner, world, clock, error):
+def test_nobody_answers(partner, kaspi, clock, error):
     """A network error is a failed attempt, logged with status 0."""
 
     def post(url, headers, body):
         raise error
 
     partner.book()
-    (sent,) = world.mailbox.deliver_due(clock(), post)
-    assert (sent.status, len(world.mailbox.pending)) == (0, 1)
+    (sent,) = kaspi.webhooks.deliver_due(clock(), post)
+    assert (sent.status, len(kaspi.webhooks.pending)) == (0, 1)
 
 
-def test_a_receiver_that_breaks_loses_nothing(partner, world, clock):
+def test_a_receiver_that_breaks_loses_nothing(partner, kaspi, clock):
     """An error of the receiver's own is raised to the test, and the event stays pending."""
 
     def post(url, headers, body):
@@ -112,76 +112,76 @@ def test_a_receiver_that_breaks_loses_nothing(partner, world, clock):
 
     partner.book()
     with pytest.raises(KeyError):
-        world.mailbox.deliver_due(clock(), post)
-    assert len(world.mailbox.pending) == 1
+        kaspi.webhooks.deliver_due(clock(), post)
+    assert len(kaspi.webhooks.pending) == 1
 
 
-def test_an_impossible_host_is_an_error_like_others(world, clock):
+def test_an_impossible_host_is_an_error_like_others(kaspi, clock):
     """A url that can never be reached fails its attempt and nothing else."""
-    world.mailbox.queue(f"http://{'a' * 70}.test/", "delivery.created", {"deliveryId": "dlv_1"})
-    (sent,) = world.mailbox.deliver_due(clock())
+    kaspi.webhooks.queue(f"http://{'a' * 70}.test/", "delivery.created", {"deliveryId": "dlv_1"})
+    (sent,) = kaspi.webhooks.deliver_due(clock())
     assert sent.status == 0
 
 
 def test_the_first_retry_may_come_sooner(clock, receiver):
     """first_retry_s sets the first wait, and the doubling starts from it."""
-    world = World(clock=clock, first_retry_s=1)
+    kaspi = FakeKaspi(clock=clock, first_retry_s=1)
     receiver.status = 500
-    world.mailbox.queue("http://shop.test/", "delivery.created", {"deliveryId": "dlv_1"})
+    kaspi.webhooks.queue("http://shop.test/", "delivery.created", {"deliveryId": "dlv_1"})
     for wait_s in (1, 2):
-        world.mailbox.deliver_due(clock(), receiver)
-        assert world.mailbox.pending[0].due_at == clock() + wait_s
+        kaspi.webhooks.deliver_due(clock(), receiver)
+        assert kaspi.webhooks.pending[0].due_at == clock() + wait_s
         clock.tick(wait_s)
 
 
 def test_the_first_retry_takes_time():
     """A wait of nothing would retry without end."""
     with pytest.raises(ValueError, match="first_retry_s"):
-        World(first_retry_s=0)
+        FakeKaspi(first_retry_s=0)
 
 
-def test_duplicate(partner, world, clock, receiver):
+def test_duplicate(partner, kaspi, clock, receiver):
     """Each event is sent twice, equal to the byte."""
-    world.mailbox.duplicate = True
+    kaspi.webhooks.duplicate = True
     partner.book()
-    first, second = world.mailbox.deliver_due(clock(), receiver)
+    first, second = kaspi.webhooks.deliver_due(clock(), receiver)
     assert first.body == second.body
 
 
-def test_reorder(partner, world, clock, receiver):
+def test_reorder(partner, kaspi, clock, receiver):
     """The next three events are held and sent in reverse, later ones as they come."""
-    world.mailbox.reorder = 3
+    kaspi.webhooks.reorder = 3
     delivery_id = partner.book()
-    world.move(delivery_id, "accepted")
-    assert world.mailbox.deliver_due(clock(), receiver) == []
-    world.move(delivery_id, "in_transit")
-    world.move(delivery_id, "delivered")
-    world.mailbox.deliver_due(clock(), receiver)
+    kaspi.move(delivery_id, "accepted")
+    assert kaspi.webhooks.deliver_due(clock(), receiver) == []
+    kaspi.move(delivery_id, "in_transit")
+    kaspi.move(delivery_id, "delivered")
+    kaspi.webhooks.deliver_due(clock(), receiver)
     assert receiver.statuses == ["in_transit", "accepted", "created", "delivered"]
 
 
-def test_delay(partner, world, clock, receiver):
-    """An event waits so many seconds of the world's clock."""
-    world.mailbox.delay_s = 30
+def test_delay(partner, kaspi, clock, receiver):
+    """An event waits so many seconds of the sandbox's clock."""
+    kaspi.webhooks.delay_s = 30
     partner.book()
-    assert world.mailbox.deliver_due(clock() + 29, receiver) == []
-    assert len(world.mailbox.deliver_due(clock() + 30, receiver)) == 1
+    assert kaspi.webhooks.deliver_due(clock() + 29, receiver) == []
+    assert len(kaspi.webhooks.deliver_due(clock() + 30, receiver)) == 1
 
 
-def test_lose(partner, world, clock, receiver):
+def test_lose(partner, kaspi, clock, receiver):
     """The next event is lost for good, the one after is not."""
-    world.mailbox.lose = 1
-    world.move(partner.book(), "accepted")
-    world.mailbox.deliver_due(clock(), receiver)
+    kaspi.webhooks.lose = 1
+    kaspi.move(partner.book(), "accepted")
+    kaspi.webhooks.deliver_due(clock(), receiver)
     assert receiver.statuses == ["accepted"]
-    assert [event.type for event in world.mailbox.lost] == ["delivery.created"]
+    assert [event.type for event in kaspi.webhooks.lost] == ["delivery.created"]
 
 
-def test_a_receiver_may_call_back(partner, world, clock):
+def test_a_receiver_may_call_back(partner, kaspi, clock):
     """No lock is held while an event is posted: the receiver can ask for the delivery."""
 
     def post(url, headers, body):
         return partner.get(json.loads(body)["data"]["deliveryId"]).status
 
     partner.book()
-    assert [sent.status for sent in world.mailbox.deliver_due(clock(), post)] == [200]
+    assert [sent.status for sent in kaspi.webhooks.deliver_due(clock(), post)] == [200]

@@ -11,7 +11,7 @@ from kaspi_delivery_django.services import adopt_delivery, cancel_delivery, requ
 from kaspi_delivery_django.signals import delivery_needs_attention
 from tests.sandbox.conftest import REQUEST
 from tests.services.conftest import fresh
-from tests.shop import kaspi
+from tests.shop import adapters
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,7 +25,7 @@ def order():
 
 
 @pytest.fixture
-def by_hand(world, settings):
+def by_hand(kaspi, settings):
     """Book with Kaspi as the shop's old code did, under names of its own; return Kaspi's id."""
 
     def book(name):
@@ -35,7 +35,7 @@ def by_hand(world, settings):
             "Content-Type": "application/json",
         }
         body = json.dumps({**REQUEST, "externalOrderId": name}).encode()
-        return json.loads(world.handle("POST", "/v1/deliveries", headers, body).body)["deliveryId"]
+        return json.loads(kaspi.handle("POST", "/v1/deliveries", headers, body).body)["deliveryId"]
 
     return book
 
@@ -53,7 +53,7 @@ def told():
     delivery_needs_attention.disconnect(receiver)
 
 
-def test_it_is_followed_and_not_booked(order, by_hand, world, drain):
+def test_it_is_followed_and_not_booked(order, by_hand, kaspi, drain):
     """Neither now, nor when the order is saved again."""
     delivery_id = by_hand("KZ-1")
     adopt_delivery(order, delivery_id, external_order_id="KZ-1")
@@ -61,7 +61,7 @@ def test_it_is_followed_and_not_booked(order, by_hand, world, drain):
     drain()
     delivery = Delivery.objects.get()
     assert (delivery.delivery_id, delivery.status, delivery.attention) == (delivery_id, "created", "")
-    assert list(world.deliveries) == [delivery_id]
+    assert list(kaspi.deliveries) == [delivery_id]
 
 
 def test_without_a_name_the_adapter_says_it(order, by_hand, drain):
@@ -71,13 +71,13 @@ def test_without_a_name_the_adapter_says_it(order, by_hand, drain):
     assert Delivery.objects.get().status == "created"
 
 
-def test_what_kaspi_does_not_confirm_waits_for_a_person(order, by_hand, world, drain, told):
+def test_what_kaspi_does_not_confirm_waits_for_a_person(order, by_hand, kaspi, drain, told):
     """A wrong id is shown, the shop is told, and nothing is booked."""
     adopt_delivery(order, by_hand("KZ-2"), external_order_id="KZ-1")
     drain()
     delivery = Delivery.objects.get()
     assert (delivery.delivery_id, delivery.attention, told) == (None, "outcome_unknown", ["outcome_unknown"])
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
 def test_what_kaspi_confirms_troubles_nobody(order, by_hand, drain, told):
@@ -113,15 +113,15 @@ def test_a_wrong_id_is_corrected_by_adopting_again(order, by_hand, drain):
     assert (delivery.delivery_id, delivery.attention) == (right, "")
 
 
-def test_adopting_twice_asks_nothing_more(order, by_hand, world, drain):
+def test_adopting_twice_asks_nothing_more(order, by_hand, kaspi, drain):
     """What is linked stays linked."""
     delivery_id = by_hand("KZ-1")
     adopt_delivery(order, delivery_id, external_order_id="KZ-1")
     drain()
-    before = len(world.requests)
+    before = len(kaspi.requests)
     assert adopt_delivery(order, delivery_id).delivery_id == delivery_id
     drain()
-    assert len(world.requests) == before
+    assert len(kaspi.requests) == before
 
 
 def test_what_this_app_is_booking_is_not_adopted(order):
@@ -151,23 +151,23 @@ def test_what_cannot_be_an_id_leaves_no_row(order):
 
 def test_an_adapter_that_fails_is_named(order, monkeypatch):
     """The line that raised, as everywhere."""
-    monkeypatch.setattr(kaspi.OrderAdapter, "account", kaspi.NowhereAdapter.account)
+    monkeypatch.setattr(adapters.OrderAdapter, "account", adapters.NowhereAdapter.account)
     with pytest.raises(CannotLink, match="adapter failed"):
         adopt_delivery(order, "dlv_1")
 
 
-def test_a_webhook_may_be_faster_than_our_question(order, by_hand, world, drain, deliver_webhooks):
+def test_a_webhook_may_be_faster_than_our_question(order, by_hand, kaspi, drain, deliver_webhooks):
     """Kaspi's word about the old name is taken as soon as the order is adopted."""
     delivery_id = by_hand("KZ-1")
     adopt_delivery(order, delivery_id, external_order_id="KZ-1")
-    world.move(delivery_id, "accepted")
+    kaspi.move(delivery_id, "accepted")
     deliver_webhooks()
     drain()
     delivery = Delivery.objects.get()
     assert (delivery.delivery_id, delivery.status) == (delivery_id, "accepted")
 
 
-def test_a_cancel_waits_for_the_confirmation(order, by_hand, world, drain):
+def test_a_cancel_waits_for_the_confirmation(order, by_hand, kaspi, drain):
     """And is sent then."""
     delivery_id = by_hand("KZ-1")
     cancel_delivery(adopt_delivery(order, delivery_id, external_order_id="KZ-1"))

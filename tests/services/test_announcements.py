@@ -20,9 +20,9 @@ SUNSET = "Sunset: Thu, 31 Dec 2026 23:59:59 GMT"
 
 
 @pytest.fixture
-def announcing(world, monkeypatch):
+def announcing(kaspi, monkeypatch):
     """Let Kaspi's every answer carry a sunset."""
-    handle = world.handle
+    handle = kaspi.handle
 
     def handle_with_headers(*request):
         answer = handle(*request)
@@ -30,7 +30,7 @@ def announcing(world, monkeypatch):
         object.__setattr__(answer, "headers", {**answer.headers, name: value})
         return answer
 
-    monkeypatch.setattr(world, "handle", handle_with_headers)
+    monkeypatch.setattr(kaspi, "handle", handle_with_headers)
 
 
 def lines(caplog):
@@ -51,9 +51,9 @@ def test_it_is_logged_once_a_day(announcing, turnable, caplog, threads):
     assert set(ApiCall.objects.values_list("state", flat=True)) <= {"done", "due"}
 
 
-def test_an_error_announces_too(world, announcing, due):
+def test_an_error_announces_too(kaspi, announcing, due):
     """A refusal carries the same headers."""
-    world.faults.add(Fault(operation="create", status=422))
+    kaspi.faults.add(Fault(operation="create", status=422))
     outbox.send(due.pk)
     assert AccountState.objects.get().announcement == SUNSET
 

@@ -66,9 +66,9 @@ def ends_of(arrive, end, arrived, coming):
 
 
 @pytest.mark.parametrize(("truth", "arrivals"), CASES, ids=str)
-def test_every_order_of_arrival_ends_the_same(booked, world, arrive, end, truth, arrivals):
+def test_every_order_of_arrival_ends_the_same(booked, kaspi, arrive, end, truth, arrivals):
     """One status, no flag left, and each status once: a GET that was asked for is sent, whatever came meanwhile."""
-    world.move(booked.delivery_id, truth)
+    kaspi.move(booked.delivery_id, truth)
     statuses = {"delivered" if what == MISMATCH else what for what in arrivals} - {WORKER}
     expected = (truth, "", sorted({"created", truth, *statuses}))
     wrong = [found for found in ends_of(arrive, end, (), arrivals) if found[0] != expected]

@@ -41,7 +41,7 @@ def record(found):
     return len(bookings.record(found, using="default"))
 
 
-def test_all_are_linked_and_done(world):
+def test_all_are_linked_and_done(kaspi):
     """With their first status, and its place in the history."""
     taken = claimed(3)
     assert record([booking_of(claim) for claim in taken]) == 3
@@ -52,7 +52,7 @@ def test_all_are_linked_and_done(world):
     assert set(StatusChange.objects.values_list("from_status", "to_status", "source")) == {("", "created", "create")}
 
 
-def test_the_shop_is_told_of_each(world):
+def test_the_shop_is_told_of_each(kaspi):
     """After the commit, and what every receiver has taken is not told again."""
     heard = []
 
@@ -70,7 +70,7 @@ def test_the_shop_is_told_of_each(world):
     assert not StatusChange.objects.filter(notified_at__isnull=True).exists()
 
 
-def test_a_receiver_that_fails_is_told_again_for_its_own_change(world):
+def test_a_receiver_that_fails_is_told_again_for_its_own_change(kaspi):
     """The others are noted."""
     taken = claimed(3)
     bad = taken[0].delivery.pk
@@ -98,7 +98,7 @@ def test_a_receiver_that_fails_is_told_again_for_its_own_change(world):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_delivery_that_something_was_heard_of_is_left(world, change):
+def test_a_delivery_that_something_was_heard_of_is_left(kaspi, change):
     """Whatever it was, `settlement` knows what to do."""
     first, second = claimed(2)
     Delivery.objects.filter(pk=first.delivery.pk).update(**change)
@@ -106,7 +106,7 @@ def test_a_delivery_that_something_was_heard_of_is_left(world, change):
     assert fresh(first.call).state == "sending"
 
 
-def test_a_delivery_that_an_event_waits_for_is_left(world, post_webhook):
+def test_a_delivery_that_an_event_waits_for_is_left(kaspi, post_webhook):
     """The event is applied with the link."""
     first, second = claimed(2)
     named = Delivery(delivery_id="dlv_early", external_order_id=first.delivery.external_order_id)
@@ -116,7 +116,7 @@ def test_a_delivery_that_an_event_waits_for_is_left(world, post_webhook):
     assert bookings.record([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
 
 
-def test_when_none_is_plain_nothing_is_written(world):
+def test_when_none_is_plain_nothing_is_written(kaspi):
     """Not even a call."""
     [claim] = claimed(1)
     cancel_delivery(claim.delivery, reason="no")
@@ -124,7 +124,7 @@ def test_when_none_is_plain_nothing_is_written(world):
     assert fresh(claim.call).state == "sending"
 
 
-def test_a_claim_that_was_lost_stops_them_all(world):
+def test_a_claim_that_was_lost_stops_them_all(kaspi):
     """Nothing is written: each is settled alone then, fenced by its token."""
     first, second = claimed(2)
     ApiCall.objects.filter(pk=first.call.pk).update(claim_token="another")
@@ -134,12 +134,12 @@ def test_a_claim_that_was_lost_stops_them_all(world):
     assert set(ApiCall.objects.values_list("state", flat=True)) == {"sending"}
 
 
-def test_each_token_fences_its_own_calls(world):
+def test_each_token_fences_its_own_calls(kaspi):
     """Claims of two transactions are recorded together all the same."""
     assert record([booking_of(claim) for claim in [*claimed(2), *claimed(2)]]) == 4
 
 
-def test_an_id_that_two_are_given_stops_them_all(world):
+def test_an_id_that_two_are_given_stops_them_all(kaspi):
     """A second parcel is flagged by whoever settles it alone."""
     taken = claimed(2)
     with pytest.raises(IntegrityError) as raised:
@@ -148,7 +148,7 @@ def test_an_id_that_two_are_given_stops_them_all(world):
     assert not Delivery.objects.filter(delivery_id__isnull=False).exists()
 
 
-def test_only_first_successes_of_creates_may_be_plain(world, booked):
+def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
     """All else is settled alone."""
     [claim] = claimed(1)
     plain = partial(bookings.plain, claim)
@@ -162,7 +162,7 @@ def test_only_first_successes_of_creates_may_be_plain(world, booked):
     assert plain(answered(claim)) is None
 
 
-def test_more_bookings_need_no_more_statements(world):
+def test_more_bookings_need_no_more_statements(kaspi):
     """One for the deliveries counts as one, whatever their number."""
     counts = []
     for size in (1, 2, 7):  # the first fills caches
@@ -173,7 +173,7 @@ def test_more_bookings_need_no_more_statements(world):
     assert counts[1] == counts[2]
 
 
-def test_where_nobody_listens_all_are_told_when_they_are_written(world, monkeypatch):
+def test_where_nobody_listens_all_are_told_when_they_are_written(kaspi, monkeypatch):
     """There is nothing to do after the commit."""
     for signal in (delivery_created, delivery_status_changed):
         monkeypatch.setattr(signal, "receivers", [])

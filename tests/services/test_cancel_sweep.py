@@ -13,7 +13,7 @@ from kaspi_delivery_django.services import cancel_sweep, mark_final, payloads
 from kaspi_delivery_django.services.cancel_sweep import CancelSweep
 from kaspi_delivery_django.services.worker import Worker
 from tests.services.conftest import fresh
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +35,7 @@ class BrokenForOne(OrderAdapter):
 
 
 @pytest.fixture
-def sweep(world, turnable):
+def sweep(kaspi, turnable):
     """Ask after the interval is over, as a new worker does."""
 
     def run(**since):
@@ -56,7 +56,7 @@ def use(settings):
 
 
 @pytest.fixture
-def some(world, drain):
+def some(kaspi, drain):
     """Return booked deliveries of four orders."""
     for _ in range(4):
         Order.objects.create()
@@ -64,16 +64,16 @@ def some(world, drain):
     return list(Delivery.objects.order_by("pk"))
 
 
-def test_a_cancel_that_no_save_has_told_of_is_heard(booked, sweep, world):
+def test_a_cancel_that_no_save_has_told_of_is_heard(booked, sweep, kaspi):
     """An update() cancels a booked delivery within five minutes, with the adapter's reason."""
     Order.objects.update(cancelled=True)
     sweep()
     delivery = fresh(booked)
     assert (delivery.status, delivery.cancel_reason) == ("cancelled", "changed their mind")
-    assert [request.path.rpartition("/")[2] for request in world.requests][-1] == "cancel"
+    assert [request.path.rpartition("/")[2] for request in kaspi.requests][-1] == "cancel"
 
 
-def test_all_workers_ask_once_in_the_interval(booked, sweep, world):
+def test_all_workers_ask_once_in_the_interval(booked, sweep, kaspi):
     """The time is kept in the database."""
     sweep()
     Order.objects.update(cancelled=True)
@@ -92,7 +92,7 @@ def test_it_can_be_switched_off(booked, sweep, use, off):
     assert fresh(booked).status == "created"
 
 
-def test_an_adapter_that_wants_no_cancels_is_not_asked(booked, world, use, django_assert_num_queries):
+def test_an_adapter_that_wants_no_cancels_is_not_asked(booked, kaspi, use, django_assert_num_queries):
     """It costs not even a query."""
     use(ORDER_ADAPTERS=[f"{__name__}.NoCancels"])
     with django_assert_num_queries(0):
@@ -143,7 +143,7 @@ def test_a_key_that_became_of_another_type_hides_no_other(some, key):
 
 
 @pytest.fixture
-def held(due, world, drain, turnable):
+def held(due, kaspi, drain, turnable):
     """Return a delivery that was never sent, and that staff are asked about: its adapter does not want it sent."""
     Order.objects.update(paid=False)
     for _ in range(2):
@@ -154,14 +154,14 @@ def held(due, world, drain, turnable):
     return delivery
 
 
-def test_a_cancel_of_what_staff_are_asked_about_is_heard(held, sweep, world):
+def test_a_cancel_of_what_staff_are_asked_about_is_heard(held, sweep, kaspi):
     """Nothing was sent, and nobody has to look at it any more."""
     Order.objects.update(cancelled=True)
     sweep()
     delivery = fresh(held)
     assert (delivery.status, delivery.cancel_reason, delivery.attention) == ("cancelled", "changed their mind", "")
     assert (delivery.unwanted_since, delivery.calls.get().state) == (None, "abandoned")
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
 @pytest.mark.parametrize("other", [{"account": "almaty"}, {"environment": "production"}])
@@ -173,7 +173,7 @@ def test_what_staff_are_asked_about_elsewhere_is_left_alone(held, sweep, other):
     assert (fresh(held).status, fresh(held).attention) == ("", "not_wanted")
 
 
-def test_a_status_that_is_new_to_us_is_asked_about_too(booked, sweep, world):
+def test_a_status_that_is_new_to_us_is_asked_about_too(booked, sweep, kaspi):
     """Kaspi decides whether such a parcel can still be cancelled."""
     Delivery.objects.update(status="courier_assigned")
     Order.objects.update(cancelled=True)
@@ -181,10 +181,10 @@ def test_a_status_that_is_new_to_us_is_asked_about_too(booked, sweep, world):
     assert fresh(booked).status == "cancelled"
 
 
-def test_kaspis_no_to_such_a_cancel_is_for_staff(booked, sweep, world):
+def test_kaspis_no_to_such_a_cancel_is_for_staff(booked, sweep, kaspi):
     """As for any cancel that came too late."""
     Delivery.objects.update(status="courier_assigned")
-    world.faults.add(Fault(operation="cancel", status=409))
+    kaspi.faults.add(Fault(operation="cancel", status=409))
     Order.objects.update(cancelled=True)
     sweep()
     assert (fresh(booked).status, fresh(booked).attention) == ("courier_assigned", "cancel_refused")
@@ -279,7 +279,7 @@ def test_what_the_courier_took_meanwhile_is_for_staff(booked, sweep, monkeypatch
 
 
 @pytest.mark.parametrize("status", ["courier_assigned", "accepted"])
-def test_a_status_that_is_new_to_us_hides_no_cancel(booked, sweep, world, status):
+def test_a_status_that_is_new_to_us_hides_no_cancel(booked, sweep, kaspi, status):
     """The status does not say whether the courier has it: Kaspi decides whether it can still be cancelled."""
     Delivery.objects.update(status=status, next_refresh_at=booked.next_refresh_at)
     Order.objects.update(cancelled=True)

@@ -6,7 +6,7 @@ from django.db import connection
 from kaspi_delivery_django.checks import check_character_set
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import cancel_delivery, request_delivery
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -17,7 +17,7 @@ def test_tables_of_utf8mb4_are_left_in_peace():
     assert check_character_set(databases=["default"]) == []
 
 
-def test_an_emoji_in_a_reason_keeps_no_order_from_being_cancelled(world, monkeypatch):
+def test_an_emoji_in_a_reason_keeps_no_order_from_being_cancelled(kaspi, monkeypatch):
     """A table of utf8mb3 cannot hold it: the cancel goes with a reason that any table holds."""
     monkeypatch.setattr(OrderAdapter, "cancel_reason", lambda _self, _order: "late \N{DELIVERY TRUCK}")
     tables = [(Delivery._meta.db_table, "cancel_reason"), (StatusChange._meta.db_table, "note")]

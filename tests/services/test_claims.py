@@ -17,7 +17,7 @@ ADAPTERS_STATEMENTS = 3  # a savepoint, the order's lines, and its end
 
 
 @pytest.fixture
-def orders(world):
+def orders(kaspi):
     """Save some orders."""
     return [Order.objects.create() for _ in range(6)]
 
@@ -179,13 +179,13 @@ def test_two_calls_of_one_delivery_see_what_the_other_did(booked, turnable):
     assert Delivery.objects.get().attention == "cancel_unknown"
 
 
-def test_more_calls_need_no_more_statements(world):
+def test_more_calls_need_no_more_statements(kaspi):
     """But for what the shop's adapter asks."""
     counts = [statements(size) for size in (2, 7)]
     assert counts[1] - counts[0] <= 5 * ADAPTERS_STATEMENTS
 
 
-def test_frozen_calls_need_no_more_statements_at_all(world):
+def test_frozen_calls_need_no_more_statements_at_all(kaspi):
     """As after a gate that was closed, or a Kaspi that was not reached."""
     assert statements(2, frozen=True) == statements(7, frozen=True)
 

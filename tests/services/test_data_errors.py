@@ -25,7 +25,7 @@ REFUSED = [
 
 
 @pytest.fixture(params=[1, 8], ids=["one thread", "threads"])
-def worker(request, world, monkeypatch):
+def worker(request, kaspi, monkeypatch):
     """Return a worker of one thread, and one of many, which a slow machine does not keep from claiming all."""
     monkeypatch.setattr(claims, "BUILD_S", 600.0)
     return Worker(say=lambda _line: None, threads=request.param)
@@ -44,20 +44,20 @@ def refuse(monkeypatch, place, name, err, is_poison):
 
 
 @pytest.mark.parametrize("err", REFUSED, ids=repr)
-def test_an_order_that_cannot_be_stored_is_set_aside(worker, world, monkeypatch, err):
+def test_an_order_that_cannot_be_stored_is_set_aside(worker, kaspi, monkeypatch, err):
     """In one round: it asks for staff, and the ten others are booked."""
     orders = [Order.objects.create() for _ in range(11)]
     poison = Delivery.objects.get(object_id=str(orders[5].pk))
     refuse(monkeypatch, payloads, "keep", err, lambda built, **_: poison.pk in {row.pk for _call, row in built})
     worker.run_round()
-    assert len(world.deliveries) == 10
+    assert len(kaspi.deliveries) == 10
     assert fresh(poison).attention == "adapter_failed"
     call = ApiCall.objects.get(delivery=poison)
     assert (call.state, call.unknown_since, call.payload) == ("stuck", None, "")
     assert isolation.NOT_STORED in call.error_message
 
 
-def test_a_corrected_order_is_booked(worker, world, monkeypatch):
+def test_a_corrected_order_is_booked(worker, kaspi, monkeypatch):
     """The save of an order that was set aside lets it go again."""
     order = Order.objects.create()
     with monkeypatch.context() as patched:
@@ -68,7 +68,7 @@ def test_a_corrected_order_is_booked(worker, world, monkeypatch):
     assert Delivery.objects.get().delivery_id
 
 
-def test_a_database_that_is_away_sets_nothing_aside(worker, world, monkeypatch):
+def test_a_database_that_is_away_sets_nothing_aside(worker, kaspi, monkeypatch):
     """The call stays due."""
     Order.objects.create()
     refuse(monkeypatch, payloads, "keep", OperationalError(2006, "gone away"), lambda *_args, **_options: True)
@@ -131,11 +131,11 @@ def cyrillic(outcome):
     [(astral, "Курьер \N{REPLACEMENT CHARACTER}"), (cyrillic, r"\u041a\u0443\u0440\u044c\u0435\u0440 \ufffd")],
     ids=["utf8mb3", "latin1"],
 )
-def test_kaspis_words_are_stored_as_far_as_the_tables_can(world, due, monkeypatch, is_poison, stored):
+def test_kaspis_words_are_stored_as_far_as_the_tables_can(kaspi, due, monkeypatch, is_poison, stored):
     """The answer counts; a letter that the tables have not is replaced."""
     refuse(monkeypatch, settlement, "settle", REFUSED[1], lambda _claim, outcome, *_rest, **_: is_poison(outcome))
     body = '{"code": "bad", "message": "Курьер \N{DELIVERY TRUCK}"}'.encode()
-    world.faults.add(Fault(operation="create", status=422, body=body))
+    kaspi.faults.add(Fault(operation="create", status=422, body=body))
     outbox.send(due.pk)
     assert (fresh(due).state, fresh(due).error_message) == ("refused", stored)
     assert FailedAttempt.objects.get().error_message == stored
@@ -158,23 +158,23 @@ def test_an_emoji_in_a_history_note_costs_no_status(booked, monkeypatch):
     assert set(notes) == {"\N{REPLACEMENT CHARACTER}"}
 
 
-def test_what_cannot_be_stored_at_all_asks_for_staff(worker, world, monkeypatch):
+def test_what_cannot_be_stored_at_all_asks_for_staff(worker, kaspi, monkeypatch):
     """The booking's outcome stays unknown: it is not sent again and again."""
     Order.objects.create()
     refuse(monkeypatch, settlement, "settle", REFUSED[1], lambda *_args, **_options: True)
-    world.faults.add(Fault(operation="create", status=500))
+    kaspi.faults.add(Fault(operation="create", status=500))
     worker.run_round()
     call = ApiCall.objects.get()
     assert (call.state, call.reason, call.unknown_since is None) == ("stuck", "data_error", False)
 
 
 @pytest.mark.parametrize("letter", ["\N{DELIVERY TRUCK}", "қ"])
-def test_what_is_stored_for_kaspi_is_ascii(world, drain, letter):
+def test_what_is_stored_for_kaspi_is_ascii(kaspi, drain, letter):
     """The payload, and Kaspi's whole answer: any character set holds them."""
     Order.objects.create(address=f"Abay 1 {letter}")
     drain()
     call = ApiCall.objects.get()
     assert call.payload.isascii()
     assert Delivery.objects.get().raw.isascii()
-    [remote] = world.deliveries.values()
+    [remote] = kaspi.deliveries.values()
     assert remote.request["dropoff"]["address"].endswith(letter)

@@ -27,7 +27,7 @@ from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 pytestmark = pytest.mark.django_db
 
-ADAPTERS = "tests.shop.kaspi"
+ADAPTERS = "tests.shop.adapters"
 
 
 def statements(captured):

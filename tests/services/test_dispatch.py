@@ -20,13 +20,13 @@ AWAY = [OperationalError("gone"), InterfaceError("closed")]
 
 
 @pytest.fixture
-def worker(world):
+def worker(kaspi):
     """Return a worker that sends four calls at once, and keeps quiet."""
     return Worker(say=lambda _line: None, threads=4)
 
 
 @pytest.fixture
-def orders(world):
+def orders(kaspi):
     """Save a dozen orders."""
     return [Order.objects.create() for _ in range(12)]
 
@@ -36,11 +36,11 @@ def states():
     return sorted(ApiCall.objects.values_list("state", flat=True))
 
 
-def test_each_call_is_sent_once(worker, world, orders):
+def test_each_call_is_sent_once(worker, kaspi, orders):
     """As many requests as orders, and as many parcels."""
     assert worker.run_round() == 12
-    assert len(world.requests) == 12
-    assert {len(world.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
+    assert len(kaspi.requests) == 12
+    assert {len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
     assert set(ApiCall.objects.values_list("state", "attempts", "unknown_since")) == {("done", 1, None)}
 
 
@@ -72,30 +72,30 @@ def row_of(delivery):
     return {name: value for name, value in rows.items() if name not in keys | vary | hashes}
 
 
-def test_the_threads_ask_no_database(worker, world, orders):
+def test_the_threads_ask_no_database(worker, kaspi, orders):
     """A connection more for each of them would be one too many."""
     seen = []
-    handle = world.handle
+    handle = kaspi.handle
 
     def watched(*request):
         used = [one for one in connections.all(initialized_only=True) if one.connection is not None]
         seen.append((threading.current_thread() is not threading.main_thread(), used))
         return handle(*request)
 
-    world.handle = watched
+    kaspi.handle = watched
     worker.run_round()
     assert seen == [(True, [])] * 12
 
 
-def test_failures_are_settled_one_by_one(worker, world, orders):
+def test_failures_are_settled_one_by_one(worker, kaspi, orders):
     """A refusal, a lost answer and a success are each what they are."""
-    world.faults.add(Fault(operation="create", status=422))
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.faults.add(Fault(operation="create", status=422))
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     assert worker.run_round() == 12
     assert states() == ["done"] * 10 + ["refused", "unknown"]
 
 
-def test_metrics_hear_of_each_request(worker, world, orders):
+def test_metrics_hear_of_each_request(worker, kaspi, orders):
     """In the thread that has a database."""
     heard = []
 
@@ -111,16 +111,16 @@ def test_metrics_hear_of_each_request(worker, world, orders):
     assert {(error, main) for _name, error, main in heard} == {(None, True)}
 
 
-def test_what_is_under_way_is_finished_when_it_is_stopped(worker, world):
+def test_what_is_under_way_is_finished_when_it_is_stopped(worker, kaspi):
     """And nothing more is claimed."""
     for _ in range(30):
         Order.objects.create()
-    handle = world.handle
-    world.handle = lambda *request: worker.stop() or handle(*request)
+    handle = kaspi.handle
+    kaspi.handle = lambda *request: worker.stop() or handle(*request)
     worker.run_round()
     done = states().count("done")
     assert states() == ["done"] * done + ["due"] * (30 - done)
-    assert len(world.requests) == done <= 8
+    assert len(kaspi.requests) == done <= 8
 
 
 def test_it_claims_more_only_as_fast_as_kaspi_answers(worker):
@@ -161,11 +161,11 @@ def test_no_more_is_claimed_ahead_than_the_rate_allows(worker, settings):
 
 
 @pytest.mark.parametrize("status", [401, 429])
-def test_a_gate_that_closes_holds_back_what_is_claimed(worker, world, orders, status):
+def test_a_gate_that_closes_holds_back_what_is_claimed(worker, kaspi, orders, status):
     """Only what is under way at that moment goes on; the rest is due again, and burned no attempt."""
-    world.faults.add(Fault(operation="create", status=status, times=100))
+    kaspi.faults.add(Fault(operation="create", status=status, times=100))
     worker.run_round()
-    assert len(world.requests) <= 4
+    assert len(kaspi.requests) <= 4
     assert states() == ["due"] * 12
     held_back = ApiCall.objects.filter(failed_attempts=None)
     assert set(held_back.values_list("attempts", "unknown_since", "claim_token")) == {(0, None, "")}
@@ -187,12 +187,12 @@ def test_a_machine_without_threads_claims_nothing(worker, orders, monkeypatch, c
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("kaspi-http")]
 
 
-def test_a_claim_that_waited_too_long_is_not_sent(worker, world, due, monkeypatch):
+def test_a_claim_that_waited_too_long_is_not_sent(worker, kaspi, due, monkeypatch):
     """Its lease might end while it is under way. It is due again, and Kaspi was not asked."""
     monkeypatch.setattr(dispatch, "PATIENCE_S", -1.0)
     assert worker.run_round() == 0
     call = ApiCall.objects.get()
-    assert (call.state, call.unknown_since, world.requests) == ("due", None, [])
+    assert (call.state, call.unknown_since, kaspi.requests) == ("due", None, [])
 
 
 def test_the_wait_and_two_exchanges_fit_into_a_lease():
@@ -200,14 +200,14 @@ def test_the_wait_and_two_exchanges_fit_into_a_lease():
     assert claims.LEASE.total_seconds() > dispatch.PATIENCE_S + 2 * 15.0
 
 
-def test_it_ends_after_its_time(worker, world, orders, monkeypatch):
+def test_it_ends_after_its_time(worker, kaspi, orders, monkeypatch):
     """So that the other chores have their turn."""
     monkeypatch.setattr("kaspi_delivery_django.services.worker.DISPATCH_S", 0.0)
     worker.run_round()
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
-def test_turns_are_kept(worker, world, orders, monkeypatch):
+def test_turns_are_kept(worker, kaspi, orders, monkeypatch):
     """With a rate, no more calls are claimed than may go now; the next wait for their turn."""
     waits = [0.0, 0.01, 0.01, 0.0]
     taken = []
@@ -219,36 +219,36 @@ def test_turns_are_kept(worker, world, orders, monkeypatch):
     monkeypatch.setattr(pace, "until_turn", until_turn)
     monkeypatch.setattr(pace, "together", lambda most: min(most, 3))
     worker.run_round()
-    assert len(world.requests) == 12
+    assert len(kaspi.requests) == 12
     assert max(taken) == 3
 
 
-def test_a_turn_that_nobody_used_is_given_back(worker, world, orders, monkeypatch):
+def test_a_turn_that_nobody_used_is_given_back(worker, kaspi, orders, monkeypatch):
     """Here for calls that were somebody else's by then."""
     given = []
     monkeypatch.setattr(pace, "give_back", given.append)
     monkeypatch.setattr(claims, "take_many", lambda *_args, **_options: ([], []))
     worker.run_round()
     assert sum(given) == 16
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
-def test_a_turn_that_is_waited_for_is_given_back_at_a_stop(worker, world, due, monkeypatch):
+def test_a_turn_that_is_waited_for_is_given_back_at_a_stop(worker, kaspi, due, monkeypatch):
     """Nobody waits for it any more."""
     given = []
     monkeypatch.setattr(pace, "give_back", given.append)
     monkeypatch.setattr(pace, "until_turn", lambda _requests: worker.stop() or 60.0)
     worker.run_round()
     assert given
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
-def test_a_probe_goes_alone_and_opens_the_gate(worker, world, orders, turnable):
+def test_a_probe_goes_alone_and_opens_the_gate(worker, kaspi, orders, turnable):
     """Calls of an account whose gate is to be asked are claimed one by one."""
     gate.close(Delivery.objects.first(), until=turnable.now, reason="a 401")
     turnable.turn(seconds=1)
     worker.run_round()
-    assert len(world.requests) == 1
+    assert len(kaspi.requests) == 1
     turnable.turn(minutes=1)
     worker.run_round()
     assert states() == ["done"] * 12
@@ -293,28 +293,28 @@ def test_a_call_whose_code_breaks_stops_no_other(worker, orders, monkeypatch, ca
 
 
 @pytest.mark.parametrize("trouble", AWAY)
-def test_a_database_that_goes_away_ends_the_round(worker, world, orders, monkeypatch, trouble):
+def test_a_database_that_goes_away_ends_the_round(worker, kaspi, orders, monkeypatch, trouble):
     """What Kaspi has answered by then is recorded when it is back at once."""
     record = bookings.record
     monkeypatch.setattr(bookings, "record", partial(fail, trouble))
     with pytest.raises(type(trouble)):
         worker.run_round()
     booked = Delivery.objects.filter(delivery_id__isnull=False).count()
-    assert booked == len(world.deliveries) > 0
+    assert booked == len(kaspi.deliveries) > 0
     monkeypatch.setattr(bookings, "record", record)
     worker.run_round()
     assert states() == ["done"] * 12
-    assert len(world.requests) == 12
+    assert len(kaspi.requests) == 12
 
 
-def test_an_answer_that_cannot_be_recorded_is_in_the_log(worker, world, orders, monkeypatch, caplog):
+def test_an_answer_that_cannot_be_recorded_is_in_the_log(worker, kaspi, orders, monkeypatch, caplog):
     """With Kaspi's id, because nothing else knows it."""
     monkeypatch.setattr(outbox.settlement, "settle", partial(fail, InterfaceError))
     monkeypatch.setattr(bookings, "record", partial(fail, InterfaceError))
     with pytest.raises(InterfaceError):
         worker.run_round()
-    assert world.deliveries
-    for delivery_id in world.deliveries:
+    assert kaspi.deliveries
+    for delivery_id in kaspi.deliveries:
         assert f"delivery_id={delivery_id}" in caplog.text
     assert set(states()) <= {"due", "sending"}
 
@@ -328,12 +328,12 @@ def test_code_that_breaks_while_the_database_is_away_is_left_to_its_lease(worker
     assert set(states()) == {"due", "sending"}
 
 
-def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, world, orders, monkeypatch):
+def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, kaspi, orders, monkeypatch):
     """Kaspi's answers come later, and are recorded if they can be."""
-    is_away, handle = threading.Event(), world.handle
+    is_away, handle = threading.Event(), kaspi.handle
 
     def slow_but_for_the_first(*request):
-        is_first = not world.requests
+        is_first = not kaspi.requests
         answer = handle(*request)
         assert is_first or is_away.wait(30)
         return answer
@@ -342,15 +342,15 @@ def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, wor
         is_away.set()
         raise InterfaceError
 
-    world.handle = slow_but_for_the_first
+    kaspi.handle = slow_but_for_the_first
     monkeypatch.setattr(dispatch, "_record_plain", go_away)
     with pytest.raises(InterfaceError):
         worker.run_round()
-    assert states().count("done") == len(world.requests) > 1
+    assert states().count("done") == len(kaspi.requests) > 1
     assert "sending" not in states()
 
 
-def test_a_database_that_is_away_is_asked_once(worker, world, orders, monkeypatch, caplog):
+def test_a_database_that_is_away_is_asked_once(worker, kaspi, orders, monkeypatch, caplog):
     """Each question may take minutes, and Kaspi's ids are to be in the log before somebody loses patience."""
     asked = []
     monkeypatch.setattr(outbox.settlement, "settle", lambda *_args, **_options: asked.append(1) or fail(InterfaceError))
@@ -358,7 +358,7 @@ def test_a_database_that_is_away_is_asked_once(worker, world, orders, monkeypatc
     with pytest.raises(InterfaceError):
         worker.run_round()
     assert len(asked) == 1
-    for delivery_id in world.deliveries:
+    for delivery_id in kaspi.deliveries:
         assert f"delivery_id={delivery_id}" in caplog.text
 
 

@@ -7,19 +7,19 @@ import pytest
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import booking, enqueueing
 from kaspi_delivery_django.services.failures import AdapterFailed
-from tests.shop import kaspi
+from tests.shop import adapters
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def enqueue(monkeypatch, world):
+def enqueue(monkeypatch, kaspi):
     """Enqueue the orders that a function returns; return the counts."""
 
     def run(orders, **options):
-        monkeypatch.setattr(kaspi.OrderAdapter, "orders_to_enqueue", lambda _self: orders(), raising=False)
-        return sum(enqueueing.enqueue(kaspi.OrderAdapter(), batch=2, **options), Counter())
+        monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: orders(), raising=False)
+        return sum(enqueueing.enqueue(adapters.OrderAdapter(), batch=2, **options), Counter())
 
     return run
 
@@ -66,7 +66,7 @@ def test_an_adapter_may_have_nothing_to_look_through(enqueue):
     assert enqueue(lambda: None) == {}
 
 
-def test_an_order_that_is_cancelled_meanwhile_is_not_booked(enqueue, monkeypatch, drain, world):
+def test_an_order_that_is_cancelled_meanwhile_is_not_booked(enqueue, monkeypatch, drain, kaspi):
     """It is read when it is its turn, not when its batch began."""
     first, second = bulk(2)
     book = booking.request_delivery
@@ -79,7 +79,7 @@ def test_an_order_that_is_cancelled_meanwhile_is_not_booked(enqueue, monkeypatch
     monkeypatch.setattr(booking, "request_delivery", book_while_the_customer_cancels)
     assert enqueue(Order.objects.all) == {"seen": 2, "booked": 1}
     drain()
-    assert [record.external_order_id for record in world.deliveries.values()] == [f"order-{first.pk}"]
+    assert [record.external_order_id for record in kaspi.deliveries.values()] == [f"order-{first.pk}"]
 
 
 def test_an_order_that_is_gone_meanwhile_is_left_out(enqueue, monkeypatch):
@@ -98,7 +98,7 @@ def test_an_order_that_is_gone_meanwhile_is_left_out(enqueue, monkeypatch):
 def test_a_query_of_the_adapters_that_fails_leaves_a_row_for_a_person(enqueue, monkeypatch):
     """The transaction survives it, so that the failure can be kept."""
     bulk(1)
-    monkeypatch.setattr(kaspi.OrderAdapter, "wants_delivery", kaspi.QueryBreaker.wants_delivery)
+    monkeypatch.setattr(adapters.OrderAdapter, "wants_delivery", adapters.QueryBreaker.wants_delivery)
     assert enqueue(Order.objects.all) == {"seen": 1, "failed": 1}
     assert Delivery.objects.get().attention == "adapter_failed"
 
@@ -106,10 +106,10 @@ def test_a_query_of_the_adapters_that_fails_leaves_a_row_for_a_person(enqueue, m
 def test_a_dry_run_names_the_line_that_raised(enqueue, monkeypatch, caplog):
     """As the real run does, and it writes nothing."""
     bulk(1)
-    monkeypatch.setattr(kaspi.OrderAdapter, "wants_delivery", kaspi.BrokenAdapter.wants_delivery)
+    monkeypatch.setattr(adapters.OrderAdapter, "wants_delivery", adapters.BrokenAdapter.wants_delivery)
     assert enqueue(Order.objects.all, dry_run=True) == {"seen": 1, "failed": 1}
     assert "ValueError at" in caplog.text
-    assert "shop/kaspi.py" in caplog.text
+    assert "shop/adapters.py" in caplog.text
     assert not Delivery.objects.exists()
 
 
@@ -124,11 +124,11 @@ def test_accounts_in_two_environments_hide_no_order(enqueue, settings):
     assert enqueue(Order.objects.all) == {"seen": 2}
 
 
-def test_a_generation_that_its_adapter_failed_on_keeps_its_number(due, world, drain, monkeypatch):
+def test_a_generation_that_its_adapter_failed_on_keeps_its_number(due, kaspi, drain, monkeypatch):
     """Saving the order tries again, under the same name."""
     Delivery.objects.update(generation=2, external_order_id="order-7-2", object_id=str(Order.objects.get().pk))
     with monkeypatch.context() as broken:
-        broken.setattr(kaspi.OrderAdapter, "build_request", kaspi.BrokenBuilder.build_request)
+        broken.setattr(adapters.OrderAdapter, "build_request", adapters.BrokenBuilder.build_request)
         drain()
     assert Delivery.objects.get().attention == "adapter_failed"
     order = Order.objects.get()

@@ -30,16 +30,16 @@ from kaspi_delivery_django.services.failures import AdapterFailed
 from kaspi_delivery_django.services.transactions import durably
 from tests.conftest import event
 from tests.services.conftest import fresh
-from tests.shop import kaspi
+from tests.shop import adapters
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def lost(due, world, drain):
+def lost(due, kaspi, drain):
     """Return a delivery that Kaspi booked while its answer was lost: nobody tries by itself any more."""
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     drain()
     ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
     Delivery.objects.update(attention="outcome_unknown")
@@ -47,28 +47,28 @@ def lost(due, world, drain):
 
 
 @pytest.fixture
-def refused(due, world, drain):
+def refused(due, kaspi, drain):
     """Return a delivery that Kaspi refused."""
-    world.faults.add(Fault(operation="create", status=422))
+    kaspi.faults.add(Fault(operation="create", status=422))
     drain()
     return Delivery.objects.get()
 
 
 @pytest.fixture
-def remote(world):
+def remote(kaspi):
     """Return what Kaspi booked."""
-    return lambda: next(iter(world.deliveries.values()))
+    return lambda: next(iter(kaspi.deliveries.values()))
 
 
 def adapter_that(monkeypatch, **methods):
     """Let the shop's adapter do something else."""
     for name, method in methods.items():
-        monkeypatch.setattr(kaspi.OrderAdapter, name, method, raising=False)
+        monkeypatch.setattr(adapters.OrderAdapter, name, method, raising=False)
 
 
-def creates(world):
+def creates(kaspi):
     """Return the POSTs that would book."""
-    return [request for request in world.requests if request.path.endswith("/deliveries")]
+    return [request for request in kaspi.requests if request.path.endswith("/deliveries")]
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,14 @@ def test_refresh_is_refused_before_there_is_an_id(due):
         refresh_delivery(due.delivery)
 
 
-def test_retry_hurries_what_waits_for_its_turn(due, world, drain, turnable):
+def test_retry_hurries_what_waits_for_its_turn(due, kaspi, drain, turnable):
     """The operator does not want to wait for the pause."""
-    world.faults.add(Fault(operation="create", drop="before"))
+    kaspi.faults.add(Fault(operation="create", drop="before"))
     drain()
     retry_delivery(due.delivery)
     drain()
     assert Delivery.objects.get().delivery_id
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
 def test_retry_leaves_alone_what_is_being_sent(due):
@@ -164,7 +164,7 @@ def test_retry_never_sends_an_old_key(lost, turnable):
         retry_delivery(lost)
 
 
-def test_retry_of_a_stuck_cancel_asks_first_and_posts_once_more(booked, world, drain, turnable):
+def test_retry_of_a_stuck_cancel_asks_first_and_posts_once_more(booked, kaspi, drain, turnable):
     """The same key, the same bytes."""
     cancel_delivery(booked, reason="no")
     ApiCall.objects.filter(kind="cancel").update(
@@ -174,11 +174,11 @@ def test_retry_of_a_stuck_cancel_asks_first_and_posts_once_more(booked, world, d
     retry_delivery(booked)
     assert Delivery.objects.get().attention == ""
     drain()
-    assert [r.method for r in world.requests[-2:]] == ["GET", "POST"]
+    assert [r.method for r in kaspi.requests[-2:]] == ["GET", "POST"]
     assert Delivery.objects.get().status == "cancelled"
 
 
-def test_retry_asks_a_mended_adapter_for_the_name(world, drain, monkeypatch):
+def test_retry_asks_a_mended_adapter_for_the_name(kaspi, drain, monkeypatch):
     """It had failed before there was one."""
     with monkeypatch.context() as broken:
         adapter_that(broken, external_order_id=lambda _self, _order: 1 / 0)
@@ -190,7 +190,7 @@ def test_retry_asks_a_mended_adapter_for_the_name(world, drain, monkeypatch):
     assert fresh(nameless).status == "created"
 
 
-def test_retry_says_that_the_adapter_failed_again(world, monkeypatch):
+def test_retry_says_that_the_adapter_failed_again(kaspi, monkeypatch):
     """And nothing changes."""
     adapter_that(monkeypatch, external_order_id=lambda _self, _order: 1 / 0)
     Order.objects.create()
@@ -198,7 +198,7 @@ def test_retry_says_that_the_adapter_failed_again(world, monkeypatch):
         retry_delivery(Delivery.objects.get())
 
 
-def test_retry_says_that_the_order_is_gone(world, monkeypatch):
+def test_retry_says_that_the_order_is_gone(kaspi, monkeypatch):
     """There is nothing to ask the adapter about."""
     adapter_that(monkeypatch, external_order_id=lambda _self, _order: 1 / 0)
     Order.objects.create().delete()
@@ -216,21 +216,21 @@ def test_b0_link_takes_what_kaspi_confirms(lost, remote, drain):
 
 
 @pytest.mark.parametrize("named", [b"order-0", b""])
-def test_link_refuses_another_orders_delivery(lost, world, remote, drain, named):
+def test_link_refuses_another_orders_delivery(lost, kaspi, remote, drain, named):
     """Kaspi's answer names another order, or none."""
     body = b'{"deliveryId": "%s", "status": "created", "externalOrderId": "%s"}'
-    world.faults.add(Fault(operation="get", body=body % (remote().delivery_id.encode(), named)))
+    kaspi.faults.add(Fault(operation="get", body=body % (remote().delivery_id.encode(), named)))
     link_delivery(lost, remote().delivery_id)
     drain()
     assert ApiCall.objects.get(kind="link").state == "refused"
     assert fresh(lost).attention == "outcome_unknown"
 
 
-def test_link_is_tried_again_with_another_id(lost, world, remote, drain):
+def test_link_is_tried_again_with_another_id(lost, kaspi, remote, drain):
     """One row serves every try, also after a fault."""
     link_delivery(lost, "dlv_wrong")
     drain()
-    world.faults.add(Fault(operation="get", drop="before"))
+    kaspi.faults.add(Fault(operation="get", drop="before"))
     link_delivery(lost, remote().delivery_id)
     drain()
     assert ApiCall.objects.get(kind="link").state == "due"
@@ -264,18 +264,18 @@ def test_a_link_never_changes(booked):
         link_delivery(booked, "dlv_other")
 
 
-def test_a_corrected_order_is_booked_anew(refused, world, drain):
+def test_a_corrected_order_is_booked_anew(refused, kaspi, drain):
     """With a new name and a new key; the old one leaves the list."""
     successor = reissue_delivery(refused)
     drain()
     name = f"{refused.external_order_id}-2"
     assert (successor.external_order_id, successor.generation) == (name, 2)
-    assert [request.idempotency_key for request in creates(world)] == [refused.external_order_id, name]
+    assert [request.idempotency_key for request in creates(kaspi)] == [refused.external_order_id, name]
     assert fresh(refused).attention == ""
     assert fresh(successor).status == "created"
 
 
-def test_a_cancelled_order_is_booked_anew(booked, drain, world):
+def test_a_cancelled_order_is_booked_anew(booked, drain, kaspi):
     """Saving the order again follows the new one."""
     cancel_delivery(booked)
     drain()
@@ -345,24 +345,24 @@ def test_another_environment_starts_anew_and_once(refused, settings):
         reissue_delivery(refused)
 
 
-def test_a_forerunner_that_was_booked_after_all_holds_the_next_back(lost, remote, world, drain, post_webhook):
+def test_a_forerunner_that_was_booked_after_all_holds_the_next_back(lost, remote, kaspi, drain, post_webhook):
     """Before it is sent: one parcel, and a person."""
     successor = reissue_delivery(lost, confirmed_absent=True)
     lost.delivery_id = remote().delivery_id
     post_webhook(event(lost, "created"))
     drain()
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     assert {fresh(lost).attention, fresh(successor).attention} == {"second_parcel"}
     assert successor.calls.get().state == "stuck"
 
 
-def test_a_cancelled_forerunner_that_lives_after_all_is_flagged(booked, world, drain):
+def test_a_cancelled_forerunner_that_lives_after_all_is_flagged(booked, kaspi, drain):
     """Kaspi's own word: there are two parcels."""
     cancel_delivery(booked)
     drain()
     reissue_delivery(booked)
     drain()
-    world.move(booked.delivery_id, "in_transit")
+    kaspi.move(booked.delivery_id, "in_transit")
     refresh_delivery(booked)
     drain()
     assert (fresh(booked).status, fresh(booked).attention) == ("in_transit", "second_parcel")
@@ -396,9 +396,9 @@ def test_there_must_be_something_to_acknowledge(booked):
         acknowledge_delivery(booked)
 
 
-def test_a_person_does_not_wait_for_the_next_try(booked, world, drain):
+def test_a_person_does_not_wait_for_the_next_try(booked, kaspi, drain):
     """A refresh that failed a moment ago is asked again at once."""
-    world.faults.add(Fault(operation="get", drop="before"))
+    kaspi.faults.add(Fault(operation="get", drop="before"))
     refresh_delivery(booked)
     drain()
     refresh_delivery(booked)

@@ -26,9 +26,9 @@ def attempts():
     call_attempted.disconnect(hear)
 
 
-def test_each_failed_try_is_kept(due, world, drain, turnable):
+def test_each_failed_try_is_kept(due, kaspi, drain, turnable):
     """The call shows its last error only."""
-    world.faults.add(Fault(operation="create", status=503, times=2))
+    kaspi.faults.add(Fault(operation="create", status=503, times=2))
     for _ in range(3):
         drain()
         turnable.turn(hours=1)
@@ -37,9 +37,9 @@ def test_each_failed_try_is_kept(due, world, drain, turnable):
     assert list(kept) == [("create", 503, due.pk)] * 2
 
 
-def test_a_try_that_nobody_answered_has_no_status(due, world, drain):
+def test_a_try_that_nobody_answered_has_no_status(due, kaspi, drain):
     """It says how it failed."""
-    world.faults.add(Fault(operation="create", drop="before"))
+    kaspi.faults.add(Fault(operation="create", drop="before"))
     drain()
     attempt = FailedAttempt.objects.get()
     assert attempt.http_status is None
@@ -52,9 +52,9 @@ def test_a_try_that_worked_leaves_none(booked):
     assert not FailedAttempt.objects.exists()
 
 
-def test_each_try_is_told_to_whoever_counts(due, world, drain, turnable, attempts):
+def test_each_try_is_told_to_whoever_counts(due, kaspi, drain, turnable, attempts):
     """With its error, or none."""
-    world.faults.add(Fault(operation="create", status=503, times=1))
+    kaspi.faults.add(Fault(operation="create", status=503, times=1))
     drain()
     turnable.turn(hours=1)
     drain()

@@ -8,7 +8,7 @@ import pytest
 from kaspi_delivery_django.client.exceptions import UsageError
 from kaspi_delivery_django.services import booking, enqueueing, payloads
 from kaspi_delivery_django.services.failures import describe, one_line
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 FORGED = "742\nERROR delivered: order=1\r\x1b[31m\u2028\x00"

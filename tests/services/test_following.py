@@ -15,7 +15,7 @@ from kaspi_delivery_django.services import (
     statements,
 )
 from kaspi_delivery_django.signals import delivery_needs_attention
-from tests.shop import kaspi
+from tests.shop import adapters
 from tests.shop.models import GiftOrder, Note, Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,19 +37,19 @@ def alarms():
 @pytest.fixture
 def by_address(monkeypatch):
     """Name the orders by their address."""
-    monkeypatch.setattr(kaspi.OrderAdapter, "external_order_id", lambda _self, order: order.address)
+    monkeypatch.setattr(adapters.OrderAdapter, "external_order_id", lambda _self, order: order.address)
 
 
 def fail_on(monkeypatch, *words):
     """Let the adapter fail while an order's address has one of these words, as it does on a mistake of a release."""
-    wants = kaspi.OrderAdapter.wants_delivery
+    wants = adapters.OrderAdapter.wants_delivery
 
     def fails(self, order):
         if order.address in words:
             raise TypeError
         return wants(self, order)
 
-    monkeypatch.setattr(kaspi.OrderAdapter, "wants_delivery", fails)
+    monkeypatch.setattr(adapters.OrderAdapter, "wants_delivery", fails)
 
 
 # What memory holds and the database does not
@@ -102,7 +102,7 @@ def test_a_partial_save_of_an_order_that_is_gone_books_nothing(monkeypatch):
 
 def test_an_expression_is_not_taken_for_a_value(monkeypatch):
     """The adapter fails on it: the row answers, and staff are not alarmed."""
-    monkeypatch.setattr(kaspi.OrderAdapter, "wants_delivery", lambda _self, order: order.weight_grams >= 1000)
+    monkeypatch.setattr(adapters.OrderAdapter, "wants_delivery", lambda _self, order: order.weight_grams >= 1000)
     order = Order.objects.create(weight_grams=400)
     order.weight_grams = models.F("weight_grams") + 600
     order.save()
@@ -111,7 +111,7 @@ def test_an_expression_is_not_taken_for_a_value(monkeypatch):
 
 def test_a_text_is_not_taken_for_a_value(monkeypatch):
     """As a form, or an importer, may leave it."""
-    monkeypatch.setattr(kaspi.OrderAdapter, "wants_delivery", lambda _self, order: order.weight_grams >= 1000)
+    monkeypatch.setattr(adapters.OrderAdapter, "wants_delivery", lambda _self, order: order.weight_grams >= 1000)
     Order.objects.create(weight_grams="400")
     assert not Delivery.objects.exists()
     Order.objects.create(weight_grams="1400")
@@ -121,19 +121,19 @@ def test_a_text_is_not_taken_for_a_value(monkeypatch):
 # The order's name
 
 
-def test_an_unsent_delivery_follows_its_orders_name(world, drain, by_address, alarms):
+def test_an_unsent_delivery_follows_its_orders_name(kaspi, drain, by_address, alarms):
     """An order number that comes with a second save."""
     with transaction.atomic():
         order = Order.objects.create(address="KZ-none")
         order.address = "KZ-1"
         order.save(update_fields=["address"])
     drain()
-    assert len(world.deliveries_for("KZ-1")) == 1
+    assert len(kaspi.deliveries_for("KZ-1")) == 1
     assert (Delivery.objects.get().external_order_id, alarms) == ("KZ-1", [])
     assert ApiCall.objects.get().idempotency_key == "KZ-1"
 
 
-def test_a_sent_delivery_keeps_its_name(world, drain, by_address):
+def test_a_sent_delivery_keeps_its_name(kaspi, drain, by_address):
     """Kaspi knows it by that."""
     order = Order.objects.create(address="KZ-1")
     drain()
@@ -142,7 +142,7 @@ def test_a_sent_delivery_keeps_its_name(world, drain, by_address):
     assert Delivery.objects.get().external_order_id == "KZ-1"
 
 
-def test_a_name_that_another_order_has_until_the_second_save_raises_no_alarm(world, drain, by_address, alarms):
+def test_a_name_that_another_order_has_until_the_second_save_raises_no_alarm(kaspi, drain, by_address, alarms):
     """The first save's name is the other's, and is corrected before the transaction is over."""
     Order.objects.create(address="KZ-none")
     with transaction.atomic():
@@ -151,18 +151,18 @@ def test_a_name_that_another_order_has_until_the_second_save_raises_no_alarm(wor
         order.address = "KZ-2"
         order.save()
     drain()
-    assert len(world.deliveries_for("KZ-2")) == 1
+    assert len(kaspi.deliveries_for("KZ-2")) == 1
     assert (alarms, Delivery.objects.flagged().count()) == ([], 0)
 
 
-def test_what_was_built_and_not_sent_is_built_again_under_the_new_name(world, drain, by_address):
+def test_what_was_built_and_not_sent_is_built_again_under_the_new_name(kaspi, drain, by_address):
     """A worker was stopped between the two."""
     order = Order.objects.create(address="KZ-1")
     ApiCall.objects.update(payload='{"externalOrderId": "KZ-1"}', payload_sha256="1")
     order.address = "KZ-2"
     order.save()
     drain()
-    assert len(world.deliveries_for("KZ-2")) == 1
+    assert len(kaspi.deliveries_for("KZ-2")) == 1
 
 
 def test_an_alarm_that_still_stands_at_the_commit_is_raised(by_address, alarms):
@@ -190,18 +190,18 @@ def test_a_save_that_answers_no_takes_the_order_off_the_list(monkeypatch):
     assert (Delivery.objects.get().attention, ApiCall.objects.get().state) == ("", "due")
 
 
-def test_retry_books_nothing_that_is_not_wanted(world, drain, monkeypatch):
+def test_retry_books_nothing_that_is_not_wanted(kaspi, drain, monkeypatch):
     """The adapter is asked again, of the row."""
     fail_on(monkeypatch, "broken")
     order = Order.objects.create(address="broken", paid=False)
     Order.objects.update(address="Abay 1")
     retry_delivery(Delivery.objects.get())
     drain()
-    assert not world.deliveries
+    assert not kaspi.deliveries
     order.paid, order.address = True, "Abay 1"
     order.save()
     drain()
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
 def test_a_no_clears_the_flag_of_what_is_under_way(booked, monkeypatch):
@@ -327,7 +327,7 @@ def elsewhere(monkeypatch):
     monkeypatch.setattr(following, "after_commit", lambda work, *args, **_using: work(*args))
 
 
-def test_an_order_of_another_database_waits_on_the_list(world, drain, elsewhere):
+def test_an_order_of_another_database_waits_on_the_list(kaspi, drain, elsewhere):
     """No worker looks there, and it is neither sent from here nor abandoned."""
     order = Order.objects.create()
     order.save()
@@ -337,7 +337,7 @@ def test_an_order_of_another_database_waits_on_the_list(world, drain, elsewhere)
     assert "is in the database 'elsewhere', which no worker reads" in call.error_message
     with pytest.raises(CannotRetry):
         retry_delivery(delivery)
-    assert not world.deliveries
+    assert not kaspi.deliveries
 
 
 def test_an_unwanted_order_of_another_database_is_no_concern(elsewhere):

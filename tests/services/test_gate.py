@@ -48,9 +48,9 @@ def test_a_hundred_refusals_make_one_alert(due, turnable, caplog):
     assert caplog.text.count("gate closed") == 1
 
 
-def test_a_wrong_key_probes_about_every_five_minutes(world, due, turnable):
+def test_a_wrong_key_probes_about_every_five_minutes(kaspi, due, turnable):
     """401: the work waits, and goes by itself once the key is right."""
-    world.faults.add(Fault(operation="create", status=401))
+    kaspi.faults.add(Fault(operation="create", status=401))
     outbox.send(due.pk)
     pause = AccountState.objects.get().closed_until - turnable.now
     assert timedelta(minutes=4) <= pause <= timedelta(minutes=6)
@@ -81,24 +81,24 @@ def test_a_probe_that_is_not_sent_is_given_back(due, turnable):
     assert gate.admit(due.delivery, turnable.now) is Admission.PROBE
 
 
-def test_a_probe_that_is_told_to_wait_waits_as_long_as_kaspi_says(world, due, turnable):
+def test_a_probe_that_is_told_to_wait_waits_as_long_as_kaspi_says(kaspi, due, turnable):
     """Its own lease, which is longer, does not count."""
     gate.close(due.delivery, until=turnable.now, reason="429")
-    world.faults.add(Fault(operation="create", status=429, retry_after=5))
+    kaspi.faults.add(Fault(operation="create", status=429, retry_after=5))
     outbox.send(due.pk)
     assert AccountState.objects.get().closed_until == turnable.now + timedelta(seconds=5)
 
 
-def test_a_probe_without_an_answer_shortens_no_longer_pause(world, due, turnable):
+def test_a_probe_without_an_answer_shortens_no_longer_pause(kaspi, due, turnable):
     """Another call, that was under way, was told to wait for an hour."""
     gate.close(due.delivery, until=turnable.now + timedelta(hours=1), reason="429")
     gate.give_back(due.delivery, turnable.now)
     assert AccountState.objects.get().closed_until == turnable.now + timedelta(hours=1)
 
 
-def test_a_probe_without_an_answer_leaves_the_gate_closed(world, due, turnable):
+def test_a_probe_without_an_answer_leaves_the_gate_closed(kaspi, due, turnable):
     """Only Kaspi's answer opens it."""
     gate.close(due.delivery, until=turnable.now, reason="429")
-    world.faults.add(Fault(operation="create", latency_s=60))
+    kaspi.faults.add(Fault(operation="create", latency_s=60))
     outbox.send(due.pk)
     assert gate.admit(due.delivery, turnable.now) is Admission.PROBE

@@ -25,7 +25,7 @@ def dead(booked, post_webhook):
     return WebhookEvent.objects.get()
 
 
-def test_a_cancel_is_done_with_its_reason_and_forgotten(booked, drain, world):
+def test_a_cancel_is_done_with_its_reason_and_forgotten(booked, drain, kaspi):
     """One round of the worker does it, and sends it."""
     handover.hand_over("cancel", [booked.pk], reason="out of stock")
     drain()
@@ -35,13 +35,13 @@ def test_a_cancel_is_done_with_its_reason_and_forgotten(booked, drain, world):
 
 
 @pytest.mark.parametrize("runner", ["worker", "inline"])
-def test_the_chore_itself_sends_nothing(booked, world, settings, runner):
+def test_the_chore_itself_sends_nothing(booked, kaspi, settings, runner):
     """The worker sends at its own rate."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
-    before = len(world.requests)
+    before = len(kaspi.requests)
     handover.hand_over("refresh", [booked.pk])
     assert do_waiting() == 1
-    assert len(world.requests) == before
+    assert len(kaspi.requests) == before
     assert ApiCall.objects.filter(kind="refresh", state="due").exists()
 
 

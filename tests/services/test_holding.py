@@ -31,10 +31,10 @@ def run(*arguments):
 
 
 @pytest.fixture
-def held(world):
+def held(kaspi):
     """Hold all sending, as after a restored backup."""
     holding.hold_sending(by="aliya")
-    world.requests.clear()
+    kaspi.requests.clear()
 
 
 def send_inline(call):
@@ -73,40 +73,40 @@ RUNNERS = [send_inline, send_by_task, sweep, work, work_with_threads, claim_toge
 
 
 @pytest.mark.parametrize("send", RUNNERS, ids=lambda send: send.__name__)
-def test_no_runner_sends_while_it_is_held(held, due, world, send):
+def test_no_runner_sends_while_it_is_held(held, due, kaspi, send):
     """The call stays due, as it was."""
     send(due)
-    assert world.requests == []
+    assert kaspi.requests == []
     assert ApiCall.objects.get(pk=due.pk).state == "due"
 
 
-def test_a_checkout_with_the_inline_runner_is_not_sent(held, world, settings):
+def test_a_checkout_with_the_inline_runner_is_not_sent(held, kaspi, settings):
     """It becomes due, and goes when sending is released."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     with transaction.atomic():
         order = Order.objects.create()
-    assert world.requests == []
+    assert kaspi.requests == []
     assert holding.release_sending()
     run("--once")
-    assert len(world.deliveries_for(f"order-{order.pk}")) == 1
+    assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
 
 
-def test_cancels_and_questions_are_held_as_well(booked, world):
+def test_cancels_and_questions_are_held_as_well(booked, kaspi):
     """Whatever a backup says is to be asked."""
     holding.hold_sending()
     refresh_delivery(booked)
     cancel_delivery(booked)
-    world.requests.clear()
+    kaspi.requests.clear()
     work(None)
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
-def test_an_account_that_has_no_row_yet_is_held_too(held, due, world):
+def test_an_account_that_has_no_row_yet_is_held_too(held, due, kaspi):
     """One that was added to the settings meanwhile; who sends at once finds no row of a worker either."""
     AccountState.objects.update(account="another")
     send_inline(due)
     work(None)
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
 def test_webhooks_are_applied_meanwhile(booked, post_webhook):
@@ -116,7 +116,7 @@ def test_webhooks_are_applied_meanwhile(booked, post_webhook):
     assert Delivery.objects.get().status == "accepted"
 
 
-def test_an_answer_that_arrives_meanwhile_does_not_release(due, world, drain):
+def test_an_answer_that_arrives_meanwhile_does_not_release(due, kaspi, drain):
     """Nor does a gate that opens."""
     claim = claims.take(due.pk, using="default")
     holding.hold_sending()
@@ -124,7 +124,7 @@ def test_an_answer_that_arrives_meanwhile_does_not_release(due, world, drain):
     assert holding.is_held()
 
 
-def test_holding_twice_keeps_the_first_and_releasing_twice_says_so(world, turnable):
+def test_holding_twice_keeps_the_first_and_releasing_twice_says_so(kaspi, turnable):
     """Whoever comes second reads since when."""
     assert "held" in run("--hold")
     before = AccountState.objects.get().held_at
@@ -150,7 +150,7 @@ def test_the_report_and_the_doctor_say_so(held):
     assert "kaspi_worker --release" in found["hold"].todo
 
 
-def test_a_hold_by_a_command_without_a_name_is_reported(world):
+def test_a_hold_by_a_command_without_a_name_is_reported(kaspi):
     """No name is shown then."""
     holding.hold_sending()
     out = io.StringIO()
@@ -173,7 +173,7 @@ def operator(client):
     return client
 
 
-def test_staff_hold_and_release_in_the_admin(operator, due, world):
+def test_staff_hold_and_release_in_the_admin(operator, due, kaspi):
     """The dashboard names it, and both are recorded."""
     Worker(say=lambda _line: None)._beat(using="default")
     state = AccountState.objects.get()
@@ -189,7 +189,7 @@ def test_staff_hold_and_release_in_the_admin(operator, due, world):
     assert LogEntry.objects.filter(object_id=str(state.pk)).count() == 2
 
 
-def test_it_needs_its_permission(operator, world):
+def test_it_needs_its_permission(operator, kaspi):
     """Seeing the page is not enough, nor is posting by hand."""
     Worker(say=lambda _line: None)._beat(using="default")
     state = AccountState.objects.get()

@@ -21,7 +21,7 @@ from kaspi_delivery_django.services import (
     request_delivery,
     retry_delivery,
 )
-from tests.keys import kaspi
+from tests.keys import adapters
 from tests.keys.models import (
     Attached,
     Carded,
@@ -57,11 +57,11 @@ CASES = [
 
 
 @pytest.fixture(autouse=True)
-def adapters(settings):
+def order_adapters(settings):
     """Ship all of them."""
     settings.KASPI_DELIVERY = {
         **settings.KASPI_DELIVERY,
-        "ORDER_ADAPTERS": [*kaspi.ALL, "tests.shop.kaspi.OrderAdapter"],
+        "ORDER_ADAPTERS": [*adapters.ALL, "tests.shop.adapters.OrderAdapter"],
     }
 
 
@@ -150,7 +150,7 @@ def test_the_shops_instance_stays_as_it_was_made(model, key, written):
 
 
 @pytest.mark.parametrize(("model", "key", "written"), CASES)
-def test_the_key_leads_back_to_the_order(world, drain, model, key, written):
+def test_the_key_leads_back_to_the_order(kaspi, drain, model, key, written):
     """Whoever sends reads the order by it."""
     made(model, written).save()
     drain()
@@ -196,7 +196,7 @@ def _statements(order):
     ],
     ids=["a duration", "two columns", "a long text"],
 )
-def test_a_key_that_leads_nowhere_waits_on_the_list(world, drain, model, values):
+def test_a_key_that_leads_nowhere_waits_on_the_list(kaspi, drain, model, values):
     """However often it is saved and retried; it is never abandoned."""
     order = model.objects.create(**values)
     order.save()
@@ -260,7 +260,7 @@ def test_retry_of_a_key_that_leads_nowhere_keeps_it_on_the_list(model):
     assert Delivery.objects.get().attention == "adapter_failed"
 
 
-def test_a_key_of_two_columns_is_never_abandoned(world, drain, settings):
+def test_a_key_of_two_columns_is_never_abandoned(kaspi, drain, settings):
     """Its model has become one of those since it was booked."""
     Order.objects.create()
     kind = ContentType.objects.get_for_model(Paired)

@@ -40,9 +40,9 @@ def delivery(unlinked):
 
 
 @pytest.fixture
-def lost_answer(due, world):
+def lost_answer(due, kaspi):
     """Return a create that Kaspi has booked, though the answer was lost."""
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     Worker(say=lambda _line: None).run_round()
     assert fresh(due).state == "unknown"
     return fresh(due)
@@ -72,9 +72,9 @@ def history(delivery):
     return list(delivery.history.order_by("pk").values_list("to_status", flat=True))
 
 
-def creates(world):
+def creates(kaspi):
     """Return the POSTs that asked Kaspi to book."""
-    return [request for request in world.requests if request.path == "/delivery/v1/deliveries"]
+    return [request for request in kaspi.requests if request.path == "/delivery/v1/deliveries"]
 
 
 # Once
@@ -185,9 +185,9 @@ def test_an_unknown_status_is_kept_and_kaspi_is_asked(delivery):
     assert (fresh(delivery).status, fresh(delivery).next_refresh_at) == ("created", NOON)
 
 
-def test_kaspis_answer_makes_an_unknown_status_ours(booked, world, deliver_webhooks, drain):
+def test_kaspis_answer_makes_an_unknown_status_ours(booked, kaspi, deliver_webhooks, drain):
     """The next GET says the same word: then it is the status."""
-    world.move(booked.delivery_id, "held_by_customs")
+    kaspi.move(booked.delivery_id, "held_by_customs")
     deliver_webhooks()
     drain()
     drain()
@@ -257,9 +257,9 @@ def test_an_event_that_names_the_delivery_alone_is_applied(delivery):
     assert (receive(document), fresh(delivery).status) == ("applied", "accepted")
 
 
-def test_an_event_that_names_the_delivery_alone_waits_for_the_booking(lost_answer, world, drain, turnable):
+def test_an_event_that_names_the_delivery_alone_waits_for_the_booking(lost_answer, kaspi, drain, turnable):
     """It is applied when our create learns the id."""
-    [booked] = world.deliveries
+    [booked] = kaspi.deliveries
     document = about(booked, lost_answer.delivery.external_order_id)
     del document["data"]["externalOrderId"]
     assert receive(document) == "parked"
@@ -330,17 +330,17 @@ def test_an_event_about_nobodys_delivery_waits():
     assert WebhookEvent.objects.get().delivery is None
 
 
-def test_a_parked_event_is_applied_once_its_order_appears(world, drain):
+def test_a_parked_event_is_applied_once_its_order_appears(kaspi, drain):
     """The worker looks for orders that were saved after their webhook came."""
     receive(about("dlv_9", "order-999"))
     Order.objects.create(pk=999)
     drain()
     delivery = Delivery.objects.get()
     assert (delivery.delivery_id, delivery.status) == ("dlv_9", "accepted")
-    assert (WebhookEvent.objects.get().state, creates(world)) == ("applied", [])
+    assert (WebhookEvent.objects.get().state, creates(kaspi)) == ("applied", [])
 
 
-def test_a_parked_event_is_redelivered(unlinked, world, drain):
+def test_a_parked_event_is_redelivered(unlinked, kaspi, drain):
     """Its second copy heals nothing by itself: the first one does, and both count."""
     WebhookEvent.objects.all().delete()
     Delivery.objects.filter(pk=unlinked.pk).update(external_order_id="order-hidden")
@@ -364,16 +364,16 @@ def test_an_event_of_another_account_does_not_touch_a_delivery(delivery, setting
 
 
 @pytest.mark.parametrize("state", ["due", "sending", "unknown", "stuck"])
-def test_an_event_heals_a_create(lost_answer, world, deliver_webhooks, turnable, drain, state):
+def test_an_event_heals_a_create(lost_answer, kaspi, deliver_webhooks, turnable, drain, state):
     """It brings the id that our call never learned: no later round books a second parcel."""
     waiting = None if state == "stuck" else NOON + timedelta(minutes=1)
     ApiCall.objects.update(state=state, next_attempt_at=waiting)
     assert [sent.status for sent in deliver_webhooks()] == [200]
-    assert fresh(lost_answer.delivery).delivery_id in world.deliveries
+    assert fresh(lost_answer.delivery).delivery_id in kaspi.deliveries
     for _ in range(3):
         turnable.turn(hours=2)
         drain()
-    assert (fresh(lost_answer).state, len(creates(world)), len(world.deliveries)) == ("done", 1, 1)
+    assert (fresh(lost_answer).state, len(creates(kaspi)), len(kaspi.deliveries)) == ("done", 1, 1)
     assert history(lost_answer.delivery) == ["created"]
 
 
@@ -384,12 +384,12 @@ def test_healing_takes_a_person_off_the_case(lost_answer, deliver_webhooks):
     assert fresh(lost_answer.delivery).attention == ""
 
 
-def test_healing_sends_a_cancel_that_was_remembered(lost_answer, world, deliver_webhooks, drain):
+def test_healing_sends_a_cancel_that_was_remembered(lost_answer, kaspi, deliver_webhooks, drain):
     """A customer who changed their mind meanwhile is not forgotten."""
     cancel_delivery(lost_answer.delivery, reason="too late")
     deliver_webhooks()
     drain()
-    assert [record.status for record in world.deliveries.values()] == ["cancelled"]
+    assert [record.status for record in kaspi.deliveries.values()] == ["cancelled"]
 
 
 def test_another_id_for_a_known_order_is_parked_and_flagged(delivery):
@@ -524,11 +524,11 @@ def test_contradictory_endings_are_flagged(delivery, first, second):
 
 @pytest.mark.parametrize("truth", ["delivered", "cancelled"])
 @pytest.mark.parametrize(("first", "second"), ENDINGS)
-def test_the_next_get_decides_between_endings(booked, world, drain, first, second, truth):
+def test_the_next_get_decides_between_endings(booked, kaspi, drain, first, second, truth):
     """Kaspi's own word corrects, and the person's mark goes."""
     for word in (first, second):
         receive(event(booked, word, event_id=f"wh_{word}"))
-    world.move(booked.delivery_id, truth)
+    kaspi.move(booked.delivery_id, truth)
     drain()
     found = fresh(booked)
     assert (found.status, found.attention, found.next_refresh_at) == (truth, "", None)
@@ -668,7 +668,7 @@ def test_two_orders_cannot_take_one_id_at_once(turnable):
     assert Delivery.objects.filter(delivery_id="dlv_1").count() == 1
 
 
-def test_a_parked_event_that_came_with_two_contents_is_not_applied_by_itself(world, post_webhook, drain):
+def test_a_parked_event_that_came_with_two_contents_is_not_applied_by_itself(kaspi, post_webhook, drain):
     """It is unknown which of them is true: staff see it, and Kaspi's own word moves the delivery."""
     Order.objects.create()
     drain()

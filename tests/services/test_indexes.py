@@ -107,7 +107,7 @@ def test_a_repeated_webhook(booked, post_webhook):
     assert_by_index(lambda: post_webhook(event(booked, "accepted")))
 
 
-def test_an_orders_saves(world):
+def test_an_orders_saves(kaspi):
     """The first, which books, and another."""
     order = Order()
     assert_by_index(order.save)
@@ -136,12 +136,12 @@ def test_claims_and_answers_together(due):
     [inbox.unpark_known, handover.do_waiting, deliveries.refresh_stale, notices.notify_again],
     ids=lambda chore: chore.__name__,
 )
-def test_a_workers_chore(world, chore):
+def test_a_workers_chore(kaspi, chore):
     """Most of the time there is nothing to do."""
     assert_by_index(lambda: chore(limit=100, using="default"))
 
 
-def test_claims_of_dead_workers(world):
+def test_claims_of_dead_workers(kaspi):
     """By what is due."""
     assert_by_index(outbox.release_expired)
 
@@ -153,19 +153,19 @@ def test_a_silent_delivery(booked, turnable):
     assert ApiCall.objects.filter(kind="refresh").exists()
 
 
-def test_pruning(world):
+def test_pruning(kaspi):
     """Each batch."""
     assert_by_index(prune)
     assert not WebhookEvent.objects.exists()
     assert not Delivery.objects.filter(blanked_at=None).exists()
 
 
-def test_the_figures(world):
+def test_the_figures(kaspi):
     """Counts stop at ten thousand, and what happened lately is found by its time."""
     assert_by_index(report.read)
 
 
-def test_the_question_for_unheard_cancels(world):
+def test_the_question_for_unheard_cancels(kaspi):
     """By the status, or by the next refresh where the status is new to us: what has ended is not read."""
     AccountState.objects.update(cancels_asked_at=None)
     assert_by_index(lambda: CancelSweep().run(using="default"))

@@ -12,47 +12,47 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def inline(settings, world):
+def inline(settings, kaspi):
     """Use the default runner."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
 
 
-def test_an_order_in_a_transaction_is_sent_at_its_commit(world):
+def test_an_order_in_a_transaction_is_sent_at_its_commit(kaspi):
     """With everything that was written together with it."""
     with transaction.atomic():
         order = Order.objects.create()
         order.lines.create(title="A samovar")
-        assert world.requests == []
-    [remote] = world.deliveries.values()
+        assert kaspi.requests == []
+    [remote] = kaspi.deliveries.values()
     assert remote.request["parcel"]["description"] == "A samovar"
 
 
-def test_an_order_that_is_rolled_back_is_never_heard_of(world):
+def test_an_order_that_is_rolled_back_is_never_heard_of(kaspi):
     """Promise 4."""
     with transaction.atomic():
         Order.objects.create()
         transaction.set_rollback(True)
-    assert world.requests == []
+    assert kaspi.requests == []
     assert not ApiCall.objects.exists()
 
 
-def test_an_order_without_a_transaction_is_sent_when_the_request_is_finished(world):
+def test_an_order_without_a_transaction_is_sent_when_the_request_is_finished(kaspi):
     """Not inside the save: the view writes the order's lines after it."""
     request_started.send(sender=None)
     order = Order.objects.create()
-    assert world.requests == []
+    assert kaspi.requests == []
     order.lines.create(title="A samovar")
     request_finished.send(sender=None)
-    [remote] = world.deliveries.values()
+    [remote] = kaspi.deliveries.values()
     assert remote.request["parcel"]["description"] == "A samovar"
 
 
-def test_outside_of_a_request_it_is_left_to_the_worker(world, drain):
+def test_outside_of_a_request_it_is_left_to_the_worker(kaspi, drain):
     """A script in autocommit makes no request inside its save."""
     Order.objects.create()
-    assert world.requests == []
+    assert kaspi.requests == []
     drain()
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
 def lines_of(caplog):
@@ -92,14 +92,14 @@ def test_what_is_sent_at_the_commit_needs_no_line(caplog):
     assert lines_of(caplog) == []
 
 
-def test_one_request_does_not_send_what_another_made_due(world):
+def test_one_request_does_not_send_what_another_made_due(kaspi):
     """What is held ends with its request."""
     request_started.send(sender=None)
     request_finished.send(sender=None)
     Order.objects.create()
     request_started.send(sender=None)
     request_finished.send(sender=None)
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
 def test_trouble_after_the_answer_is_only_logged(monkeypatch, caplog):

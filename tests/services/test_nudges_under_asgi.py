@@ -82,7 +82,7 @@ NAMES = [view.__name__ for view in VIEWS]
 
 
 @pytest.fixture(autouse=True)
-def shop(settings, monkeypatch, world, transactional_db):
+def shop(settings, monkeypatch, kaspi, transactional_db):
     """Use the default runner, and these pages."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     urls = ModuleType("tests.services.asgi_urls")
@@ -113,17 +113,17 @@ async def visit(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_sent_when_the_request_is_over(world, name):
+def test_it_is_sent_when_the_request_is_over(kaspi, name):
     """With the lines that were saved after the order."""
     assert asyncio.run(visit(name)) == 200
-    [remote] = world.deliveries.values()
+    [remote] = kaspi.deliveries.values()
     assert remote.request["parcel"]["description"] == "A samovar"
 
 
-def test_a_page_that_breaks_has_sent_what_it_saved(world):
+def test_a_page_that_breaks_has_sent_what_it_saved(kaspi):
     """The order is committed."""
     assert asyncio.run(visit("failing_view")) == 500
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
 
 
 def test_nothing_is_kept_of_a_request_that_is_over():
@@ -133,7 +133,7 @@ def test_nothing_is_kept_of_a_request_that_is_over():
     assert dict(nudges._waiting_under_asgi) == {}
 
 
-def test_one_request_does_not_send_what_another_is_still_saving(world, monkeypatch):
+def test_one_request_does_not_send_what_another_is_still_saving(kaspi, monkeypatch):
     """Its order has no lines yet."""
     saved, ended = asyncio.Event(), asyncio.Event()
 
@@ -148,11 +148,11 @@ def test_one_request_does_not_send_what_another_is_still_saving(world, monkeypat
         slow = asyncio.create_task(visit("slow_view"))
         await asyncio.wait_for(saved.wait(), 30)
         await visit("sync_view")
-        sent_meanwhile = len(world.deliveries)
+        sent_meanwhile = len(kaspi.deliveries)
         ended.set()
         await slow
         return sent_meanwhile
 
     sys.modules["tests.services.asgi_urls"].urlpatterns.append(path("slow_view/", slow_view))
     assert asyncio.run(both()) == 1
-    assert [remote.request["parcel"]["description"] for remote in world.deliveries.values()] == ["A samovar"] * 2
+    assert [remote.request["parcel"]["description"] for remote in kaspi.deliveries.values()] == ["A samovar"] * 2

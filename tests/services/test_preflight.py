@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(params=[1, 4], ids=["one thread", "threads"])
-def send_due(world, request):
+def send_due(kaspi, request):
     """Send what is due, call by call or many together."""
     return Worker(say=lambda _line: None, threads=request.param).run_round
 
@@ -58,7 +58,7 @@ def use(settings):
     """Put another adapter in ORDER_ADAPTERS."""
 
     def choose(name):
-        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [f"tests.shop.kaspi.{name}"]}
+        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [f"tests.shop.adapters.{name}"]}
 
     return choose
 
@@ -78,7 +78,7 @@ def wait_for_staff(due, send_due, turnable):
 
 
 @pytest.mark.parametrize("is_built", [False, True])
-def test_a_cancel_that_no_save_has_told_of_is_heard(due, send_due, world, heard, turnable, is_built):
+def test_a_cancel_that_no_save_has_told_of_is_heard(due, send_due, kaspi, heard, turnable, is_built):
     """An update(), raw SQL, another program: the row as the database has it counts, built or not."""
     if is_built:
         freeze(due)
@@ -88,11 +88,11 @@ def test_a_cancel_that_no_save_has_told_of_is_heard(due, send_due, world, heard,
     assert (delivery.status, delivery.delivery_id, delivery.cancel_reason) == ("cancelled", None, "changed their mind")
     assert delivery.cancel_requested_at
     assert fresh(due).state == "abandoned"
-    assert (world.requests, heard) == ([], ["cancelled"])
+    assert (kaspi.requests, heard) == ([], ["cancelled"])
 
 
 @pytest.mark.parametrize("is_built", [False, True])
-def test_a_no_neither_sends_nor_abandons(due, send_due, world, turnable, is_built):
+def test_a_no_neither_sends_nor_abandons(due, send_due, kaspi, turnable, is_built):
     """It is due again in a quarter of an hour, and staff are not asked before."""
     if is_built:
         freeze(due)
@@ -102,19 +102,19 @@ def test_a_no_neither_sends_nor_abandons(due, send_due, world, turnable, is_buil
     assert (call.state, call.reason) == ("due", "not_wanted")
     assert call.next_attempt_at == turnable.now + preflight.PATIENCE
     assert (delivery.attention, delivery.status, delivery.unwanted_since) == ("", "", turnable.now)
-    assert world.requests == []
+    assert kaspi.requests == []
 
 
-def test_staff_are_asked_once(due, send_due, world, turnable, heard):
+def test_staff_are_asked_once(due, send_due, kaspi, turnable, heard):
     """After a quarter of an hour, with two ways on."""
     delivery = wait_for_staff(due, send_due, turnable)
     turnable.turn(hours=5)
     send_due()
     assert (delivery.attention, fresh(due).state) == ("not_wanted", "stuck")
-    assert (heard, world.requests) == (["not_wanted"], [])
+    assert (heard, kaspi.requests) == (["not_wanted"], [])
 
 
-def test_what_is_wanted_again_by_then_goes(due, send_due, world, turnable):
+def test_what_is_wanted_again_by_then_goes(due, send_due, kaspi, turnable):
     """Though no save has said so."""
     Order.objects.update(paid=False)
     send_due()
@@ -161,12 +161,12 @@ def test_staff_may_send_it(due, send_due, turnable):
     assert fresh(due.delivery).status == "created"
 
 
-def test_staff_never_overrule_a_cancel(due, send_due, world, turnable):
+def test_staff_never_overrule_a_cancel(due, send_due, kaspi, turnable):
     """What the shop cancelled meanwhile is not sent."""
     retry_delivery(wait_for_staff(due, send_due, turnable), send_anyway=True)
     Order.objects.update(cancelled=True)
     send_due()
-    assert (fresh(due.delivery).status, world.requests) == ("cancelled", [])
+    assert (fresh(due.delivery).status, kaspi.requests) == ("cancelled", [])
 
 
 def test_staff_may_cancel_it(due, send_due, turnable, heard):
@@ -212,16 +212,16 @@ def test_there_is_nothing_to_overrule_for_others(due):
 
 
 @pytest.mark.parametrize("is_built", [False, True])
-def test_an_adapter_that_fails_when_it_is_asked_is_for_staff(due, send_due, world, use, is_built, turnable):
+def test_an_adapter_that_fails_when_it_is_asked_is_for_staff(due, send_due, kaspi, use, is_built, turnable):
     """It is not sent on a guess."""
     if is_built:
         freeze(due)
     use("BrokenAdapter")
     send_due()
-    assert (fresh(due).state, fresh(due.delivery).attention, world.requests) == ("stuck", "adapter_failed", [])
+    assert (fresh(due).state, fresh(due.delivery).attention, kaspi.requests) == ("stuck", "adapter_failed", [])
 
 
-def test_a_retry_after_a_failure_sends_nothing_that_is_not_wanted(due, send_due, world, use):
+def test_a_retry_after_a_failure_sends_nothing_that_is_not_wanted(due, send_due, kaspi, use):
     """The adapter is asked again when it is fixed; a delivery with a name waits."""
     use("BrokenBuilder")
     send_due()
@@ -229,7 +229,7 @@ def test_a_retry_after_a_failure_sends_nothing_that_is_not_wanted(due, send_due,
     Order.objects.update(paid=False)
     retry_delivery(due.delivery)
     send_due()
-    assert (fresh(due).reason, world.requests) == ("not_wanted", [])
+    assert (fresh(due).reason, kaspi.requests) == ("not_wanted", [])
 
 
 def nameless(use):
@@ -240,7 +240,7 @@ def nameless(use):
     return order, Delivery.objects.get(object_id=str(order.pk))
 
 
-def test_a_retry_books_no_order_that_is_not_wanted(world, use):
+def test_a_retry_books_no_order_that_is_not_wanted(kaspi, use):
     """An order that is not paid is not booked; paid for later, it is."""
     order, delivery = nameless(use)
     assert retry_delivery(delivery).pk is None
@@ -250,14 +250,14 @@ def test_a_retry_books_no_order_that_is_not_wanted(world, use):
     assert Delivery.objects.get().external_order_id == f"order-{order.pk}"
 
 
-def test_a_retry_books_no_order_that_is_cancelled(world, use):
+def test_a_retry_books_no_order_that_is_cancelled(kaspi, use):
     """The same for an order that the shop has cancelled meanwhile."""
     order, delivery = nameless(use)
     Order.objects.filter(pk=order.pk).update(paid=True, cancelled=True)
     assert retry_delivery(delivery).pk is None
 
 
-def test_a_save_that_answers_no_clears_a_failure(world, use):
+def test_a_save_that_answers_no_clears_a_failure(kaspi, use):
     """Without a name there is nothing left of it."""
     order, _delivery = nameless(use)
     order.save()
@@ -295,14 +295,14 @@ def test_a_save_that_answers_clears_a_booked_deliverys_failure(booked, use, paid
     assert fresh(booked).attention == ""
 
 
-def test_what_was_fixed_meanwhile_stays(due, use, world):
+def test_what_was_fixed_meanwhile_stays(due, use, kaspi):
     """A flag that another save has cleared is not cleared twice, and nothing is deleted."""
     preflight.note_refusal(due.delivery)
     assert preflight.release(due.delivery).unwanted_since is None
     assert fresh(due).state == "due"
 
 
-def test_a_wanted_order_is_booked_though_its_unnamed_delivery_is_deleted_meanwhile(use, world, monkeypatch):
+def test_a_wanted_order_is_booked_though_its_unnamed_delivery_is_deleted_meanwhile(use, kaspi, monkeypatch):
     """Another save, or staff, had an answer that did not want it, in the same moment."""
     use("BrokenAdapter")
     order = Order.objects.create()
@@ -322,30 +322,30 @@ def test_an_unnamed_delivery_that_is_gone_already_needs_nothing(due):
     assert not Delivery.objects.exists()
 
 
-def test_an_order_that_is_deleted_before_it_is_sent_is_cancelled_quietly(due, send_due, world, heard):
+def test_an_order_that_is_deleted_before_it_is_sent_is_cancelled_quietly(due, send_due, kaspi, heard):
     """There is no order left that the shop could be told of."""
     Order.objects.all().delete()
     send_due()
     assert (fresh(due.delivery).status, fresh(due).state) == ("cancelled", "abandoned")
-    assert (heard, world.requests) == ([], [])
+    assert (heard, kaspi.requests) == ([], [])
     assert StatusChange.objects.get().notified_at
 
 
-def test_acknowledged_it_is_never_sent(due, send_due, turnable, world):
+def test_acknowledged_it_is_never_sent(due, send_due, turnable, kaspi):
     """Staff have dealt with it otherwise."""
     acknowledge_delivery(wait_for_staff(due, send_due, turnable))
     Order.objects.update(paid=True)
     Order.objects.get().save()
     send_due()
-    assert (fresh(due.delivery).attention, world.requests) == ("", [])
+    assert (fresh(due.delivery).attention, kaspi.requests) == ("", [])
 
 
-def test_what_kaspi_may_have_is_not_asked_about(due, send_due, world, turnable):
+def test_what_kaspi_may_have_is_not_asked_about(due, send_due, kaspi, turnable):
     """Once a byte may have left, the same bytes go again: the outcome is to be known first."""
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     send_due()
     Order.objects.update(paid=False)
     turnable.turn(minutes=10)
     send_due()
-    assert [request.method for request in world.requests] == ["POST", "POST"]
+    assert [request.method for request in kaspi.requests] == ["POST", "POST"]
     assert fresh(due.delivery).status == "created"

@@ -24,9 +24,9 @@ def together(call):
 
 
 @pytest.fixture
-def unknown(world, due, turnable):
+def unknown(kaspi, due, turnable):
     """Return a create of unknown outcome."""
-    world.faults.add(Fault(operation="create", status=500))
+    kaspi.faults.add(Fault(operation="create", status=500))
     outbox.send(due.pk)
     turnable.turn(minutes=1)
     return fresh(due)
@@ -34,17 +34,17 @@ def unknown(world, due, turnable):
 
 @pytest.mark.parametrize("change", CHANGES, ids=["other bytes", "no bytes"])
 @pytest.mark.parametrize("send", [alone, together])
-def test_changed_bytes_of_a_create_are_not_sent(world, unknown, send, change):
+def test_changed_bytes_of_a_create_are_not_sent(kaspi, unknown, send, change):
     """Staff is asked; the bytes stay as they were found."""
     ApiCall.objects.update(**change)
     send(unknown)
-    assert len([asked for asked in world.requests if asked.method == "POST"]) == 1
+    assert len([asked for asked in kaspi.requests if asked.method == "POST"]) == 1
     call = fresh(unknown)
     assert (call.state, call.reason, call.payload) == ("stuck", "payload_changed", change["payload"])
     assert Delivery.objects.get().attention == "payload_changed"
 
 
-def test_changed_bytes_of_a_cancel_are_not_sent(world, booked):
+def test_changed_bytes_of_a_cancel_are_not_sent(kaspi, booked):
     """A second cancel, with a key of its own, is."""
     cancel_delivery(booked, reason="first")
     ApiCall.objects.filter(kind="cancel").update(payload='{"reason":"second"}')
@@ -52,7 +52,7 @@ def test_changed_bytes_of_a_cancel_are_not_sent(world, booked):
     assert fresh(booked).attention == "payload_changed"
     cancel_delivery(fresh(booked), reason="third")
     outbox.send(ApiCall.objects.filter(kind="cancel").latest("pk").pk)
-    assert [asked.idempotency_key[-9:] for asked in world.requests if "cancel" in asked.path] == ["-cancel-2"]
+    assert [asked.idempotency_key[-9:] for asked in kaspi.requests if "cancel" in asked.path] == ["-cancel-2"]
     assert (fresh(booked).status, fresh(booked).attention) == ("cancelled", "")
 
 
@@ -64,7 +64,7 @@ def test_a_retry_of_changed_bytes_is_refused(unknown):
         retry_delivery(Delivery.objects.get())
 
 
-def test_restored_bytes_go_again(world, unknown):
+def test_restored_bytes_go_again(kaspi, unknown):
     """The same key with the same bytes."""
     ApiCall.objects.update(payload="{}")
     outbox.send(unknown.pk)
@@ -74,7 +74,7 @@ def test_restored_bytes_go_again(world, unknown):
     assert fresh(unknown).state == "done"
 
 
-def test_what_was_changed_can_be_booked_again(world, unknown, drain):
+def test_what_was_changed_can_be_booked_again(kaspi, unknown, drain):
     """With a key of its own, once a person has looked at Kaspi."""
     ApiCall.objects.update(payload="{}")
     outbox.send(unknown.pk)

@@ -33,11 +33,11 @@ def test_a_second_parcels_id_outlives_the_personal_data(booked, forget):
     assert ApiCall.objects.get().error_message == "dlv_second"
 
 
-def test_notes_do_not_come_back_with_a_late_history(booked, world, drain, turnable, forget):
+def test_notes_do_not_come_back_with_a_late_history(booked, kaspi, drain, turnable, forget):
     """A refresh adds the steps that we never heard of, without what the courier wrote."""
     for status in ("accepted", "in_transit", "delivered"):
         turnable.turn(minutes=1)
-        world.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
+        kaspi.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
     Delivery.objects.update(status="delivered", status_at=turnable.now)
     forget()
     refresh_delivery(booked)
@@ -46,11 +46,11 @@ def test_notes_do_not_come_back_with_a_late_history(booked, world, drain, turnab
     assert set(StatusChange.objects.values_list("note", flat=True)) == {""}
 
 
-def test_a_parcel_that_kaspi_revives_is_forgotten_again_when_it_has_ended(booked, world, drain, forget):
+def test_a_parcel_that_kaspi_revives_is_forgotten_again_when_it_has_ended(booked, kaspi, drain, forget):
     """It has personal data again while it is on the road."""
     Delivery.objects.update(status="cancelled", status_at=clock.now())
     forget()
-    world.move(booked.delivery_id, "accepted")
+    kaspi.move(booked.delivery_id, "accepted")
     refresh_delivery(booked)
     drain()
     assert fresh(booked).blanked_at is None

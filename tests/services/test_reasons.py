@@ -26,28 +26,28 @@ def wait_for_a_person(kind, reason, **columns):
     ApiCall.objects.filter(kind=kind).update(state="stuck", reason=reason, next_attempt_at=None, **columns)
 
 
-def not_found_three_times(delivery, world, drain, turnable):
+def not_found_three_times(delivery, kaspi, drain, turnable):
     """Let Kaspi not know the delivery for more than a day."""
-    world.faults.add(Fault(operation="get", status=404, times=3))
+    kaspi.faults.add(Fault(operation="get", status=404, times=3))
     refresh_delivery(delivery)
     for _ in range(3):
         drain()
         turnable.turn(hours=13)
 
 
-def test_a_good_answer_uncovers_a_cancel_that_waits(doubtful, world, drain, turnable):
+def test_a_good_answer_uncovers_a_cancel_that_waits(doubtful, kaspi, drain, turnable):
     """Kaspi did not know the delivery for a while: that hides the cancel, and must not end it."""
-    not_found_three_times(doubtful, world, drain, turnable)
+    not_found_three_times(doubtful, kaspi, drain, turnable)
     assert fresh(doubtful).attention == "not_found"
     refresh_delivery(doubtful)
     drain()
     assert fresh(doubtful).attention == "cancel_unknown"
 
 
-def test_an_edit_that_was_hidden_is_noticed_again(booked, world, drain, turnable):
+def test_an_edit_that_was_hidden_is_noticed_again(booked, kaspi, drain, turnable):
     """By the refresh that ends what hid it."""
     Order.objects.update(address="Satpaev 22, Almaty")
-    not_found_three_times(booked, world, drain, turnable)
+    not_found_three_times(booked, kaspi, drain, turnable)
     for _ in range(2):
         refresh_delivery(booked)
         drain()
@@ -96,9 +96,9 @@ def test_a_call_that_may_go_is_not_held_up_by_one_that_may_not(doubtful, turnabl
     assert fresh(doubtful).attention == "cancel_unknown"
 
 
-def test_an_end_ends_the_cancels_that_wait(doubtful, world, drain):
+def test_an_end_ends_the_cancels_that_wait(doubtful, kaspi, drain):
     """Kaspi's own word is that it is cancelled: nothing is left to ask a person."""
-    world.move(doubtful.delivery_id, "cancelled")
+    kaspi.move(doubtful.delivery_id, "cancelled")
     refresh_delivery(doubtful)
     drain()
     assert fresh(doubtful).attention == ""

@@ -19,7 +19,7 @@ def content_type():
 
 
 @pytest.fixture
-def order(world):
+def order(kaspi):
     """Return an order that was booked, as a later request reads it."""
     return Order.objects.get(pk=Order.objects.create().pk)
 

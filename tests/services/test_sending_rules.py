@@ -13,8 +13,8 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.sandbox.world import World
 from kaspi_delivery_django.services import (
     cancel_delivery,
     clock,
@@ -35,30 +35,30 @@ pytestmark = pytest.mark.django_db(transaction=True)
 HOUR = timedelta(hours=1)
 
 
-def posted(world):
+def posted(kaspi):
     """Return the POSTs that Kaspi saw."""
-    return [asked for asked in world.requests if asked.method == "POST"]
+    return [asked for asked in kaspi.requests if asked.method == "POST"]
 
 
-def test_a_replayed_create_asks_kaspi_at_once(world, due, turnable):
+def test_a_replayed_create_asks_kaspi_at_once(kaspi, due, turnable):
     """Webhooks of the first answer's delivery may have been lost."""
-    world.webhook_url = None
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.webhook_url = None
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     outbox.send(due.pk)
     turnable.turn(minutes=1)
     Worker(say=lambda _line: None, threads=2).run_round()
     assert Delivery.objects.get().next_refresh_at == turnable.now
     Worker(say=lambda _line: None).run_round()
-    assert [asked for asked in world.requests if asked.method == "GET"]
+    assert [asked for asked in kaspi.requests if asked.method == "GET"]
 
 
-def test_a_first_create_asks_later(world, due, turnable):
+def test_a_first_create_asks_later(kaspi, due, turnable):
     """Webhooks tell."""
     outbox.send(due.pk)
     assert Delivery.objects.get().next_refresh_at > turnable.now
 
 
-def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(world, booked, post_webhook, turnable, monkeypatch):
+def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(kaspi, booked, post_webhook, turnable, monkeypatch):
     """Delivered by a webhook, cancelled by the answer: the GET that this asks for stays."""
     cancel_delivery(booked)
     transmit = outbox.transmit
@@ -76,7 +76,7 @@ def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(world, booked, po
     assert fresh(booked).status == "cancelled"
 
 
-def test_a_cancel_keeps_an_earlier_get(world, booked, turnable, monkeypatch):
+def test_a_cancel_keeps_an_earlier_get(kaspi, booked, turnable, monkeypatch):
     """Accepted, and not cancelled yet: the GET that was due before is not put off."""
     earlier = turnable.now + timedelta(seconds=5)
     cancel_delivery(booked)
@@ -93,9 +93,9 @@ def _still_created(remote):
 
 
 @pytest.mark.parametrize("status", [404, 405])
-def test_a_wrong_address_names_the_setting(world, due, caplog, status):
+def test_a_wrong_address_names_the_setting(kaspi, due, caplog, status):
     """In the log, in the breaker's reason, and on the call's page."""
-    world.faults.add(Fault(operation="create", status=status))
+    kaspi.faults.add(Fault(operation="create", status=status))
     outbox.send(due.pk)
     assert "BASE_URL" in AccountState.objects.get().closed_reason
     assert "BASE_URL" in fresh(due).error_message
@@ -105,14 +105,14 @@ def test_a_wrong_address_names_the_setting(world, due, caplog, status):
 
 @pytest.mark.parametrize("status", [410, 426])
 @pytest.mark.parametrize("kind", ["create", "cancel", "get"])
-def test_a_sunset_is_no_refusal(world, drain, turnable, status, kind):
+def test_a_sunset_is_no_refusal(kaspi, drain, turnable, status, kind):
     """The breaker closes; nothing is refused, and the same key goes when Kaspi answers again."""
     Order.objects.create()
     if kind != "create":
         drain()
         delivery = Delivery.objects.get()
         cancel_delivery(delivery) if kind == "cancel" else refresh_delivery(delivery)
-    world.faults.add(Fault(operation=kind, status=status, times=1))
+    kaspi.faults.add(Fault(operation=kind, status=status, times=1))
     drain()
     call = ApiCall.objects.latest("pk")
     assert (call.state, call.reason, call.attempts) == ("due", "", 0)
@@ -123,35 +123,35 @@ def test_a_sunset_is_no_refusal(world, drain, turnable, status, kind):
     assert AccountState.objects.get().closed_until is None
 
 
-def test_a_long_reason_fits_its_column(world, due, monkeypatch):
+def test_a_long_reason_fits_its_column(kaspi, due, monkeypatch):
     """Whatever Kaspi's code is."""
-    world.faults.add(Fault(operation="create", status=404, code="a" * 40 + "1234"))
+    kaspi.faults.add(Fault(operation="create", status=404, code="a" * 40 + "1234"))
     outbox.send(due.pk)
     assert 0 < len(AccountState.objects.get().closed_reason) <= 200
 
 
 @pytest.mark.parametrize("threads", ["1", "8"])
-def test_once_sends_nothing_twice_that_failed(world, turnable, threads, monkeypatch):
+def test_once_sends_nothing_twice_that_failed(kaspi, turnable, threads, monkeypatch):
     """However long the run is: three orders, three requests."""
     orders = [Order.objects.create() for _ in range(3)]
-    world.faults.add(Fault(operation="create", status=503, times=None))
-    handle = world.handle
+    kaspi.faults.add(Fault(operation="create", status=503, times=None))
+    handle = kaspi.handle
 
     def slow(*request):
         turnable.turn(seconds=30)
         return handle(*request)
 
-    monkeypatch.setattr(world, "handle", slow)
+    monkeypatch.setattr(kaspi, "handle", slow)
     call_command("kaspi_worker", "--once", "--threads", threads)
-    assert len(posted(world)) == len(orders)
+    assert len(posted(kaspi)) == len(orders)
     turnable.turn(minutes=1)
     call_command("kaspi_worker", "--once", "--threads", threads)
-    assert len(posted(world)) == 2 * len(orders)
+    assert len(posted(kaspi)) == 2 * len(orders)
 
 
-def test_once_does_what_follows_from_a_success(world, drain, turnable):
+def test_once_does_what_follows_from_a_success(kaspi, drain, turnable):
     """The refresh of a replayed create is no repetition of what failed."""
-    world.faults.add(Fault(operation="create", drop="after"))
+    kaspi.faults.add(Fault(operation="create", drop="after"))
     Order.objects.create()
     drain()
     turnable.turn(minutes=1)
@@ -159,10 +159,10 @@ def test_once_does_what_follows_from_a_success(world, drain, turnable):
     assert ApiCall.objects.get(kind="refresh").state == "done"
 
 
-def test_a_date_to_retry_at_goes_by_the_databases_clock(world, due, turnable):
+def test_a_date_to_retry_at_goes_by_the_databases_clock(kaspi, due, turnable):
     """This process's own clock may be months off, as the test's is."""
     at = turnable.now + timedelta(minutes=10)
-    world.faults.add(Fault(operation="create", status=429, retry_after=format_datetime(at, usegmt=True)))
+    kaspi.faults.add(Fault(operation="create", status=429, retry_after=format_datetime(at, usegmt=True)))
     outbox.send(due.pk)
     assert AccountState.objects.get().closed_until == at
 
@@ -198,10 +198,10 @@ def test_what_staff_asks_for_is_due_at_once_too(wrong_clock):
 
 
 @pytest.fixture
-def real_world():
+def real_kaspi():
     """Kaspi's sandbox, and no clock but the real ones."""
     account = django_settings.KASPI_DELIVERY
-    kaspi = World(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0], seed=1)
+    kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0], seed=1)
     with gateway.transport(SandboxAdapter(kaspi)):
         yield kaspi
 
@@ -230,7 +230,7 @@ def test_a_refresh_is_due_by_the_databases_clock(wrong_clock):
     assert is_near(fresh(delivery).next_refresh_at, datetime.now(UTC))
 
 
-@pytest.mark.usefixtures("real_world")
+@pytest.mark.usefixtures("real_kaspi")
 def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
     """Its row was locked with others, and not by itself."""
     Order.objects.create()
@@ -253,9 +253,9 @@ def test_the_database_stamps_nothing_while_a_test_turns_the_clock(turnable):
     assert ApiCall.objects.get().queued_at == turnable.now
 
 
-def test_each_attempt_keeps_its_request_id(world, due, turnable, caplog):
+def test_each_attempt_keeps_its_request_id(kaspi, due, turnable, caplog):
     """So that Kaspi's support can be asked; a new one for each attempt, the bytes stay."""
-    world.faults.add(Fault(operation="create", status=500))
+    kaspi.faults.add(Fault(operation="create", status=500))
     outbox.send(due.pk)
     failed = FailedAttempt.objects.get().request_id
     assert fresh(due).request_id == failed
@@ -264,11 +264,11 @@ def test_each_attempt_keeps_its_request_id(world, due, turnable, caplog):
     outbox.send(due.pk)
     assert len(fresh(due).request_id) == 32
     assert fresh(due).request_id != failed
-    first, second = posted(world)
+    first, second = posted(kaspi)
     assert first.body == second.body
 
 
-def test_bookings_recorded_together_keep_theirs(world):
+def test_bookings_recorded_together_keep_theirs(kaspi):
     """Each its own."""
     for _ in range(4):
         Order.objects.create()

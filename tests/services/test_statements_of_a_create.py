@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.services import bookings, gateway, outbox
 from kaspi_delivery_django.services.worker import Worker
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
@@ -55,7 +55,7 @@ def receivers(request, monkeypatch):
 
 
 @pytest.mark.parametrize("send", SENDERS.values(), ids=SENDERS.keys())
-def test_a_create_takes_twelve_statements_at_most(world, receivers, send):
+def test_a_create_takes_twelve_statements_at_most(kaspi, receivers, send):
     """The adapter's own query and its savepoint among them; a receiver costs one more."""
     everything, working = counted(send)
     assert len(working) <= AT_MOST - 1 + receivers + SQLITE_LOCKS, working
@@ -65,14 +65,14 @@ def test_a_create_takes_twelve_statements_at_most(world, receivers, send):
 def test_the_clocks_cost_no_statement(receivers):
     """They are read with the rows, as no test replaces them here."""
     account = settings.KASPI_DELIVERY
-    world = World(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0])
-    with gateway.transport(SandboxAdapter(world)):
+    kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0])
+    with gateway.transport(SandboxAdapter(kaspi)):
         _everything, working = counted(outbox.send)
     assert len(working) <= AT_MOST - 1 + receivers + SQLITE_LOCKS, working
 
 
 @pytest.mark.parametrize("err", [IntegrityError, bookings.ClaimsLost])
-def test_what_is_no_plain_booking_is_settled_with_all_its_rules(world, due, monkeypatch, err):
+def test_what_is_no_plain_booking_is_settled_with_all_its_rules(kaspi, due, monkeypatch, err):
     """Whatever breaks the short way, the long one records the answer."""
 
     def broken(_bookings, _using):

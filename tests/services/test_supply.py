@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def pks(world, monkeypatch):
+def pks(kaspi, monkeypatch):
     """Return the keys of three due calls that cannot be claimed together."""
     monkeypatch.setattr(claims, "take_many", broken)
     for _ in range(3):

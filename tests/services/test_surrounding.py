@@ -13,7 +13,7 @@ from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import adapters
 from kaspi_delivery_django.services import cancel_delivery, enqueueing, failures, payloads, refresh_delivery
 from kaspi_delivery_django.services.worker import Worker
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -85,7 +85,7 @@ def elsewhere(request):
     translation.deactivate()
 
 
-def test_every_question_is_asked_in_the_projects_surrounding(elsewhere, world, turnable):
+def test_every_question_is_asked_in_the_projects_surrounding(elsewhere, kaspi, turnable):
     """A save, the sending, the comparison with a later refresh, a cancel."""
     zone = timezone.get_current_timezone_name()
     order = Order.objects.create()
@@ -100,7 +100,7 @@ def test_every_question_is_asked_in_the_projects_surrounding(elsewhere, world, t
     assert timezone.get_current_timezone_name() == zone
 
 
-def test_a_lazy_reason_is_the_projects_text(world, drain, elsewhere, settings):
+def test_a_lazy_reason_is_the_projects_text(kaspi, drain, elsewhere, settings):
     """It is translated while the project's language is active."""
     order = Order.objects.create()
     with translation.override(settings.LANGUAGE_CODE):
@@ -108,7 +108,7 @@ def test_a_lazy_reason_is_the_projects_text(world, drain, elsewhere, settings):
     assert payloads.cancel_reason_of(order) == expected
 
 
-def test_an_order_whose_adapter_left_the_settings_has_no_reason(world, settings):
+def test_an_order_whose_adapter_left_the_settings_has_no_reason(kaspi, settings):
     """As when they change between the read and the question."""
     order = Order.objects.create()
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": []}
@@ -116,7 +116,7 @@ def test_an_order_whose_adapter_left_the_settings_has_no_reason(world, settings)
         payloads.cancel_reason_of(order)
 
 
-def test_a_date_in_a_queryset_is_one_of_the_projects(elsewhere, world, settings):
+def test_a_date_in_a_queryset_is_one_of_the_projects(elsewhere, kaspi, settings):
     """It is compiled when it is read, long after the adapter returned it."""
     if not connection.features.has_zoneinfo_database:
         pytest.skip("this server has no table of time zones")
@@ -127,7 +127,7 @@ def test_a_date_in_a_queryset_is_one_of_the_projects(elsewhere, world, settings)
     assert [dict(counts) for counts in enqueueing.enqueue(adapter, batch=1)] == [{"seen": 1, "booked": 1}]
 
 
-def test_an_order_is_read_in_the_projects_language(elsewhere, world, monkeypatch):
+def test_an_order_is_read_in_the_projects_language(elsewhere, kaspi, monkeypatch):
     """Translated models remember the language that they were read in."""
     Order.objects.create()
     delivery, read_in = Delivery.objects.get(), []
@@ -179,7 +179,7 @@ def test_tasks_do_not_disturb_each_other():
     assert asyncio.run(both()) == [("ru", "kk"), ("ru", "en")]
 
 
-def test_a_project_without_translations_is_fine(settings, world, drain):
+def test_a_project_without_translations_is_fine(settings, kaspi, drain):
     """USE_I18N False."""
     settings.USE_I18N = False
     Order.objects.create()
@@ -187,7 +187,7 @@ def test_a_project_without_translations_is_fine(settings, world, drain):
     assert Delivery.objects.get().status == "created"
 
 
-def test_a_cancel_by_staff_leaves_their_language(elsewhere, world):
+def test_a_cancel_by_staff_leaves_their_language(elsewhere, kaspi):
     """The answer to their request is in it."""
     before = get_language()
     Order.objects.create()

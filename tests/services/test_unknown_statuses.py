@@ -21,11 +21,11 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def move(world, drain, deliver_webhooks):
+def move(kaspi, drain, deliver_webhooks):
     """Let Kaspi give a delivery a status, and hear of it."""
 
     def run(delivery, status):
-        world.move(delivery.delivery_id, status)
+        kaspi.move(delivery.delivery_id, status)
         deliver_webhooks()
         drain()
         delivery.refresh_from_db()
@@ -158,14 +158,14 @@ def test_it_waits_behind_another_reason(returned, pass_time, flags):
     assert flags == ["unknown_status"]
 
 
-def test_what_is_marked_as_final_is_quiet(returned, pass_time, turnable, world):
+def test_what_is_marked_as_final_is_quiet(returned, pass_time, turnable, kaspi):
     """Kaspi is not asked, its customer reads that nothing more is to come, and it has no place on a list."""
     pass_time(returned, 2 * DAY)
     ended = services.mark_final(returned)
     assert (ended.final_at, ended.next_refresh_at, ended.attention) == (turnable.now, None, "")
-    requests = len(world.requests)
+    requests = len(kaspi.requests)
     pass_time(returned, 30 * DAY)
-    assert len(world.requests) == requests
+    assert len(kaspi.requests) == requests
     assert track(returned).is_final
     assert not Delivery.objects.in_unknown_status().exists()
     assert exits.ways_out(fresh(returned), turnable.now) == {"refresh"}
@@ -219,13 +219,13 @@ def test_a_delivery_that_goes_on_is_live_again(returned, post_webhook, turnable,
     assert again.next_refresh_at is not None
 
 
-def test_staff_may_ask_about_what_they_ended(returned, drain, world):
+def test_staff_may_ask_about_what_they_ended(returned, drain, kaspi):
     """The same status changes nothing; another one makes it live again."""
     services.mark_final(returned)
     services.refresh_delivery(returned)
     drain()
     assert (fresh(returned).final_at is not None, fresh(returned).next_refresh_at) == (True, None)
-    world.move(returned.delivery_id, "lost")
+    kaspi.move(returned.delivery_id, "lost")
     services.refresh_delivery(returned)
     drain()
     assert (fresh(returned).status, fresh(returned).final_at) == ("lost", None)
@@ -271,10 +271,10 @@ def test_kaspi_decides_about_a_cancel_before_pickup(booked, move, drain):
     assert ApiCall.objects.filter(kind="cancel", state="due").exists()
 
 
-def test_kaspis_no_is_shown(booked, move, drain, world):
+def test_kaspis_no_is_shown(booked, move, drain, kaspi):
     """The 409 is Kaspi's answer."""
     move(booked, "courier_assigned")
-    world.faults.add(Fault(operation="cancel", status=409))
+    kaspi.faults.add(Fault(operation="cancel", status=409))
     services.cancel_delivery(booked)
     drain()
     assert fresh(booked).attention == Attention.CANCEL_REFUSED
@@ -295,16 +295,16 @@ def test_what_the_settings_call_final_is_not_cancelled(returned):
 
 
 @pytest.mark.parametrize(("final", "posts"), [([], 2), (["courier_assigned"], 1)])
-def test_an_uncertain_cancel_goes_again_unless_it_has_ended(booked, drain, world, settings, final, posts):
+def test_an_uncertain_cancel_goes_again_unless_it_has_ended(booked, drain, kaspi, settings, final, posts):
     """The same key and bytes, after a GET that has a status which is new to us."""
-    world.faults.add(Fault(operation="cancel", status=503))
+    kaspi.faults.add(Fault(operation="cancel", status=503))
     services.cancel_delivery(booked)
     drain()
-    world.move(booked.delivery_id, "courier_assigned")
+    kaspi.move(booked.delivery_id, "courier_assigned")
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "FINAL_STATUSES": final}
     ApiCall.objects.filter(kind="cancel").update(next_attempt_at=NOON)
     drain()
-    assert sum("/cancel" in request.path for request in world.requests) == posts
+    assert sum("/cancel" in request.path for request in kaspi.requests) == posts
 
 
 def test_nothing_is_recorded_in_the_history(returned):

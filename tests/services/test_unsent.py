@@ -88,9 +88,9 @@ def test_whatever_it_waited_for(due, state):
 
 
 @pytest.mark.parametrize(("status", "left"), [(401, "cancelled"), (400, "cancelled"), (503, "")])
-def test_a_cancel_that_came_while_it_was_sent_ends_it_too(due, drain, world, status, left):
+def test_a_cancel_that_came_while_it_was_sent_ends_it_too(due, drain, kaspi, status, left):
     """If Kaspi surely has not booked it; else its outcome is found out first."""
-    world.faults.add(Fault(operation="create", status=status))
+    kaspi.faults.add(Fault(operation="create", status=status))
     Delivery.objects.update(cancel_requested_at=due.created_at)
     drain()
     assert (fresh(due.delivery).status, fresh(due.delivery).attention) == (left, "")
@@ -155,20 +155,20 @@ def test_a_parcel_that_kaspi_revives_is_not_announced_as_new(booked, heard):
     assert heard == ["cancelled", "created"]
 
 
-def test_a_person_can_link_what_was_booked_after_all(booked, drain, world):
+def test_a_person_can_link_what_was_booked_after_all(booked, drain, kaspi):
     """Kaspi is asked, and its answer is taken as it is."""
     delivery_id = booked.delivery_id
     ApiCall.objects.update(state="due", unknown_since=None)
     Delivery.objects.update(delivery_id=None, status="")
     link_delivery(cancel_delivery(booked), delivery_id)
-    world.cancel_is_slow = True
+    kaspi.cancel_is_slow = True
     drain()
     assert (fresh(booked).delivery_id, fresh(booked).status) == (delivery_id, "created")
 
 
-def test_it_is_anonymized_like_any_other(due, turnable, world, drain):
+def test_it_is_anonymized_like_any_other(due, turnable, kaspi, drain):
     """A month after its end."""
-    world.faults.add(Fault(operation="create", status=401))
+    kaspi.faults.add(Fault(operation="create", status=401))
     drain()
     cancel_delivery(due.delivery, reason="Aigerim moved")
     turnable.turn(days=31)

@@ -27,30 +27,30 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def worker(world):
+def worker(kaspi):
     """Return a worker that keeps quiet."""
     return Worker(say=lambda _line: None)
 
 
-def test_once_sends_everything_that_is_due_and_returns(world, capsys):
+def test_once_sends_everything_that_is_due_and_returns(kaspi, capsys):
     """`kaspi_worker --once` is for cron."""
     for _ in range(3):
         Order.objects.create()
     call_command("kaspi_worker", "--once")
-    assert len(world.deliveries) == 3
+    assert len(kaspi.deliveries) == 3
     assert "calls sent: 3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("threads", ["1", "8"])
-def test_the_command_sends_with_so_many_threads(world, threads):
+def test_the_command_sends_with_so_many_threads(kaspi, threads):
     """One is the command's own."""
-    handle, seen = world.handle, set()
+    handle, seen = kaspi.handle, set()
 
     def watched(*request):
         seen.add(threading.current_thread() is threading.main_thread())
         return handle(*request)
 
-    world.handle = watched
+    kaspi.handle = watched
     Order.objects.create()
     call_command("kaspi_worker", "--once", "--threads", threads)
     assert seen == {threads == "1"}
@@ -85,7 +85,7 @@ def test_a_stopped_worker_claims_nothing_more(worker):
 
 
 @pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError])
-def test_a_poison_row_does_not_stop_the_batch(worker, world, monkeypatch, caplog, trouble):
+def test_a_poison_row_does_not_stop_the_batch(worker, kaspi, monkeypatch, caplog, trouble):
     """What breaks on one call, or is refused by the database, is logged, and the next one goes."""
     first, _second = Order.objects.create(), Order.objects.create()
     send = outbox.send
@@ -97,11 +97,11 @@ def test_a_poison_row_does_not_stop_the_batch(worker, world, monkeypatch, caplog
 
     monkeypatch.setattr(outbox, "send", poisoned)
     worker.run_round()
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     assert "call broke" in caplog.text
 
 
-def test_a_chore_that_breaks_does_not_end_the_others(worker, world, monkeypatch, caplog):
+def test_a_chore_that_breaks_does_not_end_the_others(worker, kaspi, monkeypatch, caplog):
     """What is due is sent all the same."""
 
     def broken(**_kwargs):
@@ -110,7 +110,7 @@ def test_a_chore_that_breaks_does_not_end_the_others(worker, world, monkeypatch,
     monkeypatch.setattr("kaspi_delivery_django.services.inbox.unpark_known", broken)
     Order.objects.create()
     worker.run_round()
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     assert "chore broke" in caplog.text
 
 
@@ -203,15 +203,15 @@ def test_bookings_go_before_questions_about_silent_deliveries(worker, booked, tu
     assert ApiCall.objects.filter(kind="refresh").exists()
 
 
-def test_unknown_creates_survive_every_fault_without_a_second_parcel(world, drain, turnable):
+def test_unknown_creates_survive_every_fault_without_a_second_parcel(kaspi, drain, turnable):
     """Whatever Kaspi does to the first tries, each order ends with one parcel."""
     for fault in ({"latency_s": 60}, {"drop": "after"}, {"status": 502}, {"truncate": True}):
-        world.faults.add(Fault(operation="create", **fault))
+        kaspi.faults.add(Fault(operation="create", **fault))
     orders = [Order.objects.create() for _ in range(4)]
     for _ in range(4):
         drain()
         turnable.turn(minutes=10)
-    counts = [len(world.deliveries_for(f"order-{order.pk}")) for order in orders]
+    counts = [len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders]
     assert counts == [1, 1, 1, 1]
     creates = ApiCall.objects.filter(kind="create")
     assert set(creates.values_list("state", flat=True)) == {"done"}
@@ -230,15 +230,15 @@ def test_sigterm_ends_the_command_cleanly():
     assert "stopped" in output
 
 
-def test_a_sweep_works_until_nothing_is_due(worker, world):
+def test_a_sweep_works_until_nothing_is_due(worker, kaspi):
     """As a task runner calls it now and then."""
     for _ in range(3):
         Order.objects.create()
     assert worker.sweep(within_s=60) == 3
-    assert len(world.deliveries) == 3
+    assert len(kaspi.deliveries) == 3
 
 
-def test_a_sweep_ends_after_its_time(worker, world, monkeypatch):
+def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
     """The call under way is finished, and the others are the next sweep's."""
     monkeypatch.setattr("kaspi_delivery_django.services.worker.threading.Timer", Bell)
     send = outbox.send
@@ -246,7 +246,7 @@ def test_a_sweep_ends_after_its_time(worker, world, monkeypatch):
     for _ in range(3):
         Order.objects.create()
     assert worker.sweep(within_s=20) == 1
-    assert len(world.deliveries) == 1
+    assert len(kaspi.deliveries) == 1
     assert (Bell.last.after_s, Bell.last.is_set) == (20, False)
 
 
@@ -259,11 +259,11 @@ def test_a_sweep_bears_a_database_that_is_away(worker, monkeypatch, caplog):
     assert "999 8877" not in caplog.text
 
 
-def test_one_call_is_sent_for_a_task(worker, due, world):
+def test_one_call_is_sent_for_a_task(worker, due, kaspi):
     """Delivered twice, it makes one request."""
     assert worker.send(due.pk)
     assert not worker.send(due.pk)
-    assert len(world.requests) == 1
+    assert len(kaspi.requests) == 1
 
 
 @pytest.mark.parametrize("trouble", [OperationalError, InterfaceError, ZeroDivisionError])

@@ -33,7 +33,7 @@ def break_chore(monkeypatch, error):
     monkeypatch.setattr(inbox, "unpark_known", fail)
 
 
-def test_the_heartbeat_names_what_fails(world, monkeypatch):
+def test_the_heartbeat_names_what_fails(kaspi, monkeypatch):
     """And the worker does not count as seen: alerts on its age ring."""
     break_chore(monkeypatch, ValueError("+7 701 999 8877"))
     quiet().run_round()
@@ -45,7 +45,7 @@ def test_the_heartbeat_names_what_fails(world, monkeypatch):
     assert seen_before_it_failed == state.worker_seen_at
 
 
-def test_it_is_healthy_again_once_the_chore_succeeds(world, monkeypatch):
+def test_it_is_healthy_again_once_the_chore_succeeds(kaspi, monkeypatch):
     """At the end of that round, not half a minute later."""
     worker = quiet()
     with monkeypatch.context() as broken:
@@ -58,7 +58,7 @@ def test_it_is_healthy_again_once_the_chore_succeeds(world, monkeypatch):
     assert state.worker_seen_at is not None
 
 
-def test_a_healthy_worker_writes_its_heartbeat_no_more_often_than_before(world, django_assert_num_queries):
+def test_a_healthy_worker_writes_its_heartbeat_no_more_often_than_before(kaspi, django_assert_num_queries):
     """Every half minute."""
     worker = quiet()
     worker.run_round()
@@ -66,7 +66,7 @@ def test_a_healthy_worker_writes_its_heartbeat_no_more_often_than_before(world, 
         worker._beat(using="default")
 
 
-def test_a_worker_that_is_asked_to_stop_is_not_ill(world, monkeypatch):
+def test_a_worker_that_is_asked_to_stop_is_not_ill(kaspi, monkeypatch):
     """What it did not try has not failed, and not succeeded either."""
     worker = quiet()
     break_chore(monkeypatch, ValueError())
@@ -77,7 +77,7 @@ def test_a_worker_that_is_asked_to_stop_is_not_ill(world, monkeypatch):
 
 
 @pytest.mark.parametrize("is_transient", [True, False])
-def test_a_deadlock_is_no_trouble_and_a_database_error_is(world, monkeypatch, is_transient):
+def test_a_deadlock_is_no_trouble_and_a_database_error_is(kaspi, monkeypatch, is_transient):
     """One is left to the next round; the other ends this one, and is reported by the next."""
     break_chore(monkeypatch, OperationalError("database is locked" if is_transient else "no such table: x"))
     worker = quiet()
@@ -92,14 +92,14 @@ def test_a_deadlock_is_no_trouble_and_a_database_error_is(world, monkeypatch, is
     assert bool(AccountState.objects.get().worker_trouble) is not is_transient
 
 
-def test_once_exits_with_one(world, monkeypatch):
+def test_once_exits_with_one(kaspi, monkeypatch):
     """Cron sends a mail then."""
     break_chore(monkeypatch, ValueError())
     with pytest.raises(CommandError, match="parked events applied: ValueError"):
         call_command("kaspi_worker", "--once", stdout=io.StringIO())
 
 
-def test_a_worker_that_is_stopped_exits_with_one_too(world, monkeypatch):
+def test_a_worker_that_is_stopped_exits_with_one_too(kaspi, monkeypatch):
     """A supervisor shows it."""
     break_chore(monkeypatch, ValueError())
     monkeypatch.setattr(workers, "IDLE_S", 0)
@@ -119,7 +119,7 @@ def test_a_worker_that_is_stopped_exits_with_one_too(world, monkeypatch):
         call_command("kaspi_worker", stdout=io.StringIO())
 
 
-def test_report_doctor_and_dashboard_say_so(world, monkeypatch, client, admin_user):
+def test_report_doctor_and_dashboard_say_so(kaspi, monkeypatch, client, admin_user):
     """In the same words."""
     break_chore(monkeypatch, ValueError())
     quiet().run_round()
@@ -146,7 +146,7 @@ def tables(monkeypatch):
 
 
 @pytest.mark.parametrize("options", [[], ["--once"], ["--once", "--threads", "1"], ["--hold"], ["--release"]])
-def test_without_our_tables_the_worker_says_what_to_do_and_ends(tables, world, options):
+def test_without_our_tables_the_worker_says_what_to_do_and_ends(tables, kaspi, options):
     """Once, and with 1: in the public schema of a project with tenants, or before `migrate`."""
     tables(["auth_user"])
     out = io.StringIO()
@@ -171,7 +171,7 @@ def test_one_table_or_column_that_is_missing_is_named(tables, monkeypatch):
     assert schema.missing() == ["kaspi_delivery_accountstate.worker_trouble"]
 
 
-def test_a_database_that_is_away_is_waited_for_as_before(world, monkeypatch):
+def test_a_database_that_is_away_is_waited_for_as_before(kaspi, monkeypatch):
     """It is not said to lack anything."""
 
     def away():
@@ -181,14 +181,14 @@ def test_a_database_that_is_away_is_waited_for_as_before(world, monkeypatch):
     call_command("kaspi_worker", "--once", stdout=io.StringIO())
 
 
-def test_a_missing_table_that_only_one_chore_needs_is_trouble(world, monkeypatch):
+def test_a_missing_table_that_only_one_chore_needs_is_trouble(kaspi, monkeypatch):
     """Engines name it by other exceptions."""
     break_chore(monkeypatch, ProgrammingError("relation does not exist"))
     with pytest.raises(CommandError, match="ProgrammingError"):
         call_command("kaspi_worker", "--once", stdout=io.StringIO())
 
 
-def test_a_healthy_run_in_a_thread_ends_well(world):
+def test_a_healthy_run_in_a_thread_ends_well(kaspi):
     """A scheduler calls it there."""
     raised = []
 

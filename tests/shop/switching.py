@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 from kaspi_delivery_django.client import DeliveryRequest
 from kaspi_delivery_django.orders import OrderAdapter
-from tests.shop import kaspi
+from tests.shop import adapters
 from tests.shop.models import Order, Shipment
 
 KASPI_START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-class ShopOrderAdapter(kaspi.OrderAdapter):
+class ShopOrderAdapter(adapters.OrderAdapter):
     """Ships what was ordered since the switch."""
 
     def wants_delivery(self, order):
@@ -35,4 +35,4 @@ class ShipmentAdapter(OrderAdapter[Shipment]):
         return Shipment.objects.filter(order__paid=True, order__created_at__gte=KASPI_START)
 
     def build_request(self, shipment) -> DeliveryRequest:
-        return kaspi.OrderAdapter().build_request(shipment.order)
+        return adapters.OrderAdapter().build_request(shipment.order)

@@ -50,15 +50,15 @@ class Chaos:
 
     def __enter__(self):
         for fault in faults(self._plan.faults, self._plan.speed):
-            self._stage.world.faults.add(fault)
+            self._stage.kaspi.faults.add(fault)
         self._thread.start()
         return self
 
     def __exit__(self, *_exc_info):
         self._stopped.set()
         self._thread.join()
-        self._stage.world.faults.clear()
-        self._stage.world.mailbox.calm()
+        self._stage.kaspi.faults.clear()
+        self._stage.kaspi.webhooks.calm()
 
     def _run(self):
         due = self._plan.kill_every_s
@@ -80,4 +80,4 @@ class Chaos:
     def _close_the_gate(self):
         if self._dice.random() < self._plan.faults:
             fault = Fault(**self._dice.choice(GATE_CLOSERS))
-            self._stage.world.faults._waiting.insert(0, fault)
+            self._stage.kaspi.faults._waiting.insert(0, fault)

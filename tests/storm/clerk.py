@@ -17,10 +17,10 @@ TRY_AGAIN = {Attention.ADAPTER_FAILED, Attention.TOO_OLD}
 
 
 class Clerk:
-    """Looks deliveries up in Kaspi's console, which is `world`; remembers why they were listed."""
+    """Looks deliveries up in Kaspi's console, which is `kaspi`; remembers why they were listed."""
 
-    def __init__(self, world):
-        self._world = world
+    def __init__(self, kaspi):
+        self._kaspi = kaspi
         self.reasons = Counter()
         self._seen = set()
 
@@ -48,7 +48,7 @@ class Clerk:
             acknowledge_delivery(delivery)
 
     def _look_up(self, delivery):
-        found = self._world.deliveries_for(delivery.external_order_id)
+        found = self._kaspi.deliveries_for(delivery.external_order_id)
         if found:
             link_delivery(delivery, found[0].delivery_id)
         elif _is_wanted(delivery):

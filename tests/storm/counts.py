@@ -30,29 +30,29 @@ def listed():
     return Delivery.objects.exclude(attention="").count()
 
 
-def tally(world, shopping):
+def tally(kaspi, shopping):
     """Return the closing table: name to figure. `MUST_BE_NONE` names those that must be 0."""
-    live = Counter(order_in(r.external_order_id) for r in world.deliveries.values() if r.status != "cancelled")
+    live = Counter(order_in(r.external_order_id) for r in kaspi.deliveries.values() if r.status != "cancelled")
     return {
         "lost": _lost(live),
         "doubled": sum(1 for count in live.values() if count > 1),
-        "cancelled unsent, yet sent": _sent(world, shopping.cancelled_unsent),
-        "status regressions": _regressions(world),
-        "unexplained rows": sum(_unexplained(world).values()),
+        "cancelled unsent, yet sent": _sent(kaspi, shopping.cancelled_unsent),
+        "status regressions": _regressions(kaspi),
+        "unexplained rows": sum(_unexplained(kaspi).values()),
         "orders saved": sum(model.objects.count() for model in MODELS),
         "orders saved in another spelling": shopping.spelled_otherwise,
         "orders cancelled by the shop": sum(model.objects.filter(cancelled=True).count() for model in MODELS),
         "orders cancelled by update(), unsent": len(shopping.cancelled_unsent),
         "orders cancelled by update(), later": len(shopping.cancelled_later),
         "of these picked up before they were asked about": _unheard(shopping.cancelled_later),
-        "deliveries booked at Kaspi": len(world.deliveries),
+        "deliveries booked at Kaspi": len(kaspi.deliveries),
         "deliveries delivered": Delivery.objects.filter(status="delivered").count(),
         "deliveries cancelled": Delivery.objects.filter(status="cancelled").count(),
         "given up, nothing was booked": ApiCall.objects.filter(kind="create", state="abandoned").count(),
-        "requests to Kaspi": len(world.requests),
-        "webhook attempts": len(world.mailbox.sent),
+        "requests to Kaspi": len(kaspi.requests),
+        "webhook attempts": len(kaspi.webhooks.sent),
         "webhook events stored": WebhookEvent.objects.count(),
-        "webhook events given up by Kaspi": len(world.mailbox.lost),
+        "webhook events given up by Kaspi": len(kaspi.webhooks.lost),
     }
 
 
@@ -64,9 +64,9 @@ def _lost(live):
     return sum(1 for key in keys if not live[key] and key not in listed_orders)
 
 
-def _sent(world, cancelled):
+def _sent(kaspi, cancelled):
     """Count orders whose cancel was committed before their create was claimed, and which Kaspi heard of."""
-    heard = {order_in(r.idempotency_key) for r in world.requests if r.idempotency_key and r.method == "POST"}
+    heard = {order_in(r.idempotency_key) for r in kaspi.requests if r.idempotency_key and r.method == "POST"}
     return len(heard & cancelled)
 
 
@@ -76,27 +76,27 @@ def _unheard(cancelled):
     return len(cancelled & set(brought.values_list("object_id", flat=True)))
 
 
-def _regressions(world):
+def _regressions(kaspi):
     """Count applied steps backwards that were not Kaspi's own answer, and ends that differ from Kaspi's."""
     steps = StatusChange.objects.filter(applied=True).exclude(source="refresh")
     backwards = sum(1 for s in steps if RANKS[s.to_status] <= RANKS[s.from_status])
     ours = Delivery.objects.filter(delivery_id__isnull=False).values_list("delivery_id", "status")
-    return backwards + sum(1 for key, status in ours if world.deliveries[key].status != status)
+    return backwards + sum(1 for key, status in ours if kaspi.deliveries[key].status != status)
 
 
-def _unexplained(world):
+def _unexplained(kaspi):
     """Count rows that are neither finished, nor scheduled, nor on the list that asks for a person."""
     calls = ApiCall.objects.filter(state__in=(*ApiCall.UNRESOLVED, "stuck", "refused"))
     ended = calls.filter(delivery__status__in=TERMINAL) | calls.filter(kind="link")
     idle = calls.filter(next_attempt_at__isnull=True, delivery__attention="").exclude(pk__in=ended.values("pk"))
-    ids = {r.delivery_id for r in world.deliveries.values()}
+    ids = {r.delivery_id for r in kaspi.deliveries.values()}
     ours = set(Delivery.objects.filter(delivery_id__isnull=False).values_list("delivery_id", flat=True))
     return {
         "calls": idle.count(),
         "untold changes": StatusChange.objects.filter(notified_at__isnull=True, applied=True).count(),
         "events": WebhookEvent.objects.filter(state__in=OPEN_EVENTS).count(),
         "parcels that we do not know": len(ids - ours),
-        "parcels of orders that were rolled back": sum(1 for r in world.deliveries.values() if GHOST in _address(r)),
+        "parcels of orders that were rolled back": sum(1 for r in kaspi.deliveries.values() if GHOST in _address(r)),
     }
 
 

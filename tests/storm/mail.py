@@ -1,11 +1,11 @@
 """Kaspi's webhooks on a bad day: each may be lost, doubled, delayed, or overtaken by the next."""
 
-from kaspi_delivery_django.sandbox.webhooks import Mailbox
+from kaspi_delivery_django.sandbox.webhooks import WebhookQueue
 
 LATE_S = 300.0
 
 
-class RoughMailbox(Mailbox):
+class RoughWebhookQueue(WebhookQueue):
     """Throws the dice for each event; `chance` 0 is a good day."""
 
     def __init__(self, *arguments, dice, chance, **options):

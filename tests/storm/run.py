@@ -44,12 +44,12 @@ def storm(plan, say=lambda _line: None, disturb=None):
     over = threading.Event()
     with Stage(plan) as stage:
         shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over)
-        clerk = Clerk(stage.world)
+        clerk = Clerk(stage.kaspi)
         watch = Watch(plan, say, stage, began)
         try:
             with Chaos(stage, plan, dice) as chaos:
                 shopping.start()
-                watch.until(lambda: len(stage.world.deliveries) > plan.orders / 4, "storm")
+                watch.until(lambda: len(stage.kaspi.deliveries) > plan.orders / 4, "storm")
                 if disturb:
                     disturb(stage)
                 watch.until(lambda: shopping.is_over() and watch.unsettled() <= plan.orders / 20, "storm")
@@ -59,7 +59,7 @@ def storm(plan, say=lambda _line: None, disturb=None):
             watch.until(lambda: clerk.work() or watch.is_quiet(), "clerk")
         finally:
             over.set()
-        table = counts.tally(stage.world, shopping)
+        table = counts.tally(stage.kaspi, shopping)
     table["kills"] = chaos.kills
     table |= {f"asked for a person: {reason}": count for reason, count in sorted(clerk.reasons.items())}
     return {**table, "seconds": round(time.monotonic() - began)}
@@ -96,7 +96,7 @@ class Watch:
 
     def unsettled(self):
         """Return how many rows wait for something by themselves, on either side."""
-        return counts.unsettled() + len(self._stage.world.mailbox.pending)
+        return counts.unsettled() + len(self._stage.kaspi.webhooks.pending)
 
     def is_quiet(self):
         """Tell whether nothing waits, neither for time nor for a person."""

@@ -15,17 +15,16 @@ from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
-from kaspi_delivery_django.sandbox.courier import Courier
-from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
 from tests.storm.fast import FastClock, running
-from tests.storm.mail import RoughMailbox
+from tests.storm.mail import RoughWebhookQueue
 
 ROOT = Path(__file__).parents[2]
 POSTMEN = 3
 PACE_S = 120.0
 FIRST_RETRY_S = 60.0
-ADAPTERS = ["tests.shop.kaspi.OrderAdapter", "tests.shop.kaspi.AppOrderAdapter"]
+ADAPTERS = ["tests.shop.adapters.OrderAdapter", "tests.shop.adapters.AppOrderAdapter"]
 
 
 class Process:
@@ -58,15 +57,15 @@ class Process:
 
 
 class Stage:
-    """A context that runs everything. `world` is Kaspi, `processes` may be killed."""
+    """A context that runs everything. `kaspi` is the fake Kaspi, `processes` may be killed."""
 
     def __init__(self, plan):
         self._plan = plan
         self.clock = FastClock(time.time(), plan.speed)
         self._port = _free_port()
         self._stopped, self._resting = threading.Event(), threading.Event()
-        self.world = self._world()
-        self.server = SandboxServer(self.world)
+        self.kaspi = self._kaspi()
+        self.server = SandboxServer(self.kaspi)
         self.processes = []
 
     def __enter__(self):
@@ -110,25 +109,25 @@ class Stage:
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
 
-    def _world(self):
+    def _kaspi(self):
         account = settings.KASPI_DELIVERY
         seed = self._plan.seed
-        world = World(
+        kaspi = FakeKaspi(
             api_key=account["API_KEY"],
             webhook_secret=account["WEBHOOK_SECRETS"][0],
             webhook_url=f"http://127.0.0.1:{self._port}/kaspi/webhook/",
             clock=self.clock.timestamp,
             seed=seed,
         )
-        world.mailbox = RoughMailbox(
+        kaspi.webhooks = RoughWebhookQueue(
             account["WEBHOOK_SECRETS"][0],
             clock=self.clock.timestamp,
-            new_event_id=world._new_event_id,
+            new_event_id=kaspi._new_event_id,
             first_retry_s=FIRST_RETRY_S,
             dice=random.Random(seed),
             chance=self._plan.faults,
         )
-        return world
+        return kaspi
 
     def _environment(self):
         return {
@@ -142,11 +141,11 @@ class Stage:
 
     def _post(self):
         while not self._stopped.wait(0.02):
-            while not self._stopped.is_set() and self.world.mailbox.deliver_next(self.clock.timestamp()):
+            while not self._stopped.is_set() and self.kaspi.webhooks.deliver_next(self.clock.timestamp()):
                 pass
 
     def _drive(self):
-        courier = Courier(self.world, PACE_S)
+        courier = Courier(self.kaspi, PACE_S)
         while not self._stopped.wait(0.5):
             if not self._resting.is_set():
                 courier.step(self.clock.timestamp())

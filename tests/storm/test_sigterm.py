@@ -23,15 +23,15 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_call():
     """What is under way is done; the others stay due."""
     with Stage(Plan(orders=ORDERS, faults=0, workers=1, threads=THREADS, speed=1)) as stage:
         asked = threading.Event()
-        handle = stage.world.handle
-        stage.world.handle = lambda *request: asked.set() or handle(*request)
-        stage.world.faults.add(Fault(latency_s=1.0, times=None))
+        handle = stage.kaspi.handle
+        stage.kaspi.handle = lambda *request: asked.set() or handle(*request)
+        stage.kaspi.faults.add(Fault(latency_s=1.0, times=None))
         for _ in range(ORDERS):
             Order.objects.create()
         assert asked.wait(PATIENCE_S)
         _web, worker = stage.processes
         assert worker.terminate() == 0
-        sent = len(stage.world.requests)
+        sent = len(stage.kaspi.requests)
     assert 1 <= sent <= MOST_UNDER_WAY
     assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done"] * sent + ["due"] * (ORDERS - sent)
     assert Delivery.objects.filter(delivery_id__isnull=False).count() == sent

@@ -11,7 +11,7 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import cancel_delivery, reissue_delivery
 from kaspi_delivery_django.signals import delivery_status_changed
 from kaspi_delivery_django.testing import kaspi_sandbox
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Note, Order
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,8 +39,8 @@ def refuted():
 
 def book_behind_our_back(kaspi, order):
     """Let Kaspi have one booking more than the package knows of."""
-    [world] = kaspi.worlds.values()
-    return world._book(kaspi.booking_of(order).request)
+    [fake] = kaspi.fakes.values()
+    return fake._book(kaspi.booking_of(order).request)
 
 
 def test_booked_once(kaspi, order):
@@ -53,10 +53,10 @@ def test_not_booked_once_when_nothing_was_sent(kaspi, order, refuted):
     """The text says what waits."""
     text = refuted(kaspi.assert_booked_once, order)
     assert text.splitlines() == [
-        f"shop.Order {order.pk}: Kaspi has 0 bookings of it.",
-        "  Kaspi has nothing",
+        f"shop.Order {order.pk}: Kaspi has 0 deliveries of it.",
+        "  Kaspi has no delivery",
         f"  The package has order-{order.pk}: delivery id unknown, status unknown",
-        "  Its create is due, tries: 0",
+        "  Its create is due, attempts: 0",
     ]
 
 
@@ -66,7 +66,7 @@ def test_the_documentation_shows_what_a_test_says(kaspi, order, refuted):
     kaspi.send_due()
     said = refuted(kaspi.assert_booked_once, order).replace(f"Order {order.pk}:", "Order 7:")
     assert said.splitlines()[-1].strip() == (
-        "Its create is unknown, tries: 1, last answer 503 internal_error A fault set on the sandbox."
+        "Its create is unknown, attempts: 1, last response 503 internal_error A fault set on the sandbox."
     )
     documented = (ROOT / "docs" / "testing.md").read_text()
     assert f"```text\n{said.replace(f'order-{order.pk}:', 'order-7:')}\n```" in documented
@@ -77,7 +77,7 @@ def test_not_booked_once_when_kaspi_has_two(kaspi, order, refuted):
     kaspi.send_due()
     second = book_behind_our_back(kaspi, order)
     text = refuted(kaspi.assert_booked_once, order)
-    assert "Kaspi has 2 bookings of it" in text
+    assert "Kaspi has 2 deliveries of it" in text
     assert f"Kaspi has {second.delivery_id} for order-{order.pk}: created" in text
 
 
@@ -85,7 +85,7 @@ def test_not_booked_once_when_the_package_does_not_know(kaspi, order, refuted):
     """A booking whose answer was lost is not one that the shop can show."""
     kaspi.time_out_next("create")
     kaspi.send_due()
-    assert "the package has not heard of dlv_" in refuted(kaspi.assert_booked_once, order)
+    assert "the package does not know dlv_" in refuted(kaspi.assert_booked_once, order)
 
 
 def test_booked_once_again(kaspi, order):
@@ -102,9 +102,9 @@ def test_not_booked_once_when_an_earlier_parcel_is_under_way(kaspi, order, refut
     first = kaspi.deliver(order, until="created")
     reissue_delivery(kaspi.move(order, "cancelled"))
     kaspi.send_due()
-    [world] = kaspi.worlds.values()
-    world.move(first.delivery_id, "created")
-    assert f"{first.delivery_id} is under way as well" in refuted(kaspi.assert_booked_once, order)
+    [fake] = kaspi.fakes.values()
+    fake.move(first.delivery_id, "created")
+    assert f"{first.delivery_id} is active too" in refuted(kaspi.assert_booked_once, order)
 
 
 def test_not_booked(kaspi):
@@ -163,8 +163,8 @@ def test_not_cancelled_while_a_parcel_is_under_way(kaspi, order, refuted):
 def test_not_cancelled_before_the_shop_has_heard(kaspi, order, refuted):
     """Kaspi cancelled it, and the webhook is still on its way."""
     delivery = kaspi.deliver(order, until="accepted")
-    [world] = kaspi.worlds.values()
-    world.move(delivery.delivery_id, "cancelled")
+    [fake] = kaspi.fakes.values()
+    fake.move(delivery.delivery_id, "cancelled")
     assert "its status is 'accepted', not 'cancelled'" in refuted(kaspi.assert_cancelled, order)
     kaspi.send_webhooks()
     kaspi.assert_cancelled(order)
@@ -178,7 +178,7 @@ def test_needs_attention(kaspi, order, refuted):
     text = refuted(kaspi.assert_needs_attention, order, Attention.TOO_OLD)
     assert "it does not need attention because of 'too_old'" in text
     assert "needs attention: refused" in text
-    assert "Its create is refused, tries: 1, last answer 422" in text
+    assert "Its create is refused, attempts: 1, last response 422" in text
 
 
 def test_a_reason_that_there_is_not(kaspi, order):
@@ -190,19 +190,19 @@ def test_a_reason_that_there_is_not(kaspi, order):
 def test_settled(kaspi, order):
     """A parcel that arrived leaves nothing to do."""
     kaspi.deliver(order)
-    kaspi.assert_settled(order)
+    kaspi.assert_up_to_date(order)
 
 
 def test_not_settled_while_a_call_waits(kaspi, order, refuted):
     """A booking that is due is work."""
-    assert "a call of it waits" in refuted(kaspi.assert_settled, order)
+    assert "it has an unfinished call" in refuted(kaspi.assert_up_to_date, order)
 
 
 def test_not_settled_while_a_person_is_needed(kaspi, order, refuted):
     """The text says what for."""
     kaspi.fail_next("create", status=422)
     kaspi.send_due()
-    assert "it needs attention because of 'refused'" in refuted(kaspi.assert_settled, order)
+    assert "it needs attention because of 'refused'" in refuted(kaspi.assert_up_to_date, order)
 
 
 def test_not_settled_when_a_receiver_has_raised(kaspi, order, refuted):
@@ -214,7 +214,7 @@ def test_not_settled_when_a_receiver_has_raised(kaspi, order, refuted):
     delivery_status_changed.connect(breaks)
     kaspi.send_due()
     delivery_status_changed.disconnect(breaks)
-    assert "a receiver of the signals has raised at 'created'" in refuted(kaspi.assert_settled, order)
+    assert "a signal receiver raised at 'created'" in refuted(kaspi.assert_up_to_date, order)
 
 
 def test_an_order_that_nobody_heard_of(kaspi, refuted):
@@ -222,7 +222,7 @@ def test_an_order_that_nobody_heard_of(kaspi, refuted):
     [order] = Order.objects.bulk_create([Order()])
     text = refuted(kaspi.delivery_of, order)
     assert f"shop.Order {order.pk}: it has no delivery." in text
-    assert "A bulk_create() or an update() tells nobody." in text
+    assert "bulk_create() and update() send no signals." in text
 
 
 def test_a_delivery_that_was_made_outside(settings, refuted):
@@ -231,7 +231,7 @@ def test_a_delivery_that_was_made_outside(settings, refuted):
     order = Order.objects.create()
     with kaspi_sandbox() as kaspi:
         text = refuted(kaspi.delivery_of, order)
-    assert "It was saved outside of the sandbox, with ENVIRONMENT 'local': save it inside" in text
+    assert "It was saved outside the sandbox, with ENVIRONMENT 'local': save it inside" in text
 
 
 def test_an_order_of_no_adapter(kaspi):
@@ -273,11 +273,12 @@ def test_an_adapter_that_stops_wanting_is_found(kaspi, order, refuted, settings)
     """With the state that it says no to."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [f"{__name__}.StatusAdapter"]}
     said = refuted(kaspi.assert_stays_wanted, order, {"status": "packed"})
-    assert "wants_delivery says no (status='packed')" in said
+    assert "wants_delivery returns False (status='packed')" in said
 
 
 def test_an_order_that_would_be_cancelled_is_found(kaspi, order, refuted):
     """Or one that is not wanted to begin with."""
-    assert "wants_cancel says yes (cancelled=True)" in refuted(kaspi.assert_stays_wanted, order, {"cancelled": True})
+    text = refuted(kaspi.assert_stays_wanted, order, {"cancelled": True})
+    assert "wants_cancel returns True (cancelled=True)" in text
     order.paid = False
-    assert "wants_delivery says no (as it is)" in refuted(kaspi.assert_stays_wanted, order)
+    assert "wants_delivery returns False (unchanged)" in refuted(kaspi.assert_stays_wanted, order)

@@ -16,7 +16,7 @@ from kaspi_delivery_django.models import StatusChange, WebhookEvent
 from kaspi_delivery_django.services import cancel_delivery
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from kaspi_delivery_django.testing import Fault
-from kaspi_delivery_django.testing.commits import committed
+from kaspi_delivery_django.testing.environment import committed
 from kaspi_delivery_django.views import WebhookView
 from tests.shop.models import Order
 
@@ -135,7 +135,7 @@ def test_a_delivery_will_do_for_an_order(kaspi, order):
 
 def test_a_parcel_that_is_not_booked_cannot_be_moved(kaspi, order):
     """The error says what is missing."""
-    with pytest.raises(AssertionError, match="Kaspi has 0 bookings of it"):
+    with pytest.raises(AssertionError, match="Kaspi has 0 deliveries of it"):
         kaspi.move(order, "accepted")
 
 
@@ -185,7 +185,7 @@ def test_a_webhook_about_what_kaspi_has_not_booked(kaspi, order):
 def test_a_webhook_that_never_comes(kaspi, order):
     """The sandbox loses one; an hour later the package has asked Kaspi."""
     kaspi.send_due()
-    kaspi.worlds["default"].mailbox.lose = 1
+    kaspi.fakes["default"].webhooks.lose = 1
     kaspi.move(order, "accepted")
     kaspi.assert_status(order, "created")
     kaspi.later(hours=1)
@@ -264,7 +264,7 @@ def test_a_frozen_time_is_honoured(kaspi, monkeypatch):
     monkeypatch.setattr("django.utils.timezone.now", lambda: then)
     frozen = Order.objects.create()
     assert kaspi.deliver(frozen).status_at == then
-    kaspi.assert_settled(frozen)
+    kaspi.assert_up_to_date(frozen)
 
 
 def test_nothing_is_sent_inside_of_a_transaction(kaspi, order):
@@ -313,7 +313,7 @@ class Closed:
 def test_a_view_that_asks_for_a_token_is_found(kaspi, order):
     """Kaspi has no CSRF token, and neither has the sandbox: a shop that protects the view hears nothing."""
     kaspi.send_due()
-    with pytest.raises(AssertionError, match=r"delivery\.created was answered 403"):
+    with pytest.raises(AssertionError, match=r"responded 403 to the webhook delivery\.created"):
         kaspi.send_webhooks()
 
 
@@ -327,7 +327,7 @@ def test_webhooks_come_over_https(kaspi, order):
 def test_a_middleware_that_turns_webhooks_away_is_found(kaspi, order):
     """Kaspi would send it again for a day, and nobody would know."""
     kaspi.send_due()
-    with pytest.raises(AssertionError, match=r"delivery\.created was answered 302"):
+    with pytest.raises(AssertionError, match=r"responded 302 to the webhook delivery\.created"):
         kaspi.move(order, "accepted")
 
 

@@ -276,7 +276,7 @@ def claim_all(kaspi: KaspiSandbox, order: Order) -> None:
     kaspi.assert_cancelled(order)
     kaspi.assert_status(order, "delivered")
     kaspi.assert_needs_attention(order, "refused")
-    kaspi.assert_settled(order)
+    kaspi.assert_up_to_date(order)
 
 
 @kaspi_sandbox(runner="inline")

@@ -1,4 +1,4 @@
-"""From the checkout to the courier: the shop's tests with unittest."""
+"""Test the shop from the checkout to the courier, with unittest."""
 
 from django.test import TestCase
 
@@ -9,22 +9,22 @@ CUSTOMER = {"customer_name": "Aigerim Serikova", "phone": "+7 701 234 5678", "ad
 
 
 class CheckoutTests(TestCase):
-    """An order is placed on the shop's page, as a customer does."""
+    """Place orders on the shop's page, as a customer does."""
 
     def setUp(self) -> None:
-        """Be Kaspi for this test, and fill the shelf."""
+        """Start a fake Kaspi and create a product."""
         self.kaspi = self.enterContext(kaspi_sandbox())
         self.honey = Product.objects.create(name="Honey", price_kzt=6500, weight_grams=1300)
 
     def check_out(self) -> Order:
         """Order two jars of honey."""
-        answer = self.client.post(self.honey.get_absolute_url(), {**CUSTOMER, "quantity": 2})
+        response = self.client.post(self.honey.get_absolute_url(), {**CUSTOMER, "quantity": 2})
         order = Order.objects.get()
-        self.assertRedirects(answer, order.get_absolute_url())
+        self.assertRedirects(response, order.get_absolute_url())
         return order
 
     def test_a_checkout_books_one_courier(self) -> None:
-        """Kaspi is sent what the customer has ordered, once."""
+        """Kaspi receives the customer's order once."""
         order = self.check_out()
         order.save()
         self.kaspi.send_due()
@@ -33,13 +33,13 @@ class CheckoutTests(TestCase):
         self.assertEqual((parcel["weightGrams"], parcel["valueKzt"]), (2600, 13000))
 
     def test_the_customer_follows_the_parcel(self) -> None:
-        """What Kaspi's webhook says is on the order's page at once."""
+        """The order's page shows the status of Kaspi's webhook at once."""
         order = self.check_out()
         self.kaspi.deliver(order, until="out_for_delivery")
         self.assertContains(self.client.get(order.get_absolute_url()), "The courier is on the way to you.")
 
     def test_a_checkout_does_not_need_kaspi(self) -> None:
-        """Kaspi is down: the customer has an order all the same, and the courier is booked when Kaspi is back."""
+        """While Kaspi is down, customers can order; the courier is booked later."""
         self.kaspi.fail_next("create", status=503, times=3)
         order = self.check_out()
         self.kaspi.send_due()
@@ -49,8 +49,8 @@ class CheckoutTests(TestCase):
             self.kaspi.send_due()
         self.kaspi.assert_booked_once(order)
 
-    def test_an_answer_that_is_lost_sends_no_second_courier(self) -> None:
-        """Kaspi has booked the parcel, and its answer never came."""
+    def test_a_lost_response_books_no_second_courier(self) -> None:
+        """Kaspi booked the parcel, but its response was lost."""
         self.kaspi.time_out_next("create")
         order = self.check_out()
         self.kaspi.send_due()

@@ -1,4 +1,4 @@
-"""What the courier's news does in the shop: its tests with pytest."""
+"""Test what the courier's status does in the shop, with pytest."""
 
 import pytest
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def order(kaspi: KaspiSandbox) -> Order:
-    """A paid order of one jar of honey, saved while `kaspi` is there."""
+    """Return a paid order of one jar of honey, saved inside the sandbox."""
     honey = Product.objects.create(name="Honey", price_kzt=6500, weight_grams=1300)
     order = Order.objects.create(
         customer_name="Aigerim Serikova", phone="+7 701 234 5678", address="Abay Avenue 52", paid=True
@@ -19,8 +19,8 @@ def order(kaspi: KaspiSandbox) -> Order:
     return order
 
 
-def test_the_customer_is_told_of_every_step(kaspi: KaspiSandbox, order: Order) -> None:
-    """Each of Kaspi's webhooks leaves one notice, and no receiver of the shop's has raised."""
+def test_each_status_notifies_the_customer(kaspi: KaspiSandbox, order: Order) -> None:
+    """Each of Kaspi's webhooks creates one notice, and no receiver of the shop raises."""
     kaspi.deliver(order)
     assert [notice.text.partition(": ")[2] for notice in order.notices.all()] == [
         "Created",
@@ -29,11 +29,11 @@ def test_the_customer_is_told_of_every_step(kaspi: KaspiSandbox, order: Order) -
         "Out for delivery",
         "Delivered",
     ]
-    kaspi.assert_settled(order)
+    kaspi.assert_up_to_date(order)
 
 
-def test_a_cancelled_order_calls_the_courier_off(kaspi: KaspiSandbox, order: Order) -> None:
-    """Ticking `cancelled` is enough, as long as the parcel was not picked up."""
+def test_a_cancelled_order_cancels_the_courier(kaspi: KaspiSandbox, order: Order) -> None:
+    """Saving `cancelled` is enough while the parcel was not picked up."""
     kaspi.deliver(order, until="accepted")
     order.cancelled = True
     order.save()
@@ -41,32 +41,32 @@ def test_a_cancelled_order_calls_the_courier_off(kaspi: KaspiSandbox, order: Ord
     kaspi.assert_cancelled(order)
 
 
-def test_a_cancel_that_comes_too_late_asks_for_a_person(kaspi: KaspiSandbox, order: Order) -> None:
-    """The parcel was picked up a moment before, and the webhook about it is still on its way."""
+def test_a_late_cancel_needs_manual_review(kaspi: KaspiSandbox, order: Order) -> None:
+    """The parcel was picked up, and its webhook did not arrive yet."""
     delivery = kaspi.deliver(order, until="accepted")
-    kaspi.worlds["default"].move(delivery.delivery_id or "", "in_transit")
+    kaspi.fakes["default"].move(delivery.delivery_id or "", "in_transit")
     order.cancelled = True
     order.save()
     kaspi.send_due()
     kaspi.assert_needs_attention(order, "cancel_refused")
 
 
-def test_a_parcel_that_kaspi_calls_off(kaspi: KaspiSandbox, order: Order) -> None:
-    """The shop hears of it, and tells the customer."""
+def test_a_cancel_by_kaspi_notifies_the_customer(kaspi: KaspiSandbox, order: Order) -> None:
+    """Kaspi cancels the delivery, and the shop tells the customer."""
     kaspi.deliver(order, until="created")
     kaspi.move(order, "cancelled", notes="No courier is free.")
     assert order.notices.latest("pk").text == "the customer was told: Cancelled"
 
 
-def test_a_forged_webhook_tells_nobody_anything(kaspi: KaspiSandbox, order: Order) -> None:
-    """Whoever has no secret cannot say that a parcel has arrived."""
+def test_a_forged_webhook_changes_nothing(kaspi: KaspiSandbox, order: Order) -> None:
+    """A webhook signed with another secret is refused."""
     kaspi.send_due()
     assert kaspi.webhook(order, "delivered", secret="a guess of thirty-two characters").status_code == 401
     kaspi.assert_status(order, "created")
 
 
-def test_an_address_that_kaspi_refuses_asks_for_a_person(kaspi: KaspiSandbox, order: Order) -> None:
-    """Nobody has to read a log to find the order."""
+def test_a_refused_address_needs_manual_review(kaspi: KaspiSandbox, order: Order) -> None:
+    """The order is on the staff's list."""
     kaspi.fail_next("create", status=422)
     kaspi.send_due()
     kaspi.assert_needs_attention(order, "refused")

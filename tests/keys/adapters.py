@@ -1,10 +1,10 @@
 """An adapter for each of them."""
 
 from tests.keys import models
-from tests.shop import kaspi
+from tests.shop import adapters
 
 
-class PaidAdapter(kaspi.OrderAdapter):
+class PaidAdapter(adapters.OrderAdapter):
     """Ships what is paid, under a name that is made of the primary key."""
 
     def wants_cancel(self, order):
@@ -14,7 +14,7 @@ class PaidAdapter(kaspi.OrderAdapter):
         return f"{type(self).__name__}-{order.pk}".replace(" ", "_")
 
     def build_request(self, order):
-        return kaspi.a_request()
+        return adapters.a_request()
 
 
 def _adapter(model):

@@ -14,7 +14,7 @@ from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import clock, nudges, request_delivery
 from kaspi_delivery_django.testing import kaspi_sandbox
-from tests.shop.kaspi import OrderAdapter
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
 REAL = {"API_KEY": "a-real-key", "WEBHOOK_SECRETS": ["a-real-secret-of-thirty-two-characters"]}
@@ -27,7 +27,7 @@ SETTINGS = {
     "two accounts": {"ACCOUNTS": {"almaty": REAL, "astana": {"ENVIRONMENT": "production"}}},
     "one account and flat keys": {**REAL, "ACCOUNTS": {"almaty": REAL}},
 }
-ADAPTERS = ["tests.shop.kaspi.OrderAdapter"]
+ADAPTERS = ["tests.shop.adapters.OrderAdapter"]
 
 
 class BranchAdapter(OrderAdapter):
@@ -47,9 +47,9 @@ def two_accounts(settings):
 def test_the_sandbox_of_a_test_is_strict():
     """A shop's own client is held to what Kaspi recommends: a create without an idempotency key is 400."""
     with kaspi_sandbox() as kaspi:
-        [world] = kaspi.worlds.values()
-        headers = {"x-api-key": world.api_key, "Content-Type": "application/json"}
-        answer = world.handle("POST", "/v1/deliveries", headers, b"{}")
+        [fake] = kaspi.fakes.values()
+        headers = {"x-api-key": fake.api_key, "Content-Type": "application/json"}
+        answer = fake.handle("POST", "/v1/deliveries", headers, b"{}")
     assert (answer.status, b"idempotency_key_required" in answer.body) == (400, True)
 
 
@@ -63,7 +63,7 @@ def test_an_order_is_delivered_whatever_the_shop_has_set(settings, own):
     with kaspi_sandbox() as kaspi:
         order = Order.objects.create(address="almaty")
         assert kaspi.deliver(order).status == "delivered"
-        kaspi.assert_settled(order)
+        kaspi.assert_up_to_date(order)
 
 
 @pytest.mark.django_db
@@ -107,7 +107,7 @@ def test_each_account_has_a_kaspi_of_its_own(two_accounts):
     with kaspi_sandbox() as kaspi:
         order = Order.objects.create(address="astana")
         kaspi.deliver(order)
-        assert [len(kaspi.worlds[alias].deliveries) for alias in ("almaty", "astana")] == [0, 1]
+        assert [len(kaspi.fakes[alias].deliveries) for alias in ("almaty", "astana")] == [0, 1]
 
 
 @pytest.mark.django_db

@@ -3,19 +3,19 @@ from dataclasses import replace
 
 import pytest
 
-from kaspi_delivery_django.sandbox.answers import Answer
-from kaspi_delivery_django.sandbox.world import World
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.responses import Response
 from tests.sandbox.conftest import REQUEST, Partner
 
 
-def error(answer: Answer) -> tuple[int, str]:
+def error(answer: Response) -> tuple[int, str]:
     return answer.status, json.loads(answer.body)["code"]
 
 
-def test_create_answers_delivery_created(partner, world):
+def test_create_answers_delivery_created(partner, kaspi):
     """A create answers 201 with DeliveryCreated, which has no externalOrderId."""
     answer = partner.create()
-    (delivery_id,) = world.deliveries
+    (delivery_id,) = kaspi.deliveries
     assert answer.status == 201
     assert json.loads(answer.body) == {
         "deliveryId": delivery_id,
@@ -39,8 +39,8 @@ def test_the_guides_order_has_the_guides_id(partner):
 
 
 def test_a_seed_repeats_the_ids(clock):
-    """Two worlds of one seed book the same ids."""
-    ids = [Partner(World(clock=clock, seed=1)).book() for _ in range(2)]
+    """Two fakes of one seed book the same ids."""
+    ids = [Partner(FakeKaspi(clock=clock, seed=1)).book() for _ in range(2)]
     assert ids[0] == ids[1]
 
 
@@ -59,10 +59,10 @@ def test_an_answer_repeats_documented_fields_only(partner):
     assert answer == {**REQUEST, **created, "createdAt": "2026-01-01T00:00:00Z"}
 
 
-def test_get_includes_history_when_asked(partner, world):
+def test_get_includes_history_when_asked(partner, kaspi):
     """With includeHistory=true the statuses passed are listed with time and notes."""
     delivery_id = partner.book()
-    world.move(delivery_id, "accepted", at=1767225660, notes="Courier 7")
+    kaspi.move(delivery_id, "accepted", at=1767225660, notes="Courier 7")
     answer = partner.get(delivery_id, "?includeHistory=true")
     assert json.loads(answer.body)["history"] == [
         {"status": "created", "timestamp": "2026-01-01T00:00:00Z", "notes": ""},
@@ -93,24 +93,24 @@ def test_both_base_paths_are_served(partner, prefix):
 
 
 @pytest.mark.parametrize("status", ["created", "accepted"])
-def test_cancel_before_pickup(partner, world, status):
+def test_cancel_before_pickup(partner, kaspi, status):
     """A cancel before pickup answers the cancelled delivery, and history keeps the reason."""
     delivery_id = partner.book()
-    world.move(delivery_id, status)
+    kaspi.move(delivery_id, status)
     answer = partner.cancel(delivery_id, reason="Changed my mind")
     assert (answer.status, json.loads(answer.body)["status"]) == (200, "cancelled")
-    assert world.deliveries[delivery_id].history[-1]["notes"] == "Changed my mind"
+    assert kaspi.deliveries[delivery_id].history[-1]["notes"] == "Changed my mind"
 
 
 @pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered"])
-def test_cancel_after_pickup(partner, world, status):
+def test_cancel_after_pickup(partner, kaspi, status):
     """After pickup a cancel is a conflict that says so, and changes nothing."""
     delivery_id = partner.book()
-    world.move(delivery_id, status)
+    kaspi.move(delivery_id, status)
     answer = partner.cancel(delivery_id)
     assert error(answer) == (409, "conflict")
     assert "already in transit" in json.loads(answer.body)["message"]
-    assert world.deliveries[delivery_id].status == status
+    assert kaspi.deliveries[delivery_id].status == status
 
 
 def test_cancel_twice_with_another_key(partner):
@@ -122,9 +122,9 @@ def test_cancel_twice_with_another_key(partner):
     assert "already cancelled" in json.loads(answer.body)["message"]
 
 
-def test_a_slow_cancel_is_accepted_first(partner, world):
+def test_a_slow_cancel_is_accepted_first(partner, kaspi):
     """With cancel_is_slow the answer is 200 with the status of before."""
-    world.cancel_is_slow = True
+    kaspi.cancel_is_slow = True
     answer = partner.cancel(partner.book(), reason="Late")
     assert (answer.status, json.loads(answer.body)["status"]) == (200, "created")
 
@@ -136,18 +136,18 @@ def test_an_unknown_delivery_is_404_without_a_body(partner):
 
 
 @pytest.mark.parametrize("key", [None, "", "another-key"])
-def test_a_missing_or_wrong_api_key(partner, world, key):
+def test_a_missing_or_wrong_api_key(partner, kaspi, key):
     """Without the right key nothing is booked."""
     answer = partner.call("POST", "/v1/deliveries", REQUEST, x_api_key=key, idempotency_key="k")
     assert error(answer) == (401, "unauthorized")
-    assert world.deliveries == {}
+    assert kaspi.deliveries == {}
 
 
-def test_a_disabled_api_key(partner, world):
+def test_a_disabled_api_key(partner, kaspi):
     """A disabled key answers 403 until it is enabled again."""
-    world.disabled_keys.add(world.api_key)
+    kaspi.disabled_keys.add(kaspi.api_key)
     assert error(partner.create()) == (403, "forbidden")
-    world.disabled_keys.clear()
+    kaspi.disabled_keys.clear()
     assert partner.create().status == 201
 
 
@@ -176,44 +176,44 @@ def test_an_unknown_path(partner, path):
     assert error(partner.call("POST", path)) == (404, "not_found")
 
 
-def test_an_invalid_request_names_every_fault(partner, world):
+def test_an_invalid_request_names_every_fault(partner, kaspi):
     """Validation answers 400 with the field paths and books nothing."""
     answer = partner.create(externalOrderId=742, parcel={})
     assert error(answer) == (400, "validation_failed")
     assert json.loads(answer.body)["message"].startswith(
         "externalOrderId: must be a string; parcel.description: is required"
     )
-    assert world.deliveries == {}
+    assert kaspi.deliveries == {}
 
 
 @pytest.mark.parametrize("media_type", [None, "application/x-www-form-urlencoded", "text/plain"])
-def test_a_body_is_json_whatever_it_is_called(partner, world, media_type):
+def test_a_body_is_json_whatever_it_is_called(partner, kaspi, media_type):
     """A write under another Content-Type is read; a strict sandbox refuses it."""
     path = "/v1/deliveries"
     assert partner.call("POST", path, REQUEST, content_type=media_type).status == 201
-    world.strict = True
+    kaspi.strict = True
     answer = partner.call("POST", path, REQUEST, idempotency_key="k", content_type=media_type)
     assert error(answer) == (415, "unsupported_media_type")
 
 
-def test_doubles_are_booked_and_visible(partner, world):
+def test_doubles_are_booked_and_visible(partner, kaspi):
     """Nothing makes externalOrderId unique: two keys book two couriers."""
     partner.create("order-742")
     partner.create("order-742-again")
-    assert len(world.deliveries_for("order-742")) == 2
-    assert world.deliveries_for("order-1") == []
+    assert len(kaspi.deliveries_for("order-742")) == 2
+    assert kaspi.deliveries_for("order-1") == []
 
 
-def test_requests_are_logged(partner, world):
+def test_requests_are_logged(partner, kaspi):
     """The log has what came in and the status that went out."""
     partner.get("dlv_1", "?includeHistory=true")
     partner.create(parcel=None)
-    seen = [(r.method, r.path, r.idempotency_key, r.status) for r in world.requests]
+    seen = [(r.method, r.path, r.idempotency_key, r.status) for r in kaspi.requests]
     assert seen == [
         ("GET", "/v1/deliveries/dlv_1?includeHistory=true", None, 404),
         ("POST", "/v1/deliveries", "order-742", 400),
     ]
-    assert json.loads(world.requests[1].body)["parcel"] is None
+    assert json.loads(kaspi.requests[1].body)["parcel"] is None
 
 
 def test_log_lines_carry_no_personal_data(partner, caplog):
@@ -224,11 +224,11 @@ def test_log_lines_carry_no_personal_data(partner, caplog):
     assert not any(secret in caplog.text for secret in ("Aigerim", "+7", "Satpaev", "sandbox-local"))
 
 
-def test_a_webhook_test_is_queued(partner, world):
+def test_a_webhook_test_is_queued(partner, kaspi):
     """The test endpoint answers 202 and queues a made-up event to the url it was given."""
     body = {"url": "http://other.test/hook", "type": "delivery.delivered"}
     answer = partner.call("POST", "/v1/webhooks/test", body)
-    (event,) = world.mailbox.pending
+    (event,) = kaspi.webhooks.pending
     assert answer.status == 202
     assert json.loads(answer.body) == {"eventId": event.event_id, "status": "queued"}
     assert (event.url, event.type) == (body["url"], "delivery.delivered")
@@ -237,25 +237,25 @@ def test_a_webhook_test_is_queued(partner, world):
 
 def test_a_webhook_test_needs_some_url(clock):
     """A sandbox that announces nothing cannot guess where a test event is to go."""
-    partner = Partner(World(clock=clock))
+    partner = Partner(FakeKaspi(clock=clock))
     assert error(partner.call("POST", "/v1/webhooks/test", {"type": "delivery.created"})) == (400, "validation_failed")
 
 
-def test_every_status_change_is_announced(partner, world):
+def test_every_status_change_is_announced(partner, kaspi):
     """Booking and each move queue one event of the status's type."""
-    world.move(partner.book(), "accepted")
-    types = [event.type for event in world.mailbox.pending]
+    kaspi.move(partner.book(), "accepted")
+    types = [event.type for event in kaspi.webhooks.pending]
     assert types == ["delivery.created", "delivery.accepted"]
 
 
 def test_nobody_to_announce_to(clock):
     """Without a webhook_url nothing is queued."""
-    world = World(clock=clock)
-    Partner(world).book()
-    assert world.mailbox.pending == []
+    kaspi = FakeKaspi(clock=clock)
+    Partner(kaspi).book()
+    assert kaspi.webhooks.pending == []
 
 
 def test_an_answer_is_sent_in_half_when_cut():
     """Truncation halves what is sent and leaves the body whole."""
-    answer = replace(Answer(200, body=b"abcdef"), truncate=True)
+    answer = replace(Response(200, body=b"abcdef"), truncate=True)
     assert (answer.body, answer.sent_body) == (b"abcdef", b"abc")
