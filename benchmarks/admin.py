@@ -22,8 +22,8 @@ from benchmarks import databases, past
 from benchmarks.databases import Contestant
 from benchmarks.report import Figure, Sample
 from benchmarks.rounds import Options, Trial, play, timed
+from kaspi_delivery_django.management.commands import kaspi_operators
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import operators
 
 if TYPE_CHECKING:
     from django.contrib.admin.options import ModelAdmin
@@ -89,9 +89,9 @@ def prepare(size: int) -> None:
     """Create and fill the tables, and create a member of the staff's group."""
     past.create(size)
     past.add_rare(size)
-    operators.make_group(using="default")
+    kaspi_operators.make_group(using="default")
     user = User.objects.create(username=STAFF, is_staff=True)
-    user.groups.add(Group.objects.get(name=operators.NAME))
+    user.groups.add(Group.objects.get(name=kaspi_operators.NAME))
 
 
 def find() -> list[Page]:

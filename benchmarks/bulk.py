@@ -15,9 +15,9 @@ from django.utils import timezone
 from benchmarks import databases, kaspi, past, rows
 from benchmarks.report import Figure, Sample
 from benchmarks.rounds import Options, log, timed
-from kaspi_delivery_django.lifecycle import IN_TRANSIT
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.statuses import IN_TRANSIT
 from tests.shop.models import Order
 
 SHOWN = ("rows", "rows/s", "peak MiB")

@@ -13,7 +13,7 @@ from benchmarks.databases import Contestant
 from benchmarks.report import Figure, Sample
 from benchmarks.rounds import Options, Timing, Trial, play, timed
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox.worker import Worker
 
 SHOWN = ("calls/s", "of ideal", "busy %", "statements")
 THREADS = (1, 8, 32)

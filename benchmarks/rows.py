@@ -14,8 +14,8 @@ from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from kaspi_delivery_django.lifecycle import CREATED
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
+from kaspi_delivery_django.statuses import CREATED
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 

@@ -14,10 +14,10 @@ from benchmarks.databases import Contestant
 from benchmarks.report import Figure, Sample
 from benchmarks.rounds import Options, Trial, play, timed
 from kaspi_delivery_django import tracking
-from kaspi_delivery_django.figures import report
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services import claims, outbox
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox import claims, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.stats import report
 from tests.shop.models import Order
 
 SHOWN: Sequence[str] = ("statements",)
@@ -50,7 +50,7 @@ def webhooks(count: int) -> Sample:
 
 def claims_of_creates(count: int) -> Sample:
     """Claim creates that are due, and build their payloads."""
-    take = partial(claims.take, using="default")
+    take = partial(claims.claim, using="default")
     return _timed(take, lambda: rows.add_due(count, is_built=False))
 
 
@@ -61,7 +61,7 @@ def orders(count: int) -> Sample:
 
 def due_calls(count: int) -> Sample:
     """Read a worker's next batch, with two batches due."""
-    read = partial(outbox.due_calls, limit=BATCH)
+    read = partial(sender.due_calls, limit=BATCH)
     return _timed(lambda _call: read(), lambda: rows.add_due(2 * BATCH, is_built=False)[:count])
 
 

@@ -28,13 +28,13 @@ class KaspiDeliveryConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, connect the receivers, and load what belongs to a runner or a library in use."""
-        from kaspi_delivery_django import checks, cookies, receivers  # noqa: PLC0415  # models must be loaded
-        from kaspi_delivery_django.services import nudges  # noqa: PLC0415  # the same
+        from kaspi_delivery_django import checks, receivers  # noqa: PLC0415  # models must be loaded
+        from kaspi_delivery_django.services.deliveries import runners  # noqa: PLC0415  # the same
 
         checks.register()
         receivers.connect()
-        cookies.connect()
-        nudges.load_runner()
+        receivers.connect_cookie_filter()
+        runners.load_runner()
         if apps.is_installed("drf_spectacular"):
             import_module("kaspi_delivery_django.contrib.openapi")
 

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from kaspi_delivery_django import environment, lifecycle
-from kaspi_delivery_django.client.addresses import PRODUCTION_URL, SANDBOX_URL, check_base_url
+from kaspi_delivery_django import environment, statuses
+from kaspi_delivery_django.client.types import PRODUCTION_URL, SANDBOX_URL, check_base_url
 
 SETTING, DEFAULT_ACCOUNT = environment.SETTING, environment.DEFAULT_ACCOUNT
 DEFAULT_ENVIRONMENT = "sandbox"
@@ -134,7 +134,7 @@ def account(alias: str) -> Account | None:
 
 def is_final(status: str) -> bool:
     """Tell whether a delivery ends with this status, by Kaspi's documentation or by FINAL_STATUSES."""
-    return status in lifecycle.TERMINAL or (status not in lifecycle.RANKS and status in current().final_statuses)
+    return status in statuses.TERMINAL or (status not in statuses.RANKS and status in current().final_statuses)
 
 
 def parse(raw: Mapping[str, Any], *, debug: bool) -> Settings:

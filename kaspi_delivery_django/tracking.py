@@ -1,27 +1,26 @@
-"""What a customer may see of a delivery, and the signed link to it: no phone, no name, no address, no id.
-
-The link names the order: it follows to the order's next delivery when staff book anew, and ends when
-the delivery's personal data is blanked. `SECRET_KEY` signs it, so `SECRET_KEY_FALLBACKS` rotates it.
-"""
+"""What a customer may see of a delivery, and the signed link to it: no personal data, no ids."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
 
-from kaspi_delivery_django import lifecycle
-from kaspi_delivery_django.links import allowed_tracking_url
+from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.services import booking, clock
-from kaspi_delivery_django.wording import status_explanation, status_label
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.deliveries import booking
+from kaspi_delivery_django.statuses import status_explanation, status_label
 
 SALT = "kaspi_delivery.tracking"
 SEPARATOR = "."  # what a mail program takes into a link, and base64 has no use for
-MOST_STEPS = 50
+MAX_STEPS = 50
+
+
 SHOWN = (
     "content_type_id",
     "object_id",
@@ -37,7 +36,7 @@ SHOWN = (
     "final_at",
     "blanked_at",
 )
-ROUTE = (*lifecycle.OPEN, lifecycle.DELIVERED)
+ROUTE = (*statuses.OPEN, statuses.DELIVERED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +151,11 @@ def _current(delivery: Delivery) -> Delivery:
 def _tracking(delivery: Delivery) -> Tracking:
     is_final = not delivery.is_open
     is_unwanted = delivery.cancel_requested_at is not None and delivery.is_cancellable
-    has_no_next = is_final or is_unwanted or _is_given_up(delivery)
+    has_no_next = is_final or is_unwanted or _is_abandoned(delivery)
     return Tracking(
         status=delivery.status,
         status_at=delivery.status_at,
-        steps=(*_taken(delivery), *(() if has_no_next else _ahead(delivery.status))),
+        steps=(*_steps_taken(delivery), *(() if has_no_next else _steps_ahead(delivery.status))),
         pickup_by=delivery.pickup_by,
         delivery_by=delivery.delivery_by,
         is_final=is_final,
@@ -167,7 +166,7 @@ def _tracking(delivery: Delivery) -> Tracking:
     )
 
 
-def _is_given_up(delivery: Delivery) -> bool:
+def _is_abandoned(delivery: Delivery) -> bool:
     """Tell whether this delivery will not be booked, although its order is still to be shipped.
 
     It has no steps, and is neither cancelled nor final: staff can book the order's next delivery, to which the link
@@ -179,7 +178,7 @@ def _is_given_up(delivery: Delivery) -> bool:
     return creates.order_by("-pk").values_list("state", flat=True).first() == ApiCall.State.ABANDONED
 
 
-def _taken(delivery: Delivery) -> Iterator[Step]:
+def _steps_taken(delivery: Delivery) -> Iterator[Step]:
     """Yield the steps that were taken, in their order; the last one to the status of now is the current one."""
     if not delivery.status:
         return
@@ -194,19 +193,30 @@ def _taken(delivery: Delivery) -> Iterator[Step]:
 def _known(delivery: Delivery) -> Iterable[Step]:
     """Read the history. Late news counts only as a step of the usual way: Kaspi is still asked about the rest."""
     rows = StatusChange.objects.filter(delivery=delivery.pk).order_by("-at", "-pk")
-    for status, at, applied in rows.values_list("to_status", "at", "applied")[:MOST_STEPS]:
-        if applied or status in lifecycle.OPEN:
+    for status, at, applied in rows.values_list("to_status", "at", "applied")[:MAX_STEPS]:
+        if applied or status in statuses.OPEN:
             yield Step(status=status, at=at, is_late=not applied)
 
 
 def _place(step: Step) -> tuple[float, int]:
     """Order by time; within one of Kaspi's whole seconds, by the usual way of a parcel."""
     second = step.at.timestamp() // 1 if step.at else 0.0
-    return second, lifecycle.RANKS.get(step.status, len(ROUTE))
+    return second, statuses.RANKS.get(step.status, len(ROUTE))
 
 
-def _ahead(status: str) -> Iterator[Step]:
+def _steps_ahead(status: str) -> Iterator[Step]:
     """Yield the usual steps that are still to come; nobody knows what follows a word that is new to us."""
-    if status in lifecycle.RANKS:
-        rank = lifecycle.RANKS[status]
-        yield from (Step(status=later) for later in ROUTE if lifecycle.RANKS[later] > rank)
+    if status in statuses.RANKS:
+        rank = statuses.RANKS[status]
+        yield from (Step(status=later) for later in ROUTE if statuses.RANKS[later] > rank)
+
+
+def allowed_tracking_url(delivery: Delivery) -> str:
+    """Return the tracking address if it is https and on a host in TRACKING_HOSTS; else nothing."""
+    try:
+        parts = urlsplit(delivery.tracking_url)
+    except ValueError:
+        return ""
+    is_plain = delivery.tracking_url.isascii() and delivery.tracking_url.isprintable()  # urlsplit drops what is not
+    safe = is_plain and parts.scheme == "https" and parts.netloc in conf.current().tracking_hosts
+    return delivery.tracking_url if safe else ""

@@ -13,9 +13,10 @@ from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.webhooks import sign
-from kaspi_delivery_django.services import clock, gateway, outbox
-from kaspi_delivery_django.services.worker import Worker
-from kaspi_delivery_django.views.webhook import quiet
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.outbox import clients, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.views.webhook import throttled_log
 from tests import kinds
 from tests.shop.models import Order
 
@@ -62,7 +63,7 @@ class TurnableClock:
 @pytest.fixture(autouse=True)
 def _log_lines_start_over():
     """Let each test see the lines that a process logs once in a while."""
-    quiet.forget()
+    throttled_log.forget()
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def kaspi(turnable):
         seed=1,
         strict=True,
     )
-    with gateway.transport(SandboxAdapter(kaspi)):
+    with clients.transport(SandboxAdapter(kaspi)):
         yield kaspi
 
 
@@ -183,4 +184,4 @@ def event(delivery, status, *, event_id="wh_1", at=NOON, **changes):
 
 def send_all(*calls):
     """Send these calls, due or not as they are."""
-    return [outbox.send(call.pk) for call in calls]
+    return [sender.send(call.pk) for call in calls]

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import path
 
-from kaspi_delivery_django.cookies import drop_cookies
+from kaspi_delivery_django.receivers import drop_cookies
 from kaspi_delivery_django.views import WebhookView
 
 urlpatterns = [path("hooks/by-hand/", WebhookView.as_view()), path("hooks/own/", lambda _request: None)]

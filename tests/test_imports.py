@@ -31,7 +31,7 @@ if "used" in words:
 if "urls" in words:
     import_module(f"{ours}.urls")
 if "sends" in words:
-    import_module(f"{ours}.services.gateway").client_for(import_module(f"{ours}.conf").account("default"))
+    import_module(f"{ours}.services.outbox.clients").client_for(import_module(f"{ours}.conf").account("default"))
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names))))
 """
 

@@ -3,15 +3,15 @@ from itertools import permutations, product
 
 import pytest
 
-from kaspi_delivery_django.lifecycle import (
+from kaspi_delivery_django.statuses import (
     CANCELLABLE,
     PICKED_UP,
     STATUSES,
     TERMINAL,
-    Standing,
-    Verdict,
+    StatusSnapshot,
+    Transition,
     is_cancellable,
-    judge,
+    transition,
 )
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -27,7 +27,7 @@ CURRENT = [
     "cancelled",
     "at_the_depot",
 ]
-A, R, S, C, U = Verdict
+A, R, S, C, U = Transition
 # What the news (columns) means for a delivery that stands at (rows). Without times, a known word
 # replaces one that nobody knows.
 #                   created accepted in_transit out_for_d. delivered cancelled returned
@@ -60,57 +60,57 @@ def test_the_table_is_whole():
 @pytest.mark.parametrize(("current", "incoming", "verdict"), MATRIX)
 def test_judge(current, incoming, verdict):
     """The verdict on one piece of news, by the words alone."""
-    assert judge(Standing(current), Standing(incoming)) is verdict
+    assert transition(StatusSnapshot(current), StatusSnapshot(incoming)) is verdict
 
 
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize(("current", "incoming", "verdict"), MATRIX[:-7])
 def test_times_do_not_matter_between_known_words(current, incoming, verdict, times):
     """Against a known word the times decide nothing: Kaspi's stamps are whole seconds."""
-    assert judge(Standing(current, times[0]), Standing(incoming, times[1])) is verdict
+    assert transition(StatusSnapshot(current, times[0]), StatusSnapshot(incoming, times[1])) is verdict
 
 
 @pytest.mark.parametrize("word", CURRENT)
 @pytest.mark.parametrize("times", TIMES)
 def test_a_repeat_is_a_repeat(word, times):
     """The same word again is no news, known or not, whenever it is said to have been."""
-    assert judge(Standing(word, times[0]), Standing(word, times[1])) is Verdict.REPEAT
+    assert transition(StatusSnapshot(word, times[0]), StatusSnapshot(word, times[1])) is Transition.REPEAT
 
 
 @pytest.mark.parametrize(
     ("current_at", "incoming_at", "verdict"),
     [
-        (LATER, NOON, Verdict.STALE),
-        (NOON, NOON, Verdict.ADVANCE),
-        (NOON, LATER, Verdict.ADVANCE),
-        (None, NOON, Verdict.ADVANCE),
-        (NOON, None, Verdict.ADVANCE),
-        (None, None, Verdict.ADVANCE),
+        (LATER, NOON, Transition.STALE),
+        (NOON, NOON, Transition.ADVANCE),
+        (NOON, LATER, Transition.ADVANCE),
+        (None, NOON, Transition.ADVANCE),
+        (NOON, None, Transition.ADVANCE),
+        (None, None, Transition.ADVANCE),
     ],
 )
 @pytest.mark.parametrize("incoming", ["created", "accepted", "in_transit", "out_for_delivery"])
 def test_times_decide_against_an_unknown_word(incoming, current_at, incoming_at, verdict):
     """Against a word of unknown rank, older news is late news."""
-    assert judge(Standing("at_the_depot", current_at), Standing(incoming, incoming_at)) is verdict
+    assert transition(StatusSnapshot("at_the_depot", current_at), StatusSnapshot(incoming, incoming_at)) is verdict
 
 
 @pytest.mark.parametrize("incoming", ["delivered", "cancelled"])
 def test_an_end_beats_an_unknown_word(incoming):
     """A delivery that has ended has ended, also when a later word was heard first."""
-    assert judge(Standing("at_the_depot", LATER), Standing(incoming, NOON)) is Verdict.ADVANCE
+    assert transition(StatusSnapshot("at_the_depot", LATER), StatusSnapshot(incoming, NOON)) is Transition.ADVANCE
 
 
 def after(events, start=""):
     """Return the status after these events, if only an advance moves it."""
-    standing = Standing(start)
+    standing = StatusSnapshot(start)
     for event in events:
-        if judge(standing, event) is Verdict.ADVANCE:
+        if transition(standing, event) is Transition.ADVANCE:
             standing = event
     return standing.status
 
 
 def life(*words):
-    return [Standing(word, NOON + timedelta(minutes=minute)) for minute, word in enumerate(words)]
+    return [StatusSnapshot(word, NOON + timedelta(minutes=minute)) for minute, word in enumerate(words)]
 
 
 ROAD = ["created", "accepted", "in_transit", "out_for_delivery"]

@@ -7,7 +7,7 @@ from django.utils import translation
 from django.utils.translation import gettext, ngettext, npgettext, pgettext
 
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
-from kaspi_delivery_django.wording import status_label
+from kaspi_delivery_django.statuses import status_label
 from tests import catalogues
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%%|\{\w*\}")

@@ -8,8 +8,9 @@ from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
-from kaspi_delivery_django.services import cancel_delivery, notices
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import cancel_delivery
+from kaspi_delivery_django.services.deliveries import notifications
+from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.shop.models import Order
 
@@ -48,7 +49,7 @@ def until():
     def wait(status):
         is_told, patience = told.setdefault(status, threading.Event()), int(PATIENCE_S / LOOK_EVERY_S)
         for _ in range(patience):
-            notices.notify_again(limit=100, using="default")
+            notifications.notify_pending(limit=100, using="default")
             if is_told.wait(LOOK_EVERY_S):
                 return True
         return False

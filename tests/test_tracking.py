@@ -12,9 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.exceptions import NoAdapter
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, reissue_delivery, request_delivery
-from kaspi_delivery_django.services.pruning import PERSONAL
+from kaspi_delivery_django.services.maintenance.pruning import PERSONAL
 from kaspi_delivery_django.tracking import (
-    MOST_STEPS,
+    MAX_STEPS,
     delivery_for,
     delivery_of,
     token_of,
@@ -345,7 +345,7 @@ def test_a_token_costs_three_queries(due, status, django_assert_num_queries):
             tracked.add(due.delivery, "created", minutes=minutes)
         with django_assert_num_queries(3):
             tracking_for(token_of(due.delivery))
-    assert len(track(due.delivery).steps) <= MOST_STEPS + len(WAY)
+    assert len(track(due.delivery).steps) <= MAX_STEPS + len(WAY)
 
 
 def test_nothing_personal_is_read(booked):

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import translation
 
-from kaspi_delivery_django import lifecycle
-from kaspi_delivery_django.wording import duration_label, exact_duration_label, status_label
+from kaspi_delivery_django import statuses
+from kaspi_delivery_django.statuses import duration_label, exact_duration_label, status_label
 
 ENGLISH = {
     "": "Not booked yet",
@@ -21,7 +21,7 @@ ENGLISH = {
 
 def test_every_known_status_is_named():
     """The table below leaves no status of the lifecycle out."""
-    assert set(ENGLISH) == set(lifecycle.RANKS)
+    assert set(ENGLISH) == set(statuses.RANKS)
 
 
 @pytest.mark.parametrize("status", ENGLISH)

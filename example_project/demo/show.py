@@ -14,7 +14,7 @@ from example_project.demo.processes import interruptible
 from example_project.demo.stage import LOGIN, PASSWORD, Stage, set_up
 from example_project.demo.stories import DASHBOARD, Placed, Play
 from example_project.demo.watching import Outcome, Step, Watcher
-from kaspi_delivery_django.wording import status_label
+from kaspi_delivery_django.statuses import status_label
 
 DEADLINE_S = 55.0
 LOOK_EVERY_S = 0.4

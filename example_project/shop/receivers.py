@@ -8,7 +8,7 @@ from django.contrib.contenttypes.models import ContentType
 from example_project.shop.models import CustomerNotice, Order
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.signals import delivery_status_changed
-from kaspi_delivery_django.wording import status_label
+from kaspi_delivery_django.statuses import status_label
 
 logger = logging.getLogger(__name__)
 

@@ -10,22 +10,22 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import inside, lists, showing
-from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
+from kaspi_delivery_django.admin import display, filters, inlines
+from kaspi_delivery_django.admin.actions import DISMISS
 from kaspi_delivery_django.admin.columns import CallColumns, DeliveryLink
-from kaspi_delivery_django.admin.exits import DISMISS
-from kaspi_delivery_django.admin.mirrors import MirrorAdmin
+from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
+from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction
-from kaspi_delivery_django.services import handover
+from kaspi_delivery_django.services import bulk_actions
 
 
-class CallStateFilter(lists.OneOf):
+class CallStateFilter(filters.ChoiceFilter):
     """Our progress; all that waits together."""
 
     title = _("state")
     parameter_name = "state"
 
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> lists.Choices:
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
         """Offer the states."""
         return [("waiting", _("Waits: due, unknown, or for a person")), *ApiCall.State.choices]
 
@@ -42,7 +42,7 @@ class ActionStateFilter(admin.SimpleListFilter):
     title = _("state")
     parameter_name = "state"
 
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> lists.Choices:
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
         """Offer both."""
         return [("waiting", _("Waits for the worker")), ("refused", _("Refused"))]
 
@@ -54,15 +54,15 @@ class ActionStateFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApiCall)
-class ApiCallAdmin(DeliveryLink, CallColumns, MirrorAdmin):
+class ApiCallAdmin(DeliveryLink, CallColumns, ReadOnlyAdmin):
     """What we asked of Kaspi, or mean to."""
 
     list_display = ("__str__", "delivery_page", "state_text", "waits", "attempts", "http_status", "updated_at")
-    list_filter = (CallStateFilter, lists.UpdatedFilter)
+    list_filter = (CallStateFilter, filters.UpdatedFilter)
     list_prefetch_related = ("delivery",)
     search_fields = ("idempotency_key",)
     search_help_text = _("An idempotency key, an external order id or a delivery id")
-    inlines = (inside.AttemptsInline,)
+    inlines = (inlines.AttemptsInline,)
     raw_id_fields = ("delivery",)
     personal = ("payload", "payload_sha256", "error_message")
 
@@ -72,22 +72,22 @@ class ApiCallAdmin(DeliveryLink, CallColumns, MirrorAdmin):
 
 
 @admin.register(FailedAttempt)
-class FailedAttemptAdmin(MirrorAdmin):
+class FailedAttemptAdmin(ReadOnlyAdmin):
     """Every try that failed: where a spike of 4xx and 5xx is seen."""
 
     list_display = ("at", "kind", "http_status", "error", "request_id", "call_page")
-    list_filter = (lists.FailedFilter,)
+    list_filter = (filters.FailedFilter,)
     list_prefetch_related = ("call",)
     personal = ("error_message",)
 
     @admin.display(description=_("call"))
     def call_page(self, attempt: FailedAttempt) -> str:
         """Link the call that it was a try of."""
-        return showing.page_link(self.admin_site, attempt.call)
+        return display.page_link(self.admin_site, attempt.call)
 
 
 @admin.register(PendingAction)
-class PendingActionAdmin(AskingAdmin):
+class PendingActionAdmin(ConfirmedActionsAdmin):
     """What staff asked for in bulk: what still waits for the worker, and what was refused."""
 
     list_filter = (ActionStateFilter,)
@@ -98,31 +98,31 @@ class PendingActionAdmin(AskingAdmin):
 
     def has_dismiss_permission(self, request: HttpRequest) -> bool:
         """Tell whether this person may take some of them off the list."""
-        return bool(handover.names_for(request.user))
+        return bool(bulk_actions.names_allowed_for(request.user))
 
     @admin.display(description=_("about"))
     def about(self, action: PendingAction) -> str:
         """Link the row."""
-        return showing.page_link(self.admin_site, action.delivery or action.event)
+        return display.page_link(self.admin_site, action.delivery or action.event)
 
     @admin.action(description=_("Take selected actions off the list"), permissions=["dismiss"])
     def dismiss_actions(self, request: HttpRequest, queryset: QuerySet[PendingAction]) -> HttpResponse | None:
         """Forget several; each only by somebody who could have asked for it."""
-        own = queryset.filter(name__in=handover.names_for(request.user))
+        own = queryset.filter(name__in=bulk_actions.names_allowed_for(request.user))
         if queryset.exclude(pk__in=own.values("pk")).exists():
             words = gettext("Actions that you have no permission for yourself stay on the list.")
             self.message_user(request, words, messages.WARNING)
         return self.ask_about(request, own, DISMISS) if own.exists() else None
 
-    def ways_out(self, row: PendingAction) -> Iterable[tuple[str, Exit]]:
+    def ways_out(self, row: PendingAction) -> Iterable[tuple[str, Action]]:
         """Name the one thing that can be done."""
         return [("dismiss", _dismissal_of(row))]
 
-    def exit_of(self, row: PendingAction, name: str) -> Exit | None:
+    def exit_of(self, row: PendingAction, name: str) -> Action | None:
         """Return it."""
         return _dismissal_of(row) if name == "dismiss" else None
 
 
-def _dismissal_of(action: PendingAction) -> Exit:
+def _dismissal_of(action: PendingAction) -> Action:
     """Dismissing a colleague's cancel takes the permission to cancel; and so on."""
-    return replace(DISMISS, permission=handover.permission_for(action.name))
+    return replace(DISMISS, permission=bulk_actions.permission_for(action.name))

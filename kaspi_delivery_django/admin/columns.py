@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import reasons, showing
+from kaspi_delivery_django.admin import display, explanations
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 
 
@@ -17,27 +17,27 @@ class DeliveryColumns:
     @admin.display(description=_("status"))
     def status_text(self, delivery: Delivery) -> str:
         """Show Kaspi's word."""
-        return showing.status_badge(delivery.status)
+        return display.status_badge(delivery.status)
 
     @admin.display(description=_("in status for"))
     def in_status_for(self, delivery: Delivery) -> str:
         """Say for how long it has stood there."""
-        return showing.age(delivery.status_at or delivery.created_at)
+        return display.age(delivery.status_at or delivery.created_at)
 
     @admin.display(description=_("promised"))
     def promise(self, delivery: Delivery) -> str:
         """Say by when it should be there."""
-        return showing.promise(delivery)
+        return display.promise(delivery)
 
     @admin.display(description=_("needs attention"))
     def attention_text(self, delivery: Delivery) -> str:
         """Say in words why a person is needed."""
-        return showing.attention_badge(delivery)
+        return display.attention_badge(delivery)
 
     @admin.display(description=_("tracking"))
     def tracking_page(self, delivery: Delivery) -> str:
         """Link the customer's page; an address is too long for a table."""
-        return showing.tracking_link(delivery, gettext("Track"))
+        return display.tracking_link(delivery, gettext("Track"))
 
 
 class StepColumn:
@@ -46,11 +46,11 @@ class StepColumn:
     @admin.display(description=_("step"))
     def step(self, change: StatusChange) -> str:
         """Show from where to where; late news is kept, and marked as such."""
-        after = showing.status_badge(change.to_status)
+        after = display.status_badge(change.to_status)
         if not change.applied:
-            late = showing.badge(gettext("late news, not applied"), "—", "ended")
+            late = display.badge(gettext("late news, not applied"), "—", "ended")
             return format_html("{} {}", after, late)
-        return format_html("{} → {}", showing.status_badge(change.from_status), after)
+        return format_html("{} → {}", display.status_badge(change.from_status), after)
 
 
 class CallColumns:
@@ -59,12 +59,12 @@ class CallColumns:
     @admin.display(description=_("state"))
     def state_text(self, call: ApiCall) -> str:
         """Show our progress."""
-        return showing.call_badge(call)
+        return display.call_badge(call)
 
     @admin.display(description=_("waits"))
     def waits(self, call: ApiCall) -> str:
         """Say until when, or for what."""
-        return reasons.of_waiting(call)
+        return explanations.explain_waiting(call)
 
 
 class EventColumns:
@@ -73,12 +73,12 @@ class EventColumns:
     @admin.display(description=_("state"))
     def state_text(self, event: WebhookEvent) -> str:
         """Show what became of it."""
-        return showing.event_badge(event)
+        return display.event_badge(event)
 
     @admin.display(description=_("reason"))
     def why(self, event: WebhookEvent) -> str:
         """Say in plain words why it was not applied, and what to do."""
-        return reasons.of_event(event)
+        return explanations.explain_event(event)
 
 
 class DeliveryLink:
@@ -89,4 +89,4 @@ class DeliveryLink:
     @admin.display(description=_("delivery"))
     def delivery_page(self, row: Any) -> str:
         """Link it."""
-        return showing.page_link(self.admin_site, row.delivery)
+        return display.page_link(self.admin_site, row.delivery)

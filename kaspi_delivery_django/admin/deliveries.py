@@ -10,14 +10,15 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf, orders
-from kaspi_delivery_django.admin import dashboard, lists, reasons, showing
-from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
+from kaspi_delivery_django.admin import dashboard, display, explanations, filters
+from kaspi_delivery_django.admin.actions import ACTIONS, actions_for
 from kaspi_delivery_django.admin.columns import DeliveryColumns
-from kaspi_delivery_django.admin.exits import EXITS, exits_of
-from kaspi_delivery_django.admin.inside import CallsInline, EventsInline, HistoryInline
+from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
+from kaspi_delivery_django.admin.inlines import CallsInline, EventsInline, HistoryInline
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services import clock, exits
-from kaspi_delivery_django.services.pruning import PERSONAL
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.deliveries import rules
+from kaspi_delivery_django.services.maintenance.pruning import PERSONAL
 
 LEAST_PHONE_DIGITS = 4
 
@@ -47,17 +48,17 @@ _GROUPS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(DeliveryColumns, AskingAdmin):
+class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
     """What was booked, how it stands, and what needs a person."""
 
     list_display = ("__str__", "attention_text", "status_text", "in_status_for", "promise", "order", "tracking_page")
     list_filter = (
-        lists.AttentionFilter,
-        lists.PromiseFilter,
-        lists.StatusFilter,
-        lists.SinceFilter,
-        lists.AccountFilter,
-        lists.EnvironmentFilter,
+        filters.AttentionFilter,
+        filters.DueFilter,
+        filters.StatusFilter,
+        filters.SinceFilter,
+        filters.AccountFilter,
+        filters.EnvironmentFilter,
     )
     search_fields = ("external_order_id", "delivery_id", "object_id")
     search_help_text = _("An order id, external order id or delivery id, or the end of the customer's phone")
@@ -92,14 +93,14 @@ class DeliveryAdmin(DeliveryColumns, AskingAdmin):
         found = Q(external_order_id=term) | Q(delivery_id=term) | Q(object_id__in=orders.key_texts(term))
         digits = [sign for sign in term if sign.isascii() and sign.isdigit()]
         is_phone = len(digits) >= LEAST_PHONE_DIGITS and not set(term) - set("+-() 0123456789")
-        if is_phone and showing.may_see_personal_data(request):
+        if is_phone and display.may_see_personal_data(request):
             return found | Delivery.objects.phone_ending(term)
         return found
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Group the columns, and mask what is not for this person."""
         return [
-            (title, {"fields": [showing.masked(request, Delivery, line, self.personal) for line in lines]})
+            (title, {"fields": [display.masked(request, Delivery, line, self.personal) for line in lines]})
             for title, lines in _GROUPS
         ]
 
@@ -110,38 +111,38 @@ class DeliveryAdmin(DeliveryColumns, AskingAdmin):
     @admin.display(description=_("order"))
     def order(self, delivery: Delivery) -> str:
         """Link the shop's order."""
-        return showing.order_link(self.admin_site, delivery)
+        return display.order_link(self.admin_site, delivery)
 
     @admin.display(description=_("what to do"))
     def advice(self, delivery: Delivery) -> str:
         """Say how it leaves the list."""
-        return reasons.of_attention(delivery)
+        return explanations.explain_attention(delivery)
 
     @admin.display(description=_("tracking address"))
     def tracking(self, delivery: Delivery) -> str:
         """Link the customer's page."""
-        return showing.tracking_link(delivery)
+        return display.tracking_link(delivery)
 
     @admin.action(description=_("Cancel selected deliveries"), permissions=["cancel"])
     def cancel_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
         """Cancel several, for one reason."""
-        return self.ask_about(request, queryset, EXITS["cancel"])
+        return self.ask_about(request, queryset, ACTIONS["cancel"])
 
     @admin.action(description=_("Retry selected deliveries now"), permissions=["retry"])
     def retry_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
         """Try what waits now."""
-        return self.ask_about(request, queryset, EXITS["retry"])
+        return self.ask_about(request, queryset, ACTIONS["retry"])
 
     @admin.action(description=_("Ask Kaspi about selected deliveries now"), permissions=["retry"])
     def refresh_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
         """Ask Kaspi how they stand."""
-        return self.ask_about(request, queryset, EXITS["refresh"])
+        return self.ask_about(request, queryset, ACTIONS["refresh"])
 
-    def ways_out(self, row: Delivery) -> Iterable[tuple[str, Exit]]:
+    def ways_out(self, row: Delivery) -> Iterable[tuple[str, Action]]:
         """Name what can be done about the delivery now."""
-        possible = exits.ways_out(row, clock.now())
-        return [(name, way) for name, way in exits_of(row).items() if name in possible]
+        possible = rules.allowed_actions(row, clock.now())
+        return [(name, way) for name, way in actions_for(row).items() if name in possible]
 
-    def exit_of(self, row: Delivery, name: str) -> Exit | None:
+    def exit_of(self, row: Delivery, name: str) -> Action | None:
         """Return what stands behind the name."""
-        return exits_of(row).get(name)
+        return actions_for(row).get(name)

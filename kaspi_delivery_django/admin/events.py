@@ -9,28 +9,28 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.admin import lists
-from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
+from kaspi_delivery_django.admin import filters
+from kaspi_delivery_django.admin.actions import ACKNOWLEDGE_EVENT, REPLAY
 from kaspi_delivery_django.admin.columns import DeliveryLink, EventColumns
-from kaspi_delivery_django.admin.exits import ACKNOWLEDGE_EVENT, REPLAY
-from kaspi_delivery_django.figures import accounts
+from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
 from kaspi_delivery_django.models import Delivery, WebhookEvent
-from kaspi_delivery_django.services import inbox
+from kaspi_delivery_django.services.inbox import applying
+from kaspi_delivery_django.stats import accounts
 
 State = WebhookEvent.State
-_EXITS = {"replay": REPLAY, "acknowledge": ACKNOWLEDGE_EVENT}
+_ACTIONS = {"replay": REPLAY, "acknowledge": ACKNOWLEDGE_EVENT}
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(DeliveryLink, EventColumns, AskingAdmin):
+class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
     """What Kaspi told us, and a replay of what could not be applied."""
 
     list_display = ("__str__", "delivery_page", "state_text", "why", "received_count", "received_at")
     list_filter = (
-        lists.EventStateFilter,
-        lists.ReceivedFilter,
-        lists.AccountFilter,
-        lists.EnvironmentFilter,
+        filters.EventStateFilter,
+        filters.ReceivedFilter,
+        filters.AccountFilter,
+        filters.EnvironmentFilter,
     )
     list_prefetch_related = ("delivery",)
     search_fields = ("event_id", "external_order_id", "kaspi_delivery_id")
@@ -69,13 +69,13 @@ class WebhookEventAdmin(DeliveryLink, EventColumns, AskingAdmin):
         """Take several off the dead letters."""
         return self.ask_about(request, queryset, ACKNOWLEDGE_EVENT)
 
-    def ways_out(self, row: WebhookEvent) -> Iterable[tuple[str, Exit]]:
+    def ways_out(self, row: WebhookEvent) -> Iterable[tuple[str, Action]]:
         """Name what helps a dead letter; no replay can tell which of two contents is true."""
         if row.state not in WebhookEvent.DEAD_LETTERS:
             return []
-        useless = {"replay"} if row.error == inbox.OTHER_DATA else set()
-        return [(name, way) for name, way in _EXITS.items() if name not in useless]
+        useless = {"replay"} if row.error == applying.OTHER_DATA else set()
+        return [(name, way) for name, way in _ACTIONS.items() if name not in useless]
 
-    def exit_of(self, row: WebhookEvent, name: str) -> Exit | None:
+    def exit_of(self, row: WebhookEvent, name: str) -> Action | None:
         """Return what stands behind the name."""
-        return _EXITS.get(name)
+        return _ACTIONS.get(name)

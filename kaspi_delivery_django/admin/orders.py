@@ -13,16 +13,17 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import lists, showing
+from kaspi_delivery_django.admin import display, filters
+from kaspi_delivery_django.admin.actions import ACTIONS
 from kaspi_delivery_django.admin.columns import DeliveryColumns
-from kaspi_delivery_django.admin.exits import EXITS
-from kaspi_delivery_django.admin.mirrors import STYLE, TABLE, ReadOnly
+from kaspi_delivery_django.admin.readonly import STYLE, TABLE, ReadOnlyMixin
 from kaspi_delivery_django.exceptions import NoAdapter
-from kaspi_delivery_django.figures.counting import MOST
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import adapter_for, key_field, key_name
-from kaspi_delivery_django.services import booking, clock, exits
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.deliveries import booking, rules
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT
 
 MAX_KEY = 2**63 - 1  # more is no integer to SQLite
 CANCEL = "kaspi_delivery.cancel_delivery"
@@ -54,7 +55,7 @@ class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # 
         return []
 
 
-class DeliveryInline(DeliveryColumns, ReadOnly, GenericTabularInline):
+class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
     """An order's deliveries, the newest first: `inlines = [DeliveryInline]`."""
 
     model = Delivery
@@ -84,15 +85,15 @@ class DeliveryInline(DeliveryColumns, ReadOnly, GenericTabularInline):
     @admin.display(description=_("timeline"))
     def timeline(self, delivery: Delivery) -> str:
         """Link the delivery's own page, with its history."""
-        return showing.page_link(self.admin_site, delivery, text=gettext("Timeline"))
+        return display.page_link(self.admin_site, delivery, text=gettext("Timeline"))
 
     @admin.display(description=_("cancel"))
     def cancel(self, delivery: Delivery) -> str:
         """Link the page that asks for the reason, while it can be cancelled."""
-        if "cancel" not in exits.ways_out(delivery, clock.now()):
+        if "cancel" not in rules.allowed_actions(delivery, clock.now()):
             return ""
-        url = showing.address(self.admin_site, "kaspi_delivery_delivery_exit", delivery.pk, "cancel")
-        return format_html('<a class="kd-button" href="{}">{}</a>', url, EXITS["cancel"].label) if url else ""
+        url = display.address(self.admin_site, "kaspi_delivery_delivery_exit", delivery.pk, "cancel")
+        return format_html('<a class="kd-button" href="{}">{}</a>', url, ACTIONS["cancel"].label) if url else ""
 
 
 class OrderAttentionFilter(admin.SimpleListFilter):
@@ -101,7 +102,7 @@ class OrderAttentionFilter(admin.SimpleListFilter):
     title = _("delivery")
     parameter_name = "kaspi_delivery"
 
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> lists.Choices:
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
         """Offer the one question."""
         return [("attention", _("Delivery needs attention"))]
 
@@ -110,10 +111,10 @@ class OrderAttentionFilter(admin.SimpleListFilter):
         adapter = adapter_for(queryset.model)
         if not self.value() or adapter is None:
             return queryset if not self.value() else queryset.none()
-        kind = ContentType.objects.db_manager(home()).get_for_model(adapter.model_class())
+        kind = ContentType.objects.db_manager(db_alias()).get_for_model(adapter.model_class())
         flagged = Delivery.objects.flagged().filter(content_type=kind).order_by("-pk")
         field = key_field(adapter.model_class())
-        texts = flagged.values_list("object_id", flat=True)[:MOST]
+        texts = flagged.values_list("object_id", flat=True)[:MAX_COUNT]
         keys = [text for text in texts if _is_key(field, text)]
         return queryset.filter(**{f"{key_name(adapter.model_class())}__in": keys})  # a child has its parent's key too
 

@@ -8,22 +8,22 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import lists
-from kaspi_delivery_django.admin.asking import AskingAdmin, Exit
+from kaspi_delivery_django.admin import filters
+from kaspi_delivery_django.admin.actions import HOLD, RELEASE
 from kaspi_delivery_django.admin.columns import DeliveryLink, StepColumn
-from kaspi_delivery_django.admin.exits import HOLD, RELEASE
-from kaspi_delivery_django.admin.mirrors import MirrorAdmin
+from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
+from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.models import AccountState, Delivery, StatusChange
-from kaspi_delivery_django.services import holding
+from kaspi_delivery_django.services.outbox import circuit_breaker
 
 
 @admin.register(StatusChange)
-class StatusChangeAdmin(DeliveryLink, StepColumn, MirrorAdmin):
+class StatusChangeAdmin(DeliveryLink, StepColumn, ReadOnlyAdmin):
     """Every step of every delivery."""
 
     personal = ("note",)
     list_display = ("__str__", "delivery_page", "step", "at", "source", "applied", "notified_at")
-    list_filter = (lists.SinceFilter,)
+    list_filter = (filters.SinceFilter,)
     list_prefetch_related = ("delivery",)
     search_fields = ("delivery",)
     search_help_text = _("An external order id or a delivery id")
@@ -43,7 +43,7 @@ class StatusChangeAdmin(DeliveryLink, StepColumn, MirrorAdmin):
 
 
 @admin.register(AccountState)
-class AccountStateAdmin(AskingAdmin):
+class AccountStateAdmin(ConfirmedActionsAdmin):
     """The gate of each account, its worker's last sign of life, and the hold of all sending."""
 
     list_display = (
@@ -56,11 +56,11 @@ class AccountStateAdmin(AskingAdmin):
         "worker_seen_at",
     )
 
-    def ways_out(self, row: AccountState) -> Iterable[tuple[str, Exit]]:
+    def ways_out(self, row: AccountState) -> Iterable[tuple[str, Action]]:
         """Offer to hold all sending, or to release it."""
-        return [("release", RELEASE)] if holding.is_held() else [("hold", HOLD)]
+        return [("release", RELEASE)] if circuit_breaker.is_held() else [("hold", HOLD)]
 
-    def exit_of(self, row: AccountState, name: str) -> Exit | None:
+    def exit_of(self, row: AccountState, name: str) -> Action | None:
         """Return either."""
         return {"hold": HOLD, "release": RELEASE}.get(name)
 

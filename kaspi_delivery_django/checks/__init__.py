@@ -2,7 +2,6 @@
 
 from django.core import checks
 
-from kaspi_delivery_django.checks.accounts import check_accounts, check_accounts_in_use, check_shared_credentials
 from kaspi_delivery_django.checks.adapters import (
     check_accounts_of_adapters,
     check_adapters,
@@ -16,19 +15,24 @@ from kaspi_delivery_django.checks.databases import (
     check_routers,
     check_sqlite,
 )
-from kaspi_delivery_django.checks.installation import check_apps, check_versions, check_webhook_route
-from kaspi_delivery_django.checks.middleware import check_middleware
-from kaspi_delivery_django.checks.options import (
+from kaspi_delivery_django.checks.installation import (
+    check_apps,
+    check_generic_relations,
+    check_language_prefix,
+    check_middleware,
+    check_orm_caches,
+    check_versions,
+    check_webhook_route,
+)
+from kaspi_delivery_django.checks.settings import (
+    check_accounts,
+    check_accounts_in_use,
     check_final_statuses,
     check_inline,
     check_runner,
     check_settings,
+    check_shared_credentials,
     check_tracking_hosts,
-)
-from kaspi_delivery_django.checks.surroundings import (
-    check_generic_relations,
-    check_language_prefix,
-    check_orm_caches,
 )
 
 __all__ = [

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
 from kaspi_delivery_django import conf, orders
-from kaspi_delivery_django.checks.readable import settings_or_none, usable_adapters
+from kaspi_delivery_django.checks.settings import settings_or_none, usable_adapters
 from kaspi_delivery_django.models import Delivery
 
 _WITHOUT_TEXT = (models.BinaryField, models.DurationField, models.JSONField)

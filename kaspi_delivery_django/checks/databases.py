@@ -10,7 +10,7 @@ from django.core.checks import Warning as Caution
 from django.db import connections, router
 from django.db.models import Model
 
-from kaspi_delivery_django.checks.readable import usable_adapters
+from kaspi_delivery_django.checks.settings import usable_adapters
 from kaspi_delivery_django.models import Delivery
 
 _NARROW_SQL = """

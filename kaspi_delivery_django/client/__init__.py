@@ -7,8 +7,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kaspi_delivery_django.client.addresses import PRODUCTION_URL, SANDBOX_URL
-from kaspi_delivery_django.client.events import read_event
 from kaspi_delivery_django.client.exceptions import (
     ConfigurationFault,
     Conflict,
@@ -27,8 +25,9 @@ from kaspi_delivery_django.client.exceptions import (
     UsageError,
     WebhookRejected,
 )
-from kaspi_delivery_django.client.signatures import sign, verify
 from kaspi_delivery_django.client.types import (
+    PRODUCTION_URL,
+    SANDBOX_URL,
     Contact,
     DeliveryRequest,
     Eta,
@@ -39,6 +38,7 @@ from kaspi_delivery_django.client.types import (
     RemoteEvent,
     TestWebhook,
 )
+from kaspi_delivery_django.client.webhooks import read_event, sign, verify
 
 if TYPE_CHECKING:
     from kaspi_delivery_django.client.http import KaspiClient, Timeouts

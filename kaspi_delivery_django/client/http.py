@@ -15,11 +15,16 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
-from kaspi_delivery_django.client import wire
-from kaspi_delivery_django.client.addresses import PRODUCTION_URL, check_base_url
+from kaspi_delivery_django.client import protocol
 from kaspi_delivery_django.client.exceptions import KaspiError, NotReached, OutcomeUnknown
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
-from kaspi_delivery_django.client.types import DeliveryRequest, RemoteDelivery, TestWebhook
+from kaspi_delivery_django.client.types import (
+    PRODUCTION_URL,
+    DeliveryRequest,
+    RemoteDelivery,
+    TestWebhook,
+    check_base_url,
+)
 
 MAX_BODY_BYTES = 1024 * 1024
 USER_AGENT = f"kaspi-delivery-django/{sys.modules[__name__.partition('.')[0]].__version__}"
@@ -70,7 +75,7 @@ class KaspiClient:
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": USER_AGENT,
-            "x-api-key": wire.check_header(api_key, "the API key"),
+            "x-api-key": protocol.check_header(api_key, "the API key"),
         }
         adapter = transport or DeadlineAdapter(pool_maxsize=pool_size, max_retries=0)
         self._session.mount("http://", adapter)
@@ -86,50 +91,50 @@ class KaspiClient:
 
     def create_delivery(self, request: DeliveryRequest, *, idempotency_key: str) -> RemoteDelivery:
         """Book a delivery (`POST /v1/deliveries`)."""
-        return self.send(wire.create(request, idempotency_key))
+        return self.send(protocol.create(request, idempotency_key))
 
     def get_delivery(self, delivery_id: str, *, include_history: bool = False) -> RemoteDelivery:
         """Ask for a delivery (`GET /v1/deliveries/{deliveryId}`). Raises `NotFound` on 404."""
-        return self.send(wire.get(delivery_id, include_history=include_history))
+        return self.send(protocol.get(delivery_id, include_history=include_history))
 
     def cancel_delivery(self, delivery_id: str, *, idempotency_key: str, reason: str = "") -> RemoteDelivery:
         """Ask to cancel (`POST …/cancel`). The answer's status says whether it already is.
 
         Raises `Conflict` once the parcel is in transit.
         """
-        return self.send(wire.cancel(delivery_id, reason, idempotency_key))
+        return self.send(protocol.cancel(delivery_id, reason, idempotency_key))
 
     def send_test_webhook(self, url: str, event_type: str) -> TestWebhook:
         """Have Kaspi send a signed test event to the URL (`POST /v1/webhooks/test`)."""
-        request = wire.test_webhook(url, event_type)
+        request = protocol.test_webhook(url, event_type)
         answer = self.exchange(request)
-        return wire.read_test_webhook(request, answer, datetime.now(UTC))
+        return protocol.read_test_webhook(request, answer, datetime.now(UTC))
 
-    def send(self, request: wire.Request, *, total_s: float | None = None) -> RemoteDelivery:
+    def send(self, request: protocol.Request, *, total_s: float | None = None) -> RemoteDelivery:
         """Send a request that was built before, within `total_s` seconds, and read its answer."""
         answer = self.exchange(request, total_s=total_s)
-        return wire.read_delivery(request, answer, datetime.now(UTC))
+        return protocol.read_delivery(request, answer, datetime.now(UTC))
 
-    def exchange(self, request: wire.Request, *, total_s: float | None = None) -> wire.Answer:
+    def exchange(self, request: protocol.Request, *, total_s: float | None = None) -> protocol.Answer:
         """Return Kaspi's answer as it is.
 
         Raises `NotReached` when no byte can have left, `OutcomeUnknown` when one can.
         """
         request_id = secrets.token_hex(16)
         try:
-            answer = self._exchange(wire.name_exchange(request, request_id), total_s)
+            answer = self._exchange(protocol.name_exchange(request, request_id), total_s)
         except KaspiError as err:
             err.request_id = request_id
             raise
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             _log_other_success(request.operation, answer.status)
-        return replace(answer, request_id=wire.request_id_of(answer.headers, request_id))
+        return replace(answer, request_id=protocol.request_id_of(answer.headers, request_id))
 
     def close(self) -> None:
         """Close the kept connections."""
         self._session.close()
 
-    def _exchange(self, request: wire.Request, total_s: float | None) -> wire.Answer:
+    def _exchange(self, request: protocol.Request, total_s: float | None) -> protocol.Answer:
         exchange = Exchange(total_s or self.timeouts.total_s)
         token = current.set(exchange)
         try:
@@ -143,7 +148,7 @@ class KaspiClient:
         finally:
             current.reset(token)
 
-    def _answer(self, request: wire.Request, exchange: Exchange) -> wire.Answer:
+    def _answer(self, request: protocol.Request, exchange: Exchange) -> protocol.Answer:
         left = exchange.seconds_left()
         response = self._session.send(
             self._prepared(request),
@@ -163,9 +168,9 @@ class KaspiClient:
         if len(body) > MAX_BODY_BYTES:
             response.close()
             raise OutcomeUnknown("the answer is larger than 1 MiB", status=response.status_code)
-        return wire.Answer(status=response.status_code, headers=headers, body=body)
+        return protocol.Answer(status=response.status_code, headers=headers, body=body)
 
-    def _prepared(self, request: wire.Request) -> requests.PreparedRequest:
+    def _prepared(self, request: protocol.Request) -> requests.PreparedRequest:
         """Return what `requests` would make of it, without its care for any kind of address, header and body."""
         prepared = requests.PreparedRequest()
         prepared.method = request.method
@@ -208,7 +213,7 @@ def _inflated(body: bytes, encoding: str) -> bytes:
 
 
 @lru_cache
-def _log_other_success(operation: wire.Operation, status: int) -> None:
+def _log_other_success(operation: protocol.Operation, status: int) -> None:
     """Log a success that Kaspi does not document, once in a process: it is taken as a success."""
     if status != _SUCCESS[operation]:
         logger.warning("undocumented success: operation=%s status=%s", operation, status)

@@ -1,20 +1,17 @@
-"""Values of the Kaspi Delivery API: frozen, typed, and the only place where camelCase lives.
-
-What is sent is checked when it is made (`UsageError` says what to change). What is received is read
-leniently: unknown fields stay in `raw`, and a field of an unexpected type reads as absent.
-"""
+"""Values of the Kaspi Delivery API: frozen, typed, and the only place where camelCase lives."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from ipaddress import IPv6Address
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 from kaspi_delivery_django.client.exceptions import UsageError
 
 Json = Mapping[str, Any]
 Value = TypeVar("Value")
-
 MAX_INT = 2**31 - 1
 MAX_REASON_LENGTH = 500
 _ID = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
@@ -306,3 +303,30 @@ class RemoteEvent:
     occurred_at: datetime | None
     problem: str = ""
     raw: Json = field(default_factory=dict, repr=False)
+
+
+PRODUCTION_URL = "https://api.kaspi.kz/delivery"
+SANDBOX_URL = "https://sandbox.kaspi.kz/delivery"
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+_PLAIN_URL = re.compile(r"[A-Za-z0-9._~:/%\[\]-]+")
+_PLACE = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9_-]|\.(?!\.))*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
+
+
+def check_base_url(base_url: str) -> str:
+    """Return the base URL without its last slash; raise `UsageError` unless it is https.
+
+    Plain http is taken for this machine only (the local sandbox).
+    """
+    try:
+        parts = urlsplit(base_url)
+        host, _port = parts.hostname, parts.port
+        if parts.netloc.startswith("["):
+            IPv6Address(host)
+    except ValueError as err:
+        raise UsageError("the base URL cannot be read as an address") from err
+    local = parts.scheme == "http" and host in LOCAL_HOSTS
+    if not (host and (parts.scheme == "https" or local)):
+        raise UsageError("the base URL must start with https:// (http:// only for localhost)")
+    if not (_PLAIN_URL.fullmatch(base_url) and _PLACE.fullmatch(parts.netloc)):
+        raise UsageError("the base URL must be a plain address, without user, query or fragment")
+    return base_url.rstrip("/")

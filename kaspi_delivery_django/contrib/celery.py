@@ -19,11 +19,12 @@ from celery import Task, shared_task
 from celery.signals import worker_init
 from kombu.connection import Connection
 
-from kaspi_delivery_django.services import failures, pace
-from kaspi_delivery_django.services.claims import LEASE
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import errors
+from kaspi_delivery_django.services.outbox import rate_limit
+from kaspi_delivery_django.services.outbox.claims import LEASE
+from kaspi_delivery_django.services.outbox.worker import Worker
 
-__all__ = ["nudge", "send_call", "sweep"]
+__all__ = ["enqueue", "send_call", "sweep"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def sweep() -> None:
     Worker().sweep(within_s=SWEEP_S)
 
 
-def nudge(call_pk: int) -> None:
+def enqueue(call_pk: int) -> None:
     """Publish a task for a due call. Returns at once, also when the broker is unavailable."""
     task: Task = send_call.app.tasks[send_call.name]
     if task.app.conf.task_always_eager:
@@ -67,7 +68,7 @@ def nudge(call_pk: int) -> None:
 @worker_init.connect  # type: ignore[untyped-decorator]
 def share_turns(**_signal: Any) -> None:
     """Share MAX_REQUESTS_PER_SECOND among the processes that a worker forks."""
-    pace.turns()
+    rate_limit.rate_limiter()
 
 
 class Publisher:
@@ -137,7 +138,7 @@ class Publisher:
     def _pause(self, err: Exception) -> None:
         """Pause, and log the error once."""
         if not self._is_away:
-            logger.error("broker not reached, calls wait: error=%s", failures.describe(err))
+            logger.error("broker not reached, calls wait: error=%s", errors.describe(err))
         self._is_away = True
         time.sleep(RETRY_PAUSE_S)
 

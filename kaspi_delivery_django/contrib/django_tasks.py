@@ -4,14 +4,14 @@ Needs RUNNER = "django_tasks", a backend of yours in TASKS, and on Django 5.2 th
 no scheduler: keep `kaspi_worker` beside them, or `kaspi_worker --once` in cron. docs/runners.md says more.
 """
 
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox.worker import Worker
 
 try:
     from django.tasks import task, task_backends
 except ImportError:  # Django 5.2
     from django_tasks import task, task_backends  # type: ignore[no-redef,assignment]  # the same two
 
-__all__ = ["nudge", "send_call"]
+__all__ = ["enqueue", "send_call"]
 
 OWN_BACKEND = "kaspi_delivery"
 
@@ -22,6 +22,6 @@ def send_call(call_pk: int) -> None:
     Worker().send(call_pk)
 
 
-def nudge(call_pk: int) -> None:
+def enqueue(call_pk: int) -> None:
     """Enqueue a call in the backend `kaspi_delivery` of TASKS if there is one, else in the default one."""
     (send_call.using(backend=OWN_BACKEND) if OWN_BACKEND in task_backends.settings else send_call).enqueue(call_pk)

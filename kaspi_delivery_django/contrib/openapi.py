@@ -16,9 +16,9 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
-from kaspi_delivery_django.client.signatures import TOLERANCE_S
-from kaspi_delivery_django.lifecycle import STATUSES
+from kaspi_delivery_django.client.webhooks import TOLERANCE_S
 from kaspi_delivery_django.serializers import TrackingSerializer
+from kaspi_delivery_django.statuses import STATUSES
 from kaspi_delivery_django.views.webhook import MAX_BODY_BYTES, RETRY_AFTER_S
 
 TAGS = ["Kaspi Delivery"]

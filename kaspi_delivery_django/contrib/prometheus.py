@@ -18,18 +18,18 @@ from django.db import connections
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from kaspi_delivery_django import lifecycle
+from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client import KaspiError
-from kaspi_delivery_django.figures import accounts, answers, lately, report, standing
 from kaspi_delivery_django.models import ApiCall, Attention, StatusChange
-from kaspi_delivery_django.services import failures
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services import errors
+from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.signals import (
     call_attempted,
     delivery_needs_attention,
     delivery_status_changed,
     webhook_answered,
 )
+from kaspi_delivery_django.stats import accounts, recent, report, snapshot
 
 __all__ = ["Collector", "connect", "serve"]
 
@@ -97,7 +97,7 @@ class Collector:
                 families = list(_families())
         except Exception as err:  # noqa: BLE001  # the host's other metrics must not miss a scrape
             if self._is_up:
-                logger.error("metrics not read: error=%s", failures.describe(err))  # noqa: TRY400
+                logger.error("metrics not read: error=%s", errors.describe(err))  # noqa: TRY400
             self._is_up = False
             return []
         self._is_up = True
@@ -107,7 +107,7 @@ class Collector:
 @contextmanager
 def _connection_left_as_found() -> Iterator[None]:
     """Close the connection that a scrape opens: exporters make a thread for each, and Django closes none of theirs."""
-    connection = connections[home()]
+    connection = connections[db_alias()]
     was_open = connection.connection is not None
     try:
         yield
@@ -119,13 +119,13 @@ def _connection_left_as_found() -> Iterator[None]:
 
 
 def _families() -> Iterator[Metric]:
-    found = standing.read()
+    found = snapshot.read()
     yield from _standing_families(found)
     yield from _account_families()
     yield from _recent_families(found.read_at)
 
 
-def _standing_families(found: standing.Snapshot) -> Iterator[Metric]:
+def _standing_families(found: snapshot.Snapshot) -> Iterator[Metric]:
     deliveries = report.by_word(found.deliveries)
     actions = {"waiting": found.actions_waiting, "refused": found.actions_refused}
     yield _by("status", "deliveries", "Deliveries that have not ended, by Kaspi's word.", deliveries)
@@ -149,9 +149,9 @@ def _account_families() -> Iterator[Metric]:
 
 def _recent_families(now: datetime) -> Iterator[Metric]:
     failed = Counts[tuple[str, str]]()
-    for (kind, http_status), count in lately.failed_attempts(now, within=report.AN_HOUR).items():
-        failed[str(kind), answers.word(http_status)] += count
-    came = lately.webhooks(now)
+    for (kind, http_status), count in recent.failed_attempts(now, within=report.AN_HOUR).items():
+        failed[str(kind), recent.answer_label(http_status)] += count
+    came = recent.webhooks(now)
     yield _gauges(TRY, "failed_attempts_last_hour", "Tries that failed in the last hour.", failed.items())
     yield _gauge("webhook_events_last_day", "Events of the last day.", came.events)
     yield _gauge("webhook_events_repeated_last_day", "Events of the last day sent more than once.", came.repeated)
@@ -202,7 +202,7 @@ class _Seen:
 
     def _start_at_zero(self) -> None:
         """Show the rare ones before they happen: `increase()` does not see a series that begins at 1."""
-        for status in (*lifecycle.STATUSES, standing.OTHER):
+        for status in (*statuses.STATUSES, snapshot.OTHER):
             self._changes.labels(status)
         for reason in Attention.values:
             self._attention.labels(reason)
@@ -222,7 +222,7 @@ class _Seen:
 
     def _count_change(self, change: StatusChange, **_signal: Any) -> None:
         status = change.to_status
-        self._changes.labels(status if status in lifecycle.STATUSES else standing.OTHER).inc()
+        self._changes.labels(status if status in statuses.STATUSES else snapshot.OTHER).inc()
 
     def _count_attention(self, attention: str, **_signal: Any) -> None:
         self._attention.labels(str(attention)).inc()
@@ -230,7 +230,7 @@ class _Seen:
     def _count_attempt(
         self, call: ApiCall, error: KaspiError | None, seconds: float, *, replayed: bool = False, **_signal: Any
     ) -> None:
-        answer = OK if error is None else answers.word(error.status)
+        answer = OK if error is None else recent.answer_label(error.status)
         self._attempts.labels(str(call.kind), answer).inc()
         self._seconds.labels(str(call.kind)).observe(seconds)
         if replayed:

@@ -1,1 +1,1 @@
-"""What stands between a shop and its first parcel: it looks, asks Kaspi, and writes nothing."""
+"""The doctor: what stands between a shop and its first parcel. It asks Kaspi, and writes nothing."""

@@ -8,14 +8,14 @@ from django.core.checks import CheckMessage
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from kaspi_delivery_django.client.wire import API_VERSION
-from kaspi_delivery_django.doctor import clocks
-from kaspi_delivery_django.doctor.findings import Finding, failed, well, yours
-from kaspi_delivery_django.figures.accounts import AccountFigures
-from kaspi_delivery_django.figures.report import total
-from kaspi_delivery_django.figures.standing import Snapshot
+from kaspi_delivery_django.client.protocol import API_VERSION
+from kaspi_delivery_django.doctor import probes
+from kaspi_delivery_django.doctor.results import Result, failed, manual, passed
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.stats.accounts import AccountStats
+from kaspi_delivery_django.stats.report import total
+from kaspi_delivery_django.stats.snapshot import Snapshot
 
 APP_LABEL = "kaspi_delivery"
 OURS = f"{APP_LABEL}."
@@ -33,49 +33,49 @@ def project_checks() -> list[CheckMessage]:
     return [message for message in found if not message.is_silenced()]
 
 
-def judge_checks(messages: list[CheckMessage]) -> Iterator[Finding]:
+def judge_checks(messages: list[CheckMessage]) -> Iterator[Result]:
     """Take each message of ours for itself, and count those of Django and of other apps. Pure."""
     ours = [message for message in messages if str(message.id).startswith(OURS)]
     if not ours:
-        yield well("checks", "The system checks find nothing of this app.")
+        yield passed("checks", "The system checks find nothing of this app.")
     for message in ours:
-        make = yours if message.id in STAGES | ISSUED else failed
+        make = manual if message.id in STAGES | ISSUED else failed
         says = f"{message.id}: {message.msg}" + (f" ({message.obj})" if isinstance(message.obj, str) else "")
         yield make("checks", says, message.hint or "See docs/checks.md.")
     if others := [message for message in messages if message not in ours]:
         errors = sum(message.is_serious() for message in others)
         says = f"Checks of Django and of other apps: {len(others)} messages, {errors} of them errors."
-        yield yours("checks", says, "Read them: python manage.py check --deploy")
+        yield manual("checks", says, "Read them: python manage.py check --deploy")
 
 
-def migrations() -> Finding:
+def migrations() -> Result:
     """Tell whether all of our migrations are applied, on the database that our tables live in."""
-    executor = MigrationExecutor(connections[home()])
+    executor = MigrationExecutor(connections[db_alias()])
     targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] == APP_LABEL]
     missing = [migration.name for migration, _backwards in executor.migration_plan(targets)]
     if not missing:
-        return well("migrations", "All are applied.")
+        return passed("migrations", "All are applied.")
     says = f"{len(missing)} not applied, from {missing[0]} on: nothing of the tables was read."
-    return failed("migrations", says, f"python manage.py migrate --database {home()}")
+    return failed("migrations", says, f"python manage.py migrate --database {db_alias()}")
 
 
-def database_clock() -> Finding:
+def database_clock() -> Result:
     """Compare our clock with the database's."""
-    return clocks.against_database(clock.now(), clock.database_now(home()))
+    return probes.compare_with_database(clock.now(), clock.database_now(db_alias()))
 
 
-def judge_standing(found: Snapshot) -> Iterator[Finding]:
+def judge_standing(found: Snapshot) -> Iterator[Result]:
     """Say whether calls wait too long, Kaspi is silent, or something asks for a person. Pure."""
     if found.oldest_due_age > LONGEST_WAIT:
         says = f"The oldest call that is due has waited {_minutes(found.oldest_due_age)} min."
         yield failed("backlog", says, "Look at the lines 'worker' and 'gate'; then start more workers.")
     else:
-        yield well("backlog", f"Nothing that is due has waited {_minutes(LONGEST_WAIT)} min.")
+        yield passed("backlog", f"Nothing that is due has waited {_minutes(LONGEST_WAIT)} min.")
     yield _silence(found)
     yield _people(found)
 
 
-def judge_account(state: AccountFigures, found: Snapshot) -> Iterator[Finding]:
+def judge_account(state: AccountStats, found: Snapshot) -> Iterator[Result]:
     """Say whether a worker is there, and whether calls wait behind a closed gate. Pure."""
     alias, age = state.alias, state.worker_age(found.read_at)
     if state.held_at:
@@ -84,36 +84,36 @@ def judge_account(state: AccountFigures, found: Snapshot) -> Iterator[Finding]:
         todo = "Read the worker's log at ERROR, correct what it names, and restart the worker."
         yield failed("worker", f"It fails at {state.worker_trouble}.", todo, account=alias)
     elif not state.is_without_worker(found.read_at):
-        yield well("worker", "One was seen in the last 5 minutes.", account=alias)
+        yield passed("worker", "One was seen in the last 5 minutes.", account=alias)
     else:
         says = "None was ever seen." if age is None else f"None was seen for {_minutes(age)} min."
         yield failed("worker", says, START_WORKER, account=alias)
     if announced := state.announced(found.read_at):
         says = f"Kaspi announces: {announced}. Version {API_VERSION} of its API is supported."
-        yield yours("version", says, "Upgrade kaspi-delivery-django before that day.", account=alias)
+        yield manual("version", says, "Upgrade kaspi-delivery-django before that day.", account=alias)
     if not state.is_closed:
-        yield well("gate", "Open.", account=alias)
+        yield passed("gate", "Open.", account=alias)
         return
     todo = "Mend what the line 'key' or 'api' says, restart web and workers: the worker's next probe opens it."
     yield failed("gate", f"Closed: {state.closed_reason}.", todo, account=alias)
 
 
-def _silence(found: Snapshot) -> Finding:
+def _silence(found: Snapshot) -> Result:
     if not found.is_expecting_news:
-        return well("silence", "Kaspi has nothing on its way that it could tell us of.")
+        return passed("silence", "Kaspi has nothing on its way that it could tell us of.")
     if found.silence is not None and found.silence <= LONGEST_SILENCE:
-        return well("silence", f"A webhook came within {LONGEST_SILENCE // timedelta(hours=1)} h.")
+        return passed("silence", f"A webhook came within {LONGEST_SILENCE // timedelta(hours=1)} h.")
     since = "ever" if found.silence is None else f"for {_minutes(found.silence)} min"
     todo = "Run this with --webhook-url; compare the address and the secret in Kaspi's partner console with yours."
     return failed("silence", f"Deliveries are on their way, and no webhook came {since}.", todo)
 
 
-def _people(found: Snapshot) -> Finding:
+def _people(found: Snapshot) -> Result:
     waiting, letters = total(found.attention), total(found.dead_letters)
     if not waiting and not letters:
-        return well("people", "Nothing waits for a person.")
+        return passed("people", "Nothing waits for a person.")
     says = f"{waiting} deliveries and {letters} webhook events wait for a person."
-    return yours("people", says, "Work through them in the admin: *Dashboard* links to both lists.")
+    return manual("people", says, "Work through them in the admin: *Dashboard* links to both lists.")
 
 
 def _minutes(length: timedelta) -> int:

@@ -8,23 +8,23 @@ from urllib.parse import urlsplit
 from django.urls import NoReverseMatch, reverse
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.client.addresses import LOCAL_HOSTS
 from kaspi_delivery_django.client.exceptions import ConfigurationFault, KaspiError, RateLimited, Refused, UsageError
-from kaspi_delivery_django.client.types import is_identifier
-from kaspi_delivery_django.doctor.api import LOOK_AT_ADDRESS, START_SANDBOX
-from kaspi_delivery_django.doctor.findings import Finding, failed, well, yours
+from kaspi_delivery_django.client.types import LOCAL_HOSTS, is_identifier
+from kaspi_delivery_django.doctor.probes import LOOK_AT_ADDRESS, START_SANDBOX
+from kaspi_delivery_django.doctor.results import Result, failed, manual, passed
 from kaspi_delivery_django.models import WebhookEvent
-from kaspi_delivery_django.services import gateway, inbox
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.inbox import applying, receiving
+from kaspi_delivery_django.services.outbox import clients
 
 NAME = "webhook"
 EVENT_TYPE = "delivery.created"
-LOOK_EVERY_S = 0.2
+POLL_S = 0.2
 PLACEHOLDER = "{account}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class Wait:
     """How long to wait for the event, and with what: the clock and the pause are the caller's."""
 
     seconds: float
@@ -41,12 +41,12 @@ def address_of(url: str, account: conf.Account) -> str:
     return parts.geturl()
 
 
-def not_tried(account: conf.Account, why: str, todo: str) -> Finding:
+def not_tried(account: conf.Account, why: str, todo: str) -> Result:
     """Return the finding of a test that was not made."""
-    return yours(NAME, f"No test webhook was asked for: {why}.", todo, account=account.alias)
+    return manual(NAME, f"No test webhook was asked for: {why}.", todo, account=account.alias)
 
 
-def examine(account: conf.Account, url: str, patience: Patience) -> Finding:
+def check(account: conf.Account, url: str, patience: Wait) -> Result:
     """Have Kaspi send a test event, and wait until any signed event of its id is in the inbox.
 
     The id is remembered there first: the event takes no effect, whatever its data.
@@ -60,16 +60,16 @@ def examine(account: conf.Account, url: str, patience: Patience) -> Finding:
         todo = "Give the shop a certificate, and name its https address here and in Kaspi's partner console."
         return failed(NAME, "The address is plain http, and Kaspi asks for https.", todo, account=alias)
     try:
-        event_id = gateway.client_for(account).send_test_webhook(url, EVENT_TYPE).event_id
+        event_id = clients.client_for(account).send_test_webhook(url, EVENT_TYPE).event_id
     except (KaspiError, UsageError) as err:
         return _not_sent(account, err)
     if not is_identifier(event_id):
         says = "Kaspi's answer names no event id, so that nothing can be waited for."
-        return yours(NAME, says, "Look for the event in the admin, *Webhook events*.", account=alias)
-    inbox.expect_test(account, event_id)
+        return manual(NAME, says, "Look for the event in the admin, *Webhook events*.", account=alias)
+    receiving.expect_test(account, event_id)
     arrived = _wait_for(event_id, account, patience)
     if arrived is not None and arrived.state in WebhookEvent.DEAD_LETTERS:
-        inbox.end_test(arrived)
+        receiving.end_test(arrived)
     return judge(account, arrived, url=url, waited_s=patience.seconds)
 
 
@@ -79,7 +79,7 @@ def is_open(url: str) -> bool:
     return parts.scheme != "https" and parts.hostname not in LOCAL_HOSTS
 
 
-def judge(account: conf.Account, arrived: WebhookEvent | None, *, url: str, waited_s: float) -> Finding:
+def judge(account: conf.Account, arrived: WebhookEvent | None, *, url: str, waited_s: float) -> Result:
     """Say what the row, or its absence, means. Pure."""
     alias = account.alias
     if arrived is None:
@@ -93,25 +93,25 @@ def judge(account: conf.Account, arrived: WebhookEvent | None, *, url: str, wait
         return failed(
             NAME, says, "Look why the web processes answered late: their number, the database.", account=alias
         )
-    if arrived.error not in {"", inbox.TEST, inbox.NO_DELIVERY}:
+    if arrived.error not in {"", receiving.TEST, applying.NO_DELIVERY}:
         says = f"It arrived signed: address and secret are right. But it could not be read: {arrived.error}."
         todo = f"Compare the event {arrived.event_id} in the admin, *Webhook events*, with one of a real delivery."
-        return yours(NAME, says, todo, account=alias)
-    return well(NAME, f"A test webhook arrived signed at {url}.", account=alias)
+        return manual(NAME, says, todo, account=alias)
+    return passed(NAME, f"A test webhook arrived signed at {url}.", account=alias)
 
 
-def _wait_for(event_id: str, account: conf.Account, patience: Patience) -> WebhookEvent | None:
+def _wait_for(event_id: str, account: conf.Account, patience: Wait) -> WebhookEvent | None:
     """Return the event once it is there; one of a strange account only when the time is over."""
-    arrived = WebhookEvent.objects.using(home()).filter(received_count__gt=0)
+    arrived = WebhookEvent.objects.using(db_alias()).filter(received_count__gt=0)
     rows = arrived.filter(event_id=event_id, environment=account.environment)
     own = rows.filter(account=account.alias)
     until = patience.ticks() + patience.seconds
     while (found := own.first()) is None and patience.ticks() < until:
-        patience.pause(LOOK_EVERY_S)
+        patience.pause(POLL_S)
     return found or rows.first()
 
 
-def _not_sent(account: conf.Account, err: KaspiError | UsageError) -> Finding:
+def _not_sent(account: conf.Account, err: KaspiError | UsageError) -> Result:
     says = f"The test webhook could not be asked for: {err}."
     return failed(NAME, says, _remedy(account, err), account=account.alias)
 

@@ -4,19 +4,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from kaspi_delivery_django.figures import counting
-from kaspi_delivery_django.figures.accounts import AccountFigures
-from kaspi_delivery_django.figures.report import Report, by_word, total
-from kaspi_delivery_django.figures.standing import OTHER, Snapshot
-from kaspi_delivery_django.management.quantities import spoken
-from kaspi_delivery_django.services.failures import one_line
+from kaspi_delivery_django.management.argtypes import format_duration
+from kaspi_delivery_django.services.errors import one_line
+from kaspi_delivery_django.stats import snapshot
+from kaspi_delivery_django.stats.accounts import AccountStats
+from kaspi_delivery_django.stats.report import Report, by_word, total
+from kaspi_delivery_django.stats.snapshot import OTHER, Snapshot
 
 Rows = Mapping[str, str]
 
 
 def lines(report: Report) -> Iterator[str]:
     """Return the table line by line. What has no rows is left out, where the zero would say nothing."""
-    yield f"Kaspi Delivery, {_moment(report.standing.read_at)}"
+    yield f"Kaspi Delivery, {_moment(report.snapshot.read_at)}"
     for title, rows in _sections(report).items():
         if rows:
             yield from ("", title)
@@ -25,15 +25,18 @@ def lines(report: Report) -> Iterator[str]:
 
 def count(number: int) -> str:
     """Return a count with thousands apart, "10,000+" for what was not counted any further."""
-    return f"{counting.MOST:,}+" if number > counting.MOST else f"{number:,}"
+    return f"{snapshot.MAX_COUNT:,}+" if number > snapshot.MAX_COUNT else f"{number:,}"
 
 
 def _sections(report: Report) -> Mapping[str, Rows]:
-    now = report.standing.read_at
+    now = report.snapshot.read_at
     return {
-        "On their way": {**_on_the_way(report.standing), "overdue": count(report.standing.overdue)},
-        "Waiting for a person": _people(report.standing),
-        "Calls": {**_counts(report.standing.calls), "oldest due waits": spoken(_s(report.standing.oldest_due_age))},
+        "On their way": {**_on_the_way(report.snapshot), "overdue": count(report.snapshot.overdue)},
+        "Waiting for a person": _people(report.snapshot),
+        "Calls": {
+            **_counts(report.snapshot.calls),
+            "oldest due waits": format_duration(_s(report.snapshot.oldest_due_age)),
+        },
         "Tries that failed, last hour": _counts(report.failures),
         "Calls that ended, last day": _counts({f"{kind} {state}": n for (kind, state), n in _ended(report)}),
         "Webhooks": _webhooks(report),
@@ -64,9 +67,9 @@ def _ended(report: Report) -> list[tuple[tuple[str, str], int]]:
 
 
 def _webhooks(report: Report) -> Rows:
-    silence = report.standing.silence
+    silence = report.snapshot.silence
     return {
-        "last one": "never" if silence is None else f"{spoken(_s(silence))} ago",
+        "last one": "never" if silence is None else f"{format_duration(_s(silence))} ago",
         "events, last day": count(report.webhooks.events),
         "  sent more than once": count(report.webhooks.repeated),
         "  most attempts of one": count(report.webhooks.most_attempts),
@@ -78,18 +81,18 @@ def _week(report: Report) -> Rows:
     took = {"median time to the door": report.durations.median, "90 % took at most": report.durations.p90}
     return {
         **{f"became {status}": count(number) for status, number in sorted(steps.items())},
-        **{label: spoken(_s(length)) for label, length in took.items() if length is not None},
+        **{label: format_duration(_s(length)) for label, length in took.items() if length is not None},
     }
 
 
-def _account(account: AccountFigures, now: datetime) -> Iterator[tuple[str, str]]:
+def _account(account: AccountStats, now: datetime) -> Iterator[tuple[str, str]]:
     name = f"{account.alias} ({account.environment})"
     until = account.closed_until
     yield f"{name} gate", f"closed until {_moment(until)}: {account.closed_reason}" if until else "open"
     if announced := account.announced(now):
         yield f"{name} Kaspi announces", announced
     age = account.worker_age(now)
-    seen = "never seen" if age is None else f"seen {spoken(_s(age))} ago"
+    seen = "never seen" if age is None else f"seen {format_duration(_s(age))} ago"
     yield f"{name} worker", f"{seen}, fails at {account.worker_trouble}" if account.worker_trouble else seen
     if account.held_at:
         by = f" by {account.held_by}" if account.held_by else ""

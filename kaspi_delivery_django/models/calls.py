@@ -1,17 +1,16 @@
-"""The outbox: requests to Kaspi that are intended, and the tries that failed."""
+"""The outbox: calls and failed attempts, bulk actions that are pending, and the state of each account."""
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.models.columns import ExactCharField
-from kaspi_delivery_django.models.db import WrittenModel, WrittenQuerySet
 from kaspi_delivery_django.models.deliveries import Attention, Delivery
+from kaspi_delivery_django.models.events import WebhookEvent
+from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, WrittenQuerySet
 
 if TYPE_CHECKING:
     from datetime import datetime
-
 REQUEST_ID_LENGTH = 128
 
 
@@ -121,3 +120,76 @@ class FailedAttempt(WrittenModel):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.http_status or self.error}"
+
+
+class AccountState(WrittenModel):
+    """One account in one environment: its gate, its hold, Kaspi's announcement, when a healthy worker was last seen.
+
+    While one row has `held_at`, nothing is sent for any account. `worker_trouble` names the chores that failed when
+    the worker last tried them; such a worker does not count as seen. `announcement` comes from Kaspi's headers.
+    """
+
+    account = ExactCharField(_("account"), max_length=40)
+    environment = ExactCharField(_("environment"), max_length=16)
+    closed_until = models.DateTimeField(_("gate closed until"), null=True)
+    closed_reason = models.CharField(_("gate closed because"), max_length=200, default="", blank=True)
+    announcement = models.CharField(_("Kaspi announces"), max_length=500, default="", db_default="", blank=True)
+    announced_at = models.DateTimeField(_("announced at"), null=True)
+    worker_seen_at = models.DateTimeField(_("worker last seen at"), null=True)
+    cancels_asked_at = models.DateTimeField(_("adapters last asked about cancels at"), null=True)
+    worker_trouble = models.CharField(_("the worker fails at"), max_length=400, default="", db_default="", blank=True)
+    held_at = models.DateTimeField(_("sending held since"), null=True)
+    held_by = models.CharField(_("held by"), max_length=150, default="", db_default="", blank=True)
+
+    class Meta:
+        app_label = "kaspi_delivery"
+        verbose_name = _("account state")
+        verbose_name_plural = _("account states")
+        permissions = [("hold_sending", _("Can hold and release all requests to Kaspi"))]
+        constraints = [models.UniqueConstraint(fields=["account", "environment"], name="kaspi_delivery_account_state")]
+
+    def __str__(self) -> str:
+        return f"{self.account} ({self.environment})"
+
+
+class PendingActionQuerySet(WrittenQuerySet["PendingAction"]):
+    """Sentences about what staff asked for."""
+
+    def waiting(self) -> Self:
+        """Those that the worker has still to do, the oldest first; what was deferred lets the others pass."""
+        return self.filter(failed_at__isnull=True).order_by(models.F("deferred_at").asc(nulls_first=True), "pk")
+
+
+class PendingAction(WrittenModel):
+    """One row of a bulk action that one request could not finish: the worker does it, and deletes it.
+
+    What it was refused stays, with the reason, until a member of staff takes it off.
+    """
+
+    class Name(models.TextChoices):
+        CANCEL = "cancel", _("cancel")
+        RETRY = "retry", _("retry")
+        REFRESH = "refresh", _("ask Kaspi")
+        REPLAY = "replay", _("replay")
+        ACKNOWLEDGE = "acknowledge", _("acknowledge")
+
+    name = models.CharField(_("action"), max_length=16, choices=Name.choices)
+    delivery = models.ForeignKey(Delivery, models.CASCADE, null=True, related_name="+", verbose_name=_("delivery"))
+    event = models.ForeignKey(WebhookEvent, models.CASCADE, null=True, related_name="+", verbose_name=_("event"))
+    reason = models.TextField(_("reason given"), default="", blank=True)
+    asked_by = models.CharField(_("asked by"), max_length=254, default="", blank=True)
+    created_at = models.DateTimeField(_("asked at"))
+    deferred_at = models.DateTimeField(_("deferred at"), null=True)
+    failed_at = models.DateTimeField(_("refused at"), null=True)
+    failure = models.TextField(_("refused because"), default="", blank=True)
+
+    objects: ClassVar = PendingActionQuerySet.as_manager()
+
+    class Meta:
+        app_label = "kaspi_delivery"
+        verbose_name = _("action handed to the worker")
+        verbose_name_plural = _("actions handed to the worker")
+        indexes = [models.Index(fields=["failed_at"], name="kaspi_delivery_action_waiting")]
+
+    def __str__(self) -> str:
+        return f"{self.get_name_display()} {self.delivery_id or self.event_id}"

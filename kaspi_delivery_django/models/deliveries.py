@@ -11,9 +11,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django import conf, lifecycle
-from kaspi_delivery_django.models.columns import ExactCharField
-from kaspi_delivery_django.models.db import WrittenModel, WrittenQuerySet
+from kaspi_delivery_django import conf, statuses
+from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, WrittenQuerySet
 
 
 class Attention(models.TextChoices):
@@ -74,19 +73,19 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
 
     def in_unknown_status(self) -> Self:
         """Those that Kaspi has a word for which is new to us, and that have not ended."""
-        return self.filter(next_refresh_at__gt=LONG_AGO).exclude(status__in=lifecycle.RANKS)
+        return self.filter(next_refresh_at__gt=LONG_AGO).exclude(status__in=statuses.RANKS)
 
     def overdue(self, now: datetime) -> Self:
         """Those on their way that Kaspi promised to have brought by now.
 
         Ranges again: an index is read only where SQLite takes what is looked for as rare.
         """
-        on_their_way = (models.Q(status__range=(status, status)) for status in lifecycle.OPEN)
+        on_their_way = (models.Q(status__range=(status, status)) for status in statuses.OPEN)
         return self.filter(reduce(or_, on_their_way), delivery_by__lt=now)
 
     def awaiting_pickup(self) -> Self:
         """Booked ones that the courier has not picked up, as far as we know."""
-        return self.filter(status__in=lifecycle.AWAITING_PICKUP, delivery_id__isnull=False)
+        return self.filter(status__in=statuses.AWAITING_PICKUP, delivery_id__isnull=False)
 
     def stale(self, now: datetime) -> Self:
         """Open ones that Kaspi has not spoken of for too long, the stalest first."""
@@ -190,19 +189,33 @@ class Delivery(WrittenModel):
     @property
     def is_before_pickup(self) -> bool:
         """Whether the courier has not taken the parcel yet, as far as we know."""
-        return self.status in lifecycle.CANCELLABLE
+        return self.status in statuses.CANCELLABLE
 
     @property
     def is_cancellable(self) -> bool:
         """Whether Kaspi may still take a cancel: it decides about a status that is new to us, unless that is final."""
-        return lifecycle.is_cancellable(self.status) and self.is_open
+        return statuses.is_cancellable(self.status) and self.is_open
 
     @property
     def is_live(self) -> bool:
         """Whether there is a parcel at Kaspi: booked, and not cancelled."""
-        return self.delivery_id is not None and self.status != lifecycle.CANCELLED
+        return self.delivery_id is not None and self.status != statuses.CANCELLED
 
     @property
-    def standing(self) -> lifecycle.Standing:
+    def status_snapshot(self) -> statuses.StatusSnapshot:
         """The status with its time."""
-        return lifecycle.Standing(self.status, self.status_at)
+        return statuses.StatusSnapshot(self.status, self.status_at)
+
+    def has_successor(self) -> bool:
+        """Tell whether a later generation of the order exists."""
+        return self._siblings().filter(generation__gt=self.generation).exists()
+
+    def has_live_predecessor(self) -> bool:
+        """Tell whether an earlier generation of the order turned out to be a parcel after all."""
+        if self.generation == 1:
+            return False
+        return any(one.is_live for one in self._siblings().filter(generation__lt=self.generation))
+
+    def _siblings(self) -> DeliveryQuerySet:
+        same_order = type(self).objects.of_order(self.content_type, self.object_id)
+        return same_order.filter(environment=self.environment)

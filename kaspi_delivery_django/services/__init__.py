@@ -1,8 +1,6 @@
 """The only code that writes. What a shop may call is named here; the rest is ours."""
 
-from kaspi_delivery_django.services.adoption import adopt_delivery
-from kaspi_delivery_django.services.booking import reissue_delivery, request_delivery
-from kaspi_delivery_django.services.deliveries import (
+from kaspi_delivery_django.services.deliveries.actions import (
     acknowledge_delivery,
     cancel_delivery,
     link_delivery,
@@ -10,7 +8,9 @@ from kaspi_delivery_django.services.deliveries import (
     refresh_delivery,
     retry_delivery,
 )
-from kaspi_delivery_django.services.inbox import acknowledge_event, replay_event
+from kaspi_delivery_django.services.deliveries.booking import reissue_delivery, request_delivery
+from kaspi_delivery_django.services.deliveries.orders import adopt_delivery
+from kaspi_delivery_django.services.inbox.replaying import acknowledge_event, replay_event
 
 __all__ = [
     "acknowledge_delivery",

@@ -3,8 +3,8 @@
 from django import template
 
 from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.statuses import status_label
 from kaspi_delivery_django.tracking import Tracking, track
-from kaspi_delivery_django.wording import status_label
 
 register = template.Library()
 register.filter("kaspi_status", status_label)

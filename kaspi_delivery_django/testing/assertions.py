@@ -7,13 +7,14 @@ from typing import NoReturn, TypeAlias
 from django.db.models import Model
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.lifecycle import CANCELLED
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.deliveries import DeliveryRecord
-from kaspi_delivery_django.services import booking, outbox
-from kaspi_delivery_django.services.failures import ask_whether
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.deliveries import booking
+from kaspi_delivery_django.services.errors import call_adapter_predicate
+from kaspi_delivery_django.services.outbox import sender
+from kaspi_delivery_django.statuses import CANCELLED
 
 State, Kind = ApiCall.State, ApiCall.Kind
 
@@ -57,7 +58,7 @@ class Assertions:
         if self.bookings_of(order):
             self._fail(order, "it is booked")
         creates = ApiCall.objects.filter(delivery__in=_deliveries_of(order), kind=Kind.CREATE)
-        if set(creates.values_list("pk", flat=True)) & set(outbox.due_calls(limit=MAX_CALLS)):
+        if set(creates.values_list("pk", flat=True)) & set(sender.due_calls(limit=MAX_CALLS)):
             self._fail(order, "its create is due; call send_due() first")
 
     def assert_stays_wanted(self, order: Model, *later: Mapping[str, object]) -> None:
@@ -71,9 +72,9 @@ class Assertions:
             for name, value in changes.items():
                 setattr(changed, name, value)
             given = ", ".join(f"{name}={value!r}" for name, value in changes.items()) or "unchanged"
-            if ask_whether(adapter.wants_cancel, changed):
+            if call_adapter_predicate(adapter.wants_cancel, changed):
                 self._fail(order, f"wants_cancel returns True ({given}): it would be cancelled")
-            if not ask_whether(adapter.wants_delivery, changed):
+            if not call_adapter_predicate(adapter.wants_delivery, changed):
                 self._fail(order, f"wants_delivery returns False ({given}): it would not be sent")
 
     def assert_status(self, order: Subject, status: str) -> None:
@@ -121,7 +122,7 @@ class Assertions:
 def _deliveries_of(order: Subject) -> list[Delivery]:
     """Return the order's deliveries, read from the table now, the newest generation first."""
     if isinstance(order, Delivery):
-        return list(Delivery.objects.using(home()).filter(pk=order.pk))
+        return list(Delivery.objects.using(db_alias()).filter(pk=order.pk))
     return list(booking.deliveries_of(booking.adapter_of(order), order))
 
 

@@ -14,7 +14,7 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
-from kaspi_delivery_django.services.transactions import home
+from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.testing.clock import FakeClock
 
 INVALID_URL = "https://kaspi.invalid/delivery"  # RFC 2606: the host never exists
@@ -85,7 +85,7 @@ def committed() -> Iterator[None]:
     Inside a `TestCase` Django only records them. They are removed from its record, so that a
     `captureOnCommitCallbacks` around the block does not run them again.
     """
-    using = home()
+    using = db_alias()
     already = len(connections[using].run_on_commit)
     try:
         with TestCase.captureOnCommitCallbacks(using=using, execute=True):
@@ -97,7 +97,7 @@ def committed() -> Iterator[None]:
 def check_no_transaction() -> None:
     """Raise `RuntimeError` inside a transaction of the test: the package sends nothing there."""
     try:
-        with transaction.atomic(using=home(), durable=True):
+        with transaction.atomic(using=db_alias(), durable=True):
             pass
     except RuntimeError as err:
         raise RuntimeError("Nothing is sent inside a transaction: leave transaction.atomic() first.") from err

@@ -10,15 +10,16 @@ from uuid import uuid4
 from django.core import mail
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.lifecycle import DELIVERED
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.sandbox.api import FakeKaspi, LoggedRequest
 from kaspi_delivery_django.sandbox.deliveries import ROUTE, rfc3339
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.webhooks import Attempt, Event
-from kaspi_delivery_django.services import clock, notices
-from kaspi_delivery_django.services.transactions import home
-from kaspi_delivery_django.services.worker import BATCH, Worker
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.deliveries import notifications
+from kaspi_delivery_django.services.outbox.worker import BATCH, Worker
+from kaspi_delivery_django.statuses import DELIVERED
 from kaspi_delivery_django.testing import webhooks
 from kaspi_delivery_django.testing.assertions import Assertions, Subject
 from kaspi_delivery_django.testing.clock import FakeClock
@@ -199,4 +200,4 @@ class KaspiSandbox(Assertions):
 def _notify_receivers() -> None:
     """Send the signals that a webhook leaves to the worker's next round."""
     with committed():
-        notices.notify_again(limit=BATCH, using=home())
+        notifications.notify_pending(limit=BATCH, using=db_alias())

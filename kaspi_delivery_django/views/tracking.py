@@ -11,7 +11,7 @@ from rest_framework.request import Request
 
 from kaspi_delivery_django.serializers import TrackingSerializer
 from kaspi_delivery_django.tracking import tracking_for
-from kaspi_delivery_django.views.doors import OpenDoor
+from kaspi_delivery_django.views.public import PublicAPIView
 
 NOT_FOUND = {"detail": "Not found."}
 HEADERS = {
@@ -30,7 +30,7 @@ def tracking_page(request: HttpRequest, token: str) -> HttpResponseBase:
     return _seal(request, render(request, "kaspi_delivery/tracking.html", {"tracking": found}))
 
 
-class TrackingView(OpenDoor):
+class TrackingView(PublicAPIView):
     """Tells an app what the page tells its reader."""
 
     def get(self, request: Request, token: str) -> HttpResponseBase:

@@ -1,6 +1,9 @@
-"""The webhook's door: trust nothing before the signature, ask one service, answer."""
+"""The webhook endpoint: verify the signature, call the inbox, answer."""
 
 import logging
+import threading
+import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -11,21 +14,54 @@ from rest_framework.request import Request
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import MalformedEvent, WebhookRejected, read_event, verify
-from kaspi_delivery_django.client.signatures import check_form
-from kaspi_delivery_django.services import clock, failures, inbox, notices, nudges
+from kaspi_delivery_django.client.webhooks import check_form
+from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services.deliveries import notifications, runners
+from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.signals import webhook_answered
-from kaspi_delivery_django.views.doors import OpenDoor
-from kaspi_delivery_django.views.quiet_log import HOUR_S, QuietLog
+from kaspi_delivery_django.views.public import PublicAPIView
+
+MINUTE_S = 60.0
+HOUR_S = 3600.0
+MAX_KEYS = 200
+
+
+class ThrottledLog:
+    """Logs a message at most once per key and interval, and adds how often it was left out since.
+
+    The keys are few: words of ours, never a stranger's. Past `MAX_KEYS` the rest share one.
+    """
+
+    def __init__(self, logger: logging.Logger, *, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._logger, self._ticks = logger, ticks
+        self._lock = threading.Lock()
+        self._left_out: dict[str, int] = {}
+        self._quiet_until: dict[str, float] = {}
+
+    def log(self, level: int, message: str, *args: object, key: str, every_s: float = MINUTE_S) -> None:
+        """Log the message, unless one of its key was logged within `every_s` seconds."""
+        with self._lock:
+            key = key if key in self._left_out or len(self._left_out) < MAX_KEYS else ""
+            if self._ticks() < self._quiet_until.get(key, 0.0):
+                self._left_out[key] += 1
+                return
+            left_out, self._left_out[key] = self._left_out.get(key, 0), 0
+            self._quiet_until[key] = self._ticks() + every_s
+        self._logger.log(level, "%s left_out=%s", message % args, left_out)
+
+    def forget(self) -> None:
+        """Log everything again from now on, for tests."""
+        self._left_out.clear()
+        self._quiet_until.clear()
+
 
 logger = logging.getLogger(__name__)
-
 MAX_BODY_BYTES = 64 * 1024
 RETRY_AFTER_S = "30"
 CHUNKED = "no body came: it was sent in chunks, which WSGI does not read; let the proxy buffer requests"
 BROKEN = "the connection broke"
 UNSIGNED = frozenset({"too large", "not configured", "unauthorized", "incomplete"})
-
-quiet = QuietLog(logger)
+throttled_log = ThrottledLog(logger)
 
 
 class BodyTooLarge(Exception):
@@ -39,7 +75,7 @@ class NothingToVerifyWith(Exception):
 UNSIGNED_ERRORS = (BodyTooLarge, NothingToVerifyWith, WebhookRejected, UnreadablePostError)
 
 
-class WebhookView(OpenDoor):
+class WebhookView(PublicAPIView):
     """Takes Kaspi's signed status updates."""
 
     reads_no_cookie = True
@@ -47,7 +83,7 @@ class WebhookView(OpenDoor):
 
     def post(self, request: Request, account: str = conf.DEFAULT_ACCOUNT) -> JsonResponse:
         """Store the event; 2xx means that it is committed, now or before."""
-        status, outcome = _take(request._request, account)
+        status, outcome = _read_event(request._request, account)
         webhook_answered.send_robust(WebhookView, http_status=int(status), outcome=outcome)
         return _answer(status, outcome)
 
@@ -55,7 +91,7 @@ class WebhookView(OpenDoor):
         """Keep Django from logging, and mailing, each answer to a stranger: our own lines are counted."""
         final: Any = super().finalize_response(request, response, *args, **kwargs)
         if final.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            quiet.log(logging.WARNING, "webhook not posted", key="method")
+            throttled_log.log(logging.WARNING, "webhook not posted", key="method")
             final._has_been_logged = True  # noqa: SLF001  # Django asks for it before it logs
         return final
 
@@ -64,7 +100,7 @@ class AccountWebhookView(WebhookView):
     """Takes those of one of several accounts, whose alias is in the address."""
 
 
-def _take(request: HttpRequest, alias: str) -> tuple[HTTPStatus, str]:
+def _read_event(request: HttpRequest, alias: str) -> tuple[HTTPStatus, str]:
     """Return the answer's status and word; what is refused leaves its reason in the log."""
     account = alias if conf.ALIAS.fullmatch(alias) else repr(alias)  # a route of the host's may let anything in
     try:
@@ -74,28 +110,30 @@ def _take(request: HttpRequest, alias: str) -> tuple[HTTPStatus, str]:
     except MalformedEvent as err:
         logger.warning("webhook unreadable, though signed: account=%s reason=%s", account, err)
         return HTTPStatus.BAD_REQUEST, "unreadable"
-    except inbox.InsideTransaction:
+    except receiving.InsideTransaction:
         logger.error("webhook not stored, a transaction is open around the view: account=%s", account)  # noqa: TRY400
         return HTTPStatus.SERVICE_UNAVAILABLE, "try again"
     except Exception as err:  # noqa: BLE001  # whatever kept the event from being stored: Kaspi comes again
-        logger.error("webhook not stored: account=%s error=%s", account, failures.describe(err))  # noqa: TRY400
+        logger.error("webhook not stored: account=%s error=%s", account, errors.describe(err))  # noqa: TRY400
         return HTTPStatus.SERVICE_UNAVAILABLE, "try again"
 
 
 def _refuse(account: str, err: Exception) -> tuple[HTTPStatus, str]:
     """Return the answer to what is not signed. A stranger repeats it at will, so that the log has few lines of it."""
     if isinstance(err, NothingToVerifyWith):
-        quiet.log(
+        throttled_log.log(
             logging.ERROR, "webhook unverifiable: account=%s reason=%s", account, err, key=str(err), every_s=HOUR_S
         )
         return HTTPStatus.SERVICE_UNAVAILABLE, "not configured"
     if isinstance(err, WebhookRejected):
-        quiet.log(logging.WARNING, "webhook rejected: account=%s reason=%s", account, err.reason, key=err.reason)
+        throttled_log.log(
+            logging.WARNING, "webhook rejected: account=%s reason=%s", account, err.reason, key=err.reason
+        )
         return HTTPStatus.UNAUTHORIZED, "unauthorized"
     if isinstance(err, BodyTooLarge):
-        quiet.log(logging.WARNING, "webhook too large: account=%s", account, key="too large")
+        throttled_log.log(logging.WARNING, "webhook too large: account=%s", account, key="too large")
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large"
-    quiet.log(logging.WARNING, "webhook unreadable: account=%s reason=%s", account, BROKEN, key=BROKEN)
+    throttled_log.log(logging.WARNING, "webhook unreadable: account=%s reason=%s", account, BROKEN, key=BROKEN)
     return HTTPStatus.BAD_REQUEST, "incomplete"
 
 
@@ -111,8 +149,11 @@ def _receive(request: HttpRequest, alias: str) -> str:
     except WebhookRejected as err:
         raise _with_hint(err, request, body) from err
     event = read_event(body)
-    with nudges.held(), notices.left_to_the_worker():  # Kaspi waits for us: nothing is sent before it has its answer
-        return inbox.receive(account, event, body)
+    with (
+        runners.deferred_to_request_end(),
+        notifications.deferred_to_worker(),
+    ):  # Kaspi waits for us: nothing is sent before it has its answer
+        return receiving.receive(account, event, body)
 
 
 def _with_hint(err: WebhookRejected, request: HttpRequest, body: bytes) -> WebhookRejected:

@@ -4,8 +4,8 @@ import pytest
 
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
-from kaspi_delivery_django.services import claims, gateway
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox import claims, clients
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.accounts.merchants import ALIASES, ByAddress, CityAdapter, credentials
 from tests.admin import conftest as desk
 
@@ -22,7 +22,7 @@ def shop(settings):
         "MAX_REQUESTS_PER_SECOND": None,
         "ACCOUNTS": own,
     }
-    claims.miss_key.cache_clear()  # it speaks once in a process
+    claims.log_missing_key.cache_clear()  # it speaks once in a process
 
     def change(alias, **changes):
         accounts = settings.KASPI_DELIVERY["ACCOUNTS"]
@@ -46,7 +46,7 @@ def fakes(shop, turnable):
         for alias, own in ((alias, credentials(alias)) for alias in ALIASES)
     }
     addresses = {credentials(alias)["BASE_URL"]: SandboxAdapter(kaspi) for alias, kaspi in found.items()}
-    with gateway.transport(ByAddress(addresses)):
+    with clients.transport(ByAddress(addresses)):
         yield found
 
 

@@ -4,14 +4,9 @@ import pytest
 
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import (
-    cancel_delivery,
-    outbox,
-    reissue_delivery,
-    request_delivery,
-    retry_delivery,
-)
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import cancel_delivery, reissue_delivery, request_delivery, retry_delivery
+from kaspi_delivery_django.services.outbox import sender
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.accounts.merchants import credentials, order_in
 from tests.shop.models import Order
 
@@ -116,15 +111,15 @@ def test_a_worker_that_looked_before_the_move_sends_nothing(fakes, monkeypatch, 
     """Its key, and the gate it passed, were the other account's."""
     order = order_in("almaty")
     call = ApiCall.objects.get()
-    outbox.gate.close(call.delivery, until=turnable.now, reason="a 429")
-    admit = outbox.gate.admit
+    sender.circuit_breaker.trip(call.delivery, until=turnable.now, reason="a 429")
+    admit = sender.circuit_breaker.admit
 
     def meanwhile(*args):
         move(order, "astana")
         return admit(*args)
 
-    monkeypatch.setattr(outbox.gate, "admit", meanwhile)
-    assert not outbox.send(call.pk)
+    monkeypatch.setattr(sender.circuit_breaker, "admit", meanwhile)
+    assert not sender.send(call.pk)
     assert [kaspi.requests for kaspi in fakes.values()] == [[], []]
 
 

@@ -8,7 +8,7 @@ import pytest
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.accounts.merchants import ALIASES, credentials, order_in
 

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 
-from kaspi_delivery_django.admin import asking
+from kaspi_delivery_django.admin import confirmation
 from kaspi_delivery_django.models import Delivery, PendingAction
 from tests.shop.models import Order
 
@@ -40,7 +40,7 @@ def confirm(client, page, **answers):
 
 def test_the_page_that_asks_names_the_rows_and_says_how_many_more(staff, several, monkeypatch):
     """It shows the first ones only."""
-    monkeypatch.setattr(asking, "ROWS_SHOWN", 3)
+    monkeypatch.setattr(confirmation, "ROWS_SHOWN", 3)
     page = choose(staff("cancel_delivery"), several).content.decode()
     assert [str(row) in page for row in several] == [True, True, True, False]
     assert "and 1 more row" in page
@@ -48,7 +48,7 @@ def test_the_page_that_asks_names_the_rows_and_says_how_many_more(staff, several
 
 def test_what_one_request_has_no_room_for_is_handed_over(staff, several, monkeypatch, drain):
     """Two are done, two wait for the worker, who does them too."""
-    monkeypatch.setattr(asking, "ROWS_SHOWN", 2)
+    monkeypatch.setattr(confirmation, "ROWS_SHOWN", 2)
     client = staff("cancel_delivery")
     page = confirm(client, choose(client, several), reason="out of stock")
     assert said(page).count("Kaspi is asked to cancel") == 2
@@ -63,7 +63,7 @@ def test_what_one_request_has_no_room_for_is_handed_over(staff, several, monkeyp
 
 def test_what_one_request_has_no_time_for_is_handed_over(staff, several, monkeypatch):
     """The first row is late already."""
-    monkeypatch.setattr(asking, "REQUEST_S", 0)
+    monkeypatch.setattr(confirmation, "REQUEST_S", 0)
     client = staff("cancel_delivery")
     page = confirm(client, choose(client, several), reason="out of stock")
     assert "4 more rows are handed to the worker" in said(page)
@@ -131,7 +131,7 @@ def test_a_row_that_is_gone_meanwhile_is_left_out(staff, several, monkeypatch):
         attempted.append(row)
         Delivery.objects.filter(pk=several[1].pk).delete()
 
-    monkeypatch.setattr(asking.AskingAdmin, "_do", do)
+    monkeypatch.setattr(confirmation.ConfirmedActionsAdmin, "_do", do)
     choose(staff("cancel_delivery"), several[:2], apply="1", reason="x")
     assert attempted == several[:1]
 
@@ -154,7 +154,7 @@ def test_a_forged_action_is_refused(staff, several, kaspi, more):
 
 def test_without_a_worker_the_operator_is_told(staff, several, monkeypatch, turnable):
     """Nothing would be done, and nobody would know."""
-    monkeypatch.setattr(asking, "REQUEST_S", 0)
+    monkeypatch.setattr(confirmation, "REQUEST_S", 0)
     client = staff("cancel_delivery")
     assert "No worker is seen" not in said(confirm(client, choose(client, several), reason="x"))
     turnable.turn(minutes=10)
@@ -208,7 +208,7 @@ def test_what_cannot_be_handed_over_says_that_some_are_left(staff, several, turn
     """Dismissing is for here and now."""
     for row in several:
         PendingAction.objects.create(name="cancel", delivery=row, created_at=turnable.now)
-    monkeypatch.setattr(asking, "ROWS_SHOWN", 3)
+    monkeypatch.setattr(confirmation, "ROWS_SHOWN", 3)
     keys = list(PendingAction.objects.values_list("pk", flat=True))
     client = staff("view_pendingaction", "cancel_delivery")
     url = "/admin/kaspi_delivery/pendingaction/"
@@ -219,12 +219,12 @@ def test_what_cannot_be_handed_over_says_that_some_are_left(staff, several, turn
 
 def test_nothing_is_recorded_as_handed_over_that_was_not(staff, several, monkeypatch):
     """The admin's log is believed."""
-    monkeypatch.setattr(asking, "ROWS_SHOWN", 0)
-    monkeypatch.setattr(asking.handover, "hand_over", lambda *_args, **_options: 1 / 0)
+    monkeypatch.setattr(confirmation, "ROWS_SHOWN", 0)
+    monkeypatch.setattr(confirmation.bulk_actions, "queue", lambda *_args, **_options: 1 / 0)
     client = staff("cancel_delivery")
     client.raise_request_exception = False
     with monkeypatch.context() as patch:
-        patch.setattr(asking, "ROWS_SHOWN", 100)
+        patch.setattr(confirmation, "ROWS_SHOWN", 100)
         page = choose(client, several)
     assert client.post(LIST, {**page.context["hidden"], "reason": "closed"}).status_code == 500
     assert not LogEntry.objects.exists()

@@ -8,9 +8,9 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.admin import charts
-from kaspi_delivery_django.figures import lately
+from kaspi_delivery_django.admin import dashboard
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
+from kaspi_delivery_django.stats import recent
 from tests.conftest import event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -127,7 +127,7 @@ def test_there_is_no_link_to_what_this_person_may_not_see(staff, alive):
 
 def test_a_full_sample_says_that_there_may_be_more(staff, alive, monkeypatch):
     """Five thousand are not all."""
-    monkeypatch.setattr(lately, "SAMPLE", 1)
+    monkeypatch.setattr(recent, "SAMPLE", 1)
     assert staff().get(URL).context["webhooks"]["events"] == "1+"
 
 
@@ -208,8 +208,8 @@ def test_no_script_and_no_style_is_inside_the_page(staff, alive):
 
 def test_columns_share_a_scale():
     """The highest fills the room, half of it half."""
-    high, low, empty = charts.columns([("a", {"x": 3, "y": 1}), ("b", {"x": 2, "y": 0}), ("c", {})])
-    room = charts.HEIGHT - charts.TOP - charts.BOTTOM
+    high, low, empty = dashboard.chart_columns([("a", {"x": 3, "y": 1}), ("b", {"x": 2, "y": 0}), ("c", {})])
+    room = dashboard.HEIGHT - dashboard.TOP - dashboard.BOTTOM
     assert sum(piece.height for piece in high.pieces) == room
     assert [piece.height for piece in low.pieces] == [room / 2]
     assert (low.total, empty.total, list(empty.pieces)) == (2, 0, [])
@@ -218,11 +218,11 @@ def test_columns_share_a_scale():
 
 def test_what_is_not_zero_can_be_seen():
     """One of a thousand has its two units, and nothing leaves the chart."""
-    (column,) = charts.columns([("a", {"x": 1000, "y": 1})])
-    assert min(piece.height for piece in column.pieces) >= charts.SHORTEST
-    assert min(piece.y for piece in column.pieces) >= charts.TOP
-    assert (charts.share(1, 1000), charts.share(0, 10), charts.share(0, 0)) == (charts.SHORTEST, 0, 0)
-    assert charts.columns([]) == []
+    (column,) = dashboard.chart_columns([("a", {"x": 1000, "y": 1})])
+    assert min(piece.height for piece in column.pieces) >= dashboard.SHORTEST
+    assert min(piece.y for piece in column.pieces) >= dashboard.TOP
+    assert (dashboard.shares(1, 1000), dashboard.shares(0, 10), dashboard.shares(0, 0)) == (dashboard.SHORTEST, 0, 0)
+    assert dashboard.chart_columns([]) == []
 
 
 def test_an_announced_sunset_is_named(staff, alive, turnable):

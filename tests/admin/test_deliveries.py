@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils.html import escape, strip_tags
 
-from kaspi_delivery_django.admin import reasons
+from kaspi_delivery_django.admin import explanations
 from kaspi_delivery_django.models import Attention, Delivery, FailedAttempt, PendingAction
 from kaspi_delivery_django.services import cancel_delivery
 from tests.shop.models import Order
@@ -193,20 +193,20 @@ def test_the_page_says_what_to_do(staff, booked, reason):
     """For each reason: nobody looks it up at 23:00."""
     Delivery.objects.update(attention=reason)
     booked.refresh_from_db()
-    advice = reasons.of_attention(booked)
+    advice = explanations.explain_attention(booked)
     assert advice
     assert escape(advice) in page_of(staff(), booked)
 
 
 def test_where_nothing_is_wrong_there_is_no_advice(booked):
     """The field is empty."""
-    assert reasons.of_attention(booked) == ""
+    assert explanations.explain_attention(booked) == ""
 
 
 def test_a_key_that_was_used_may_be_the_sandboxs_memory(booked):
     """A new database beside a sandbox that was not restarted; in production that cannot be."""
     booked.attention = Attention.KEY_REUSED
     assert booked.environment == "sandbox"
-    assert "restart the bundled sandbox" in reasons.of_attention(booked)
+    assert "restart the bundled sandbox" in explanations.explain_attention(booked)
     booked.environment = "production"
-    assert "restart" not in reasons.of_attention(booked)
+    assert "restart" not in explanations.explain_attention(booked)

@@ -5,7 +5,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils.html import strip_tags
 
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from kaspi_delivery_django.services.inbox import OTHER_DATA
+from kaspi_delivery_django.services.inbox.applying import OTHER_DATA
 from tests.conftest import event
 
 pytestmark = pytest.mark.django_db(transaction=True)

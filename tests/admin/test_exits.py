@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.admin import asking
-from kaspi_delivery_django.admin.asking import AskingAdmin
+from kaspi_delivery_django.admin import confirmation
+from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import refresh_delivery
@@ -292,7 +292,7 @@ def test_a_list_can_still_be_filtered(staff, booked):
 
 def test_more_rows_than_one_page_can_ask_about_are_refused(staff, booked, monkeypatch):
     """Nothing is done, and the message says how many may be chosen."""
-    monkeypatch.setattr(asking, "MOST_ROWS", 0)
+    monkeypatch.setattr(confirmation, "MAX_ROWS", 0)
     chosen = {"action": "cancel_deliveries", "_selected_action": [booked.pk], "apply": "1", "reason": "no"}
     page = staff(*ALL).post(LIST, chosen, follow=True)
     assert "more than 0 rows are selected" in said(page)
@@ -353,7 +353,7 @@ def test_a_booking_whose_order_has_another_key_now_is_not_booked_anew(staff, ref
 
 def test_an_asking_page_must_say_what_can_be_done():
     """A page that forgets to is found at once."""
-    page = AskingAdmin(Delivery, admin.site)
+    page = ConfirmedActionsAdmin(Delivery, admin.site)
     for question in (lambda: page.ways_out(None), lambda: page.exit_of(None, "cancel")):
         with pytest.raises(NotImplementedError):
             question()

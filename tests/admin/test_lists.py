@@ -7,7 +7,7 @@ from django.contrib.admin import AdminSite
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.admin import lists, showing
+from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.deliveries import DeliveryAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
 from tests.conftest import event
@@ -64,7 +64,7 @@ def test_no_list_counts_or_sorts_the_whole_table(staff, busy, table):
     assert ours
     for sql in ours:
         assert "DISTINCT" not in sql
-        assert "COUNT(" not in sql or f"LIMIT {lists.MOST + 1}" in sql
+        assert "COUNT(" not in sql or f"LIMIT {filters.MAX_COUNT + 1}" in sql
 
 
 @pytest.mark.parametrize("query", [{}, {"o": "3"}, {"o": "-2.1"}])
@@ -93,11 +93,11 @@ def test_a_key_that_cannot_be_one_breaks_nothing(staff, busy, key):
 
 def test_a_long_list_says_what_it_leaves_out(staff, busy, monkeypatch):
     """It pages through the newest rows only."""
-    monkeypatch.setattr(lists, "MOST", 3)
+    monkeypatch.setattr(filters, "MAX_COUNT", 3)
     page = staff().get(LIST)
     assert page.context["cl"].result_count == 3
     assert "There are more than 3 rows" in page.content.decode()
-    monkeypatch.setattr(lists, "MOST", 5)
+    monkeypatch.setattr(filters, "MAX_COUNT", 5)
     assert "There are more than" not in staff().get(LIST).content.decode()
 
 
@@ -248,4 +248,4 @@ def test_an_overdue_promise_is_marked(staff, booked, turnable):
 def test_an_order_is_linked_where_the_shop_has_a_page_for_it(staff, booked):
     """And named where it has none."""
     assert f'href="/admin/shop/order/{booked.object_id}/change/"' in staff().get(LIST).content.decode()
-    assert showing.order_link(AdminSite("elsewhere"), booked) == f"order {booked.object_id}"
+    assert display.order_link(AdminSite("elsewhere"), booked) == f"order {booked.object_id}"

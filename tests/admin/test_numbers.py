@@ -10,7 +10,7 @@ from django.contrib.admin.utils import unquote
 from django.db import connection
 from django.urls import get_resolver, resolve, reverse
 
-from kaspi_delivery_django.admin import charts
+from kaspi_delivery_django.admin import dashboard
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery
@@ -121,8 +121,8 @@ def values_of(client, settings, *, separator):
 def test_no_value_depends_on_how_numbers_are_written(admin_client, settings, language, monkeypatch):
     """Every attribute, script and style of every page is the same with USE_THOUSAND_SEPARATOR as without."""
     settings.LANGUAGE_CODE = language
-    monkeypatch.setattr(charts, "WIDTH", 7_000)  # numbers that a separator would break
-    monkeypatch.setattr(charts, "HEIGHT", 2_200)
+    monkeypatch.setattr(dashboard, "WIDTH", 7_000)  # numbers that a separator would break
+    monkeypatch.setattr(dashboard, "HEIGHT", 2_200)
     plain, separated = (values_of(admin_client, settings, separator=separator) for separator in (False, True))
     assert len(plain) > 20
     for address, values in plain.items():

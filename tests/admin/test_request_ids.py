@@ -4,7 +4,7 @@ import pytest
 
 from kaspi_delivery_django.models import ApiCall, FailedAttempt
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import outbox
+from kaspi_delivery_django.services.outbox import sender
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -12,9 +12,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_staff_see_the_request_ids(kaspi, due, turnable, admin_client):
     """Of the attempt that failed, and of the one that booked."""
     kaspi.faults.add(Fault(operation="create", status=500))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     turnable.turn(minutes=1)
-    outbox.send(due.pk)
+    sender.send(due.pk)
     page = admin_client.get(f"/admin/kaspi_delivery/apicall/{due.pk}/change/").content.decode()
     failed, last = FailedAttempt.objects.get().request_id, ApiCall.objects.get().request_id
     assert failed != last

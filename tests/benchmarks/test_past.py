@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from kaspi_delivery_django import lifecycle
+from kaspi_delivery_django import statuses
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.models.deliveries import phone_tail
 
@@ -46,7 +46,7 @@ def test_each_rare_kind_of_row_exists():
     assert Delivery.objects.flagged().count() == 20
     assert set(WebhookEvent.DEAD_LETTERS) <= set(WebhookEvent.objects.values_list("state", flat=True))
     assert ApiCall.objects.filter(state=ApiCall.State.DUE).exists()
-    assert Delivery.objects.filter(status__in=lifecycle.OPEN).count() > 20
+    assert Delivery.objects.filter(status__in=statuses.OPEN).count() > 20
 
 
 def test_new_rows_may_follow():

@@ -17,7 +17,7 @@ from django.core.cache import cache
 from django.test import Client, override_settings
 from pytest_django.live_server_helper import LiveServer
 
-from kaspi_delivery_django.services import operators
+from kaspi_delivery_django.management.commands import kaspi_operators
 from tests.browser import rows
 from tests.browser.watching import Watch
 from tests.example_project import conftest as shop
@@ -96,9 +96,9 @@ def _shop(settings, kaspi):
 @pytest.fixture
 def operator(live_server, transactional_db):
     """Return somebody of the operators' group, who may edit the shop's orders too."""
-    operators.make_group(using="default")
+    kaspi_operators.make_group(using="default")
     user = User.objects.create_user("operator", password=PASSWORD, is_staff=True)
-    user.groups.add(Group.objects.get(name=operators.NAME))
+    user.groups.add(Group.objects.get(name=kaspi_operators.NAME))
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="example_shop"))
     return user
 

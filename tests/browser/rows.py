@@ -8,7 +8,7 @@ from django.db import transaction
 from kaspi_delivery_django import services
 from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
 
 WAY = ("created", "accepted", "in_transit", "out_for_delivery", "delivered")

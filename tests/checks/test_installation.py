@@ -10,7 +10,7 @@ from django.urls import include, path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from kaspi_delivery_django.checks.installation import FLOORS
+from kaspi_delivery_django.checks.installation import MINIMUM_VERSIONS
 from kaspi_delivery_django.views import WebhookView
 from tests.checks.samples import GOOD
 
@@ -50,7 +50,7 @@ def test_w006_is_silent_for_what_is_new_enough(found, monkeypatch, library, vers
 def test_w006_has_the_floors_that_are_installed():
     """What pip takes and what the check takes are the same."""
     wanted = {one.name: one.specifier for one in map(Requirement, metadata.requires("kaspi-delivery-django"))}
-    for library, floors in FLOORS:
+    for library, floors in MINIMUM_VERSIONS:
         specifier = wanted[PYPI.get(library, library)]
         for *series, last in floors:
             assert specifier.contains(Version(".".join(map(str, (*series, last)))))

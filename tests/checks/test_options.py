@@ -2,7 +2,7 @@
 
 import pytest
 
-from kaspi_delivery_django.checks import options
+from kaspi_delivery_django.checks import settings
 from tests.checks.samples import GOOD, LIVE, SECRET
 
 
@@ -39,7 +39,7 @@ def test_e007_times_without_a_zone(found, settings):
 @pytest.mark.parametrize(("runner", "extra"), [("celery", "[celery]"), ("django_tasks", "[django-tasks]")])
 def test_e008_a_runner_whose_library_is_missing(found, monkeypatch, runner, extra):
     """Nothing would tell its workers of an order."""
-    monkeypatch.setattr(options, "find_spec", lambda _name: None)
+    monkeypatch.setattr(settings, "find_spec", lambda _name: None)
     messages = found(**GOOD, RUNNER=runner)
     assert list(messages) == ["E008"]
     assert f"kaspi-delivery-django{extra}" in messages["E008"].hint
@@ -54,7 +54,7 @@ def test_e008_is_silent_when_it_is_installed(found, runner):
 @pytest.mark.parametrize(("installed", "ids"), [("django.tasks", []), ("django_tasks", []), ("celery", ["E008"])])
 def test_e008_takes_the_backport_for_djangos_own(found, monkeypatch, installed, ids):
     """Either will do."""
-    monkeypatch.setattr(options, "find_spec", lambda name: name == installed or None)
+    monkeypatch.setattr(settings, "find_spec", lambda name: name == installed or None)
     assert list(found(**GOOD, RUNNER="django_tasks")) == ids
 
 

@@ -9,7 +9,7 @@ from django.conf.urls.i18n import i18n_patterns
 from django.contrib.contenttypes.fields import GenericRelation
 from django.urls import include, path
 
-from kaspi_delivery_django.checks import surroundings
+from kaspi_delivery_django.checks import installation
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.views import WebhookView
 from tests.checks.samples import GOOD
@@ -89,7 +89,7 @@ def installed(monkeypatch):
     """Let a library be among the project's apps."""
     known = apps.is_installed
     return lambda *names: monkeypatch.setattr(
-        surroundings.apps, "is_installed", lambda name: name in names or known(name)
+        installation.apps, "is_installed", lambda name: name in names or known(name)
     )
 
 

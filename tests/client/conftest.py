@@ -10,14 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kaspi_delivery_django.client import (
-    Contact,
-    DeliveryRequest,
-    KaspiClient,
-    Location,
-    Parcel,
-    Timeouts,
-)
+from kaspi_delivery_django.client import Contact, DeliveryRequest, KaspiClient, Location, Parcel, Timeouts
 
 API_KEY = "the-api-key-that-nobody-may-see"
 CERTIFICATE = Path(__file__).with_name("localhost.pem")

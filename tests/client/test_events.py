@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kaspi_delivery_django.client import MalformedEvent, read_event
-from kaspi_delivery_django.client.events import ascii_text
+from kaspi_delivery_django.client.webhooks import ascii_text
 
 DATA = {
     "deliveryId": "dlv_1",

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 import kaspi_delivery_django
-from kaspi_delivery_django.client import KaspiError, NotReached, wire
+from kaspi_delivery_django.client import KaspiError, NotReached, protocol
 from kaspi_delivery_django.client import http as client_http
 from tests.client.conftest import BOOKED, http, request
 from tests.client.test_http import create, head_and_body
@@ -32,14 +32,14 @@ def test_the_user_agent_names_the_version(server, connect):
 
 def test_the_supported_version_is_named_once():
     """Its path is in no other module of the client or the services."""
-    assert (wire.API_VERSION, wire.API_PATH) == ("1.0.0", "/v1")
+    assert (protocol.API_VERSION, protocol.API_PATH) == ("1.0.0", "/v1")
     assert all(
-        asked.path.startswith(f"{wire.API_PATH}/")
+        asked.path.startswith(f"{protocol.API_PATH}/")
         for asked in (
-            wire.create(request(), "k"),
-            wire.get("d"),
-            wire.cancel("d", "", "k"),
-            wire.test_webhook("u", "t"),
+            protocol.create(request(), "k"),
+            protocol.get("d"),
+            protocol.cancel("d", "", "k"),
+            protocol.test_webhook("u", "t"),
         )
     )
 
@@ -98,18 +98,18 @@ def test_what_kaspi_announces_is_read(server, connect, status):
         ({"link": "<https://kaspi.kz/docs>; rel=deprecation"}, "Link: <https://kaspi.kz/docs>; rel=deprecation"),
         ({"sunset": "  "}, ""),
         ({"warning": "299 - a\nb\u0436"}, "Warning: 299 - a b "),
-        ({"warning": "x" * 900}, "Warning: " + "x" * (wire.MAX_ANNOUNCEMENT - 9)),
+        ({"warning": "x" * 900}, "Warning: " + "x" * (protocol.MAX_ANNOUNCEMENT - 9)),
     ],
 )
 def test_an_announcement_is_one_short_line(headers, announced):
     """Printable ASCII; a link that says nothing of the version is none."""
-    assert wire.announcement(headers) == announced
+    assert protocol.announcement(headers) == announced
 
 
 @pytest.mark.parametrize("noise", ["rel = " * 300_000, "rel=" + " " * 2_000_000 + "x", 'rel="' + "sunset-" * 300_000])
 def test_a_long_link_is_read_in_one_pass(noise):
     """Links of some megabytes in many headers: a search that starts again at each of them would not end in a day."""
-    assert wire.announcement({"link": noise}) in {"", f"Link: {noise}"[: wire.MAX_ANNOUNCEMENT]}
+    assert protocol.announcement({"link": noise}) in {"", f"Link: {noise}"[: protocol.MAX_ANNOUNCEMENT]}
 
 
 def test_an_undocumented_success_is_logged_once(server, connect, caplog):

@@ -14,7 +14,7 @@ from kaspi_delivery_django.client import (
     Timeouts,
     UsageError,
 )
-from kaspi_delivery_django.client.addresses import check_base_url
+from kaspi_delivery_django.client.types import check_base_url
 from tests.client.conftest import API_KEY, BOOKED, http, request
 
 

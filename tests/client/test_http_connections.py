@@ -5,12 +5,7 @@ import socket
 
 import pytest
 
-from kaspi_delivery_django.client import (
-    ConfigurationFault,
-    OutcomeUnknown,
-    RateLimited,
-    Timeouts,
-)
+from kaspi_delivery_django.client import ConfigurationFault, OutcomeUnknown, RateLimited, Timeouts
 from kaspi_delivery_django.client.http import MAX_BODY_BYTES
 from tests.client.conftest import API_KEY, BOOKED, http, request
 

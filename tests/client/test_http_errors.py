@@ -5,13 +5,7 @@ import socket
 
 import pytest
 
-from kaspi_delivery_django.client import (
-    KaspiError,
-    NotReached,
-    OutcomeUnknown,
-    Timeouts,
-    wire,
-)
+from kaspi_delivery_django.client import KaspiError, NotReached, OutcomeUnknown, Timeouts, protocol
 from kaspi_delivery_django.client.http import MAX_BODY_BYTES
 from kaspi_delivery_django.client.transport import MAX_ANSWER_BYTES
 from tests.client.conftest import API_KEY, BOOKED, CERTIFICATE, PERSONAL, http, request
@@ -232,7 +226,7 @@ def test_an_interim_answer(server, connect, status):
     server.answer(interim, http(200, BOOKED))
     client = connect(server)
     with pytest.raises(OutcomeUnknown):
-        client.send(wire.create(request(), "order-742"), total_s=0.3)
+        client.send(protocol.create(request(), "order-742"), total_s=0.3)
     server.wait()
     server.answer(http(200, {**BOOKED, "deliveryId": "dlv_2"}))
     assert client.get_delivery("dlv_2").delivery_id == "dlv_2"

@@ -5,7 +5,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaspi_delivery_django.client import PRODUCTION_URL, KaspiClient, wire
+from kaspi_delivery_django.client import PRODUCTION_URL, KaspiClient, protocol
 from kaspi_delivery_django.client.types import is_identifier
 from tests.client.conftest import API_KEY, request
 
@@ -39,10 +39,10 @@ def assert_same(client, asked):
 @pytest.mark.parametrize(
     "asked",
     [
-        wire.create(request(), "order-742"),
-        wire.get("dlv_1"),
-        wire.cancel("dlv_1", "", "order-742-cancel"),
-        wire.test_webhook("https://shop.test/kaspi/webhook/", "delivery.created"),
+        protocol.create(request(), "order-742"),
+        protocol.get("dlv_1"),
+        protocol.cancel("dlv_1", "", "order-742-cancel"),
+        protocol.test_webhook("https://shop.test/kaspi/webhook/", "delivery.created"),
     ],
     ids=["create", "get", "cancel", "test webhook"],
 )
@@ -54,7 +54,7 @@ def test_every_base_url(base_url, asked):
 @given(IDENTIFIERS)
 def test_every_delivery_id(delivery_id):
     """Whatever an id is made of, it is quoted once."""
-    assert_same(KaspiClient(API_KEY), wire.get(delivery_id))
+    assert_same(KaspiClient(API_KEY), protocol.get(delivery_id))
 
 
 def test_the_address_of_a_client_is_not_changed():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaspi_delivery_django.client import KaspiError, RemoteDelivery, TestWebhook, wire
+from kaspi_delivery_django.client import KaspiError, RemoteDelivery, TestWebhook, protocol
 from kaspi_delivery_django.client.types import is_identifier
 from tests.client.conftest import BOOKED, request
 from tests.sandbox import openapi
@@ -27,10 +27,10 @@ ETA = {"pickupBy": "2026-03-01T12:00:00Z", "deliveryBy": "2026-03-01T17:00:00Z"}
 DELIVERY = {**BOOKED, **request().to_json(), "eta": ETA}
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REQUESTS = [
-    wire.create(request(), "order-742"),
-    wire.get("dlv_1", include_history=True),
-    wire.cancel("dlv_1", "Late", "order-742-cancel"),
-    wire.test_webhook("https://shop.example/kaspi/webhook/", "delivery.created"),
+    protocol.create(request(), "order-742"),
+    protocol.get("dlv_1", include_history=True),
+    protocol.cancel("dlv_1", "Late", "order-742-cancel"),
+    protocol.test_webhook("https://shop.example/kaspi/webhook/", "delivery.created"),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -79,7 +79,7 @@ def test_what_is_typed_can_be_sent(document):
 @given(st.sampled_from(REQUESTS), st.integers(100, 599), HEADERS, BODIES)
 def test_any_answer_is_one_of_ours(asked, status, headers, body):
     """Whatever status, headers and body come: a value of ours, or an error that says what to do next."""
-    outcome = outcome_of(asked, wire.Answer(status=status, headers=headers, body=body))
+    outcome = outcome_of(asked, protocol.Answer(status=status, headers=headers, body=body))
     if isinstance(outcome, KaspiError):
         assert outcome.status == status
     else:
@@ -89,7 +89,7 @@ def test_any_answer_is_one_of_ours(asked, status, headers, body):
 
 def outcome_of(asked, answer):
     """Return what the client reads in an answer, or the error that it raises."""
-    read = wire.read_test_webhook if asked.operation == "test_webhook" else wire.read_delivery
+    read = protocol.read_test_webhook if asked.operation == "test_webhook" else protocol.read_delivery
     try:
         return read(asked, answer, NOW)
     except KaspiError as err:

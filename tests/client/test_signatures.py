@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from kaspi_delivery_django.client import WebhookRejected, sign, signatures, verify
+from kaspi_delivery_django.client import WebhookRejected, sign, verify, webhooks
 
 # The hex was computed outside of Python, twice, with equal results:
 #   { printf '1767225600.'; printf '%s' "$BODY"; } | openssl dgst -sha256 -hmac "$SECRET"
@@ -122,7 +122,7 @@ def test_outside_the_window(now):
 
 def test_the_window_is_checked_before_the_signature(monkeypatch):
     """A replayed webhook costs no HMAC."""
-    monkeypatch.setattr(signatures.hmac, "digest", None)
+    monkeypatch.setattr(webhooks.hmac, "digest", None)
     assert "300 s" in reason_of(now=NOW + 301)
 
 
@@ -165,8 +165,8 @@ def test_body_alone_with_the_second_secret():
 @pytest.mark.parametrize(("signature", "compared"), [(HEX, 5), ("0" * 64, 10)])
 def test_no_early_exit(monkeypatch, signature, compared):
     """Every secret is compared, also when the first one matches already."""
-    seen, compare = [], signatures.hmac.compare_digest
-    monkeypatch.setattr(signatures.hmac, "compare_digest", lambda *pair: seen.append(pair) or compare(*pair))
+    seen, compare = [], webhooks.hmac.compare_digest
+    monkeypatch.setattr(webhooks.hmac, "compare_digest", lambda *pair: seen.append(pair) or compare(*pair))
     try:
         check(signature=signature, secrets=[SECRET, *["x" * 32] * 4])
     except WebhookRejected:
@@ -176,8 +176,8 @@ def test_no_early_exit(monkeypatch, signature, compared):
 
 def test_compared_as_bytes(monkeypatch):
     """The constant-time comparison sees two digests of 32 bytes, never text."""
-    seen, compare = [], signatures.hmac.compare_digest
-    monkeypatch.setattr(signatures.hmac, "compare_digest", lambda *pair: seen.extend(pair) or compare(*pair))
+    seen, compare = [], webhooks.hmac.compare_digest
+    monkeypatch.setattr(webhooks.hmac, "compare_digest", lambda *pair: seen.extend(pair) or compare(*pair))
     check()
     assert [(type(digest), len(digest)) for digest in seen] == [(bytes, 32)] * 2
 

@@ -6,14 +6,7 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from kaspi_delivery_django.client import (
-    NotReached,
-    OutcomeUnknown,
-    Parcel,
-    Timeouts,
-    transport,
-    wire,
-)
+from kaspi_delivery_django.client import NotReached, OutcomeUnknown, Parcel, Timeouts, protocol, transport
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange
 from tests.client.conftest import BOOKED, CERTIFICATE, http, request
 
@@ -32,9 +25,9 @@ class Failing(BaseAdapter):
         pass
 
 
-CREATE = wire.create(request(), "order-742")
+CREATE = protocol.create(request(), "order-742")
 HUGE_PARCEL = Parcel(description="x" * 20_000_000, weight_grams=1, value_kzt=0)
-HUGE_CREATE = wire.create(request(parcel=HUGE_PARCEL), "order-742")
+HUGE_CREATE = protocol.create(request(parcel=HUGE_PARCEL), "order-742")
 
 
 def create(client):

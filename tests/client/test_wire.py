@@ -2,10 +2,7 @@ import hashlib
 
 import pytest
 
-from kaspi_delivery_django.client import (
-    UsageError,
-    wire,
-)
+from kaspi_delivery_django.client import UsageError, protocol
 from tests.client.conftest import PERSONAL, request
 
 KEYED = {"Content-Type": "application/json", "Idempotency-Key": "the-key"}
@@ -15,7 +12,7 @@ def test_create():
     """A create is a POST of compact UTF-8 JSON, keys in Kaspi's order, with its key."""
     name, phone, address, notes = PERSONAL
     contact = f'{{"name":"{name}","phone":"{phone}"}}'
-    assert wire.create(request(), "the-key") == wire.Request(
+    assert protocol.create(request(), "the-key") == protocol.Request(
         operation="create",
         method="POST",
         path="/v1/deliveries",
@@ -33,20 +30,20 @@ def test_create():
 def test_create_from_text():
     """A payload that was frozen before is sent byte for byte, whatever it says."""
     frozen = ' {"b": 1,\n"a":"Ә"} '
-    built = wire.create_from_text(frozen, "the-key", "order-742")
+    built = protocol.create_from_text(frozen, "the-key", "order-742")
     assert (built.body, built.headers) == (frozen.encode(), KEYED)
 
 
 def test_create_needs_an_external_order_id():
     """The package fills it in; the plain client does not guess."""
     with pytest.raises(UsageError, match=r"external_order_id must be set"):
-        wire.create(request(external_order_id=""), "the-key")
+        protocol.create(request(external_order_id=""), "the-key")
 
 
 @pytest.mark.parametrize(("wanted", "word"), [(True, "true"), (False, "false")])
 def test_get(wanted, word):
     """A get has no body, no idempotency key, and says whether it wants the history."""
-    assert wire.get("dlv_1", include_history=wanted) == wire.Request(
+    assert protocol.get("dlv_1", include_history=wanted) == protocol.Request(
         operation="get",
         method="GET",
         path=f"/v1/deliveries/dlv_1?includeHistory={word}",
@@ -57,7 +54,7 @@ def test_get(wanted, word):
 @pytest.mark.parametrize(("reason", "body"), [("", "{}"), ("жоқ", '{"reason":"жоқ"}')])
 def test_cancel(reason, body):
     """A cancel is a POST whose payload is the reason, or an empty object."""
-    assert wire.cancel("dlv_1", reason, "the-key") == wire.Request(
+    assert protocol.cancel("dlv_1", reason, "the-key") == protocol.Request(
         operation="cancel",
         method="POST",
         path="/v1/deliveries/dlv_1/cancel",
@@ -69,12 +66,12 @@ def test_cancel(reason, body):
 
 def test_cancel_from_text():
     """A cancel's frozen payload is sent byte for byte."""
-    assert wire.cancel_from_text("dlv_1", '{ "reason" : "" }', "k").body == b'{ "reason" : "" }'
+    assert protocol.cancel_from_text("dlv_1", '{ "reason" : "" }', "k").body == b'{ "reason" : "" }'
 
 
 def test_test_webhook():
     """A test webhook is a POST of the URL and the type; Kaspi asks for no key."""
-    assert wire.test_webhook("https://shop.kz/k/", "delivery.created") == wire.Request(
+    assert protocol.test_webhook("https://shop.kz/k/", "delivery.created") == protocol.Request(
         operation="test_webhook",
         method="POST",
         path="/v1/webhooks/test",
@@ -87,14 +84,14 @@ def test_test_webhook():
 def test_test_webhook_of_no_type(kind):
     """An event type is one word."""
     with pytest.raises(UsageError, match="event type"):
-        wire.test_webhook("https://shop.kz/", kind)
+        protocol.test_webhook("https://shop.kz/", kind)
 
 
 @pytest.mark.parametrize(
     "build",
     [
-        lambda text: wire.cancel("dlv_1", text, "the-key"),
-        lambda text: wire.test_webhook(text, "delivery.created"),
+        lambda text: protocol.cancel("dlv_1", text, "the-key"),
+        lambda text: protocol.test_webhook(text, "delivery.created"),
     ],
     ids=["cancel", "test_webhook"],
 )
@@ -122,12 +119,12 @@ def test_texts_that_cannot_be_sent(build, text):
 )
 def test_ids_are_quoted(delivery_id, quoted):
     """An id stays one segment of the path, whatever it is made of."""
-    assert wire.get(delivery_id).path == f"/v1/deliveries/{quoted}?includeHistory=false"
-    assert wire.cancel(delivery_id, "", "k").path == f"/v1/deliveries/{quoted}/cancel"
+    assert protocol.get(delivery_id).path == f"/v1/deliveries/{quoted}?includeHistory=false"
+    assert protocol.cancel(delivery_id, "", "k").path == f"/v1/deliveries/{quoted}/cancel"
 
 
 @pytest.mark.parametrize("bad", ["", ".", "..", " x", "x\r\n", "a\nb", "\0", "ид", "x" * 129, None])
-@pytest.mark.parametrize("build", [wire.get, lambda value: wire.cancel(value, "", "k")])
+@pytest.mark.parametrize("build", [protocol.get, lambda value: protocol.cancel(value, "", "k")])
 def test_ids_that_cannot_be_asked_for(build, bad):
     """What is no id never becomes a path."""
     with pytest.raises(UsageError, match="delivery id"):
@@ -137,7 +134,7 @@ def test_ids_that_cannot_be_asked_for(build, bad):
 @pytest.mark.parametrize("key", ["k", "order-742-cancel-2", "a b", "~" * 255])
 def test_idempotency_keys(key):
     """A key is 1 to 255 printable ASCII characters."""
-    assert wire.create(request(), key).headers["Idempotency-Key"] == key
+    assert protocol.create(request(), key).headers["Idempotency-Key"] == key
 
 
 @pytest.mark.parametrize(
@@ -146,22 +143,22 @@ def test_idempotency_keys(key):
 def test_keys_that_cannot_stand_in_a_header(key):
     """No create and no cancel leaves without a key, nor with a second header hidden in it."""
     with pytest.raises(UsageError, match="the idempotency key must be"):
-        wire.create(request(), key)
+        protocol.create(request(), key)
     with pytest.raises(UsageError, match="the idempotency key must be"):
-        wire.cancel("dlv_1", "", key)
+        protocol.cancel("dlv_1", "", key)
 
 
 def test_digest():
     """A payload's digest is the SHA-256 of its UTF-8 bytes."""
-    assert wire.digest("Ә") == hashlib.sha256(b"\xd3\x98").hexdigest()
+    assert protocol.digest("Ә") == hashlib.sha256(b"\xd3\x98").hexdigest()
 
 
 def test_no_personal_data_in_reprs():
     """Neither a request nor an answer shows its body."""
     body = " ".join(PERSONAL).encode()
     shown = [
-        wire.create(request(), "the-key"),
-        wire.cancel("dlv_1", PERSONAL[3], "the-key"),
-        wire.Answer(status=201, headers={}, body=body),
+        protocol.create(request(), "the-key"),
+        protocol.cancel("dlv_1", PERSONAL[3], "the-key"),
+        protocol.Answer(status=201, headers={}, body=body),
     ]
     assert not any(personal in f"{shown!r}" for personal in PERSONAL)

@@ -18,16 +18,16 @@ from kaspi_delivery_django.client import (
     Refused,
     ServerFault,
     UnusableAnswer,
-    wire,
+    protocol,
 )
 from tests.client.conftest import BOOKED, PERSONAL, request
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OPERATIONS = {
-    "create": wire.create(request(), "order-742"),
-    "get": wire.get("dlv_1"),
-    "cancel": wire.cancel("dlv_1", "changed mind", "order-742-cancel"),
-    "test_webhook": wire.test_webhook("https://shop.kz/kaspi/", "delivery.created"),
+    "create": protocol.create(request(), "order-742"),
+    "get": protocol.get("dlv_1"),
+    "cancel": protocol.cancel("dlv_1", "changed mind", "order-742-cancel"),
+    "test_webhook": protocol.test_webhook("https://shop.kz/kaspi/", "delivery.created"),
 }
 DELIVERIES = ["create", "get", "cancel"]
 
@@ -35,11 +35,11 @@ DELIVERIES = ["create", "get", "cancel"]
 def answer(status, document=None, *, body=None, **headers):
     content = json.dumps(document).encode() if body is None else body
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return wire.Answer(status=status, headers=named, body=content)
+    return protocol.Answer(status=status, headers=named, body=content)
 
 
 def read(operation, reply):
-    reader = wire.read_test_webhook if operation == "test_webhook" else wire.read_delivery
+    reader = protocol.read_test_webhook if operation == "test_webhook" else protocol.read_delivery
     return reader(OPERATIONS[operation], reply, NOW)
 
 

@@ -10,8 +10,9 @@ from celery import Celery, _state
 
 from kaspi_delivery_django.contrib import celery as runner
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
-from kaspi_delivery_django.services import nudges, pace
-from kaspi_delivery_django.services.claims import LEASE
+from kaspi_delivery_django.services.deliveries import runners
+from kaspi_delivery_django.services.outbox import rate_limit
+from kaspi_delivery_django.services.outbox.claims import LEASE
 from tests.shop.models import Order
 
 PATIENCE_S = 30
@@ -86,17 +87,17 @@ def line(monkeypatch):
 
 def test_a_nudge_is_a_message_with_a_primary_key(told):
     """Nothing of the order is in it."""
-    runner.nudge(742)
+    runner.enqueue(742)
     assert told() == ("kaspi_delivery.send_call", [742])
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_saved_order_tells_the_broker(told):
     """The runner is found by its name in the settings."""
-    nudges.load_runner()
+    runners.load_runner()
     Order.objects.create()  # its own commit, outside of a request: the sweep's
     call = ApiCall.objects.get()
-    nudges.nudge(call)
+    runners.notify_runner(call)
     assert told() == ("kaspi_delivery.send_call", [call.pk])
 
 
@@ -133,7 +134,7 @@ def test_a_sweep_does_what_a_worker_does(due, kaspi):
 def test_an_eager_app_sends_at_once(due, kaspi, shop):
     """As in a shop's tests: in the same thread, with its connection to the database."""
     shop.conf.task_always_eager = True
-    runner.nudge(due.pk)
+    runner.enqueue(due.pk)
     assert len(kaspi.deliveries) == 1
 
 
@@ -163,9 +164,9 @@ def test_the_documented_schedule_sends_a_sweep(shop, told):
 
 def test_a_worker_shares_its_turns_with_what_it_forks(monkeypatch):
     """They are there before the first process is forked."""
-    pace.turns.cache_clear()
+    rate_limit.rate_limiter.cache_clear()
     runner.share_turns(sender=None)
-    assert pace.turns.cache_info().currsize == 1
+    assert rate_limit.rate_limiter.cache_info().currsize == 1
 
 
 def test_a_broker_that_is_away_is_told_when_it_is_back(publisher, line, told, caplog):

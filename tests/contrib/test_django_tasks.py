@@ -6,7 +6,7 @@ import pytest
 
 from kaspi_delivery_django.contrib import django_tasks as runner
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import nudges
+from kaspi_delivery_django.services.deliveries import runners
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,14 +30,14 @@ def test_a_due_call_is_enqueued_by_its_primary_key():
     """Nothing of the order is in the task."""
     Order.objects.create()  # its own commit, outside of a request: the worker's
     call = ApiCall.objects.get()
-    nudges.nudge(call)
+    runners.notify_runner(call)
     assert enqueued() == [[call.pk]]
 
 
 def test_a_backend_of_our_name_is_preferred(settings):
     """So that a shop can give us a database or a queue of our own."""
     settings.TASKS = {"default": {"BACKEND": DUMMY}, "kaspi_delivery": {"BACKEND": DUMMY}}
-    runner.nudge(742)
+    runner.enqueue(742)
     assert (enqueued(), enqueued("kaspi_delivery")) == ([], [[742]])
 
 

@@ -20,17 +20,17 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from kaspi_delivery_django.client import OutcomeUnknown
 from kaspi_delivery_django.contrib import prometheus
-from kaspi_delivery_django.figures import standing
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import (
     call_attempted,
     delivery_needs_attention,
     delivery_status_changed,
     webhook_answered,
 )
+from kaspi_delivery_django.stats import snapshot
 from tests.conftest import NOON, event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -130,7 +130,7 @@ def test_a_database_that_is_away_costs_the_host_nothing(registry, value, monkeyp
         raise OperationalError("could not connect as kaspi with password x")
 
     with monkeypatch.context() as broken, caplog.at_level(logging.ERROR):
-        broken.setattr(standing, "read", away)
+        broken.setattr(snapshot, "read", away)
         assert (value("up"), value("up"), registry.get_sample_value("shop_carts")) == (0, 0, 5)
         assert value("overdue") is None
     assert caplog.text.count("metrics not read: error=OperationalError") == 1
@@ -177,6 +177,15 @@ def test_webhooks_are_counted_by_what_became_of_them(value, booked, post_webhook
     assert value("webhooks_total", outcome="applied", http_status="200") == 1
     assert value("webhooks_total", outcome="unauthorized", http_status="401") == 1
     assert value("webhooks_total", outcome="too_large", http_status="413") == 1
+
+
+@rows
+def test_each_webhook_that_cannot_be_verified_is_counted(value, post_webhook, settings):
+    """Its ERROR line comes once an hour."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "WEBHOOK_SECRETS": []}
+    for _ in range(3):
+        post_webhook(b"{}", secret="unknown")
+    assert value("webhooks_total", outcome="not_configured", http_status="503") == 3
 
 
 @rows

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from kaspi_delivery_django.doctor import api
-from kaspi_delivery_django.figures.accounts import AccountFigures
+from kaspi_delivery_django.doctor import probes
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.stats.accounts import AccountStats
 
-OPEN = AccountFigures(alias="default", environment="sandbox")
+OPEN = AccountStats(alias="default", environment="sandbox")
 
 
 def closed(reason, **ahead):
@@ -24,7 +24,7 @@ def ask(account):
     """Ask with the account as it is, or changed; return the findings by their names."""
 
     def run(state=OPEN, **changes):
-        return {found.name: found for found in api.examine(replace(account, **changes), state)}
+        return {found.name: found for found in probes.check_api(replace(account, **changes), state)}
 
     return run
 
@@ -112,14 +112,14 @@ def test_what_is_no_answer_to_this_question(ask, kaspi, status, todo):
 
 def test_an_answer_that_does_not_come(ask, kaspi, monkeypatch):
     """It waits for so long, and no longer."""
-    monkeypatch.setattr(api, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(probes, "TIMEOUT_S", 0.2)
     kaspi.faults.add(Fault(operation="get", latency_s=5))
     assert "no whole answer" in ask()["api"].says
 
 
 def test_a_slow_answer_is_a_failure(ask, kaspi, monkeypatch):
     """A booking as slow as that would be of unknown outcome; the key is proven all the same."""
-    monkeypatch.setattr(api, "SLOW_S", 0.05)
+    monkeypatch.setattr(probes, "SLOW_S", 0.05)
     kaspi.faults.add(Fault(operation="get", latency_s=0.1))
     found = ask()
     assert (found["api"].verdict, found["key"].verdict) == ("fail", "pass")

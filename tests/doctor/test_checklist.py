@@ -6,28 +6,27 @@ import pytest
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.doctor import checklist
-from kaspi_delivery_django.doctor.checklist import Evidence
-from kaspi_delivery_django.doctor.facts import Surroundings, Tables
-from kaspi_delivery_django.doctor.findings import failed, well, yours
-from kaspi_delivery_django.figures.lately import Webhooks
+from kaspi_delivery_django.doctor.checklist import Evidence, ProjectFacts, TableFacts
+from kaspi_delivery_django.doctor.results import failed, manual, passed
+from kaspi_delivery_django.stats.recent import Webhooks
 
 SANDBOX = conf.Account(alias="default", environment="sandbox", base_url=conf.BASE_URLS["sandbox"], api_key="a-key")
 PRODUCTION = replace(SANDBOX, alias="live", environment="production", base_url=conf.BASE_URLS["production"])
 LOCAL = replace(SANDBOX, environment="local", base_url=conf.BASE_URLS["local"])
 BOTH = [SANDBOX, PRODUCTION]
-ALL_WELL = [well(name, "", account=one.alias) for one in BOTH for name in ("api", "key", "webhook")]
+ALL_WELL = [passed(name, "", account=one.alias) for one in BOTH for name in ("api", "key", "webhook")]
 HTTPS = {"default": "https://shop.example/", "live": "https://shop.example/"}
-BUSY = Tables(has_booked=True, has_notes=True)
+BUSY = TableFacts(has_booked=True, has_notes=True)
 GOOD = Evidence(
     accounts=BOTH,
     findings=ALL_WELL,
-    surroundings=Surroundings(
+    surroundings=ProjectFacts(
         keys_from_environment={"default": True, "live": True}, logs_webhooks=True, has_admin=True
     ),
     tables=BUSY,
     urls=HTTPS,
 )
-BARE = Surroundings()
+BARE = ProjectFacts()
 
 
 def table(**changes):
@@ -52,8 +51,8 @@ CASES = [
     (2, "yours", replace(GOOD, surroundings=BARE)),
     (2, "yours", replace(GOOD, accounts=[SANDBOX])),
     (3, "pass", GOOD),
-    (3, "fail", findings(failed("key", "", "", account="default"), well("key", "", account="live"))),
-    (3, "yours", findings(well("key", "", account="default"))),
+    (3, "fail", findings(failed("key", "", "", account="default"), passed("key", "", account="live"))),
+    (3, "yours", findings(passed("key", "", account="default"))),
     (4, "pass", GOOD),
     (4, "fail", table(has_keyless_calls=True)),
     (4, "yours", UNREAD),
@@ -62,7 +61,7 @@ CASES = [
     (5, "yours", replace(GOOD, accounts=[SANDBOX])),
     (6, "pass", GOOD),
     (6, "fail", findings(failed("webhook", "", "", account="default"))),
-    (6, "yours", findings(yours("webhook", "", "", account="default"), well("webhook", "", account="live"))),
+    (6, "yours", findings(manual("webhook", "", "", account="default"), passed("webhook", "", account="live"))),
     (6, "yours", replace(GOOD, urls={"default": "http://localhost/"})),
     (7, "pass", GOOD),
     (7, "fail", replace(GOOD, surroundings=BARE)),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kaspi_delivery_django.doctor import clocks
+from kaspi_delivery_django.doctor import probes
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -12,13 +12,13 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 @pytest.mark.parametrize("header", ["Sun, 01 Mar 2026 12:00:00 GMT", "Sun, 01 Mar 2026 17:00:00 +0500"])
 def test_a_date_is_read_in_utc(header):
     """Whatever its zone."""
-    assert clocks.read_date(header) == NOON
+    assert probes.read_date(header) == NOON
 
 
 @pytest.mark.parametrize("header", [None, "", "noon", "Sun, 99 Mar 2026 12:00:00 GMT"])
 def test_garbage_is_no_date(header):
     """And breaks nothing."""
-    assert clocks.read_date(header) is None
+    assert probes.read_date(header) is None
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_garbage_is_no_date(header):
 )
 def test_kaspis_clock_is_compared(off, verdict, says):
     """Which way it is wrong decides nothing, and is said."""
-    found = clocks.against_kaspi(NOON + timedelta(seconds=off), NOON, account="default")
+    found = probes.compare_with_kaspi(NOON + timedelta(seconds=off), NOON, account="default")
     assert (found.verdict, found.account) == (verdict, "default")
     assert says in found.says
     assert ("NTP" in found.todo) is (verdict == "fail")
@@ -40,12 +40,12 @@ def test_kaspis_clock_is_compared(off, verdict, says):
 
 def test_without_a_date_somebody_must_look():
     """Kaspi promises none."""
-    found = clocks.against_kaspi(NOON, None, account="default")
+    found = probes.compare_with_kaspi(NOON, None, account="default")
     assert (found.verdict, "timedatectl" in found.todo) == ("yours", True)
 
 
 def test_the_databases_clock_is_compared():
     """Leases go by it."""
-    assert clocks.against_database(NOON, NOON).verdict == "pass"
-    found = clocks.against_database(NOON, NOON + timedelta(minutes=2))
+    assert probes.compare_with_database(NOON, NOON).verdict == "pass"
+    found = probes.compare_with_database(NOON, NOON + timedelta(minutes=2))
     assert (found.verdict, "120 s behind the database's" in found.says) == ("fail", True)

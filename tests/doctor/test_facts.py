@@ -3,21 +3,21 @@
 import pytest
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.doctor import facts
-from kaspi_delivery_django.figures import standing
+from kaspi_delivery_django.doctor import checklist
 from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.stats import snapshot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def around():
     """Look around."""
-    return facts.surroundings(conf.current().accounts)
+    return checklist.project_facts(conf.current().accounts)
 
 
 def read():
     """Read the tables."""
-    return facts.tables(standing.read())
+    return checklist.table_facts(snapshot.read())
 
 
 @pytest.mark.parametrize(("value", "expected"), [("test-api-key", True), ("another", False), ("", False)])
@@ -63,7 +63,7 @@ def test_a_shop_without_an_admin(settings):
 
 def test_an_empty_shop(turnable):
     """Nothing is wrong with it, and nothing proven."""
-    assert read() == facts.Tables()
+    assert read() == checklist.TableFacts()
 
 
 def test_a_busy_shop(booked):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from kaspi_delivery_django.doctor.findings import Verdict, worst
+from kaspi_delivery_django.doctor.results import Outcome, worst
 
-PASS, FAIL, YOURS = Verdict
+PASS, FAIL, YOURS = Outcome
 
 
 @pytest.mark.parametrize(

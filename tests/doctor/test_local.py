@@ -9,9 +9,9 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from kaspi_delivery_django.doctor import local
-from kaspi_delivery_django.figures import accounts, standing
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.stats import accounts, snapshot
 from tests.conftest import NOON, event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,13 +30,13 @@ def by_name(findings):
 @pytest.fixture
 def of_account(turnable):
     """Judge the account as it stands in the tables."""
-    return lambda: by_name(local.judge_account(accounts.read()[0], standing.read()))
+    return lambda: by_name(local.judge_account(accounts.read()[0], snapshot.read()))
 
 
 @pytest.fixture
 def of_house(turnable):
     """Judge what waits, as it stands in the tables."""
-    return lambda: by_name(local.judge_standing(standing.read()))
+    return lambda: by_name(local.judge_standing(snapshot.read()))
 
 
 def test_our_checks_are_findings_with_their_hints():

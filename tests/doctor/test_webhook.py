@@ -7,7 +7,7 @@ import pytest
 
 from kaspi_delivery_django.client import TestWebhook
 from kaspi_delivery_django.doctor import webhook
-from kaspi_delivery_django.doctor.webhook import Patience
+from kaspi_delivery_django.doctor.webhook import Wait
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from tests.conftest import NOON
@@ -21,7 +21,7 @@ def send(account, shop_url):
     """Have the sandbox send a test webhook; return the finding."""
 
     def run(url=shop_url, seconds=20, **changes):
-        return webhook.examine(replace(account, **changes), url, Patience(seconds=seconds))
+        return webhook.check(replace(account, **changes), url, Wait(seconds=seconds))
 
     return run
 
@@ -166,7 +166,7 @@ def test_one_of_another_account_is_found_when_the_time_is_over(account):
     arrived = row(type="delivery.created", body="{}", environment=account.environment)
     arrived.account = "astana"
     arrived.save()
-    assert webhook._wait_for("wh_1", account, Patience(seconds=0)) == arrived
+    assert webhook._wait_for("wh_1", account, Wait(seconds=0)) == arrived
 
 
 def test_the_path_of_an_account_has_its_alias(account):
@@ -184,8 +184,8 @@ def test_routed_by_hand_the_end_of_the_path_is_known(account, settings):
 def test_waiting_is_bounded_and_looks_again(account, monkeypatch):
     """The caller's clock and pause decide how often."""
     ticks, pauses = iter([0, 0, 1, 2]), []
-    monkeypatch.setattr(webhook, "LOOK_EVERY_S", 1)
-    patience = Patience(seconds=2, pause=pauses.append, ticks=lambda: next(ticks))
+    monkeypatch.setattr(webhook, "POLL_S", 1)
+    patience = Wait(seconds=2, pause=pauses.append, ticks=lambda: next(ticks))
     assert webhook._wait_for("wh_none", account, patience) is None
     assert pauses == [1, 1]
 

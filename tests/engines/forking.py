@@ -16,10 +16,10 @@ def main(first, second):
     from tests.engines.shop import app  # noqa: PLC0415  # as above
 
     app.set_default()
-    celery.nudge(int(first))
+    celery.enqueue(int(first))
     if child := os.fork():
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    celery.nudge(int(second))
+    celery.enqueue(int(second))
 
 
 if __name__ == "__main__":

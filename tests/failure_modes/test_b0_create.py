@@ -3,10 +3,10 @@
 import pytest
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
-from kaspi_delivery_django.services import claims, outbox, settlement
-from kaspi_delivery_django.services.transactions import durably
-from kaspi_delivery_django.services.verdicts import STRIKES
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.deliveries.calls import MAX_FAILURES
+from kaspi_delivery_django.services.outbox import claims, results, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -83,7 +83,7 @@ def test_b0_409_in_progress_is_tried_three_times_over_a_minute(attempt, drain, t
         drain()
         call.refresh_from_db()
     assert (turnable.now - began).total_seconds() >= 60
-    assert len(creates()) == STRIKES
+    assert len(creates()) == MAX_FAILURES
     assert len({(r.idempotency_key, r.body) for r in creates()}) == 1
     assert (call.state, attention()) == ("stuck", "outcome_unknown")
 
@@ -130,7 +130,7 @@ def test_b0_a_stored_5xx_is_tried_three_times(attempt, drain, turnable):
         turnable.turn(minutes=20)
         drain()
         call.refresh_from_db()
-    assert (call.state, call.attempts, attention()) == ("stuck", STRIKES + 1, "outcome_unknown")
+    assert (call.state, call.attempts, attention()) == ("stuck", MAX_FAILURES + 1, "outcome_unknown")
 
 
 def test_b0_a_success_without_an_id_is_tried_three_times(attempt, drain, turnable, creates):
@@ -140,7 +140,7 @@ def test_b0_a_success_without_an_id_is_tried_three_times(attempt, drain, turnabl
         turnable.turn(minutes=20)
         drain()
         call.refresh_from_db()
-    assert (call.state, len(creates()), attention()) == ("stuck", STRIKES, "outcome_unknown")
+    assert (call.state, len(creates()), attention()) == ("stuck", MAX_FAILURES, "outcome_unknown")
 
 
 def test_b0_a_success_that_names_another_order_is_not_linked(attempt):
@@ -152,12 +152,12 @@ def test_b0_a_success_that_names_another_order_is_not_linked(attempt):
 
 def test_b0_a_success_links_once_and_judges_its_status(kaspi, due_call, post_webhook):
     """An answer that is older than a webhook never takes the status back."""
-    claim = claims.take(due_call.pk, using="default")
-    answer = outbox.transmit(claim, None)
+    claim = claims.claim(due_call.pk, using="default")
+    answer = sender.transmit(claim, None)
     claim.delivery.delivery_id = answer.delivery_id
     post_webhook(event(claim.delivery, "in_transit"))
     assert Delivery.objects.get().status == "in_transit"
-    durably(lambda: settlement.settle(claim, answer, 0.5, using="default"), using="default")
+    run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")
     assert answer.status == "created"
     assert (Delivery.objects.get().delivery_id, Delivery.objects.get().status) == (answer.delivery_id, "in_transit")
 

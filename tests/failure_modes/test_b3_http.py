@@ -4,11 +4,11 @@ import pytest
 from django.db import DatabaseError, connection
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.client import KaspiClient, Timeouts, UsageError, wire
+from kaspi_delivery_django.client import KaspiClient, Timeouts, UsageError, protocol
 from kaspi_delivery_django.client.http import MAX_BODY_BYTES
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import outbox, settlement
+from kaspi_delivery_django.services.outbox import results, sender
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -30,16 +30,16 @@ def test_b3_no_variable_and_no_netrc_changes_who_we_talk_to():
 
 def test_b3_ids_are_quoted_and_line_breaks_refused():
     """Nothing we are told becomes another path, or another header."""
-    assert wire.get("../v1?x#y").path.startswith("/v1/deliveries/..%2Fv1%3Fx%23y?")
+    assert protocol.get("../v1?x#y").path.startswith("/v1/deliveries/..%2Fv1%3Fx%23y?")
     with pytest.raises(UsageError):
-        wire.check_header("key\r\nX-Evil: 1", "the key")
+        protocol.check_header("key\r\nX-Evil: 1", "the key")
 
 
 def test_b3_killed_before_the_commit_the_answer_is_replayed(kaspi, drain, turnable, monkeypatch):
     """Between 201 and commit: the lease ends, the same key goes again, one parcel."""
     Order.objects.create()
     with monkeypatch.context() as killed:
-        killed.setattr(settlement, "settle", lambda *_arguments, **_options: 1 / 0)
+        killed.setattr(results, "record", lambda *_arguments, **_options: 1 / 0)
         drain()
     assert ApiCall.objects.get().state == "sending"
     turnable.turn(seconds=61)
@@ -52,7 +52,7 @@ def test_b3_killed_before_the_commit_the_webhook_may_be_first(kaspi, drain, turn
     """It adopts the delivery."""
     Order.objects.create()
     with monkeypatch.context() as killed:
-        killed.setattr(settlement, "settle", lambda *_arguments, **_options: 1 / 0)
+        killed.setattr(results, "record", lambda *_arguments, **_options: 1 / 0)
         drain()
     [remote] = kaspi.deliveries.values()
     row = Delivery.objects.get()
@@ -69,9 +69,9 @@ def test_b3_a_database_that_is_gone_after_the_answer_leaves_a_line(kaspi, monkey
     def gone(*_arguments, **_options):
         raise DatabaseError
 
-    monkeypatch.setattr(settlement, "settle", gone)
+    monkeypatch.setattr(results, "record", gone)
     with pytest.raises(DatabaseError):
-        outbox.send(call.pk)
+        sender.send(call.pk)
     [remote] = kaspi.deliveries.values()
     assert f"answer not recorded: call={call.pk} delivery_id={remote.delivery_id}" in caplog.text
     assert not connection.in_atomic_block

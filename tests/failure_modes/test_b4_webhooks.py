@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django import conf, urls
 from kaspi_delivery_django.models import Delivery, WebhookEvent
 from kaspi_delivery_django.sandbox.webhooks import sign
-from kaspi_delivery_django.services import inbox
+from kaspi_delivery_django.services.inbox import receiving, replaying
 from kaspi_delivery_django.views import WebhookView
 from tests.conftest import WEBHOOK_URL, event
 
@@ -150,7 +150,7 @@ def test_b4_a_database_that_cannot_commit_is_503_with_retry_after(post_webhook, 
     def away(*_arguments):
         raise OperationalError
 
-    monkeypatch.setattr(inbox, "_take_in", away)
+    monkeypatch.setattr(receiving, "_store_and_apply", away)
     answer = post_webhook(letter)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
 
@@ -204,7 +204,7 @@ def test_b4_a_known_order_with_another_id_is_a_suspected_second_parcel(post_webh
 
 def test_b4_a_test_event_is_stored_and_marked(post_webhook, letter):
     """200, whatever its data: Kaspi was asked for it, and it moves nothing."""
-    inbox.expect_test(conf.account("default"), "wh_1")
+    receiving.expect_test(conf.account("default"), "wh_1")
     assert post_webhook(letter).json() == {"status": "ignored"}
     assert only_event().error == "a test event"
     assert Delivery.objects.get().status == "created"
@@ -226,7 +226,7 @@ def test_b4_a_signed_event_is_never_refused_for_what_it_holds(post_webhook, lett
     assert post_webhook(spoil(json.dumps({**letter, "note": "Aigerim"}).encode())).json() == {"status": "failed"}
     assert only_event().error
     assert "Aigerim" not in caplog.text + only_event().error
-    assert inbox.replay_event(only_event()) == "failed"
+    assert replaying.replay_event(only_event()) == "failed"
     assert Delivery.objects.get().status == "created"
 
 

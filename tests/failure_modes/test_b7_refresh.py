@@ -5,7 +5,7 @@ from django.conf import settings as django_settings
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import deliveries
+from kaspi_delivery_django.services.deliveries import actions
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,7 +33,7 @@ def test_b7_the_stalest_is_asked_about_first(kaspi, drain, turnable):
         drain()
         turnable.turn(minutes=1)
     turnable.turn(hours=1)
-    assert deliveries.refresh_stale(limit=2, using="default") == 2
+    assert actions.refresh_stale(limit=2, using="default") == 2
     asked = ApiCall.objects.filter(kind="refresh").values_list("delivery_id", flat=True)
     assert set(asked) == set(Delivery.objects.order_by("created_at", "pk").values_list("pk", flat=True)[:2])
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from kaspi_delivery_django.figures import accounts
 from kaspi_delivery_django.models import AccountState
+from kaspi_delivery_django.stats import accounts
 
 pytestmark = pytest.mark.django_db
 

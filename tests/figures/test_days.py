@@ -6,8 +6,8 @@ import pytest
 from django.core.cache import cache
 from django.db import connection
 
-from kaspi_delivery_django.figures import days
 from kaspi_delivery_django.models import StatusChange
+from kaspi_delivery_django.stats import days
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from kaspi_delivery_django.figures import lately, percentiles
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt
+from kaspi_delivery_django.stats import recent
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -15,30 +15,30 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_calls_are_counted_by_kind_and_end(booked, turnable):
     """Those of the last day."""
     ApiCall.objects.update(updated_at=turnable.now)
-    assert lately.calls_ended(turnable.now) == {("create", "done"): 1}
-    assert lately.calls_ended(turnable.now + timedelta(days=2)) == {}
+    assert recent.calls_ended(turnable.now) == {("create", "done"): 1}
+    assert recent.calls_ended(turnable.now + timedelta(days=2)) == {}
 
 
 def test_failed_attempts_are_counted_by_kind_and_status(due, turnable):
     """No answer is a kind of its own."""
     for http_status in (503, 503, None):
         FailedAttempt.objects.create(call=due, kind="create", at=turnable.now, http_status=http_status)
-    assert lately.failed_attempts(turnable.now) == {("create", 503): 2, ("create", None): 1}
+    assert recent.failed_attempts(turnable.now) == {("create", 503): 2, ("create", None): 1}
 
 
 def test_webhooks_that_came_again_are_counted(booked, post_webhook, turnable):
     """By Kaspi's own attempt, and by ours."""
     post_webhook(event(booked, "accepted"))
     post_webhook(event(booked, "in_transit", event_id="wh_2", attempt=3))
-    found = lately.webhooks(turnable.now)
-    assert found == lately.Webhooks(events=2, repeated=1, most_attempts=3)
+    found = recent.webhooks(turnable.now)
+    assert found == recent.Webhooks(events=2, repeated=1, most_attempts=3)
     post_webhook(event(booked, "accepted"))
-    assert lately.webhooks(turnable.now).repeated == 2
+    assert recent.webhooks(turnable.now).repeated == 2
 
 
 def test_no_webhooks_are_zeros(turnable):
     """Not None."""
-    assert lately.webhooks(turnable.now) == lately.Webhooks(events=0, repeated=0, most_attempts=0)
+    assert recent.webhooks(turnable.now) == recent.Webhooks(events=0, repeated=0, most_attempts=0)
 
 
 def test_the_reasons_of_cancels_are_counted(drain, turnable):
@@ -47,7 +47,7 @@ def test_the_reasons_of_cancels_are_counted(drain, turnable):
         order = Order.objects.create()
         row = Delivery.objects.filter(object_id=str(order.pk))
         row.update(cancel_requested_at=turnable.now, cancel_reason=reason)
-    assert lately.cancel_reasons(turnable.now) == [("out of stock", 2), ("too late", 1)]
+    assert recent.cancel_reasons(turnable.now) == [("out of stock", 2), ("too late", 1)]
 
 
 def test_durations_are_from_the_booking_to_the_door(drain, turnable):
@@ -56,13 +56,13 @@ def test_durations_are_from_the_booking_to_the_door(drain, turnable):
         order = Order.objects.create()
         row = Delivery.objects.filter(object_id=str(order.pk))
         row.update(status="delivered", status_at=turnable.now, created_at=turnable.now - timedelta(hours=hours))
-    found = lately.durations(turnable.now)
-    assert found == lately.Durations(deliveries=10, median=timedelta(hours=5), p90=timedelta(hours=9))
+    found = recent.durations(turnable.now)
+    assert found == recent.Durations(deliveries=10, median=timedelta(hours=5), p90=timedelta(hours=9))
 
 
 def test_without_a_delivery_there_is_no_duration(turnable):
     """None, not zero."""
-    assert lately.durations(turnable.now) == lately.Durations(deliveries=0, median=None, p90=None)
+    assert recent.durations(turnable.now) == recent.Durations(deliveries=0, median=None, p90=None)
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,4 @@ def test_without_a_delivery_there_is_no_duration(turnable):
 )
 def test_percentiles_of_counted_values(counts, share, value):
     """The least value that the share does not exceed."""
-    assert percentiles.of(counts, share) == value
+    assert recent.percentile(counts, share) == value

@@ -9,11 +9,11 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.conf import Account
-from kaspi_delivery_django.doctor.examination import Examination
-from kaspi_delivery_django.doctor.findings import failed
-from kaspi_delivery_django.figures import standing
-from kaspi_delivery_django.management import doctor_lines
+from kaspi_delivery_django.doctor.report import Report
+from kaspi_delivery_django.doctor.results import failed
+from kaspi_delivery_django.management.commands import kaspi_doctor
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, WebhookEvent
+from kaspi_delivery_django.stats import snapshot
 from tests.doctor import conftest as doctor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -174,7 +174,7 @@ def test_a_database_that_is_away_ends_with_3(run, healthy, monkeypatch):
     def away():
         raise OperationalError("password=hunter2")
 
-    monkeypatch.setattr(standing, "read", away)
+    monkeypatch.setattr(snapshot, "read", away)
     code, out, err = run()
     assert (code, out) == (3, "")
     assert "OperationalError" in err
@@ -195,9 +195,9 @@ def test_it_shows_no_secret(run, healthy, shop_url, settings):
 def test_no_line_speaks_to_the_terminal():
     """Whatever a finding repeats, of the settings, the tables or Kaspi, it stays on its line and colours none."""
     hostile = failed("gate", "Closed: \x1b[2Jwell\n  pass  key: taken.", "Ask\rKaspi\u202e.", account="east")
-    found = Examination(
+    found = Report(
         accounts=(Account(alias="east", environment="sandbox", base_url=""),), findings=[hostile], checklist=[]
     )
-    printed = list(doctor_lines.lines(found))
+    printed = list(kaspi_doctor.lines(found))
     assert all(line.isprintable() for line in printed)
     assert r"  FAIL  gate: Closed: \x1b[2Jwell\n  pass  key: taken." in printed

@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from kaspi_delivery_django.management.quantities import seconds, spoken
+from kaspi_delivery_django.management.argtypes import format_duration, seconds
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_anything_else_says_how_to_write_one(text):
 )
 def test_a_duration_is_said_in_two_parts(length_s, words):
     """The greatest that it has."""
-    assert spoken(length_s) == words
+    assert format_duration(length_s) == words

@@ -11,11 +11,11 @@ from django.core.management import CommandError, call_command, execute_from_comm
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.figures import days, limits, report, standing
 from kaspi_delivery_django.management import report_table
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, WebhookEvent
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.stats import days, metrics, report, snapshot
 from tests.conftest import NOON, event
 from tests.shop.models import Order
 
@@ -152,7 +152,7 @@ def keys(document):
 def test_every_limit_is_documented():
     """With its option."""
     text = DOCS.read_text()
-    assert [name for name in limits.MEASURES if f"`--max-{name.replace('_', '-')}`" not in text] == []
+    assert [name for name in metrics.MEASURES if f"`--max-{name.replace('_', '-')}`" not in text] == []
 
 
 def test_nothing_is_crossed_without_a_limit(run, due, turnable):
@@ -284,7 +284,7 @@ def test_a_database_that_is_away_ends_with_3(monkeypatch, capsys):
     def away():
         raise OperationalError("could not connect as kaspi with password x")
 
-    monkeypatch.setattr(standing, "read", away)
+    monkeypatch.setattr(snapshot, "read", away)
     with pytest.raises(SystemExit) as end:
         execute_from_command_line(["manage.py", "kaspi_report", "--json"])
     printed = capsys.readouterr()
@@ -294,7 +294,7 @@ def test_a_database_that_is_away_ends_with_3(monkeypatch, capsys):
 
 def test_whatever_else_breaks_ends_with_3(run, monkeypatch):
     """Nothing but a crossed limit ends with 1."""
-    monkeypatch.setattr(standing, "read", lambda: {}["+7 701 555 00 42"])
+    monkeypatch.setattr(snapshot, "read", lambda: {}["+7 701 555 00 42"])
     code, _printed, said = run()
     assert code == 3
     assert "KeyError" in said

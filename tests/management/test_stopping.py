@@ -10,9 +10,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from kaspi_delivery_django.management.stopping import SIGNALS, stopped_by_signals
+from kaspi_delivery_django.management.batches import SIGNALS, stopped_by_signals
 from kaspi_delivery_django.sandbox import cli
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 

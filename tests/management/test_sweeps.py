@@ -9,9 +9,11 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.db.models import QuerySet
 
-from kaspi_delivery_django.management import sweeps
+from kaspi_delivery_django.management import batches
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import cancel_delivery, clock, enqueueing, refresh_delivery, replays
+from kaspi_delivery_django.services import cancel_delivery, clock, refresh_delivery
+from kaspi_delivery_django.services.inbox import replaying
+from kaspi_delivery_django.services.maintenance import backfill
 from tests.conftest import event
 from tests.shop import adapters
 from tests.shop.models import Order
@@ -104,14 +106,14 @@ def test_enqueue_goes_on_after_an_order_that_breaks(run, shop, monkeypatch, capl
     """Whatever it is; it is logged, without its data."""
     bulk(2)
     troubles = [RuntimeError("+7 727 111 0000"), None]
-    book = enqueueing._book
+    book = backfill._book
 
     def breaking(adapter, order):
         if trouble := troubles.pop(0):
             raise trouble
         return book(adapter, order)
 
-    monkeypatch.setattr(enqueueing, "_book", breaking)
+    monkeypatch.setattr(backfill, "_book", breaking)
     assert run("kaspi_enqueue") == (1, "seen: 2, failed: 1, booked: 1\n")
     assert "order not enqueued" in caplog.text
     assert "+7 727" not in caplog.text
@@ -124,7 +126,7 @@ def test_enqueue_ends_when_the_database_is_away(run, shop, monkeypatch):
     def away(*_arguments):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(enqueueing, "_book", away)
+    monkeypatch.setattr(backfill, "_book", away)
     with pytest.raises(OperationalError):
         run("kaspi_enqueue")
 
@@ -139,8 +141,8 @@ def test_what_meets_a_deadlock_twice_is_left_to_the_next_run(run, shop, booked, 
     def busy(*_args, **_options):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(enqueueing, "_book", busy)
-    monkeypatch.setattr(replays, "replay_event", busy)
+    monkeypatch.setattr(backfill, "_book", busy)
+    monkeypatch.setattr(replaying, "replay_event", busy)
     code, said = run(command)
     assert code == 0
     assert "deferred: 1" in said
@@ -154,7 +156,7 @@ def test_replay_ends_when_the_database_is_away(run, booked, post_webhook, monkey
     def away(*_args, **_options):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(replays, "replay_event", away)
+    monkeypatch.setattr(replaying, "replay_event", away)
     with pytest.raises(OperationalError):
         run("kaspi_replay")
 
@@ -184,7 +186,7 @@ def test_replay_leaves_alone_what_people_have_settled(run, booked, post_webhook)
 def test_enqueue_twice_at_once_books_once(run, shop, at_once, kaspi, drain):
     """Two crons that overlap."""
     bulk(6)
-    ended = at_once(*[lambda: [sum(c.values()) for c in enqueueing.enqueue(adapters.OrderAdapter(), batch=2)]] * 2)
+    ended = at_once(*[lambda: [sum(c.values()) for c in backfill.enqueue(adapters.OrderAdapter(), batch=2)]] * 2)
     assert not any(isinstance(end, Exception) for end in ended)
     drain()
     assert (Delivery.objects.count(), len(kaspi.deliveries)) == (6, 6)
@@ -193,14 +195,14 @@ def test_enqueue_twice_at_once_books_once(run, shop, at_once, kaspi, drain):
 def test_an_interrupted_sweep_finishes_its_batch(run, shop, monkeypatch):
     """SIGTERM: exit code 130, what is done stays done, the next run does the rest."""
     bulk(4)
-    enqueue = enqueueing.enqueue
+    enqueue = backfill.enqueue
 
     def interrupted(*arguments, **options):
         for counts in enqueue(*arguments, **options):
             signal.raise_signal(signal.SIGTERM)
             yield counts
 
-    monkeypatch.setattr(enqueueing, "enqueue", interrupted)
+    monkeypatch.setattr(backfill, "enqueue", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     code, said = run("kaspi_enqueue", "--batch", "2")
     assert code == 130
@@ -223,7 +225,7 @@ def test_a_terminal_sees_it_count(run, shop):
 
 def test_a_log_gets_a_line_now_and_then(run, shop, monkeypatch):
     """Not one for each batch."""
-    monkeypatch.setattr(sweeps, "SAY_EVERY_S", 0)
+    monkeypatch.setattr(batches, "REPORT_EVERY_S", 0)
     bulk(2)
     assert run("kaspi_enqueue", "--batch", "1")[1].splitlines()[0] == "seen: 1, booked: 1"
 

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from kaspi_delivery_django.lifecycle import AWAITING_PICKUP, CANCELLED, DELIVERED, TERMINAL
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import refresh_delivery, replay_event
+from kaspi_delivery_django.statuses import AWAITING_PICKUP, CANCELLED, DELIVERED, TERMINAL
 from tests.promises import ledger, promises
 from tests.promises.house import API_KEYS, SECRETS
 from tests.promises.shop import Mood

@@ -11,7 +11,6 @@ from django.db import connection
 from django.test import Client, override_settings
 from django.utils import timezone, translation
 
-from kaspi_delivery_django.lifecycle import DELIVERED, STATUSES
 from kaspi_delivery_django.models import (
     AccountState,
     ApiCall,
@@ -24,8 +23,10 @@ from kaspi_delivery_django.models import (
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import Courier
 from kaspi_delivery_django.sandbox.webhooks import sign
-from kaspi_delivery_django.services import clock, gateway
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.outbox import clients
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.statuses import DELIVERED, STATUSES
 from tests.conftest import WEBHOOK_URL, TurnableClock
 from tests.promises.replica import replicated
 from tests.promises.shop import listening
@@ -81,7 +82,7 @@ class House:
         enter = self._stack.enter_context
         enter(clock.replaced(lambda: self.clock.now))
         enter(override_settings(KASPI_DELIVERY=copy.deepcopy(settings.KASPI_DELIVERY)))
-        enter(gateway.transport(self.witness))
+        enter(clients.transport(self.witness))
         enter(listening(self.told))
         enter(self._journalled())
         self.configure(

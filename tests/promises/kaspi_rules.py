@@ -7,11 +7,11 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis.stateful import initialize, precondition, rule
 from hypothesis.strategies import lists, sampled_from, tuples
 
-from kaspi_delivery_django.lifecycle import STATUSES
 from kaspi_delivery_django.sandbox.defaults import WEBHOOK_SECRET
 from kaspi_delivery_django.sandbox.deliveries import CANCELLABLE
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import events
+from kaspi_delivery_django.services.deliveries import events
+from kaspi_delivery_django.statuses import STATUSES
 from tests.conftest import WEBHOOK_URL
 from tests.promises.faults import DOUBTS, FAULTS
 from tests.promises.house import API_KEYS, SECRETS, signed

@@ -10,21 +10,24 @@ from datetime import timedelta
 from django.core.exceptions import ObjectDoesNotExist
 
 from kaspi_delivery_django import orders
-from kaspi_delivery_django.client import wire
-from kaspi_delivery_django.lifecycle import Verdict
-from kaspi_delivery_django.services import attention, claims, failures, inbox, outbox, payloads, status
+from kaspi_delivery_django.client import protocol
+from kaspi_delivery_django.services import errors
+from kaspi_delivery_django.services.deliveries import attention, calls, payloads, status
+from kaspi_delivery_django.services.inbox import receiving
+from kaspi_delivery_django.services.outbox import sender
+from kaspi_delivery_django.statuses import Transition
 
 TEN_DAYS = timedelta(days=10)
 
 
 def replay_for_ten_days(monkeypatch):
     """A create of unknown outcome is sent again when Kaspi has long forgotten its key."""
-    monkeypatch.setattr(claims, "REPLAY_WINDOW", TEN_DAYS)
+    monkeypatch.setattr(calls, "REPLAY_WINDOW", TEN_DAYS)
 
 
 def make_a_new_key_for_each_attempt(monkeypatch):
     """Every attempt of a create is a new booking to Kaspi."""
-    build = outbox._request
+    build = sender._request
 
     def build_with_new_key(claim):
         request = build(claim)
@@ -32,12 +35,12 @@ def make_a_new_key_for_each_attempt(monkeypatch):
         is_create = request.operation == "create"
         return replace(request, headers={**headers, "Content-Type": "application/json"}) if is_create else request
 
-    monkeypatch.setattr(outbox, "_request", build_with_new_key)
+    monkeypatch.setattr(sender, "_request", build_with_new_key)
 
 
 def build_the_payload_anew(monkeypatch):
     """Every attempt of a create carries the order as it is at that time, while there is one."""
-    build = outbox._request
+    build = sender._request
 
     def build_from_the_order(claim):
         request = build(claim)
@@ -45,20 +48,20 @@ def build_the_payload_anew(monkeypatch):
             return request
         try:
             anew = payloads._build(claim.delivery, payloads.order_of(claim.delivery))
-        except (ObjectDoesNotExist, failures.AdapterFailed):
+        except (ObjectDoesNotExist, errors.AdapterFailed):
             return request
-        return replace(request, body=wire.dump(anew.to_json()).encode())
+        return replace(request, body=protocol.dump(anew.to_json()).encode())
 
-    monkeypatch.setattr(outbox, "_request", build_from_the_order)
+    monkeypatch.setattr(sender, "_request", build_from_the_order)
 
 
 def let_late_news_count(monkeypatch):
     """Whatever Kaspi says last is the status."""
 
     def judge(current, incoming):
-        return Verdict.REPEAT if incoming.status == current.status else Verdict.ADVANCE
+        return Transition.REPEAT if incoming.status == current.status else Transition.ADVANCE
 
-    monkeypatch.setattr(status, "judge", judge)
+    monkeypatch.setattr(status, "transition", judge)
 
 
 def tell_nobody(monkeypatch):
@@ -68,12 +71,12 @@ def tell_nobody(monkeypatch):
 
 def forget_what_failed(monkeypatch):
     """An event that cannot be applied is answered 2xx all the same, and not kept."""
-    monkeypatch.setattr(inbox, "_keep_unapplied", lambda _event, _remote, _err, _using: "failed")
+    monkeypatch.setattr(receiving, "_store_unapplied", lambda _event, _remote, _err, _using: "failed")
 
 
 def quote_the_error(monkeypatch):
     """The text of the shop's exception goes to the log."""
-    monkeypatch.setattr(failures, "describe", str)
+    monkeypatch.setattr(errors, "describe", str)
 
 
 def know_an_order_by_its_instance(monkeypatch):
@@ -83,20 +86,20 @@ def know_an_order_by_its_instance(monkeypatch):
 
 def send_without_asking(monkeypatch):
     """What was wanted once is sent, whatever the shop has decided since."""
-    monkeypatch.setattr(payloads, "latest_word", lambda *_args: payloads.Word.SEND)
+    monkeypatch.setattr(payloads, "current_wish", lambda *_args: payloads.Wish.SEND)
 
 
 def give_up_at_a_no(monkeypatch):
     """An order that its adapter does not want sent now is cancelled."""
-    ask = payloads.latest_word
+    ask = payloads.current_wish
 
     def ask_and_give_up(*args):
         word = ask(*args)
-        return payloads.Word.CANCEL if word is payloads.Word.WAIT else word
+        return payloads.Wish.CANCEL if word is payloads.Wish.WAIT else word
 
-    monkeypatch.setattr(payloads, "latest_word", ask_and_give_up)
+    monkeypatch.setattr(payloads, "current_wish", ask_and_give_up)
 
 
 def ask_in_any_language(monkeypatch):
     """The adapter is asked in the language and the time zone of whoever asks."""
-    monkeypatch.setattr(failures, "surrounding", nullcontext)
+    monkeypatch.setattr(errors, "project_locale", nullcontext)

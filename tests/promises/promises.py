@@ -10,8 +10,8 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from kaspi_delivery_django.lifecycle import CANCELLED, RANKS, TERMINAL
 from kaspi_delivery_django.models import ApiCall, Attention, WebhookEvent
+from kaspi_delivery_django.statuses import CANCELLED, RANKS, TERMINAL
 from tests.promises.house import API_KEYS, SECRETS
 from tests.promises.shop import PRIVATE, Mood
 from tests.shop.spellings import canonical, order_in

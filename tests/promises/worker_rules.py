@@ -6,8 +6,8 @@ from hypothesis.stateful import precondition, rule
 from hypothesis.strategies import sampled_from
 
 from kaspi_delivery_django.models import ApiCall
-from kaspi_delivery_django.services import claims, outbox, settlement
-from kaspi_delivery_django.services.transactions import durably
+from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.outbox import claims, results, sender
 
 WHICH = sampled_from(range(3))
 MOMENTS = (
@@ -58,8 +58,8 @@ class WorkerRules:
     def worker_claims(self, which, sends):
         """It has a claim, and perhaps an outcome, that nobody else knows."""
         due = list(due_calls(self.house).values_list("pk", flat=True))
-        outbox.release_expired()
-        claim = claims.take(due[which % len(due)], using="default")
+        sender.release_expired()
+        claim = claims.claim(due[which % len(due)], using="default")
         if claim is not None:
             word = self.house.word_of(claim.delivery.external_order_id) or ()
             self.house.held.append([claim, self._transmit(claim, word) if sends else None, word])
@@ -70,7 +70,7 @@ class WorkerRules:
         """It is sent while its lease holds; its outcome is settled in time or very late."""
         claim, outcome, word = held = self.house.held.pop(which % len(self.house.held))
         if outcome is not None:
-            durably(partial(settlement.settle, claim, outcome, 0.5, using="default"), using="default")
+            run_in_transaction(partial(results.record, claim, outcome, 0.5, using="default"), using="default")
         elif self.house.clock.now < claim.call.next_attempt_at:
             held[1] = self._transmit(claim, word)
             self.house.held.append(held)
@@ -86,6 +86,6 @@ class WorkerRules:
         self.house.witness.word_when_claimed = word
         try:
             with self.house.work():
-                return outbox.transmit(claim, None)
+                return sender.transmit(claim, None)
         finally:
             self.house.witness.word_when_claimed = None

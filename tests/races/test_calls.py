@@ -8,11 +8,11 @@ from django.db import OperationalError, connection
 from kaspi_delivery_django.client import RemoteDelivery
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import claims, gate, settlement
-from kaspi_delivery_django.services.claims import Claim
-from kaspi_delivery_django.services.gate import Admission
-from kaspi_delivery_django.services.transactions import durably
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, results
+from kaspi_delivery_django.services.outbox.circuit_breaker import Admission
+from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +36,7 @@ def test_b2_one_of_eight_workers_gets_the_claim(kaspi, at_once, locking):
     """The conditional UPDATE decides."""
     Order.objects.create()
     call = ApiCall.objects.get()
-    found = at_once(*[lambda: claims.take(call.pk, using="default")] * WORKERS)
+    found = at_once(*[lambda: claims.claim(call.pk, using="default")] * WORKERS)
     assert [isinstance(claim, Claim) for claim in found].count(True) == 1
     assert [claim is None for claim in found].count(True) == WORKERS - 1
     call.refresh_from_db()
@@ -57,12 +57,12 @@ def test_b2_a_claim_that_was_taken_over_links_once(kaspi, drain, turnable, at_on
     """The first owner settles late, beside the second: one id, and neither is thrown away."""
     Order.objects.create()
     kaspi.faults.add(Fault(operation="create", drop="after"))
-    first = claims.take(ApiCall.objects.get().pk, using="default")
+    first = claims.claim(ApiCall.objects.get().pk, using="default")
     turnable.turn(minutes=2)
     drain()
     turnable.turn(minutes=2)
     ApiCall.objects.update(state="unknown", next_attempt_at=turnable.now)
-    second = claims.take(ApiCall.objects.get().pk, using="default")
+    second = claims.claim(ApiCall.objects.get().pk, using="default")
     [record] = kaspi.deliveries.values()
     answer = RemoteDelivery(delivery_id=record.delivery_id, status="created")
     ended = at_once(*[lambda claim=claim: _settle(claim, answer) for claim in (first, second)])
@@ -76,15 +76,15 @@ def test_b3_one_of_eight_is_the_probe_when_the_gate_reopens(kaspi, turnable, at_
     """The others wait for what it finds."""
     Order.objects.create()
     delivery = Delivery.objects.get()
-    gate.close(delivery, until=turnable.now, reason="a 401")
+    circuit_breaker.trip(delivery, until=turnable.now, reason="a 401")
     turnable.turn(seconds=1)
-    found = at_once(*[lambda: gate.admit(delivery, turnable.now)] * WORKERS)
+    found = at_once(*[lambda: circuit_breaker.admit(delivery, turnable.now)] * WORKERS)
     assert sorted(found, key=str) == [*[Admission.CLOSED] * (WORKERS - 1), Admission.PROBE]
     assert AccountState.objects.get().closed_until > turnable.now
 
 
 def _settle(claim, answer):
-    durably(lambda: settlement.settle(claim, answer, 0.5, using="default"), using="default")
+    run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")
 
 
 def test_b3_a_gate_that_eight_close_at_once_is_closed(kaspi, turnable, at_once):
@@ -94,9 +94,11 @@ def test_b3_a_gate_that_eight_close_at_once_is_closed(kaspi, turnable, at_once):
     until = turnable.now + timedelta(minutes=5)
 
     def close():
-        durably(lambda: gate.close(Delivery.objects.get(), until=until, reason="a 429"), using="default")
+        run_in_transaction(
+            lambda: circuit_breaker.trip(Delivery.objects.get(), until=until, reason="a 429"), using="default"
+        )
 
     ended = at_once(*[close] * WORKERS)
     assert None in ended
     assert all(end is None or isinstance(end, OperationalError) for end in ended)
-    assert gate.admit(delivery, turnable.now) is Admission.CLOSED
+    assert circuit_breaker.admit(delivery, turnable.now) is Admission.CLOSED

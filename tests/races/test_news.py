@@ -8,8 +8,8 @@ from django.test import Client
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.webhooks import sign
-from kaspi_delivery_django.services import claims, outbox, settlement
-from kaspi_delivery_django.services.transactions import durably
+from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.outbox import claims, results, sender
 from tests.conftest import NOON, event
 from tests.shop.models import Order
 
@@ -61,12 +61,12 @@ def test_b3_a_webhook_beside_our_own_answer_loses_nothing(kaspi, drain, at_once)
     """Both bring the id: one link, and the news is applied now or by the next round."""
     Order.objects.create()
     delivery = Delivery.objects.get()
-    claim = claims.take(delivery.calls.get().pk, using="default")
-    answer = outbox.transmit(claim, None)
+    claim = claims.claim(delivery.calls.get().pk, using="default")
+    answer = sender.transmit(claim, None)
     delivery.delivery_id = answer.delivery_id
 
     def settle():
-        durably(lambda: settlement.settle(claim, answer, 0.5, using="default"), using="default")
+        run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")
 
     ended = at_once(settle, insist(post(event(delivery, "accepted"))))
     assert ended == [None, 200]

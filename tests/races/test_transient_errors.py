@@ -7,8 +7,8 @@ import pytest
 from django.db import OperationalError, connection
 
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from kaspi_delivery_django.services.transactions import durably, is_lock_timeout, is_transient
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.db import is_lock_timeout, is_transient, run_in_transaction
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -95,7 +95,7 @@ def test_b2_a_chore_that_meets_it_twice_is_left_to_the_next_round(kaspi, turnabl
     def chore(**_options):
         raise trouble(*how["arguments"], sqlstate=how.get("sqlstate"))
 
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox.unpark_known", chore)
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox.replaying.apply_parked", chore)
     Order.objects.create()
     Worker(say=lambda _line: None).run_round()
     assert ApiCall.objects.get().state == "done"
@@ -143,7 +143,7 @@ def test_b2_a_real_deadlock_is_survived_by_both(kaspi, at_once):
             _meet(meeting)
             rows.get(pk=second)
 
-        return lambda: durably(inside, using="default")
+        return lambda: run_in_transaction(inside, using="default")
 
     assert at_once(work(*keys), work(*reversed(keys))) == [None, None]
 

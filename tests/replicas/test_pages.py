@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.template import Context, Template
 from prometheus_client import CollectorRegistry, generate_latest
 
-from kaspi_delivery_django.admin import asking
+from kaspi_delivery_django.admin import confirmation
 from kaspi_delivery_django.contrib import prometheus
 from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.tracking import tracking_path
@@ -79,7 +79,7 @@ def test_each_other_button_answers(boss, due, drain, name):
 
 def test_a_bulk_action_and_what_it_hands_over_are_done(boss, drain, monkeypatch):
     """Some rows in the request, the others by the worker."""
-    monkeypatch.setattr(asking, "ROWS_SHOWN", 1)
+    monkeypatch.setattr(confirmation, "ROWS_SHOWN", 1)
     for _ in range(3):
         Order.objects.create()
     drain()

@@ -22,8 +22,8 @@ from kaspi_delivery_django.services import (
     request_delivery,
     retry_delivery,
 )
-from kaspi_delivery_django.services.transactions import home
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.tracking import delivery_of, track
 from tests.conftest import event
 from tests.shop.models import Line, Order
@@ -50,14 +50,14 @@ def bulk(replica):
 @pytest.mark.parametrize("model", [Delivery, ApiCall, WebhookEvent, StatusChange, AccountState])
 def test_our_rows_are_read_and_written_on_one_database(replica, model):
     """By every manager, whatever the router says of reads."""
-    assert {model.objects.all().db, model._base_manager.all().db, model._default_manager.all().db} == {home()}
+    assert {model.objects.all().db, model._base_manager.all().db, model._default_manager.all().db} == {db_alias()}
 
 
 def test_a_row_that_was_read_elsewhere_is_written_at_home(replica, booked):
     """Its alias is the written one, and so is the one of all that is reached from it."""
     delivery = read(booked, replica)
-    assert (delivery._state.db, delivery.calls.all().db, delivery.history.all().db) == (home(),) * 3
-    assert (delivery.calls.get()._state.db, delivery.calls.get().delivery._state.db) == (home(),) * 2
+    assert (delivery._state.db, delivery.calls.all().db, delivery.history.all().db) == (db_alias(),) * 3
+    assert (delivery.calls.get()._state.db, delivery.calls.get().delivery._state.db) == (db_alias(),) * 2
 
 
 def test_refreshing_reads_what_was_written(replica, booked, asked):
@@ -73,7 +73,7 @@ def test_refreshing_reads_what_was_written(replica, booked, asked):
 def test_an_order_that_was_read_is_booked_once(bulk, kaspi, drain, asked):
     """And saving it again books nothing more."""
     request_delivery(bulk)
-    bulk.save(using=home())
+    bulk.save(using=db_alias())
     request_delivery(bulk)
     drain()
     assert len(kaspi.deliveries_for(f"order-{bulk.pk}")) == 1
@@ -169,7 +169,7 @@ def test_the_order_is_read_where_it_is_written(replica, kaspi, drain):
 def test_an_inline_runner_sends_when_the_request_is_over(replica, kaspi, settings):
     """Its transaction is the written database's, not the one of the alias `default`."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
-    with transaction.atomic(using=home()):
+    with transaction.atomic(using=db_alias()):
         order = Order.objects.create()
     assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
 
@@ -182,8 +182,8 @@ def test_the_replica_refuses_writes(replica):
 
 
 def test_no_module_decides_by_where_a_row_was_read():
-    """They name `home()`, or leave it to the manager; `_state.db` is set where a row is made, and read nowhere."""
-    known = {"models/db.py", "services/statements.py", "checks/databases.py"}
+    """They name `db_alias()`, or leave it to the manager; `_state.db` is set where a row is made, and read nowhere."""
+    known = {"models/fields.py", "services/fast_sql.py", "checks/databases.py"}
     known.add("orders.py")  # it gives a copy of the shop's order the alias of the order itself
     found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "_state.db" in path.read_text()}
     assert found <= known

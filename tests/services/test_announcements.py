@@ -7,11 +7,11 @@ import pytest
 from django.core.management import call_command
 
 from kaspi_delivery_django.doctor import local
-from kaspi_delivery_django.figures import accounts, standing
 from kaspi_delivery_django.models import AccountState, ApiCall
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import gate, outbox
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox import circuit_breaker, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.stats import accounts, snapshot
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,46 +54,46 @@ def test_it_is_logged_once_a_day(announcing, turnable, caplog, threads):
 def test_an_error_announces_too(kaspi, announcing, due):
     """A refusal carries the same headers."""
     kaspi.faults.add(Fault(operation="create", status=422))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert AccountState.objects.get().announcement == SUNSET
 
 
 def test_other_words_are_news(due, turnable, caplog):
     """They are logged at once."""
     for text in (SUNSET, SUNSET, "Warning: 299 - soon"):
-        gate.note_announcement(due.delivery, text, turnable.now)
+        circuit_breaker.record_announcement(due.delivery, text, turnable.now)
     assert [record.getMessage().split("default ")[1] for record in caplog.records] == [SUNSET, "Warning: 299 - soon"]
 
 
 def test_two_processes_log_it_once(due, turnable, caplog, monkeypatch):
     """The other has written it since we looked."""
-    gate.note_announcement(due.delivery, SUNSET, turnable.now)
+    circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
     AccountState.objects.update(announced_at=turnable.now - timedelta(days=2), announcement="x")
     monkeypatch.setattr(
-        gate,
+        circuit_breaker,
         "_make_state",
         lambda _delivery: AccountState.objects.update(announcement=SUNSET, announced_at=turnable.now),
     )
-    gate.note_announcement(due.delivery, SUNSET, turnable.now)
+    circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
     assert len(lines(caplog)) == 1
 
 
 def test_nothing_announced_is_nothing_kept(due, turnable):
     """Most answers."""
-    gate.note_announcement(due.delivery, "", turnable.now)
+    circuit_breaker.record_announcement(due.delivery, "", turnable.now)
     assert not AccountState.objects.exists()
 
 
 def test_it_is_shown_while_it_is_fresh(due, turnable, capsys):
     """By the report and the doctor, until Kaspi has not announced it for two days."""
-    gate.note_announcement(due.delivery, SUNSET, turnable.now)
+    circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
     call_command("kaspi_report")
     assert SUNSET in capsys.readouterr().out
     [state] = accounts.read()
-    findings = {found.name: found for found in local.judge_account(state, standing.read())}
+    findings = {found.name: found for found in local.judge_account(state, snapshot.read())}
     assert SUNSET in findings["version"].says
     assert "1.0.0" in findings["version"].says
     turnable.turn(days=2)
-    assert "version" not in {found.name for found in local.judge_account(state, standing.read())}
+    assert "version" not in {found.name for found in local.judge_account(state, snapshot.read())}
     call_command("kaspi_report")
     assert SUNSET not in capsys.readouterr().out

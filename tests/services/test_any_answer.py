@@ -11,15 +11,9 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
-from kaspi_delivery_django.services import (
-    cancel_delivery,
-    clock,
-    gateway,
-    link_delivery,
-    outbox,
-    refresh_delivery,
-)
-from kaspi_delivery_django.services.verdicts import Attempt, decide
+from kaspi_delivery_django.services import cancel_delivery, clock, link_delivery, refresh_delivery
+from kaspi_delivery_django.services.outbox import clients, sender
+from kaspi_delivery_django.services.outbox.retry_policy import Attempt, decide
 from kaspi_delivery_django.signals import call_attempted
 from tests.client.test_openapi import JSON
 from tests.services.conftest import fresh
@@ -115,8 +109,8 @@ def answered(turnable):
         call = call_of(kind)
         own = call.delivery.delivery_id if kind in {"cancel", "refresh"} else call.delivery.external_order_id
         status, headers, body = answer
-        with gateway.transport(Answers(status, headers, body.replace(b"OWN", own.encode()))):
-            assert outbox.send(call.pk)
+        with clients.transport(Answers(status, headers, body.replace(b"OWN", own.encode()))):
+            assert sender.send(call.pk)
         return fresh(call), heard.pop()
 
     call_attempted.connect(hear)

@@ -6,8 +6,8 @@ import pytest
 from django.db import transaction
 
 from kaspi_delivery_django.models import Attention, Delivery
-from kaspi_delivery_django.services import attention
-from kaspi_delivery_django.services.transactions import lock_again
+from kaspi_delivery_django.services.db import lock_current
+from kaspi_delivery_django.services.deliveries import attention
 from kaspi_delivery_django.signals import delivery_needs_attention
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -59,7 +59,7 @@ def told():
 def change(delivery, *steps):
     """Do something with the locked row, in a transaction of its own, and save it."""
     with transaction.atomic():
-        locked = lock_again(delivery)
+        locked = lock_current(delivery)
         for step in steps:
             step(locked)
             locked.save(update_fields=attention.COLUMNS)

@@ -8,7 +8,8 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.client import Refused, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.services import bookings, cancel_delivery, claims, outbox
+from kaspi_delivery_django.services import cancel_delivery
+from kaspi_delivery_django.services.outbox import claims, plain_bookings, sender
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -21,7 +22,7 @@ def claimed(size):
     """Save so many orders, and claim their creates."""
     for _ in range(size):
         Order.objects.create()
-    found, _behind_gates = claims.take_many(list(outbox.due_calls(limit=100)), using="default")
+    found, _behind_gates = claims.claim_many(list(sender.due_calls(limit=100)), using="default")
     return sorted(found, key=lambda claim: claim.call.pk)
 
 
@@ -33,12 +34,12 @@ def answered(claim, **changes):
 
 def booking_of(claim, **changes):
     """Return the claim with its answer."""
-    return bookings.Booking(claim=claim, remote=answered(claim, **changes))
+    return plain_bookings.Booking(claim=claim, remote=answered(claim, **changes))
 
 
 def record(found):
     """Record them, and return how many were plain."""
-    return len(bookings.record(found, using="default"))
+    return len(plain_bookings.record_many(found, using="default"))
 
 
 def test_all_are_linked_and_done(kaspi):
@@ -102,7 +103,7 @@ def test_a_delivery_that_something_was_heard_of_is_left(kaspi, change):
     """Whatever it was, `settlement` knows what to do."""
     first, second = claimed(2)
     Delivery.objects.filter(pk=first.delivery.pk).update(**change)
-    assert bookings.record([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
+    assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
     assert fresh(first.call).state == "sending"
 
 
@@ -113,7 +114,7 @@ def test_a_delivery_that_an_event_waits_for_is_left(kaspi, post_webhook):
     Delivery.objects.filter(pk=first.delivery.pk).update(external_order_id="for-a-moment")
     assert post_webhook(event(named, "accepted")).json() == {"status": "parked"}
     Delivery.objects.filter(pk=first.delivery.pk).update(external_order_id=named.external_order_id)
-    assert bookings.record([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
+    assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
 
 
 def test_when_none_is_plain_nothing_is_written(kaspi):
@@ -128,7 +129,7 @@ def test_a_claim_that_was_lost_stops_them_all(kaspi):
     """Nothing is written: each is settled alone then, fenced by its token."""
     first, second = claimed(2)
     ApiCall.objects.filter(pk=first.call.pk).update(claim_token="another")
-    with pytest.raises(bookings.ClaimsLost):
+    with pytest.raises(plain_bookings.ClaimsLost):
         record([booking_of(first), booking_of(second)])
     assert not Delivery.objects.filter(delivery_id__isnull=False).exists()
     assert set(ApiCall.objects.values_list("state", flat=True)) == {"sending"}
@@ -151,13 +152,13 @@ def test_an_id_that_two_are_given_stops_them_all(kaspi):
 def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
     """All else is settled alone."""
     [claim] = claimed(1)
-    plain = partial(bookings.plain, claim)
+    plain = partial(plain_bookings.plain_booking, claim)
     assert plain(answered(claim)).remote == answered(claim)
     assert plain(answered(claim, status=""))
     assert plain(answered(claim, status="accepted")) is None
     assert plain(Refused("no", status=422)) is None
-    probe = claims.Claim(claim.call, claim.delivery, claim.account, was_unknown=False, probe=True)
-    assert bookings.plain(probe, answered(claim)) is None
+    probe = claims.Claim(claim.call, claim.delivery, claim.account, was_unknown=False, is_trial=True)
+    assert plain_bookings.plain_booking(probe, answered(claim)) is None
     claim.delivery.generation = 2
     assert plain(answered(claim)) is None
 

@@ -9,9 +9,11 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import AccountState, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_sweep, mark_final, payloads
-from kaspi_delivery_django.services.cancel_sweep import CancelSweep
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import mark_final
+from kaspi_delivery_django.services.deliveries import payloads
+from kaspi_delivery_django.services.maintenance import cancel_sweep
+from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.services.conftest import fresh
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order

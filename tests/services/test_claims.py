@@ -7,8 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import cancel_delivery, claims, gate, outbox, refresh_delivery
-from kaspi_delivery_django.services.transactions import durably
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
+from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, sender
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +30,7 @@ def keys():
 
 def take_all():
     """Claim whatever may be claimed together."""
-    claimed, _behind_gates = claims.take_many(keys(), using="default")
+    claimed, _behind_gates = claims.claim_many(keys(), using="default")
     return claimed
 
 
@@ -44,7 +45,7 @@ def test_all_are_claimed_and_frozen(orders, turnable):
         assert (call.state, call.attempts, call.unknown_since) == ("sending", 1, turnable.now)
         assert call.next_attempt_at == turnable.now + claims.LEASE
         assert call.payload
-        assert (claim.was_unknown, claim.probe) == (False, False)
+        assert (claim.was_unknown, claim.is_trial) == (False, False)
     assert set(Delivery.objects.values_list("dropoff_name", flat=True)) == {"Aigerim"}
 
 
@@ -65,11 +66,11 @@ def test_of_two_at_once_each_gets_others(orders, at_once):
 def test_what_somebody_has_taken_since_it_was_read_is_not_leased(orders, turnable):
     """Even without a lock: the conditional UPDATE decides, row by row."""
     read = [
-        claims.Claim(call, call.delivery, claims.conf.account("default"), was_unknown=False, probe=False)
+        claims.Claim(call, call.delivery, claims.conf.account("default"), was_unknown=False, is_trial=False)
         for call in ApiCall.objects.order_by("pk")
     ]
     ApiCall.objects.filter(pk=read[0].call.pk).update(state="unknown")
-    leased = durably(lambda: claims._lease_all(read, turnable.now, "default"), using="default")
+    leased = run_in_transaction(lambda: claims._lease_all(read, turnable.now, "default"), using="default")
     assert [claim.call.pk for claim in leased] == [claim.call.pk for claim in read[1:]]
 
 
@@ -77,7 +78,7 @@ def test_an_unknown_outcome_keeps_its_moment(orders, turnable):
     """The key lives from the first attempt on, whoever tries again."""
     earlier = turnable.now - timedelta(hours=3)
     account = claims.conf.account("default")
-    sent = {"api_key_fingerprint": claims.gateway.fingerprint(account.api_key), "base_url": account.base_url}
+    sent = {"api_key_fingerprint": claims.clients.fingerprint(account.api_key), "base_url": account.base_url}
     ApiCall.objects.filter(pk=keys()[0]).update(state="unknown", unknown_since=earlier, payload="{}", **sent)
     again = next(claim for claim in take_all() if claim.call.pk == keys()[0])
     assert (again.was_unknown, again.call.unknown_since) == (True, earlier)
@@ -141,22 +142,22 @@ def test_orders_without_an_adapter_wait_for_a_person(orders, settings):
 
 def test_calls_behind_a_gate_are_named_and_left(orders, turnable):
     """A gate lets one through at a time, and `take` asks it."""
-    gate.close(Delivery.objects.first(), until=turnable.now, reason="a 401")
-    assert claims.take_many(keys(), using="default") == ([], keys())
+    circuit_breaker.trip(Delivery.objects.first(), until=turnable.now, reason="a 401")
+    assert claims.claim_many(keys(), using="default") == ([], keys())
 
 
 def test_slow_adapters_do_not_keep_rows_locked(orders, monkeypatch):
     """What is not built within a second is left due."""
-    monkeypatch.setattr(claims, "BUILD_S", -1.0)
+    monkeypatch.setattr(claims, "MAX_BUILD_S", -1.0)
     assert take_all() == []
     assert set(ApiCall.objects.values_list("state", "payload")) == {("due", "")}
 
 
 def test_a_lease_begins_when_it_is_taken(orders, turnable, monkeypatch):
     """Not when the adapter was asked."""
-    keep = claims.payloads.keep
+    keep = claims.payloads.store
     monkeypatch.setattr(
-        claims.payloads, "keep", lambda built, **options: keep(built, **options) or turnable.turn(seconds=5)
+        claims.payloads, "store", lambda built, **options: keep(built, **options) or turnable.turn(seconds=5)
     )
     assert {claim.call.next_attempt_at for claim in take_all()} == {turnable.now + claims.LEASE}
 
@@ -195,10 +196,10 @@ def statements(size, *, frozen=False):
     ApiCall.objects.update(next_attempt_at=None)
     for _ in range(size):
         Order.objects.create()
-    due = list(outbox.due_calls(limit=100))
+    due = list(sender.due_calls(limit=100))
     ApiCall.objects.filter(pk__in=due).update(payload="{}" if frozen else "")
     with CaptureQueriesContext(connection) as asked:
-        claimed, _behind_gates = claims.take_many(due, using="default")
+        claimed, _behind_gates = claims.claim_many(due, using="default")
     assert len(claimed) == size
     return len(asked)
 
@@ -212,12 +213,12 @@ def test_a_call_behind_a_gate_that_cannot_go_is_left_alone(due, settings, change
         ApiCall.objects.filter(pk=due.pk).update(next_attempt_at=None)
     else:
         settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "API_KEY": ""}
-    assert claims._take_at_gate(due.pk, using="default") is None
+    assert claims._claim_trial(due.pk, using="default") is None
 
 
 def test_a_call_whose_delivery_is_locked_is_left_to_a_later_round(due, monkeypatch):
     """Whoever holds the lock may be about to change it; a claim waits for no other transaction."""
     monkeypatch.setattr(claims, "lock", lambda **_row: None)
-    gate.close(due.delivery, until=due.queued_at - timedelta(minutes=1), reason="a trial call is due")
-    assert claims._take_at_gate(due.pk, using="default") is None
+    circuit_breaker.trip(due.delivery, until=due.queued_at - timedelta(minutes=1), reason="a trial call is due")
+    assert claims._claim_trial(due.pk, using="default") is None
     assert ApiCall.objects.get().state == "due"

@@ -8,8 +8,10 @@ from django.db import DataError, InterfaceError, OperationalError
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import claims, isolation, outbox, payloads, refresh_delivery, settlement
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import refresh_delivery
+from kaspi_delivery_django.services.deliveries import payloads
+from kaspi_delivery_django.services.outbox import claims, results, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -27,7 +29,7 @@ REFUSED = [
 @pytest.fixture(params=[1, 8], ids=["one thread", "threads"])
 def worker(request, kaspi, monkeypatch):
     """Return a worker of one thread, and one of many, which a slow machine does not keep from claiming all."""
-    monkeypatch.setattr(claims, "BUILD_S", 600.0)
+    monkeypatch.setattr(claims, "MAX_BUILD_S", 600.0)
     return Worker(say=lambda _line: None, threads=request.param)
 
 
@@ -48,20 +50,20 @@ def test_an_order_that_cannot_be_stored_is_set_aside(worker, kaspi, monkeypatch,
     """In one round: it asks for staff, and the ten others are booked."""
     orders = [Order.objects.create() for _ in range(11)]
     poison = Delivery.objects.get(object_id=str(orders[5].pk))
-    refuse(monkeypatch, payloads, "keep", err, lambda built, **_: poison.pk in {row.pk for _call, row in built})
+    refuse(monkeypatch, payloads, "store", err, lambda built, **_: poison.pk in {row.pk for _call, row in built})
     worker.run_round()
     assert len(kaspi.deliveries) == 10
     assert fresh(poison).attention == "adapter_failed"
     call = ApiCall.objects.get(delivery=poison)
     assert (call.state, call.unknown_since, call.payload) == ("stuck", None, "")
-    assert isolation.NOT_STORED in call.error_message
+    assert sender.NOT_STORED in call.error_message
 
 
 def test_a_corrected_order_is_booked(worker, kaspi, monkeypatch):
     """The save of an order that was set aside lets it go again."""
     order = Order.objects.create()
     with monkeypatch.context() as patched:
-        refuse(patched, payloads, "keep", REFUSED[1], lambda *_args, **_options: True)
+        refuse(patched, payloads, "store", REFUSED[1], lambda *_args, **_options: True)
         worker.run_round()
     order.save()
     worker.run_round()
@@ -71,7 +73,7 @@ def test_a_corrected_order_is_booked(worker, kaspi, monkeypatch):
 def test_a_database_that_is_away_sets_nothing_aside(worker, kaspi, monkeypatch):
     """The call stays due."""
     Order.objects.create()
-    refuse(monkeypatch, payloads, "keep", OperationalError(2006, "gone away"), lambda *_args, **_options: True)
+    refuse(monkeypatch, payloads, "store", OperationalError(2006, "gone away"), lambda *_args, **_options: True)
     with pytest.raises(OperationalError):
         worker.run_round()
     assert ApiCall.objects.get().state == "due"
@@ -80,7 +82,7 @@ def test_a_database_that_is_away_sets_nothing_aside(worker, kaspi, monkeypatch):
 def test_a_call_whose_parcel_kaspi_may_have_says_so(due, monkeypatch):
     """Not that the adapter failed: it was sent before."""
     ApiCall.objects.update(state="unknown", unknown_since=due.queued_at)
-    isolation.contain(REFUSED[1], due.pk)
+    sender.contain(REFUSED[1], due.pk)
     assert (fresh(due).state, fresh(due).reason) == ("stuck", "data_error")
     assert fresh(due).unknown_since == due.queued_at
 
@@ -89,29 +91,29 @@ def test_a_call_whose_parcel_kaspi_may_have_says_so(due, monkeypatch):
 def test_a_call_that_another_sender_holds_is_left_alone(due, state):
     """Its holder settles it; one that is done needs no one."""
     ApiCall.objects.update(state=state, claim_token="theirs")
-    isolation.contain(REFUSED[0], due.pk, token="ours")
+    sender.contain(REFUSED[0], due.pk, token="ours")
     assert fresh(due).state == state
 
 
 def test_a_call_that_is_gone_is_no_trouble(due):
     """It was pruned meanwhile."""
-    isolation.contain(REFUSED[0], due.pk + 1)
+    sender.contain(REFUSED[0], due.pk + 1)
     assert fresh(due).state == "due"
 
 
 @pytest.mark.parametrize("second", [REFUSED[0], ValueError("any")], ids=repr)
 def test_what_cannot_be_set_aside_is_logged(due, monkeypatch, caplog, second):
     """It stops no other call."""
-    refuse(monkeypatch, claims, "set_aside", second, lambda *_args, **_options: True)
-    isolation.contain(REFUSED[0], due.pk)
+    refuse(monkeypatch, claims, "flag_data_error", second, lambda *_args, **_options: True)
+    sender.contain(REFUSED[0], due.pk)
     assert caplog.text.count("call broke") == 2
 
 
 def test_a_database_that_goes_away_meanwhile_is_for_the_caller(due, monkeypatch):
     """It ends the round."""
-    refuse(monkeypatch, claims, "set_aside", InterfaceError("closed"), lambda *_args, **_options: True)
+    refuse(monkeypatch, claims, "flag_data_error", InterfaceError("closed"), lambda *_args, **_options: True)
     with pytest.raises(InterfaceError):
-        isolation.contain(REFUSED[0], due.pk)
+        sender.contain(REFUSED[0], due.pk)
 
 
 def astral(outcome):
@@ -133,10 +135,10 @@ def cyrillic(outcome):
 )
 def test_kaspis_words_are_stored_as_far_as_the_tables_can(kaspi, due, monkeypatch, is_poison, stored):
     """The answer counts; a letter that the tables have not is replaced."""
-    refuse(monkeypatch, settlement, "settle", REFUSED[1], lambda _claim, outcome, *_rest, **_: is_poison(outcome))
+    refuse(monkeypatch, results, "record", REFUSED[1], lambda _claim, outcome, *_rest, **_: is_poison(outcome))
     body = '{"code": "bad", "message": "Курьер \N{DELIVERY TRUCK}"}'.encode()
     kaspi.faults.add(Fault(operation="create", status=422, body=body))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert (fresh(due).state, fresh(due).error_message) == ("refused", stored)
     assert FailedAttempt.objects.get().error_message == stored
 
@@ -150,10 +152,10 @@ def test_an_emoji_in_a_history_note_costs_no_status(booked, monkeypatch):
             ]
         }
     ).history
-    transmit = outbox.transmit
-    monkeypatch.setattr(outbox, "transmit", lambda *args: replace(transmit(*args), history=history))
-    refuse(monkeypatch, settlement, "settle", REFUSED[1], lambda _claim, outcome, *_rest, **_: astral(outcome))
-    outbox.send(refresh_delivery(booked).pk)
+    transmit = sender.transmit
+    monkeypatch.setattr(sender, "transmit", lambda *args: replace(transmit(*args), history=history))
+    refuse(monkeypatch, results, "record", REFUSED[1], lambda _claim, outcome, *_rest, **_: astral(outcome))
+    sender.send(refresh_delivery(booked).pk)
     notes = StatusChange.objects.filter(to_status__in="ab").values_list("note", flat=True)
     assert set(notes) == {"\N{REPLACEMENT CHARACTER}"}
 
@@ -161,7 +163,7 @@ def test_an_emoji_in_a_history_note_costs_no_status(booked, monkeypatch):
 def test_what_cannot_be_stored_at_all_asks_for_staff(worker, kaspi, monkeypatch):
     """The booking's outcome stays unknown: it is not sent again and again."""
     Order.objects.create()
-    refuse(monkeypatch, settlement, "settle", REFUSED[1], lambda *_args, **_options: True)
+    refuse(monkeypatch, results, "record", REFUSED[1], lambda *_args, **_options: True)
     kaspi.faults.add(Fault(operation="create", status=500))
     worker.run_round()
     call = ApiCall.objects.get()

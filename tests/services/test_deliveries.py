@@ -8,21 +8,16 @@ import pytest
 from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.admin.forms import CancelForm
-from kaspi_delivery_django.client import wire
+from kaspi_delivery_django.admin.confirmation import CancelForm
+from kaspi_delivery_django.client import protocol
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH
 from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError, NoAdapter, UsageError
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
-from kaspi_delivery_django.services import (
-    cancel_delivery,
-    deliveries,
-    outbox,
-    payloads,
-    refresh_delivery,
-    request_delivery,
-)
-from kaspi_delivery_django.wording import status_label
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery, request_delivery
+from kaspi_delivery_django.services.deliveries import actions, payloads
+from kaspi_delivery_django.services.outbox import sender
+from kaspi_delivery_django.statuses import status_label
 from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 pytestmark = pytest.mark.django_db
@@ -236,7 +231,7 @@ def test_a_deleted_order_abandons_what_was_never_sent():
     """Kaspi never hears of it."""
     order = Order.objects.create()
     order.delete()
-    assert not outbox.send(ApiCall.objects.get().pk)
+    assert not sender.send(ApiCall.objects.get().pk)
     call = ApiCall.objects.get()
     assert (call.state, call.next_attempt_at) == ("abandoned", None)
 
@@ -266,7 +261,7 @@ def test_a_reason_has_one_limit(length, use_adapter):
     with nullcontext() if is_short else pytest.raises(UsageError, match="shorten it to 500"):
         cancel_delivery(delivery, reason=reason)
     with nullcontext() if is_short else pytest.raises(UsageError, match="shorten it to 500"):
-        wire.cancel("dlv_1", reason, "key")
+        protocol.cancel("dlv_1", reason, "key")
     assert CancelForm({"reason": reason}).is_valid() is is_short
     use_adapter("WordyAdapter")
     order = Order.objects.get()
@@ -359,8 +354,8 @@ def test_refresh_before_a_delivery_has_an_id_says_so():
 def test_silent_deliveries_are_asked_about(turnable):
     """An open delivery that Kaspi has not spoken of for long gets a refresh, and then patience."""
     delivery = make_linked(next_refresh_at=turnable.now)
-    assert deliveries.refresh_stale(limit=10, using="default") == 1
-    assert deliveries.refresh_stale(limit=10, using="default") == 0
+    assert actions.refresh_stale(limit=10, using="default") == 1
+    assert actions.refresh_stale(limit=10, using="default") == 0
     assert delivery.calls.get(kind="refresh").state == "due"
 
 
@@ -368,7 +363,7 @@ def test_a_silent_delivery_that_cannot_be_asked_about_holds_up_no_other(turnable
     """It is not looked at again and again."""
     nameless = make_linked(next_refresh_at=turnable.now, delivery_id=None)
     other = make_linked(next_refresh_at=turnable.now)
-    deliveries.refresh_stale(limit=10, using="default")
+    actions.refresh_stale(limit=10, using="default")
     nameless.refresh_from_db()
     assert nameless.next_refresh_at is None
     assert other.calls.filter(kind="refresh").exists()
@@ -379,14 +374,14 @@ def break_first(monkeypatch):
     """Have the first of the silent deliveries raise."""
 
     def use(delivery, error):
-        schedule = deliveries.calls.add_refresh
+        schedule = actions.calls.add_refresh
 
         def fail(locked, *, at_once):
             if locked.pk == delivery.pk:
                 raise error
             return schedule(locked, at_once=at_once)
 
-        monkeypatch.setattr(deliveries.calls, "add_refresh", fail)
+        monkeypatch.setattr(actions.calls, "add_refresh", fail)
 
     return use
 
@@ -396,11 +391,11 @@ def test_a_silent_delivery_that_breaks_holds_up_no_other(turnable, break_first, 
     """It has its turn again later, and the log holds none of its data."""
     broken, other = make_linked(next_refresh_at=turnable.now), make_linked(next_refresh_at=turnable.now)
     break_first(broken, error)
-    assert deliveries.refresh_stale(limit=10, using="default") == 2
+    assert actions.refresh_stale(limit=10, using="default") == 2
     assert other.calls.filter(kind="refresh").exists()
     assert f"not asked about: delivery={broken.pk} error={type(error).__name__}" in caplog.text
     assert "+7 701" not in caplog.text
-    assert deliveries.refresh_stale(limit=10, using="default") == 0
+    assert actions.refresh_stale(limit=10, using="default") == 0
     turnable.turn(hours=1)
     assert broken in Delivery.objects.stale(turnable.now)
 
@@ -410,7 +405,7 @@ def test_a_silent_delivery_that_cannot_even_be_put_off_holds_up_no_other(turnabl
     broken, other = make_linked(next_refresh_at=turnable.now), make_linked(next_refresh_at=turnable.now)
     break_first(broken, ValueError())
     monkeypatch.setattr(DeliveryQuerySet, "update", Mock(side_effect=DataError("+7 701")))
-    assert deliveries.refresh_stale(limit=10, using="default") == 1
+    assert actions.refresh_stale(limit=10, using="default") == 1
     assert other.calls.filter(kind="refresh").exists()
     assert f"deferred: delivery={broken.pk} error=DataError" in caplog.text
 
@@ -419,7 +414,7 @@ def test_a_silent_delivery_that_is_locked_comes_in_the_next_round(turnable, brea
     """A deadlock says nothing about the row, and the round is not kept busy with it."""
     locked, other = make_linked(next_refresh_at=turnable.now), make_linked(next_refresh_at=turnable.now)
     break_first(locked, OperationalError(1213, "deadlock"))
-    assert deliveries.refresh_stale(limit=10, using="default") == 1
+    assert actions.refresh_stale(limit=10, using="default") == 1
     assert other.calls.filter(kind="refresh").exists()
     assert [*Delivery.objects.stale(turnable.now)] == [locked]
 
@@ -429,7 +424,7 @@ def test_a_database_that_is_away_ends_the_questions(turnable, break_first):
     delivery = make_linked(next_refresh_at=turnable.now)
     break_first(delivery, OperationalError("the server closed the connection"))
     with pytest.raises(OperationalError):
-        deliveries.refresh_stale(limit=10, using="default")
+        actions.refresh_stale(limit=10, using="default")
     assert [*Delivery.objects.stale(turnable.now)] == [delivery]
 
 

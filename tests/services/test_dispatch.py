@@ -9,8 +9,8 @@ from django.db import DataError, InterfaceError, OperationalError, connections
 from kaspi_delivery_django.client import NotReached
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import bookings, claims, dispatch, gate, outbox, pace
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, pipeline, plain_bookings, rate_limit, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import call_attempted
 from tests.shop.models import Order
 
@@ -127,7 +127,7 @@ def test_it_claims_more_only_as_fast_as_kaspi_answers(worker):
     """What waits for a thread is sent within half a second, but for one call."""
     calls = worker._dispatch
     calls._lately_s = 0.05
-    assert calls._ahead() == 4 * dispatch.MOST_AHEAD
+    assert calls._ahead() == 4 * pipeline.MAX_PREFETCH
     calls._lately_s = 10.0
     assert calls._ahead() == 1
 
@@ -157,7 +157,7 @@ def test_no_more_is_claimed_ahead_than_the_rate_allows(worker, settings):
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 10}
     calls = worker._dispatch
     calls._lately_s = 0.01
-    assert calls._ahead() == 10 * dispatch.AHEAD_S
+    assert calls._ahead() == 10 * pipeline.PREFETCH_S
 
 
 @pytest.mark.parametrize("status", [401, 429])
@@ -189,7 +189,7 @@ def test_a_machine_without_threads_claims_nothing(worker, orders, monkeypatch, c
 
 def test_a_claim_that_waited_too_long_is_not_sent(worker, kaspi, due, monkeypatch):
     """Its lease might end while it is under way. It is due again, and Kaspi was not asked."""
-    monkeypatch.setattr(dispatch, "PATIENCE_S", -1.0)
+    monkeypatch.setattr(pipeline, "MAX_WAIT_S", -1.0)
     assert worker.run_round() == 0
     call = ApiCall.objects.get()
     assert (call.state, call.unknown_since, kaspi.requests) == ("due", None, [])
@@ -197,12 +197,12 @@ def test_a_claim_that_waited_too_long_is_not_sent(worker, kaspi, due, monkeypatc
 
 def test_the_wait_and_two_exchanges_fit_into_a_lease():
     """A cancel of unknown outcome asks first."""
-    assert claims.LEASE.total_seconds() > dispatch.PATIENCE_S + 2 * 15.0
+    assert claims.LEASE.total_seconds() > pipeline.MAX_WAIT_S + 2 * 15.0
 
 
 def test_it_ends_after_its_time(worker, kaspi, orders, monkeypatch):
     """So that the other chores have their turn."""
-    monkeypatch.setattr("kaspi_delivery_django.services.worker.DISPATCH_S", 0.0)
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.SEND_S", 0.0)
     worker.run_round()
     assert kaspi.requests == []
 
@@ -216,8 +216,8 @@ def test_turns_are_kept(worker, kaspi, orders, monkeypatch):
         taken.append(requests)
         return waits.pop() if waits else 0.0
 
-    monkeypatch.setattr(pace, "until_turn", until_turn)
-    monkeypatch.setattr(pace, "together", lambda most: min(most, 3))
+    monkeypatch.setattr(rate_limit, "acquire", until_turn)
+    monkeypatch.setattr(rate_limit, "batch_size", lambda most: min(most, 3))
     worker.run_round()
     assert len(kaspi.requests) == 12
     assert max(taken) == 3
@@ -226,8 +226,8 @@ def test_turns_are_kept(worker, kaspi, orders, monkeypatch):
 def test_a_turn_that_nobody_used_is_given_back(worker, kaspi, orders, monkeypatch):
     """Here for calls that were somebody else's by then."""
     given = []
-    monkeypatch.setattr(pace, "give_back", given.append)
-    monkeypatch.setattr(claims, "take_many", lambda *_args, **_options: ([], []))
+    monkeypatch.setattr(rate_limit, "release", given.append)
+    monkeypatch.setattr(claims, "claim_many", lambda *_args, **_options: ([], []))
     worker.run_round()
     assert sum(given) == 16
     assert kaspi.requests == []
@@ -236,8 +236,8 @@ def test_a_turn_that_nobody_used_is_given_back(worker, kaspi, orders, monkeypatc
 def test_a_turn_that_is_waited_for_is_given_back_at_a_stop(worker, kaspi, due, monkeypatch):
     """Nobody waits for it any more."""
     given = []
-    monkeypatch.setattr(pace, "give_back", given.append)
-    monkeypatch.setattr(pace, "until_turn", lambda _requests: worker.stop() or 60.0)
+    monkeypatch.setattr(rate_limit, "release", given.append)
+    monkeypatch.setattr(rate_limit, "acquire", lambda _requests: worker.stop() or 60.0)
     worker.run_round()
     assert given
     assert kaspi.requests == []
@@ -245,7 +245,7 @@ def test_a_turn_that_is_waited_for_is_given_back_at_a_stop(worker, kaspi, due, m
 
 def test_a_probe_goes_alone_and_opens_the_gate(worker, kaspi, orders, turnable):
     """Calls of an account whose gate is to be asked are claimed one by one."""
-    gate.close(Delivery.objects.first(), until=turnable.now, reason="a 401")
+    circuit_breaker.trip(Delivery.objects.first(), until=turnable.now, reason="a 401")
     turnable.turn(seconds=1)
     worker.run_round()
     assert len(kaspi.requests) == 1
@@ -257,7 +257,7 @@ def test_a_probe_goes_alone_and_opens_the_gate(worker, kaspi, orders, turnable):
 @pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError, OperationalError("database is locked")])
 def test_one_that_breaks_the_others_claim_is_found_out(worker, orders, monkeypatch, caplog, trouble):
     """All are claimed one by one then, and it alone is left; for staff if its data is refused."""
-    take = claims.take
+    take = claims.claim
     poisoned = ApiCall.objects.first().pk
 
     def broken(pk, *, using):
@@ -265,8 +265,8 @@ def test_one_that_breaks_the_others_claim_is_found_out(worker, orders, monkeypat
             raise trouble
         return take(pk, using=using)
 
-    monkeypatch.setattr(claims, "take_many", partial(fail, trouble))
-    monkeypatch.setattr(claims, "take", broken)
+    monkeypatch.setattr(claims, "claim_many", partial(fail, trouble))
+    monkeypatch.setattr(claims, "claim", broken)
     worker.run_round()
     assert states() == ["done"] * 11 + ["stuck" if trouble is DataError else "due"]
     assert "999 8877" not in caplog.text
@@ -275,17 +275,17 @@ def test_one_that_breaks_the_others_claim_is_found_out(worker, orders, monkeypat
 @pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError, OperationalError("database is locked")])
 def test_what_cannot_be_recorded_together_is_recorded_alone(worker, orders, monkeypatch, trouble):
     """An answer is never lost for its neighbour's sake."""
-    monkeypatch.setattr(bookings, "record", partial(fail, trouble))
+    monkeypatch.setattr(plain_bookings, "record_many", partial(fail, trouble))
     worker.run_round()
     assert states() == ["done"] * 12
 
 
 def test_a_call_whose_code_breaks_stops_no_other(worker, orders, monkeypatch, caplog):
     """Its lease ends, and then its outcome is unknown."""
-    transmit = outbox.transmit
+    transmit = sender.transmit
     poisoned = ApiCall.objects.first().pk
     monkeypatch.setattr(
-        outbox, "transmit", lambda claim: fail(ZeroDivisionError) if claim.call.pk == poisoned else transmit(claim)
+        sender, "transmit", lambda claim: fail(ZeroDivisionError) if claim.call.pk == poisoned else transmit(claim)
     )
     worker.run_round()
     assert states() == ["done"] * 11 + ["sending"]
@@ -295,13 +295,13 @@ def test_a_call_whose_code_breaks_stops_no_other(worker, orders, monkeypatch, ca
 @pytest.mark.parametrize("trouble", AWAY)
 def test_a_database_that_goes_away_ends_the_round(worker, kaspi, orders, monkeypatch, trouble):
     """What Kaspi has answered by then is recorded when it is back at once."""
-    record = bookings.record
-    monkeypatch.setattr(bookings, "record", partial(fail, trouble))
+    record = plain_bookings.record_many
+    monkeypatch.setattr(plain_bookings, "record_many", partial(fail, trouble))
     with pytest.raises(type(trouble)):
         worker.run_round()
     booked = Delivery.objects.filter(delivery_id__isnull=False).count()
     assert booked == len(kaspi.deliveries) > 0
-    monkeypatch.setattr(bookings, "record", record)
+    monkeypatch.setattr(plain_bookings, "record_many", record)
     worker.run_round()
     assert states() == ["done"] * 12
     assert len(kaspi.requests) == 12
@@ -309,8 +309,8 @@ def test_a_database_that_goes_away_ends_the_round(worker, kaspi, orders, monkeyp
 
 def test_an_answer_that_cannot_be_recorded_is_in_the_log(worker, kaspi, orders, monkeypatch, caplog):
     """With Kaspi's id, because nothing else knows it."""
-    monkeypatch.setattr(outbox.settlement, "settle", partial(fail, InterfaceError))
-    monkeypatch.setattr(bookings, "record", partial(fail, InterfaceError))
+    monkeypatch.setattr(sender.results, "record", partial(fail, InterfaceError))
+    monkeypatch.setattr(plain_bookings, "record_many", partial(fail, InterfaceError))
     with pytest.raises(InterfaceError):
         worker.run_round()
     assert kaspi.deliveries
@@ -321,8 +321,8 @@ def test_an_answer_that_cannot_be_recorded_is_in_the_log(worker, kaspi, orders, 
 
 def test_code_that_breaks_while_the_database_is_away_is_left_to_its_lease(worker, orders, monkeypatch):
     """There is no outcome that could be recorded."""
-    monkeypatch.setattr(outbox, "transmit", partial(fail, ZeroDivisionError))
-    monkeypatch.setattr(dispatch, "_record_plain", partial(fail, InterfaceError))
+    monkeypatch.setattr(sender, "transmit", partial(fail, ZeroDivisionError))
+    monkeypatch.setattr(pipeline, "_record_plain", partial(fail, InterfaceError))
     with pytest.raises(InterfaceError):
         worker.run_round()
     assert set(states()) == {"due", "sending"}
@@ -343,7 +343,7 @@ def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, kas
         raise InterfaceError
 
     kaspi.handle = slow_but_for_the_first
-    monkeypatch.setattr(dispatch, "_record_plain", go_away)
+    monkeypatch.setattr(pipeline, "_record_plain", go_away)
     with pytest.raises(InterfaceError):
         worker.run_round()
     assert states().count("done") == len(kaspi.requests) > 1
@@ -353,8 +353,8 @@ def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, kas
 def test_a_database_that_is_away_is_asked_once(worker, kaspi, orders, monkeypatch, caplog):
     """Each question may take minutes, and Kaspi's ids are to be in the log before somebody loses patience."""
     asked = []
-    monkeypatch.setattr(outbox.settlement, "settle", lambda *_args, **_options: asked.append(1) or fail(InterfaceError))
-    monkeypatch.setattr(bookings, "record", partial(fail, InterfaceError))
+    monkeypatch.setattr(sender.results, "record", lambda *_args, **_options: asked.append(1) or fail(InterfaceError))
+    monkeypatch.setattr(plain_bookings, "record_many", partial(fail, InterfaceError))
     with pytest.raises(InterfaceError):
         worker.run_round()
     assert len(asked) == 1
@@ -364,14 +364,14 @@ def test_a_database_that_is_away_is_asked_once(worker, kaspi, orders, monkeypatc
 
 def test_a_row_that_breaks_while_the_others_are_rescued_stops_none(worker, orders, monkeypatch, caplog):
     """Their answers are written down all the same."""
-    taken, _behind_gates = claims.take_many(list(outbox.due_calls(limit=3)), using="default")
-    settle, poisoned = outbox.settlement.settle, taken[0].call.pk
+    taken, _behind_gates = claims.claim_many(list(sender.due_calls(limit=3)), using="default")
+    settle, poisoned = sender.results.record, taken[0].call.pk
 
     def broken(claim, *rest, using):
         return fail(ZeroDivisionError) if claim.call.pk == poisoned else settle(claim, *rest, using=using)
 
-    monkeypatch.setattr(outbox.settlement, "settle", broken)
-    answered = [dispatch.Answered(claim=claim, outcome=NotReached("no way")) for claim in taken]
+    monkeypatch.setattr(sender.results, "record", broken)
+    answered = [pipeline.Answer(claim=claim, outcome=NotReached("no way")) for claim in taken]
     worker._dispatch._unsettled.extend(answered)
     worker._dispatch._rescue()
     assert states() == ["due"] * 11 + ["sending"]
@@ -380,10 +380,10 @@ def test_a_row_that_breaks_while_the_others_are_rescued_stops_none(worker, order
 
 def test_what_was_not_sent_is_left_alone_when_the_database_is_away(worker, orders, monkeypatch, caplog):
     """There is nothing to say of it: its lease ends."""
-    taken, _behind_gates = claims.take_many(list(outbox.due_calls(limit=3)), using="default")
-    monkeypatch.setattr(outbox.settlement, "settle", partial(fail, InterfaceError))
-    answered = [dispatch.Answered(claim=claim, outcome=NotReached("no way")) for claim in taken[:2]]
-    worker._dispatch._unsettled.extend([*answered, dispatch.Answered(claim=taken[2], is_unsent=True)])
+    taken, _behind_gates = claims.claim_many(list(sender.due_calls(limit=3)), using="default")
+    monkeypatch.setattr(sender.results, "record", partial(fail, InterfaceError))
+    answered = [pipeline.Answer(claim=claim, outcome=NotReached("no way")) for claim in taken[:2]]
+    worker._dispatch._unsettled.extend([*answered, pipeline.Answer(claim=taken[2], is_unsent=True)])
     worker._dispatch._rescue()
     assert states().count("sending") == 3
     assert caplog.text.count("answer not recorded") == 2

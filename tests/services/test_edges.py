@@ -5,16 +5,11 @@ from django.db import OperationalError, connection, transaction
 
 from kaspi_delivery_django.client import NotReached, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from kaspi_delivery_django.services import (
-    cancel_delivery,
-    claims,
-    events,
-    inbox,
-    replay_event,
-    settlement,
-    transactions,
-)
-from kaspi_delivery_django.services.transactions import durably, lock_again
+from kaspi_delivery_django.services import cancel_delivery, db, replay_event
+from kaspi_delivery_django.services.db import lock_current, run_in_transaction
+from kaspi_delivery_django.services.deliveries import events
+from kaspi_delivery_django.services.inbox import applying, replaying
+from kaspi_delivery_django.services.outbox import claims, results
 from tests.conftest import event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -24,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def settle(claim, outcome):
     """Record an outcome as the outbox does."""
-    durably(lambda: settlement.settle(claim, outcome, 0.5, using="default"), using="default")
+    run_in_transaction(lambda: results.record(claim, outcome, 0.5, using="default"), using="default")
 
 
 @pytest.fixture
@@ -44,7 +39,7 @@ def away(*_arguments, **_options):
 def test_a_lock_outside_of_a_transaction_is_refused(booked):
     """It would end before whoever asked for it has begun."""
     with pytest.raises(transaction.TransactionManagementError):
-        lock_again(booked)
+        lock_current(booked)
 
 
 def test_an_engine_that_cannot_skip_what_is_locked_gets_one_row(booked, monkeypatch):
@@ -56,12 +51,12 @@ def test_an_engine_that_cannot_skip_what_is_locked_gets_one_row(booked, monkeypa
     for skips, count in ((True, 3), (False, 1)):
         monkeypatch.setattr(connection.features, "has_select_for_update_skip_locked", skips)
         with transaction.atomic():
-            assert len(transactions.lock_all(Delivery.objects.all())) == count
+            assert len(db.lock_unlocked(Delivery.objects.all())) == count
 
 
 def test_an_error_of_a_claim_that_was_lost_changes_nothing(due, turnable):
     """Only a deliveryId is worth something then."""
-    late = claims.take(due.pk, using="default")
+    late = claims.claim(due.pk, using="default")
     ApiCall.objects.update(claim_token="another's")
     settle(late, NotReached("could not connect"))
     assert fresh(due).state == "sending"
@@ -70,7 +65,7 @@ def test_an_error_of_a_claim_that_was_lost_changes_nothing(due, turnable):
 def test_a_cancel_answered_without_a_status_is_asked_about(booked, turnable):
     """It was accepted; the word follows."""
     cancel_delivery(booked)
-    claim = claims.take(ApiCall.objects.get(kind="cancel").pk, using="default")
+    claim = claims.claim(ApiCall.objects.get(kind="cancel").pk, using="default")
     settle(claim, RemoteDelivery(delivery_id=booked.delivery_id, status=""))
     assert fresh(booked).status == "created"
     assert fresh(booked).next_refresh_at > turnable.now
@@ -79,7 +74,7 @@ def test_a_cancel_answered_without_a_status_is_asked_about(booked, turnable):
 def test_a_refresh_answered_without_a_status_keeps_the_status(booked):
     """There is nothing to take."""
     call = claims.calls.add_refresh(booked)
-    settle(claims.take(call.pk, using="default"), RemoteDelivery(delivery_id=booked.delivery_id, status=""))
+    settle(claims.claim(call.pk, using="default"), RemoteDelivery(delivery_id=booked.delivery_id, status=""))
     assert fresh(booked).status == "created"
     assert fresh(call).state == "done"
 
@@ -96,14 +91,14 @@ def test_a_database_that_is_away_leaves_parked_events_parked(parked, monkeypatch
     """The next round takes them."""
     monkeypatch.setattr(events, "apply", away)
     with pytest.raises(OperationalError):
-        inbox.unpark_known(limit=10, using="default")
+        replaying.apply_parked(limit=10, using="default")
     assert fresh(parked).state == "parked"
 
 
 def test_a_delivery_that_goes_while_its_events_are_taken_leaves_them_parked(parked, monkeypatch):
     """Somebody deleted it in that moment."""
-    monkeypatch.setattr(inbox, "_locked", lambda _event, _using, **_waiting: None)
-    assert inbox.unpark_known(limit=10, using="default") == 0
+    monkeypatch.setattr(replaying, "lock_delivery", lambda _event, _using, **_waiting: None)
+    assert replaying.apply_parked(limit=10, using="default") == 0
     assert fresh(parked).state == "parked"
 
 
@@ -115,8 +110,8 @@ def test_a_delivery_that_got_another_id_meanwhile_is_flagged_once(parked, booked
         changed.delivery_id = "dlv_other"
         return changed
 
-    monkeypatch.setattr(inbox, "_locked", locked)
-    assert inbox.unpark_known(limit=10, using="default") == 0
+    monkeypatch.setattr(replaying, "lock_delivery", locked)
+    assert replaying.apply_parked(limit=10, using="default") == 0
     assert (fresh(parked).state, fresh(booked).attention) == ("conflict", "second_parcel")
 
 
@@ -124,16 +119,16 @@ def test_a_row_that_is_gone_cannot_be_locked(booked):
     """Whoever wanted to act on it hears so."""
     Delivery.objects.all().delete()
     with transaction.atomic(), pytest.raises(Delivery.DoesNotExist):
-        lock_again(booked)
+        lock_current(booked)
 
 
 def test_a_transaction_that_django_has_given_up_is_broken():
     """So nobody goes on in it."""
     with transaction.atomic():
-        assert not transactions.is_broken("default")
+        assert not db.is_broken("default")
         transaction.set_rollback(True)
-        assert transactions.is_broken("default")
-    assert not transactions.is_broken("default")
+        assert db.is_broken("default")
+    assert not db.is_broken("default")
 
 
 def test_an_event_of_two_contents_is_not_decided_by_a_replay(booked, post_webhook):
@@ -141,7 +136,7 @@ def test_an_event_of_two_contents_is_not_decided_by_a_replay(booked, post_webhoo
     for status in ("accepted", "in_transit"):
         post_webhook(event(booked, status))
     assert replay_event(WebhookEvent.objects.get()) == "conflict"
-    assert WebhookEvent.objects.get().error == inbox.OTHER_DATA
+    assert WebhookEvent.objects.get().error == applying.OTHER_DATA
 
 
 def test_an_event_that_is_stored_unreadably_is_answered_200_again(booked, post_webhook):

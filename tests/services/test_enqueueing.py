@@ -5,8 +5,9 @@ from collections import Counter
 import pytest
 
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services import booking, enqueueing
-from kaspi_delivery_django.services.failures import AdapterFailed
+from kaspi_delivery_django.services.deliveries import booking
+from kaspi_delivery_django.services.errors import AdapterFailed
+from kaspi_delivery_django.services.maintenance import backfill
 from tests.shop import adapters
 from tests.shop.models import Order
 
@@ -19,7 +20,7 @@ def enqueue(monkeypatch, kaspi):
 
     def run(orders, **options):
         monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: orders(), raising=False)
-        return sum(enqueueing.enqueue(adapters.OrderAdapter(), batch=2, **options), Counter())
+        return sum(backfill.enqueue(adapters.OrderAdapter(), batch=2, **options), Counter())
 
     return run
 

@@ -7,8 +7,8 @@ from django.db import transaction
 
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import Delivery, WebhookEvent
-from kaspi_delivery_django.services import events
-from kaspi_delivery_django.services.transactions import lock_again
+from kaspi_delivery_django.services.db import lock_current
+from kaspi_delivery_django.services.deliveries import events
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -32,7 +32,7 @@ def apply(delivery, document):
         received_at=NOON,
     )
     with transaction.atomic():
-        events.apply(lock_again(delivery), row)
+        events.apply(lock_current(delivery), row)
     return row
 
 

@@ -15,19 +15,16 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
-    booking,
     cancel_delivery,
-    claims,
-    exits,
-    gate,
     link_delivery,
     refresh_delivery,
     reissue_delivery,
     retry_delivery,
-    settlement,
 )
-from kaspi_delivery_django.services.failures import AdapterFailed
-from kaspi_delivery_django.services.transactions import durably
+from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.deliveries import booking, rules
+from kaspi_delivery_django.services.errors import AdapterFailed
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, results
 from tests.conftest import event
 from tests.services.conftest import fresh
 from tests.shop import adapters
@@ -100,13 +97,13 @@ def test_the_ways_out_follow_from_the_rows(due, turnable, columns, call, ways):
     """State by state."""
     Delivery.objects.update(**columns)
     ApiCall.objects.update(**call)
-    assert exits.ways_out(Delivery.objects.get(), turnable.now) == ways
+    assert rules.allowed_actions(Delivery.objects.get(), turnable.now) == ways
 
 
 def test_a_delivery_without_a_name_cannot_be_linked(due, turnable):
     """Kaspi could confirm nothing."""
     Delivery.objects.update(external_order_id=None)
-    assert "link" not in exits.ways_out(Delivery.objects.get(), turnable.now)
+    assert "link" not in rules.allowed_actions(Delivery.objects.get(), turnable.now)
 
 
 def test_cancel_is_refused_after_the_pickup(booked):
@@ -134,7 +131,7 @@ def test_retry_hurries_what_waits_for_its_turn(due, kaspi, drain, turnable):
 
 def test_retry_leaves_alone_what_is_being_sent(due):
     """Its lease belongs to somebody."""
-    claims.take(due.pk, using="default")
+    claims.claim(due.pk, using="default")
     with pytest.raises(CannotRetry, match="Nothing waits"):
         retry_delivery(due.delivery)
 
@@ -243,11 +240,11 @@ def test_link_is_tried_again_with_another_id(lost, kaspi, remote, drain):
 def test_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, remote, drain, post_webhook):
     """The first link stays."""
     call = link_delivery(lost, remote().delivery_id)
-    claim = claims.take(call.pk, using="default")
+    claim = claims.claim(call.pk, using="default")
     other = Delivery(delivery_id="dlv_other", external_order_id=lost.external_order_id)
     post_webhook(event(other, "created"))
-    found = claims.gateway.client_for(claim.account).get_delivery(remote().delivery_id)
-    durably(lambda: settlement.settle(claim, found, 0.5, using="default"), using="default")
+    found = claims.clients.client_for(claim.account).get_delivery(remote().delivery_id)
+    run_in_transaction(lambda: results.record(claim, found, 0.5, using="default"), using="default")
     assert (fresh(lost).delivery_id, fresh(lost).attention) == ("dlv_other", "second_parcel")
 
 
@@ -409,7 +406,7 @@ def test_a_person_does_not_wait_for_the_next_try(booked, kaspi, drain):
 def test_a_refresh_that_is_being_sent_keeps_its_lease(booked, turnable):
     """Nobody else sends it meanwhile."""
     call = refresh_delivery(booked)
-    claims.take(call.pk, using="default")
+    claims.claim(call.pk, using="default")
     refresh_delivery(booked)
     assert fresh(call).next_attempt_at > turnable.now
 
@@ -457,14 +454,14 @@ def test_an_edit_that_is_edited_back_is_unflagged(booked, drain):
 def test_a_lease_that_was_lost_sends_nothing(due, monkeypatch):
     """Somebody else's UPDATE came first."""
     monkeypatch.setattr(claims, "_lease_alike", lambda *_arguments: [])
-    assert claims.take(due.pk, using="default") is None
+    assert claims.claim(due.pk, using="default") is None
 
 
 def test_a_probes_lease_that_was_lost_sends_nothing(due, turnable, monkeypatch):
     """The gate is left to another."""
-    gate.close(due.delivery, until=turnable.now, reason="a 401")
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="a 401")
     monkeypatch.setattr(claims, "_lease", lambda *_arguments: False)
-    assert claims.take(due.pk, using="default") is None
+    assert claims.claim(due.pk, using="default") is None
     assert AccountState.objects.get().closed_until == turnable.now
 
 
@@ -477,7 +474,7 @@ def test_setting_aside_finds_the_row_of_who_was_faster(due, monkeypatch):
     monkeypatch.setattr(booking, "_flagged", lambda _delivery: None)
     monkeypatch.setattr(booking, "_insert_stuck", lost_race)
     order = Order.objects.get()
-    found = booking.set_aside(booking.adapter_of(order), order, AdapterFailed("it failed"))
+    found = booking.flag_adapter_failure(booking.adapter_of(order), order, AdapterFailed("it failed"))
     assert found == due.delivery
 
 

@@ -7,7 +7,7 @@ from django.core.management import call_command
 
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import pruning
+from kaspi_delivery_django.services.maintenance import pruning
 from kaspi_delivery_django.signals import call_attempted
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -87,7 +87,7 @@ def test_what_kaspi_said_is_blanked_with_the_delivery(old, booked, turnable):
     ApiCall.objects.update(state="done")
     PendingAction.objects.create(name="cancel", delivery=booked, reason="Asel", created_at=turnable.now)
     booked.history.update(notified_at=turnable.now)
-    list(pruning.blank_personal_data(ended_before=turnable.now, batch=10))
+    list(pruning.anonymize_personal_data(ended_before=turnable.now, batch=10))
     assert FailedAttempt.objects.get().error_message == ""
     assert (Delivery.objects.get().phone_tail, Delivery.objects.get().parcel_description) == ("", "")
     assert PendingAction.objects.get().reason == ""

@@ -6,8 +6,9 @@ import logging
 import pytest
 
 from kaspi_delivery_django.client.exceptions import UsageError
-from kaspi_delivery_django.services import booking, enqueueing, payloads
-from kaspi_delivery_django.services.failures import describe, one_line
+from kaspi_delivery_django.services.deliveries import booking, payloads
+from kaspi_delivery_django.services.errors import describe, one_line
+from kaspi_delivery_django.services.maintenance import backfill
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
@@ -54,12 +55,12 @@ def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
         monkeypatch.setattr(booking, "deliveries_as", fail)
         monkeypatch.setattr(booking.identities, "object_id_of", lambda _order: FORGED)
         with pytest.raises(ValueError, match="own"):
-            booking.set_aside(adapter, order, booking.AdapterFailed("it fails"))
+            booking.flag_adapter_failure(adapter, order, booking.AdapterFailed("it fails"))
     elif step == "no reason":
         assert payloads.cancel_reason_of(order) == ""
     else:
-        monkeypatch.setattr(enqueueing, "_book", fail)
-        assert enqueueing._end(adapter, FORGED, dry_run=False) == "failed"
+        monkeypatch.setattr(backfill, "_book", fail)
+        assert backfill._end(adapter, FORGED, dry_run=False) == "failed"
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert any("742" in line for line in lines)
     assert not [line for line in lines for sign in BREAKS if sign in line]

@@ -5,15 +5,8 @@ from django.db import DatabaseError, connection, models, transaction
 
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import (
-    booking,
-    calls,
-    following,
-    glances,
-    request_delivery,
-    retry_delivery,
-    statements,
-)
+from kaspi_delivery_django.services import fast_sql, request_delivery, retry_delivery
+from kaspi_delivery_django.services.deliveries import booking, calls, orders
 from kaspi_delivery_django.signals import delivery_needs_attention
 from tests.shop import adapters
 from tests.shop.models import GiftOrder, Note, Order
@@ -94,9 +87,9 @@ def test_a_deferred_field_is_asked_of_the_row():
 def test_a_partial_save_of_an_order_that_is_gone_books_nothing(monkeypatch):
     """A receiver of the shop's that ran before ours has deleted it."""
     order = Order.objects.create(paid=False)
-    save = following.Save(using="default", is_partial=True)
+    save = orders.Save(using="default", is_partial=True)
     Order.objects.all().delete()
-    following.follow_order(booking.adapter_of(order), order, save)
+    orders.follow_order(booking.adapter_of(order), order, save)
     assert not Delivery.objects.exists()
 
 
@@ -229,12 +222,12 @@ def test_a_no_that_is_late_clears_nothing_twice(monkeypatch):
     """Another save has answered in the meantime."""
     fail_on(monkeypatch, "broken")
     order = Order.objects.create(address="broken")
-    seen = following.identities.subject_of(booking.adapter_of(order), order, from_row=False)
+    seen = orders.identities.subject_of(booking.adapter_of(order), order, from_row=False)
     Delivery.objects.update(attention="")
-    booking.withdraw(seen)
+    booking.cancel_if_unsent(seen)
     assert ApiCall.objects.get().state == "stuck"
     Delivery.objects.all().delete()
-    booking.withdraw(seen)
+    booking.cancel_if_unsent(seen)
 
 
 # Errors of our own
@@ -242,10 +235,11 @@ def test_a_no_that_is_late_clears_nothing_twice(monkeypatch):
 
 BROKEN = [
     pytest.param(
-        (glances, "_SQL", "SELECT no_such_column FROM kaspi_delivery_delivery WHERE object_id = %s"), id="look"
+        (fast_sql, "_DELIVERIES_SQL", "SELECT no_such_column FROM kaspi_delivery_delivery WHERE object_id = %s"),
+        id="look",
     ),
-    pytest.param((statements, "_insert_sql", lambda *_args, **_kwargs: "INSERT INTO no_such_table"), id="insert"),
-    pytest.param((calls, "nudges", None), id="a mistake"),
+    pytest.param((fast_sql, "_insert_sql", lambda *_args, **_kwargs: "INSERT INTO no_such_table"), id="insert"),
+    pytest.param((calls, "runners", None), id="a mistake"),
 ]
 
 
@@ -281,7 +275,7 @@ def test_an_error_in_setting_aside_costs_no_checkout(monkeypatch, caplog):
 def test_who_was_faster_is_found(monkeypatch):
     """Another transaction's rows were not there yet when they were looked for."""
     order = Order.objects.create()
-    monkeypatch.setattr(glances, "deliveries_of", lambda *_args, **_kwargs: ())
+    monkeypatch.setattr(fast_sql, "delivery_keys_of", lambda *_args, **_kwargs: ())
     with transaction.atomic():
         order.save()
     order.save()
@@ -318,13 +312,13 @@ def test_outside_of_a_transaction_an_error_of_ours_leaves_no_half_of_it(monkeypa
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Say of every save that it went to another database of the project."""
-    follow = following.follow_order
+    follow = orders.follow_order
 
     def follow_there(adapter, order, save):
-        follow(adapter, order, following.Save(using="elsewhere", is_new=save.is_new, is_partial=save.is_partial))
+        follow(adapter, order, orders.Save(using="elsewhere", is_new=save.is_new, is_partial=save.is_partial))
 
-    monkeypatch.setattr(following, "follow_order", follow_there)
-    monkeypatch.setattr(following, "after_commit", lambda work, *args, **_using: work(*args))
+    monkeypatch.setattr(orders, "follow_order", follow_there)
+    monkeypatch.setattr(orders, "after_commit", lambda work, *args, **_using: work(*args))
 
 
 def test_an_order_of_another_database_waits_on_the_list(kaspi, drain, elsewhere):

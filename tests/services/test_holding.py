@@ -11,10 +11,11 @@ from django.db import transaction
 
 from kaspi_delivery_django.contrib import celery
 from kaspi_delivery_django.doctor import local
-from kaspi_delivery_django.figures import accounts, standing
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
-from kaspi_delivery_django.services import cancel_delivery, claims, holding, outbox, refresh_delivery
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.stats import accounts, snapshot
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -33,13 +34,13 @@ def run(*arguments):
 @pytest.fixture
 def held(kaspi):
     """Hold all sending, as after a restored backup."""
-    holding.hold_sending(by="aliya")
+    circuit_breaker.hold_sending(by="aliya")
     kaspi.requests.clear()
 
 
 def send_inline(call):
     """As the inline runner does."""
-    outbox.send_inline(call.pk)
+    sender.send_inline(call.pk)
 
 
 def send_by_task(call):
@@ -64,9 +65,9 @@ def work_with_threads(_call):
 
 def claim_together(call):
     """As a worker does that looked ahead before sending was held."""
-    claimed, left = claims.take_many([call.pk], using="default")
+    claimed, left = claims.claim_many([call.pk], using="default")
     assert (claimed, left) == ([], [call.pk])
-    assert claims.take(call.pk, using="default") is None
+    assert claims.claim(call.pk, using="default") is None
 
 
 RUNNERS = [send_inline, send_by_task, sweep, work, work_with_threads, claim_together]
@@ -86,14 +87,14 @@ def test_a_checkout_with_the_inline_runner_is_not_sent(held, kaspi, settings):
     with transaction.atomic():
         order = Order.objects.create()
     assert kaspi.requests == []
-    assert holding.release_sending()
+    assert circuit_breaker.release_sending()
     run("--once")
     assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
 
 
 def test_cancels_and_questions_are_held_as_well(booked, kaspi):
     """Whatever a backup says is to be asked."""
-    holding.hold_sending()
+    circuit_breaker.hold_sending()
     refresh_delivery(booked)
     cancel_delivery(booked)
     kaspi.requests.clear()
@@ -111,17 +112,17 @@ def test_an_account_that_has_no_row_yet_is_held_too(held, due, kaspi):
 
 def test_webhooks_are_applied_meanwhile(booked, post_webhook):
     """Kaspi tells once."""
-    holding.hold_sending()
+    circuit_breaker.hold_sending()
     assert post_webhook(event(booked, "accepted")).status_code == 200
     assert Delivery.objects.get().status == "accepted"
 
 
 def test_an_answer_that_arrives_meanwhile_does_not_release(due, kaspi, drain):
     """Nor does a gate that opens."""
-    claim = claims.take(due.pk, using="default")
-    holding.hold_sending()
-    outbox.settle(claim, outbox.transmit(claim), using="default")
-    assert holding.is_held()
+    claim = claims.claim(due.pk, using="default")
+    circuit_breaker.hold_sending()
+    sender.record(claim, sender.transmit(claim), using="default")
+    assert circuit_breaker.is_held()
 
 
 def test_holding_twice_keeps_the_first_and_releasing_twice_says_so(kaspi, turnable):
@@ -133,7 +134,7 @@ def test_holding_twice_keeps_the_first_and_releasing_twice_says_so(kaspi, turnab
     assert AccountState.objects.get().held_at == before
     assert run("--release") == "Sending is released.\n"
     assert run("--release") == "Sending was not held.\n"
-    assert not holding.is_held()
+    assert not circuit_breaker.is_held()
 
 
 def test_the_report_and_the_doctor_say_so(held):
@@ -145,14 +146,14 @@ def test_the_report_and_the_doctor_say_so(held):
     call_command("kaspi_report", "--json", stdout=out)
     [account] = json.loads(out.getvalue())["accounts"]
     assert (account["held_at"], account["held_by"]) == ("2026-03-01T12:00:00+00:00", "aliya")
-    found = {one.name: one for one in local.judge_account(accounts.read()[0], standing.read())}
+    found = {one.name: one for one in local.judge_account(accounts.read()[0], snapshot.read())}
     assert found["hold"].verdict == "fail"
     assert "kaspi_worker --release" in found["hold"].todo
 
 
 def test_a_hold_by_a_command_without_a_name_is_reported(kaspi):
     """No name is shown then."""
-    holding.hold_sending()
+    circuit_breaker.hold_sending()
     out = io.StringIO()
     call_command("kaspi_report", stdout=out)
     assert "held since 2026-03-01 12:00:00 UTC\n" in out.getvalue()
@@ -185,7 +186,7 @@ def test_staff_hold_and_release_in_the_admin(operator, due, kaspi):
     assert "Nothing is sent to Kaspi" in client.get("/admin/kaspi_delivery/delivery/dashboard/").content.decode()
     assert "do/release/" in client.get(f"{STATES}{state.pk}/change/").content.decode()
     client.post(f"{STATES}{state.pk}/do/release/", follow=True)
-    assert not holding.is_held()
+    assert not circuit_breaker.is_held()
     assert LogEntry.objects.filter(object_id=str(state.pk)).count() == 2
 
 

@@ -13,14 +13,9 @@ from kaspi_delivery_django import orders, tracking
 from kaspi_delivery_django.admin.orders import OrderAttentionFilter
 from kaspi_delivery_django.exceptions import CannotRetry, UsageError
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import (
-    adopt_delivery,
-    booking,
-    enqueueing,
-    identities,
-    request_delivery,
-    retry_delivery,
-)
+from kaspi_delivery_django.services import adopt_delivery, request_delivery, retry_delivery
+from kaspi_delivery_django.services.deliveries import booking, identities
+from kaspi_delivery_django.services.maintenance import backfill
 from tests.keys import adapters
 from tests.keys.models import (
     Attached,
@@ -315,7 +310,7 @@ def test_enqueue_finds_every_order_once(model):
     adapter = orders.adapter_for(model)
     adapter.orders_to_enqueue = model.objects.all
     try:
-        first, second = (next(iter(enqueueing.enqueue(adapter, batch=10))) for _ in range(2))
+        first, second = (next(iter(backfill.enqueue(adapter, batch=10))) for _ in range(2))
     finally:
         del adapter.orders_to_enqueue
     assert first["booked"] + first["failed"] == 1

@@ -9,20 +9,14 @@ from django.test import Client
 from django.utils import timezone
 
 from kaspi_delivery_django import tracking
-from kaspi_delivery_django.figures import report
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import (
-    bookings,
-    claims,
-    clock,
-    deliveries,
-    handover,
-    inbox,
-    notices,
-    outbox,
-    pruning,
-)
-from kaspi_delivery_django.services.cancel_sweep import CancelSweep
+from kaspi_delivery_django.services import bulk_actions, clock
+from kaspi_delivery_django.services.deliveries import actions, notifications
+from kaspi_delivery_django.services.inbox import replaying
+from kaspi_delivery_django.services.maintenance import pruning
+from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, plain_bookings, sender
+from kaspi_delivery_django.stats import report
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -49,7 +43,7 @@ def prune():
     soon = timezone.now() + timedelta(days=1)
     list(pruning.prune_events(received_before=soon, batch=100))
     list(pruning.prune_attempts(failed_before=soon, batch=100))
-    list(pruning.blank_personal_data(ended_before=soon, batch=100))
+    list(pruning.anonymize_personal_data(ended_before=soon, batch=100))
 
 
 def plans(work):
@@ -116,24 +110,34 @@ def test_an_orders_saves(kaspi):
 
 def test_a_claim_and_an_answer(due):
     """What is due, and all that sending takes."""
-    assert_by_index(lambda: outbox.due_calls(limit=1))
-    assert_by_index(lambda: claims.take(due.pk, using="default"))
+    assert_by_index(lambda: sender.due_calls(limit=1))
+    assert_by_index(lambda: claims.claim(due.pk, using="default"))
     ApiCall.objects.filter(pk=due.pk).update(state="due", next_attempt_at=clock.now())
-    assert_by_index(lambda: outbox.send(due.pk))
+    assert_by_index(lambda: sender.send(due.pk))
 
 
 def test_claims_and_answers_together(due):
     """What sending takes when many go at once."""
-    [claim], _behind_gates = claims.take_many([due.pk], using="default")
-    answer = outbox.transmit(claim)
-    assert_by_index(lambda: bookings.record([bookings.Booking(claim=claim, remote=answer)], using="default"))
+    [claim], _behind_gates = claims.claim_many([due.pk], using="default")
+    answer = sender.transmit(claim)
+    assert_by_index(
+        lambda: plain_bookings.record_many([plain_bookings.Booking(claim=claim, remote=answer)], using="default")
+    )
     ApiCall.objects.filter(pk=due.pk).update(state="due", next_attempt_at=clock.now())
-    assert_by_index(lambda: claims.take_many([due.pk], using="default"))
+    assert_by_index(lambda: claims.claim_many([due.pk], using="default"))
+
+
+def test_the_calls_behind_a_gate_that_opens(due):
+    """By what is due, and by the keys."""
+    now = clock.now()
+    circuit_breaker.trip(due.delivery, until=now, reason="429")
+    assert_by_index(lambda: circuit_breaker.reset(due.delivery, now))
+    assert ApiCall.objects.get(pk=due.pk).next_attempt_at > now
 
 
 @pytest.mark.parametrize(
     "chore",
-    [inbox.unpark_known, handover.do_waiting, deliveries.refresh_stale, notices.notify_again],
+    [replaying.apply_parked, bulk_actions.run_pending, actions.refresh_stale, notifications.notify_pending],
     ids=lambda chore: chore.__name__,
 )
 def test_a_workers_chore(kaspi, chore):
@@ -143,13 +147,13 @@ def test_a_workers_chore(kaspi, chore):
 
 def test_claims_of_dead_workers(kaspi):
     """By what is due."""
-    assert_by_index(outbox.release_expired)
+    assert_by_index(sender.release_expired)
 
 
 def test_a_silent_delivery(booked, turnable):
     """Its refresh is found by its key."""
     turnable.turn(days=2)
-    assert_by_index(lambda: deliveries.refresh_stale(limit=100, using="default"))
+    assert_by_index(lambda: actions.refresh_stale(limit=100, using="default"))
     assert ApiCall.objects.filter(kind="refresh").exists()
 
 

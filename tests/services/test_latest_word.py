@@ -5,7 +5,8 @@ from django.core.management import call_command
 from django.db import models
 
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import handover, outbox
+from kaspi_delivery_django.services import bulk_actions
+from kaspi_delivery_django.services.outbox import sender
 from tests.services.conftest import fresh
 from tests.shop import adapters
 from tests.shop.models import Order
@@ -55,8 +56,8 @@ def by_a_bulk_retry(drain):
     Order.objects.create()
     ApiCall.objects.update(state="stuck", reason="adapter_failed", next_attempt_at=None)
     Delivery.objects.update(attention="adapter_failed")
-    handover.hand_over("retry", [Delivery.objects.get().pk])
-    handover.do_waiting(limit=9, using="default")
+    bulk_actions.queue("retry", [Delivery.objects.get().pk])
+    bulk_actions.run_pending(limit=9, using="default")
 
 
 WAYS = [by_enqueueing, by_a_bulk_retry]
@@ -92,7 +93,7 @@ def test_a_cancel_before_a_bulk_retry_ends_it_too(due, drain, kaspi):
     """The worker does the retry when the order is cancelled already."""
     ApiCall.objects.update(state="stuck", reason="adapter_failed", next_attempt_at=None)
     Delivery.objects.update(attention="adapter_failed")
-    handover.hand_over("retry", [due.delivery_id])
+    bulk_actions.queue("retry", [due.delivery_id])
     Order.objects.update(cancelled=True)
     drain()
     assert kaspi.requests == []
@@ -104,7 +105,7 @@ def test_an_order_that_is_marked_as_deleted_is_not_sent(due, kaspi, hide, which)
     """Its adapter is asked where the base manager finds it; where that hides it, it counts as deleted."""
     hide(which)
     Order.objects.update(address=DELETED)
-    assert outbox.send(due.pk) is False
+    assert sender.send(due.pk) is False
     assert kaspi.requests == []
     assert fresh(due.delivery).status == "cancelled"
 
@@ -114,7 +115,7 @@ def test_what_a_default_manager_hides_is_sent_if_it_is_wanted(due, kaspi, hide, 
     hide("default")
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": ["tests.shop.adapters.OrderAdapter"]}
     Order.objects.update(address=DELETED)
-    assert outbox.send(due.pk)
+    assert sender.send(due.pk)
     assert fresh(due.delivery).status == "created"
 
 
@@ -122,5 +123,5 @@ def test_what_a_default_manager_hides_is_sent_if_it_is_wanted(due, kaspi, hide, 
 def test_an_order_that_nothing_hides_is_sent(due, kaspi, hide, which):
     """Whatever its managers would hide."""
     hide(which)
-    assert outbox.send(due.pk)
+    assert sender.send(due.pk)
     assert fresh(due.delivery).status == "created"

@@ -6,8 +6,8 @@ import pytest
 from django.db import transaction
 
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from kaspi_delivery_django.services import linking, status
-from kaspi_delivery_django.services.transactions import lock_again
+from kaspi_delivery_django.services.db import lock_current
+from kaspi_delivery_django.services.deliveries import linking, status
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -33,7 +33,7 @@ def other():
 def adopt(delivery, delivery_id):
     """Adopt under the lock, as every caller does."""
     with transaction.atomic():
-        return linking.adopt(lock_again(delivery), delivery_id)
+        return linking.link_and_apply(lock_current(delivery), delivery_id)
 
 
 def park(delivery, word, *, event_id="wh_1", at=NOON, delivery_id="dlv_1"):
@@ -182,6 +182,6 @@ def test_a_change_that_failed_half_way_leaves_no_trace(delivery, monkeypatch):
     monkeypatch.setattr(status, "apply", fail_half_way)
     park(delivery, "accepted")
     with transaction.atomic():
-        locked = lock_again(delivery)
-        linking.adopt(locked, "dlv_1")
+        locked = lock_current(delivery)
+        linking.link_and_apply(locked, "dlv_1")
     assert (locked.status, fresh(delivery).status) == ("", "")

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.services import notices
+from kaspi_delivery_django.services.deliveries import notifications
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
@@ -68,13 +68,13 @@ def unheard(delivery):
         at=NOON,
         source="webhook",
         created_at=NOON,
-        notify_after=NOON + notices.PATIENCE,
+        notify_after=NOON + notifications.RETRY_INTERVAL,
     )
 
 
 def again():
     """Repeat what was never taken, as a round of the worker does."""
-    return notices.notify_again(limit=10, using="default")
+    return notifications.notify_pending(limit=10, using="default")
 
 
 def test_a_booking_is_told_twice_over(due, drain, heard):
@@ -122,7 +122,7 @@ def test_a_change_is_told_to_other_connections(delivery, post_webhook, listen):
 
 def test_what_is_rolled_back_is_never_told(delivery, heard, post_webhook, monkeypatch):
     """No change, no news."""
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox.events.apply", apply_and_fail)
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox.receiving.applying.apply", apply_and_fail)
     assert post_webhook(event(delivery, "accepted")).json() == {"status": "failed"}
     assert (heard, StatusChange.objects.count()) == ([], 0)
 
@@ -137,7 +137,7 @@ def apply_and_fail(delivery, row, remote):
         created_at=NOON,
         notify_after=NOON,
     )
-    transaction.on_commit(lambda: notices.notify(change))
+    transaction.on_commit(lambda: notifications.notify(change))
     raise ValueError("too late")
 
 
@@ -211,7 +211,7 @@ def test_news_that_is_never_taken_holds_up_no_other(unheard, listen, turnable):
 
     listen(refuse_the_first)
     for _ in range(2):
-        notices.notify_again(limit=1, using="default")
+        notifications.notify_pending(limit=1, using="default")
     assert fresh(taken).notified_at == NOON
 
 
@@ -249,11 +249,11 @@ def test_a_receiver_that_breaks_its_transaction_costs_nothing(delivery, post_web
 
 def test_slow_receivers_are_noted_one_by_one(delivery, unheard, listen, monkeypatch):
     """A batch of them takes longer than anybody's patience: what was told is not to be told again meanwhile."""
-    monkeypatch.setattr(notices, "NOTE_EVERY_S", -1.0)
+    monkeypatch.setattr(notifications, "NOTE_EVERY_S", -1.0)
     second = StatusChange.objects.get()
     second.pk = None
     second.save()
     noted = []
     listen(lambda **_news: noted.append(StatusChange.objects.filter(notified_at__isnull=False).count()))
-    assert notices.notify_all(list(StatusChange.objects.order_by("pk"))) == 2
+    assert notifications.notify_all(list(StatusChange.objects.order_by("pk"))) == 2
     assert noted == [0, 1]

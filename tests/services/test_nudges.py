@@ -5,7 +5,7 @@ from django.core.signals import request_finished, request_started
 from django.db import transaction
 
 from kaspi_delivery_django.models import ApiCall
-from kaspi_delivery_django.services import nudges
+from kaspi_delivery_django.services.deliveries import runners
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,7 +65,7 @@ def lines_of(caplog):
 def test_outside_of_a_request_one_line_names_the_sender(settings, caplog, runner, level):
     """Once per process, however many orders a shell saves."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
-    nudges._log_once.cache_clear()
+    runners._log_once.cache_clear()
     with caplog.at_level("INFO"):
         for _ in range(3):
             Order.objects.create()
@@ -76,7 +76,7 @@ def test_outside_of_a_request_one_line_names_the_sender(settings, caplog, runner
 def test_in_a_request_no_line_is_needed(settings, caplog, runner):
     """The shop has chosen who sends there."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
-    nudges._log_once.cache_clear()
+    runners._log_once.cache_clear()
     request_started.send(sender=None)
     with caplog.at_level("INFO"):
         Order.objects.create()
@@ -86,7 +86,7 @@ def test_in_a_request_no_line_is_needed(settings, caplog, runner):
 
 def test_what_is_sent_at_the_commit_needs_no_line(caplog):
     """This process sends it."""
-    nudges._log_once.cache_clear()
+    runners._log_once.cache_clear()
     with transaction.atomic():
         Order.objects.create()
     assert lines_of(caplog) == []
@@ -106,7 +106,7 @@ def test_trouble_after_the_answer_is_only_logged(monkeypatch, caplog):
     """The request is over; the row is still due."""
     request_started.send(sender=None)
     Order.objects.create()
-    monkeypatch.setattr("kaspi_delivery_django.services.outbox.send_inline", None)
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.sender.send_inline", None)
     request_finished.send(sender=None)
     assert "not done after the commit" in caplog.text
     assert ApiCall.objects.get().state == "due"
@@ -118,7 +118,7 @@ def test_trouble_at_the_commit_is_not_the_shops(monkeypatch, caplog):
     def fail(call_pk):
         raise ValueError("+7 701 999 8877")
 
-    monkeypatch.setattr("kaspi_delivery_django.services.outbox.send_inline", fail)
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.sender.send_inline", fail)
     ran = []
     with transaction.atomic():
         Order.objects.create()
@@ -132,14 +132,14 @@ def test_trouble_at_the_commit_is_not_the_shops(monkeypatch, caplog):
 def test_loading_a_runner_never_breaks_the_start(settings, runner):
     """Whatever is wrong with it, the checks say."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
-    nudges.load_runner()
+    runners.load_runner()
 
 
 def test_a_runner_that_is_not_installed_costs_no_order(monkeypatch, settings, caplog):
     """The row is there, due, and the log says what is missing."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "celery"}
-    monkeypatch.setitem(nudges.RUNNERS, "celery", "no_such_package.nudge")
-    nudges.load_runner()
+    monkeypatch.setitem(runners.RUNNERS, "celery", "no_such_package.nudge")
+    runners.load_runner()
     with transaction.atomic():
         Order.objects.create()
     assert "ModuleNotFoundError" in caplog.text

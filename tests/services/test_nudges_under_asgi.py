@@ -12,7 +12,7 @@ from django.db import connections
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from kaspi_delivery_django.services import nudges
+from kaspi_delivery_django.services.deliveries import runners
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -130,7 +130,7 @@ def test_nothing_is_kept_of_a_request_that_is_over():
     """A server lives for long."""
     for name in NAMES:
         asyncio.run(visit(name))
-    assert dict(nudges._waiting_under_asgi) == {}
+    assert dict(runners._deferred_under_asgi) == {}
 
 
 def test_one_request_does_not_send_what_another_is_still_saving(kaspi, monkeypatch):

@@ -10,15 +10,8 @@ from django.db import OperationalError, connection, transaction
 from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import (
-    cancel_delivery,
-    claims,
-    gateway,
-    outbox,
-    refresh_delivery,
-    settlement,
-    transactions,
-)
+from kaspi_delivery_django.services import cancel_delivery, db, refresh_delivery
+from kaspi_delivery_django.services.outbox import claims, clients, results, sender
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -27,8 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def settle(claim, answer):
     """Settle a claim later than its sender would."""
-    work = partial(settlement.settle, claim, answer, 0.5, using="default")
-    transactions.durably(work, using="default")
+    work = partial(results.record, claim, answer, 0.5, using="default")
+    db.run_in_transaction(work, using="default")
 
 
 def posts(kaspi, ending="/v1/deliveries"):
@@ -38,7 +31,7 @@ def posts(kaspi, ending="/v1/deliveries"):
 
 def test_a_success_links_mirrors_and_records(kaspi, due):
     """201: the id, the tracking address, the promise and the first status are ours too."""
-    assert outbox.send(due.pk)
+    assert sender.send(due.pk)
     delivery, call = fresh(due.delivery), fresh(due)
     [remote] = kaspi.deliveries.values()
     assert (delivery.delivery_id, delivery.status) == (remote.delivery_id, "created")
@@ -53,10 +46,10 @@ def test_a_success_links_mirrors_and_records(kaspi, due):
 def test_the_payload_is_frozen_before_the_first_attempt(kaspi, due, turnable):
     """Every attempt of one key carries the same bytes, even when the order was edited."""
     kaspi.faults.add(Fault(operation="create", status=500))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     Order.objects.update(address="somewhere else")
     turnable.turn(minutes=1)
-    outbox.send(due.pk)
+    sender.send(due.pk)
     first, second = posts(kaspi)
     assert (first.body, first.idempotency_key) == (second.body, second.idempotency_key)
     assert first.body.decode() == fresh(due).payload
@@ -91,7 +84,7 @@ def test_the_payload_is_frozen_before_the_first_attempt(kaspi, due, turnable):
 def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
     """B0: what the row says after one attempt."""
     kaspi.faults.add(Fault(operation="create", **fault))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     call = fresh(due)
     assert (call.state, call.unknown_since is not None) == (state, unknown)
     assert call.http_status == http_status
@@ -105,16 +98,16 @@ def test_the_unknown_moment_is_committed_before_a_byte_can_leave(kaspi, due, mon
     def die(claim, total_s):
         raise SystemExit
 
-    monkeypatch.setattr(outbox, "transmit", die)
+    monkeypatch.setattr(sender, "transmit", die)
     with pytest.raises(SystemExit):
-        outbox.send(due.pk)
+        sender.send(due.pk)
     assert (fresh(due).state, fresh(due).unknown_since is not None) == ("sending", True)
 
 
 def test_an_unreachable_kaspi_burns_nothing_but_time(due, turnable):
     """A refused connection is known to have done nothing: due again, with a backoff."""
-    with gateway.transport(DeadlineAdapter()):
-        outbox.send(due.pk)
+    with clients.transport(DeadlineAdapter()):
+        sender.send(due.pk)
     call = fresh(due)
     assert (call.state, call.unknown_since, call.attempts) == ("due", None, 1)
     assert call.next_attempt_at > turnable.now
@@ -123,13 +116,13 @@ def test_an_unreachable_kaspi_burns_nothing_but_time(due, turnable):
 def test_the_23_hour_rule_at_its_boundary(kaspi, due, turnable):
     """At 22 h 59 min one more POST with the same bytes; at 23 h none, and a person is asked."""
     kaspi.faults.add(Fault(operation="create", status=500, times=None))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     turnable.turn(hours=22, minutes=59)
-    assert outbox.send(due.pk)
+    assert sender.send(due.pk)
     assert posts(kaspi)[0].body == posts(kaspi)[1].body
     turnable.turn(minutes=1)
     ApiCall.objects.update(next_attempt_at=turnable.now)
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     assert len(posts(kaspi)) == 2
     assert fresh(due).state == "stuck"
     assert fresh(due.delivery).attention == Attention.OUTCOME_UNKNOWN
@@ -139,10 +132,10 @@ def test_the_23_hour_rule_at_its_boundary(kaspi, due, turnable):
 def test_an_unknown_create_never_goes_to_another_kaspi(kaspi, due, settings, turnable, change):
     """Promise 3: another key, or another address, may not know the idempotency key."""
     kaspi.faults.add(Fault(operation="create", status=500))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **change}
     turnable.turn(minutes=1)
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     assert fresh(due.delivery).attention == Attention.CONFIGURATION_CHANGED
 
 
@@ -150,21 +143,21 @@ def test_a_row_of_another_environment_is_never_sent(kaspi, due, settings):
     """Switching to production ships no test orders."""
     production = {"ENVIRONMENT": "production", "BASE_URL": ""}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **production}
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     assert (fresh(due).state, kaspi.requests) == ("stuck", [])
 
 
 def test_a_row_of_an_account_that_is_gone_waits_for_a_person(kaspi, due):
     """Nobody guesses with whose key it should go."""
     Delivery.objects.update(account="closed-branch")
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     assert fresh(due.delivery).attention == Attention.CONFIGURATION_CHANGED
 
 
 def test_a_stale_order_waits_for_a_person(kaspi, due, turnable):
     """A three-day outage must not ship what nobody wants any more."""
     turnable.turn(hours=24)
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     assert fresh(due.delivery).attention == Attention.TOO_OLD
 
 
@@ -172,7 +165,7 @@ def test_an_answer_that_names_another_order_is_not_linked(kaspi, due):
     """A 2xx about somebody else's delivery is for a person."""
     body = b'{"deliveryId": "dlv_other", "status": "created", "externalOrderId": "order-other"}'
     kaspi.faults.add(Fault(operation="create", body=body))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert fresh(due.delivery).delivery_id is None
     assert fresh(due.delivery).attention == Attention.FOREIGN_DELIVERY
 
@@ -181,11 +174,11 @@ def test_a_stored_server_error_asks_for_a_person_after_three(kaspi, due, turnabl
     """The same 5xx replayed three times will not change."""
     kaspi.faults.add(Fault(operation="create", status=500, stored=True))
     for _ in range(4):
-        outbox.send(due.pk)
+        sender.send(due.pk)
         turnable.turn(minutes=2)
     assert (fresh(due).state, fresh(due).strikes) == ("stuck", 3)
     turnable.turn(hours=1)
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
 
 
 def test_in_progress_is_tried_three_times_over_a_minute(kaspi, due, turnable):
@@ -194,7 +187,7 @@ def test_in_progress_is_tried_three_times_over_a_minute(kaspi, due, turnable):
     start = turnable.now
     while due_at := fresh(due).next_attempt_at:
         turnable.now = max(turnable.now, due_at)
-        outbox.send(due.pk)
+        sender.send(due.pk)
     assert len(posts(kaspi)) == 3
     assert (turnable.now - start).total_seconds() >= 60
     assert fresh(due.delivery).attention == Attention.OUTCOME_UNKNOWN
@@ -204,7 +197,7 @@ def test_a_replayed_answer_never_moves_a_status_backwards(kaspi, booked, turnabl
     """The stored 201 says `created`, however far the parcel is by now."""
     Delivery.objects.update(status="in_transit", delivery_id=None)
     booked.calls.update(state="unknown", next_attempt_at=turnable.now)
-    outbox.send(booked.calls.get().pk)
+    sender.send(booked.calls.get().pk)
     assert fresh(booked).status == "in_transit"
     assert fresh(booked).delivery_id == booked.delivery_id
 
@@ -213,7 +206,7 @@ def test_an_adapter_that_fails_to_build_waits_for_a_person(kaspi, due, settings,
     """Nothing is sent, and the log carries no customer's data."""
     broken = {"ORDER_ADAPTERS": ["tests.shop.adapters.BrokenBuilder"]}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **broken}
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     assert fresh(due.delivery).attention == Attention.ADAPTER_FAILED
     assert "+7 727" not in caplog.text + fresh(due).error_message
 
@@ -222,14 +215,14 @@ def test_an_adapter_that_builds_something_else_waits_for_a_person(kaspi, due, se
     """The reason says what to return."""
     wrong = {"ORDER_ADAPTERS": ["tests.shop.adapters.WrongBuilder"]}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **wrong}
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert "must return a DeliveryRequest" in fresh(due).error_message
 
 
 def test_an_adapter_that_is_gone_waits_for_a_person(kaspi, due, settings):
     """A model that nothing adapts any more cannot be built."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": []}
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert "ORDER_ADAPTERS" in fresh(due).error_message
 
 
@@ -237,7 +230,7 @@ def test_a_database_error_in_the_adapter_stays_in_its_savepoint(kaspi, due, sett
     """The shop's failed statement does not take our rows with it."""
     broken = {"ORDER_ADAPTERS": ["tests.shop.adapters.DatabaseBreaker"]}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **broken}
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     assert fresh(due).state == "stuck"
 
 
@@ -245,26 +238,26 @@ def test_an_order_that_is_gone_is_abandoned(kaspi, due):
     """Deleted in bulk, so that no signal told us: nothing is sent."""
     orders = Order.objects.all()
     orders._raw_delete("default")
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     assert (fresh(due).state, kaspi.requests) == ("abandoned", [])
 
 
 def test_the_order_lines_are_in_the_payload(kaspi, due):
     """The adapter is asked after the commit, when the order's lines exist."""
     Order.objects.get().lines.create(title="A samovar")
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert "A samovar" in fresh(due).payload
 
 
 def test_a_closed_gate_keeps_everybody_waiting(kaspi, due, turnable):
     """After a 429 no worker sends for that account until Retry-After has passed."""
     kaspi.faults.add(Fault(operation="create", status=429, retry_after=120))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert (fresh(due).state, fresh(due).attempts) == ("due", 0)
-    assert not outbox.send(due.pk)
-    assert list(outbox.due_calls(limit=10)) == []
+    assert not sender.send(due.pk)
+    assert list(sender.due_calls(limit=10)) == []
     turnable.turn(seconds=121)
-    assert outbox.send(due.pk)
+    assert sender.send(due.pk)
     assert fresh(due).state == "done"
     assert AccountState.objects.get().closed_until is None
 
@@ -272,29 +265,29 @@ def test_a_closed_gate_keeps_everybody_waiting(kaspi, due, turnable):
 def test_a_missing_key_keeps_the_work_waiting(kaspi, due, settings):
     """Nothing is sent, nothing is lost."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "API_KEY": ""}
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     assert (fresh(due).state, kaspi.requests) == ("due", [])
     assert not AccountState.objects.exists()
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "API_KEY": kaspi.api_key}
-    assert outbox.send(due.pk)
+    assert sender.send(due.pk)
 
 
 def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, turnable):
     """Its lease over, the same bytes go again under the same key: one parcel."""
-    claims.take(due.pk, using="default")
+    claims.claim(due.pk, using="default")
     assert fresh(due).state == "sending"
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     turnable.turn(seconds=61)
-    assert outbox.release_expired() == 1
+    assert sender.release_expired() == 1
     assert fresh(due).state == "unknown"
-    assert outbox.send(due.pk)
+    assert sender.send(due.pk)
     assert fresh(due).state == "done"
 
 
 def test_a_late_answer_still_links_its_delivery_id(kaspi, due):
     """Who has lost the claim changes no state, but the id is never thrown away."""
-    claim = claims.take(due.pk, using="default")
-    answer = outbox.transmit(claim, None)
+    claim = claims.claim(due.pk, using="default")
+    answer = sender.transmit(claim, None)
     ApiCall.objects.update(claim_token="somebody-else")
     settle(claim, answer)
     assert fresh(due.delivery).delivery_id == answer.delivery_id
@@ -303,8 +296,8 @@ def test_a_late_answer_still_links_its_delivery_id(kaspi, due):
 
 def test_a_second_delivery_id_is_kept_out_and_flagged(kaspi, due):
     """Promise 9: a linked id never changes."""
-    claim = claims.take(due.pk, using="default")
-    answer = outbox.transmit(claim, None)
+    claim = claims.claim(due.pk, using="default")
+    answer = sender.transmit(claim, None)
     Delivery.objects.update(delivery_id="dlv_first")
     settle(claim, answer)
     assert fresh(due.delivery).delivery_id == "dlv_first"
@@ -315,8 +308,8 @@ def test_a_second_delivery_id_is_kept_out_and_flagged(kaspi, due):
 def test_an_error_of_a_create_that_a_webhook_has_linked_asks_for_nobody(kaspi, due):
     """The booking is known; what the create answers does not matter any more."""
     kaspi.faults.add(Fault(operation="create", status=409, code="conflict"))
-    claim = claims.take(due.pk, using="default")
-    answer = outbox.transmit(claim, None)
+    claim = claims.claim(due.pk, using="default")
+    answer = sender.transmit(claim, None)
     Delivery.objects.update(delivery_id="dlv_told")
     settle(claim, answer)
     assert (fresh(due).state, fresh(due.delivery).attention) == ("done", "")
@@ -326,7 +319,7 @@ def test_a_promise_that_cannot_be_true_is_not_kept(kaspi, due):
     """The year 9999 breaks every page that shows it in the shop's time zone."""
     body = b'{"deliveryId": "dlv_1", "status": "created", "eta": {"pickupBy": "9999-12-31T23:59:59Z"}}'
     kaspi.faults.add(Fault(operation="create", body=body))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert (fresh(due.delivery).delivery_id, fresh(due.delivery).pickup_by) == ("dlv_1", None)
 
 
@@ -334,7 +327,7 @@ def test_half_an_emoji_in_kaspis_answer_settles(kaspi, due):
     """What no database can store is replaced; the booking is kept."""
     body = b'{"deliveryId": "dlv_1", "status": "created", "x": "\\ud83d"}'
     kaspi.faults.add(Fault(operation="create", body=body))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert fresh(due.delivery).delivery_id == "dlv_1"
 
 
@@ -357,10 +350,10 @@ def test_what_is_due_at_once_is_due_by_a_slower_clock_too(due, turnable):
 def test_an_order_deleted_between_two_attempts_is_abandoned(kaspi, due, turnable):
     """Its payload is frozen, but Kaspi never heard of it."""
     kaspi.faults.add(Fault(operation="create", status=429))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     Order.objects.get().delete()
     turnable.turn(minutes=5)
-    assert not outbox.send(due.pk)
+    assert not sender.send(due.pk)
     assert (fresh(due).state, len(kaspi.deliveries)) == ("abandoned", 0)
 
 
@@ -368,7 +361,7 @@ def test_an_order_deleted_between_two_attempts_is_abandoned(kaspi, due, turnable
 def test_a_row_that_somebody_holds_does_not_stop_the_worker(kaspi, due):
     """The shop's long transaction has it; the worker goes on and comes back."""
     if not connection.features.has_select_for_update_skip_locked:
-        assert outbox.send(due.pk)
+        assert sender.send(due.pk)
         return
     held, done = threading.Event(), threading.Event()
 
@@ -383,11 +376,11 @@ def test_a_row_that_somebody_holds_does_not_stop_the_worker(kaspi, due):
     thread.start()
     held.wait(30)
     try:
-        assert not outbox.send(due.pk)
+        assert not sender.send(due.pk)
     finally:
         done.set()
         thread.join()
-    assert outbox.send(due.pk)
+    assert sender.send(due.pk)
 
 
 def test_cancel_ends_cancelled(kaspi, booked, drain):
@@ -480,10 +473,10 @@ def test_a_remembered_cancel_goes_once_the_create_is_resolved(kaspi, due, drain,
 
 def test_a_remembered_cancel_abandons_a_create_that_never_left(kaspi, due):
     """The create turned out to have done nothing, and now nobody wants it."""
-    claim = claims.take(due.pk, using="default")
+    claim = claims.claim(due.pk, using="default")
     cancel_delivery(due.delivery, reason="a mistake")
     kaspi.faults.add(Fault(operation="create", status=429))
-    settle(claim, outbox.transmit(claim, None))
+    settle(claim, sender.transmit(claim, None))
     assert fresh(due).state == "abandoned"
 
 
@@ -517,8 +510,8 @@ def test_a_refresh_may_correct_backwards_with_a_record(kaspi, booked, drain):
 def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, turnable):
     """News that came in while the GET was under way is newer than its answer."""
     call = refresh_delivery(booked)
-    claim = claims.take(call.pk, using="default")
-    answer = outbox.transmit(claim, None)
+    claim = claims.claim(call.pk, using="default")
+    answer = sender.transmit(claim, None)
     moved = Delivery.objects.get()
     moved.status = "in_transit"
     moved.save()
@@ -580,7 +573,7 @@ def test_a_database_that_is_down_after_the_201_leaves_the_id_in_the_log(kaspi, d
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(fail), pytest.raises(OperationalError):
-        outbox.send(due.pk)
+        sender.send(due.pk)
     [remote] = kaspi.deliveries.values()
     assert f"call={due.pk} delivery_id={remote.delivery_id}" in caplog.text
 
@@ -589,7 +582,7 @@ def test_a_database_that_is_down_after_the_201_leaves_the_id_in_the_log(kaspi, d
 def test_a_call_that_is_not_there_or_not_due_is_left_alone(kaspi, due, taken, turnable):
     """A nudge may come late, or twice."""
     ApiCall.objects.update(next_attempt_at=None)
-    assert not outbox.send(taken or due.pk)
+    assert not sender.send(taken or due.pk)
 
 
 def test_a_refresh_that_must_not_go_is_not_tried_for_ever(kaspi, booked, drain, settings, turnable):

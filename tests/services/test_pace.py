@@ -9,13 +9,13 @@ from itertools import pairwise
 
 import pytest
 
-from kaspi_delivery_django.services import pace
+from kaspi_delivery_django.services.outbox import rate_limit
 
 FORK = """
 import os, django
 django.setup()
-from kaspi_delivery_django.services.pace import Turns
-turns = Turns()
+from kaspi_delivery_django.services.outbox.rate_limit import RateLimiter
+turns = RateLimiter()
 children = []
 for _ in range(2):
     child = os.fork()
@@ -30,8 +30,8 @@ for child in children:
 HOLD = """
 import os, select, django
 django.setup()
-from kaspi_delivery_django.services.pace import Turns
-turns = Turns()
+from kaspi_delivery_django.services.outbox.rate_limit import RateLimiter
+turns = RateLimiter()
 heard, said = os.pipe()
 with turns._locked():
     if not os.fork():
@@ -45,8 +45,8 @@ print(len(early), len(late))
 KILL = """
 import os, signal, django
 django.setup()
-from kaspi_delivery_django.services.pace import Turns
-turns = Turns()
+from kaspi_delivery_django.services.outbox.rate_limit import RateLimiter
+turns = RateLimiter()
 child = os.fork()
 if not child:
     with turns._locked():
@@ -59,7 +59,7 @@ print(turns.take(1) > 0)
 @pytest.fixture(autouse=True)
 def fresh():
     """Let no other test have taken turns before."""
-    pace.turns.cache_clear()
+    rate_limit.rate_limiter.cache_clear()
 
 
 def run(script):
@@ -69,14 +69,14 @@ def run(script):
 
 def test_turns_are_apart():
     """The second comes its distance after the first."""
-    turns = pace.Turns()
+    turns = rate_limit.RateLimiter()
     first = turns.take(0.5)
     assert turns.take(0.5) == first + 0.5
 
 
 def test_a_turn_given_back_is_the_next_ones():
     """What asked nobody delays nobody."""
-    turns = pace.Turns()
+    turns = rate_limit.RateLimiter()
     first = turns.take(0.5)
     turns.give_back(0.5)
     assert first <= turns.take(0.5) < first + 0.5
@@ -84,7 +84,7 @@ def test_a_turn_given_back_is_the_next_ones():
 
 def test_a_turn_that_nobody_waited_for_is_now():
     """Time that passed without requests is not made up for."""
-    turns = pace.Turns()
+    turns = rate_limit.RateLimiter()
     turns.take(0.0)
     before = time.monotonic()
     assert before <= turns.take(1) <= time.monotonic()
@@ -111,50 +111,50 @@ def test_a_process_that_is_killed_holds_up_nobody():
 def test_a_system_without_fork_needs_no_file_lock(monkeypatch):
     """As Windows is."""
     monkeypatch.delattr(os, "lockf")
-    turns = pace.Turns()
+    turns = rate_limit.RateLimiter()
     assert turns.take(0.5) + 0.5 == turns.take(0.5)
 
 
 def test_without_a_rate_it_is_always_ones_turn(settings):
     """None is no cap."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": None}
-    assert [pace.until_turn(), pace.give_back(), pace.until_turn()] == [0.0, None, 0.0]
+    assert [rate_limit.acquire(), rate_limit.release(), rate_limit.acquire()] == [0.0, None, 0.0]
 
 
 def test_the_rate_is_per_second(settings):
     """Two in a second are half a second apart."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 2}
-    assert pace.until_turn() == 0.0
-    assert 0.4 < pace.until_turn() <= 0.5
+    assert rate_limit.acquire() == 0.0
+    assert 0.4 < rate_limit.acquire() <= 0.5
 
 
 def test_a_turn_of_the_rate_is_given_back(settings):
     """The next call goes at once."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}
-    pace.until_turn()
-    pace.give_back()
-    assert pace.until_turn() < 1
+    rate_limit.acquire()
+    rate_limit.release()
+    assert rate_limit.acquire() < 1
 
 
 def test_without_a_rate_all_go_together(settings):
     """There is no turn to wait for."""
-    turn = pace.SharedTurn()
+    turn = rate_limit.BatchSlot()
     assert (turn.wait_s(most=32), turn.count) == (0.0, 32)
 
 
 def test_a_slow_rate_lets_one_go_at_a_time(settings):
     """And a fast one as many as it has in a twentieth of a second."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 10}
-    assert pace.together(32) == 1
+    assert rate_limit.batch_size(32) == 1
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 200}
-    assert (pace.together(32), pace.together(4)) == (10, 4)
+    assert (rate_limit.batch_size(32), rate_limit.batch_size(4)) == (10, 4)
 
 
 def test_a_shared_turn_is_taken_once_and_what_was_not_used_is_given_back(settings):
     """The next turn is as far away as what was used."""
-    pace.turns.cache_clear()
+    rate_limit.rate_limiter.cache_clear()
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 100}
-    turn = pace.SharedTurn()
+    turn = rate_limit.BatchSlot()
     assert turn.wait_s(most=32) == 0.0
     assert turn.wait_s(most=32) == 0.0
     assert turn.count == 5
@@ -166,7 +166,7 @@ def test_a_shared_turn_is_taken_once_and_what_was_not_used_is_given_back(setting
 def test_without_a_writable_folder_turns_are_locked_in_memory(monkeypatch):
     """A container may have a read-only file system and no folder for temporary files."""
     monkeypatch.setattr(tempfile, "TemporaryFile", no_folder)
-    first, second = pace.Turns(), pace.Turns()
+    first, second = rate_limit.RateLimiter(), rate_limit.RateLimiter()
     assert first.take(1) < first.take(1)
     assert (first._file is None, second._file is None) == (not hasattr(os, "memfd_create"),) * 2
 
@@ -174,7 +174,7 @@ def test_without_a_writable_folder_turns_are_locked_in_memory(monkeypatch):
 def test_a_folder_will_do_where_there_are_no_files_in_memory(monkeypatch):
     """As on a Mac."""
     monkeypatch.delattr(os, "memfd_create", raising=False)
-    turns = pace.Turns()
+    turns = rate_limit.RateLimiter()
     assert turns.take(1) < turns.take(1)
     assert turns._file is not None
 
@@ -183,7 +183,7 @@ def test_with_neither_each_process_keeps_to_the_rate_by_itself(monkeypatch, capl
     """It sends all the same, and says so."""
     monkeypatch.delattr(os, "memfd_create", raising=False)
     monkeypatch.setattr(tempfile, "TemporaryFile", no_folder)
-    turns = pace.Turns()
+    turns = rate_limit.RateLimiter()
     assert turns.take(1) < turns.take(1)
     turns.give_back(1)
     assert "no folder for temporary files" in caplog.text

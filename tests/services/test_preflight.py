@@ -4,19 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from kaspi_delivery_django.client import wire
+from kaspi_delivery_django.client import protocol
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import (
-    acknowledge_delivery,
-    booking,
-    cancel_delivery,
-    preflight,
-    request_delivery,
-    retry_delivery,
-)
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, request_delivery, retry_delivery
+from kaspi_delivery_django.services.deliveries import booking, preflight
+from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -65,7 +59,7 @@ def use(settings):
 
 def freeze(call):
     """Have a call built, as after a first try that did not reach Kaspi."""
-    ApiCall.objects.filter(pk=call.pk).update(payload="{}", payload_sha256=wire.digest("{}"))
+    ApiCall.objects.filter(pk=call.pk).update(payload="{}", payload_sha256=protocol.digest("{}"))
 
 
 def wait_for_staff(due, send_due, turnable):
@@ -100,7 +94,7 @@ def test_a_no_neither_sends_nor_abandons(due, send_due, kaspi, turnable, is_buil
     send_due()
     call, delivery = fresh(due), fresh(due.delivery)
     assert (call.state, call.reason) == ("due", "not_wanted")
-    assert call.next_attempt_at == turnable.now + preflight.PATIENCE
+    assert call.next_attempt_at == turnable.now + preflight.WAIT_BEFORE_FLAG
     assert (delivery.attention, delivery.status, delivery.unwanted_since) == ("", "", turnable.now)
     assert kaspi.requests == []
 

@@ -5,7 +5,8 @@ import pytest
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, claims, outbox, reissue_delivery, retry_delivery
+from kaspi_delivery_django.services import cancel_delivery, reissue_delivery, retry_delivery
+from kaspi_delivery_django.services.outbox import claims, sender
 from tests.services.conftest import fresh
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -15,19 +16,19 @@ CHANGES = [{"payload": "{}"}, {"payload": ""}]
 
 def alone(call):
     """Send it by itself."""
-    outbox.send(call.pk)
+    sender.send(call.pk)
 
 
 def together(call):
     """Claim it as the threads do."""
-    assert claims.take_many([call.pk], using="default") == ([], [])
+    assert claims.claim_many([call.pk], using="default") == ([], [])
 
 
 @pytest.fixture
 def unknown(kaspi, due, turnable):
     """Return a create of unknown outcome."""
     kaspi.faults.add(Fault(operation="create", status=500))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     turnable.turn(minutes=1)
     return fresh(due)
 
@@ -48,10 +49,10 @@ def test_changed_bytes_of_a_cancel_are_not_sent(kaspi, booked):
     """A second cancel, with a key of its own, is."""
     cancel_delivery(booked, reason="first")
     ApiCall.objects.filter(kind="cancel").update(payload='{"reason":"second"}')
-    outbox.send(ApiCall.objects.get(kind="cancel").pk)
+    sender.send(ApiCall.objects.get(kind="cancel").pk)
     assert fresh(booked).attention == "payload_changed"
     cancel_delivery(fresh(booked), reason="third")
-    outbox.send(ApiCall.objects.filter(kind="cancel").latest("pk").pk)
+    sender.send(ApiCall.objects.filter(kind="cancel").latest("pk").pk)
     assert [asked.idempotency_key[-9:] for asked in kaspi.requests if "cancel" in asked.path] == ["-cancel-2"]
     assert (fresh(booked).status, fresh(booked).attention) == ("cancelled", "")
 
@@ -59,7 +60,7 @@ def test_changed_bytes_of_a_cancel_are_not_sent(kaspi, booked):
 def test_a_retry_of_changed_bytes_is_refused(unknown):
     """It says what to do instead."""
     ApiCall.objects.update(payload="{}")
-    outbox.send(unknown.pk)
+    sender.send(unknown.pk)
     with pytest.raises(CannotRetry, match="stored request was changed"):
         retry_delivery(Delivery.objects.get())
 
@@ -67,17 +68,17 @@ def test_a_retry_of_changed_bytes_is_refused(unknown):
 def test_restored_bytes_go_again(kaspi, unknown):
     """The same key with the same bytes."""
     ApiCall.objects.update(payload="{}")
-    outbox.send(unknown.pk)
+    sender.send(unknown.pk)
     ApiCall.objects.update(payload=unknown.payload)
     retry_delivery(Delivery.objects.get())
-    assert outbox.send(unknown.pk)
+    assert sender.send(unknown.pk)
     assert fresh(unknown).state == "done"
 
 
 def test_what_was_changed_can_be_booked_again(kaspi, unknown, drain):
     """With a key of its own, once a person has looked at Kaspi."""
     ApiCall.objects.update(payload="{}")
-    outbox.send(unknown.pk)
+    sender.send(unknown.pk)
     reissue_delivery(Delivery.objects.get(), confirmed_absent=True)
     drain()
     assert Delivery.objects.get(generation=2).delivery_id

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import clock, pruning, refresh_delivery
+from kaspi_delivery_django.services import clock, refresh_delivery
+from kaspi_delivery_django.services.maintenance import pruning
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -19,7 +20,7 @@ def forget(turnable):
     def run():
         StatusChange.objects.update(notified_at=turnable.now)
         turnable.turn(days=31)
-        list(pruning.blank_personal_data(ended_before=clock.now(), batch=5))
+        list(pruning.anonymize_personal_data(ended_before=clock.now(), batch=5))
 
     return run
 
@@ -69,7 +70,7 @@ def test_batches_are_no_larger_than_asked_for(booked, turnable):
             status="delivered",
             status_at=turnable.now - timedelta(days=99),
         )
-    assert list(pruning.blank_personal_data(ended_before=turnable.now, batch=4)) == [4, 2]
+    assert list(pruning.anonymize_personal_data(ended_before=turnable.now, batch=4)) == [4, 2]
     assert Order.objects.count() == 1
 
 

@@ -9,8 +9,10 @@ from django.db import DataError, IntegrityError, OperationalError, connection, t
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import inbox, replay_event, status, transactions
-from kaspi_delivery_django.services.inbox import unpark_known
+from kaspi_delivery_django.services import db, replay_event
+from kaspi_delivery_django.services.deliveries import status
+from kaspi_delivery_django.services.inbox import applying, receiving
+from kaspi_delivery_django.services.inbox.replaying import apply_parked
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -63,14 +65,14 @@ def test_a_row_that_is_refused_when_it_is_stored_alone_is_503(delivery, post_web
     """The dead letter is a row as well."""
     monkeypatch.setattr(status, "apply", lambda *_arguments: 1 / 0)
     with connection.execute_wrapper(Refuses(CHANGES, IntegrityError())), monkeypatch.context() as patched:
-        patched.setattr(inbox, "_store", refuse)
+        patched.setattr(receiving, "store", refuse)
         assert post_webhook(event(delivery, "accepted")).status_code == 503
     assert WebhookEvent.objects.count() == 0
 
 
 def refuse(*_arguments):
     """Stand for a constraint."""
-    raise inbox.EventNotStored
+    raise receiving.EventNotStored
 
 
 def test_a_step_that_a_constraint_refuses_leaves_a_dead_letter(delivery, post_webhook):
@@ -110,10 +112,10 @@ def test_a_parked_event_whose_values_are_refused_holds_up_nothing(delivery, post
     Delivery.objects.update(account="default")
     with connection.execute_wrapper(Refuses(CHANGES, error)):
         if states == ["failed"]:
-            unpark_known(limit=10, using="default")
+            apply_parked(limit=10, using="default")
         else:
             with pytest.raises(OperationalError):
-                unpark_known(limit=10, using="default")
+                apply_parked(limit=10, using="default")
     assert list(WebhookEvent.objects.values_list("state", flat=True)) == states
 
 
@@ -165,7 +167,7 @@ def held_lock(delivery, statement=""):
 @pytest.fixture
 def short(monkeypatch):
     """Wait for a lock for one second."""
-    monkeypatch.setattr(inbox, "LOCK_WAIT_S", 1)
+    monkeypatch.setattr(receiving, "LOCK_WAIT_S", 1)
 
 
 @with_row_locks
@@ -177,7 +179,7 @@ def test_a_lock_that_is_held_leaves_the_event_to_the_worker(delivery, post_webho
         Delivery.objects.update(delivery_id=None, status="")
     with held_lock(delivery):
         assert post_webhook(event(delivery, "accepted")).json() == {"status": "parked"}
-        assert WebhookEvent.objects.get().error == inbox.LOCKED
+        assert WebhookEvent.objects.get().error == applying.LOCKED
     drain()
     assert (fresh(delivery).status, WebhookEvent.objects.get().state) == ("accepted", "applied")
 
@@ -205,7 +207,7 @@ def test_the_limit_of_a_wait_ends_with_the_transaction():
     read = f"SHOW {name}" if connection.vendor == "postgresql" else f"SELECT {name}"
     found = []
     with connection.cursor() as cursor:
-        for wait in (nullcontext(), transactions.limited_waits("default", seconds=2), nullcontext()):
+        for wait in (nullcontext(), db.limited_waits("default", seconds=2), nullcontext()):
             with transaction.atomic(), wait:
                 cursor.execute(read)
                 found.append(cursor.fetchone())
@@ -230,8 +232,8 @@ def test_a_worker_goes_past_a_lock_that_is_held(delivery, post_webhook):
     with held_lock(delivery):
         post_webhook(event(delivery, "accepted"))
         if connection.features.has_select_for_update_skip_locked:
-            assert unpark_known(limit=10, using="default") == 0
-    assert unpark_known(limit=10, using="default") == 1
+            assert apply_parked(limit=10, using="default") == 0
+    assert apply_parked(limit=10, using="default") == 1
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="others have row locks")
@@ -266,12 +268,12 @@ def test_each_engine_has_its_own_words_for_the_limit(facts, ending):
     """MySQL has none for one lock, so that it is not waited for."""
     ops = SimpleNamespace(for_update_sql=lambda **_options: "FOR UPDATE")
     engine = SimpleNamespace(**facts, ops=ops)
-    assert transactions._for_update(engine, wait=True, within_s=3) == ending
+    assert db._for_update(engine, wait=True, within_s=3) == ending
 
 
 def test_a_connection_that_was_replaced_gets_no_old_limit(monkeypatch):
     """It has the host's own from the start."""
-    with transactions.short_waits("default", seconds=1):
+    with db.limited_sqlite_waits("default", seconds=1):
         connection.close()
     assert Delivery.objects.count() == 0
 

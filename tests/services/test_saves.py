@@ -6,7 +6,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services import glances
+from kaspi_delivery_django.services import fast_sql
 from tests.shop.models import GiftOrder, Order
 
 pytestmark = pytest.mark.django_db
@@ -92,10 +92,10 @@ def test_of_several_generations_the_newest_counts(order):
     second.pk, second.generation, second.external_order_id = None, 2, "order-second"
     second.attention = "adapter_failed"
     second.save()
-    known = glances.deliveries_of(str(order.pk), first.content_type_id, using="default")
+    known = fast_sql.delivery_keys_of(str(order.pk), first.content_type_id, using="default")
     assert [one.attention for one in known] == ["adapter_failed", ""]
     own = {"account": first.account, "external_order_id": first.external_order_id}
-    assert [glances.is_settled(one, **own) for one in known] == [False, True]
+    assert [fast_sql.is_up_to_date(one, **own) for one in known] == [False, True]
 
 
 def test_a_child_that_comes_later_books_nothing_twice():

@@ -15,17 +15,11 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, Failed
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import (
-    cancel_delivery,
-    clock,
-    gateway,
-    inbox,
-    outbox,
-    refresh_delivery,
-    retry_delivery,
-    status,
-)
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import cancel_delivery, clock, refresh_delivery, retry_delivery
+from kaspi_delivery_django.services.deliveries import refreshing
+from kaspi_delivery_django.services.inbox import receiving
+from kaspi_delivery_django.services.outbox import clients, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -44,7 +38,7 @@ def test_a_replayed_create_asks_kaspi_at_once(kaspi, due, turnable):
     """Webhooks of the first answer's delivery may have been lost."""
     kaspi.webhook_url = None
     kaspi.faults.add(Fault(operation="create", drop="after"))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     turnable.turn(minutes=1)
     Worker(say=lambda _line: None, threads=2).run_round()
     assert Delivery.objects.get().next_refresh_at == turnable.now
@@ -54,22 +48,22 @@ def test_a_replayed_create_asks_kaspi_at_once(kaspi, due, turnable):
 
 def test_a_first_create_asks_later(kaspi, due, turnable):
     """Webhooks tell."""
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert Delivery.objects.get().next_refresh_at > turnable.now
 
 
 def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(kaspi, booked, post_webhook, turnable, monkeypatch):
     """Delivered by a webhook, cancelled by the answer: the GET that this asks for stays."""
     cancel_delivery(booked)
-    transmit = outbox.transmit
+    transmit = sender.transmit
 
     def late(claim, *rest):
         answer = transmit(claim, *rest)
         post_webhook(event(booked, "delivered", at=turnable.now))
         return answer
 
-    monkeypatch.setattr(outbox, "transmit", late)
-    outbox.send(ApiCall.objects.get(kind="cancel").pk)
+    monkeypatch.setattr(sender, "transmit", late)
+    sender.send(ApiCall.objects.get(kind="cancel").pk)
     monkeypatch.undo()
     assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("delivered", turnable.now)
     Worker(say=lambda _line: None).run_until_idle()
@@ -81,9 +75,9 @@ def test_a_cancel_keeps_an_earlier_get(kaspi, booked, turnable, monkeypatch):
     earlier = turnable.now + timedelta(seconds=5)
     cancel_delivery(booked)
     Delivery.objects.update(next_refresh_at=earlier)
-    transmit = outbox.transmit
-    monkeypatch.setattr(outbox, "transmit", lambda *args: _still_created(transmit(*args)))
-    outbox.send(ApiCall.objects.get(kind="cancel").pk)
+    transmit = sender.transmit
+    monkeypatch.setattr(sender, "transmit", lambda *args: _still_created(transmit(*args)))
+    sender.send(ApiCall.objects.get(kind="cancel").pk)
     assert fresh(booked).next_refresh_at == earlier
 
 
@@ -96,7 +90,7 @@ def _still_created(remote):
 def test_a_wrong_address_names_the_setting(kaspi, due, caplog, status):
     """In the log, in the breaker's reason, and on the call's page."""
     kaspi.faults.add(Fault(operation="create", status=status))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert "BASE_URL" in AccountState.objects.get().closed_reason
     assert "BASE_URL" in fresh(due).error_message
     assert "BASE_URL" in FailedAttempt.objects.get().error
@@ -126,7 +120,7 @@ def test_a_sunset_is_no_refusal(kaspi, drain, turnable, status, kind):
 def test_a_long_reason_fits_its_column(kaspi, due, monkeypatch):
     """Whatever Kaspi's code is."""
     kaspi.faults.add(Fault(operation="create", status=404, code="a" * 40 + "1234"))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert 0 < len(AccountState.objects.get().closed_reason) <= 200
 
 
@@ -163,7 +157,7 @@ def test_a_date_to_retry_at_goes_by_the_databases_clock(kaspi, due, turnable):
     """This process's own clock may be months off, as the test's is."""
     at = turnable.now + timedelta(minutes=10)
     kaspi.faults.add(Fault(operation="create", status=429, retry_after=format_datetime(at, usegmt=True)))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert AccountState.objects.get().closed_until == at
 
 
@@ -179,7 +173,7 @@ def test_due_times_go_by_the_databases_clock(wrong_clock):
     """In a web process whose clock is an hour off."""
     Order.objects.create()
     [call] = ApiCall.objects.all()
-    assert list(outbox.due_calls(limit=5)) == [call.pk]
+    assert list(sender.due_calls(limit=5)) == [call.pk]
     for moment in (call.next_attempt_at, call.queued_at):
         assert abs(moment - datetime.now(UTC)) < timedelta(minutes=5)
 
@@ -191,10 +185,10 @@ def test_what_staff_asks_for_is_due_at_once_too(wrong_clock):
     ApiCall.objects.update(state="done", next_attempt_at=None)
     cancel_delivery(Delivery.objects.get())
     refresh_delivery(Delivery.objects.get())
-    assert len(outbox.due_calls(limit=5)) == 2
+    assert len(sender.due_calls(limit=5)) == 2
     ApiCall.objects.exclude(kind="create").update(state="stuck", next_attempt_at=None)
     retry_delivery(Delivery.objects.get())
-    assert len(outbox.due_calls(limit=5)) == 2
+    assert len(sender.due_calls(limit=5)) == 2
 
 
 @pytest.fixture
@@ -202,7 +196,7 @@ def real_kaspi():
     """Kaspi's sandbox, and no clock but the real ones."""
     account = django_settings.KASPI_DELIVERY
     kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0], seed=1)
-    with gateway.transport(SandboxAdapter(kaspi)):
+    with clients.transport(SandboxAdapter(kaspi)):
         yield kaspi
 
 
@@ -215,7 +209,7 @@ def told(delivery, word):
     """Take in a webhook of now, as the view does once it is verified."""
     document = event(delivery, word, event_id=f"wh_{word}", at=datetime.now(UTC))
     body = json.dumps(document).encode()
-    return inbox.receive(conf.account("default"), read_event(body), body)
+    return receiving.receive(conf.account("default"), read_event(body), body)
 
 
 def test_a_refresh_is_due_by_the_databases_clock(wrong_clock):
@@ -234,7 +228,7 @@ def test_a_refresh_is_due_by_the_databases_clock(wrong_clock):
 def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
     """Its row was locked with others, and not by itself."""
     Order.objects.create()
-    outbox.send(ApiCall.objects.get().pk)
+    sender.send(ApiCall.objects.get().pk)
     delivery = Delivery.objects.get()
     assert delivery.status == "created"
     assert is_near(delivery.next_refresh_at, datetime.now(UTC) + conf.current().refresh_after)
@@ -243,7 +237,7 @@ def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
 def test_a_delivery_that_is_not_locked_goes_by_this_process(turnable):
     """Nothing has read the database's time with it."""
     Order.objects.create()
-    assert status.now_of(Delivery.objects.get()) == turnable.now
+    assert refreshing.now_of(Delivery.objects.get()) == turnable.now
 
 
 def test_the_database_stamps_nothing_while_a_test_turns_the_clock(turnable):
@@ -256,12 +250,12 @@ def test_the_database_stamps_nothing_while_a_test_turns_the_clock(turnable):
 def test_each_attempt_keeps_its_request_id(kaspi, due, turnable, caplog):
     """So that Kaspi's support can be asked; a new one for each attempt, the bytes stay."""
     kaspi.faults.add(Fault(operation="create", status=500))
-    outbox.send(due.pk)
+    sender.send(due.pk)
     failed = FailedAttempt.objects.get().request_id
     assert fresh(due).request_id == failed
     assert f"request_id={failed}" in caplog.text
     turnable.turn(minutes=1)
-    outbox.send(due.pk)
+    sender.send(due.pk)
     assert len(fresh(due).request_id) == 32
     assert fresh(due).request_id != failed
     first, second = posted(kaspi)

@@ -8,7 +8,7 @@ from django.forms import model_to_dict
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import statements
+from kaspi_delivery_django.services import fast_sql
 from tests.conftest import NOON
 from tests.shop.models import Order
 
@@ -42,7 +42,7 @@ def change_of(delivery):
 def test_an_inserted_row_is_what_the_orm_reads(delivery):
     """With its key, and no longer one that is being added."""
     change = change_of(delivery)
-    statements.insert(change, using="default")
+    fast_sql.insert(change, using="default")
     stored = StatusChange.objects.get(pk=change.pk)
     assert model_to_dict(stored) == model_to_dict(change)
     assert (change._state.adding, change._state.db) == (False, "default")
@@ -51,10 +51,10 @@ def test_an_inserted_row_is_what_the_orm_reads(delivery):
 def test_a_row_that_may_not_be_is_refused_as_by_the_orm():
     """The inbox relies on it; and the transaction is spoiled, so that nobody commits what is half done."""
     event = {"account": "default", "environment": "sandbox", "event_id": "wh_1", "received_at": NOON, "state": "parked"}
-    statements.insert(WebhookEvent(**event), using="default")
+    fast_sql.insert(WebhookEvent(**event), using="default")
     with transaction.atomic():
         with pytest.raises(IntegrityError):
-            statements.insert(WebhookEvent(**event), using="default")
+            fast_sql.insert(WebhookEvent(**event), using="default")
         assert transaction.get_rollback()
 
 
@@ -62,7 +62,7 @@ def test_an_update_writes_the_fields_it_is_told(delivery):
     """And what they say of themselves, such as when the row was written; other fields stay as they are."""
     written_before = delivery.updated_at
     delivery.status, delivery.dropoff_name = "accepted", "somebody else"
-    statements.update(delivery, ["status", "updated_at"], using="default")
+    fast_sql.update(delivery, ["status", "updated_at"], using="default")
     stored = Delivery.objects.get()
     assert (stored.status, stored.dropoff_name) == ("accepted", "Әлия 100%")
     assert stored.updated_at == delivery.updated_at > written_before
@@ -70,14 +70,14 @@ def test_an_update_writes_the_fields_it_is_told(delivery):
 
 def test_an_update_says_whether_the_row_is_there(delivery):
     """Nobody is to believe that something was written which was not."""
-    assert statements.update(delivery, ["status"], using="default")
+    assert fast_sql.update(delivery, ["status"], using="default")
     Delivery.objects.all().delete()
-    assert not statements.update(delivery, ["status"], using="default")
+    assert not fast_sql.update(delivery, ["status"], using="default")
 
 
 def test_a_found_row_is_the_orm_s(delivery):
     """Every column, of every type, in the database's own alias; and the database's time."""
-    found, read_at = statements.find(Delivery, using="default", account="default", delivery_id="dlv_1")
+    found, read_at = fast_sql.find(Delivery, using="default", account="default", delivery_id="dlv_1")
     assert abs(read_at - datetime.now(UTC)) < timedelta(minutes=5)
     assert {**vars(found), "_state": 0} == {**vars(delivery), "_state": 0}
     assert (found._state.adding, found._state.db) == (False, "default")
@@ -85,13 +85,13 @@ def test_a_found_row_is_the_orm_s(delivery):
 
 def test_none_is_found_where_there_is_none(delivery):
     """Not even with some of the values."""
-    assert statements.find(Delivery, using="default", account="almaty", delivery_id="dlv_1") is None
+    assert fast_sql.find(Delivery, using="default", account="almaty", delivery_id="dlv_1") is None
 
 
 def test_a_touched_row_stays_what_it_was(delivery):
     """It is only written, and whoever asks learns whether it is there."""
-    assert statements.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_1")
-    assert not statements.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_2")
+    assert fast_sql.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_1")
+    assert not fast_sql.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_2")
     assert {**vars(Delivery.objects.get()), "_state": 0} == {**vars(delivery), "_state": 0}
 
 
@@ -104,8 +104,8 @@ def test_many_rows_are_written_with_one_text(delivery):
     delivery.parcel_weight_grams, other.parcel_weight_grams = None, 700
     delivery.delivery_id = "dlv_not_written"
     with CaptureQueriesContext(connection) as asked:
-        statements.update_all([delivery, other], ["dropoff_name", "parcel_weight_grams"], using="default")
-        statements.update_all([], ["dropoff_name"], using="default")
+        fast_sql.update_all([delivery, other], ["dropoff_name", "parcel_weight_grams"], using="default")
+        fast_sql.update_all([], ["dropoff_name"], using="default")
     assert len(asked) == 1
     stored = Delivery.objects.order_by("pk").values_list("dropoff_name", "parcel_weight_grams", "delivery_id")
     assert list(stored) == [("Дана 50%", None, "dlv_1"), ("", 700, None)]
@@ -116,6 +116,6 @@ def test_many_rows_get_their_keys_on_every_engine(delivery, monkeypatch):
     for tells in (True, False):
         monkeypatch.setattr(type(connection.features), "can_return_rows_from_bulk_insert", tells)
         changes = [change_of(delivery), change_of(delivery)]
-        statements.insert_all(changes, using="default")
+        fast_sql.insert_all(changes, using="default")
         assert set(StatusChange.objects.filter(pk__in=[change.pk for change in changes])) == set(changes)
         assert len({change.pk for change in changes}) == 2

@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
-from kaspi_delivery_django.services import bookings, gateway, outbox
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox import clients, plain_bookings, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.shop.models import Order
 
@@ -22,8 +22,8 @@ SQLITE_LOCKS = 0 if connection.features.has_select_for_update else 2
 AT_MOST = 12
 TRANSACTIONS = 4  # the begin and the end of two
 SENDERS = {
-    "outbox": outbox.send,
-    "inline": outbox.send_inline,
+    "outbox": sender.send,
+    "inline": sender.send_inline,
     "task": lambda pk: Worker(say=lambda _line: None).send(pk),
 }
 
@@ -66,18 +66,18 @@ def test_the_clocks_cost_no_statement(receivers):
     """They are read with the rows, as no test replaces them here."""
     account = settings.KASPI_DELIVERY
     kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0])
-    with gateway.transport(SandboxAdapter(kaspi)):
-        _everything, working = counted(outbox.send)
+    with clients.transport(SandboxAdapter(kaspi)):
+        _everything, working = counted(sender.send)
     assert len(working) <= AT_MOST - 1 + receivers + SQLITE_LOCKS, working
 
 
-@pytest.mark.parametrize("err", [IntegrityError, bookings.ClaimsLost])
+@pytest.mark.parametrize("err", [IntegrityError, plain_bookings.ClaimsLost])
 def test_what_is_no_plain_booking_is_settled_with_all_its_rules(kaspi, due, monkeypatch, err):
     """Whatever breaks the short way, the long one records the answer."""
 
     def broken(_bookings, _using):
         raise err
 
-    monkeypatch.setattr(bookings, "write", broken)
-    assert outbox.send(due.pk)
+    monkeypatch.setattr(plain_bookings, "record_locked", broken)
+    assert sender.send(due.pk)
     assert Delivery.objects.get().delivery_id

@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from kaspi_delivery_django import lifecycle
+from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client import RemoteDelivery
-from kaspi_delivery_django.lifecycle import Verdict
 from kaspi_delivery_django.models import Delivery, StatusChange
-from kaspi_delivery_django.services import acknowledge_delivery, status
-from kaspi_delivery_django.services.transactions import lock_again
+from kaspi_delivery_django.services import acknowledge_delivery
+from kaspi_delivery_django.services.db import lock_current
+from kaspi_delivery_django.services.deliveries import history, status
 from kaspi_delivery_django.signals import delivery_needs_attention
+from kaspi_delivery_django.statuses import Transition
 from tests.conftest import NOON
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -31,14 +32,14 @@ def delivery():
 
 def news(word, *, at=LATER, source="webhook", note=""):
     """Return a status that somebody tells us."""
-    return status.News(status=word, source=StatusChange.Source(source), at=at, note=note)
+    return status.StatusUpdate(status=word, source=StatusChange.Source(source), at=at, note=note)
 
 
 def tell(delivery, found, act=status.apply):
     """Apply news under the lock, with the verdict that belongs to it."""
     with transaction.atomic():
-        locked = lock_again(delivery)
-        act(locked, found, status.weigh(locked, found))
+        locked = lock_current(delivery)
+        act(locked, found, status.transition_of(locked, found))
         status.save(locked)
     return fresh(delivery)
 
@@ -46,7 +47,7 @@ def tell(delivery, found, act=status.apply):
 def correct(delivery, found):
     """Take Kaspi's own word under the lock."""
     with transaction.atomic():
-        locked = lock_again(delivery)
+        locked = lock_current(delivery)
         status.correct(locked, found)
         status.save(locked)
     return fresh(delivery)
@@ -61,16 +62,16 @@ def told(delivery):
 @pytest.mark.parametrize(
     ("word", "verdict", "after", "row"),
     [
-        ("in_transit", Verdict.ADVANCE, "in_transit", [("accepted", "in_transit", True)]),
-        ("delivered", Verdict.ADVANCE, "delivered", [("accepted", "delivered", True)]),
-        ("accepted", Verdict.REPEAT, "accepted", []),
-        ("created", Verdict.STALE, "accepted", [("accepted", "created", False)]),
-        ("in_customs", Verdict.UNKNOWN, "accepted", [("accepted", "in_customs", False)]),
+        ("in_transit", Transition.ADVANCE, "in_transit", [("accepted", "in_transit", True)]),
+        ("delivered", Transition.ADVANCE, "delivered", [("accepted", "delivered", True)]),
+        ("accepted", Transition.REPEAT, "accepted", []),
+        ("created", Transition.STALE, "accepted", [("accepted", "created", False)]),
+        ("in_customs", Transition.UNKNOWN, "accepted", [("accepted", "in_customs", False)]),
     ],
 )
 def test_each_verdict_does_its_own(delivery, word, verdict, after, row):
     """Move, leave, keep, keep and ask."""
-    assert status.weigh(delivery, news(word)) is verdict
+    assert status.transition_of(delivery, news(word)) is verdict
     assert (tell(delivery, news(word)).status, told(delivery)) == (after, row)
 
 
@@ -206,7 +207,7 @@ def history_of(*steps):
 def test_steps_that_we_missed_are_added_to_the_history(delivery):
     """As Kaspi dates them; the step to the status that it is about to take is left to who takes it."""
     entries = history_of("created", "accepted", "in_transit")
-    status.keep_history(delivery, entries, NOON, about_to="in_transit")
+    history.add_missing_steps(delivery, entries, NOON, about_to="in_transit")
     assert [row[1] for row in told(delivery)] == ["created", "accepted"]
     first = delivery.history.get(to_status="created")
     assert (first.applied, first.source, first.note) == (False, "refresh", "at the depot")
@@ -215,14 +216,14 @@ def test_steps_that_we_missed_are_added_to_the_history(delivery):
 def test_b7_history_never_doubles(delivery):
     """However often Kaspi is asked."""
     for _ in range(3):
-        status.keep_history(delivery, history_of("created", "accepted", "created"), NOON)
+        history.add_missing_steps(delivery, history_of("created", "accepted", "created"), NOON)
     assert len(told(delivery)) == 2
 
 
 @pytest.mark.parametrize("word", ["", "in transit", "s" * 65, "жолда"])
 def test_history_that_cannot_be_kept_is_passed_over(delivery, word):
     """An unusable word is no status."""
-    status.keep_history(delivery, history_of(word), NOON)
+    history.add_missing_steps(delivery, history_of(word), NOON)
     assert told(delivery) == []
 
 
@@ -249,15 +250,15 @@ LISTS = {
 @pytest.mark.parametrize("entries", LISTS.values(), ids=LISTS.keys())
 def test_each_status_of_kaspis_history_stands_once(delivery, entries):
     """Whichever way Kaspi lists and stamps the steps: none is missing, none is there twice."""
-    status.keep_history(delivery, entries, NOON, about_to=WAY[-1])
-    status.correct(delivery, status.News(status=WAY[-1], source="refresh", at=NOON))
+    history.add_missing_steps(delivery, entries, NOON, about_to=WAY[-1])
+    status.correct(delivery, status.StatusUpdate(status=WAY[-1], source="refresh", at=NOON))
     assert sorted(delivery.history.values_list("to_status", flat=True)) == sorted(WAY)
 
 
 @pytest.mark.parametrize("name", ["newest first", "one second", "one second, newest first", "a step without a time"])
 def test_the_steps_follow_each_other(delivery, name):
     """Each names the one before it."""
-    status.keep_history(delivery, LISTS[name], NOON, about_to=WAY[-1])
+    history.add_missing_steps(delivery, LISTS[name], NOON, about_to=WAY[-1])
     pairs = {(row.from_status, row.to_status) for row in delivery.history.all()}
     assert pairs == {("", "created"), ("created", "accepted"), ("accepted", "in_transit")}
 
@@ -266,7 +267,7 @@ def test_a_history_keeps_a_hundred_rows(delivery):
     """The latest of them; a hundred more words of Kaspi's add none."""
     for first in (0, 150):
         entries = stamped(*((f"word_{number}", TIMES[0]) for number in range(first, first + 150)))
-        status.keep_history(delivery, entries, NOON)
+        history.add_missing_steps(delivery, entries, NOON)
     kept = set(delivery.history.values_list("to_status", flat=True))
     assert ("word_149" in kept, "word_0" in kept) == (True, False)
 
@@ -275,10 +276,10 @@ def test_a_history_keeps_a_hundred_rows(delivery):
 def test_a_long_history_leaves_room_for_the_statuses_to_come(delivery, about_to):
     """With the status that the delivery takes, and all of its later ones, there are a hundred rows."""
     entries = stamped(*((f"word_{number}", TIMES[0]) for number in range(10_000)))
-    status.keep_history(delivery, entries, NOON, about_to=about_to)
-    for word in dict.fromkeys([about_to, *lifecycle.STATUSES]):
+    history.add_missing_steps(delivery, entries, NOON, about_to=about_to)
+    for word in dict.fromkeys([about_to, *statuses.STATUSES]):
         if word:
-            status.correct(delivery, status.News(status=word, source=StatusChange.Source.REFRESH, at=NOON))
+            status.correct(delivery, status.StatusUpdate(status=word, source=StatusChange.Source.REFRESH, at=NOON))
     assert (delivery.history.count(), delivery.status) == (100, "cancelled")
 
 

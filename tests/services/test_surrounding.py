@@ -11,8 +11,10 @@ from django.utils.translation import get_language, gettext_lazy
 
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import adapters
-from kaspi_delivery_django.services import cancel_delivery, enqueueing, failures, payloads, refresh_delivery
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import cancel_delivery, errors, refresh_delivery
+from kaspi_delivery_django.services.deliveries import payloads
+from kaspi_delivery_django.services.maintenance import backfill
+from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
@@ -112,7 +114,7 @@ def test_an_order_whose_adapter_left_the_settings_has_no_reason(kaspi, settings)
     """As when they change between the read and the question."""
     order = Order.objects.create()
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": []}
-    with pytest.raises(failures.AdapterFailed, match="no adapter"):
+    with pytest.raises(errors.AdapterFailed, match="no adapter"):
         payloads.cancel_reason_of(order)
 
 
@@ -124,7 +126,7 @@ def test_a_date_in_a_queryset_is_one_of_the_projects(elsewhere, kaspi, settings)
     Order.objects.bulk_create([Order()])
     Order.objects.update(created_at=LATE)
     [adapter] = adapters().values()
-    assert [dict(counts) for counts in enqueueing.enqueue(adapter, batch=1)] == [{"seen": 1, "booked": 1}]
+    assert [dict(counts) for counts in backfill.enqueue(adapter, batch=1)] == [{"seen": 1, "booked": 1}]
 
 
 def test_an_order_is_read_in_the_projects_language(elsewhere, kaspi, monkeypatch):
@@ -146,8 +148,8 @@ def test_an_order_is_read_in_the_projects_language(elsewhere, kaspi, monkeypatch
 def test_what_was_active_comes_back_after_an_error(elsewhere):
     """As after an answer."""
     before = get_language(), timezone.get_current_timezone_name()
-    with pytest.raises(failures.AdapterFailed):
-        failures.ask(int, "no number")
+    with pytest.raises(errors.AdapterFailed):
+        errors.call_adapter(int, "no number")
     assert (get_language(), timezone.get_current_timezone_name()) == before
 
 
@@ -159,7 +161,7 @@ def test_an_answer_that_is_evaluated_late_is_evaluated_there(elsewhere):
             note("bool")
             return True
 
-    assert failures.ask_whether(Lazy) is True
+    assert errors.call_adapter_predicate(Lazy) is True
     assert SEEN == [("bool", "ru", "Asia/Almaty")]
 
 
@@ -169,7 +171,7 @@ def test_tasks_do_not_disturb_each_other():
     async def task(language):
         translation.activate(language)
         await asyncio.sleep(0)
-        seen = failures.ask(get_language)
+        seen = errors.call_adapter(get_language)
         await asyncio.sleep(0)
         return seen, get_language()
 

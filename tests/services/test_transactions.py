@@ -15,8 +15,8 @@ from django.db import (
 )
 
 from kaspi_delivery_django.models import WebhookEvent
-from kaspi_delivery_django.services import transactions
-from kaspi_delivery_django.services.transactions import is_data_error, is_transient
+from kaspi_delivery_django.services import db
+from kaspi_delivery_django.services.db import is_data_error, is_transient
 from tests.conftest import NOON
 
 ROW = {"account": "default", "environment": "sandbox", "type": "delivery.accepted", "body": "{}", "received_at": NOON}
@@ -128,8 +128,8 @@ class MySQL:
 def test_the_limit_of_waits_ends_on_mysql_too(monkeypatch):
     """There it is the session's, not the transaction's; it is restored after an error as well."""
     mysql = MySQL()
-    monkeypatch.setattr(transactions, "connections", {"default": mysql})
-    with pytest.raises(ZeroDivisionError), transactions.limited_waits("default", seconds=1):
+    monkeypatch.setattr(db, "connections", {"default": mysql})
+    with pytest.raises(ZeroDivisionError), db.limited_waits("default", seconds=1):
         raise ZeroDivisionError
     limit, restored = mysql.executed
     assert limit.endswith("innodb_lock_wait_timeout = 1")

@@ -9,7 +9,8 @@ from kaspi_delivery_django import services
 from kaspi_delivery_django.exceptions import CannotCancel, CannotMarkFinal
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import exits, pruning, unknown_statuses
+from kaspi_delivery_django.services.deliveries import refreshing, rules
+from kaspi_delivery_django.services.maintenance import pruning
 from kaspi_delivery_django.signals import delivery_needs_attention, delivery_status_changed
 from kaspi_delivery_django.tracking import track
 from tests.conftest import NOON, event
@@ -81,7 +82,7 @@ def test_a_life_with_three_unknown_statuses_ends(booked, move, pass_time, turnab
 
     delivery_status_changed.connect(hear)
     try:
-        assert "cancel" in exits.ways_out(move(booked, "courier_assigned"), turnable.now)
+        assert "cancel" in rules.allowed_actions(move(booked, "courier_assigned"), turnable.now)
         move(booked, "in_transit")
         move(booked, "at_the_depot")
         move(booked, "returned")
@@ -92,7 +93,7 @@ def test_a_life_with_three_unknown_statuses_ends(booked, move, pass_time, turnab
     assert booked.attention == Attention.UNKNOWN_STATUS
     services.mark_final(booked)
     assert pass_time(booked, 40 * DAY) == []
-    assert sum(pruning.blank_personal_data(ended_before=turnable.now - 30 * DAY, batch=10)) == 1
+    assert sum(pruning.anonymize_personal_data(ended_before=turnable.now - 30 * DAY, batch=10)) == 1
     assert fresh(booked).dropoff_phone == ""
 
 
@@ -168,7 +169,7 @@ def test_what_is_marked_as_final_is_quiet(returned, pass_time, turnable, kaspi):
     assert len(kaspi.requests) == requests
     assert track(returned).is_final
     assert not Delivery.objects.in_unknown_status().exists()
-    assert exits.ways_out(fresh(returned), turnable.now) == {"refresh"}
+    assert rules.allowed_actions(fresh(returned), turnable.now) == {"refresh"}
 
 
 def test_what_waits_for_it_is_ended(returned, move, turnable):
@@ -212,7 +213,7 @@ def test_a_delivery_that_goes_on_is_live_again(returned, post_webhook, turnable,
     """Kaspi's word counts more than a person's; what was forgotten stays forgotten, and what comes is kept."""
     services.mark_final(returned)
     pass_time(returned, 31 * DAY)
-    list(pruning.blank_personal_data(ended_before=turnable.now - 30 * DAY, batch=10))
+    list(pruning.anonymize_personal_data(ended_before=turnable.now - 30 * DAY, batch=10))
     post_webhook(event(returned, "out_for_delivery", at=turnable.now))
     again = fresh(returned)
     assert (again.status, again.final_at, again.blanked_at, again.is_open) == ("out_for_delivery", None, None, True)
@@ -242,7 +243,7 @@ def test_a_status_that_the_settings_name_ends_a_delivery(returned, pass_time, tu
     """Without staff: it is neither asked about nor flagged, and its personal data is removed in time."""
     assert (returned.next_refresh_at, returned.is_open) == (None, False)
     assert pass_time(returned, 31 * DAY) == []
-    assert list(pruning.blank_personal_data(ended_before=turnable.now - 30 * DAY, batch=10)) == [1]
+    assert list(pruning.anonymize_personal_data(ended_before=turnable.now - 30 * DAY, batch=10)) == [1]
 
 
 def test_a_status_that_is_named_later_takes_it_off_the_list(returned, pass_time, settings):
@@ -259,9 +260,9 @@ def test_personal_data_is_kept_for_a_while_after_staff_ended_it(returned, pass_t
     pass_time(returned, 40 * DAY)
     prune = {"ended_before": turnable.now - 30 * DAY, "batch": 10}
     Delivery.objects.update(attention="")
-    assert list(pruning.blank_personal_data(**prune)) == []
+    assert list(pruning.anonymize_personal_data(**prune)) == []
     services.mark_final(returned)
-    assert list(pruning.blank_personal_data(**prune)) == []
+    assert list(pruning.anonymize_personal_data(**prune)) == []
 
 
 def test_kaspi_decides_about_a_cancel_before_pickup(booked, move, drain):
@@ -316,4 +317,4 @@ def test_nothing_is_recorded_in_the_history(returned):
 
 def test_a_status_without_a_time_is_a_new_one(turnable):
     """Nothing is known of how long it has lasted."""
-    assert unknown_statuses.pause(Delivery(status="returned"), turnable.now) == timedelta(minutes=30)
+    assert refreshing.refresh_interval(Delivery(status="returned"), turnable.now) == timedelta(minutes=30)

@@ -3,22 +3,16 @@
 import pytest
 from django.db import transaction
 
-from kaspi_delivery_django.figures import standing
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.serializers import TrackingSerializer
-from kaspi_delivery_django.services import (
-    acknowledge_delivery,
-    cancel_delivery,
-    link_delivery,
-    notices,
-    pruning,
-    reissue_delivery,
-    status,
-)
-from kaspi_delivery_django.services.transactions import lock_again
+from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, link_delivery, reissue_delivery
+from kaspi_delivery_django.services.db import lock_current
+from kaspi_delivery_django.services.deliveries import notifications, status
+from kaspi_delivery_django.services.maintenance import pruning
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
-from kaspi_delivery_django.wording import status_label
+from kaspi_delivery_django.stats import snapshot
+from kaspi_delivery_django.statuses import status_label
 from tests.services.conftest import fresh
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -119,7 +113,7 @@ def test_programs_read_of_no_cancel_of_what_was_acknowledged(due):
     delivery = acknowledge_delivery(due.delivery)
     data = TrackingSerializer(delivery).data
     assert (data["status"], data["label"], data["is_final"]) == ("", "We are arranging your delivery", False)
-    assert (status_label(delivery.status), standing.read().deliveries[""]) == ("Not booked yet", 1)
+    assert (status_label(delivery.status), snapshot.read().deliveries[""]) == ("Not booked yet", 1)
 
 
 def test_a_refused_one_that_is_rebooked_is_not_cancelled(due, heard):
@@ -137,7 +131,7 @@ def test_an_event_that_shows_a_booking_after_all_has_it_cancelled(due, post_webh
     found = fresh(delivery)
     assert (found.delivery_id, found.status, found.attention) == ("dlv_9", "accepted", "")
     assert delivery.calls.get(kind="cancel").state == "due"
-    notices.notify_again(limit=10, using="default")
+    notifications.notify_pending(limit=10, using="default")
     assert heard == ["cancelled", "booked", "accepted"]
     steps = delivery.history.order_by("pk").values_list("from_status", "to_status")
     assert list(steps) == [("", "cancelled"), ("cancelled", "accepted")]
@@ -148,9 +142,9 @@ def test_a_parcel_that_kaspi_revives_is_not_announced_as_new(booked, heard):
     heard.clear()
     for word, act in (("cancelled", status.apply), ("created", status.correct)):
         with transaction.atomic():
-            locked = lock_again(booked)
-            news = status.News(status=word, source="refresh")
-            act(locked, news, *([status.weigh(locked, news)] if act is status.apply else []))
+            locked = lock_current(booked)
+            news = status.StatusUpdate(status=word, source="refresh")
+            act(locked, news, *([status.transition_of(locked, news)] if act is status.apply else []))
             status.save(locked)
     assert heard == ["cancelled", "created"]
 
@@ -172,6 +166,6 @@ def test_it_is_anonymized_like_any_other(due, turnable, kaspi, drain):
     drain()
     cancel_delivery(due.delivery, reason="Aigerim moved")
     turnable.turn(days=31)
-    list(pruning.blank_personal_data(ended_before=turnable.now, batch=10))
+    list(pruning.anonymize_personal_data(ended_before=turnable.now, batch=10))
     assert fresh(due.delivery).blanked_at
     assert fresh(due.delivery).cancel_reason == ""

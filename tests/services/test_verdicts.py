@@ -4,7 +4,7 @@ import pytest
 
 from kaspi_delivery_django import client
 from kaspi_delivery_django.models import ApiCall, Attention
-from kaspi_delivery_django.services.verdicts import DONE, Attempt, Decision, decide
+from kaspi_delivery_django.services.outbox.retry_policy import DONE, Attempt, Decision, decide
 
 State, Kind = ApiCall.State, ApiCall.Kind
 JITTER = 0.5

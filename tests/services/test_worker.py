@@ -15,8 +15,8 @@ from django.db import DataError, InterfaceError, OperationalError, connection
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import gateway, outbox, pace
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.conftest import event
 from tests.shop.models import Order
@@ -61,8 +61,8 @@ def test_the_command_takes_no_other_number_of_threads(threads):
     """Each of them keeps a connection to Kaspi, and the client has room for 64."""
     with pytest.raises(CommandError, match="must be a whole number from 1 to 64"):
         call_command("kaspi_worker", "--once", "--threads", threads)
-    adapter = gateway.client_for(conf.account("default"))._session.get_adapter("https://")
-    assert adapter._pool_maxsize == gateway.MOST_THREADS == 64
+    adapter = clients.client_for(conf.account("default"))._session.get_adapter("https://")
+    assert adapter._pool_maxsize == clients.MOST_THREADS == 64
 
 
 def test_a_worker_is_seen(worker):
@@ -88,14 +88,14 @@ def test_a_stopped_worker_claims_nothing_more(worker):
 def test_a_poison_row_does_not_stop_the_batch(worker, kaspi, monkeypatch, caplog, trouble):
     """What breaks on one call, or is refused by the database, is logged, and the next one goes."""
     first, _second = Order.objects.create(), Order.objects.create()
-    send = outbox.send
+    send = sender.send
 
     def poisoned(pk):
         if ApiCall.objects.get(pk=pk).delivery.object_id == str(first.pk):
             raise trouble
         return send(pk)
 
-    monkeypatch.setattr(outbox, "send", poisoned)
+    monkeypatch.setattr(sender, "send", poisoned)
     worker.run_round()
     assert len(kaspi.deliveries) == 1
     assert "call broke" in caplog.text
@@ -107,7 +107,7 @@ def test_a_chore_that_breaks_does_not_end_the_others(worker, kaspi, monkeypatch,
     def broken(**_kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox.unpark_known", broken)
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox.replaying.apply_parked", broken)
     Order.objects.create()
     worker.run_round()
     assert len(kaspi.deliveries) == 1
@@ -126,7 +126,7 @@ def test_a_database_that_is_away_is_waited_for(worker, monkeypatch, caplog, trou
         return 0
 
     monkeypatch.setattr(worker, "run_round", run_round)
-    monkeypatch.setattr("kaspi_delivery_django.services.worker.TROUBLE_S", 0)
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.ERROR_PAUSE_S", 0)
     worker.run()
     assert "database trouble" in caplog.text
 
@@ -138,14 +138,14 @@ def test_a_database_error_of_one_call_ends_the_round(worker, monkeypatch):
     def broken(pk):
         raise OperationalError
 
-    monkeypatch.setattr(outbox, "send", broken)
+    monkeypatch.setattr(sender, "send", broken)
     with pytest.raises(OperationalError):
         worker.run_round()
 
 
 def test_requests_keep_to_their_rate(worker, settings):
     """MAX_REQUESTS_PER_SECOND spaces them out."""
-    pace.turns.cache_clear()
+    rate_limit.rate_limiter.cache_clear()
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 4}
     waits = []
     worker._stopped.wait = lambda seconds: waits.append(seconds) or False
@@ -192,8 +192,8 @@ def test_parked_events_are_applied_when_their_delivery_appears(drain, post_webho
 def test_bookings_go_before_questions_about_silent_deliveries(worker, booked, turnable, monkeypatch):
     """As long as a batch is due, nothing is asked that could wait; then it is."""
     Delivery.objects.update(next_refresh_at=turnable.now)
-    monkeypatch.setattr("kaspi_delivery_django.services.worker.BATCH", 2)
-    monkeypatch.setattr(outbox, "send", lambda _pk: False)
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.BATCH", 2)
+    monkeypatch.setattr(sender, "send", lambda _pk: False)
     for _ in range(2):
         Order.objects.create()
     worker.run_round()
@@ -240,9 +240,9 @@ def test_a_sweep_works_until_nothing_is_due(worker, kaspi):
 
 def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
     """The call under way is finished, and the others are the next sweep's."""
-    monkeypatch.setattr("kaspi_delivery_django.services.worker.threading.Timer", Bell)
-    send = outbox.send
-    monkeypatch.setattr(outbox, "send", lambda pk: send(pk) and Bell.last.ring())
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.threading.Timer", Bell)
+    send = sender.send
+    monkeypatch.setattr(sender, "send", lambda pk: send(pk) and Bell.last.ring())
     for _ in range(3):
         Order.objects.create()
     assert worker.sweep(within_s=20) == 1
@@ -253,7 +253,7 @@ def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
 def test_a_sweep_bears_a_database_that_is_away(worker, monkeypatch, caplog):
     """The task queue's log must not show what the database says."""
     Order.objects.create()
-    monkeypatch.setattr(outbox, "send", refuse)
+    monkeypatch.setattr(sender, "send", refuse)
     assert worker.sweep(within_s=60) == 0
     assert "database trouble" in caplog.text
     assert "999 8877" not in caplog.text
@@ -269,7 +269,7 @@ def test_one_call_is_sent_for_a_task(worker, due, kaspi):
 @pytest.mark.parametrize("trouble", [OperationalError, InterfaceError, ZeroDivisionError])
 def test_one_call_bears_whatever_goes_wrong(worker, due, monkeypatch, caplog, trouble):
     """It is logged without the database's words, and the call stays due."""
-    monkeypatch.setattr(outbox, "send", partial(refuse, trouble=trouble))
+    monkeypatch.setattr(sender, "send", partial(refuse, trouble=trouble))
     assert not worker.send(due.pk)
     assert trouble.__name__ in caplog.text
     assert "999 8877" not in caplog.text

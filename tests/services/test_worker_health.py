@@ -10,11 +10,13 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, ProgrammingError, connection, connections
 
 from kaspi_delivery_django.doctor import local
-from kaspi_delivery_django.figures import accounts, standing
 from kaspi_delivery_django.models import AccountState, FailedAttempt
-from kaspi_delivery_django.services import inbox, outbox, schema
-from kaspi_delivery_django.services import worker as workers
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.services import db
+from kaspi_delivery_django.services.inbox import replaying
+from kaspi_delivery_django.services.outbox import sender
+from kaspi_delivery_django.services.outbox import worker as workers
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.stats import accounts, snapshot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,19 +32,21 @@ def break_chore(monkeypatch, error):
     def fail(**_options):
         raise error
 
-    monkeypatch.setattr(inbox, "unpark_known", fail)
+    monkeypatch.setattr(replaying, "apply_parked", fail)
 
 
-def test_the_heartbeat_names_what_fails(kaspi, monkeypatch):
+def test_the_heartbeat_names_what_fails(kaspi, monkeypatch, turnable):
     """And the worker does not count as seen: alerts on its age ring."""
     break_chore(monkeypatch, ValueError("+7 701 999 8877"))
-    quiet().run_round()
+    worker = quiet()
+    worker.run_round()
     state = AccountState.objects.get()
     assert state.worker_trouble.startswith("parked events applied: ValueError")
     assert "999 8877" not in state.worker_trouble
-    quiet().run_round()
-    seen_before_it_failed = AccountState.objects.get().worker_seen_at
-    assert seen_before_it_failed == state.worker_seen_at
+    turnable.turn(minutes=1)
+    worker._heartbeat_due = 0.0
+    worker.run_round()
+    assert AccountState.objects.get().worker_seen_at == state.worker_seen_at
 
 
 def test_it_is_healthy_again_once_the_chore_succeeds(kaspi, monkeypatch):
@@ -87,7 +91,7 @@ def test_a_deadlock_is_no_trouble_and_a_database_error_is(kaspi, monkeypatch, is
         with pytest.raises(OperationalError):
             worker.run_round()
     assert bool(worker.trouble) is not is_transient
-    monkeypatch.setattr(inbox, "unpark_known", lambda **_options: worker._stopped.set() or 0)
+    monkeypatch.setattr(replaying, "apply_parked", lambda **_options: worker._stopped.set() or 0)
     worker._beat(using="default")
     assert bool(AccountState.objects.get().worker_trouble) is not is_transient
 
@@ -114,7 +118,7 @@ def test_a_worker_that_is_stopped_exits_with_one_too(kaspi, monkeypatch):
     raise_stop = []
     original = Worker.run
     monkeypatch.setattr(Worker, "run", lambda self: raise_stop.append(self) or original(self))
-    monkeypatch.setattr(outbox, "release_expired", stop_soon)
+    monkeypatch.setattr(sender, "release_expired", stop_soon)
     with pytest.raises(CommandError, match="parked events applied"):
         call_command("kaspi_worker", stdout=io.StringIO())
 
@@ -128,7 +132,7 @@ def test_report_doctor_and_dashboard_say_so(kaspi, monkeypatch, client, admin_us
         call_command("kaspi_report", *options, stdout=out)
         assert "parked events applied: ValueError" in out.getvalue()
     assert json.loads(out.getvalue())["accounts"][0]["worker_trouble"]
-    found = {one.name: one for one in local.judge_account(accounts.read()[0], standing.read())}
+    found = {one.name: one for one in local.judge_account(accounts.read()[0], snapshot.read())}
     assert (found["worker"].verdict, "ValueError" in found["worker"].says) == ("fail", True)
     client.force_login(admin_user)
     page = client.get("/admin/kaspi_delivery/delivery/dashboard/").content.decode()
@@ -157,10 +161,10 @@ def test_without_our_tables_the_worker_says_what_to_do_and_ends(tables, kaspi, o
 
 def test_one_table_or_column_that_is_missing_is_named(tables, monkeypatch):
     """Code that was deployed before `migrate`."""
-    assert schema.missing() == []
+    assert db.missing_tables() == []
     every = [model._meta.db_table for model in _models()]
     tables([name for name in every if name != FailedAttempt._meta.db_table])
-    assert schema.missing() == ["kaspi_delivery_failedattempt"]
+    assert db.missing_tables() == ["kaspi_delivery_failedattempt"]
     tables(every)
     found = connection.introspection.get_table_description
     monkeypatch.setattr(
@@ -168,7 +172,7 @@ def test_one_table_or_column_that_is_missing_is_named(tables, monkeypatch):
         "get_table_description",
         lambda _self, cursor, table: [column for column in found(cursor, table) if column.name != "worker_trouble"],
     )
-    assert schema.missing() == ["kaspi_delivery_accountstate.worker_trouble"]
+    assert db.missing_tables() == ["kaspi_delivery_accountstate.worker_trouble"]
 
 
 def test_a_database_that_is_away_is_waited_for_as_before(kaspi, monkeypatch):
@@ -177,7 +181,7 @@ def test_a_database_that_is_away_is_waited_for_as_before(kaspi, monkeypatch):
     def away():
         raise OperationalError("away")
 
-    monkeypatch.setattr(schema, "missing", away)
+    monkeypatch.setattr(db, "missing_tables", away)
     call_command("kaspi_worker", "--once", stdout=io.StringIO())
 
 

@@ -1,7 +1,7 @@
 """Let the package stand a storm: `python -m tests.storm --orders 5000`.
 
 DATABASE picks the engine, as for the tests; PostgreSQL is the default. Prints the closing table;
-exits 1 when anything was lost, doubled, taken back or left unexplained.
+exits 1 when anything was lost, doubled, not heard of, taken back or left unexplained.
 """
 
 import argparse

@@ -6,12 +6,12 @@ from kaspi_delivery_django.exceptions import DeliveryError
 from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
-    exits,
     link_delivery,
     reissue_delivery,
     replay_event,
     retry_delivery,
 )
+from kaspi_delivery_django.services.deliveries import rules
 
 TRY_AGAIN = {Attention.ADAPTER_FAILED, Attention.TOO_OLD}
 
@@ -40,7 +40,7 @@ class Clerk:
     def _settle(self, delivery):
         if delivery.attention in TRY_AGAIN:
             retry_delivery(delivery)
-        elif exits.may_be_booked(delivery):
+        elif rules.may_be_booked(delivery):
             self._look_up(delivery)
         elif delivery.attention == Attention.REFUSED and _is_wanted(delivery):
             reissue_delivery(delivery)

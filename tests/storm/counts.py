@@ -1,9 +1,12 @@
 """What is left when a storm is over: counted, row by row, on both sides."""
 
 from collections import Counter
+from datetime import datetime
 
-from kaspi_delivery_django.lifecycle import RANKS, TERMINAL
+from django.db.models import Min
+
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.statuses import RANKS, TERMINAL
 from tests.shop.spellings import MODELS, order_in
 from tests.storm.shopping import GHOST
 
@@ -11,6 +14,7 @@ MUST_BE_NONE = (
     "lost",
     "doubled",
     "cancelled unsent, yet sent",
+    "cancelled in time, yet not asked about",
     "status regressions",
     "unexplained rows",
 )
@@ -30,13 +34,18 @@ def listed():
     return Delivery.objects.exclude(attention="").count()
 
 
-def tally(kaspi, shopping):
-    """Return the closing table: name to figure. `MUST_BE_NONE` names those that must be 0."""
+def tally(kaspi, shopping, hearing_time):
+    """Return the closing table: name to figure. `MUST_BE_NONE` names those that must be 0.
+
+    What is cancelled by `update()` at least `hearing_time` before the pickup must be heard of by then.
+    """
+    unheard, heard = _brought(kaspi, shopping.cancelled_later)
     live = Counter(order_in(r.external_order_id) for r in kaspi.deliveries.values() if r.status != "cancelled")
     return {
         "lost": _lost(live),
         "doubled": sum(1 for count in live.values() if count > 1),
         "cancelled unsent, yet sent": _sent(kaspi, shopping.cancelled_unsent),
+        "cancelled in time, yet not asked about": sum(1 for early_by in unheard if early_by >= hearing_time),
         "status regressions": _regressions(kaspi),
         "unexplained rows": sum(_unexplained(kaspi).values()),
         "orders saved": sum(model.objects.count() for model in MODELS),
@@ -44,7 +53,8 @@ def tally(kaspi, shopping):
         "orders cancelled by the shop": sum(model.objects.filter(cancelled=True).count() for model in MODELS),
         "orders cancelled by update(), unsent": len(shopping.cancelled_unsent),
         "orders cancelled by update(), later": len(shopping.cancelled_later),
-        "of these picked up before they were asked about": _unheard(shopping.cancelled_later),
+        "of these picked up before they were asked about": sum(1 for early_by in unheard if early_by < hearing_time),
+        "of these picked up before Kaspi took the cancel": len(heard),
         "deliveries booked at Kaspi": len(kaspi.deliveries),
         "deliveries delivered": Delivery.objects.filter(status="delivered").count(),
         "deliveries cancelled": Delivery.objects.filter(status="cancelled").count(),
@@ -70,10 +80,24 @@ def _sent(kaspi, cancelled):
     return len(heard & cancelled)
 
 
-def _unheard(cancelled):
-    """Count what was brought although the shop had cancelled it: the courier came before a worker asked."""
-    brought = Delivery.objects.filter(status="delivered", cancel_requested_at__isnull=True)
-    return len(cancelled & set(brought.values_list("object_id", flat=True)))
+def _brought(kaspi, cancelled):
+    """Return how long before the pickup the delivered ones were cancelled: those not asked about by then, and others.
+
+    The sweep asks about what it knows to be booked: what is learnt later counts from then.
+    """
+    unheard, heard = [], []
+    delivered = Delivery.objects.filter(status="delivered", object_id__in=cancelled)
+    for delivery in delivered.annotate(known_at=Min("history__created_at")):
+        picked_up_at = _picked_up_at(kaspi.deliveries[delivery.delivery_id])
+        early_by = picked_up_at - max(cancelled[delivery.object_id], delivery.known_at)
+        asked_at = delivery.cancel_requested_at
+        (heard if asked_at and asked_at < picked_up_at else unheard).append(early_by)
+    return unheard, heard
+
+
+def _picked_up_at(record):
+    [stamp] = [entry["timestamp"] for entry in record.history if entry["status"] == "in_transit"]
+    return datetime.fromisoformat(stamp)
 
 
 def _regressions(kaspi):

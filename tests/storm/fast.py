@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 from kaspi_delivery_django import client
 from kaspi_delivery_django.client import KaspiClient, Timeouts
-from kaspi_delivery_django.services import clock, dispatch, gateway, worker
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.outbox import clients, pipeline, worker
 
 VARIABLE = "STORM_CLOCK"
 
@@ -49,10 +50,10 @@ def running(fast):
         clock.replaced(fast.now),
         patch.object(client, "KaspiClient", partial(KaspiClient, timeouts=waits)),
         patch.object(worker, "IDLE_S", 0.1),
-        patch.object(worker, "DISPATCH_S", 10 / fast.speed),
-        patch.object(dispatch, "PATIENCE_S", 25 / fast.speed),
-        patch.object(worker, "TROUBLE_S", 0.3),
+        patch.object(worker, "SEND_S", 10 / fast.speed),
+        patch.object(pipeline, "MAX_WAIT_S", 25 / fast.speed),
+        patch.object(worker, "ERROR_PAUSE_S", 0.3),
     ):
-        gateway._client.cache_clear()
+        clients._client.cache_clear()
         yield
-    gateway._client.cache_clear()
+    clients._client.cache_clear()

@@ -43,7 +43,7 @@ def storm(plan, say=lambda _line: None, disturb=None):
     began, dice = time.monotonic(), random.Random(plan.seed)
     over = threading.Event()
     with Stage(plan) as stage:
-        shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over)
+        shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over, stage.clock.now)
         clerk = Clerk(stage.kaspi)
         watch = Watch(plan, say, stage, began)
         try:
@@ -59,7 +59,7 @@ def storm(plan, say=lambda _line: None, disturb=None):
             watch.until(lambda: clerk.work() or watch.is_quiet(), "clerk")
         finally:
             over.set()
-        table = counts.tally(stage.kaspi, shopping)
+        table = counts.tally(stage.kaspi, shopping, stage.hearing_time)
     table["kills"] = chaos.kills
     table |= {f"asked for a person: {reason}": count for reason, count in sorted(clerk.reasons.items())}
     return {**table, "seconds": round(time.monotonic() - began)}

@@ -9,7 +9,7 @@ from tests.settings import DATABASES, KASPI_DELIVERY
 KASPI_DELIVERY = {
     **KASPI_DELIVERY,
     "BASE_URL": os.environ["STORM_API"],
-    "CANCEL_CHECK_INTERVAL": timedelta(seconds=30),
+    "CANCEL_CHECK_INTERVAL": timedelta(seconds=float(os.environ["STORM_CANCEL_CHECK_S"])),
     "ORDER_ADAPTERS": os.environ["STORM_ADAPTERS"].split(),
 }
 DATABASES["default"]["CONN_MAX_AGE"] = None

@@ -22,12 +22,13 @@ class Shopping:
     Customers come as fast as the workers keep up, and think again about one of the last orders: so a
     cancel meets bookings that were never sent, are under way, are made, and are on the road. One order in
     twenty is cancelled by `update()`, which no signal tells of: `cancelled_unsent` are the keys of those whose
-    create was not claimed when that was committed, `cancelled_later` of the others. One in twenty is saved
-    again with its key in another spelling.
+    create was not claimed when that was committed, `cancelled_later` those of the others, with the time by
+    `clock`. One in twenty is saved again with its key in another spelling.
     """
 
-    def __init__(self, orders, threads, seed, stopped):
-        self.cancelled_unsent, self.cancelled_later, self.spelled_otherwise = set(), set(), 0
+    def __init__(self, orders, threads, seed, stopped, clock):
+        self.cancelled_unsent, self.cancelled_later, self.spelled_otherwise = set(), {}, 0
+        self._clock = clock
         self._left = threading.Semaphore(orders)
         self._stopped = stopped
         self._threads = [threading.Thread(target=self._shop, args=(seed + n,), daemon=True) for n in range(threads)]
@@ -64,7 +65,10 @@ class Shopping:
             delivery = Delivery.objects.select_for_update().get(object_id=str(key), generation=1)
             create = delivery.calls.get(kind="create")
             is_unsent = create.state == "due" and not create.attempts
-        (self.cancelled_unsent if is_unsent else self.cancelled_later).add(str(key))
+        if is_unsent:
+            self.cancelled_unsent.add(str(key))
+        else:
+            self.cancelled_later[str(key)] = self._clock()
 
     def _spell_otherwise(self, dice, model, key):
         """Save an order as an importer does, which writes its key in another way."""

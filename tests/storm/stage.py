@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -22,7 +23,12 @@ from tests.storm.mail import RoughWebhookQueue
 
 ROOT = Path(__file__).parents[2]
 POSTMEN = 3
-PACE_S = 120.0
+PACE_S = 180.0
+# A courier comes half an hour after the booking at the earliest, and the sweep every five minutes: a sixth of that.
+PICKUP_S = 2 * PACE_S
+CANCEL_CHECK_S = PICKUP_S / 6
+# A round of a worker, and the start of one that was killed, take no less real time because the clocks run faster.
+ROUND_S = 3.0
 FIRST_RETRY_S = 60.0
 ADAPTERS = ["tests.shop.adapters.OrderAdapter", "tests.shop.adapters.AppOrderAdapter"]
 
@@ -104,6 +110,11 @@ class Stage:
         finally:
             self._resting.clear()
 
+    @property
+    def hearing_time(self):
+        """Return how long it may take until a cancel by `update()` is heard: an interval of the sweep and a round."""
+        return timedelta(seconds=CANCEL_CHECK_S + ROUND_S * self._plan.speed)
+
     def log(self):
         """Return what the processes wrote to their standard error."""
         self._log.seek(0)
@@ -137,6 +148,7 @@ class Stage:
             "TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
             "STORM_API": self.server.url,
             "STORM_ADAPTERS": " ".join(ADAPTERS),
+            "STORM_CANCEL_CHECK_S": str(CANCEL_CHECK_S),
         }
 
     def _post(self):

@@ -12,7 +12,8 @@ from django.db import transaction
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState
-from kaspi_delivery_django.services import clock, nudges, request_delivery
+from kaspi_delivery_django.services import clock, request_delivery
+from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.testing import kaspi_sandbox
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
@@ -128,7 +129,7 @@ def test_a_fault_belongs_to_an_account(two_accounts):
 def test_no_runner_of_the_shops_is_told_anything(settings, runner, monkeypatch):
     """No broker is asked, and the sandbox sends what is due by itself."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
-    monkeypatch.setattr(nudges, "_run", lambda _pk: pytest.fail("a runner was told"))
+    monkeypatch.setattr(runners, "_run", lambda _pk: pytest.fail("a runner was told"))
     with kaspi_sandbox() as kaspi:
         with transaction.atomic():
             order = Order.objects.create()

@@ -60,11 +60,7 @@ from kaspi_delivery_django.services import (
     request_delivery,
     retry_delivery,
 )
-from kaspi_delivery_django.signals import (
-    delivery_created,
-    delivery_needs_attention,
-    delivery_status_changed,
-)
+from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
 from kaspi_delivery_django.testing import Fault, KaspiSandbox, kaspi_sandbox
 from kaspi_delivery_django.tracking import Tracking, delivery_for, delivery_of, token_of, track, tracking_path
 from kaspi_delivery_django.views import TrackingView, WebhookView

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from kaspi_delivery_django.views import quiet_log
-from kaspi_delivery_django.views.quiet_log import QuietLog
+from kaspi_delivery_django.views import webhook
+from kaspi_delivery_django.views.webhook import ThrottledLog
 
 
 class Ticks:
@@ -26,7 +26,7 @@ def ticks():
 @pytest.fixture
 def quiet(ticks):
     """Return a log of its own."""
-    return QuietLog(logging.getLogger("tests.quiet"), ticks=ticks)
+    return ThrottledLog(logging.getLogger("tests.quiet"), ticks=ticks)
 
 
 def test_a_line_comes_once_a_minute_with_the_count_of_the_others(quiet, ticks, caplog):
@@ -50,15 +50,15 @@ def test_each_key_has_its_own_minute(quiet, caplog):
 
 def test_an_hour_can_be_asked_for(quiet, ticks, caplog):
     """For what would be mailed."""
-    quiet.log(logging.ERROR, "refused", key="a", every_s=quiet_log.HOUR_S)
+    quiet.log(logging.ERROR, "refused", key="a", every_s=webhook.HOUR_S)
     ticks.now += 3599
-    quiet.log(logging.ERROR, "refused", key="a", every_s=quiet_log.HOUR_S)
+    quiet.log(logging.ERROR, "refused", key="a", every_s=webhook.HOUR_S)
     assert len(caplog.records) == 1
 
 
 def test_many_keys_share_one_at_last(quiet, monkeypatch, caplog):
     """The memory is bounded, whatever becomes a key."""
-    monkeypatch.setattr(quiet_log, "MAX_KEYS", 2)
+    monkeypatch.setattr(webhook, "MAX_KEYS", 2)
     for key in ("a", "b", "c", "d", "e"):
         quiet.log(logging.WARNING, "refused", key=key)
     assert len(caplog.records) == 3

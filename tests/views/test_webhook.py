@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from kaspi_delivery_django.urls import account_webhook, webhook
+from kaspi_delivery_django.views.webhook import throttled_log
 from tests import webhook_contract
 from tests.conftest import NOON, event
 from tests.shop.models import Order
@@ -338,10 +339,24 @@ def test_an_alias_of_a_hosts_own_route_forges_no_log_line(turnable, caplog):
     assert "\n" not in record.getMessage()
 
 
+@pytest.mark.usefixtures("merchants")
+@pytest.mark.parametrize("alias", ["silent", "nobody"])
+@pytest.mark.parametrize(("seconds", "lines"), [(3599, 1), (3600, 2)])
+def test_an_account_without_a_secret_is_logged_once_an_hour(client, monkeypatch, caplog, alias, seconds, lines):
+    """Many projects mail each ERROR, and anybody can cause one."""
+    now = [100.0]
+    monkeypatch.setattr(throttled_log, "_ticks", lambda: now[0])
+    headers = {"X-Kaspi-Timestamp": "1767225600", "X-Kaspi-Signature": "f" * 64}
+    for _ in range(2):
+        assert client.post(f"/kaspi/webhook/{alias}/", b"{}", "application/json", headers=headers).status_code == 503
+        now[0] += seconds
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * lines
+
+
 @pytest.mark.django_db(transaction=True)
 def test_what_keeps_an_event_from_being_stored_is_503_whatever_it_is(delivery, post_webhook, monkeypatch, caplog):
     """Kaspi comes again; the log names the error, and not its text."""
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox._new_event", fail_with_a_phone)
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox.receiving._new_event", fail_with_a_phone)
     answer = post_webhook(event(delivery, "accepted"))
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
     assert ("ValueError" in caplog.text, "701" in caplog.text) == (True, False)

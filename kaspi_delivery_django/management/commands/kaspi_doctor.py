@@ -1,8 +1,12 @@
-"""Say what stands between this shop and its first parcel: `manage.py kaspi_doctor`."""
+"""Say what stands between this shop and its first parcel: `manage.py kaspi_doctor`.
+
+The doctor's findings as lines for a terminal.
+"""
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,10 +15,42 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.doctor import examination, webhook
-from kaspi_delivery_django.doctor.webhook import Patience
-from kaspi_delivery_django.management import doctor_lines
-from kaspi_delivery_django.management.quantities import whole_number
+from kaspi_delivery_django.doctor import report, webhook
+from kaspi_delivery_django.doctor.report import Report
+from kaspi_delivery_django.doctor.results import Outcome
+from kaspi_delivery_django.doctor.webhook import Wait
+from kaspi_delivery_django.management.argtypes import whole_number
+from kaspi_delivery_django.services.errors import one_line
+
+OUTCOME_WORDS = {Outcome.PASS: "pass ", Outcome.FAIL: "FAIL ", Outcome.YOURS: "yours"}
+INDENT = " " * 8
+
+
+def lines(found: Report) -> Iterator[str]:
+    """Return what was found, account by account after the house, then the checklist and the sum."""
+    for alias in ("", *(account.alias for account in found.accounts)):
+        yield f"Account {alias}" if alias else "The house"
+        for finding in found.findings:
+            if finding.account == alias:
+                yield from _line(finding.verdict, f"{finding.name}: {finding.says}", finding.todo)
+        yield ""
+    yield "Kaspi's checklist"
+    for item in found.checklist:
+        yield from _line(item.verdict, f"{item.number:>2} {item.asks}: {item.says}", item.todo)
+    yield ""
+    yield _sum(found)
+
+
+def _line(verdict: Outcome, text: str, todo: str) -> Iterator[str]:
+    yield one_line(f"  {OUTCOME_WORDS[verdict]} {text}")
+    if todo:
+        yield one_line(f"{INDENT}{todo}")
+
+
+def _sum(found: Report) -> str:
+    counts = Counter(found.verdicts)
+    return f"{counts[Outcome.FAIL]} failed, {counts[Outcome.YOURS]} yours to confirm, {counts[Outcome.PASS]} passed."
+
 
 FAILED = 1
 WRONG_USE = 2
@@ -50,7 +86,7 @@ class Command(BaseCommand):
         try:
             accounts = _accounts(options["account"])
             urls = _urls(accounts, options["webhook_url"])
-            found = examination.examine(accounts, urls, Patience(seconds=options["wait"]))
+            found = report.run(accounts, urls, Wait(seconds=options["wait"]))
         except ImproperlyConfigured as err:
             raise CommandError(str(err), returncode=WRONG_USE) from err
         except (DatabaseError, InterfaceError) as err:
@@ -60,11 +96,11 @@ class Command(BaseCommand):
         if not found.is_well:
             raise SystemExit(FAILED)
 
-    def _print(self, found: examination.Examination, *, as_json: bool) -> None:
+    def _print(self, found: report.Report, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps(examination.document(found), indent=2))
+            self.stdout.write(json.dumps(report.document(found), indent=2))
             return
-        for line in doctor_lines.lines(found):
+        for line in lines(found):
             self.stdout.write(line)
 
 

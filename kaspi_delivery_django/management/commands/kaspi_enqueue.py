@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from kaspi_delivery_django import orders
-from kaspi_delivery_django.management.sweeps import SweepCommand
-from kaspi_delivery_django.services import enqueueing
-from kaspi_delivery_django.services.failures import AdapterFailed
+from kaspi_delivery_django.management.batches import BatchCommand
+from kaspi_delivery_django.services.errors import AdapterFailed
+from kaspi_delivery_django.services.maintenance import backfill
 
 MISSING = (
     "No adapter has orders_to_enqueue. Write it, so that old orders are not shipped again:"
@@ -17,7 +17,7 @@ MISSING = (
 )
 
 
-class Command(SweepCommand):
+class Command(BatchCommand):
     """Looks through what the adapters' `orders_to_enqueue` return; safe to run at any time."""
 
     help = "Book orders that have no delivery although their adapter wants one."
@@ -29,7 +29,7 @@ class Command(SweepCommand):
             raise CommandError(MISSING, returncode=2)
         for adapter in able:
             try:
-                yield from enqueueing.enqueue(adapter, batch=options["batch"], dry_run=options["dry_run"])
+                yield from backfill.enqueue(adapter, batch=options["batch"], dry_run=options["dry_run"])
             except AdapterFailed as err:
                 raise CommandError(f"orders_to_enqueue of {type(adapter).__name__} failed: {err}") from err
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from kaspi_delivery_django.management.sweeps import SweepCommand, days
-from kaspi_delivery_django.services import clock, pruning
+from kaspi_delivery_django.management.batches import BatchCommand, days
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.maintenance import pruning
 
 LEAST_EVENTS_DAYS = 7
 
 
-class Command(SweepCommand):
+class Command(BatchCommand):
     """Leaves alone what is unresolved, parked, not told to the shop's code, or waits for a person."""
 
     help = "Delete old events and failed attempts, and blank the personal data of deliveries that ended long ago."
@@ -38,5 +39,5 @@ class Command(SweepCommand):
             yield Counter({"events deleted": count})
         for count in pruning.prune_attempts(failed_before=old, **how):
             yield Counter({"failed attempts deleted": count})
-        for count in pruning.blank_personal_data(ended_before=ended, **how):
+        for count in pruning.anonymize_personal_data(ended_before=ended, **how):
             yield Counter({"deliveries blanked": count})

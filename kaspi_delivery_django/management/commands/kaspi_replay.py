@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from kaspi_delivery_django.management.sweeps import SweepCommand
+from kaspi_delivery_django.management.batches import BatchCommand
 from kaspi_delivery_django.models import WebhookEvent
-from kaspi_delivery_django.services import replays
+from kaspi_delivery_django.services.inbox import replaying
 
 
-class Command(SweepCommand):
+class Command(BatchCommand):
     """Counts the state that each event is in afterwards; one that fails again makes the exit code 1."""
 
     help = "Apply failed, parked and conflicting webhook events again."
@@ -29,4 +29,6 @@ class Command(SweepCommand):
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
         """Replay them, oldest first."""
-        return replays.replay(states=options["state"], batch=options["batch"], dry_run=options["dry_run"])
+        return replaying.replay_dead_letters(
+            states=options["state"], batch=options["batch"], dry_run=options["dry_run"]
+        )

@@ -11,12 +11,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError
 
-from kaspi_delivery_django.figures import limits, report
-from kaspi_delivery_django.figures.limits import MEASURES, Measure
-from kaspi_delivery_django.figures.report import Crossing, Report
 from kaspi_delivery_django.management import report_table
-from kaspi_delivery_django.management.quantities import seconds, spoken, whole_number
-from kaspi_delivery_django.services import failures
+from kaspi_delivery_django.management.argtypes import format_duration, seconds, whole_number
+from kaspi_delivery_django.services import errors
+from kaspi_delivery_django.stats import metrics, report
+from kaspi_delivery_django.stats.metrics import MEASURES, Measure
+from kaspi_delivery_django.stats.report import Crossing, Report
 
 CROSSED = 1
 WRONG_USE = 2
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         """Print the report, and say what is crossed."""
         found = _read()
         chosen = {name: options[f"max_{name}"] for name in MEASURES}
-        crossings = limits.crossed(found, {name: limit for name, limit in chosen.items() if limit is not None})
+        crossings = metrics.crossed(found, {name: limit for name, limit in chosen.items() if limit is not None})
         self._print(found, crossings, as_json=options["json"])
         for crossing in crossings:
             self.stderr.write(_sentence(crossing))
@@ -75,10 +75,10 @@ def _read() -> Report:
         what = f"The database cannot be read: {type(err).__name__}. Is it up, and migrated?"
         raise CommandError(what, returncode=NOT_READ) from err
     except Exception as err:  # whatever it is must not read as a crossed limit
-        raise CommandError(f"The figures cannot be read: {failures.describe(err)}", returncode=NOT_READ) from err
+        raise CommandError(f"The figures cannot be read: {errors.describe(err)}", returncode=NOT_READ) from err
 
 
 def _sentence(crossing: Crossing) -> str:
-    say = spoken if MEASURES[crossing.figure].most is None else report_table.count
+    say = format_duration if MEASURES[crossing.figure].most is None else report_table.count
     value = "never" if math.isinf(crossing.value) else say(int(crossing.value))
     return f"crossed: {crossing.figure} is {value}, the limit is {say(int(crossing.limit))}"

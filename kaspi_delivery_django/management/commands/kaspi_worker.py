@@ -10,11 +10,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
 from django.utils.module_loading import import_string
 
-from kaspi_delivery_django.management.quantities import whole_number
-from kaspi_delivery_django.management.stopping import stopped_by_signals
-from kaspi_delivery_django.services import holding, schema
-from kaspi_delivery_django.services.gateway import MOST_THREADS
-from kaspi_delivery_django.services.worker import Worker
+from kaspi_delivery_django.management.argtypes import whole_number
+from kaspi_delivery_django.management.batches import stopped_by_signals
+from kaspi_delivery_django.services import db
+from kaspi_delivery_django.services.outbox import circuit_breaker
+from kaspi_delivery_django.services.outbox.clients import MOST_THREADS
+from kaspi_delivery_django.services.outbox.worker import Worker
 
 GREATEST_PORT = 65_535
 THREADS = 8
@@ -74,10 +75,10 @@ class Command(BaseCommand):
 
     def _switch(self, *, hold: bool) -> None:
         if hold:
-            holding.hold_sending(by=BY)
+            circuit_breaker.hold_sending(by=BY)
             self._say("All sending is held. Release it with: manage.py kaspi_worker --release")
         else:
-            self._say("Sending is released." if holding.release_sending() else "Sending was not held.")
+            self._say("Sending is released." if circuit_breaker.release_sending() else "Sending was not held.")
 
     def _end(self, worker: Worker) -> None:
         """Exit with 1 when some chore failed the last time it was tried."""
@@ -100,11 +101,11 @@ class Command(BaseCommand):
 def _check_tables() -> None:
     """End at once where there is nothing to work with; a database that is away is waited for."""
     try:
-        lacking = schema.missing()
+        lacking = db.missing_tables()
     except (OperationalError, InterfaceError):
         return
     if lacking:
-        raise CommandError(schema.advice(lacking))
+        raise CommandError(db.missing_tables_advice(lacking))
 
 
 def _server() -> Serve:

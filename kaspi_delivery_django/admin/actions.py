@@ -1,0 +1,307 @@
+"""The actions of staff: permission, confirmation text, and the answer that is shown."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+from django.contrib import messages
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django import services
+from kaspi_delivery_django.admin import display
+from kaspi_delivery_django.admin.confirmation import Action, Answer, CancelForm, LinkForm, TypedForm
+from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.services import bulk_actions, clock
+from kaspi_delivery_django.services.deliveries import rules
+from kaspi_delivery_django.services.outbox import circuit_breaker
+from kaspi_delivery_django.statuses import CANCELLED
+
+State, Name = WebhookEvent.State, PendingAction.Name
+
+
+def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
+    services.cancel_delivery(delivery, reason=answers["reason"])
+    delivery.refresh_from_db()
+    if delivery.status == CANCELLED and not delivery.delivery_id:
+        return messages.SUCCESS, gettext("it was never sent to Kaspi, and will not be.")
+    if delivery.status == CANCELLED:
+        return messages.SUCCESS, gettext("cancelled.")
+    if delivery.delivery_id:
+        return _progress_of_cancel(delivery)
+    return messages.WARNING, gettext("it will be cancelled as soon as its booking is resolved.")
+
+
+def _hold(state: AccountState, _answers: Mapping[str, Any]) -> Answer:
+    circuit_breaker.hold_sending(by=getattr(state, "asked_by", ""))
+    return messages.SUCCESS, gettext("all sending is held.")
+
+
+def _release(_state: AccountState, _answers: Mapping[str, Any]) -> Answer:
+    circuit_breaker.release_sending()
+    return messages.SUCCESS, gettext("sending is released.")
+
+
+def _progress_of_cancel(delivery: Delivery) -> Answer:
+    """Say what Kaspi answered to the cancel, and what happens next."""
+    call = delivery.calls.filter(kind=ApiCall.Kind.CANCEL).latest("pk")
+    if call.state in {ApiCall.State.REFUSED, ApiCall.State.STUCK}:
+        return messages.ERROR, _cancel_refusal(call)
+    when = _next_try(call, delivery)
+    if call.http_status:
+        words = gettext("not cancelled yet: Kaspi answered %(answer)s. It is asked again by itself: %(time)s.")
+    elif call.error_message:
+        words = gettext("not cancelled yet: Kaspi did not answer. It is asked again by itself: %(time)s.")
+    elif when:
+        words = gettext("not cancelled yet: Kaspi is asked by itself: %(time)s.")
+    else:
+        return messages.INFO, gettext("Kaspi is asked to cancel; the status follows.")
+    return messages.WARNING, words % {"answer": call.http_status, "time": when or gettext("soon")}
+
+
+def _cancel_refusal(call: ApiCall) -> str:
+    if call.reason == Attention.NOT_FOUND:
+        return gettext(
+            "not cancelled: Kaspi does not know the delivery (404). It stays on the list; look at Kaspi's console."
+        )
+    if call.state == ApiCall.State.STUCK:
+        return gettext("it is not known whether Kaspi cancelled it. It stays on the list.")
+    if call.http_status == HTTPStatus.CONFLICT:
+        return gettext("Kaspi refused: it is already in transit, or has ended.")
+    return gettext("not cancelled: Kaspi answered %(answer)s. It stays on the list.") % {"answer": call.http_status}
+
+
+def _next_try(call: ApiCall, delivery: Delivery) -> str:
+    """Say when a call goes at the earliest; nothing when that is now."""
+    own = AccountState.objects.filter(account=delivery.account, environment=delivery.environment)
+    closed_until = own.values_list("closed_until", flat=True).first()
+    latest = max((at for at in (call.next_attempt_at, closed_until) if at is not None), default=None)
+    return display.moment(latest) if latest is not None and latest > clock.now() else ""
+
+
+def _refresh(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
+    services.refresh_delivery(delivery)
+    return messages.INFO, gettext("Kaspi is asked; its answer follows.")
+
+
+def _retry(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
+    if services.retry_delivery(delivery).pk is None:
+        return messages.INFO, gettext("the shop's adapter answers, and does not want it: saving the order asks again.")
+    return messages.INFO, gettext("what waited is tried now.")
+
+
+def _send(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
+    services.retry_delivery(delivery, send_anyway=True)
+    return messages.INFO, gettext("it is sent now, unless the shop's adapter wants it cancelled.")
+
+
+def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
+    services.link_delivery(delivery, answers["delivery_id"])
+    delivery.refresh_from_db()
+    if delivery.delivery_id:
+        return messages.SUCCESS, gettext("linked to %(id)s.") % {"id": delivery.delivery_id}
+    if delivery.attention == Attention.SECOND_PARCEL:
+        return messages.ERROR, gettext("not linked: that id belongs to another delivery of yours.")
+    refused = delivery.calls.filter(kind=ApiCall.Kind.LINK, state=ApiCall.State.REFUSED)
+    if refused.exists():
+        return messages.ERROR, gettext("Kaspi has no delivery with this id and this name.")
+    return messages.INFO, gettext("Kaspi is asked whether the id is this delivery's; it is linked if it is.")
+
+
+def _reissue(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
+    confirmed = bool(answers.get("confirmed_absent"))
+    successor = services.reissue_delivery(delivery, confirmed_absent=confirmed)
+    return messages.SUCCESS, gettext("booked anew, as %(name)s.") % {"name": successor}
+
+
+def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
+    left = services.acknowledge_delivery(delivery, confirmed_absent=bool(answers.get("confirmed_absent")))
+    if left.attention:
+        reason = Attention(left.attention).label
+        return messages.WARNING, gettext("acknowledged; it waits for another reason as well: %(reason)s.") % {
+            "reason": reason
+        }
+    return messages.SUCCESS, gettext("taken off the list.")
+
+
+def _mark_final(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
+    services.mark_final(delivery)
+    return messages.SUCCESS, gettext("marked as final: Kaspi is no longer asked about it.")
+
+
+def _replay(event: WebhookEvent, _answers: Mapping[str, Any]) -> Answer:
+    state = services.replay_event(event)
+    words = f"{State(state).label}."
+    if state == State.FAILED:
+        return messages.ERROR, words
+    return (messages.WARNING if state in {State.PARKED, State.CONFLICT} else messages.SUCCESS), words
+
+
+def _acknowledge_event(event: WebhookEvent, _answers: Mapping[str, Any]) -> Answer:
+    services.acknowledge_event(event)
+    return messages.SUCCESS, gettext("taken off the list.")
+
+
+def _dismiss(action: PendingAction, _answers: Mapping[str, Any]) -> Answer:
+    bulk_actions.dismiss(action)
+    return messages.SUCCESS, gettext("taken off the list.")
+
+
+ACTIONS: Mapping[str, Action] = {
+    "cancel": Action(
+        permission="cancel_delivery",
+        label=_("Cancel delivery"),
+        question=_("Kaspi will be asked to cancel. A parcel that the courier has cannot be cancelled any more."),
+        act=_cancel,
+        form=CancelForm,
+        handed_over_as=Name.CANCEL,
+    ),
+    "refresh": Action(
+        permission="retry_delivery",
+        label=_("Ask Kaspi now"),
+        question=_("Kaspi will be asked how the delivery stands. Its answer is taken as it is."),
+        act=_refresh,
+        handed_over_as=Name.REFRESH,
+    ),
+    "retry": Action(
+        permission="retry_delivery",
+        label=_("Retry now"),
+        question=_("What waits is sent now, with the same key and the same bytes as before: nothing is booked twice."),
+        act=_retry,
+        handed_over_as=Name.RETRY,
+    ),
+    "send": Action(
+        permission="retry_delivery",
+        label=_("Send it"),
+        question=_(
+            "The shop's adapter says that the order is not to be shipped. It is sent all the same: a courier comes. An"
+            " order that the adapter wants cancelled is not sent."
+        ),
+        act=_send,
+    ),
+    "link": Action(
+        permission="retry_delivery",
+        label=_("Link"),
+        question=_(
+            "Name the delivery that Kaspi has for this order. Kaspi is asked first, and must confirm the order's"
+            " name. A link never changes."
+        ),
+        act=_link,
+        form=LinkForm,
+    ),
+    "reissue": Action(
+        permission="reissue_delivery",
+        label=_("Book anew"),
+        question=_("The order's next delivery is booked: another courier comes, and it costs another delivery."),
+        act=_reissue,
+        form=TypedForm,
+    ),
+    "acknowledge": Action(
+        permission="retry_delivery",
+        label=_("Acknowledge"),
+        question=_("Somebody has dealt with it: it leaves the list. If it was not booked, it never will be."),
+        act=_acknowledge,
+    ),
+    "mark_final": Action(
+        permission="retry_delivery",
+        label=_("Mark as final"),
+        question=_(
+            "Nothing more is to come for this delivery: Kaspi is no longer asked about it, and its personal data is"
+            " removed in time. Should Kaspi send another status, it is live again."
+        ),
+        act=_mark_final,
+    ),
+}
+
+
+ABANDON_WARNING = Action(
+    permission="reissue_delivery",
+    label=ACTIONS["acknowledge"].label,
+    question=_(
+        "Kaspi may have booked this delivery. Acknowledge it only after looking there: from then on nothing is asked"
+        " of Kaspi about it, and it will not be booked."
+    ),
+    act=_acknowledge,
+    form=TypedForm,
+)
+
+
+ABANDON_CANCEL_WARNING = replace(
+    ACTIONS["acknowledge"],
+    permission="cancel_delivery",
+    question=_("Somebody asked for a cancel: it is given up, and the delivery leaves the list."),
+)
+
+
+UNBOOKED: Mapping[str, Action] = {
+    "cancel": replace(ACTIONS["cancel"], question=_("Kaspi has no parcel for it: nothing will be booked.")),
+    "reissue": replace(
+        ACTIONS["reissue"], question=_("Nothing is booked so far: the order is booked under its next number.")
+    ),
+}
+
+
+FIRST_TRY = replace(
+    ACTIONS["retry"],
+    question=_("Nothing was sent so far: the order is read as it is now, and sent for the first time."),
+)
+
+
+REPLAY = Action(
+    permission="replay_event",
+    label=_("Replay"),
+    question=_("The event is applied as if it came now. What it says was verified when it came."),
+    act=_replay,
+    handed_over_as=Name.REPLAY,
+)
+
+
+ACKNOWLEDGE_EVENT = Action(
+    permission="replay_event",
+    label=ACTIONS["acknowledge"].label,
+    question=_("Somebody has dealt with what the event says: it leaves the dead letters and takes no effect any more."),
+    act=_acknowledge_event,
+    handed_over_as=Name.ACKNOWLEDGE,
+)
+
+
+DISMISS = Action(
+    permission="retry_delivery",
+    label=_("Take off the list"),
+    question=_("The worker drops it: what was refused stays undone, and what still waits will not be done."),
+    act=_dismiss,
+)
+
+
+HOLD = Action(
+    permission="hold_sending",
+    label=_("Hold all sending"),
+    question=_("No request goes to Kaspi for any account, whatever the runner, until sending is released."),
+    act=_hold,
+)
+
+
+RELEASE = Action(
+    permission="hold_sending",
+    label=_("Release sending"),
+    question=_("All that became due meanwhile is sent, as far as it is not too old."),
+    act=_release,
+)
+
+
+def actions_for(delivery: Delivery) -> Mapping[str, Action]:
+    """Return what can be done about a delivery at all, with what it means for this one.
+
+    Giving up what may be booked needs the permission, and the confirmation, of booking anew.
+    """
+    own = dict(ACTIONS)
+    if rules.may_be_booked(delivery):
+        own["acknowledge"] = ABANDON_WARNING
+    elif rules.ends_cancel(delivery):
+        own["acknowledge"] = ABANDON_CANCEL_WARNING
+    if rules.is_unbooked(delivery):
+        own |= UNBOOKED
+    if rules.is_unread(delivery):
+        own["retry"] = FIRST_TRY
+    return own

@@ -1,0 +1,114 @@
+"""Alerts of the dashboard, each with a link to its rows."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.admin import display
+from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.stats.accounts import AccountStats
+from kaspi_delivery_django.stats.snapshot import Snapshot
+
+Linker = Callable[..., str]
+LATE = timedelta(minutes=15)
+SILENT = timedelta(hours=3)
+
+
+DEAD_LETTERS = {
+    WebhookEvent.State.PARKED: _("Events whose delivery is not known yet"),
+    WebhookEvent.State.CONFLICT: _("Events in conflict"),
+    WebhookEvent.State.FAILED: _("Events that could not be applied"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """Something that asks for a person, and where to look."""
+
+    words: str
+    url: str = ""
+
+
+def find(to: Linker, now: Snapshot, accounts: Sequence[AccountStats]) -> Iterator[Alert]:
+    """Yield what asks for somebody: single deliveries and events first, then what ails the whole.
+
+    `to` makes the address of a list, from the model's name and a filter.
+    """
+    yield from _of_hold(to, accounts)
+    yield from _of_deliveries(to, now)
+    yield from _of_events(to, now)
+    yield from _of_calls(to, now)
+    yield from _of_webhooks(now)
+    for account in accounts:
+        yield from _of_account(now, account)
+
+
+def _of_deliveries(to: Linker, now: Snapshot) -> Iterator[Alert]:
+    for reason, count in now.attention.items():
+        if count:
+            words = f"{display.attention_label(reason)}: {display.counted(count)}"
+            yield Alert(words=words, url=to("delivery", attention=reason))
+    if now.overdue:
+        words = ngettext("%(count)s delivery is overdue", "%(count)s deliveries are overdue", now.overdue)
+        url = to("delivery", promise="overdue")
+        yield Alert(words=words % {"count": display.counted(now.overdue)}, url=url)
+
+
+def _of_events(to: Linker, now: Snapshot) -> Iterator[Alert]:
+    for state, count in now.dead_letters.items():
+        if count:
+            words = f"{DEAD_LETTERS[WebhookEvent.State(state)]}: {display.counted(count)}"
+            yield Alert(words=words, url=to("webhookevent", state=state))
+
+
+def _of_calls(to: Linker, now: Snapshot) -> Iterator[Alert]:
+    if now.actions_refused:
+        words = ngettext(
+            "%(count)s action handed to the worker was refused",
+            "%(count)s actions handed to the worker were refused",
+            now.actions_refused,
+        )
+        words = words % {"count": display.counted(now.actions_refused)}
+        yield Alert(words=words, url=to("pendingaction", state="refused"))
+    if now.oldest_action_at and now.read_at - now.oldest_action_at > LATE:
+        words = gettext("Actions have waited for the worker for %(time)s") % {"time": display.age(now.oldest_action_at)}
+        yield Alert(words=words, url=to("pendingaction", state="waiting"))
+    if now.oldest_due_age > LATE:
+        words = gettext("A call to Kaspi has been due for %(time)s") % {"time": display.age(now.oldest_due_at)}
+        yield Alert(words=words, url=to("apicall", state="waiting"))
+
+
+def _of_webhooks(now: Snapshot) -> Iterator[Alert]:
+    if not now.is_expecting_news:
+        return
+    if now.silence is None:
+        yield Alert(words=gettext("Kaspi has never sent a webhook: see that it knows the address"))
+    elif now.silence > SILENT:
+        silent = display.age(now.last_webhook_at)
+        yield Alert(words=gettext("Kaspi has sent no webhook for %(time)s") % {"time": silent})
+
+
+def _of_hold(to: Linker, accounts: Sequence[AccountStats]) -> Iterator[Alert]:
+    held = next((account for account in accounts if account.held_at), None)
+    if held is not None:
+        words = gettext("Nothing is sent to Kaspi: sending is held for %(time)s (%(user)s)")
+        values = {"time": display.age(held.held_at), "user": held.held_by or "—"}
+        yield Alert(words=words % values, url=to("accountstate"))
+
+
+def _of_account(now: Snapshot, account: AccountStats) -> Iterator[Alert]:
+    if account.is_closed:
+        words = gettext("The gate of %(account)s is closed: %(reason)s")
+        yield Alert(words=words % {"account": account.alias, "reason": account.closed_reason})
+    if announced := account.announced(now.read_at):
+        words = gettext("Kaspi announces for %(account)s: %(text)s. Upgrade this app before that day")
+        yield Alert(words=words % {"account": account.alias, "text": announced})
+    if account.worker_trouble:
+        words = gettext("The worker of %(account)s fails at: %(trouble)s")
+        yield Alert(words=words % {"account": account.alias, "trouble": account.worker_trouble})
+    elif account.is_without_worker(now.read_at):
+        words = gettext("No worker is seen for %(account)s: what fails waits until one runs")
+        yield Alert(words=words % {"account": account.alias})

@@ -1,0 +1,302 @@
+"""Confirmation pages: show what an action will do, run it, log it, and report row by row."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, SuspiciousOperation
+from django.db import OperationalError
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
+from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, is_identifier
+from kaspi_delivery_django.exceptions import DeliveryError, UsageError
+from kaspi_delivery_django.services import bulk_actions, clock
+from kaspi_delivery_django.services.db import in_transaction, is_transient
+from kaspi_delivery_django.services.deliveries import rules, runners
+from kaspi_delivery_django.stats import accounts
+
+
+class ConfirmForm(forms.Form):
+    """Nothing but a yes. `row` is the one that it is about, None for several.
+
+    Answers that are `personal` are not repeated in the admin's log.
+    """
+
+    personal: tuple[str, ...] = ()
+
+    def __init__(self, *args: Any, row: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.row = row
+
+
+class CancelForm(ConfirmForm):
+    """The reason that Kaspi and the history are told."""
+
+    personal = ("reason",)
+    reason = forms.CharField(
+        label=_("Reason"), max_length=MAX_REASON_LENGTH, widget=forms.TextInput(attrs={"autofocus": True})
+    )
+
+
+class LinkForm(ConfirmForm):
+    """The id that somebody found at Kaspi."""
+
+    delivery_id = forms.CharField(
+        label=_("Delivery id at Kaspi"), max_length=128, widget=forms.TextInput(attrs={"autofocus": True})
+    )
+
+    def clean_delivery_id(self) -> str:
+        """Accept what can be an id; other text would stay in the admin's log."""
+        delivery_id = str(self.cleaned_data["delivery_id"])
+        if not is_identifier(delivery_id):
+            raise forms.ValidationError(gettext("A delivery id has 1 to 128 printable ASCII characters."))
+        return delivery_id
+
+
+class TypedForm(ConfirmForm):
+    """A confirmation that no double click can give: the delivery's name, typed.
+
+    Of a delivery that Kaspi may have booked it also asks whether somebody has looked.
+    """
+
+    name = forms.CharField(label=_("Type the delivery's number to confirm"), max_length=200)
+    confirmed_absent = forms.BooleanField(
+        label=_("I have looked at Kaspi: it has no delivery of this number."), required=False
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].help_text = gettext("Its number is %(name)s.") % {"name": self.row}
+        if not rules.may_be_booked(self.row):
+            del self.fields["confirmed_absent"]
+        else:
+            self.fields["confirmed_absent"].required = True
+
+    def clean_name(self) -> str:
+        """Accept the name of this delivery, and no other."""
+        name = str(self.cleaned_data["name"])
+        if name != str(self.row):
+            raise forms.ValidationError(gettext("That is not its number."))
+        return name
+
+
+Answer = tuple[int, str]
+MAX_ROWS = 10_000
+ROWS_SHOWN = 100
+REQUEST_S = 5.0
+KEY_DIGITS = 19
+CONFIRMED = "asked_about"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One thing that can be done. `act` does it, and returns a message's level and words.
+
+    `handed_over_as` is its name for the worker, for what can be done in bulk.
+    """
+
+    permission: str
+    label: Promise
+    question: Promise
+    act: Callable[[Any, Mapping[str, Any]], Answer]
+    form: type[ConfirmForm] = ConfirmForm
+    handed_over_as: str = ""
+
+
+class ConfirmedActionsAdmin(ReadOnlyAdmin):
+    """A mirror's pages with buttons for what can be done now."""
+
+    actions: Any = ()
+
+    def ways_out(self, row: Any) -> Iterable[tuple[str, Action]]:
+        """Name what can be done about the row now."""
+        raise NotImplementedError
+
+    def exit_of(self, row: Any, name: str) -> Action | None:
+        """Return what stands behind the name for this row, possible now or not; None for an unknown one."""
+        raise NotImplementedError
+
+    def get_urls(self) -> list[Any]:
+        """Add the page that asks."""
+        name = f"{self.opts.app_label}_{self.opts.model_name}_exit"
+        page = path("<path:object_id>/do/<slug:name>/", self.admin_site.admin_view(self.exit_view), name=name)
+        return [page, *super().get_urls()]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Offer what can be done now, to who may do it."""
+        ways = self.ways_out(context["original"])
+        context["exits"] = [{"name": name, "label": way.label} for name, way in ways if self._may(request, way)]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def exit_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """Ask about one row; do it when the answer is a yes."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.get_object(request, unquote(object_id))
+        way = self.exit_of(row, name) if row else None
+        if row is None or way is None:
+            raise Http404
+        if not self._may(request, way):
+            raise PermissionDenied
+        form = way.form(request.POST if request.method == "POST" else None, row=row)
+        if not form.is_valid():
+            return self._ask(request, way, [row], form)
+        self._do(request, way, row, form.cleaned_data)
+        is_there = self.model._default_manager.filter(pk=row.pk).exists()
+        page, keys = ("change", [row.pk]) if is_there else ("changelist", [])
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
+        return HttpResponseRedirect(reverse(name, args=keys, current_app=self.admin_site.name))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Refuse an action that this person may not do, instead of doing nothing about it."""
+        asked, keys = request.POST.get("action", ""), request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if asked in self.actions and asked not in self.get_actions(request):
+            raise PermissionDenied
+        if keys and not _keys(",".join(keys)):
+            raise SuspiciousOperation("the rows of an action are named by whole numbers")
+        return super().changelist_view(request, extra_context)
+
+    def ask_about(self, request: HttpRequest, queryset: QuerySet[Any], way: Action) -> HttpResponse | None:
+        """Ask about several rows first; then do it, and report row by row.
+
+        What one request has no time for is handed to the worker.
+        """
+        known = request.POST.get(CONFIRMED)
+        chosen = queryset if known is None else queryset.filter(pk__in=_keys(known)[:MAX_ROWS])
+        keys = list(chosen.order_by("pk").values_list("pk", flat=True)[: MAX_ROWS + 1])
+        if len(keys) > MAX_ROWS:
+            words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
+            self.message_user(request, words % {"most": MAX_ROWS}, messages.ERROR)
+            return None
+        if not keys:
+            self.message_user(request, gettext("The row is gone."), messages.WARNING)
+            return None
+        form = way.form(request.POST if "apply" in request.POST else None)
+        if not form.is_valid():
+            return self._ask_about_all(request, way, keys, form)
+        self._do_all(request, way, keys, form.cleaned_data)
+        return None
+
+    def _ask_about_all(self, request: HttpRequest, way: Action, keys: Sequence[Any], form: ConfirmForm) -> HttpResponse:
+        """Ask, and have the answer name the rows that were asked about: the list may have others by then."""
+        hidden = {
+            "action": request.POST["action"],
+            "apply": "1",
+            "select_across": "1",
+            ACTION_CHECKBOX_NAME: str(keys[0]),  # as text: a template may write a number as "1 234"
+            CONFIRMED: ",".join(str(key) for key in keys),
+        }
+        rows = self.model._default_manager.filter(pk__in=keys[:ROWS_SHOWN]).order_by("pk")
+        return self._ask(request, way, rows, form, hidden=hidden, more=max(0, len(keys) - ROWS_SHOWN))
+
+    def _do_all(self, request: HttpRequest, way: Action, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
+        """Do one row after the other while there is time, and hand over the rest.
+
+        Under ATOMIC_REQUESTS nothing is sent before the end, when there is no time left: that is the worker's.
+        """
+        ended = time.monotonic() + REQUEST_S
+        here = keys[:ROWS_SHOWN]
+        with runners.deferred_to_worker() if in_transaction() else nullcontext():
+            for done, key in enumerate(here):
+                if time.monotonic() >= ended:
+                    here = keys[:done]
+                    break
+                row = self.model._default_manager.filter(pk=key).first()
+                if row is not None:
+                    self._do(request, way, row, answers)
+        self._hand_over(request, way, keys[len(here) :], answers)
+
+    def _hand_over(self, request: HttpRequest, way: Action, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
+        if not keys:
+            return
+        if not way.handed_over_as:
+            left = gettext("There was no time for all of them: do it again for the rest.")
+            self.message_user(request, left, messages.WARNING)
+            return
+        user: Any = request.user
+        asked_by = bulk_actions.login_of(user)
+        bulk_actions.queue(way.handed_over_as, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
+        rows = self.model._default_manager.filter(pk__in=keys)
+        said = gettext("%(action)s: handed to the worker") % {"action": _recorded(way, answers)}
+        LogEntry.objects.log_actions(user.pk, rows, CHANGE, said)
+        words = ngettext(
+            "%(count)s more row is handed to the worker, which will do it.",
+            "%(count)s more rows are handed to the worker, which will do them one by one.",
+            len(keys),
+        )
+        self.message_user(request, words % {"count": len(keys)}, messages.INFO)
+        if any(account.is_without_worker(clock.now()) for account in accounts.read()):
+            warning = gettext("No worker is seen: nothing is done until one runs.")
+            self.message_user(request, warning, messages.WARNING)
+
+    def _ask(
+        self,
+        request: HttpRequest,
+        way: Action,
+        rows: Iterable[Model],
+        form: ConfirmForm,
+        *,
+        hidden: Mapping[str, Any] | None = None,
+        more: int = 0,
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": way.label,
+            "way": way,
+            "rows": rows,
+            "subject": form.row,
+            "form": form,
+            "opts": self.opts,
+            "media": self.media + form.media,
+            "hidden": hidden or {},
+            "more": more,
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/kaspi_delivery/ask.html", context)
+
+    def _do(self, request: HttpRequest, way: Action, row: Model, answers: Mapping[str, Any]) -> None:
+        self.log_change(request, row, _recorded(way, answers))
+        try:
+            level, words = way.act(row, answers)
+        except (DeliveryError, UsageError, ObjectDoesNotExist) as err:
+            level, words = messages.ERROR, str(err)
+            self.log_change(request, row, f"{way.label}: {words}")
+        except OperationalError as err:
+            if not is_transient(err):
+                raise
+            level, words = messages.ERROR, gettext("not done, the database was busy: try again.")
+        self.message_user(request, format_html("<bdi>{}</bdi>: {}", row, words), level)
+
+    def _may(self, request: HttpRequest, way: Action) -> bool:
+        allowed = request.user.has_perm(f"kaspi_delivery.{way.permission}")
+        return allowed and self.has_view_permission(request)
+
+
+def _keys(text: str) -> Sequence[int]:
+    """Read the keys that a form names; one that was forged names none."""
+    parts = text.split(",")
+    is_good = all(part.isascii() and part.isdigit() and len(part) < KEY_DIGITS for part in parts)
+    return [int(part) for part in parts] if is_good else []
+
+
+def _recorded(way: Action, answers: Mapping[str, Any]) -> str:
+    """Return the line for the admin's log, which everybody may read for ever: nothing personal is in it."""
+    given = ", ".join(f"{name}={value}" for name, value in answers.items() if name not in way.form.personal)
+    return f"{way.label}: {given}" if given else str(way.label)

@@ -1,0 +1,211 @@
+"""How values are shown: badges, ages, links, and hidden personal data."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.formats import date_format, number_format
+from django.utils.html import format_html
+from django.utils.timezone import localtime
+from django.utils.translation import gettext
+
+from kaspi_delivery_django import statuses
+from kaspi_delivery_django.client.webhooks import readable_text
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT
+from kaspi_delivery_django.statuses import duration_label, status_label
+from kaspi_delivery_django.tracking import allowed_tracking_url
+
+STORED_IN_ASCII = {"body", "payload", "raw"}
+VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
+HIDDEN = "•••"
+
+
+_STATUS_MARKS = {
+    "": ("…", "waiting"),
+    statuses.CREATED: ("○", "waiting"),
+    statuses.ACCEPTED: ("◔", "moving"),
+    statuses.IN_TRANSIT: ("◑", "moving"),
+    statuses.OUT_FOR_DELIVERY: ("◕", "moving"),
+    statuses.DELIVERED: ("✓", "good"),
+    statuses.CANCELLED: ("✕", "ended"),
+}
+_UNKNOWN_MARK = ("?", "bad")
+
+
+_CALL_MARKS = {
+    ApiCall.State.DUE: ("…", "waiting"),
+    ApiCall.State.SENDING: ("→", "moving"),
+    ApiCall.State.DONE: ("✓", "good"),
+    ApiCall.State.UNKNOWN: ("?", "bad"),
+    ApiCall.State.REFUSED: ("!", "bad"),
+    ApiCall.State.STUCK: ("!", "bad"),
+    ApiCall.State.ABANDONED: ("✕", "ended"),
+}
+
+
+_EVENT_MARKS = {
+    WebhookEvent.State.APPLIED: ("✓", "good"),
+    WebhookEvent.State.PARKED: ("…", "waiting"),
+    WebhookEvent.State.CONFLICT: ("!", "bad"),
+    WebhookEvent.State.FAILED: ("!", "bad"),
+}
+_NEUTRAL_MARK = ("—", "ended")
+
+
+def badge(label: object, mark: str, tone: str) -> str:
+    """Return a label whose mark and words say what its colour says too."""
+    return format_html('<span class="kd-badge kd-{}"><span aria-hidden="true">{}</span> {}</span>', tone, mark, label)
+
+
+def status_badge(status: str) -> str:
+    """Show Kaspi's word for a delivery."""
+    return badge(status_label(status), *_STATUS_MARKS.get(status, _UNKNOWN_MARK))
+
+
+def call_badge(call: ApiCall) -> str:
+    """Show our progress with a call."""
+    return badge(call.get_state_display(), *_CALL_MARKS.get(ApiCall.State(call.state), _UNKNOWN_MARK))
+
+
+def event_badge(event: WebhookEvent) -> str:
+    """Show what became of an event."""
+    return badge(event.get_state_display(), *_EVENT_MARKS.get(WebhookEvent.State(event.state), _NEUTRAL_MARK))
+
+
+def attention_label(reason: str) -> str:
+    """Say in words why a person is needed; nothing when nobody is."""
+    return str(dict(Attention.choices).get(reason, reason))
+
+
+def attention_badge(delivery: Delivery) -> str:
+    """Show why a person is needed."""
+    return badge(attention_label(delivery.attention), "!", "bad") if delivery.attention else ""
+
+
+def counted(count: int) -> str:
+    """Write a count; beyond what is looked at it says so."""
+    return (
+        f"{number_format(MAX_COUNT, force_grouping=True)}+"
+        if count > MAX_COUNT
+        else number_format(count, force_grouping=True)
+    )
+
+
+def sampled(count: int, most: int) -> str:
+    """Write a count of the latest rows; a full sample says that there may be more."""
+    return f"{number_format(count, force_grouping=True)}{'+' if count >= most else ''}"
+
+
+def isolated(text: str) -> str:
+    """Keep a text's writing direction to itself, inside a sentence that is no markup."""
+    return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
+
+
+def age(since: datetime | None) -> str:
+    """Say for how long."""
+    return duration_label(clock.now() - since) if since else ""
+
+
+def moment(at: datetime | None) -> str:
+    """Write a time in the shop's time zone, as Django writes it elsewhere."""
+    return date_format(localtime(at), "SHORT_DATETIME_FORMAT") if at else ""
+
+
+def promise(delivery: Delivery) -> str:
+    """Say by when Kaspi promised to bring it, and that the time is over if it is."""
+    due_at, now = delivery.delivery_by, clock.now()
+    if due_at is None or delivery.status not in statuses.OPEN:
+        return ""
+    if due_at >= now:
+        return gettext("in %(time)s") % {"time": duration_label(due_at - now)}
+    return badge(gettext("overdue: %(time)s") % {"time": age(due_at)}, "!", "bad")
+
+
+def order_link(site: admin.AdminSite, delivery: Delivery) -> str:
+    """Link the shop's own page of the order, where its admin has one; no query for each row."""
+    kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
+    page = f"{kind.app_label}_{kind.model}_change"
+    return link(address(site, page, quote(delivery.object_id)), f"{kind.name} {delivery.object_id}")
+
+
+def page_link(site: admin.AdminSite, row: Model | None, *, text: object = None) -> str:
+    """Link a row's own page."""
+    if row is None:
+        return ""
+    return link(address(site, f"{row._meta.app_label}_{row._meta.model_name}_change", row.pk), text or row)
+
+
+def address(site: admin.AdminSite, page: str, *keys: object) -> str:
+    """Return where a page of this site is; nothing for a site that does not have it."""
+    try:
+        return reverse(f"{site.name}:{page}", args=keys)
+    except NoReverseMatch:
+        return ""
+
+
+def link(url: str, text: object) -> str:
+    """Return a link, or the text alone where there is nothing to link."""
+    return format_html('<a href="{}">{}</a>', url, text) if url else str(text)
+
+
+def list_url(site: admin.AdminSite, request: HttpRequest, model: str, **query: str) -> str:
+    """Return the address of one of our lists, filtered; nothing for who may not see it."""
+    if not request.user.has_perm(f"kaspi_delivery.view_{model}"):
+        return ""
+    return reverse(f"{site.name}:kaspi_delivery_{model}_changelist", query=query)
+
+
+def tracking_link(delivery: Delivery, text: str = "") -> str:
+    """Link the tracking page, if it is where Kaspi's pages are; show it as text otherwise."""
+    url = allowed_tracking_url(delivery)
+    if not url:
+        return delivery.tracking_url
+    return format_html('<a href="{}" rel="noopener noreferrer" target="_blank">{}</a>', url, text or url)
+
+
+def may_see_personal_data(request: HttpRequest) -> bool:
+    """Tell whether phones, names, addresses and free text may be shown to this person."""
+    return bool(request.user.has_perm(VIEW_PERSONAL_DATA))
+
+
+def visible(request: HttpRequest, names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
+    """Leave out what this person must not see: a table's column says nothing when all of it is hidden."""
+    hidden = () if may_see_personal_data(request) else personal
+    return [name for name in names if name not in hidden]
+
+
+def masked(request: HttpRequest, model: type[Model], names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
+    """Put a mask where a page would show what this person must not see, and unescape the JSON that it shows."""
+    hidden = () if may_see_personal_data(request) else personal
+    shown = (_mask(model, name) if name in hidden else name for name in names)
+    return [_readable(model, name) if name in STORED_IN_ASCII else name for name in shown]
+
+
+@lru_cache
+def _readable(model: type[Model], name: str) -> Callable[[Any], str]:
+    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]  # a column of ours
+    def shown(row: Any) -> str:
+        return readable_text(getattr(row, name))
+
+    shown.__name__ = f"readable_{name}"
+    return shown
+
+
+@lru_cache
+def _mask(model: type[Model], name: str) -> Callable[[Any], str]:
+    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]  # a column of ours
+    def hidden(_row: Any) -> str:
+        return HIDDEN
+
+    hidden.__name__ = f"masked_{name}"
+    return hidden

@@ -1,0 +1,202 @@
+"""Paginators with bounded counts, and list filters whose choices cost no query."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.models import ApiCall, Attention, WebhookEvent
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.stats import accounts
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER
+from kaspi_delivery_django.statuses import STATUS_LABELS
+
+Choices = Iterable[tuple[Any, Any]]
+ANY = "any"
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generics at run time
+    """Pages through the first 10,000 rows, and counts no further."""
+
+    @cached_property
+    def found(self) -> int:
+        """How many rows there are, looking for at most one more than is shown."""
+        rows: Any = self.object_list  # the admin gives a queryset
+        return int(rows.order_by()[: MAX_COUNT + 1].count())  # sorting them first would cost more than counting
+
+    @property
+    def count(self) -> int:
+        """How many rows can be paged through."""
+        return min(self.found, MAX_COUNT)
+
+
+class CappedChangeList(ChangeList):
+    """Keeps the one order that an index has, and says when there are more rows than it pages through."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """Take no other order from the address either."""
+        return list(self.model_admin.ordering or ())
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether some rows are left out."""
+        return getattr(self.paginator, "found", 0) > MAX_COUNT
+
+
+class ChoiceFilter(admin.SimpleListFilter):
+    """A filter by one column. Its choices are known beforehand: looking for them would read the whole table."""
+
+    def value(self) -> str | None:
+        """Return the choice; what was not offered is none."""
+        chosen = super().value()
+        return chosen if chosen in {str(key) for key, _label in self.lookup_choices} else None
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows that have the value."""
+        value = self.value()
+        return queryset if value is None else queryset.filter(**{str(self.parameter_name): value})
+
+
+class StatusFilter(ChoiceFilter):
+    """Kaspi's word, or none yet."""
+
+    title = _("status")
+    parameter_name = "status"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the words that we know."""
+        return [*((status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items()), (OTHER, _("Other"))]
+
+    def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
+        """Keep the deliveries that stand there."""
+        status = self.value()
+        if status == OTHER:
+            return queryset.in_unknown_status()
+        return queryset if status is None else queryset.filter(status="" if status == NOT_BOOKED else status)
+
+
+class AttentionFilter(ChoiceFilter):
+    """Why a person is needed, or that one is."""
+
+    title = _("attention")
+    parameter_name = "attention"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the reasons."""
+        return [(ANY, _("For any reason")), *Attention.choices]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep those that ask for somebody."""
+        return queryset.flagged() if self.value() == ANY else super().queryset(request, queryset)
+
+
+class DueFilter(admin.SimpleListFilter):
+    """Whether Kaspi has kept its promise."""
+
+    title = _("promise")
+    parameter_name = "promise"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer what somebody has to look at."""
+        return [("overdue", _("Overdue"))]
+
+    def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
+        """Keep those that should have arrived."""
+        return queryset.overdue(clock.now()) if self.value() else queryset
+
+
+class AccountFilter(ChoiceFilter):
+    """The accounts of the settings, and those that are gone from them; left out when there is one."""
+
+    title = _("account")
+    parameter_name = "account"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the aliases. They are read from the table of account states, which has a row for each."""
+        aliases = accounts.aliases()
+        return [(alias, alias) for alias in aliases] if len(aliases) > 1 else []
+
+
+class EnvironmentFilter(ChoiceFilter):
+    """The environments of the settings; left out when there is one."""
+
+    title = _("environment")
+    parameter_name = "environment"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer those in use. Few and old rows of a former one would be looked for through the whole table."""
+        names = sorted({account.environment for account in conf.current().accounts.values()})
+        return [(name, name) for name in names] if len(names) > 1 else []
+
+
+class EventStateFilter(ChoiceFilter):
+    """What became of an event; the dead letters together."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the states."""
+        return [("dead", _("Dead letters: failed, parked or in conflict")), *WebhookEvent.State.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the events in it."""
+        if self.value() == "dead":
+            return queryset.filter(state__in=WebhookEvent.DEAD_LETTERS)
+        return super().queryset(request, queryset)
+
+
+class SinceFilter(admin.SimpleListFilter):
+    """How far back to look, by a time that has an index."""
+
+    title = _("time")
+    parameter_name = "since"
+    column = "created_at"
+    choices_in_hours: Sequence[tuple[int, Any]] = (
+        (1, _("The last hour")),
+        (24, _("The last 24 hours")),
+        (7 * 24, _("The last 7 days")),
+        (30 * 24, _("The last 30 days")),
+    )
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the spans."""
+        return [(str(hours), label) for hours, label in self.choices_in_hours]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep what is not older."""
+        known = {str(hours) for hours, _label in self.choices_in_hours}
+        if self.value() not in known:
+            return queryset
+        since = clock.now() - timedelta(hours=int(self.value() or 0))
+        return queryset.filter(**{f"{self.column}__gte": since})
+
+
+class ReceivedFilter(SinceFilter):
+    """When an event came first."""
+
+    column = "received_at"
+
+
+class UpdatedFilter(SinceFilter):
+    """When something last happened to a call."""
+
+    column = "updated_at"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Name every state too: the index begins with it."""
+        return super().queryset(request, queryset).filter(state__in=ApiCall.State.values)
+
+
+class FailedFilter(SinceFilter):
+    """When an attempt failed."""
+
+    column = "at"

@@ -1,0 +1,101 @@
+"""Read-only admin classes: nothing is added, changed or deleted by hand."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
+
+from kaspi_delivery_django.admin.display import masked, visible
+from kaspi_delivery_django.admin.filters import CappedChangeList, CappedPaginator
+
+FILTERS = {"", "exact"}
+TABLE = "admin/kaspi_delivery/table.html"
+STYLE = {"all": ("kaspi_delivery/desk.css",)}
+
+
+class ReadOnlyMixin:
+    """Permissions of a page, or of a table inside one, that only shows."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody may add a mirror's row."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody may edit one."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody may delete one."""
+        return False
+
+
+class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
+    """A page that shows rows; `personal` fields only to who may see personal data.
+
+    A list neither counts nor sorts a whole table. `search_fields` name what is searched for, and `find`
+    says how: by columns of the table's own that have an index. `list_prefetch_related` names the rows that a
+    list shows beside its own: a join would read those of all the pages before.
+    """
+
+    personal: tuple[str, ...] = ()
+    list_prefetch_related: ClassVar[tuple[str, ...]] = ()
+    list_filter: ClassVar[tuple[type[admin.SimpleListFilter], ...]] = ()
+    list_per_page = 50
+    list_max_show_all = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = CappedPaginator
+    ordering = ("-pk",)
+    sortable_by = ()
+
+    class Media:
+        css = STYLE
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
+        """Let the page say when it leaves rows out."""
+        return CappedChangeList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Read what is shown beside the rows in one query for each kind."""
+        return super().get_queryset(request).prefetch_related(*self.list_prefetch_related)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        """Answer the list's own filters, and keys; other questions could read a hidden column letter by letter."""
+        name, _, how = lookup.partition("__")
+        offered: set[Any] = {kind.parameter_name for kind in self.list_filter}
+        return lookup in offered or (name in {"id", "pk"} and how in FILTERS)
+
+    def find(self, request: HttpRequest, term: str) -> Q:
+        """Return the condition that a search term stands for."""
+        raise NotImplementedError
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Look for the term as a whole; no row is found twice."""
+        term = search_term.strip() if self.search_fields else ""
+        return (queryset.filter(self.find(request, term)) if term else queryset), False
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Show every column, in the model's order."""
+        names = [field.name for field in self.model._meta.fields if field.name != "id"]
+        return masked(request, self.model, names, self.personal)
+
+
+class ReadOnlyInline(ReadOnlyMixin, admin.TabularInline):  # type: ignore[type-arg]  # no generics at run time
+    """A table of rows inside another row's page."""
+
+    template = TABLE
+    personal: tuple[str, ...] = ()
+    extra = 0
+    show_change_link = True
+    can_delete = False
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out what this person must not see."""
+        return visible(request, self.fields or (), self.personal)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Name them all: some are computed."""
+        return self.get_fields(request, obj)

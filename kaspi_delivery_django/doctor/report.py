@@ -1,0 +1,98 @@
+"""Run all probes, the project's first, then each account's, and report them with the checklist."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.doctor import checklist, local, probes, webhook
+from kaspi_delivery_django.doctor.checklist import Evidence, Item
+from kaspi_delivery_django.doctor.results import Outcome, Result
+from kaspi_delivery_django.doctor.webhook import Wait
+from kaspi_delivery_django.stats import accounts as account_figures
+from kaspi_delivery_django.stats import snapshot
+from kaspi_delivery_django.stats.accounts import AccountStats
+
+SCHEMA = 1
+NOT_SEEN = "--webhook-url was not given"
+GIVE_URL = "Run this with --webhook-url and the shop's public address, as in https://shop.example/kaspi/webhook/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was found, and Kaspi's checklist."""
+
+    accounts: Sequence[conf.Account]
+    findings: Sequence[Result]
+    checklist: Sequence[Item]
+
+    @property
+    def verdicts(self) -> Sequence[Outcome]:
+        """Every verdict there is, of the findings and of the checklist."""
+        return [*(finding.verdict for finding in self.findings), *(item.verdict for item in self.checklist)]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing failed. What is yours to confirm does not fail."""
+        return Outcome.FAIL not in self.verdicts
+
+
+def run(accounts: Mapping[str, conf.Account], urls: Mapping[str, str], patience: Wait) -> Report:
+    """Examine these accounts; `urls` says by alias where a test webhook is to arrive.
+
+    Raises Django's `DatabaseError` or `InterfaceError` when the database is away.
+    """
+    house = list(_check_project())
+    is_migrated = all(found.verdict is Outcome.PASS for found in house if found.name == "migrations")
+    current = snapshot.read() if is_migrated else None
+    states = {state.alias: state for state in account_figures.read()} if is_migrated else {}
+    findings = [*house, *(local.judge_standing(current) if current else ())]
+    for alias, account in accounts.items():
+        state = states.get(alias, AccountStats(alias=alias, environment=account.environment))
+        findings += local.judge_account(state, current) if current else ()
+        findings += _check_account(account, state, urls.get(alias), patience, is_migrated=is_migrated)
+    evidence = Evidence(
+        accounts=list(accounts.values()),
+        findings=findings,
+        surroundings=checklist.project_facts(accounts),
+        tables=checklist.table_facts(current) if current else None,
+        urls=urls,
+    )
+    return Report(accounts=evidence.accounts, findings=findings, checklist=checklist.judge(evidence))
+
+
+def document(found: Report) -> dict[str, Any]:
+    """Return it in the types of JSON. What a key of it means stays; `schema` grows when that cannot be kept."""
+    return {
+        "schema": SCHEMA,
+        "well": found.is_well,
+        "accounts": [
+            {"account": account.alias, "environment": account.environment, "base_url": account.base_url}
+            for account in found.accounts
+        ],
+        "findings": [asdict(finding) for finding in found.findings],
+        "checklist": [asdict(item) for item in found.checklist],
+    }
+
+
+def _check_project() -> Iterator[Result]:
+    yield from local.judge_checks(local.project_checks())
+    yield local.migrations()
+    yield local.database_clock()
+
+
+def _check_account(
+    account: conf.Account, state: AccountStats, url: str | None, patience: Wait, *, is_migrated: bool
+) -> Iterator[Result]:
+    """Ask Kaspi; for a test webhook only once it has taken the key, and can leave a row."""
+    answers = probes.check_api(account, state)
+    yield from answers
+    keys = [found for found in answers if found.name in {"key", "api"}]
+    if url is None:
+        yield webhook.not_tried(account, NOT_SEEN, GIVE_URL)
+    elif not is_migrated:
+        yield webhook.not_tried(account, "the inbox is not migrated", "Mend the line 'migrations' first.")
+    elif any(found.verdict is Outcome.FAIL for found in keys):
+        yield webhook.not_tried(account, "Kaspi has not taken the key", "Mend the lines 'api' and 'key' first.")
+    else:
+        yield webhook.check(account, url, patience)

@@ -1,0 +1,107 @@
+"""Commands that process many rows in batches: options, progress, signals, and exit codes."""
+
+import signal
+import threading
+import time
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from kaspi_delivery_django.management.argtypes import whole_number
+from kaspi_delivery_django.services.deliveries import runners
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
+    """Call `stop` at a signal. Only the main thread can receive one: a command in another thread runs without."""
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = SIGNALS if is_main else ()
+    before = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not set by Python
+
+
+REPORT_EVERY_S = 10.0
+LARGEST_BATCH = 10_000
+LONGEST_DAYS = 36_500
+INTERRUPTED = 130
+
+
+class BatchCommand(BaseCommand):
+    """Sweeps batch by batch; SIGTERM and SIGINT let the batch under way be finished.
+
+    Nothing is sent from here, whatever the runner: the worker sends what a sweep makes due.
+
+    Exit codes: 0 when all is done, 1 when something failed that a person must look at, 130 when it
+    was interrupted. A terminal sees one line that counts; a log sees a line every ten seconds.
+    """
+
+    batch = 500
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take what every sweep takes."""
+        parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
+        parser.add_argument("--batch", type=row_count, default=self.batch, help=f"rows at a time ({self.batch})")
+
+    def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
+        """Do one batch after the other, and yield the counts of each."""
+        raise NotImplementedError
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Sweep, and say how far it is."""
+        self._is_stopped, self._said_at = False, time.monotonic()
+        with stopped_by_signals(self._stop), runners.deferred_to_request_end():
+            total = self._add_up(options)
+        self._close(total, is_dry=options["dry_run"])
+
+    def _add_up(self, options: dict[str, Any]) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for counts in self.sweep(options):
+            total.update(counts)
+            self._say_progress(total)
+            if self._is_stopped:
+                break
+        return total
+
+    def _stop(self) -> None:
+        self._is_stopped = True
+
+    def _say_progress(self, total: Counter[str]) -> None:
+        if self.stdout.isatty():
+            self.stdout.write(f"\r{_words(total)}", ending="")
+            self.stdout.flush()
+        elif time.monotonic() - self._said_at >= REPORT_EVERY_S:
+            self._said_at = time.monotonic()
+            self.stdout.write(_words(total))
+
+    def _close(self, total: Counter[str], *, is_dry: bool) -> None:
+        clear = "\r" if self.stdout.isatty() else ""
+        self.stdout.write(f"{clear}{'dry run: ' if is_dry else ''}{_words(total)}")
+        if self._is_stopped:
+            self.stdout.write("interrupted: what is done stays done, run it again for the rest")
+            raise SystemExit(INTERRUPTED)
+        if total["failed"] and not is_dry:
+            raise SystemExit(1)
+
+
+def row_count(text: str) -> int:
+    """Read how many rows a batch has."""
+    return whole_number(text, most=LARGEST_BATCH)
+
+
+def days(text: str) -> int:
+    """Read a number of days."""
+    return whole_number(text, most=LONGEST_DAYS)
+
+
+def _words(total: Counter[str]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in total.items()) or "nothing to do"

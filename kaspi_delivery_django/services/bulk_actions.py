@@ -1,0 +1,185 @@
+"""Bulk actions too large for one request: queued row by row, and run by the worker.
+
+Each service behind them may run twice and acts once, so a worker killed between an action and the
+deletion of its row costs nothing.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import InterfaceError, OperationalError
+from django.utils.translation import gettext
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.exceptions import DeliveryError, UsageError
+from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services.db import db_alias, is_transient
+from kaspi_delivery_django.services.deliveries import actions, runners
+from kaspi_delivery_django.services.inbox import replaying
+
+logger = logging.getLogger(__name__)
+Name = PendingAction.Name
+BATCH_SIZE = 1000
+
+
+def queue(name: str, keys: Sequence[Any], *, reason: str = "", asked_by: str = "") -> None:
+    """Keep what is to be done with these rows, given by their primary keys, until the worker does it.
+
+    What waits for the same already is not kept twice. `asked_by` is what `login_of` returns for a user; when the
+    worker comes to it, the user must still be there and be allowed to, or it is refused. Without a login nobody is
+    asked.
+    """
+    column = "event_id" if name in _OF_EVENTS else "delivery_id"
+    own = PendingAction.objects.using(db_alias())
+    waiting = set(own.waiting().filter(name=name, **{f"{column}__in": keys}).values_list(column, flat=True))
+    asked_by = asked_by[: PendingAction._meta.get_field("asked_by").max_length]
+    shared = {"name": name, "reason": reason, "asked_by": asked_by, "created_at": clock.now()}
+    rows = (PendingAction(**shared, **{column: key}) for key in keys if key not in waiting)
+    own.bulk_create(rows, batch_size=BATCH_SIZE)
+
+
+def login_of(user: Any) -> str:
+    """Return what a user logs in with, as the text that finds the user again.
+
+    A user model may log in with a number, a UUID, a phone object or a related row: the text is of the value that
+    its column holds, whatever `str()` of the object shows.
+    """
+    field = user._meta.get_field(user.USERNAME_FIELD)
+    return str(field.get_prep_value(field.value_from_object(user)))
+
+
+def run_pending(*, limit: int, using: str) -> int:
+    """Do what staff handed over, the oldest first. Returns how many are done, or refused."""
+    related = PendingAction.objects.using(using).select_related("delivery", "event")
+    actions = list(related.waiting()[:limit])
+    may = lru_cache(maxsize=None)(_is_allowed)  # each person is looked up once
+    with runners.deferred_to_worker():  # which sends at its own rate
+        return sum(_run(action, may) for action in actions)
+
+
+def permission_for(name: str) -> str:
+    """Return the permission that an action needs: to ask for it, to have it done, and to take it off the list."""
+    return _PERMISSIONS[name]
+
+
+def names_allowed_for(user: Any) -> list[str]:
+    """Return the actions that a user may ask for, and so dismiss."""
+    return [name for name, permission in _PERMISSIONS.items() if user.has_perm(f"kaspi_delivery.{permission}")]
+
+
+def dismiss(action: PendingAction) -> None:
+    """Take an action off the list, done or not."""
+    PendingAction.objects.filter(pk=action.pk).delete()
+
+
+def _run(action: PendingAction, may: Callable[[str, str], bool]) -> bool:
+    """Do it, and tell whether it needs no other try."""
+    row = PendingAction.objects.filter(pk=action.pk)
+    if not row.exists():  # dismissed while others were done
+        return True
+    try:
+        failure = _refusal(action, may) or _attempt(action)
+    except (OperationalError, InterfaceError) as err:
+        if not is_transient(err):
+            raise
+        row.update(deferred_at=clock.now())
+        return False
+    if failure:
+        logger.warning("action refused: action=%s name=%s", action.pk, action.name)
+        row.update(failed_at=clock.now(), failure=failure)
+    else:
+        dismiss(action)
+    return True
+
+
+def _refusal(action: PendingAction, may: Callable[[str, str], bool]) -> str:
+    """Say why it must not be done any more; nothing when it may."""
+    if action.asked_by and not may(action.asked_by, action.name):
+        return gettext("Who asked for it may not do so any more.")
+    if clock.now() >= action.created_at + conf.current().max_dispatch_age:
+        return gettext("It waited too long: ask for it again if it is still wanted.")
+    return ""
+
+
+def _is_allowed(login: str, name: str) -> bool:
+    user = _user_of(login)
+    allowed = user is not None and user.has_perm(f"kaspi_delivery.{_PERMISSIONS.get(name)}")
+    return bool(allowed and user.is_active)
+
+
+def _user_of(login: str) -> Any:
+    """Find the user again; None as well for a login that the column can no longer hold."""
+    users = get_user_model()
+    try:
+        return users._default_manager.filter(**{users.USERNAME_FIELD: login}).first()
+    except (ArithmeticError, TypeError, ValueError, ValidationError):
+        return None
+
+
+def _attempt(action: PendingAction) -> str:
+    """Do it, and return why it was refused; nothing when it was not."""
+    try:
+        return _work(action)() or ""
+    except (DeliveryError, UsageError, ObjectDoesNotExist) as err:
+        return str(err)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
+        return errors.describe(err)
+
+
+def _work(action: PendingAction) -> Callable[[], str | None]:
+    if action.event is not None:
+        return partial(_OF_EVENTS[action.name], action.event)
+    if action.delivery is None:
+        return partial(gettext, "The row is gone.")
+    return partial(_OF_DELIVERIES[action.name], action.delivery, action.reason)
+
+
+def _cancel(delivery: Delivery, reason: str) -> None:
+    actions.cancel_delivery(delivery, reason=reason)
+
+
+def _retry(delivery: Delivery, _reason: str) -> None:
+    actions.retry_delivery(delivery)
+
+
+def _refresh(delivery: Delivery, _reason: str) -> None:
+    actions.refresh_delivery(delivery)
+
+
+def _acknowledge(event: WebhookEvent) -> None:
+    if event.state != WebhookEvent.State.ACKNOWLEDGED:  # a worker may have died after it was
+        replaying.acknowledge_event(event)
+
+
+def _replay(event: WebhookEvent) -> str:
+    state = replaying.replay_event(event)
+    return gettext("It failed again.") if state == WebhookEvent.State.FAILED else ""
+
+
+_OF_EVENTS: Mapping[str, Callable[[WebhookEvent], str | None]] = {
+    Name.REPLAY: _replay,
+    Name.ACKNOWLEDGE: _acknowledge,
+}
+
+
+_OF_DELIVERIES: Mapping[str, Callable[[Delivery, str], str | None]] = {
+    Name.CANCEL: _cancel,
+    Name.RETRY: _retry,
+    Name.REFRESH: _refresh,
+}
+
+
+_PERMISSIONS: Mapping[str, str] = {
+    Name.CANCEL: "cancel_delivery",
+    Name.RETRY: "retry_delivery",
+    Name.REFRESH: "retry_delivery",
+    Name.REPLAY: "replay_event",
+    Name.ACKNOWLEDGE: "replay_event",
+}

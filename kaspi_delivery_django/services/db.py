@@ -1,0 +1,288 @@
+"""Database access: the written alias, transactions, row locks, and how database errors are classified."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from django.apps import apps
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connections, router, transaction
+from django.db.models import F, Model, QuerySet
+
+from kaspi_delivery_django.client import protocol
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.services import clock, errors, fast_sql
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+Row = TypeVar("Row", bound=Model)
+UNINDEXED = "order_sha256"  # any column that no index has to be told of
+_TRANSIENT_NUMBERS = {1020, 1205, 1213, 3572}
+_TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
+_LOCK_TIMEOUT_NUMBERS = {1205, 3572}
+_LOCK_TIMEOUT_STATES = {"55P03"}
+
+
+# Invalid text or byte, out of range, too long, too large, no default value, refused by a trigger: the two drivers for
+# MySQL sort these among OperationalError, DataError and InternalError, each in its own way.
+_DATA_NUMBERS = {1118, 1153, 1263, 1264, 1265, 1267, 1292, 1300, 1364, 1366, 1406, 1416, 1441, 1644, 1690, 3854, 3988}
+_DATA_CLASSES = ("22", "54")  # PostgreSQL's "data exception", and "program limit exceeded", as of an index's row
+
+
+_LIMITS = {
+    "postgresql": ("SET LOCAL lock_timeout = '%(seconds)ss'", ""),
+    "mysql": (
+        "SET @kaspi_waited = @@innodb_lock_wait_timeout, innodb_lock_wait_timeout = %(seconds)s",
+        "SET innodb_lock_wait_timeout = @kaspi_waited",
+    ),
+}
+
+
+def db_alias() -> str:
+    """Return the alias of the database that our tables live in."""
+    return router.db_for_write(Delivery)
+
+
+def run_in_transaction(work: Callable[[], Result], *, using: str, waits_again_within_s: float | None = None) -> Result:
+    """Run the work in an outermost transaction; once more after a deadlock or a lock timeout.
+
+    With `waits_again_within_s` a lock timeout that comes later is raised: there is no time to wait a second time.
+    """
+    began = time.monotonic()
+    try:
+        with transaction.atomic(using=using, durable=True):
+            return work()
+    except DatabaseError as err:
+        is_late = waits_again_within_s is not None and time.monotonic() - began > waits_again_within_s
+        if not is_transient(err) or (is_late and is_lock_timeout(err)):
+            raise
+    with transaction.atomic(using=using, durable=True):
+        return work()
+
+
+def is_transient(err: Exception) -> bool:
+    """Tell whether the database only asks for another try: a deadlock, a lock timeout."""
+    state, number = _codes(err)
+    return state in _TRANSIENT_STATES or number in _TRANSIENT_NUMBERS or is_lock_timeout(err)
+
+
+def is_lock_timeout(err: BaseException) -> bool:
+    """Tell whether a lock that another transaction holds was waited for in vain."""
+    state, number = _codes(err)
+    is_busy = isinstance(err, OperationalError) and "is locked" in str(number)
+    return state in _LOCK_TIMEOUT_STATES or number in _LOCK_TIMEOUT_NUMBERS or is_busy
+
+
+def is_data_error(err: BaseException) -> bool:
+    """Tell whether the database refused the values of a row: the same values fail again, other rows do not.
+
+    False for a database that is away, a deadlock, a lock timeout, and a constraint (`IntegrityError`).
+    """
+    if not isinstance(err, DatabaseError):
+        return False
+    state, number = _codes(err)
+    return isinstance(err, DataError) or state.startswith(_DATA_CLASSES) or number in _DATA_NUMBERS
+
+
+def is_unavailable(err: BaseException) -> bool:
+    """Tell whether the database, not a row, is the trouble."""
+    return isinstance(err, OperationalError | InterfaceError) and not is_data_error(err)
+
+
+def storable(text: str) -> str:
+    """Return a cancel's reason as any table holds it: older character sets of MySQL have no emoji."""
+    return protocol.without_astral(text) if connections[db_alias()].vendor == "mysql" else text
+
+
+def _codes(err: BaseException) -> tuple[str, object]:
+    """Return PostgreSQL's SQLSTATE, and what the other drivers put first: MySQL's number, SQLite's text."""
+    cause = err.__cause__
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+    return state, err.args[0] if err.args else None
+
+
+def after_commit(work: Callable[..., object], /, *args: object, using: str | None) -> None:
+    """Run the work once the transaction is committed. What it raises is logged, and ends nothing.
+
+    Django's own `robust` callbacks log the exception's text, which may hold a customer's data.
+    """
+
+    def run() -> None:
+        try:
+            work(*args)
+        except Exception as err:  # noqa: BLE001  # the shop's transaction is over and good
+            logger.error("not done after the commit: error=%s", errors.describe(err))  # noqa: TRY400
+
+    transaction.on_commit(run, using=using)
+
+
+@contextmanager
+def savepoint(using: str) -> Iterator[None]:
+    """Keep an error of these statements from a transaction around them, with a savepoint; without one add nothing."""
+    connection = connections[using]
+    if connection.in_atomic_block or not connection.get_autocommit():
+        with transaction.atomic(using=using):
+            yield
+    else:
+        yield
+
+
+def in_transaction() -> bool:
+    """Tell whether somebody around us decides about the commit, as ATOMIC_REQUESTS does."""
+    return connections[db_alias()].in_atomic_block
+
+
+def is_nested(using: str) -> bool:
+    """Tell whether code around us has opened a transaction, so that nothing can be committed here.
+
+    The transaction of Django's own `TestCase` does not count: `durable` goes through it as well.
+    """
+    blocks: list[Any] = connections[using].atomic_blocks
+    return bool(blocks) and not blocks[-1]._from_testcase  # noqa: SLF001  # as Django's atomic asks
+
+
+@contextmanager
+def limited_sqlite_waits(using: str, *, seconds: int) -> Iterator[None]:
+    """Let SQLite wait no longer for its one lock; the other engines get the time with the lock (`lock`)."""
+    connection = connections[using]
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    raw = connection.connection
+    [before] = raw.execute("PRAGMA busy_timeout").fetchone()
+    raw.execute(f"PRAGMA busy_timeout = {min(before, seconds * 1000)}")
+    try:
+        yield
+    finally:
+        if connection.connection is raw:
+            raw.execute(f"PRAGMA busy_timeout = {before}")
+
+
+@contextmanager
+def limited_waits(using: str, *, seconds: int) -> Iterator[None]:
+    """Let each statement of the open transaction wait no longer for a lock, of whatever row or table."""
+    connection: Any = connections[using]
+    limit, restore = _LIMITS.get(connection.vendor, ("", ""))
+    if limit:
+        with connection.cursor() as cursor:
+            cursor.execute(limit % {"seconds": seconds})
+    try:
+        yield
+    finally:
+        if restore:  # MySQL's limit is the session's; Django's cursor refuses all after an error
+            with suppress(connection.Database.Error), connection.connection.cursor() as raw:
+                raw.execute(restore)
+
+
+def is_broken(using: str) -> bool:
+    """Tell whether the transaction around us can only be rolled back, so that nobody may go on in it."""
+    connection = connections[using]
+    if not connection.in_atomic_block or connection.needs_rollback:
+        return connection.in_atomic_block
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return True
+    return False
+
+
+def lock(*, using: str | None = None, wait: bool = True, within_s: int | None = None, **values: Any) -> Delivery | None:
+    """Return the one delivery with these values, locked until the transaction ends; None for none.
+
+    SQLite has no row locks: there a write that changes nothing makes this the one writer. With
+    `wait=False` a row that somebody else has locked is none, where the engine can tell. After `within_s`
+    seconds a lock timeout is raised (`is_lock_timeout`); on SQLite `short_waits` says so.
+    """
+    using = using or db_alias()
+    connection = connections[using]
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("a lock needs a transaction around it: it ends with it")
+    if connection.features.has_select_for_update:
+        ending = _for_update(connection, wait=wait, within_s=within_s)
+        return _found(using, ending, values)
+    is_there = fast_sql.touch(Delivery, UNINDEXED, using=using, **values)
+    return _found(using, "", values) if is_there else None
+
+
+def _found(using: str, ending: str, values: dict[str, Any]) -> Delivery | None:
+    """Return the row with the database's time of the moment when its lock was got, which may have been waited for."""
+    began = time.monotonic()
+    found = fast_sql.find(Delivery, using=using, ending=ending, **values)
+    if found is None:
+        return None
+    delivery, read_at = found
+    delivery.locked_at = clock.reading(read_at, using=using, seconds=time.monotonic() - began)
+    return delivery
+
+
+def _for_update(connection: Any, *, wait: bool, within_s: int | None) -> str:
+    """Return what follows the condition. The time limit costs no statement of its own.
+
+    PostgreSQL evaluates the condition before it waits for the row's lock. MySQL, other than MariaDB, has no time
+    limit for one lock: there it is not waited for at all.
+    """
+    skips = not wait and connection.features.has_select_for_update_skip_locked
+    plain: str = connection.ops.for_update_sql(skip_locked=skips)
+    if within_s is None:
+        return plain
+    if connection.vendor == "postgresql":
+        return f"AND set_config('lock_timeout', '{within_s}s', true) IS NOT NULL {plain}"
+    return f"{plain} WAIT {within_s}" if connection.mysql_is_mariadb else f"{plain} NOWAIT"
+
+
+def lock_current(delivery: Delivery) -> Delivery:
+    """Return the row as it is now, locked. Raises `Delivery.DoesNotExist` when it is gone."""
+    locked = lock(using=db_alias(), id=delivery.pk)
+    if locked is None:
+        raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
+    return locked
+
+
+def lock_unlocked(rows: QuerySet[Row]) -> list[Row]:
+    """Return those of the rows that nobody else has locked, locked until the transaction ends.
+
+    What they select with them is locked as well. Whoever holds some never waits for others, and so for nobody who
+    waits for those: an engine that cannot skip what is locked gets one row only.
+    """
+    features, ordered = connections[rows.db].features, rows.order_by("pk")
+    if features.has_select_for_update_skip_locked:
+        return list(ordered.select_for_update(skip_locked=True))
+    if features.has_select_for_update:
+        return list(ordered.select_for_update()[:1])
+    return list(ordered) if rows.update(updated_at=F("updated_at")) else []
+
+
+def defer_or_raise(err: Exception, what: str) -> None:
+    """Defer what met a deadlock, a lock timeout, or a row's data error; raise when the database is unavailable."""
+    if is_unavailable(err) and not is_transient(err):
+        raise err
+    logger.warning("deferred: %s error=%s", what, errors.describe(err))
+
+
+def missing_tables() -> Sequence[str]:
+    """Return the tables and columns that the database lacks, where the connection looks for tables."""
+    connection = connections[db_alias()]
+    found: list[str] = []
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        for model in apps.get_app_config(Delivery._meta.app_label).get_models():
+            table = model._meta.db_table
+            if table not in tables:
+                found.append(table)
+                continue
+            columns = {column.name for column in connection.introspection.get_table_description(cursor, table)}
+            wanted = (field.column for field in model._meta.concrete_fields)
+            found += [f"{table}.{name}" for name in wanted if name not in columns]
+    return found
+
+
+def missing_tables_advice(lacking: Sequence[str]) -> str:
+    """Return what is wrong with such a database, and what to do."""
+    named = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")  # noqa: PLR2004  # enough to recognise them
+    return (
+        f'The database "{db_alias()}" lacks {named}. Run manage.py migrate first. In a project with one schema for each'
+        " tenant, run the worker inside the tenant's schema, not in the public one."
+    )

@@ -1,0 +1,1 @@
+"""Deliveries: booking, actions, status, attention, calls, and the signals to the shop."""

@@ -1,0 +1,211 @@
+"""What a create sends: built through the shop's adapter if wanted, frozen as text, compared with the order later."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from enum import Enum, auto
+
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.utils.functional import Promise
+
+from kaspi_delivery_django.client import DeliveryRequest, Parcel, protocol
+from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.deliveries import phone_tail
+from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
+from kaspi_delivery_django.services import fast_sql
+from kaspi_delivery_django.services.db import db_alias, storable
+from kaspi_delivery_django.services.deliveries import attention, calls
+from kaspi_delivery_django.services.errors import (
+    AdapterFailed,
+    call_adapter,
+    call_adapter_predicate,
+    one_line,
+    project_locale,
+)
+
+logger = logging.getLogger(__name__)
+_NO_SUCH_KEY = (AttributeError, OverflowError, TypeError, ValueError, ValidationError)  # it has become of another type
+FROZEN = ("payload", "payload_sha256")
+PLACE = ("address", "notes", "name", "phone")
+
+
+MIRRORED = (
+    *(f"{side}_{name}" for side in ("pickup", "dropoff") for name in PLACE),
+    *(f"parcel_{field.name}" for field in fields(Parcel)),
+    "phone_tail",
+    "order_sha256",
+)
+
+
+class Wish(Enum):
+    """What the shop's adapter wants for an order: have it sent, not now, or cancelled."""
+
+    SEND = auto()
+    WAIT = auto()
+    CANCEL = auto()
+
+
+def order_of(delivery: Delivery) -> models.Model:
+    """Return the shop's order.
+
+    Raises `ObjectDoesNotExist` when it is gone, and `AdapterFailed` when no adapter is for its model.
+    """
+    types = ContentType.objects.db_manager(db_alias())
+    model = types.get_for_id(delivery.content_type_id).model_class()
+    if model is None or adapter_for(model) is None:
+        raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
+    if not can_be_looked_up(model):  # it is not gone, and must not be abandoned
+        raise AdapterFailed("orders with a primary key of several columns cannot be looked up: adapt another model")
+    try:
+        with project_locale():
+            order: models.Model = model._base_manager.using(db_alias()).get(pk=delivery.object_id)
+    except _NO_SUCH_KEY as err:
+        raise models.ObjectDoesNotExist("no such order any more") from err
+    return order
+
+
+def orders_of(deliveries: Iterable[Delivery]) -> dict[int, models.Model]:
+    """Return the shop's orders by their deliveries' primary keys, with one query for each model.
+
+    What `order_of` would raise for is left out.
+    """
+    groups = defaultdict(list)
+    for delivery in deliveries:
+        groups[delivery.content_type_id].append(delivery)
+    return {pk: order for group in groups.values() for pk, order in _orders_alike(group).items()}
+
+
+def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
+    using = db_alias()
+    model = ContentType.objects.db_manager(using).get_for_id(group[0].content_type_id).model_class()
+    if model is None or adapter_for(model) is None:
+        return {}
+    try:
+        with project_locale():
+            orders = model._base_manager.using(using).in_bulk([delivery.object_id for delivery in group])
+    except _NO_SUCH_KEY:
+        return _orders_of_halves(group)
+    known = {str(pk): order for pk, order in orders.items()}
+    return {delivery.pk: known[delivery.object_id] for delivery in group if delivery.object_id in known}
+
+
+def _orders_of_halves(group: list[Delivery]) -> dict[int, models.Model]:
+    """Read what can be read of a group with a key that the shop's model cannot have: that one alone is left out."""
+    if len(group) == 1:
+        return {}
+    middle = len(group) // 2
+    return {**_orders_alike(group[:middle]), **_orders_alike(group[middle:])}
+
+
+def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
+    """Build the payload of an order that is to go; `keep` freezes it. Nothing is written here.
+
+    The caller has a savepoint. Raises `AdapterFailed`.
+    """
+    request = _build(delivery, order)
+    call.payload = protocol.dump(request.to_json(), ascii_only=True)
+    call.payload_sha256 = delivery.order_sha256 = protocol.digest(call.payload)
+    for name, value in _mirrored(request).items():
+        setattr(delivery, name, value)
+
+
+def current_wish(delivery: Delivery, order: models.Model) -> Wish:
+    """Ask the adapter whether an order is to be sent now, as the database has it. Raises `AdapterFailed`."""
+    return wish_for(_adapter_of(order), order, is_sent_anyway=delivery.send_anyway_at is not None)
+
+
+def wish_for(adapter: AnyAdapter, order: models.Model, *, is_sent_anyway: bool = False) -> Wish:
+    """Ask the adapter what it wants for an order. Raises `AdapterFailed`."""
+    if call_adapter_predicate(adapter.wants_cancel, order):
+        return Wish.CANCEL
+    if is_sent_anyway or call_adapter_predicate(adapter.wants_delivery, order):
+        return Wish.SEND
+    return Wish.WAIT
+
+
+def is_wanted(delivery: Delivery) -> bool:
+    """Ask the adapter, of the order as the database has it, whether the delivery is to be sent.
+
+    Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
+    """
+    with transaction.atomic(using=db_alias()):
+        return current_wish(delivery, order_of(delivery)) is Wish.SEND
+
+
+def store(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: bool = True) -> None:
+    """Freeze payloads that were built in this transaction: their text is what every attempt sends.
+
+    Without `with_calls` the caller writes the calls' part (FROZEN) itself.
+    """
+    if with_calls:
+        fast_sql.update_all([call for call, _delivery in built], FROZEN, using=using)
+    fast_sql.update_all([delivery for _call, delivery in built], MIRRORED, using=using)
+
+
+def flag_edits(delivery: Delivery) -> None:
+    """Flag an order that was edited after it was booked and before the courier came; once for each edit."""
+    create = calls.calls_of(delivery, ApiCall.Kind.CREATE).exclude(payload="").first()
+    is_busy = delivery.attention not in {"", Attention.ORDER_EDITED}
+    if create is None or is_busy or not delivery.is_before_pickup:
+        return
+    try:
+        with transaction.atomic(using=db_alias()):
+            document = _build(delivery, order_of(delivery)).to_json()
+    except (models.ObjectDoesNotExist, AdapterFailed):
+        return
+    digest, older = (protocol.digest(protocol.dump(document, ascii_only=escaped)) for escaped in (True, False))
+    if delivery.order_sha256 in {digest, older}:
+        return
+    delivery.order_sha256 = digest
+    if create.payload_sha256 in {digest, older}:
+        attention.clear(delivery, attention.OF_EDITING)
+    else:
+        attention.flag(delivery, Attention.ORDER_EDITED, occurrence=digest)
+    delivery.save(update_fields=attention.COLUMNS)
+
+
+def cancel_reason_of(order: models.Model) -> str:
+    """Return the adapter's reason to cancel; cut to the limit.
+
+    A cancel goes without one rather than not at all.
+    """
+    adapter = _adapter_of(order)
+    try:
+        with transaction.atomic(using=db_alias()):
+            reason = read_text(call_adapter(lambda: _as_text(adapter.cancel_reason(order))))
+            return storable(reason)[:MAX_REASON_LENGTH]
+    except AdapterFailed as err:
+        logger.error("no cancel reason: model=%s pk=%s error=%s", adapter.model, one_line(order.pk), err)  # noqa: TRY400  # no data in logs
+        return ""
+
+
+def _as_text(reason: object) -> object:
+    """Translate a lazy text, while the project's language is active."""
+    return str(reason) if isinstance(reason, Promise) else reason
+
+
+def _adapter_of(order: models.Model) -> AnyAdapter:
+    adapter = adapter_for(type(order))
+    if adapter is None:
+        raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
+    return adapter
+
+
+def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:
+    request = call_adapter(_adapter_of(order).build_request, order)
+    if not isinstance(request, DeliveryRequest):
+        raise AdapterFailed("build_request must return a DeliveryRequest")
+    return replace(request, external_order_id=delivery.external_order_id or "")
+
+
+def _mirrored(request: DeliveryRequest) -> dict[str, object]:
+    columns = {f"parcel_{name}": value for name, value in vars(request.parcel).items()}
+    for side, place in (("pickup", request.pickup), ("dropoff", request.dropoff)):
+        columns[f"{side}_address"], columns[f"{side}_notes"] = place.address, place.notes
+        columns[f"{side}_name"] = place.contact.name
+        columns[f"{side}_phone"] = place.contact.phone
+    return {**columns, "phone_tail": phone_tail(request.dropoff.contact.phone)}

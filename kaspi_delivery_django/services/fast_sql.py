@@ -1,0 +1,230 @@
+"""Hand-written SQL for the statements of a save, a claim and a webhook; benchmarks justify it.
+
+The ORM takes ten times as long to compile these queries as a database takes to answer them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, TypeAlias, TypeVar, cast
+
+from django.db import connections, models
+from django.db.transaction import mark_for_rollback_on_error
+
+from kaspi_delivery_django.models import Attention, Delivery
+from kaspi_delivery_django.orders import key_name
+from kaspi_delivery_django.services import clock
+
+Row = TypeVar("Row", bound=models.Model)
+Model: TypeAlias = type[models.Model]
+Field: TypeAlias = "models.Field[Any, Any]"
+
+
+def insert(row: models.Model, *, using: str, stamped: tuple[str, ...] = ()) -> None:
+    """Insert a new row, and give it its primary key. Raises `IntegrityError` as `save` does.
+
+    The fields in `stamped` get the time of the database's own clock, whatever the row says.
+    """
+    model, connection = type(row), connections[using]
+    returns = connection.features.can_return_columns_from_insert
+    given = [field for field in _without_key(model) if field.name not in stamped]
+    values = _values(row, given, connection, add=True)
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        cursor.execute(_insert_sql(model, using, stamped, returns=returns), values)
+        [row.pk] = cursor.fetchone() if returns else [connection.ops.last_insert_id(cursor, model._meta.db_table, "id")]
+    row._state.adding, row._state.db = False, using
+
+
+def insert_all(rows: Sequence[models.Model], *, using: str) -> None:
+    """Insert new rows of one model, and give each its primary key, which MySQL tells of one row only."""
+    if connections[using].features.can_return_rows_from_bulk_insert:
+        type(rows[0])._default_manager.using(using).bulk_create(rows)
+        return
+    for row in rows:
+        insert(row, using=using)
+
+
+def update(row: models.Model, names: Sequence[str], *, using: str) -> bool:
+    """Write these fields of a row that nobody else writes now. Tells whether it is still there."""
+    model, connection = type(row), connections[using]
+    values = _values(row, _fields(model, names), connection, add=False)
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        cursor.execute(_update_sql(model, using, tuple(names)), [*values, row.pk])
+        return bool(cursor.rowcount)
+
+
+def update_all(rows: Sequence[models.Model], names: Sequence[str], *, using: str) -> None:
+    """Write these fields of many rows of one model, with one statement for each: all of one text, and sent together.
+
+    Django's `bulk_update` puts an expression together for each value, which takes longer than all else about a row.
+    """
+    if len(rows) <= 1:
+        for row in rows:
+            update(row, names, using=using)
+        return
+    model, connection = type(rows[0]), connections[using]
+    fields = _fields(model, names)
+    values = [[*_values(row, fields, connection, add=False), row.pk] for row in rows]
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        cursor.executemany(_update_sql(model, using, tuple(names)), values)
+
+
+def find(model: type[Row], *, using: str, ending: str = "", **values: Any) -> tuple[Row, datetime] | None:
+    """Return the one row with these values, and the database's time; None for no row.
+
+    `ending` follows the condition, as FOR UPDATE does.
+    """
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_select_sql(model, using, tuple(values))} {ending}", list(values.values()))
+        found = cursor.fetchone()
+    if found is None:
+        return None
+    *columns, read_at = found
+    return model.from_db(using, _attributes(model), _converted(model, columns, connection)), clock.aware(read_at)
+
+
+def touch(model: Model, name: str, *, using: str, **values: Any) -> bool:
+    """Write over a field what stands there already, in the row with these values. Tells whether there is one."""
+    with mark_for_rollback_on_error(using), connections[using].cursor() as cursor:
+        cursor.execute(_touch_sql(model, using, name, tuple(values)), list(values.values()))
+        return bool(cursor.rowcount)
+
+
+def _values(row: models.Model, fields: Iterable[Field], connection: Any, *, add: bool) -> list[Any]:
+    return [field.get_db_prep_save(field.pre_save(row, add), connection) for field in fields]
+
+
+def _converted(model: Model, row: Sequence[Any], connection: Any) -> Sequence[Any]:
+    """Turn what the driver gives into what the fields hold; most drivers give that already."""
+    converted = list(row)
+    for position, column in _to_convert(model, connection.alias):
+        for convert in connection.ops.get_db_converters(column):
+            converted[position] = convert(converted[position], column, connection)
+    return converted
+
+
+@lru_cache
+def _to_convert(model: Model, using: str) -> list[tuple[int, Any]]:
+    columns = [field.get_col(model._meta.db_table) for field in model._meta.concrete_fields]
+    get_converters = connections[using].ops.get_db_converters
+    return [(position, column) for position, column in enumerate(columns) if get_converters(column)]
+
+
+@lru_cache
+def _attributes(model: Model) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
+
+
+def _fields(model: Model, names: Iterable[str]) -> list[Field]:
+    return [cast("Field", model._meta.get_field(name)) for name in names]
+
+
+@lru_cache
+def _without_key(model: Model) -> list[Field]:
+    return [field for field in model._meta.concrete_fields if not field.primary_key]
+
+
+@lru_cache
+def _insert_sql(model: Model, using: str, stamped: tuple[str, ...], *, returns: bool) -> str:
+    fields = _without_key(model)
+    names, now = _columns(fields, using), clock.sql(using)
+    values = ", ".join(now if field.name in stamped else "%s" for field in fields)
+    returned = f"RETURNING {_quoted('id', using)}" if returns else ""
+    return " ".join(["INSERT INTO", _table(model, using), f"({', '.join(names)}) VALUES ({values})", returned])
+
+
+@lru_cache
+def _update_sql(model: Model, using: str, names: tuple[str, ...]) -> str:
+    changes = ", ".join(_pairs(model, names, using))
+    return " ".join(["UPDATE", _table(model, using), "SET", changes, "WHERE", *_pairs(model, ["id"], using)])
+
+
+@lru_cache
+def _select_sql(model: Model, using: str, names: tuple[str, ...]) -> str:
+    columns = ", ".join([*_columns(model._meta.concrete_fields, using), clock.sql(using)])
+    condition = " AND ".join(_pairs(model, names, using))
+    return " ".join(["SELECT", columns, "FROM", _table(model, using), "WHERE", condition])
+
+
+@lru_cache
+def _touch_sql(model: Model, using: str, name: str, names: tuple[str, ...]) -> str:
+    [column] = _columns(_fields(model, [name]), using)
+    condition = " AND ".join(_pairs(model, names, using))
+    return " ".join(["UPDATE", _table(model, using), f"SET {column} = {column} WHERE", condition])
+
+
+def _table(model: Model, using: str) -> str:
+    return _quoted(model._meta.db_table, using)
+
+
+def _pairs(model: Model, names: Iterable[str], using: str) -> list[str]:
+    return [f"{column} = %s" for column in _columns(_fields(model, names), using)]
+
+
+def _columns(fields: Iterable[Field], using: str) -> list[str]:
+    return [_quoted(str(field.column), using) for field in fields]
+
+
+def _quoted(name: str, using: str) -> str:
+    return connections[using].ops.quote_name(name)
+
+
+_DELIVERIES_SQL = """
+SELECT content_type_id, id, generation, environment, account, external_order_id, delivery_id, attention, unwanted_since
+FROM kaspi_delivery_delivery WHERE object_id = %s
+"""
+
+
+@dataclass(frozen=True)
+class DeliveryKeys:
+    """What of a delivery decides whether its order's save has anything to do."""
+
+    pk: int
+    generation: int
+    environment: str
+    account: str
+    external_order_id: str | None
+    delivery_id: str | None
+    attention: str
+    unwanted_since: object = None
+
+
+@dataclass(frozen=True)
+class OrderRow:
+    """An order's row as the database has it; `is_known` tells whether a delivery is kept under the text looked for."""
+
+    order: models.Model
+    is_known: bool
+
+
+def delivery_keys_of(object_id: str, content_type_id: int, *, using: str) -> Sequence[DeliveryKeys]:
+    """Return an order's deliveries, the newest generation first."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(_DELIVERIES_SQL, [object_id])
+        own = [DeliveryKeys(*row[1:]) for row in cursor.fetchall() if row[0] == content_type_id]
+    return sorted(own, key=attrgetter("generation"), reverse=True)
+
+
+def order_row(model: type[models.Model], order: models.Model, content_type_id: int, *, using: str) -> OrderRow | None:
+    """Return the order's row, and in the same statement whether it has a delivery; None when the row is gone."""
+    key = getattr(order, key_name(model))
+    deliveries = Delivery.objects.filter(object_id=str(key), content_type=content_type_id)
+    rows: models.QuerySet[models.Model] = model._base_manager.using(using).filter(pk=key)
+    row = rows.annotate(kaspi_delivery_is_known=models.Exists(deliveries)).first()
+    return None if row is None else OrderRow(row, row.__dict__.pop("kaspi_delivery_is_known"))
+
+
+def is_up_to_date(newest: DeliveryKeys | Delivery, *, account: str, external_order_id: str | None) -> bool:
+    """Tell whether a save leaves its order's newest delivery as it is.
+
+    Not when the adapter has failed on it, nor when Kaspi has not booked what is to be shipped by another account
+    or under another name now, nor when it waits for the adapter's yes.
+    """
+    is_held = newest.unwanted_since is not None and newest.delivery_id is None
+    if is_held or newest.attention == Attention.ADAPTER_FAILED:
+        return False
+    same = (newest.account, newest.external_order_id) == (account, external_order_id)
+    return same or newest.delivery_id is not None

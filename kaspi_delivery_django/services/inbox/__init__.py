@@ -1,0 +1,1 @@
+"""The inbox: how Kaspi's webhooks are stored, applied and replayed."""

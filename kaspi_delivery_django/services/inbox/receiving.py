@@ -1,0 +1,205 @@
+"""Receive Kaspi's webhooks: commit each event before it is answered, and apply it once."""
+
+import logging
+from functools import partial
+from typing import Any
+
+from django.db import connections
+from django.db.models import F
+
+from kaspi_delivery_django.client import MalformedEvent, read_event
+from kaspi_delivery_django.client.types import RemoteEvent
+from kaspi_delivery_django.client.webhooks import ascii_text
+from kaspi_delivery_django.conf import Account
+from kaspi_delivery_django.models import Delivery, WebhookEvent
+from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services.db import (
+    db_alias,
+    is_lock_timeout,
+    is_nested,
+    is_unavailable,
+    limited_sqlite_waits,
+    limited_waits,
+    lock,
+    run_in_transaction,
+)
+from kaspi_delivery_django.services.deliveries import events, refreshing
+from kaspi_delivery_django.services.deliveries.events import EventNotStored
+from kaspi_delivery_django.services.inbox.applying import (
+    LOCKED,
+    OTHER_DATA,
+    lock_delivery,
+    place,
+    same_event,
+    schedule_refresh,
+    store,
+)
+
+logger = logging.getLogger(__name__)
+State = WebhookEvent.State
+TEST = "a test event"
+EXPECTED = "a test event that Kaspi was asked for and that has not come"
+LOCK_WAIT_S = 3  # Kaspi waits for 5 s
+LAST_WAIT_S = 1  # after it
+
+
+class InsideTransaction(Exception):
+    """A transaction around the view decides about the commit, so that no 2xx could be true."""
+
+
+def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
+    """Store a verified event and apply it; return the state it is in, once that is committed.
+
+    If applying it fails, the event alone is stored, as failed; if its delivery is locked for longer than
+    `LOCK_WAIT_S`, as parked, and the worker applies it. Raises `InsideTransaction`, or whatever kept the
+    database from storing the event: then nothing was stored.
+    """
+    using = db_alias()
+    if is_nested(using):
+        raise InsideTransaction
+    event = _new_event(account, remote, body)
+    with limited_sqlite_waits(using, seconds=LOCK_WAIT_S):
+        try:
+            work = partial(_store_and_apply, event, remote, using)
+            return run_in_transaction(work, using=using, waits_again_within_s=LOCK_WAIT_S / 3)
+        except Exception as err:
+            if _cannot_store(err, using):
+                raise
+            return _count_again(event, using) or _store_unapplied(event, remote, err, using)
+
+
+def expect_test(account: Account, event_id: str) -> None:
+    """Remember the id of a test event that Kaspi was asked for: it takes no effect, whatever its data.
+
+    One that was faster than Kaspi's answer leaves the dead letters.
+    """
+    using = db_alias()
+    event = WebhookEvent(
+        account=account.alias,
+        environment=account.environment,
+        event_id=event_id,
+        attempt=0,
+        received_count=0,
+        state=State.IGNORED,
+        error=EXPECTED,
+        received_at=clock.EARLIEST,
+    )
+    try:
+        run_in_transaction(partial(events.insert, event, using=using), using=using)
+    except EventNotStored:
+        end_test(event)
+
+
+def end_test(event: WebhookEvent) -> None:
+    """Take a test event that came unexpected off the dead letters. The reason of an unreadable one stays."""
+    dead = same_event(event, db_alias()).filter(state__in=WebhookEvent.DEAD_LETTERS)
+    dead.exclude(state=State.FAILED).update(error=TEST)
+    dead.update(state=State.IGNORED)
+
+
+def _new_event(account: Account, remote: RemoteEvent, body: bytes) -> WebhookEvent:
+    return WebhookEvent(
+        account=account.alias,
+        environment=account.environment,
+        event_id=remote.event_id,
+        type=remote.type,
+        attempt=remote.attempt,
+        body=ascii_text(body),
+        kaspi_delivery_id=remote.delivery_id,
+        external_order_id=remote.external_order_id,
+        occurred_at=clock.plausible(remote.occurred_at, clock.now()),
+        received_at=clock.now(),
+    )
+
+
+def _cannot_store(err: Exception, using: str) -> bool:
+    """Tell whether the database cannot store the event now either: it is away, or SQLite's one lock is held."""
+    return is_unavailable(err) and (not is_lock_timeout(err) or connections[using].vendor == "sqlite")
+
+
+def _store_and_apply(event: WebhookEvent, remote: RemoteEvent, using: str) -> str:
+    event.pk, event._state.adding = None, True  # a first try may have been rolled back
+    delivery = lock_delivery(event, using, within_s=LOCK_WAIT_S)
+    if delivery is not None:  # PostgreSQL's limit goes on to the transaction's end
+        return place(event, remote, delivery, using)
+    with limited_waits(using, seconds=LOCK_WAIT_S):
+        return place(event, remote, None, using)
+
+
+def _store_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception, using: str) -> str:
+    """Store the event alone. Raises `EventNotStored`, or the first error, when the row itself is refused."""
+    if isinstance(err, EventNotStored):
+        raise err
+    state, error = events.unusable_reason(remote) or (State.PARKED, LOCKED)
+    if not is_lock_timeout(err):
+        state, error = State.FAILED, errors.describe(err)
+    logger.error("event not applied: event=%s error=%s", event.event_id, error)
+    try:
+        return run_in_transaction(
+            partial(_store_alone, event, state, error, using), using=using, waits_again_within_s=0
+        )
+    except EventNotStored:  # another copy failed in the same moment
+        known = _count_again(event, using)
+        if known is None:
+            raise
+        return known
+
+
+def _store_alone(event: WebhookEvent, state: str, error: str, using: str) -> str:
+    event.pk, event._state.adding, event.delivery, event.applied_at = None, True, None, None
+    with limited_waits(using, seconds=LAST_WAIT_S):
+        if state == State.FAILED:
+            _ask_unless_locked(event, using)
+        return store(event, state, error, using)
+
+
+def _ask_unless_locked(event: WebhookEvent, using: str) -> None:
+    """Schedule a GET for the delivery that the event names; one that is locked is left to its holder."""
+    own = {"account": event.account, "environment": event.environment}
+    named: dict[str, Any] = {**own, "delivery_id": event.kaspi_delivery_id}
+    if event.kaspi_delivery_id and (delivery := lock(using=using, wait=False, **named)):
+        Delivery.objects.using(using).filter(**named).update(next_refresh_at=refreshing.now_of(delivery))
+
+
+def _count_again(event: WebhookEvent, using: str) -> str | None:
+    """Count a redelivery, and return the event's state; None when it has not been stored yet."""
+    return run_in_transaction(partial(_receive_again, event, using), using=using, waits_again_within_s=0)
+
+
+def _receive_again(event: WebhookEvent, using: str) -> str | None:
+    """Record a redelivery with one UPDATE; the first stays, and what differs in meaning is flagged."""
+    with limited_waits(using, seconds=LAST_WAIT_S):
+        return _record_again(event, using)
+
+
+def _record_again(event: WebhookEvent, using: str) -> str | None:
+    rows = same_event(event, using)
+    first = rows.first()
+    if first is None:
+        return None
+    changes: dict[str, Any] = {"received_count": F("received_count") + 1, "attempt": event.attempt}
+    if not first.received_count:
+        changes |= _columns_of_test(event)
+    elif _meaning(first) != _meaning(event):
+        logger.error("event differs from its first delivery: event=%s", event.event_id)
+        changes |= {"state": State.CONFLICT, "error": OTHER_DATA}
+        if delivery := lock_delivery(first, using, within_s=LAST_WAIT_S):
+            schedule_refresh(delivery)
+    rows.update(**changes)
+    return str(changes.get("state", first.state))
+
+
+def _columns_of_test(event: WebhookEvent) -> dict[str, Any]:
+    """Return the columns of a test event that was expected: it takes no effect, and shows what was unreadable."""
+    unusable = events.unusable_reason(read_event(event.body.encode()))
+    names = ("type", "body", "kaspi_delivery_id", "external_order_id", "occurred_at", "received_at")
+    columns = {name: getattr(event, name) for name in names}
+    return {**columns, "state": State.IGNORED, "error": unusable[1] if unusable else TEST}
+
+
+def _meaning(event: WebhookEvent) -> tuple[object, object] | None:
+    try:
+        raw = read_event(event.body.encode()).raw
+    except MalformedEvent:  # stored by a version that read more
+        return None
+    return raw.get("type"), raw.get("data")

@@ -1,0 +1,1 @@
+"""Maintenance: backfill of orders, pruning, and the sweep for cancelled orders."""

@@ -1,0 +1,124 @@
+"""Book orders that have no delivery although their adapter wants one."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import InterfaceError, OperationalError, models, transaction
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.models import Attention, Delivery
+from kaspi_delivery_django.orders import AnyAdapter
+from kaspi_delivery_django.services import errors
+from kaspi_delivery_django.services.db import db_alias, is_transient, run_in_transaction
+from kaspi_delivery_django.services.deliveries import booking, identities, payloads
+from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter
+
+logger = logging.getLogger(__name__)
+Keys = Sequence[Any]
+
+
+def enqueue(adapter: AnyAdapter, *, batch: int, dry_run: bool = False) -> Iterator[Counter[str]]:
+    """Book an adapter's orders that have no delivery, and yield the counts of each batch.
+
+    They are `seen`, `booked`, `deferred` (a deadlock, twice: the next run finds it) and `failed`: what
+    the adapter failed on waits for a person. Raises `AdapterFailed` when `orders_to_enqueue` does, or
+    returns something else than a queryset that can be filtered.
+    """
+    using = db_alias()
+    for keys in _batches(adapter, batch, using):
+        ends = [_end(adapter, key, dry_run=dry_run) for key in _without_delivery(adapter, keys, using)]
+        yield Counter(seen=len(keys), **Counter(end for end in ends if end))
+
+
+def _batches(adapter: AnyAdapter, size: int, using: str) -> Iterator[Keys]:
+    """Yield the orders' keys; the orders are read one by one when it is their turn, as they are then."""
+    wanted = call_adapter(adapter.orders_to_enqueue)
+    if wanted is None:
+        return
+    if not isinstance(wanted, models.QuerySet) or wanted.query.is_sliced or wanted.query.combinator:
+        raise AdapterFailed("it must return a queryset of orders that is neither sliced nor combined, or None")
+    of_interest = wanted.using(using).order_by().values("pk")
+    rows = _rows(adapter, using).filter(pk__in=of_interest).order_by("pk").values_list("pk", flat=True)
+    keys = _read(rows[:size])
+    while keys:
+        yield keys
+        keys = _read(rows.filter(pk__gt=keys[-1])[:size])
+
+
+def _read(keys: models.QuerySet[Any, Any]) -> Keys:
+    """Read keys as the adapter meant them: a date in a condition is one of the project's time zone."""
+    with errors.project_locale():
+        return list(keys)
+
+
+def _rows(adapter: AnyAdapter, using: str) -> models.QuerySet[models.Model]:
+    orders: models.QuerySet[models.Model] = adapter.model_class()._base_manager.using(using)
+    return orders
+
+
+def _without_delivery(adapter: AnyAdapter, keys: Keys, using: str) -> Keys:
+    """Leave out, in one query, what has a delivery; with several environments each order is asked."""
+    environments = {account.environment for account in conf.current().accounts.values()}
+    if len(environments) > 1:
+        return keys
+    content_type = ContentType.objects.db_manager(using).get_for_model(adapter.model_class())
+    known = Delivery.objects.using(using).filter(
+        content_type=content_type,
+        object_id__in=[identities.fitting(str(key)) for key in keys],
+        environment__in=environments,
+    )
+    taken = set(known.values_list("object_id", flat=True))
+    return [key for key in keys if identities.fitting(str(key)) not in taken]
+
+
+def _end(adapter: AnyAdapter, key: Any, *, dry_run: bool) -> str:
+    try:
+        return run_in_transaction(partial(_would_book if dry_run else _book, adapter, key), using=db_alias())
+    except (OperationalError, InterfaceError) as err:
+        if not is_transient(err):
+            raise
+        return "deferred"
+    except Exception as err:  # noqa: BLE001  # one bad order must not stop the others
+        logger.error(  # noqa: TRY400  # no data in logs
+            "order not enqueued: pk=%s error=%s", errors.one_line(key), errors.describe(err)
+        )
+        return "failed"
+
+
+def _would_book(adapter: AnyAdapter, key: Any) -> str:
+    with errors.project_locale():
+        order = _rows(adapter, db_alias()).filter(pk=key).first()
+    try:
+        return "booked" if order is not None and _is_wanted(adapter, order) else ""
+    except AdapterFailed as err:
+        logger.error("adapter failed: pk=%s error=%s", errors.one_line(key), err)  # noqa: TRY400  # no data in logs
+        return "failed"
+
+
+def _book(adapter: AnyAdapter, key: Any) -> str:
+    """Book the order as it is now: it may have been cancelled while the batch was under way."""
+    with errors.project_locale():
+        order = _rows(adapter, db_alias()).select_for_update().filter(pk=key).first()
+    if order is None:
+        return ""
+    try:
+        if not _is_wanted(adapter, order):
+            return ""
+        delivery = booking.request_delivery(order)
+    except AdapterFailed as err:
+        delivery = booking.flag_adapter_failure(adapter, order, err)
+    return "failed" if delivery.attention == Attention.ADAPTER_FAILED else "booked"
+
+
+def _is_wanted(adapter: AnyAdapter, order: models.Model) -> bool:
+    """Ask in a savepoint: a query of the adapter's that fails must not take our transaction with it."""
+    with transaction.atomic(using=db_alias()):
+        if payloads.wish_for(adapter, order) is not payloads.Wish.SEND:
+            return False
+        identity = booking.identity_of(adapter, order)
+        own = identities.deliveries_as(adapter, identity.object_id)
+        return not own.filter(environment=identity.environment).exists()

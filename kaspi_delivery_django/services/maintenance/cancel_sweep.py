@@ -1,0 +1,128 @@
+"""Ask `wants_cancel` about booked orders at an interval: `QuerySet.update()` and raw SQL send no signal."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import DatabaseError, InterfaceError, OperationalError, models
+from django.db.models import Q
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.conf import Account
+from kaspi_delivery_django.models import AccountState, Attention, Delivery
+from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
+from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, adapters
+from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services.db import defer_or_raise
+from kaspi_delivery_django.services.deliveries import calls, payloads
+from kaspi_delivery_django.services.deliveries.actions import cancel_for_shop
+from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter_predicate
+
+logger = logging.getLogger(__name__)
+BATCH = 500
+ROUND_S = 5.0
+
+
+class CancelSweep:
+    """Asks about all booked orders that can be cancelled, once in CANCEL_CHECK_INTERVAL whatever the number of workers.
+
+    Those that staff are asked about because the adapter does not want them sent are asked about too: nobody else does.
+
+    It reads the deliveries and their orders in batches. What one round has no time for is left to the next.
+    """
+
+    def __init__(self) -> None:
+        self._batches: Iterator[Sequence[Delivery]] = iter(())
+
+    def run(self, *, using: str) -> int:
+        """Ask for some seconds. Returns how many cancels were requested."""
+        until, found = time.monotonic() + ROUND_S, 0
+        while time.monotonic() < until:
+            batch = next(self._batches, None)
+            if batch is None and not self._begin(using):
+                break
+            found += _cancel_unwanted(batch or ())
+        return found
+
+    def _begin(self, using: str) -> bool:
+        """Start over, if it is time to. Returns whether there is anything to ask about."""
+        kinds = _kinds_to_ask(using)
+        due = [account for account in conf.current().accounts.values() if kinds and _take_turn(account, using)]
+        self._batches = _cancellable(due, kinds, using) if due else iter(())
+        return bool(due)
+
+
+def _kinds_to_ask(using: str) -> Sequence[ContentType]:
+    """Return the order types whose adapters can want a cancel at all; none while the sweep is switched off."""
+    if not conf.current().cancel_check_interval:
+        return []
+    types = ContentType.objects.db_manager(using)
+    return [types.get_for_model(model) for model, adapter in adapters().items() if _can_want_cancel(adapter)]
+
+
+def _can_want_cancel(adapter: AnyAdapter) -> bool:
+    return type(adapter).wants_cancel is not OrderAdapter.wants_cancel
+
+
+def _take_turn(account: Account, using: str) -> bool:
+    """Note that the account's orders are asked about now; False when they were, not long ago, by any worker."""
+    now = clock.now()
+    is_due = Q(cancels_asked_at__isnull=True) | Q(cancels_asked_at__lte=now - conf.current().cancel_check_interval)
+    is_due |= Q(cancels_asked_at__gt=now + calls.MAX_CLOCK_SKEW)  # the clock was set back since
+    own = AccountState.objects.using(using).filter(account=account.alias, environment=account.environment)
+    return own.filter(is_due).exists() and bool(own.filter(is_due).update(cancels_asked_at=now))
+
+
+def _cancellable(accounts: Iterable[Account], kinds: Sequence[ContentType], using: str) -> Iterator[Sequence[Delivery]]:
+    for account in accounts:
+        own = Delivery.objects.using(using).filter(account=account.alias, environment=account.environment)
+        own = own.filter(cancel_requested_at__isnull=True, content_type__in=kinds)
+        for rows in (own.awaiting_pickup(), own.in_unknown_status().filter(delivery_id__isnull=False)):
+            yield from _batches(rows)
+        yield from _held(own)
+
+
+def _batches(rows: DeliveryQuerySet) -> Iterator[Sequence[Delivery]]:
+    last = 0
+    while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH]):
+        last = batch[-1].pk
+        yield batch
+
+
+def _held(own: DeliveryQuerySet) -> Iterator[Sequence[Delivery]]:
+    """Read what was never sent and waits for staff; their list is read by itself, or SQLite takes another index."""
+    keys = list(Delivery.objects.using(own.db).filter(attention=Attention.NOT_WANTED).values_list("pk", flat=True))
+    for start in range(0, len(keys), BATCH):
+        yield list(own.filter(pk__in=keys[start : start + BATCH], delivery_id__isnull=True))
+
+
+def _cancel_unwanted(batch: Sequence[Delivery]) -> int:
+    """Cancel those of the deliveries whose orders are cancelled. What breaks on one row stops no other."""
+    cancellable = [delivery for delivery in batch if delivery.is_cancellable]  # FINAL_STATUSES may have grown
+    orders = payloads.orders_of(cancellable)
+    known = [(delivery, orders[delivery.pk]) for delivery in cancellable if delivery.pk in orders]
+    return sum(_cancel_if_unwanted(delivery, order) for delivery, order in known)
+
+
+def _cancel_if_unwanted(delivery: Delivery, order: models.Model) -> bool:
+    try:
+        if not _wants_cancel(order):
+            return False
+        cancel_for_shop(delivery, reason=payloads.cancel_reason_of(order))
+    except (OperationalError, InterfaceError) as err:
+        defer_or_raise(err, f"delivery={delivery.pk}")
+        return False
+    except (AdapterFailed, DatabaseError, models.ObjectDoesNotExist) as err:
+        logger.error("cancel not asked: delivery=%s error=%s", delivery.pk, _text_of(err))  # noqa: TRY400  # no data in logs
+        return False
+    return True
+
+
+def _wants_cancel(order: models.Model) -> bool:
+    adapter = adapter_for(type(order))
+    return adapter is not None and call_adapter_predicate(adapter.wants_cancel, order)
+
+
+def _text_of(err: Exception) -> str:
+    return str(err) if isinstance(err, AdapterFailed) else errors.describe(err)

@@ -1,0 +1,1 @@
+"""The outbox: how a call is claimed, sent to Kaspi, and recorded."""

@@ -1,0 +1,127 @@
+"""Record many plain bookings in one transaction: creates that Kaspi answered with a delivery.
+
+Everything else (other answers, a webhook that was faster, a cancel, a second parcel) is left to `results`.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from operator import or_
+
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
+
+from kaspi_delivery_django.client import KaspiError, RemoteDelivery
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import clock, fast_sql
+from kaspi_delivery_django.services.db import after_commit, db_alias, lock_unlocked, run_in_transaction
+from kaspi_delivery_django.services.deliveries import calls, notifications, status
+from kaspi_delivery_django.services.outbox import circuit_breaker
+from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.statuses import CREATED
+
+Kind, State = ApiCall.Kind, ApiCall.State
+
+
+COLUMNS = (
+    "delivery_id",
+    "status",
+    "status_at",
+    "tracking_url",
+    "pickup_by",
+    "delivery_by",
+    "raw",
+    "next_refresh_at",
+    "updated_at",
+)
+
+
+class ClaimsLost(Exception):
+    """Somebody else holds one of the claims by now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booking:
+    """A claimed create, and Kaspi's answer to it."""
+
+    claim: Claim
+    remote: RemoteDelivery
+
+
+def plain_booking(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking | None:
+    """Return the booking that this is, if it may be a plain one."""
+    is_first = claim.call.kind == Kind.CREATE and claim.delivery.generation == 1
+    if not isinstance(outcome, RemoteDelivery) or claim.is_trial or not is_first or outcome.replayed:
+        return None
+    return Booking(claim=claim, remote=outcome) if outcome.status in {CREATED, ""} else None
+
+
+def record_many(bookings: Sequence[Booking], *, using: str) -> set[int]:
+    """Write down those that are plain and that nobody has locked, in a transaction of its own; return their calls.
+
+    Raises `ClaimsLost` when a claim was lost meanwhile, and `IntegrityError` when another delivery has one of the ids;
+    nothing is written then.
+    """
+    return run_in_transaction(partial(record_locked, bookings, using), using=using)
+
+
+def record_locked(bookings: Sequence[Booking], using: str) -> set[int]:
+    """Write down those that are plain, in the transaction around it; return their calls. Raises as `record` does."""
+    rows = Delivery.objects.using(using).filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
+    locked = lock_unlocked(
+        rows.annotate(is_awaited=_is_awaited(), locked_at=clock.Now())  # type: ignore[no-redef]  # no column of its own
+    )
+    untouched = {row.pk: row for row in locked if _is_untouched(row)}
+    booked = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
+    if booked:
+        _finish(booked, using)
+        _link([(untouched[booking.claim.delivery.pk], booking.remote) for booking in booked], using)
+    _note_announcements(booked)
+    return {booking.claim.call.pk for booking in booked}
+
+
+def _note_announcements(booked: Sequence[Booking]) -> None:
+    heard = {(one.claim.account.alias, one.remote.announcement): one.claim.delivery for one in booked}
+    for (_alias, text), delivery in heard.items():
+        if text:
+            circuit_breaker.record_announcement(delivery, text, clock.database_now(db_alias()))
+
+
+def _is_untouched(delivery: Delivery) -> bool:
+    """Tell whether nothing was heard of it, and nothing asked for, since its order was saved."""
+    has_news = delivery.delivery_id is not None or delivery.status or delivery.is_awaited  # type: ignore[attr-defined]  # annotated
+    return not (has_news or delivery.attention or delivery.cancel_requested_at or delivery.blanked_at)
+
+
+def _is_awaited() -> Exists:
+    """The condition, on a delivery, that an event is parked for its order."""
+    own = {name: OuterRef(name) for name in ("account", "environment", "external_order_id")}
+    return Exists(WebhookEvent.objects.filter(**own, state=WebhookEvent.State.PARKED))
+
+
+def _finish(booked: Sequence[Booking], using: str) -> None:
+    """End the calls, each fenced by its token."""
+    by_token = defaultdict(list)
+    for booking in booked:
+        by_token[booking.claim.call.claim_token].append(booking.claim.call.pk)
+    fenced = reduce(or_, (Q(claim_token=token, pk__in=pks) for token, pks in by_token.items()))
+    rows = ApiCall.objects.using(using).filter(fenced, state=State.SENDING)
+    exchanges = [When(pk=booking.claim.call.pk, then=Value(booking.remote.request_id)) for booking in booked]
+    answered = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
+    if calls.finish(rows, State.DONE, **answered, request_id=Case(*exchanges)) != len(booked):
+        raise ClaimsLost
+
+
+def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None:
+    changes, now = [], clock.now()
+    for delivery, remote in booked:
+        delivery.delivery_id, delivery.updated_at = remote.delivery_id, now
+        status.mirror(delivery, remote)
+        changes.append(
+            status.first_change(delivery, status.StatusUpdate(status=CREATED, source=StatusChange.Source.CREATE))
+        )
+    fast_sql.update_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
+    fast_sql.insert_all(changes, using=using)
+    untold = [change for change in changes if change.notified_at is None]
+    if untold:
+        after_commit(notifications.notify_all, untold, using=using)

@@ -1,0 +1,203 @@
+"""Record the outcome of one attempt, in one transaction, fenced by the claim's token."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from kaspi_delivery_django.client import ConfigurationFault, KaspiError, NotFound, RemoteDelivery
+from kaspi_delivery_django.client.retries import seconds_until
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import lock_current
+from kaspi_delivery_django.services.deliveries import attention, calls, history, linking, refreshing, status
+from kaspi_delivery_django.services.outbox import circuit_breaker, plain_bookings
+from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox.retry_policy import DONE, Attempt, Decision, decide
+from kaspi_delivery_django.statuses import CREATED
+
+logger = logging.getLogger(__name__)
+Kind, Source, State = ApiCall.Kind, StatusChange.Source, ApiCall.State
+SECOND_PARCEL = "second_parcel"
+ERROR_LENGTH = 200
+ASK_AFTER_CANCEL = timedelta(minutes=1)
+
+
+def record(
+    claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float, *, using: str, by_all_rules: bool = False
+) -> None:
+    """Write down what became of a claimed call. Runs inside a transaction.
+
+    A claim that was lost meanwhile changes nothing, but a deliveryId is never thrown away. A plain booking takes few
+    statements; it raises `IntegrityError` when another delivery has the id, which is for `by_all_rules` to record.
+    """
+    booking = None if by_all_rules else plain_bookings.plain_booking(claim, outcome)
+    with suppress(plain_bookings.ClaimsLost):  # nothing was written
+        if booking is not None and plain_bookings.record_locked([booking], using):
+            return
+    delivery = lock_current(claim.delivery)
+    now = clock.database_now(using)
+    decision = _decide(claim, outcome, randomness, now)
+    if decision.pause_s is not None:
+        if claim.is_trial:
+            circuit_breaker.release_trial(delivery, now)
+        pause = timedelta(seconds=decision.pause_s)
+        circuit_breaker.trip(delivery, until=now + pause, reason=str(outcome)[:ERROR_LENGTH])
+    elif claim.is_trial and (isinstance(outcome, RemoteDelivery) or outcome.status):
+        circuit_breaker.reset(delivery, now)
+    elif claim.is_trial:
+        circuit_breaker.release_trial(delivery, now)
+    circuit_breaker.record_announcement(delivery, outcome.announcement, now)
+    held = _write(claim, decision, outcome, now)
+    if isinstance(outcome, KaspiError):
+        _keep_attempt(claim, outcome, now)
+    if isinstance(outcome, RemoteDelivery):
+        _succeed(claim, delivery, outcome, now)
+    elif held:
+        _fail(claim, delivery, decision, outcome, now)
+
+
+def with_text_replaced(
+    outcome: RemoteDelivery | KaspiError, reduced: Callable[[str], str]
+) -> RemoteDelivery | KaspiError:
+    """Return the outcome with each of Kaspi's texts reduced to what the database can store."""
+    if isinstance(outcome, KaspiError):
+        outcome.message = reduced(outcome.message)
+        return outcome
+    history = tuple(replace(entry, notes=reduced(entry.notes)) for entry in outcome.history)
+    return replace(outcome, tracking_url=reduced(outcome.tracking_url), history=history)
+
+
+def _decide(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float, now: datetime) -> Decision:
+    if isinstance(outcome, RemoteDelivery):
+        return DONE
+    if outcome.retry_at is not None:  # by the database's clock: this process's may be wrong
+        outcome.retry_after_s = seconds_until(outcome.retry_at, now)
+    attempt = Attempt(
+        kind=claim.call.kind, attempts=claim.call.attempts, strikes=claim.call.strikes, was_unknown=claim.was_unknown
+    )
+    return decide(attempt, outcome, randomness)
+
+
+def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiError, now: datetime) -> bool:
+    call = claim.call
+    error = outcome if isinstance(outcome, KaspiError) else None
+    wait = decision.retry_in_s
+    changes: dict[str, Any] = {
+        "state": decision.state,
+        "next_attempt_at": None if wait is None else now + timedelta(seconds=wait),
+        "claim_token": "",
+        "attempts": call.attempts if decision.counts else call.attempts - 1,
+        "strikes": decision.strikes,
+        "http_status": error.status if error else None,
+        "error_code": error.code if error else "",
+        "error_message": _message_of(error) if error else "",
+        "request_id": outcome.request_id,
+        "reason": decision.attention or "",
+        "updated_at": now,
+    }
+    if decision.state == State.DONE or not (decision.acted or claim.was_unknown):
+        changes["unknown_since"] = None
+    held = ApiCall.objects.filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
+    return bool(held.update(**changes))
+
+
+def _keep_attempt(claim: Claim, error: KaspiError, now: datetime) -> None:
+    """Leave a trace of each try that failed: the call itself shows the last one only."""
+    FailedAttempt.objects.create(
+        call=claim.call,
+        kind=claim.call.kind,
+        at=now,
+        http_status=error.status,
+        error=error.args[0][:ERROR_LENGTH],
+        error_message=error.message,
+        request_id=error.request_id,
+    )
+
+
+def _message_of(error: KaspiError) -> str:
+    """Return Kaspi's own words, after ours where those alone do not say what to correct."""
+    if isinstance(error, ConfigurationFault):
+        return f"{error}: {error.message}" if error.message else str(error)
+    return error.message or str(error)
+
+
+def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
+    if claim.call.kind == Kind.CREATE:
+        _booked(claim, delivery, remote, now)
+    elif claim.call.kind == Kind.CANCEL:
+        _cancelled(delivery, remote)
+    elif claim.call.kind == Kind.LINK:
+        _found(claim, delivery, remote, now)
+    else:
+        _refreshed(claim, delivery, remote, now)
+
+
+def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
+    if not linking.link(delivery, remote.delivery_id):
+        second = {"error_code": SECOND_PARCEL, "error_message": remote.delivery_id}
+        ApiCall.objects.filter(pk=claim.call.pk).update(**second)
+        status.save(delivery)
+        return
+    status.mirror(delivery, remote)
+    news = status.StatusUpdate(status=remote.status or CREATED, source=Source.CREATE)
+    status.apply(delivery, news, status.transition_of(delivery, news))
+    if remote.replayed and delivery.is_open and not delivery.cancel_requested_at:  # else the cancel's answer says
+        delivery.next_refresh_at = now  # a stored answer: webhooks since then may have been lost
+    status.save(delivery)
+    linking.after_link(delivery)
+
+
+def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
+    if not linking.link(delivery, remote.delivery_id, is_asked_for=True):
+        status.save(delivery)
+        return
+    _refreshed(claim, delivery, remote, now)
+    linking.after_link(delivery)
+
+
+def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
+    status.mirror(delivery, remote)
+    if remote.status:
+        news = status.StatusUpdate(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
+        status.apply(delivery, news, status.transition_of(delivery, news))
+    refreshing.reschedule(delivery, after=ASK_AFTER_CANCEL)
+    status.save(delivery)
+
+
+def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
+    """Take Kaspi's own word, unless newer news came in while the answer was under way."""
+    unmoved = claim.delivery.updated_at == delivery.updated_at
+    status.mirror(delivery, remote)
+    delivery.next_refresh_at = refreshing.next_refresh(delivery) if unmoved else now
+    history.add_missing_steps(delivery, remote.history, now, about_to=remote.status)
+    stamps = {entry.status: entry.timestamp for entry in remote.history}
+    at = clock.plausible(stamps.get(remote.status), now)
+    news = status.StatusUpdate(status=remote.status, source=Source.REFRESH, at=at)
+    if unmoved and remote.status:
+        status.correct(delivery, news)
+    elif remote.status:
+        status.apply(delivery, news, status.transition_of(delivery, news))
+    attention.clear(delivery, attention.OF_ASKING)
+    refreshing.flag_unknown(delivery, refreshing.now_of(delivery))
+    status.save(delivery)
+
+
+def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError, now: datetime) -> None:
+    kind, ended = claim.call.kind, decision.retry_in_s is None
+    if kind == Kind.CREATE and delivery.delivery_id:  # a webhook has told us meanwhile
+        calls.finish(calls.calls_of(delivery, Kind.CREATE), State.DONE)
+        return
+    if decision.attention is not None:
+        attention.flag(delivery, decision.attention)
+    if kind == Kind.LINK and ended and not delivery.attention:
+        attention.look_again(delivery)
+    if kind == Kind.CANCEL and ended and not isinstance(error, NotFound):
+        delivery.next_refresh_at = now
+    if kind == Kind.REFRESH and ended:
+        delivery.next_refresh_at = None
+    if kind == Kind.CREATE and delivery.cancel_requested_at:
+        status.cancel_unsent(delivery)
+    status.save(delivery)

@@ -1,0 +1,131 @@
+"""Decide what follows from the outcome of one attempt. Pure: the table of outcomes, in code."""
+
+from dataclasses import dataclass
+
+from kaspi_delivery_django.client import (
+    ConfigurationFault,
+    ForeignDelivery,
+    InProgress,
+    KaspiError,
+    NotFound,
+    NotReached,
+    OutcomeUnknown,
+    PayloadMismatch,
+    RateLimited,
+    ServerFault,
+    UnusableAnswer,
+)
+from kaspi_delivery_django.client.retries import backoff_s
+from kaspi_delivery_django.models import ApiCall, Attention
+from kaspi_delivery_django.services.deliveries.calls import MAX_FAILURES
+
+State, Kind = ApiCall.State, ApiCall.Kind
+FAILURE_PAUSE_S = 30.0
+TRIAL_INTERVAL_S = 300.0
+NOT_FOUND_AGAIN_S = 12 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What is known of the call. `was_unknown`: an earlier attempt may have acted already."""
+
+    kind: str
+    attempts: int = 1
+    strikes: int = 0
+    was_unknown: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What happens to the call.
+
+    `retry_in_s` None means never by itself; `pause_s` closes the account's gate; `counts` False
+    burns no attempt; `acted` says whether Kaspi may have acted on this attempt.
+    """
+
+    state: ApiCall.State
+    retry_in_s: float | None = None
+    pause_s: float | None = None
+    attention: Attention | None = None
+    strikes: int = 0
+    counts: bool = True
+    acted: bool = False
+
+
+DONE = Decision(state=State.DONE, acted=True)
+
+
+def decide(attempt: Attempt, error: KaspiError, randomness: float) -> Decision:
+    """Return what follows from an error; `randomness`, from 0 to 1, is the jitter."""
+    again_s = backoff_s(attempt.attempts, randomness)
+    back = State.UNKNOWN if attempt.was_unknown else State.DUE
+    match error:
+        case NotReached():
+            return Decision(state=back, retry_in_s=again_s, strikes=attempt.strikes)
+        case ConfigurationFault():
+            pause_s = TRIAL_INTERVAL_S * (0.8 + 0.4 * randomness)
+            return _waiting(back, attempt, pause_s)
+        case RateLimited():
+            return _waiting(back, attempt, error.retry_after_s or max(again_s, FAILURE_PAUSE_S))
+    deciders = {Kind.CREATE: _create, Kind.CANCEL: _cancel, Kind.REFRESH: _refresh, Kind.LINK: _link}
+    return deciders[Kind(attempt.kind)](attempt, error, again_s)
+
+
+def _waiting(back: ApiCall.State, attempt: Attempt, pause_s: float) -> Decision:
+    return Decision(state=back, retry_in_s=0.0, pause_s=pause_s, strikes=attempt.strikes, counts=False)
+
+
+def _create(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
+    match error:
+        case ForeignDelivery():
+            return _stuck(Attention.FOREIGN_DELIVERY)
+        case PayloadMismatch():
+            return _stuck(Attention.KEY_REUSED)
+        case InProgress() | UnusableAnswer():
+            return _count_failure(attempt, max(again_s, FAILURE_PAUSE_S))
+        case ServerFault(replayed=True):
+            return _count_failure(attempt, again_s)
+        case OutcomeUnknown():
+            return Decision(state=State.UNKNOWN, retry_in_s=again_s, acted=True)
+    return Decision(state=State.REFUSED, attention=Attention.REFUSED)
+
+
+def _cancel(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
+    match error:
+        case ForeignDelivery():
+            return _stuck(Attention.FOREIGN_DELIVERY)
+        case OutcomeUnknown():
+            return _count_failure(attempt, again_s, Attention.CANCEL_UNKNOWN)
+        case NotFound():
+            return Decision(state=State.REFUSED, attention=Attention.NOT_FOUND)
+    return Decision(state=State.REFUSED, attention=Attention.CANCEL_REFUSED)
+
+
+def _refresh(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
+    match error:
+        case ForeignDelivery():
+            return _stuck(Attention.FOREIGN_DELIVERY)
+        case OutcomeUnknown():
+            return Decision(state=State.DUE, retry_in_s=again_s, strikes=attempt.strikes)
+        case NotFound() if attempt.strikes + 1 < MAX_FAILURES:
+            return Decision(state=State.DUE, retry_in_s=NOT_FOUND_AGAIN_S, strikes=attempt.strikes + 1)
+    reason = Attention.NOT_FOUND if isinstance(error, NotFound) else Attention.REFUSED
+    return Decision(state=State.STUCK, attention=reason)
+
+
+def _link(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
+    """Kaspi's no is an answer: the delivery stays as it was, and whoever asked reads why."""
+    if isinstance(error, OutcomeUnknown) and not isinstance(error, ForeignDelivery):
+        return Decision(state=State.DUE, retry_in_s=again_s, strikes=attempt.strikes)
+    return Decision(state=State.REFUSED)
+
+
+def _count_failure(attempt: Attempt, again_s: float, last: Attention = Attention.OUTCOME_UNKNOWN) -> Decision:
+    strikes = attempt.strikes + 1
+    if strikes >= MAX_FAILURES:
+        return _stuck(last, strikes)
+    return Decision(state=State.UNKNOWN, retry_in_s=again_s, strikes=strikes, acted=True)
+
+
+def _stuck(reason: Attention, strikes: int = 0) -> Decision:
+    return Decision(state=State.STUCK, attention=reason, strikes=strikes, acted=True)

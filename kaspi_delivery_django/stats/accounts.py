@@ -1,0 +1,83 @@
+"""Each account's gate, and when a worker was last seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.models import AccountState
+from kaspi_delivery_django.services.db import db_alias
+
+LOST_AFTER = timedelta(minutes=5)
+FORGOTTEN_AFTER = timedelta(days=2)  # it is noted once a day while Kaspi announces it
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountStats:
+    """One account of the settings. `closed_until` is None while its gate is open, `held_at` while sending is not held.
+
+    A gate stays closed when that time is over, until Kaspi has answered a probe.
+    """
+
+    alias: str
+    environment: str
+    closed_until: datetime | None = None
+    closed_reason: str = ""
+    worker_seen_at: datetime | None = None
+    worker_trouble: str = ""
+    held_at: datetime | None = None
+    held_by: str = ""
+    announcement: str = ""
+    announced_at: datetime | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether calls wait because of what Kaspi answered."""
+        return self.closed_until is not None
+
+    def announced(self, now: datetime) -> str:
+        """Return what Kaspi announces of its API, as of a sunset; empty when it has not for two days."""
+        is_fresh = self.announced_at is not None and now - self.announced_at < FORGOTTEN_AFTER
+        return self.announcement if is_fresh else ""
+
+    def is_without_worker(self, now: datetime) -> bool:
+        """Tell whether what waits for a worker waits in vain, as far as is known."""
+        age = self.worker_age(now)
+        return age is None or age > LOST_AFTER
+
+    def worker_age(self, now: datetime) -> timedelta | None:
+        """Return since when no worker was seen; None when none ever was."""
+        return max(now - self.worker_seen_at, timedelta(0)) if self.worker_seen_at else None
+
+
+def read() -> Sequence[AccountStats]:
+    """Return the accounts of the settings, with what the processes have written down about them."""
+    states = {(row.account, row.environment): row for row in AccountState.objects.using(db_alias()).all()}
+    return [
+        _figures(account, states.get((account.alias, account.environment)))
+        for account in conf.current().accounts.values()
+    ]
+
+
+def aliases() -> Sequence[str]:
+    """Return the aliases of the settings, and after them those that rows may still have."""
+    known = list(conf.current().accounts)
+    seen = AccountState.objects.using(db_alias()).exclude(account__in=known).order_by("account")
+    return [*known, *dict.fromkeys(seen.values_list("account", flat=True))]
+
+
+def _figures(account: conf.Account, state: AccountState | None) -> AccountStats:
+    if state is None:
+        return AccountStats(alias=account.alias, environment=account.environment)
+    return AccountStats(
+        alias=account.alias,
+        environment=account.environment,
+        closed_until=state.closed_until,
+        closed_reason=state.closed_reason,
+        worker_seen_at=state.worker_seen_at,
+        worker_trouble=state.worker_trouble,
+        held_at=state.held_at,
+        held_by=state.held_by,
+        announcement=state.announcement,
+        announced_at=state.announced_at,
+    )

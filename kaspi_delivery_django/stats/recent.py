@@ -1,0 +1,112 @@
+"""The last day and week: outcomes of calls, delays of webhooks, reasons of cancels, durations."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+from django.db.models import Count, Max, Q
+
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, WebhookEvent
+from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.statuses import DELIVERED
+
+
+def percentile(counts: Mapping[int, int], share: float) -> int | None:
+    """Return the least value that this share (0 to 1) of all values does not exceed; None for no values."""
+    total = sum(counts.values())
+    seen = 0
+    for value in sorted(counts):
+        seen += counts[value]
+        if seen >= share * total:
+            return value
+    return None
+
+
+NO_RESPONSE = "no_answer"
+CLASSES = ("4xx", "5xx", NO_RESPONSE, "other")
+_KNOWN = frozenset(HTTPStatus)
+
+
+def answer_label(http_status: int | None) -> str:
+    """Return a status that HTTP knows as it is; of any other its class, so that the words stay few."""
+    if http_status is None:
+        return NO_RESPONSE
+    return str(http_status) if http_status in _KNOWN else f"{http_status // 100}xx"
+
+
+def answer_class(http_status: int | None) -> str:
+    """Return one of `CLASSES`; a success that could not be used, and a redirect, are "other"."""
+    if http_status is None:
+        return NO_RESPONSE
+    name = f"{http_status // 100}xx"
+    return name if name in CLASSES else "other"
+
+
+A_DAY = timedelta(days=1)
+A_WEEK = timedelta(days=7)
+MAX_REASONS = 10
+SAMPLE = 5000
+ARRIVALS = 1000
+ENDED = (ApiCall.State.DONE, ApiCall.State.REFUSED, ApiCall.State.STUCK, ApiCall.State.ABANDONED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhooks:
+    """How webhooks came: how many events, how many of them more than once, and the most attempts of one."""
+
+    events: int
+    repeated: int
+    most_attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Durations:
+    """How long deliveries took, from the booking to the door: to the minute, None for no delivery."""
+
+    deliveries: int
+    median: timedelta | None
+    p90: timedelta | None
+
+
+def calls_ended(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[str, str], int]:
+    """Count the calls whose last step was in this time, by kind and state."""
+    rows = ApiCall.objects.using(db_alias()).filter(state__in=ENDED, updated_at__gte=now - within)
+    ends = {f"{kind}_{state}": (kind, state) for kind in ApiCall.Kind.values for state in ENDED}
+    counts = {name: Count("pk", filter=Q(kind=kind, state=state)) for name, (kind, state) in ends.items()}
+    found = rows.order_by("-updated_at")[:SAMPLE].aggregate(**counts)
+    return {ends[name]: count for name, count in found.items() if count}
+
+
+def failed_attempts(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[str, int | None], int]:
+    """Count the tries that failed in this time, by kind of call and HTTP status (None: nobody answered)."""
+    rows = FailedAttempt.objects.using(db_alias()).filter(at__gte=now - within)
+    return Counter(rows.order_by("-at").values_list("kind", "http_status")[:SAMPLE])
+
+
+def webhooks(now: datetime, *, within: timedelta = A_DAY) -> Webhooks:
+    """Count the events that came in this time."""
+    rows = WebhookEvent.objects.using(db_alias()).filter(received_at__gte=now - within)
+    repeated = Count("pk", filter=Q(attempt__gt=1) | Q(received_count__gt=1))
+    latest = rows.order_by("-received_at")[:SAMPLE]
+    found = latest.aggregate(events=Count("pk"), repeated=repeated, most_attempts=Max("attempt"))
+    return Webhooks(**{name: value or 0 for name, value in found.items()})
+
+
+def cancel_reasons(now: datetime, *, within: timedelta = A_WEEK) -> Sequence[tuple[str, int]]:
+    """Count the reasons that cancels were asked for with, the most frequent first. They may be personal."""
+    rows = Delivery.objects.using(db_alias()).filter(cancel_requested_at__gte=now - within)
+    latest = rows.order_by("-cancel_requested_at").values_list("cancel_reason", flat=True)[:SAMPLE]
+    return Counter(latest).most_common(MAX_REASONS)
+
+
+def durations(now: datetime, *, within: timedelta = A_WEEK) -> Durations:
+    """Return how long the latest 1,000 deliveries took that arrived in this time."""
+    arrived = Delivery.objects.using(db_alias()).filter(status=DELIVERED, status_at__gte=now - within)
+    pairs: Any = arrived.order_by("-status_at").values_list("created_at", "status_at")[:ARRIVALS]
+    minutes = Counter(max(0, round((end - start).total_seconds() / 60)) for start, end in pairs)
+    found = {name: percentile(minutes, share) for name, share in (("median", 0.5), ("p90", 0.9))}
+    spans = {name: None if value is None else timedelta(minutes=value) for name, value in found.items()}
+    return Durations(deliveries=minutes.total(), **spans)

@@ -1,0 +1,129 @@
+"""The current state: deliveries by status, calls by state, and what needs staff. Bounded counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.db.models import QuerySet
+
+from kaspi_delivery_django import statuses
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import db_alias
+
+MAX_COUNT = 10_000
+
+
+class CountUpTo(models.Subquery):
+    """How many rows a queryset has; looking stops at `most` + 1, which means "more than `most`"."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
+    output_field = models.IntegerField()
+
+    def __init__(self, rows: QuerySet[Any], *, most: int = MAX_COUNT) -> None:
+        super().__init__(rows.values("pk")[: most + 1])
+
+
+def first_rows(rows: QuerySet[Any], column: str) -> models.Subquery:
+    """Return what the first row has in this column, NULL when there is no row."""
+    return models.Subquery(rows.values(column)[:1])
+
+
+def read_together(expressions: dict[str, models.Subquery], *, using: str) -> dict[str, Any]:
+    """Read several subqueries, which refer to nothing outside of themselves, in one statement."""
+    one_row = ContentType.objects.using(using).order_by("pk").annotate(**expressions)
+    found: dict[str, Any] = one_row.values(*expressions)[0]  # our own models have one each
+    return found
+
+
+NOT_BOOKED = "not_booked"
+OTHER = "other"
+WAITING_CALLS = (ApiCall.State.DUE, ApiCall.State.SENDING, ApiCall.State.UNKNOWN, ApiCall.State.STUCK)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The counts of this moment. One of `counting.MOST` + 1 means "more than that".
+
+    `deliveries` goes by Kaspi's word for all that have not ended: "" is not booked yet, "other" a word that
+    is new to us. `attention` goes by reason, `dead_letters` by the event's state, `calls` by the call's.
+    Times are aware UTC, None for never.
+    """
+
+    read_at: datetime
+    deliveries: Mapping[str, int]
+    overdue: int
+    attention: Mapping[str, int]
+    dead_letters: Mapping[str, int]
+    calls: Mapping[str, int]
+    actions_waiting: int
+    actions_refused: int
+    oldest_due_at: datetime | None
+    oldest_action_at: datetime | None
+    last_webhook_at: datetime | None
+
+    @property
+    def oldest_due_age(self) -> timedelta:
+        """How long the call that should have gone first has waited; zero when none is due."""
+        due_at = self.oldest_due_at
+        return max(self.read_at - due_at, timedelta(0)) if due_at else timedelta(0)
+
+    @property
+    def is_expecting_news(self) -> bool:
+        """Whether Kaspi has something on its way, so that its silence says something."""
+        return any(count for status, count in self.deliveries.items() if status)
+
+    @property
+    def silence(self) -> timedelta | None:
+        """How long Kaspi has sent no webhook; None when it never sent one."""
+        return self.read_at - self.last_webhook_at if self.last_webhook_at else None
+
+
+def read() -> Snapshot:
+    """Read all of it, in one statement."""
+    using, now = db_alias(), clock.now()
+    groups = _groups(using)
+    counted = {(group, kind): rows for group, kinds in groups.items() for kind, rows in kinds.items()}
+    found = read_together(
+        {
+            **{_label(key): CountUpTo(rows) for key, rows in (*counted.items(), *_single(using, now).items())},
+            "oldest_due_at": first_rows(ApiCall.objects.using(using).due(now), "next_attempt_at"),
+            "oldest_action_at": first_rows(PendingAction.objects.using(using).waiting().order_by("pk"), "created_at"),
+            "last_webhook_at": first_rows(WebhookEvent.objects.using(using).order_by("-received_at"), "received_at"),
+        },
+        using=using,
+    )
+    counts: dict[str, Any] = {
+        group: {kind: found.pop(_label((group, kind))) for kind in kinds} for group, kinds in groups.items()
+    }
+    return Snapshot(read_at=now, **counts, **found)
+
+
+def _groups(using: str) -> Mapping[str, Mapping[str, QuerySet[Any]]]:
+    deliveries, calls = Delivery.objects.using(using), ApiCall.objects.using(using)
+    events = WebhookEvent.objects.using(using)
+    return {
+        "deliveries": {
+            **{status: deliveries.filter(status=status) for status in ("", *statuses.OPEN)},
+            OTHER: deliveries.in_unknown_status(),
+        },
+        "attention": {reason: deliveries.filter(attention=reason) for reason in Attention.values},
+        "dead_letters": {str(state): events.filter(state=state) for state in WebhookEvent.DEAD_LETTERS},
+        "calls": {str(state): calls.filter(state=state) for state in WAITING_CALLS},
+    }
+
+
+def _single(using: str, now: datetime) -> Mapping[tuple[str, ...], QuerySet[Any]]:
+    actions = PendingAction.objects.using(using)
+    return {
+        ("overdue",): Delivery.objects.using(using).overdue(now),
+        ("actions_waiting",): actions.waiting().order_by(),
+        ("actions_refused",): actions.filter(failed_at__isnull=False),
+    }
+
+
+def _label(key: tuple[str, ...]) -> str:
+    return "_".join(part or "none" for part in key)

@@ -1,0 +1,125 @@
+"""Statuses of a delivery: ranks, labels, and what an update means. No clock, no table.
+
+Kaspi's statuses go created → accepted → in_transit → out_for_delivery → delivered; `cancelled` ends
+a delivery that was not picked up. Any other status is stored and shown, and Kaspi is asked.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
+
+CREATED = "created"
+ACCEPTED = "accepted"
+IN_TRANSIT = "in_transit"
+OUT_FOR_DELIVERY = "out_for_delivery"
+DELIVERED = "delivered"
+CANCELLED = "cancelled"
+RANKS = {"": 0, CREATED: 1, ACCEPTED: 2, IN_TRANSIT: 3, OUT_FOR_DELIVERY: 4, DELIVERED: 5, CANCELLED: 5}
+STATUSES = tuple(status for status in RANKS if status)
+TERMINAL = frozenset({DELIVERED, CANCELLED})
+OPEN = tuple(status for status in STATUSES if status not in TERMINAL)
+CANCELLABLE = frozenset({"", CREATED, ACCEPTED})
+AWAITING_PICKUP = (CREATED, ACCEPTED)
+PICKED_UP = frozenset({IN_TRANSIT, OUT_FOR_DELIVERY, DELIVERED})
+
+
+class Transition(Enum):
+    """What to do with a piece of news."""
+
+    ADVANCE = auto()
+    REPEAT = auto()
+    STALE = auto()
+    CONTRADICTION = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True)
+class StatusSnapshot:
+    """A status and since when it is Kaspi's word (None when no time is known)."""
+
+    status: str
+    at: datetime | None = None
+
+
+def is_cancellable(status: str) -> bool:
+    """Tell whether Kaspi may still take a cancel: Kaspi decides about a status that is new to us."""
+    return status in CANCELLABLE or status not in RANKS
+
+
+def transition(current: StatusSnapshot, incoming: StatusSnapshot) -> Transition:
+    """Return what `incoming` means for a delivery that stands at `current`.
+
+    Known statuses go by rank, so that any order and any duplication of arrivals end the same way;
+    the times only order news against a status whose rank nobody knows.
+    """
+    if incoming.status == current.status:
+        return Transition.REPEAT
+    if incoming.status not in RANKS:
+        return Transition.STALE if current.status in TERMINAL else Transition.UNKNOWN
+    if current.status not in RANKS:
+        return _from_unknown(current, incoming)
+    return _from_known(current.status, incoming.status)
+
+
+def _from_unknown(current: StatusSnapshot, incoming: StatusSnapshot) -> Transition:
+    older = current.at and incoming.at and incoming.at < current.at
+    return Transition.STALE if older and incoming.status not in TERMINAL else Transition.ADVANCE
+
+
+def _from_known(current: str, incoming: str) -> Transition:
+    if CANCELLED in {current, incoming} and {current, incoming} & PICKED_UP:
+        return Transition.CONTRADICTION
+    return Transition.ADVANCE if RANKS[incoming] > RANKS[current] else Transition.STALE
+
+
+STATUS_LABELS: dict[str, Promise] = {
+    "": pgettext_lazy("status", "Not booked yet"),
+    CREATED: pgettext_lazy("status", "Created"),
+    ACCEPTED: pgettext_lazy("status", "Accepted"),
+    IN_TRANSIT: pgettext_lazy("status", "In transit"),
+    OUT_FOR_DELIVERY: pgettext_lazy("status", "Out for delivery"),
+    DELIVERED: pgettext_lazy("status", "Delivered"),
+    CANCELLED: pgettext_lazy("status", "Cancelled"),
+}
+
+
+STATUS_EXPLANATIONS: dict[str, Promise] = {
+    CREATED: gettext_lazy("Kaspi has your order."),
+    ACCEPTED: gettext_lazy("A courier is on the way to the shop."),
+    IN_TRANSIT: gettext_lazy("The courier has your parcel."),
+    OUT_FOR_DELIVERY: gettext_lazy("The courier is on the way to you."),
+    DELIVERED: gettext_lazy("Your parcel has arrived."),
+    CANCELLED: gettext_lazy("This parcel will not be delivered."),
+}
+
+
+def status_label(status: str) -> str:
+    """Return a status in the reader's language; a word of Kaspi's that is new to us stays as it is."""
+    return str(STATUS_LABELS.get(status, status))
+
+
+def status_explanation(status: str) -> str:
+    """Return what a status means for the customer; nothing for a word of Kaspi's that is new to us."""
+    return str(STATUS_EXPLANATIONS.get(status, ""))
+
+
+def duration_label(time: timedelta) -> str:
+    """Return a span of time in one unit, short: "45 min", "3 h", "2 d". A negative one is none.
+
+    A day is too coarse for a parcel that comes today, so hours go up to two days.
+    """
+    minutes = max(0, int(time.total_seconds() // 60))
+    if time < timedelta(hours=1):
+        return gettext("%(count)s min") % {"count": minutes}
+    if time < timedelta(days=2):
+        return gettext("%(count)s h") % {"count": minutes // 60}
+    return gettext("%(count)s d") % {"count": time.days}
+
+
+def exact_duration_label(time: timedelta) -> str:
+    """Return a span of time in hours and minutes: "30 h 5 min"."""
+    hours, minutes = divmod(round(time.total_seconds() / 60), 60)
+    return gettext("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}
