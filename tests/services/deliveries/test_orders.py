@@ -364,7 +364,7 @@ def test_a_request_for_an_order_of_another_database_waits_on_the_list():
 
 def test_the_same_order_read_from_a_replica_is_booked(settings):
     """The routers write it to our database."""
-    settings.DATABASE_ROUTERS = ["tests.services.test_following.Replicas"]
+    settings.DATABASE_ROUTERS = ["tests.services.deliveries.test_orders.Replicas"]
     order = Order.objects.create(paid=False)
     order._state.db = "replica"
     assert request_delivery(order).attention == ""
