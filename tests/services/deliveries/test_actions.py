@@ -26,6 +26,7 @@ def save_cancelled(order):
     order.save()
 
 
+@pytest.mark.failure_mode("cancel: before anything was sent")
 def test_a_cancel_before_the_first_attempt_abandons_the_booking():
     """No request is needed."""
     Order.objects.create()
@@ -77,7 +78,8 @@ def test_a_second_cancel_after_a_failed_one_has_its_own_key(make_linked, state):
 
 
 @pytest.mark.parametrize("state", ["sending", "unknown"])
-def test_b6_a_cancel_during_a_create_is_remembered(state):
+@pytest.mark.failure_mode("cancel: while the create is open")
+def test_a_cancel_during_a_create_is_remembered(state):
     """The create is resolved first."""
     Order.objects.create()
     ApiCall.objects.update(state=state, unknown_since="2026-03-01T00:00Z")
@@ -87,7 +89,8 @@ def test_b6_a_cancel_during_a_create_is_remembered(state):
 
 
 @pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered"])
-def test_b6_a_cancel_after_pickup_is_refused(make_linked, status):
+@pytest.mark.failure_mode("cancel: 409")
+def test_a_cancel_after_pickup_is_refused(make_linked, status):
     """The message names the status; a shop's order is flagged."""
     delivery = make_linked(status=status)
     with pytest.raises(CannotCancel, match=status_label(status)):
@@ -127,6 +130,7 @@ def test_a_cancel_is_for_the_environment_in_use(make_linked):
     assert ApiCall.objects.get(kind="cancel").delivery_id == ours.pk
 
 
+@pytest.mark.failure_mode("refresh: tables grow")
 def test_refreshes_use_one_row(make_linked):
     """Polling grows no table."""
     delivery = make_linked()
@@ -148,6 +152,7 @@ def refresh_stale():
     return actions.refresh_stale(limit=10, using="default")
 
 
+@pytest.mark.failure_mode("refresh: Kaspi is silent")
 def test_stale_deliveries_are_refreshed(turnable, make_linked):
     """Once; a delivery without an id is not scheduled again, and delays no other."""
     nameless, other = make_linked(next_refresh_at=turnable.now, delivery_id=None), make_linked()

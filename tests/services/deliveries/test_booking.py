@@ -16,6 +16,7 @@ from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.failure_mode("save: many saves")
 def test_a_saved_order_gets_one_delivery_and_one_call():
     """However often it is saved; the payload is built later."""
     order = Order.objects.create()
@@ -41,6 +42,7 @@ def test_an_unpaid_order_gets_none_until_it_is_paid():
     assert Delivery.objects.count() == 1
 
 
+@pytest.mark.failure_mode("save: rollback")
 def test_a_rolled_back_order_leaves_no_rows():
     """The rows are written in the order's own transaction."""
     with transaction.atomic():
@@ -51,6 +53,7 @@ def test_a_rolled_back_order_leaves_no_rows():
 
 
 @pytest.mark.parametrize("model", [ProxyOrder, GiftOrder])
+@pytest.mark.failure_mode("save: proxies and children")
 def test_proxies_and_children_count_as_the_model(model):
     """A save through a proxy or a multi-table child books the same order, once."""
     order = model.objects.create()
@@ -58,6 +61,7 @@ def test_proxies_and_children_count_as_the_model(model):
     assert Delivery.objects.get().object_id == str(order.pk)
 
 
+@pytest.mark.failure_mode("save: no signal")
 def test_fixtures_and_bulk_writes_book_nothing():
     """`raw=True`, bulk_create and update() are left to kaspi_enqueue."""
     Order.objects.bulk_create([Order()])
@@ -75,6 +79,7 @@ def test_a_model_without_an_adapter_is_ignored(django_assert_num_queries):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.failure_mode("save: many saves")
 def test_eight_threads_that_save_one_order_book_once():
     """The slower threads find the first one's row, and no save fails."""
     order = Order.objects.create(paid=False)
@@ -101,6 +106,7 @@ def test_eight_threads_that_save_one_order_book_once():
     assert (Delivery.objects.count(), ApiCall.objects.count()) == (1, 1)
 
 
+@pytest.mark.failure_mode("save: the adapter raises")
 def test_a_failing_adapter_is_flagged_until_a_save_succeeds(use_adapter, caplog):
     """The order is saved, and no phone is logged or stored with the error; the same row is booked later."""
     use_adapter("BrokenAdapter")
@@ -183,6 +189,7 @@ def test_a_flag_finds_the_row_of_a_faster_transaction(monkeypatch):
     assert found == Delivery.objects.get()
 
 
+@pytest.mark.failure_mode("save: deleted")
 def test_a_deleted_order_is_not_sent():
     """Its booking is abandoned; a booked delivery is kept."""
     order = Order.objects.create()
@@ -192,6 +199,7 @@ def test_a_deleted_order_is_not_sent():
     assert (call.state, call.next_attempt_at) == ("abandoned", None)
 
 
+@pytest.mark.failure_mode("save: deleted")
 def test_a_deleted_order_keeps_its_booked_delivery(make_linked):
     """No cascade deletes it."""
     delivery = make_linked()

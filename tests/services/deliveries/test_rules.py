@@ -161,7 +161,8 @@ def test_a_retry_asks_the_adapter_for_a_missing_name(kaspi, drain, monkeypatch):
     assert fresh(nameless).status == "created"
 
 
-def test_b0_a_confirmed_id_is_linked(lost, remote_id, drain):
+@pytest.mark.failure_mode("create: 23 hours have passed")
+def test_a_confirmed_id_is_linked(lost, remote_id, drain):
     """With the status; the flag is cleared."""
     link_delivery(lost, remote_id())
     drain()
@@ -246,7 +247,8 @@ def test_a_cancelled_order_is_rebooked(booked, drain):
 @pytest.mark.parametrize(
     ("act", "error"), [(reissue_delivery, CannotReissue), (acknowledge_delivery, CannotAcknowledge)]
 )
-def test_b0_abandoning_needs_a_confirmation_if_kaspi_may_have_booked(lost, remote_id, act, error):
+@pytest.mark.failure_mode("create: 23 hours have passed")
+def test_abandoning_needs_a_confirmation_if_kaspi_may_have_booked(lost, remote_id, act, error):
     """That Kaspi has no such delivery; and none while Kaspi checks an id that staff entered."""
     with pytest.raises(error, match="may have booked it"):
         act(lost)
