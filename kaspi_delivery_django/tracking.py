@@ -217,8 +217,6 @@ def allowed_tracking_url(delivery: Delivery) -> str:
         parts = urlsplit(delivery.tracking_url)
     except ValueError:
         return ""
-    is_plain = (
-        delivery.tracking_url.isascii() and delivery.tracking_url.isprintable()
-    )  # urlsplit drops others
+    is_plain = delivery.tracking_url.isascii() and delivery.tracking_url.isprintable()  # urlsplit drops others
     safe = is_plain and parts.scheme == "https" and parts.netloc in conf.current().tracking_hosts
     return delivery.tracking_url if safe else ""
