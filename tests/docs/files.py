@@ -69,12 +69,17 @@ def nginx(block, house, tmp_path):
 
 def yaml_file(block, house, tmp_path):
     """YAML; where it has alert rules, each is one that Prometheus can read."""
-    read = yaml.safe_load(block.text)
-    for group in read.get("groups", ()):
-        for rule in group["rules"]:
-            assert rule.keys() - {"alert", "record", "expr", "for", "labels", "annotations"} == set()
-            promql_parser.parse(rule["expr"])
-            assert re.fullmatch(r"\d+[smhd]", rule.get("for", "1m"))
+    alert_rules(block.text)
+
+
+def alert_rules(text):
+    """Return the alert rules of a YAML document; each is one that Prometheus can read."""
+    rules = [rule for group in yaml.safe_load(text).get("groups", ()) for rule in group["rules"]]
+    for rule in rules:
+        assert rule.keys() - {"alert", "record", "expr", "for", "labels", "annotations"} == set()
+        promql_parser.parse(rule["expr"])
+        assert re.fullmatch(r"\d+[smhd]", rule.get("for", "1m"))
+    return rules
 
 
 def ini(block, house, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import get_commands
 
 from kaspi_delivery_django import checks, client, conf, models, services
-from tests.docs import pages
+from tests.docs import files, pages
 from tests.docs.conftest import SIGNALS
 from tests.docs.shell_blocks import FOREIGN, NAME
 from tests.test_packaging import requirements
@@ -98,10 +98,21 @@ def test_what_is_imported_from_us_is_public(room):
     assert {name for names in shown for name in names.split(", ")} <= set(module.__all__)
 
 
+def test_the_alert_rules_are_readable_and_name_documented_metrics():
+    """Prometheus can read docs/alerts.yml, and each rule says what to look at."""
+    text = (pages.ROOT / "docs" / "alerts.yml").read_text()
+    rules = files.alert_rules(text)
+    metrics = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\bkaspi_delivery_\w+", text)}
+    named = {rule["alert"] for rule in rules}
+    assert metrics <= first_cells("docs/running.md")
+    assert all(rule["annotations"].keys() == {"summary", "description"} for rule in rules)
+    assert set(re.findall(r"`(Kaspi[A-Z]\w+)`", EVERYTHING)) - {"KaspiError", "KaspiClient"} <= named
+
+
 @pytest.mark.parametrize("reason", sorted(models.Attention.values))
 def test_every_reason_has_something_to_do(reason):
     """Whatever asks for a person is in the operators' table."""
-    assert reason in first_cells("docs/operations.md")
+    assert reason in first_cells("docs/running.md")
 
 
 def test_the_checks_tag_is_the_ids_beginning():
