@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import ApiCall, Delivery
@@ -63,6 +63,7 @@ def test_of_two_at_once_each_gets_others(orders, at_once):
     assert set(ApiCall.objects.filter(state="sending").values_list("pk", flat=True)) == set(claimed)
 
 
+@pytest.mark.failure_mode("claim: two workers")
 def test_what_somebody_has_taken_since_it_was_read_is_not_leased(orders, turnable):
     """Even without a lock: the conditional UPDATE decides, row by row."""
     read = [
@@ -222,3 +223,15 @@ def test_a_call_whose_delivery_is_locked_is_left_to_a_later_round(due, monkeypat
     circuit_breaker.trip(due.delivery, until=due.queued_at - timedelta(minutes=1), reason="a trial call is due")
     assert claims._claim_trial(due.pk, using="default") is None
     assert ApiCall.objects.get().state == "due"
+
+
+@pytest.mark.failure_mode("claim: inside a transaction")
+def test_claims_and_results_are_durable(orders, monkeypatch):
+    """They never hide inside another transaction: the rows must be there when the bytes leave."""
+    first, second, *_rest = keys()
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        claims.claim(first, using="default")
+    claim = claims.claim(second, using="default")
+    monkeypatch.setattr(claims, "claim", lambda *_args, **_options: claim)
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        sender.send(second)

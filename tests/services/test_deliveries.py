@@ -67,6 +67,7 @@ def test_a_saved_order_gets_one_delivery_and_one_call():
     assert call.idempotency_key == f"order-{order.pk}"
 
 
+@pytest.mark.failure_mode("save: many saves")
 def test_fifty_saves_make_one_delivery():
     """However often an order is saved, it is booked once."""
     order = Order.objects.create()
@@ -103,6 +104,7 @@ def test_an_unpaid_order_gets_none_until_it_is_paid():
     assert Delivery.objects.count() == 1
 
 
+@pytest.mark.failure_mode("save: rollback")
 def test_a_rolled_back_order_leaves_nothing():
     """The rows live and die with the order's own transaction."""
     with transaction.atomic():
@@ -113,6 +115,7 @@ def test_a_rolled_back_order_leaves_nothing():
 
 
 @pytest.mark.parametrize("model", [ProxyOrder, GiftOrder])
+@pytest.mark.failure_mode("save: proxies and children")
 def test_proxies_and_children_count_as_the_model(model):
     """A save through a proxy or a multi-table child books the same order, once."""
     order = model.objects.create()
@@ -120,6 +123,7 @@ def test_proxies_and_children_count_as_the_model(model):
     assert Delivery.objects.get().object_id == str(order.pk)
 
 
+@pytest.mark.failure_mode("save: no signal")
 def test_fixtures_and_bulk_writes_book_nothing():
     """`raw=True`, bulk_create and update() are left to kaspi_enqueue."""
     Order.objects.bulk_create([Order()])
@@ -141,6 +145,7 @@ def test_request_delivery_of_another_model_says_what_to_write():
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.failure_mode("save: many saves")
 def test_eight_threads_saving_one_order_book_once():
     """The loser of the race meets the winner's row and breaks no checkout."""
     order = Order.objects.create(paid=False)
@@ -167,6 +172,7 @@ def test_eight_threads_saving_one_order_book_once():
     assert (Delivery.objects.count(), ApiCall.objects.count()) == (1, 1)
 
 
+@pytest.mark.failure_mode("save: the adapter raises")
 def test_a_broken_adapter_costs_no_order_and_waits_for_a_person(use_adapter, caplog):
     """The order is saved, the failure is on the list, and no phone is in the log."""
     use_adapter("BrokenAdapter")
@@ -227,6 +233,7 @@ def test_wrong_settings_never_break_a_checkout(settings, caplog):
     assert "order not followed" in caplog.text
 
 
+@pytest.mark.failure_mode("save: deleted")
 def test_a_deleted_order_abandons_what_was_never_sent():
     """Kaspi never hears of it."""
     order = Order.objects.create()
@@ -236,6 +243,7 @@ def test_a_deleted_order_abandons_what_was_never_sent():
     assert (call.state, call.next_attempt_at) == ("abandoned", None)
 
 
+@pytest.mark.failure_mode("save: deleted")
 def test_a_deleted_order_keeps_what_kaspi_knows():
     """A booked delivery stays, whatever happens to the order's row."""
     delivery = make_linked()
@@ -245,6 +253,7 @@ def test_a_deleted_order_keeps_what_kaspi_knows():
     assert delivery.calls.get().state == "done"
 
 
+@pytest.mark.failure_mode("cancel: before anything was sent")
 def test_cancel_before_anything_was_sent_abandons():
     """No request is needed to cancel what Kaspi never heard of."""
     Order.objects.create()
@@ -290,7 +299,8 @@ def test_a_second_cancel_after_a_failed_one_has_a_key_of_its_own(state):
 
 
 @pytest.mark.parametrize("state", ["sending", "unknown"])
-def test_b6_cancel_during_a_create_is_remembered(state):
+@pytest.mark.failure_mode("cancel: while the create is open")
+def test_cancel_during_a_create_is_remembered(state):
     """The create is resolved first; nothing is sent for the cancel meanwhile."""
     Order.objects.create()
     ApiCall.objects.update(state=state, unknown_since="2026-03-01T00:00Z")
@@ -300,7 +310,8 @@ def test_b6_cancel_during_a_create_is_remembered(state):
 
 
 @pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered"])
-def test_b6_cancel_after_pickup_says_why_not(status):
+@pytest.mark.failure_mode("cancel: 409")
+def test_cancel_after_pickup_says_why_not(status):
     """The operator reads the status, not a stack trace."""
     delivery = make_linked(status=status)
     with pytest.raises(CannotCancel, match=status_label(status)):
@@ -334,6 +345,7 @@ def test_an_order_that_wants_its_cancel_too_late_waits_for_a_person():
     assert delivery.attention == Attention.CANCEL_REFUSED
 
 
+@pytest.mark.failure_mode("refresh: tables grow")
 def test_refresh_uses_one_row_for_ever():
     """Polling grows no table."""
     delivery = make_linked()
@@ -351,6 +363,7 @@ def test_refresh_before_a_delivery_has_an_id_says_so():
         refresh_delivery(delivery)
 
 
+@pytest.mark.failure_mode("refresh: Kaspi is silent")
 def test_silent_deliveries_are_asked_about(turnable):
     """An open delivery that Kaspi has not spoken of for long gets a refresh, and then patience."""
     delivery = make_linked(next_refresh_at=turnable.now)

@@ -195,6 +195,7 @@ def test_a_claim_that_waited_too_long_is_not_sent(worker, kaspi, due, monkeypatc
     assert (call.state, call.unknown_since, kaspi.requests) == ("due", None, [])
 
 
+@pytest.mark.failure_mode("claim: the worker dies")
 def test_the_wait_and_two_exchanges_fit_into_a_lease():
     """A cancel of unknown outcome asks first."""
     assert claims.LEASE.total_seconds() > pipeline.MAX_WAIT_S + 2 * 15.0

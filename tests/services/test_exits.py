@@ -203,7 +203,8 @@ def test_retry_says_that_the_order_is_gone(kaspi, monkeypatch):
         retry_delivery(Delivery.objects.get())
 
 
-def test_b0_link_takes_what_kaspi_confirms(lost, remote, drain):
+@pytest.mark.failure_mode("create: 23 hours have passed")
+def test_link_takes_what_kaspi_confirms(lost, remote, drain):
     """The id, the status and the history; it leaves the list."""
     link_delivery(lost, remote().delivery_id)
     drain()
@@ -283,7 +284,8 @@ def test_a_cancelled_order_is_booked_anew(booked, drain, kaspi):
     assert fresh(successor).status == "created"
 
 
-def test_b0_what_may_be_booked_is_booked_anew_only_when_somebody_has_looked(lost):
+@pytest.mark.failure_mode("create: 23 hours have passed")
+def test_what_may_be_booked_is_booked_anew_only_when_somebody_has_looked(lost):
     """Confirmed absent."""
     with pytest.raises(CannotReissue, match="may have booked it"):
         reissue_delivery(lost)

@@ -16,6 +16,7 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.mark.failure_mode("request: the gate reopens")
 def test_one_probe_goes_first(due, turnable):
     """When the pause is over one caller gets through; the others wait for its answer."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
@@ -30,6 +31,7 @@ def test_a_probe_that_dies_lets_another_try(due, turnable):
     assert circuit_breaker.admit(due.delivery, turnable.now + circuit_breaker.TRIAL_LEASE) is Admission.TRIAL
 
 
+@pytest.mark.failure_mode("request: the gate reopens")
 def test_the_rest_follows_spread_out(due, turnable):
     """What waited is spread over half a minute, with jitter."""
     for _ in range(20):
@@ -82,6 +84,7 @@ def test_a_gate_stays_open_when_the_rest_cannot_be_spread(due, turnable, monkeyp
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.failure_mode("create: key, address or version is wrong")
 def test_a_hundred_refusals_make_one_alert(due, turnable, caplog):
     """401 for every call is one line in the log, not a hundred."""
     for _ in range(100):
@@ -89,6 +92,7 @@ def test_a_hundred_refusals_make_one_alert(due, turnable, caplog):
     assert caplog.text.count("gate closed") == 1
 
 
+@pytest.mark.failure_mode("create: key, address or version is wrong")
 def test_a_wrong_key_probes_about_every_five_minutes(kaspi, due, turnable):
     """401: the work waits, and goes by itself once the key is right."""
     kaspi.faults.add(Fault(operation="create", status=401))

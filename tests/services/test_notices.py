@@ -122,7 +122,7 @@ def test_a_change_is_told_to_other_connections(delivery, post_webhook, listen):
 
 def test_what_is_rolled_back_is_never_told(delivery, heard, post_webhook, monkeypatch):
     """No change, no news."""
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox.receiving.applying.apply", apply_and_fail)
+    monkeypatch.setattr("kaspi_delivery_django.services.deliveries.events.apply", apply_and_fail)
     assert post_webhook(event(delivery, "accepted")).json() == {"status": "failed"}
     assert (heard, StatusChange.objects.count()) == ([], 0)
 
@@ -141,6 +141,7 @@ def apply_and_fail(delivery, row, remote):
     raise ValueError("too late")
 
 
+@pytest.mark.failure_mode("status: a receiver raises")
 def test_a_receiver_that_raises_costs_nothing(delivery, post_webhook, listen, caplog):
     """Kaspi gets its 200, the status stands, and the change waits to be told again."""
 
@@ -165,6 +166,7 @@ def test_one_receiver_does_not_silence_another(delivery, post_webhook, heard):
     assert StatusChange.objects.get().notified_at is None
 
 
+@pytest.mark.failure_mode("status: a receiver raises")
 def test_what_was_not_taken_is_told_again(unheard, turnable, heard):
     """After its patience, and then no more."""
     turnable.turn(seconds=59)
@@ -222,6 +224,7 @@ def test_late_news_is_not_told(unheard, turnable, heard):
     assert (again(), heard) == (0, [])
 
 
+@pytest.mark.failure_mode("status: a receiver saves the order")
 def test_a_receiver_that_saves_the_order_does_not_recurse(delivery, post_webhook, listen):
     """The order's own hook runs, finds its delivery, and asks for nothing new."""
     calls = []
@@ -257,3 +260,13 @@ def test_slow_receivers_are_noted_one_by_one(delivery, unheard, listen, monkeypa
     listen(lambda **_news: noted.append(StatusChange.objects.filter(notified_at__isnull=False).count()))
     assert notifications.notify_all(list(StatusChange.objects.order_by("pk"))) == 2
     assert noted == [0, 1]
+
+
+@pytest.mark.failure_mode("status: a receiver is slow")
+def test_an_event_that_comes_again_inside_a_receiver_is_only_counted(delivery, post_webhook, listen):
+    """No lock is held meanwhile: the second copy is answered at once, and takes no effect."""
+    letter, answers = event(delivery, "accepted"), []
+    listen(lambda **_kwargs: answers.append(post_webhook(letter).status_code))
+    assert post_webhook(letter).status_code == 200
+    assert answers == [200]
+    assert StatusChange.objects.filter(to_status="accepted").count() == 1

@@ -81,6 +81,7 @@ def test_the_payload_is_frozen_before_the_first_attempt(kaspi, due, turnable):
         pytest.param({"status": 409, "code": "conflict"}, "stuck", True, 409, id="409-mismatch"),
     ],
 )
+@pytest.mark.failure_mode("create: any outcome of one attempt")
 def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
     """B0: what the row says after one attempt."""
     kaspi.faults.add(Fault(operation="create", **fault))
@@ -92,6 +93,7 @@ def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
     assert bool(fresh(due.delivery).attention) == (state in {"refused", "stuck"})
 
 
+@pytest.mark.failure_mode("create: outcome unknown")
 def test_the_unknown_moment_is_committed_before_a_byte_can_leave(kaspi, due, monkeypatch):
     """If the process dies while sending, the row says since when nobody knows."""
 
@@ -104,6 +106,7 @@ def test_the_unknown_moment_is_committed_before_a_byte_can_leave(kaspi, due, mon
     assert (fresh(due).state, fresh(due).unknown_since is not None) == ("sending", True)
 
 
+@pytest.mark.failure_mode("create: nobody is connected")
 def test_an_unreachable_kaspi_burns_nothing_but_time(due, turnable):
     """A refused connection is known to have done nothing: due again, with a backoff."""
     with clients.transport(DeadlineAdapter()):
@@ -113,6 +116,7 @@ def test_an_unreachable_kaspi_burns_nothing_but_time(due, turnable):
     assert call.next_attempt_at > turnable.now
 
 
+@pytest.mark.failure_mode("create: 23 hours have passed")
 def test_the_23_hour_rule_at_its_boundary(kaspi, due, turnable):
     """At 22 h 59 min one more POST with the same bytes; at 23 h none, and a person is asked."""
     kaspi.faults.add(Fault(operation="create", status=500, times=None))
@@ -129,6 +133,7 @@ def test_the_23_hour_rule_at_its_boundary(kaspi, due, turnable):
 
 
 @pytest.mark.parametrize("change", [{"API_KEY": "a-new-key"}, {"BASE_URL": "http://localhost:2/delivery"}])
+@pytest.mark.failure_mode("create: key, address or environment has changed")
 def test_an_unknown_create_never_goes_to_another_kaspi(kaspi, due, settings, turnable, change):
     """Promise 3: another key, or another address, may not know the idempotency key."""
     kaspi.faults.add(Fault(operation="create", status=500))
@@ -139,6 +144,7 @@ def test_an_unknown_create_never_goes_to_another_kaspi(kaspi, due, settings, tur
     assert fresh(due.delivery).attention == Attention.CONFIGURATION_CHANGED
 
 
+@pytest.mark.failure_mode("request: a row of another environment")
 def test_a_row_of_another_environment_is_never_sent(kaspi, due, settings):
     """Switching to production ships no test orders."""
     production = {"ENVIRONMENT": "production", "BASE_URL": ""}
@@ -154,6 +160,7 @@ def test_a_row_of_an_account_that_is_gone_waits_for_a_person(kaspi, due):
     assert fresh(due.delivery).attention == Attention.CONFIGURATION_CHANGED
 
 
+@pytest.mark.failure_mode("create: the order is a day old")
 def test_a_stale_order_waits_for_a_person(kaspi, due, turnable):
     """A three-day outage must not ship what nobody wants any more."""
     turnable.turn(hours=24)
@@ -161,6 +168,7 @@ def test_a_stale_order_waits_for_a_person(kaspi, due, turnable):
     assert fresh(due.delivery).attention == Attention.TOO_OLD
 
 
+@pytest.mark.failure_mode("create: the answer names another order")
 def test_an_answer_that_names_another_order_is_not_linked(kaspi, due):
     """A 2xx about somebody else's delivery is for a person."""
     body = b'{"deliveryId": "dlv_other", "status": "created", "externalOrderId": "order-other"}'
@@ -170,6 +178,7 @@ def test_an_answer_that_names_another_order_is_not_linked(kaspi, due):
     assert fresh(due.delivery).attention == Attention.FOREIGN_DELIVERY
 
 
+@pytest.mark.failure_mode("create: a stored 5xx")
 def test_a_stored_server_error_asks_for_a_person_after_three(kaspi, due, turnable):
     """The same 5xx replayed three times will not change."""
     kaspi.faults.add(Fault(operation="create", status=500, stored=True))
@@ -181,6 +190,7 @@ def test_a_stored_server_error_asks_for_a_person_after_three(kaspi, due, turnabl
     assert not sender.send(due.pk)
 
 
+@pytest.mark.failure_mode("create: 409, in progress")
 def test_in_progress_is_tried_three_times_over_a_minute(kaspi, due, turnable):
     """409 with an unknown code: the same bytes, never in a hurry, then a person."""
     kaspi.faults.add(Fault(operation="create", status=409, code="in_progress", times=None))
@@ -193,6 +203,7 @@ def test_in_progress_is_tried_three_times_over_a_minute(kaspi, due, turnable):
     assert fresh(due.delivery).attention == Attention.OUTCOME_UNKNOWN
 
 
+@pytest.mark.failure_mode("create: a replayed answer is old")
 def test_a_replayed_answer_never_moves_a_status_backwards(kaspi, booked, turnable):
     """The stored 201 says `created`, however far the parcel is by now."""
     Delivery.objects.update(status="in_transit", delivery_id=None)
@@ -249,6 +260,7 @@ def test_the_order_lines_are_in_the_payload(kaspi, due):
     assert "A samovar" in fresh(due).payload
 
 
+@pytest.mark.failure_mode("create: 429")
 def test_a_closed_gate_keeps_everybody_waiting(kaspi, due, turnable):
     """After a 429 no worker sends for that account until Retry-After has passed."""
     kaspi.faults.add(Fault(operation="create", status=429, retry_after=120))
@@ -272,6 +284,7 @@ def test_a_missing_key_keeps_the_work_waiting(kaspi, due, settings):
     assert sender.send(due.pk)
 
 
+@pytest.mark.failure_mode("claim: the worker dies")
 def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, turnable):
     """Its lease over, the same bytes go again under the same key: one parcel."""
     claims.claim(due.pk, using="default")
@@ -284,6 +297,7 @@ def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, turnable):
     assert fresh(due).state == "done"
 
 
+@pytest.mark.failure_mode("claim: a late owner")
 def test_a_late_answer_still_links_its_delivery_id(kaspi, due):
     """Who has lost the claim changes no state, but the id is never thrown away."""
     claim = claims.claim(due.pk, using="default")
@@ -357,6 +371,17 @@ def test_an_order_deleted_between_two_attempts_is_abandoned(kaspi, due, turnable
     assert (fresh(due).state, len(kaspi.deliveries)) == ("abandoned", 0)
 
 
+@pytest.mark.failure_mode("save: deleted")
+def test_an_order_deleted_while_its_booking_is_unknown_is_kept(kaspi, due, turnable):
+    """Kaspi may have booked it: the same bytes go again, and the parcel is known."""
+    kaspi.faults.add(Fault(operation="create", drop="after"))
+    sender.send(due.pk)
+    Order.objects.get().delete()
+    turnable.turn(minutes=1)
+    assert sender.send(due.pk)
+    assert fresh(due.delivery).delivery_id
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_row_that_somebody_holds_does_not_stop_the_worker(kaspi, due):
     """The shop's long transaction has it; the worker goes on and comes back."""
@@ -393,6 +418,7 @@ def test_cancel_ends_cancelled(kaspi, booked, drain):
     assert cancel.idempotency_key == f"{booked.external_order_id}-cancel"
 
 
+@pytest.mark.failure_mode("cancel: accepted, not done")
 def test_an_accepted_cancel_waits_for_the_final_status(kaspi, booked, drain, turnable):
     """200 with the old status: Kaspi is asked again soon."""
     kaspi.cancel_is_slow = True
@@ -406,6 +432,7 @@ def test_an_accepted_cancel_waits_for_the_final_status(kaspi, booked, drain, tur
     assert fresh(booked).status == "cancelled"
 
 
+@pytest.mark.failure_mode("cancel: 409")
 def test_a_refused_cancel_asks_kaspi_how_it_stands(kaspi, booked, drain):
     """409: a GET decides, and a person is told."""
     kaspi.move(booked.delivery_id, "in_transit")
@@ -417,6 +444,7 @@ def test_a_refused_cancel_asks_kaspi_how_it_stands(kaspi, booked, drain):
     assert fresh(booked).attention == Attention.CANCEL_REFUSED
 
 
+@pytest.mark.failure_mode("cancel: 409")
 def test_a_cancel_that_kaspi_had_done_already_needs_nobody(kaspi, booked, drain):
     """409 because it is cancelled: the GET says so, and the flag goes."""
     kaspi.move(booked.delivery_id, "cancelled")
@@ -426,6 +454,7 @@ def test_a_cancel_that_kaspi_had_done_already_needs_nobody(kaspi, booked, drain)
     assert (fresh(booked).status, fresh(booked).attention) == ("cancelled", "")
 
 
+@pytest.mark.failure_mode("cancel: 404")
 def test_a_cancel_of_a_delivery_kaspi_does_not_know_is_not_done(kaspi, booked, drain):
     """404 never means cancelled."""
     del kaspi.deliveries[booked.delivery_id]
@@ -435,6 +464,7 @@ def test_a_cancel_of_a_delivery_kaspi_does_not_know_is_not_done(kaspi, booked, d
     assert fresh(booked).attention == Attention.NOT_FOUND
 
 
+@pytest.mark.failure_mode("cancel: outcome unknown")
 def test_a_cancel_of_unknown_outcome_is_asked_about_first(kaspi, booked, drain, turnable):
     """Timeout: GET first; it is cancelled, so no second POST."""
     kaspi.faults.add(Fault(operation="cancel", latency_s=60))
@@ -446,6 +476,7 @@ def test_a_cancel_of_unknown_outcome_is_asked_about_first(kaspi, booked, drain, 
     assert len(posts(kaspi, "/cancel")) == 1
 
 
+@pytest.mark.failure_mode("cancel: outcome unknown")
 def test_a_cancel_is_posted_at_most_twice(kaspi, booked, drain, turnable):
     """Then a person decides."""
     kaspi.faults.add(Fault(operation="cancel", status=500, times=None))
@@ -458,6 +489,7 @@ def test_a_cancel_is_posted_at_most_twice(kaspi, booked, drain, turnable):
     assert booked.calls.get(kind="cancel").state == "stuck"
 
 
+@pytest.mark.failure_mode("cancel: while the create is open")
 def test_a_remembered_cancel_goes_once_the_create_is_resolved(kaspi, due, drain, turnable):
     """The wish is kept while the booking is unknown, and sent when it is known."""
     kaspi.faults.add(Fault(operation="create", latency_s=60))
@@ -533,6 +565,7 @@ def test_a_refresh_keeps_a_word_that_nobody_knows(kaspi, booked, drain, turnable
     assert fresh(booked).status == "delivered"
 
 
+@pytest.mark.failure_mode("refresh: 404")
 def test_a_delivery_that_kaspi_forgot_is_for_a_person_after_three(kaspi, booked, drain, turnable):
     """404 never deletes, and asks for a person only after three in a day."""
     del kaspi.deliveries[booked.delivery_id]
@@ -545,6 +578,7 @@ def test_a_delivery_that_kaspi_forgot_is_for_a_person_after_three(kaspi, booked,
     assert fresh(booked).next_refresh_at is None
 
 
+@pytest.mark.failure_mode("save: edited after it was frozen")
 def test_an_order_edited_after_it_was_booked_is_flagged(kaspi, booked, drain):
     """The refresh notices that the order says something else than what was sent."""
     order = booked.order
@@ -564,6 +598,7 @@ def test_an_order_that_is_gone_is_not_an_edited_one(kaspi, booked, drain):
     assert fresh(booked).attention == ""
 
 
+@pytest.mark.failure_mode("request: the database is gone after the answer")
 def test_a_database_that_is_down_after_the_201_leaves_the_id_in_the_log(kaspi, due, caplog):
     """The ERROR line names the row and the delivery, so that a person can link them."""
 
@@ -579,6 +614,7 @@ def test_a_database_that_is_down_after_the_201_leaves_the_id_in_the_log(kaspi, d
 
 
 @pytest.mark.parametrize("taken", [None, 999_999_999])
+@pytest.mark.failure_mode("claim: sent twice by a task queue")
 def test_a_call_that_is_not_there_or_not_due_is_left_alone(kaspi, due, taken, turnable):
     """A nudge may come late, or twice."""
     ApiCall.objects.update(next_attempt_at=None)

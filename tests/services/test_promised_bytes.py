@@ -35,6 +35,7 @@ def unknown(kaspi, due, turnable):
 
 @pytest.mark.parametrize("change", CHANGES, ids=["other bytes", "no bytes"])
 @pytest.mark.parametrize("send", [alone, together])
+@pytest.mark.failure_mode("database: jsonb reorders keys")
 def test_changed_bytes_of_a_create_are_not_sent(kaspi, unknown, send, change):
     """Staff is asked; the bytes stay as they were found."""
     ApiCall.objects.update(**change)

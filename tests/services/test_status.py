@@ -213,7 +213,8 @@ def test_steps_that_we_missed_are_added_to_the_history(delivery):
     assert (first.applied, first.source, first.note) == (False, "refresh", "at the depot")
 
 
-def test_b7_history_never_doubles(delivery):
+@pytest.mark.failure_mode("refresh: history comes again")
+def test_history_never_doubles(delivery):
     """However often Kaspi is asked."""
     for _ in range(3):
         history.add_missing_steps(delivery, history_of("created", "accepted", "created"), NOON)
@@ -261,6 +262,14 @@ def test_the_steps_follow_each_other(delivery, name):
     history.add_missing_steps(delivery, LISTS[name], NOON, about_to=WAY[-1])
     pairs = {(row.from_status, row.to_status) for row in delivery.history.all()}
     assert pairs == {("", "created"), ("created", "accepted"), ("accepted", "in_transit")}
+
+
+@pytest.mark.parametrize("turn", [tuple, reversed], ids=["oldest first", "newest first"])
+def test_a_step_without_a_time_has_that_of_the_step_before_it(delivery, turn):
+    """Whichever way Kaspi lists them."""
+    steps = tuple(zip(WAY[:3], (TIMES[0], None, TIMES[2]), strict=True))
+    status.keep_history(delivery, stamped(*turn(steps)), NOON)
+    assert delivery.history.get(to_status="accepted").at == delivery.history.get(to_status="created").at
 
 
 def test_a_history_keeps_a_hundred_rows(delivery):

@@ -141,6 +141,7 @@ def test_the_table_is_whole():
 
 
 @pytest.mark.parametrize(("attempt", "error", "decision"), ROWS)
+@pytest.mark.failure_mode("create: any outcome of one attempt")
 def test_decide(attempt, error, decision):
     """What follows from each outcome of each kind of call, whatever went before."""
     assert decide(attempt, error, JITTER) == decision
@@ -183,6 +184,7 @@ def test_the_backoff_grows(outcome, attempts, randomness, delay_s):
 
 
 @pytest.mark.parametrize(("attempts", "pause_s"), [(1, 30.0), (5, 30.0), (6, 48.0), (10, 675.0)])
+@pytest.mark.failure_mode("create: 409, in progress")
 def test_a_conflict_is_given_time(attempts, pause_s):
     """Three tries of a create under way take a minute or more, and never hurry the backoff."""
     attempt = Attempt(kind="create", attempts=attempts)
@@ -197,6 +199,7 @@ def test_the_probe_is_jittered(randomness, pause_s):
     assert decision.pause_s == pytest.approx(pause_s)
 
 
+@pytest.mark.failure_mode("create: 429")
 def test_a_429_without_a_time_backs_off():
     """Garbage in Retry-After means our own backoff, which grows."""
     pauses = [
