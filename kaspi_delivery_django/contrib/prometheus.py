@@ -1,7 +1,7 @@
 """Metrics for Prometheus: gauges of the tables, and counters of this process.
 
 Needs the extra `prometheus`. Call `connect()` in the `ready` of one of the project's AppConfigs; every
-exporter of the registry then shows the metrics, django-prometheus among them. docs/monitoring.md
+exporter of the registry then shows the metrics, django-prometheus among them. docs/running.md
 explains each metric.
 """
 

@@ -21,7 +21,7 @@ from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DOCS = Path(__file__).parent.parent.parent / "docs" / "monitoring.md"
+DOCS = Path(__file__).parent.parent.parent / "docs" / "running.md"
 
 
 @pytest.fixture(autouse=True)
