@@ -35,7 +35,8 @@ def lost(kaspi, drain, turnable):
     return call
 
 
-def test_b0_just_before_23_hours_the_same_bytes_go_once_more(lost, kaspi, drain, turnable):
+@pytest.mark.failure_mode("create: 23 hours have passed")
+def test_just_before_23_hours_the_same_bytes_go_once_more(lost, kaspi, drain, turnable):
     """The key is still known at Kaspi: the replay answers, and there is one parcel."""
     turnable.turn(hours=22, minutes=59)
     drain()
@@ -45,7 +46,8 @@ def test_b0_just_before_23_hours_the_same_bytes_go_once_more(lost, kaspi, drain,
     assert Delivery.objects.get().delivery_id
 
 
-def test_b0_at_23_hours_nothing_goes_and_a_person_is_asked(lost, kaspi, drain, turnable):
+@pytest.mark.failure_mode("create: 23 hours have passed")
+def test_at_23_hours_nothing_goes_and_a_person_is_asked(lost, kaspi, drain, turnable):
     """An hour later Kaspi would have forgotten the key, and would book a second parcel."""
     turnable.turn(hours=23)
     drain()
@@ -57,7 +59,8 @@ def test_b0_at_23_hours_nothing_goes_and_a_person_is_asked(lost, kaspi, drain, t
     assert Delivery.objects.get().attention == "outcome_unknown"
 
 
-def test_b5_every_order_of_six_events_ends_the_same(booked):
+@pytest.mark.failure_mode("status: any order of events")
+def test_every_order_of_six_events_ends_the_same(booked):
     """All 720 permutations of a life and a repeated step, half of them twice: one end, a complete history."""
     account = conf.account("default")
     letters = [_letter(booked, number, status) for number, status in enumerate((*LIFE, "accepted"))]
@@ -74,7 +77,8 @@ def test_b5_every_order_of_six_events_ends_the_same(booked):
         assert counts <= {(state, count) for state in ("applied", "noted") for count in (1, 2)}
 
 
-def test_b7_a_day_without_webhooks_is_made_up_for_in_one_round(kaspi, drain, turnable):
+@pytest.mark.failure_mode("refresh: Kaspi is silent")
+def test_a_day_without_webhooks_is_made_up_for_in_one_round(kaspi, drain, turnable):
     """Every status is restored, with each step once; another day of silence adds nothing."""
     ends = ("accepted", "in_transit", "out_for_delivery", "delivered", "cancelled")
     for _ in ends:

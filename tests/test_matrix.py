@@ -43,7 +43,7 @@ def lowest():
     section = tox()["testenv:lowest"]
     [django] = [Requirement(line) for line in section["deps"].split() if line.startswith("django==")]
     [version] = [one.version for one in django.specifier]
-    [engine] = re.findall(r"-m tests --all (\w+)", section["commands"])
+    [engine] = re.findall(r"-m tests (\w+)", section["commands"])
     return section["base_python"].removeprefix("py"), "".join(version.split(".")[:2]), engine
 
 
@@ -105,4 +105,4 @@ def test_kinds_name_only_tests_that_are_there():
 def test_every_kind_is_registered():
     """`--strict-markers` knows no other."""
     lines = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
-    assert sorted(line.partition(":")[0] for line in lines) == sorted(kinds.SLOW)
+    assert {line.partition(":")[0] for line in lines} >= set(kinds.SLOW)

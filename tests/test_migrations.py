@@ -2,7 +2,7 @@
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, models
 from django.db.migrations.loader import MigrationLoader
 
 from kaspi_delivery_django.models import (
@@ -16,6 +16,7 @@ from kaspi_delivery_django.models import (
 )
 
 MODELS = (AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent)
+MARIADB_LIMIT_BYTES = 3072
 TABLES = {model._meta.db_table for model in MODELS}
 
 
@@ -60,3 +61,21 @@ def indexes_of(column):
 def test_no_index_is_kept_that_no_query_reads():
     """All deliveries of a shop are of one type of order."""
     assert indexes_of("content_type_id") == []
+
+
+@pytest.mark.failure_mode("database: limits of MariaDB")
+def test_indexes_fit_into_mariadbs_limit():
+    """Four bytes for each letter."""
+    for model in MODELS:
+        unique = [constraint.fields for constraint in model._meta.constraints]
+        for names in (*unique, *(index.fields for index in model._meta.indexes)):
+            fields = [model._meta.get_field(name.removeprefix("-")) for name in names]
+            assert sum(4 * (field.max_length or 2) for field in fields) <= MARIADB_LIMIT_BYTES
+
+
+@pytest.mark.failure_mode("database: limits of MariaDB")
+def test_no_constraint_has_a_condition():
+    """MariaDB has none such."""
+    found = [constraint for model in MODELS for constraint in model._meta.constraints]
+    assert found
+    assert all(isinstance(one, models.UniqueConstraint) and one.condition is None for one in found)

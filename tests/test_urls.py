@@ -1,5 +1,8 @@
 """Where the webhook and the customers' pages live, and how the host's transactions leave it alone."""
 
+import importlib
+
+import django.db
 import pytest
 from django.db import connections
 from django.urls import resolve, reverse
@@ -36,6 +39,17 @@ def test_addresses_can_be_reversed():
 def test_no_database_wraps_a_view_in_a_transaction(pattern):
     """ATOMIC_REQUESTS is read per alias, so each is named."""
     assert pattern.callback._non_atomic_requests >= set(connections)
+
+
+@pytest.mark.failure_mode("webhook: ATOMIC_REQUESTS")
+def test_atomic_requests_are_off_on_every_alias(monkeypatch):
+    """A shop may have several databases, each with its own setting."""
+    try:
+        with monkeypatch.context() as shop:
+            shop.setattr(django.db, "connections", ["default", "archive"])
+            assert importlib.reload(urls).webhook._non_atomic_requests == {"default", "archive"}
+    finally:
+        importlib.reload(urls)
 
 
 @pytest.mark.parametrize("pattern", urls.urlpatterns, ids=str)

@@ -41,7 +41,7 @@ class WrittenModel(models.Model):
 
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Self:
-        """Load an instance; it is written where `db_for_write` says, wherever it was read."""
+        """Load an instance; it is written to `db_for_write`'s database, wherever it was read."""
         row = super().from_db(*args, **kwargs)
         row._state.db = router.db_for_write(cls)
         return row

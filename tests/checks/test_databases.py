@@ -103,6 +103,7 @@ MARIADB = "django.db.backends.mysql"
 
 
 @pytest.mark.parametrize("options", [{}, {"transaction_mode": "DEFERRED"}])
+@pytest.mark.failure_mode("database: SQLite begins as a reader")
 def test_w005_transactions_that_begin_as_readers(found, database, options):
     """They meet "database is locked"."""
     database(ENGINE=SQLITE, OPTIONS=options)

@@ -41,6 +41,7 @@ REDIRECTS = [
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("location", REDIRECTS)
+@pytest.mark.failure_mode("request: redirect")
 def test_redirects(server, connect, status, location):
     """A redirect is a fault of the configuration; it is not followed, nor its address read."""
     server.answer(http(status, {}, headers=[f"Location: {location}"]), http(201, BOOKED))
@@ -58,6 +59,7 @@ def test_the_body_of_a_redirect(server, connect):
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.failure_mode("request: proxy or .netrc")
 def test_proxy_variables(server, connect, monkeypatch, name):
     """A proxy variable does not change who we talk to."""
     monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
@@ -67,6 +69,7 @@ def test_proxy_variables(server, connect, monkeypatch, name):
     assert create(connect(server)).delivery_id == "dlv_1"
 
 
+@pytest.mark.failure_mode("request: proxy or .netrc")
 def test_netrc(server, connect, monkeypatch, tmp_path):
     """A .netrc adds no password."""
     netrc = tmp_path / "netrc"

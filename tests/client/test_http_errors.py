@@ -20,27 +20,30 @@ def unused_port():
         return listener.getsockname()[1]
 
 
-def test_b0_a_refused_connection(connect):
+@pytest.mark.failure_mode("create: nobody is connected")
+def test_a_refused_connection(connect):
     """Nobody listens: no byte has left."""
     with pytest.raises(NotReached) as caught:
         create(connect(f"http://127.0.0.1:{unused_port()}"))
     assert (caught.value.outcome_known, caught.value.status) == (True, None)
 
 
-def test_b0_an_unknown_host(connect):
+@pytest.mark.failure_mode("create: nobody is connected")
+def test_an_unknown_host(connect):
     """DNS knows no such name: no byte has left."""
     with pytest.raises(NotReached):
         create(connect("https://nonexistent.invalid/delivery"))
 
 
-def test_b0_tls_with_a_server_that_speaks_none(server, connect):
+def test_tls_with_a_server_that_speaks_none(server, connect):
     """The handshake fails: no byte of the request has left."""
     server.script = lambda line: line.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     with pytest.raises(NotReached):
         create(connect(server.url.replace("http:", "https:")))
 
 
-def test_b3_a_certificate_that_nobody_trusts(tls_server, connect, monkeypatch):
+@pytest.mark.failure_mode("request: certificate")
+def test_a_certificate_that_nobody_trusts(tls_server, connect, monkeypatch):
     """TLS is verified, whatever the environment trusts."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
     monkeypatch.setenv("CURL_CA_BUNDLE", str(CERTIFICATE))
@@ -168,6 +171,7 @@ def _send_on(line, content):
 
 
 @pytest.mark.parametrize("script", [endless_chunk, endless_trailers, endless_interim])
+@pytest.mark.failure_mode("request: slow or endless answer")
 def test_an_answer_without_end(server, connect, script):
     """Whatever part of an answer has no end, little more than 8 MiB of it is taken."""
     lines = []
@@ -198,6 +202,7 @@ def test_a_body_of_one_mebibyte(server, connect):
     assert create(connect(server, timeouts=Timeouts())).delivery_id == "dlv_1"
 
 
+@pytest.mark.failure_mode("request: slow or endless answer")
 def test_a_body_over_one_mebibyte(server, connect):
     """One byte more leaves the outcome open, and the connection is not used again."""
     server.answer(http(201, body=padded(MAX_BODY_BYTES + 1)))

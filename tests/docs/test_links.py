@@ -1,6 +1,7 @@
 """Every link of the documentation leads somewhere."""
 
 import posixpath
+import re
 
 import pytest
 
@@ -24,8 +25,21 @@ def test_relative_links_lead_to_a_file_and_a_heading(page):
     assert list(lost(page)) == []
 
 
+FOR_CONTRIBUTORS = ("CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md")
+PATH = re.compile(r"`([\w./-]+(?:\.(?:py|md|cfg|toml|ini|html|po)|/))`")
+
+
+@pytest.mark.parametrize("page", FOR_CONTRIBUTORS)
+def test_each_path_in_the_prose_exists(page):
+    """In the project, or in the package."""
+    named = {path for line in pages.read(page).prose for path in PATH.findall(line)}
+    assert named
+    places = (pages.ROOT, pages.ROOT / "kaspi_delivery_django")
+    assert sorted(path for path in named if not any((place / path).exists() for place in places)) == []
+
+
 def test_every_page_can_be_reached_from_the_readme():
-    """A page that nothing links to is read by nobody."""
+    """No page is an orphan."""
     seen, waiting = set(), ["README.md"]
     while waiting:
         path = waiting.pop()
@@ -46,7 +60,7 @@ LOST = {
 
 @pytest.mark.parametrize("text", LOST.values(), ids=LOST.keys())
 def test_a_link_that_leads_nowhere_is_found(text):
-    """The search has teeth."""
+    """The search finds mistakes."""
     blocks, prose = pages.parse(text, "README.md")
     assert len(list(lost(pages.Page(path="README.md", blocks=blocks, prose=prose)))) == 1
 

@@ -56,7 +56,8 @@ def bulk(count, **columns):
     return Order.objects.bulk_create([Order(**columns) for _ in range(count)])
 
 
-def test_b1_enqueue_books_what_no_signal_told_of(run, shop, drain, kaspi):
+@pytest.mark.failure_mode("save: no signal")
+def test_enqueue_books_what_no_signal_told_of(run, shop, drain, kaspi):
     """In batches, each order once, however often it is run."""
     bulk(5)
     assert run("kaspi_enqueue", "--batch", "2") == (0, "seen: 5, booked: 5\n")
@@ -271,7 +272,8 @@ def ended(booked, deliver_webhooks, kaspi, drain, turnable):
     return booked
 
 
-def test_b7_prune_keeps_events_for_ninety_days(run, ended, turnable):
+@pytest.mark.failure_mode("refresh: prune deletes too much")
+def test_prune_keeps_events_for_ninety_days(run, ended, turnable):
     """The history stays when its event goes."""
     turnable.turn(days=89)
     run("kaspi_prune", "--personal-days", "900")
@@ -285,7 +287,8 @@ def test_b7_prune_keeps_events_for_ninety_days(run, ended, turnable):
 
 
 @pytest.mark.parametrize("state", ["parked", "failed", "conflict"])
-def test_b7_prune_never_deletes_what_is_unresolved(run, ended, turnable, state):
+@pytest.mark.failure_mode("refresh: prune deletes too much")
+def test_prune_never_deletes_what_is_unresolved(run, ended, turnable, state):
     """However old."""
     WebhookEvent.objects.update(state=state)
     turnable.turn(days=400)
@@ -293,7 +296,8 @@ def test_b7_prune_never_deletes_what_is_unresolved(run, ended, turnable, state):
     assert WebhookEvent.objects.count() == 4
 
 
-def test_b7_prune_never_touches_what_the_shop_was_not_told(run, ended, turnable):
+@pytest.mark.failure_mode("refresh: prune deletes too much")
+def test_prune_never_touches_what_the_shop_was_not_told(run, ended, turnable):
     """A receiver that still fails may want the event, and the delivery."""
     StatusChange.objects.update(notified_at=None)
     turnable.turn(days=400)
@@ -302,14 +306,16 @@ def test_b7_prune_never_touches_what_the_shop_was_not_told(run, ended, turnable)
     assert Delivery.objects.get().dropoff_phone
 
 
-def test_b7_prune_keeps_events_for_seven_days_at_least(run):
+@pytest.mark.failure_mode("refresh: prune deletes too much")
+def test_prune_keeps_events_for_seven_days_at_least(run):
     """Kaspi repeats them for one."""
     code, said = run("kaspi_prune", "--events-days", "6")
     assert code == 2
     assert "at least 7" in said
 
 
-def test_b7_prune_blanks_personal_data_after_thirty_days(run, ended, turnable):
+@pytest.mark.failure_mode("refresh: prune keeps personal data")
+def test_prune_blanks_personal_data_after_thirty_days(run, ended, turnable):
     """Phones, names, addresses, and whatever repeats them; ids, times and figures stay."""
     turnable.turn(days=29)
     run("kaspi_prune")
@@ -338,7 +344,8 @@ def test_a_late_answer_brings_nothing_personal_back(run, ended, turnable, drain)
 @pytest.mark.parametrize(
     "columns", [{"attention": "second_parcel"}, {"status": "in_transit"}], ids=["listed", "under way"]
 )
-def test_b7_prune_never_blanks_what_is_not_over(run, ended, turnable, columns):
+@pytest.mark.failure_mode("refresh: prune deletes too much")
+def test_prune_never_blanks_what_is_not_over(run, ended, turnable, columns):
     """A person, or the courier, still needs the address."""
     Delivery.objects.update(**columns)
     turnable.turn(days=400)
@@ -346,7 +353,8 @@ def test_b7_prune_never_blanks_what_is_not_over(run, ended, turnable, columns):
     assert Delivery.objects.get().dropoff_phone
 
 
-def test_b7_prune_never_blanks_beside_an_open_call(run, ended, turnable):
+@pytest.mark.failure_mode("refresh: prune deletes too much")
+def test_prune_never_blanks_beside_an_open_call(run, ended, turnable):
     """It may have to be sent."""
     ApiCall.objects.update(state="stuck")
     turnable.turn(days=400)
@@ -354,7 +362,8 @@ def test_b7_prune_never_blanks_beside_an_open_call(run, ended, turnable):
     assert Delivery.objects.get().dropoff_phone
 
 
-def test_b7_prune_blanks_what_was_never_booked(run, due, turnable):
+@pytest.mark.failure_mode("refresh: prune keeps personal data")
+def test_prune_blanks_what_was_never_booked(run, due, turnable):
     """A booking that was taken back has an end too."""
     cancel_delivery(due.delivery)
     Delivery.objects.update(dropoff_phone="+7 727 111 0000")

@@ -58,14 +58,16 @@ def failing(fragment, times, how):
 
 
 @each_trouble
-def test_b2_it_is_told_from_other_trouble(how):
+@pytest.mark.failure_mode("claim: deadlock")
+def test_it_is_told_from_other_trouble(how):
     """By the driver's own number or state."""
     assert is_transient(trouble(*how["arguments"], sqlstate=how.get("sqlstate")))
     assert not is_transient(trouble("server closed the connection"))
 
 
 @each_trouble
-def test_b2_once_is_tried_again_at_once(kaspi, drain, how):
+@pytest.mark.failure_mode("claim: deadlock")
+def test_once_is_tried_again_at_once(kaspi, drain, how):
     """Nobody notices."""
     Order.objects.create()
     with failing("api_key_fingerprint", 1, how):
@@ -75,7 +77,8 @@ def test_b2_once_is_tried_again_at_once(kaspi, drain, how):
 
 
 @each_trouble
-def test_b2_twice_defers_the_call_and_the_batch_goes_on(kaspi, drain, caplog, how):
+@pytest.mark.failure_mode("claim: deadlock")
+def test_twice_defers_the_call_and_the_batch_goes_on(kaspi, drain, caplog, how):
     """The next round finishes it."""
     for _ in range(3):
         Order.objects.create()
@@ -89,7 +92,8 @@ def test_b2_twice_defers_the_call_and_the_batch_goes_on(kaspi, drain, caplog, ho
 
 
 @each_trouble
-def test_b2_a_chore_that_meets_it_twice_is_left_to_the_next_round(kaspi, turnable, monkeypatch, how):
+@pytest.mark.failure_mode("claim: deadlock")
+def test_a_chore_that_meets_it_twice_is_left_to_the_next_round(kaspi, turnable, monkeypatch, how):
     """What is due is sent all the same."""
 
     def chore(**_options):
@@ -102,7 +106,8 @@ def test_b2_a_chore_that_meets_it_twice_is_left_to_the_next_round(kaspi, turnabl
 
 
 @each_trouble
-def test_b4_a_webhook_that_meets_it_once_is_stored(kaspi, drain, post_webhook, how):
+@pytest.mark.failure_mode("webhook: the database fails")
+def test_a_webhook_that_meets_it_once_is_stored(kaspi, drain, post_webhook, how):
     """The second try commits."""
     Order.objects.create()
     drain()
@@ -113,7 +118,8 @@ def test_b4_a_webhook_that_meets_it_once_is_stored(kaspi, drain, post_webhook, h
 
 
 @each_trouble
-def test_b4_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(kaspi, drain, post_webhook, how):
+@pytest.mark.failure_mode("webhook: the database fails")
+def test_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(kaspi, drain, post_webhook, how):
     """503 with Retry-After, and nothing is stored; a lock that others hold leaves the event to the worker."""
     Order.objects.create()
     drain()
@@ -131,7 +137,8 @@ def test_b4_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(kaspi, drain, p
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer, and no deadlocks")
-def test_b2_a_real_deadlock_is_survived_by_both(kaspi, at_once):
+@pytest.mark.failure_mode("claim: deadlock")
+def test_a_real_deadlock_is_survived_by_both(kaspi, at_once):
     """Two transactions lock two deliveries in opposite order: the victim tries again."""
     keys = [Delivery.objects.get(object_id=str(Order.objects.create().pk)).pk for _ in range(2)]
     meeting = threading.Barrier(2)

@@ -1,6 +1,7 @@
 """What the check of a database's character set asks is what the engine answers."""
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 
 from kaspi_delivery_django.checks import check_character_set
@@ -54,3 +55,15 @@ def test_a_table_of_utf8mb3_is_named():
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {table} MODIFY note longtext CHARACTER SET utf8mb4 NOT NULL")
     assert f"utf8mb4 for: {table}." in message.hint
+
+
+@pytest.mark.parametrize(("first", "second"), [("order-a", "ORDER-A"), ("order-e", "order-é")])
+@pytest.mark.failure_mode("database: names that differ in case")
+def test_uniqueness_is_letter_by_letter(first, second):
+    """Case and accents count, on MariaDB too."""
+    order_type = ContentType.objects.get_for_model(Order)
+    for number, name in enumerate((first, second)):
+        Delivery.objects.create(
+            account="default", environment="sandbox", content_type=order_type, object_id=number, external_order_id=name
+        )
+    assert Delivery.objects.get(external_order_id=first).object_id == "0"

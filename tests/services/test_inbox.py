@@ -90,6 +90,7 @@ def test_an_event_takes_effect_once(delivery, times):
     assert (WebhookEvent.objects.get().received_count, history(delivery)) == (times, ["accepted"])
 
 
+@pytest.mark.failure_mode("database: jsonb reorders keys")
 def test_an_event_is_kept_as_it_came(delivery):
     """The inbox says what came, when, and what became of it."""
     receive(event(delivery, "accepted", at=NOON - timedelta(minutes=1)))
@@ -145,6 +146,7 @@ def test_a_redelivery_in_another_key_order_is_no_conflict(delivery):
 
 
 @pytest.mark.parametrize("change", [{"type": "delivery.delivered"}, {"data": {"status": "other"}}])
+@pytest.mark.failure_mode("webhook: the same event with other data")
 def test_the_same_id_with_other_data_is_a_conflict(delivery, change, caplog):
     """The first is kept, in the inbox and in effect; a person sees that they differ."""
     first = event(delivery, "accepted")
@@ -196,6 +198,7 @@ def test_kaspis_answer_makes_an_unknown_status_ours(booked, kaspi, deliver_webho
     assert fresh(booked).status == "held_by_customs"
 
 
+@pytest.mark.failure_mode("webhook: a test event")
 def test_a_test_event_is_recognised_by_its_id(unlinked):
     """Kaspi was asked for it: it books nothing and moves nothing, whatever it says."""
     receiving.expect_test(conf.account("default"), "wh_1")
@@ -327,6 +330,7 @@ def test_a_new_kind_of_event_moves_no_status(delivery, word):
     assert (found.status, found.attention, found.next_refresh_at) == ("created", "contradiction", NOON)
 
 
+@pytest.mark.failure_mode("webhook: an unknown delivery")
 def test_an_event_about_nobodys_delivery_waits():
     """The order may be committed a moment later."""
     assert receive(about("dlv_9", "order-9")) == "parked"
@@ -367,6 +371,7 @@ def test_an_event_of_another_account_does_not_touch_a_delivery(delivery, setting
 
 
 @pytest.mark.parametrize("state", ["due", "sending", "unknown", "stuck"])
+@pytest.mark.failure_mode("request: killed before the commit")
 def test_an_event_heals_a_create(lost_answer, kaspi, deliver_webhooks, turnable, drain, state):
     """It brings the id that our call never learned: no later round books a second parcel."""
     waiting = None if state == "stuck" else NOON + timedelta(minutes=1)
@@ -395,6 +400,7 @@ def test_healing_sends_a_cancel_that_was_remembered(lost_answer, kaspi, deliver_
     assert [record.status for record in kaspi.deliveries.values()] == ["cancelled"]
 
 
+@pytest.mark.failure_mode("webhook: a second parcel")
 def test_another_id_for_a_known_order_is_parked_and_flagged(delivery):
     """The id we know never changes; a suspected second parcel waits for a person."""
     second = about("dlv_2", delivery.external_order_id)
@@ -456,6 +462,7 @@ def test_a_parked_event_that_turns_out_to_be_a_conflict_ends(unlinked, delivery)
         ["2026-03-01T11:59:00Z"],
     ],
 )
+@pytest.mark.failure_mode("status: an impossible time")
 def test_a_time_that_cannot_be_true_is_replaced_and_noted(delivery, timestamp):
     """Naive, garbage, before 2020, more than a day ahead: the time of arrival stands in."""
     assert receive(timed(delivery, timestamp)) == "applied"
@@ -516,6 +523,7 @@ def test_late_news_is_kept_but_not_applied(delivery, word):
 
 
 @pytest.mark.parametrize(("first", "second"), ENDINGS)
+@pytest.mark.failure_mode("status: contradictory ends")
 def test_contradictory_endings_are_flagged(delivery, first, second):
     """The first stands until Kaspi is asked, and that is at once."""
     receive(event(delivery, first, event_id="wh_a"))
@@ -527,6 +535,7 @@ def test_contradictory_endings_are_flagged(delivery, first, second):
 
 @pytest.mark.parametrize("truth", ["delivered", "cancelled"])
 @pytest.mark.parametrize(("first", "second"), ENDINGS)
+@pytest.mark.failure_mode("status: contradictory ends")
 def test_the_next_get_decides_between_endings(booked, kaspi, drain, first, second, truth):
     """Kaspi's own word corrects, and the person's mark goes."""
     for word in (first, second):

@@ -19,6 +19,7 @@ THREADS, MOST_UNDER_WAY = 2, 4
 ORDERS = 12
 
 
+@pytest.mark.failure_mode("claim: SIGTERM")
 def test_a_worker_that_is_asked_to_stop_finishes_its_call():
     """What is under way is done; the others stay due."""
     with Stage(Plan(orders=ORDERS, faults=0, workers=1, threads=THREADS, speed=1)) as stage:

@@ -21,7 +21,7 @@ from kaspi_delivery_django.views.webhook import throttled_log
 from tests import webhook_contract
 from tests.conftest import NOON, event
 from tests.shop.models import Order
-from tests.webhook_contract import WebhookContract
+from tests.webhook_contract import WebhookContract, WebhookSmoke
 
 SECRET = "a-webhook-secret-of-thirty-two-chars-or-more"
 ALMATY = "the-webhook-secret-of-the-almaty-merchant"
@@ -55,28 +55,28 @@ class TestDefaultUrl(WebhookContract):
     url, secret = "/kaspi/webhook/", SECRET
 
 
-class TestDefaultUrlWithoutSlash(WebhookContract):
+class TestDefaultUrlWithoutSlash(WebhookSmoke):
     """The same, as a person types it into the partner console."""
 
     url, secret = "/kaspi/webhook", SECRET
 
 
 @pytest.mark.usefixtures("merchants")
-class TestAccountUrl(WebhookContract):
+class TestAccountUrl(WebhookSmoke):
     """The address of one of several merchants."""
 
     url, secret = "/kaspi/webhook/almaty/", ALMATY
 
 
 @pytest.mark.usefixtures("merchants")
-class TestAccountUrlWithoutSlash(WebhookContract):
+class TestAccountUrlWithoutSlash(WebhookSmoke):
     """The same, without the slash."""
 
     url, secret = "/kaspi/webhook/astana", ASTANA
 
 
 @pytest.mark.usefixtures("hostile_host")
-class TestOnAHostileHost(WebhookContract):
+class TestOnAHostileHost(WebhookSmoke):
     """In a project whose defaults would each break a webhook."""
 
     url, secret = "/kaspi/webhook/", SECRET
@@ -271,6 +271,7 @@ def test_a_redelivery_takes_at_most_six_statements(delivery, post_webhook):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.failure_mode("webhook: the database fails")
 def test_a_commit_that_fails_is_503_and_nothing_stored(delivery, post_webhook, monkeypatch):
     """2xx is said after the commit, not before; the shop hears of nothing."""
     with monkeypatch.context() as patched:
@@ -307,6 +308,7 @@ def test_a_failing_database_is_logged_without_sql(delivery, post_webhook, caplog
 
 @pytest.mark.usefixtures("hostile_host")
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.failure_mode("webhook: ATOMIC_REQUESTS")
 def test_atomic_requests_do_not_undo_an_event(delivery, post_webhook):
     """The event is committed by us, though the host wraps every view."""
     assert post_webhook(event(delivery, "accepted")).status_code == 200

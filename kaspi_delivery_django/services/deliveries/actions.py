@@ -86,9 +86,10 @@ def retry_delivery(delivery: Delivery, *, send_anyway: bool = False) -> Delivery
             return locked
         if not locked.external_order_id:
             return preflight.retry_naming(locked)
+        reasons = frozenset(Attention(call.reason) for call in safe if call.reason)
         for call in safe:
             _retry(call)
-        attention.clear(locked, frozenset(Attention(call.reason) for call in safe if call.reason))
+        attention.clear(locked, reasons)
         locked.save(update_fields=attention.COLUMNS)
     return locked
 

@@ -114,7 +114,7 @@ def order_ref(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> Or
     Raises `AdapterFailed` for an unusable key.
     """
     model, content_type_id = adapter.model_class(), content_type_of(adapter).pk
-    if not orders.can_be_looked_up(model) or (orders.is_counted(model) and not from_row):
+    if not orders.can_be_looked_up(model) or (orders.has_simple_key(model) and not from_row):
         key = key_of(order)
         known = fast_sql.delivery_keys_of(str(key), content_type_id, using=db_alias())
         return OrderRef(orders.with_key(order, key), str(key), known)

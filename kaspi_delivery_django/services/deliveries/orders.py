@@ -73,9 +73,9 @@ def adopt_delivery(order: models.Model, delivery_id: str, *, external_order_id: 
 
 def _wish_for_instance(adapter: AnyAdapter, order: models.Model) -> Wish | None:
     """Ask about the instance that was saved; None if only the row can answer, as for a key that is an expression."""
-    is_counted = orders.is_counted(adapter.model_class())  # no query is needed to know the key as the database has it
+    has_simple_key = orders.has_simple_key(adapter.model_class())  # which needs no query
     try:
-        known = orders.with_key(order, orders.order_key(order, using=db_alias())) if is_counted else order
+        known = orders.with_key(order, orders.order_key(order, using=db_alias())) if has_simple_key else order
         return wish_for(adapter, known)
     except (AdapterFailed, UnusableKey):
         return None
