@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.db import run_in_transaction
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, sender
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
