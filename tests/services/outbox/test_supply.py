@@ -24,30 +24,30 @@ def broken(*_arguments, **_options):
     raise ZeroDivisionError
 
 
-def test_one_by_one_ends_after_a_second(pks, monkeypatch):
-    """What is claimed already has a lease that runs; the others stay due."""
+def test_claims_one_by_one_end_after_a_second(pks, monkeypatch):
+    """The leases of the claimed calls run; the others stay due."""
     monkeypatch.setattr(claims, "MAX_BUILD_S", -1.0)
     assert pipeline.claim_calls(pks) == []
     assert set(ApiCall.objects.values_list("state", flat=True)) == {"due"}
 
 
 @pytest.mark.parametrize("claimed", [1, 2])
-def test_what_is_claimed_is_not_lost_when_the_database_goes_away(pks, monkeypatch, claimed):
-    """It is sent; whoever asks the database next hears of it."""
-    take, left = claims.claim, [None] * claimed
+def test_claimed_calls_are_sent_when_the_database_goes_away(pks, monkeypatch, claimed):
+    """The next statement raises the error."""
+    claim, left = claims.claim, [None] * claimed
 
     def going(pk, *, using):
         if not left:
             raise InterfaceError
         left.pop()
-        return take(pk, using=using)
+        return claim(pk, using=using)
 
     monkeypatch.setattr(claims, "claim", going)
-    assert [claim.call.pk for claim in pipeline.claim_calls(pks)] == pks[:claimed]
+    assert [one.call.pk for one in pipeline.claim_calls(pks)] == pks[:claimed]
 
 
-def test_a_database_that_is_away_from_the_start_is_said(pks, monkeypatch):
-    """Nothing is claimed, and the round ends."""
+def test_an_unavailable_database_is_raised_when_nothing_is_claimed(pks, monkeypatch):
+    """The round ends."""
 
     def away(_pk, *, using):
         raise InterfaceError
@@ -57,16 +57,16 @@ def test_a_database_that_is_away_from_the_start_is_said(pks, monkeypatch):
         pipeline.claim_calls(pks)
 
 
-def test_a_call_given_back_is_as_it_was(pks):
-    """Due, with no attempt burned; its claim is worth nothing any more."""
+def test_a_released_call_is_as_it_was(pks):
+    """It is due, with the same number of attempts; its token is void."""
     claim = claims.claim(pks[0], using="default")
     claims.release(claim, using="default")
     call = ApiCall.objects.get(pk=pks[0])
     assert (call.state, call.attempts, call.unknown_since, call.claim_token) == ("due", 0, None, "")
 
 
-def test_a_call_of_unknown_outcome_given_back_stays_unknown(pks, turnable):
-    """Since when, it is still said: an earlier attempt may have acted."""
+def test_a_released_call_of_unknown_outcome_stays_unknown(pks, turnable):
+    """`unknown_since` stays: an earlier attempt may have acted."""
     ApiCall.objects.filter(pk=pks[0]).update(state="unknown", unknown_since=turnable.now, attempts=2)
     ApiCall.objects.filter(pk=pks[0]).update(api_key_fingerprint="", base_url="")
     claim = claims.Claim(ApiCall.objects.get(pk=pks[0]), None, None, was_unknown=True, is_trial=False)
@@ -77,8 +77,8 @@ def test_a_call_of_unknown_outcome_given_back_stays_unknown(pks, turnable):
     assert (call.state, call.attempts, call.unknown_since) == ("unknown", 2, turnable.now)
 
 
-def test_a_probe_given_back_leaves_the_gate_to_another(pks, turnable):
-    """Nobody was asked, so somebody else may ask at once."""
+def test_a_released_trial_call_lets_another_be_the_trial(pks, turnable):
+    """No request was made, so another call may go at once."""
     delivery = ApiCall.objects.get(pk=pks[0]).delivery
     circuit_breaker.trip(delivery, until=turnable.now, reason="429")
     probe = claims.claim(pks[0], using="default")
