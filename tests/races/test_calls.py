@@ -11,7 +11,7 @@ from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, results
 from kaspi_delivery_django.services.outbox.circuit_breaker import Breaker
-from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.shop.models import Order
 

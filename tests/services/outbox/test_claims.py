@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.db import run_in_transaction
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, sender
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, leases, sender
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,7 +43,7 @@ def test_all_are_claimed_and_frozen(orders, turnable):
         names = ("state", "claim_token", "next_attempt_at", "attempts", "unknown_since", "payload", "base_url")
         assert [getattr(call, name) for name in names] == [getattr(claim.call, name) for name in names]
         assert (call.state, call.attempts, call.unknown_since) == ("sending", 1, turnable.now)
-        assert call.next_attempt_at == turnable.now + claims.LEASE
+        assert call.next_attempt_at == turnable.now + leases.LEASE
         assert call.payload
         assert (claim.was_unknown, claim.is_trial) == (False, False)
     assert set(Delivery.objects.values_list("dropoff_name", flat=True)) == {"Aigerim"}
@@ -61,11 +61,11 @@ def test_two_senders_claim_different_calls(orders, at_once):
 def test_a_call_that_was_claimed_since_it_was_read_is_not_leased(orders, turnable):
     """Without a row lock the conditional UPDATE decides, row by row."""
     read = [
-        claims.Claim(call, call.delivery, claims.conf.account("default"), was_unknown=False, is_trial=False)
+        leases.Claim(call, call.delivery, claims.conf.account("default"), was_unknown=False, is_trial=False)
         for call in ApiCall.objects.order_by("pk")
     ]
     ApiCall.objects.filter(pk=read[0].call.pk).update(state="unknown")
-    leased = run_in_transaction(lambda: claims._lease_all(read, turnable.now, frozen=()), using="default")
+    leased = run_in_transaction(lambda: leases.take_all(read, turnable.now, frozen=()), using="default")
     assert [claim.call.pk for claim in leased] == [claim.call.pk for claim in read[1:]]
 
 
@@ -140,7 +140,7 @@ def test_a_lease_begins_when_it_is_taken(orders, turnable, monkeypatch):
     monkeypatch.setattr(
         claims.payloads, "store", lambda built, **options: keep(built, **options) or turnable.turn(seconds=5)
     )
-    assert {claim.call.next_attempt_at for claim in claim_all()} == {turnable.now + claims.LEASE}
+    assert {claim.call.next_attempt_at for claim in claim_all()} == {turnable.now + leases.LEASE}
 
 
 def test_a_cancel_is_claimed_with_unknown_since(booked, turnable):

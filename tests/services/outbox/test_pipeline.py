@@ -13,6 +13,7 @@ from kaspi_delivery_django.services.outbox import (
     circuit_breaker,
     claims,
     due_calls,
+    leases,
     pipeline,
     plain_bookings,
     rate_limit,
@@ -206,7 +207,7 @@ def test_a_claim_that_waited_too_long_is_not_sent(worker, kaspi, due, monkeypatc
 @pytest.mark.failure_mode("claim: the worker dies")
 def test_the_wait_and_two_exchanges_fit_into_a_lease():
     """A cancel of unknown outcome fetches the delivery first."""
-    assert claims.LEASE.total_seconds() > pipeline.MAX_WAIT_S + 2 * 15.0
+    assert leases.LEASE.total_seconds() > pipeline.MAX_WAIT_S + 2 * 15.0
 
 
 def test_a_run_ends_after_its_time(worker, kaspi, orders, monkeypatch):

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.client import Refused, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.services import cancel_delivery
-from kaspi_delivery_django.services.outbox import claims, due_calls, plain_bookings
+from kaspi_delivery_django.services.outbox import claims, due_calls, leases, plain_bookings
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -157,7 +157,7 @@ def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
     assert plain(answered(claim, status=""))
     assert plain(answered(claim, status="accepted")) is None
     assert plain(Refused("no", status=422)) is None
-    trial = claims.Claim(claim.call, claim.delivery, claim.account, was_unknown=False, is_trial=True)
+    trial = leases.Claim(claim.call, claim.delivery, claim.account, was_unknown=False, is_trial=True)
     assert plain_bookings.plain_booking(trial, answered(claim)) is None
     claim.delivery.generation = 2
     assert plain(answered(claim)) is None

@@ -4,7 +4,7 @@ import pytest
 from django.db import InterfaceError
 
 from kaspi_delivery_django.models import ApiCall
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, pipeline
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, leases, pipeline
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,7 +60,7 @@ def test_an_unavailable_database_is_raised_when_nothing_is_claimed(pks, monkeypa
 def test_a_released_call_is_as_it_was(pks):
     """It is due, with the same number of attempts; its token is void."""
     claim = claims.claim(pks[0], using="default")
-    claims.release(claim, using="default")
+    leases.release(claim, using="default")
     call = ApiCall.objects.get(pk=pks[0])
     assert (call.state, call.attempts, call.unknown_since, call.claim_token) == ("due", 0, None, "")
 
@@ -69,10 +69,10 @@ def test_a_released_call_of_unknown_outcome_stays_unknown(pks, turnable):
     """`unknown_since` stays: an earlier attempt may have acted."""
     ApiCall.objects.filter(pk=pks[0]).update(state="unknown", unknown_since=turnable.now, attempts=2)
     ApiCall.objects.filter(pk=pks[0]).update(api_key_fingerprint="", base_url="")
-    claim = claims.Claim(ApiCall.objects.get(pk=pks[0]), None, None, was_unknown=True, is_trial=False)
+    claim = leases.Claim(ApiCall.objects.get(pk=pks[0]), None, None, was_unknown=True, is_trial=False)
     claim.call.attempts, claim.call.claim_token = 3, "mine"
     ApiCall.objects.filter(pk=pks[0]).update(state="sending", claim_token="mine", attempts=3)
-    claims.release(claim, using="default")
+    leases.release(claim, using="default")
     call = ApiCall.objects.get(pk=pks[0])
     assert (call.state, call.attempts, call.unknown_since) == ("unknown", 2, turnable.now)
 
@@ -83,5 +83,5 @@ def test_a_released_trial_call_lets_another_be_the_trial(pks, turnable):
     circuit_breaker.trip(delivery, until=turnable.now, reason="429")
     probe = claims.claim(pks[0], using="default")
     assert probe.is_trial
-    claims.release(probe, using="default")
+    leases.release(probe, using="default")
     assert circuit_breaker.admit(delivery, turnable.now) is circuit_breaker.Breaker.HALF_OPEN
