@@ -18,6 +18,7 @@ from kaspi_delivery_django.services import cancel_delivery, refresh_delivery, re
 from kaspi_delivery_django.services.deliveries import actions, payloads
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.statuses import status_label
+from tests.conftest import PATIENCE_S
 from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 pytestmark = pytest.mark.django_db
@@ -155,7 +156,7 @@ def test_eight_threads_saving_one_order_book_once():
         try:
             own = Order.objects.get(pk=order.pk)
             own.paid = True
-            barrier.wait(timeout=20)
+            barrier.wait(timeout=PATIENCE_S)
             with transaction.atomic():
                 own.save()
         except Exception as err:  # noqa: BLE001  # the test's verdict

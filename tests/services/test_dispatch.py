@@ -12,6 +12,7 @@ from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, pipeline, plain_bookings, rate_limit, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import call_attempted
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -336,7 +337,7 @@ def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, kas
     def slow_but_for_the_first(*request):
         is_first = not kaspi.requests
         answer = handle(*request)
-        assert is_first or is_away.wait(30)
+        assert is_first or is_away.wait(PATIENCE_S)
         return answer
 
     def go_away(_unsettled):

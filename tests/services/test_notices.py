@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.services.deliveries import notifications
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
-from tests.conftest import NOON, event
+from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -113,7 +113,7 @@ def test_a_change_is_told_to_other_connections(delivery, post_webhook, listen):
     def look(**_kwargs):
         thread = threading.Thread(target=read)
         thread.start()
-        thread.join(timeout=10)
+        thread.join(timeout=PATIENCE_S)
 
     listen(look)
     post_webhook(event(delivery, "accepted"))

@@ -18,6 +18,7 @@ from kaspi_delivery_django.signals import delivery_created, delivery_status_chan
 from kaspi_delivery_django.testing import Fault
 from kaspi_delivery_django.testing.environment import committed
 from kaspi_delivery_django.views import WebhookView
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 
 
@@ -343,7 +344,7 @@ def test_threads_share_a_sandbox(kaspi, order):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE_S)
     kaspi.assert_booked_once(order)
 
 
