@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 from django.core.management import call_command
-from django.db import transaction
 from django.utils import timezone
 
 from benchmarks import databases, kaspi, past, rows
@@ -59,15 +58,6 @@ def enqueue(_size: int) -> Sample:
     return sample
 
 
-def replay_dry_run(size: int) -> Sample:
-    """Count as many dead letters as there are events."""
-    with transaction.atomic():
-        WebhookEvent.objects.update(state=WebhookEvent.State.FAILED)
-        sample = _timed(lambda: _call("kaspi_replay", "--dry-run"), size)
-        transaction.set_rollback(True)
-    return sample
-
-
 def replay(size: int) -> Sample:
     """Apply some events again."""
     some = max(1, size // SHARE)
@@ -96,7 +86,6 @@ def prune(size: int) -> Sample:
 
 SWEEPS = {  # in this order: each leaves what the next needs
     "enqueue": enqueue,
-    "replay, dry run": replay_dry_run,
     "replay": replay,
     "worker": work,
     "prune": prune,

@@ -178,7 +178,7 @@ def _reopen(after: int, status: str) -> None:
     types = [f"delivery.{later}" for later in following]
     WebhookEvent.objects.filter(delivery_id__gt=after, type__in=types).delete()
     reopened = Delivery.objects.filter(pk__gt=after)
-    reopened.update(status=status, cancel_requested_at=None, next_refresh_at=now)
+    reopened.update(status=status, cancel_requested_at=None, next_refresh_at=now, delivery_by=now)
     if not status:
         reopened.update(delivery_id=None, status_at=None, next_refresh_at=None)
         ApiCall.objects.filter(delivery_id__gt=after).update(state=ApiCall.State.DUE, next_attempt_at=now)

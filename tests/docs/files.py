@@ -27,6 +27,8 @@ IN_HTTP = "events {}\nhttp {\n%s\n}\n"
 AROUND = {"location": "events {}\nhttp {\nserver {\n%s\n}\n}\n", "http": "events {}\n%s\n"}
 FIGURE = re.compile(r"\d+|\{[^{}]*\}")  # a number in a page, and what an f-string puts there
 SIZES = {"k": 1024, "m": 1024**2}
+SHAPE = r"(?P<%s>\w+)(?:\[\(?|\(\[)?(?:\"(?P<%s_label>[^\"]+)\")?(?:\)?\]|\]\))?"
+ARROW = re.compile(rf"\s+{SHAPE % (('start',) * 2)} -->(?:\|\"[^\"|]+\"\|)? {SHAPE % (('end',) * 2)}")
 SYSTEMD = {
     "Unit": {"Description", "Documentation", "After", "Wants", "Requires", "PartOf", "StartLimitIntervalSec"},
     "Service": {
@@ -133,6 +135,23 @@ def javascript(block, house, tmp_path):
     ended = subprocess.run([NODE, "-e", given + block.text + asked], capture_output=True, text=True, check=True)
     timestamp, signature = json.loads(ended.stdout)
     assert signature == sign(secret, timestamp, body.encode())
+
+
+def mermaid(block, house, tmp_path):
+    """A flowchart: its lines are arrows, each node has one label, and each label that is a path is a file of ours."""
+    kind, *lines = filter(str.strip, block.text.splitlines())
+    assert re.fullmatch(r"flowchart (LR|TD)", kind), kind
+    labels = {}
+    for line in lines:
+        arrow = ARROW.fullmatch(line)
+        assert arrow, f"no arrow: {line.strip()}"
+        for name, label in (arrow.group("start", "start_label"), arrow.group("end", "end_label")):
+            assert label is None or name not in labels, f"two labels of {name}"
+            assert label or name in labels, f"no label of {name}"
+            labels.setdefault(name, label)
+    files = [label for label in labels.values() if label.endswith(".py")]
+    assert files
+    assert [file for file in files if not (ROOT / "kaspi_delivery_django" / file).exists()] == []
 
 
 def text(block, house, tmp_path):

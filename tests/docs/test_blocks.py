@@ -12,6 +12,7 @@ RUNNERS = {
     "ini": files.ini,
     "js": files.javascript,
     "json": files.json_file,
+    "mermaid": files.mermaid,
     "nginx": files.nginx,
     "python": python_blocks.run,
     "sh": shell_blocks.run,

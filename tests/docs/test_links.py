@@ -1,6 +1,7 @@
 """Every link of the documentation leads somewhere."""
 
 import posixpath
+import re
 
 import pytest
 
@@ -22,6 +23,19 @@ def lost(page):
 def test_relative_links_lead_to_a_file_and_a_heading(page):
     """What is named is there, under that heading."""
     assert list(lost(page)) == []
+
+
+FOR_CONTRIBUTORS = ("CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md")
+PATH = re.compile(r"`([\w./-]+(?:\.(?:py|md|cfg|toml|ini|html|po)|/))`")
+
+
+@pytest.mark.parametrize("page", FOR_CONTRIBUTORS)
+def test_each_path_in_the_prose_exists(page):
+    """In the project, or in the package."""
+    named = {path for line in pages.read(page).prose for path in PATH.findall(line)}
+    assert named
+    places = (pages.ROOT, pages.ROOT / "kaspi_delivery_django")
+    assert sorted(path for path in named if not any((place / path).exists() for place in places)) == []
 
 
 def test_every_page_can_be_reached_from_the_readme():

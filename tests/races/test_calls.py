@@ -83,7 +83,7 @@ def test_one_of_eight_is_the_probe_when_the_gate_reopens(kaspi, turnable, at_onc
     circuit_breaker.trip(delivery, until=turnable.now, reason="a 401")
     turnable.turn(seconds=1)
     found = at_once(*[lambda: circuit_breaker.admit(delivery, turnable.now)] * WORKERS)
-    assert sorted(found, key=str) == [*[Admission.CLOSED] * (WORKERS - 1), Admission.PROBE]
+    assert sorted(found, key=str) == [*[Admission.BLOCKED] * (WORKERS - 1), Admission.TRIAL]
     assert AccountState.objects.get().closed_until > turnable.now
 
 
@@ -106,4 +106,4 @@ def test_a_gate_that_eight_close_at_once_is_closed(kaspi, turnable, at_once):
     ended = at_once(*[close] * WORKERS)
     assert None in ended
     assert all(end is None or isinstance(end, OperationalError) for end in ended)
-    assert circuit_breaker.admit(delivery, turnable.now) is Admission.CLOSED
+    assert circuit_breaker.admit(delivery, turnable.now) is Admission.BLOCKED

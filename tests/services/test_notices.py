@@ -122,7 +122,7 @@ def test_a_change_is_told_to_other_connections(delivery, post_webhook, listen):
 
 def test_what_is_rolled_back_is_never_told(delivery, heard, post_webhook, monkeypatch):
     """No change, no news."""
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox.receiving.applying.apply", apply_and_fail)
+    monkeypatch.setattr("kaspi_delivery_django.services.deliveries.events.apply", apply_and_fail)
     assert post_webhook(event(delivery, "accepted")).json() == {"status": "failed"}
     assert (heard, StatusChange.objects.count()) == ([], 0)
 

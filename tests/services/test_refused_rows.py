@@ -240,13 +240,22 @@ def test_a_worker_goes_past_a_lock_that_is_held(delivery, post_webhook):
 @pytest.mark.usefixtures("short")
 def test_sqlites_one_lock_is_answered_503(delivery, post_webhook):
     """Nothing can be stored while it is held: Kaspi comes again. The host's own timeout is as it was."""
-    with connection.cursor() as cursor:
-        before = cursor.execute("PRAGMA busy_timeout").fetchone()
-    with held_lock(delivery):
+    before, limits = busy_timeout(), set()
+
+    def note_limit(execute, *statement):
+        limits.add(busy_timeout())
+        return execute(*statement)
+
+    with held_lock(delivery), connection.execute_wrapper(note_limit):
         assert post_webhook(event(delivery, "accepted")).status_code == 503
     assert WebhookEvent.objects.count() == 0
-    with connection.cursor() as cursor:
-        assert cursor.execute("PRAGMA busy_timeout").fetchone() == before
+    assert (limits, busy_timeout()) == ({1000}, before)
+
+
+def busy_timeout():
+    """Return how many milliseconds a statement waits for SQLite's lock now."""
+    connection.ensure_connection()
+    return connection.connection.execute("PRAGMA busy_timeout").fetchone()[0]
 
 
 def test_the_time_limit_of_a_lock_costs_no_statement(delivery, post_webhook):

@@ -264,6 +264,14 @@ def test_the_steps_follow_each_other(delivery, name):
     assert pairs == {("", "created"), ("created", "accepted"), ("accepted", "in_transit")}
 
 
+@pytest.mark.parametrize("turn", [tuple, reversed], ids=["oldest first", "newest first"])
+def test_a_step_without_a_time_has_that_of_the_step_before_it(delivery, turn):
+    """Whichever way Kaspi lists them."""
+    steps = tuple(zip(WAY[:3], (TIMES[0], None, TIMES[2]), strict=True))
+    status.keep_history(delivery, stamped(*turn(steps)), NOON)
+    assert delivery.history.get(to_status="accepted").at == delivery.history.get(to_status="created").at
+
+
 def test_a_history_keeps_a_hundred_rows(delivery):
     """The latest of them; a hundred more words of Kaspi's add none."""
     for first in (0, 150):
