@@ -70,6 +70,7 @@ def _empty_tables_fast():
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
+        patch.setattr(TransactionTestCase, "_should_reload_connections", lambda _case: False)
         yield
 
 
@@ -81,8 +82,10 @@ def empty_tables(case):
     for alias in case._databases_names(include_mirrors=False):
         connection = connections[alias]
         with transaction.atomic(using=alias), connection.constraint_checks_disabled(), connection.cursor() as cursor:
-            for table in set(connection.introspection.table_names(cursor)) - WRITTEN_BY_MIGRATE:
-                cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+            tables = set(connection.introspection.table_names(cursor)) - WRITTEN_BY_MIGRATE
+            texts = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]
+            for text in ["; ".join(texts)] if connection.vendor == "postgresql" else texts:
+                cursor.execute(text)
 
 
 @pytest.fixture(autouse=True)
