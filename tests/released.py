@@ -37,7 +37,7 @@ IN_THE_ARCHIVE = {
     "CHANGELOG.md",
     "LICENSE",
     "README.md",
-    "docs/upgrading.md",
+    "docs/running.md",
     "tests/settings.py",
     "tox.ini",
 }
@@ -46,6 +46,7 @@ from django.db import models
 
 class Order(models.Model):
     paid = models.BooleanField(default=False)
+    cancelled = models.BooleanField(default=False)
     name = models.CharField(max_length=80)
     phone = models.CharField(max_length=20)
     address = models.CharField(max_length=200)

@@ -26,6 +26,7 @@ from django.db import models
 
 class Order(models.Model):
     paid = models.BooleanField(default=False)
+    cancelled = models.BooleanField(default=False)
     name = models.CharField(max_length=100)
     address = models.CharField(max_length=200)
     phone = models.CharField(max_length=40)

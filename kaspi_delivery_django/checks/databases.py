@@ -87,7 +87,7 @@ def check_character_set(*, databases: Collection[str] | None = None, **_kwargs: 
     with connections[alias].cursor() as cursor:
         cursor.execute(_NARROW_SQL, [r"kaspi\_delivery\_%"])
         narrow = [name for (name,) in cursor.fetchall()]
-    hint = "Write ALTER TABLE … CONVERT TO CHARACTER SET utf8mb4 for: {}. See docs/operations.md."
+    hint = "Write ALTER TABLE … CONVERT TO CHARACTER SET utf8mb4 for: {}. See docs/settings.md."
     text = "Tables of kaspi_delivery cannot hold every letter, as an emoji in an order: such an order waits for staff."
     return [Caution(text, hint=hint.format(", ".join(narrow)), obj=alias, id="kaspi_delivery.W025")] if narrow else []
 

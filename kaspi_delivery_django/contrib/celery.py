@@ -1,6 +1,6 @@
 """Run Celery tasks that send calls, and publish them from a thread.
 
-Needs the extra `celery`, RUNNER = "celery", and `kaspi_delivery.sweep` in the beat schedule; docs/runners.md has
+Needs the extra `celery`, RUNNER = "celery", and `kaspi_delivery.sweep` in the beat schedule; docs/running.md has
 it to paste. The tasks belong to the project's own Celery app, and are routed as its others are.
 """
 

@@ -231,14 +231,14 @@ def _notes(evidence: Evidence) -> Judgement:
 
 
 def _alerting(_evidence: Evidence) -> Judgement:
-    todo = "Confirm that cron runs kaspi_report with --max-failed-attempts, or that the rules of docs/monitoring.md do."
+    todo = "Confirm that cron runs kaspi_report with --max-failed-attempts, or that Prometheus has docs/alerts.yml."
     return Outcome.YOURS, "Whether somebody is called cannot be seen from here.", todo
 
 
 def _dashboard(evidence: Evidence) -> Judgement:
     if evidence.surroundings.has_admin:
         return Outcome.PASS, "The admin has it: *Kaspi Delivery*, Dashboard.", ""
-    todo = "Install django.contrib.admin and route it, or draw the metrics of docs/monitoring.md."
+    todo = "Install django.contrib.admin and route it, or draw the metrics of docs/running.md."
     return Outcome.YOURS, "The admin, which has it, is not installed here.", todo
 
 

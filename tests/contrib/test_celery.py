@@ -151,8 +151,8 @@ def test_celery_kills_no_task_that_holds_a_lease(task, shop):
 
 
 def test_the_documented_schedule_sends_a_sweep(shop, told):
-    """What docs/runners.md has to paste names a task that workers know, with options that it takes."""
-    text = (Path(__file__).parents[2] / "docs" / "runners.md").read_text()
+    """What docs/running.md has to paste names a task that workers know, with options that it takes."""
+    text = (Path(__file__).parents[2] / "docs" / "running.md").read_text()
     [block] = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "BEAT" in block]
     pasted = {}
     exec(block, pasted)

@@ -325,7 +325,7 @@ def test_the_docs_name_every_metric_and_no_other(registry, due, drain):
     text = generate_latest(registry).decode()
     exported = set(re.findall(r"^# TYPE (kaspi_delivery_\w+)", text, re.MULTILINE))
     exported = {name for name in exported if not name.endswith("_created")}
-    documented = set(re.findall(r"\bkaspi_delivery_(?!django)\w+", (ROOT / "docs" / "monitoring.md").read_text()))
+    documented = set(re.findall(r"\bkaspi_delivery_(?!django)\w+", (ROOT / "docs" / "running.md").read_text()))
     assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in documented} == exported
 
 

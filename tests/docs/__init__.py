@@ -1,1 +1,1 @@
-"""What the documentation says, run, parsed or looked up."""
+"""Run, parse or look up what the documentation shows."""

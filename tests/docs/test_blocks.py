@@ -25,11 +25,11 @@ NOT_RUN: dict[tuple[str, str], str] = {}  # (page, first line) of a block to the
 
 
 @pytest.mark.parametrize("block", pages.blocks(), ids=str)
-def test_a_block_is_good_as_it_stands(block, house, tmp_path):
-    """Whoever copies it gets what the page says."""
+def test_a_block_is_good_as_it_stands(block, context, tmp_path):
+    """A reader who copies it gets what the page shows."""
     first = block.text.splitlines()[0]
     if (block.page, first) not in NOT_RUN:
-        RUNNERS[block.language](block, house, tmp_path)
+        RUNNERS[block.language](block, context, tmp_path)
 
 
 def test_three_steps_are_short():

@@ -1,4 +1,4 @@
-"""The documentation's tables say what the code has: nothing is left out, and nothing is made up."""
+"""The documentation's tables match the code: nothing is missing, nothing is invented."""
 
 import re
 from importlib import metadata, resources
@@ -7,7 +7,7 @@ import pytest
 from django.core.management import get_commands
 
 from kaspi_delivery_django import checks, client, conf, models, services
-from tests.docs import pages
+from tests.docs import files, pages
 from tests.docs.conftest import SIGNALS
 from tests.docs.shell_blocks import FOREIGN, NAME
 from tests.test_packaging import requirements
@@ -58,9 +58,9 @@ def test_every_runner_is_in_the_table():
 
 def test_every_check_is_in_a_table():
     """Each id that the code gives, and no id that it never gives."""
-    given = set(ID.findall(code_of("kaspi_delivery_django")))
+    used = set(ID.findall(code_of("kaspi_delivery_django")))
     documented = {match for page in pages.pages() for cells in page.rows for match in ID.findall(cells[0])}
-    assert documented == given
+    assert documented == used
 
 
 @pytest.mark.parametrize("command", sorted(n for n, app in get_commands().items() if app == "kaspi_delivery_django"))
@@ -90,18 +90,29 @@ def test_every_signal_is_documented(signal):
 PUBLIC = {"client": client, "models": models, "services": services}
 
 
-@pytest.mark.parametrize("room", sorted(PUBLIC))
-def test_what_is_imported_from_us_is_public(room):
+@pytest.mark.parametrize("package", sorted(PUBLIC))
+def test_what_is_imported_from_us_is_public(package):
     """Pages show only names that upgrades keep."""
-    module = PUBLIC[room]
-    shown = re.findall(rf"^ *from kaspi_delivery_django\.{room} import ([\w, ]+)", EVERYTHING, re.MULTILINE)
+    module = PUBLIC[package]
+    shown = re.findall(rf"^ *from kaspi_delivery_django\.{package} import ([\w, ]+)", EVERYTHING, re.MULTILINE)
     assert {name for names in shown for name in names.split(", ")} <= set(module.__all__)
+
+
+def test_the_alert_rules_are_readable_and_name_documented_metrics():
+    """Prometheus can read docs/alerts.yml, and each rule has a summary and a description."""
+    text = (pages.ROOT / "docs" / "alerts.yml").read_text()
+    rules = files.alert_rules(text)
+    metrics = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\bkaspi_delivery_\w+", text)}
+    named = {rule["alert"] for rule in rules}
+    assert metrics <= first_cells("docs/running.md")
+    assert all(rule["annotations"].keys() == {"summary", "description"} for rule in rules)
+    assert set(re.findall(r"`(Kaspi[A-Z]\w+)`", EVERYTHING)) - {"KaspiError", "KaspiClient"} <= named
 
 
 @pytest.mark.parametrize("reason", sorted(models.Attention.values))
 def test_every_reason_has_something_to_do(reason):
-    """Whatever asks for a person is in the operators' table."""
-    assert reason in first_cells("docs/operations.md")
+    """Each reason is in the table of manual review."""
+    assert reason in first_cells("docs/running.md")
 
 
 def test_the_checks_tag_is_the_ids_beginning():

@@ -21,7 +21,7 @@ from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DOCS = Path(__file__).parent.parent.parent / "docs" / "monitoring.md"
+DOCS = Path(__file__).parent.parent.parent / "docs" / "running.md"
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,7 @@ def keys(document):
 def test_every_limit_is_documented():
     """With its option."""
     text = DOCS.read_text()
-    assert [name for name in metrics.MEASURES if f"`--max-{name.replace('_', '-')}`" not in text] == []
+    assert [name for name in metrics.METRICS if f"`--max-{name.replace('_', '-')}`" not in text] == []
 
 
 def test_nothing_is_crossed_without_a_limit(run, due, turnable):
