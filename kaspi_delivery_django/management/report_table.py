@@ -88,7 +88,7 @@ def _week(report: Report) -> Rows:
 def _account(account: AccountStats, now: datetime) -> Iterator[tuple[str, str]]:
     name = f"{account.alias} ({account.environment})"
     until = account.closed_until
-    yield f"{name} circuit breaker", f"open until {_moment(until)}: {account.closed_reason}" if until else "closed"
+    yield f"{name} breaker", f"open until {_moment(until)}: {account.closed_reason}" if until else "closed"
     if announced := account.announced(now):
         yield f"{name} Kaspi announces", announced
     age = account.worker_age(now)
