@@ -72,7 +72,7 @@ def test_staff_read_it_in_lists_and_figures(due, admin_client):
     delivery = cancel_delivery(due.delivery)
     lists = [admin_client.get(LIST, {"status": status}).context["cl"] for status in ("cancelled", "not_booked")]
     assert [list(shown.queryset) for shown in lists] == [[delivery], []]
-    assert not any(standing.read().deliveries.values())
+    assert not any(snapshot.read().deliveries.values())
 
 
 def test_the_next_generation_can_be_booked(due, drain):
