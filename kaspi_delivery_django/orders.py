@@ -1,4 +1,4 @@
-"""The one thing a shop writes: an adapter from its order model to a delivery; and which order an order is."""
+"""The order adapter, which a shop writes; and the identity of an order."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from kaspi_delivery_django.exceptions import UnusableKey, UsageError
 
 KEY_LENGTH = 64
 
-_COUNTED = (models.IntegerField, models.UUIDField)
+_SIMPLE_FIELDS = (models.IntegerField, models.UUIDField)
 _CONVERSIONS = frozenset(
     {
         "to_python",
@@ -36,36 +36,36 @@ Order = TypeVar("Order", bound=models.Model)
 
 
 class OrderAdapter(ABC, Generic[Order]):
-    """Tells the package what it must know of an order.
+    """Answers the package's questions about an order.
 
-    `model` is the model whose rows are shipped, as `"app.Model"`; any model will do. Adapters are
-    made once per process and must not keep state. An adapter that raises never breaks the saving
-    of an order: the delivery waits for a person, and saving the order again tries again.
+    `model` is the model whose rows are shipped, as `"app.Model"`; it may be any model. An adapter is
+    instantiated once per process and must not keep state. An adapter that raises never breaks the saving
+    of an order: the delivery is flagged for manual review, and saving the order again retries.
     """
 
     model: str
 
     @abstractmethod
     def wants_delivery(self, order: Order) -> bool:
-        """Whether the order is to be shipped. Asked on every save, and again right before a courier is booked.
+        """Return whether to ship the order. Called on every save, and again right before a courier is booked.
 
-        It must stay true once it was: say "paid and not cancelled", not "the status is paid". Keep it free of queries.
+        It must stay true once it was true: "paid and not cancelled", not "the status is paid". Avoid queries.
         """
 
     @abstractmethod
     def build_request(self, order: Order) -> DeliveryRequest:
-        """Return what is shipped, from the database alone: our transaction waits for it.
+        """Return the delivery request, from the database alone: a transaction of ours waits for it.
 
-        Asked after the order is committed, lines and all; what it returns then is sent, however often
-        that takes. Until pickup it is asked again now and then, to notice an edited order.
+        Called after the order and its lines are committed; every attempt sends what it returns then. Until pickup
+        it is called again at each refresh, to detect an edited order.
         """
 
     def wants_cancel(self, order: Order) -> bool:
-        """Whether the order's delivery is to be cancelled. Asked on every save, before booking, until pickup."""
+        """Return whether to cancel the order's delivery. Called on every save, and before booking, until pickup."""
         return False
 
     def cancel_reason(self, order: Order) -> str:
-        """Return the reason that Kaspi is told; it becomes part of the cancel's payload."""
+        """Return the reason for the cancel, which Kaspi receives."""
         return ""
 
     def external_order_id(self, order: Order) -> str:
@@ -77,10 +77,10 @@ class OrderAdapter(ABC, Generic[Order]):
         return conf.DEFAULT_ACCOUNT
 
     def orders_to_enqueue(self) -> models.QuerySet[Order] | None:
-        """Return the orders that `kaspi_enqueue` looks through, or None for none.
+        """Return the orders that `kaspi_enqueue` checks, or None for none.
 
-        Of these it books what has no delivery yet and `wants_delivery`. Leave out what was shipped
-        before this app came: `Order.objects.filter(created_at__gte=...)`.
+        It books those without a delivery for which `wants_delivery` is true. Exclude orders that were shipped
+        before this app was installed: `Order.objects.filter(created_at__gte=...)`.
         """
         return None
 
@@ -103,7 +103,7 @@ def adapters() -> dict[type[models.Model], AnyAdapter]:
 
 
 def adapter_for(model: type[models.Model]) -> AnyAdapter | None:
-    """Return the adapter of a model; its proxies and multi-table children count as the model."""
+    """Return the adapter of a model, its proxies and its multi-table children."""
     return _find(model, conf.current().order_adapters)
 
 
@@ -135,29 +135,29 @@ def _import(path: str) -> AnyAdapter:
     try:
         return kind()
     except Exception as err:  # the shop's code may raise anything
-        raise ImproperlyConfigured(f"ORDER_ADAPTERS: {path!r} cannot be made: {err}.") from err
+        raise ImproperlyConfigured(f"ORDER_ADAPTERS: {path!r} cannot be instantiated: {err}.") from err
 
 
 def order_key(order: models.Model, *, using: str) -> Any:
-    """Return an order's primary key as the database returns it, however it was written when the order was made.
+    """Return an order's primary key as the database returns it, however the instance spells it.
 
-    This is the order's identity. Python decides it for integers and UUIDs; other keys (text that a collation
-    compares, fields with conversions of their own) are read from the database. A key whose row is not there stays
+    This is the order's identity. Python computes it for integers and UUIDs; other keys (text that a collation
+    compares, fields with conversions of their own) are read from the database. The key of a missing row is returned
     as it is. Raises `UsageError` when there is none yet, and `UnusableKey` when its text does not find the order.
     """
     model = identified_model(order)
     value = getattr(order, key_name(model))
-    if is_counted(model):
-        return _counted(model, value)
+    if has_simple_key(model):
+        return _simple_key(model, value)
     rows: models.QuerySet[models.Model] = model._base_manager.using(using).filter(pk=_present(model, value))
     stored = rows.values_list("pk", flat=True).first() if can_be_looked_up(model) else None
     return usable_key(model, value if stored is None else stored)
 
 
 def with_key(order: Order, key: Any) -> Order:
-    """Return the order with this primary key: itself if it has it, else a copy, so that the shop's stays as it is.
+    """Return the order with this primary key: itself if it has it, else a copy; the shop's instance is not changed.
 
-    A multi-table child that has a primary key of its own beside its parent's is returned as the parent.
+    A multi-table child with a primary key of its own is returned as its parent.
     """
     model = identified_model(order)
     name, own = key_name(model), key_name(type(order))
@@ -176,17 +176,17 @@ def with_key(order: Order, key: Any) -> Order:
 
 
 def key_texts(written: str) -> set[str]:
-    """Return the texts that deliveries may be kept under of an order whose primary key somebody writes like this."""
+    """Return the object ids that an order may have whose primary key a user spells like this."""
     texts = {written}
     with suppress(ImproperlyConfigured):
-        for model in filter(is_counted, adapters()):
+        for model in filter(has_simple_key, adapters()):
             with suppress(UnusableKey):
-                texts.add(str(_counted(model, written)))
+                texts.add(str(_simple_key(model, written)))
     return texts
 
 
 def identified_model(order: models.Model) -> type[models.Model]:
-    """Return the model whose primary key names the order: the adapter's, else the order's own."""
+    """Return the model whose primary key identifies the order: the adapter's, else the order's own."""
     adapter = adapter_for(type(order))
     model: type[models.Model] = type(order) if adapter is None else adapter.model_class()
     return model
@@ -198,21 +198,21 @@ def key_name(model: type[models.Model]) -> str:
 
 
 def key_field(model: type[models.Model]) -> Any:
-    """Return the field that decides how the model's primary key is written: a relation's is its target's."""
+    """Return the field that converts the model's primary key: a relation's is its target's."""
     field: Any = model._meta.pk
     while field.remote_field:
         field = field.target_field
     return field
 
 
-def is_counted(model: type[models.Model]) -> bool:
-    """Tell whether the primary key is an integer or a UUID of Django's, which Python reads as a database does."""
+def has_simple_key(model: type[models.Model]) -> bool:
+    """Return whether the primary key is an integer or a UUID of Django's, which Python converts as a database does."""
     kind: Any = type(key_field(model))
-    return _is_counted(kind)
+    return _is_simple(kind)
 
 
 def can_be_looked_up(model: type[models.Model]) -> bool:
-    """Tell whether the primary key is one column."""
+    """Return whether the primary key is one column."""
     return not isinstance(model._meta.pk, models.CompositePrimaryKey)
 
 
@@ -222,17 +222,17 @@ def usable_key(model: type[models.Model], key: Any) -> Any:
     if not (can_be_looked_up(model) and len(text) <= KEY_LENGTH and _is_same(key_field(model), text, key)):
         raise UnusableKey(
             f"{model._meta.label} cannot be looked up by the text of its primary key: adapt a model whose key is a"
-            f" number, a UUID, or a text of at most {KEY_LENGTH} characters, say a shipment."
+            f" number, a UUID, or a text of at most {KEY_LENGTH} characters, such as a shipment."
         )
     return key
 
 
-def _counted(model: type[models.Model], value: Any) -> Any:
+def _simple_key(model: type[models.Model], value: Any) -> Any:
     field, present = key_field(model), _present(model, value)
     try:
         return field.to_python(field.get_prep_value(present))
     except (TypeError, ValueError, ValidationError) as err:
-        raise UnusableKey(f"{model._meta.label} has a primary key that is no value of its field.") from err
+        raise UnusableKey(f"{model._meta.label} has a primary key that its field does not accept.") from err
 
 
 def _present(model: type[models.Model], value: Any) -> Any:
@@ -249,6 +249,6 @@ def _is_same(field: Any, text: str, key: Any) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _is_counted(kind: type[Any]) -> bool:
+def _is_simple(kind: type[Any]) -> bool:
     own = [base for base in kind.__mro__ if not base.__module__.startswith("django.db.models.")]
-    return issubclass(kind, _COUNTED) and not any(_CONVERSIONS & vars(base).keys() for base in own)
+    return issubclass(kind, _SIMPLE_FIELDS) and not any(_CONVERSIONS & vars(base).keys() for base in own)

@@ -49,12 +49,14 @@ def is_cancellable(status: str) -> bool:
     return status in CANCELLABLE or status not in RANKS
 
 
-def transition(current: StatusSnapshot, incoming: StatusSnapshot) -> Transition:
-    """Return what `incoming` does to a delivery whose status is `current`.
+def transition(current: StatusSnapshot, incoming: StatusSnapshot, *, is_consistent: bool = True) -> Transition:
+    """Return what `incoming` means for a delivery whose status is `current`.
 
-    Known statuses go by rank, so that any order and any duplication of arrivals end the same way.
-    Times decide only against an unknown status, which has no rank.
+    Known statuses are compared by rank, so that any order and any duplication of arrivals end the same way;
+    times only order updates to a status of unknown rank. An update that is not `is_consistent` names two statuses.
     """
+    if not is_consistent:
+        return Transition.CONTRADICTION
     if incoming.status == current.status:
         return Transition.REPEAT
     if incoming.status not in RANKS:

@@ -11,9 +11,9 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
 
 from kaspi_delivery_django import conf, statuses
-from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
+from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.deliveries import booking
+from kaspi_delivery_django.services.deliveries import identities, rules
 from kaspi_delivery_django.statuses import status_explanation, status_label
 
 SALT = "kaspi_delivery.tracking"
@@ -120,7 +120,7 @@ def delivery_of(order: Model) -> Delivery | None:
 
     Raises `NoAdapter` when no adapter is for the order's model.
     """
-    newest = booking.deliveries_of(booking.adapter_of(order), order).order_by("-pk").only(*SHOWN).first()
+    newest = identities.deliveries_of(identities.adapter_of(order), order).order_by("-pk").only(*SHOWN).first()
     return _current(newest) if newest else None
 
 
@@ -151,7 +151,7 @@ def _current(delivery: Delivery) -> Delivery:
 def _tracking(delivery: Delivery) -> Tracking:
     is_final = not delivery.is_open
     is_unwanted = delivery.cancel_requested_at is not None and delivery.is_cancellable
-    has_no_next = is_final or is_unwanted or _is_abandoned(delivery)
+    has_no_next = is_final or is_unwanted or rules.is_abandoned(delivery)
     return Tracking(
         status=delivery.status,
         status_at=delivery.status_at,
@@ -164,18 +164,6 @@ def _tracking(delivery: Delivery) -> Tracking:
         url=allowed_tracking_url(delivery),
         path=tracking_path(delivery),
     )
-
-
-def _is_abandoned(delivery: Delivery) -> bool:
-    """Return whether this delivery is abandoned although its order is still to be shipped.
-
-    It has no steps, and is neither cancelled nor final: staff can rebook the order; the link then leads
-    to the new delivery.
-    """
-    if delivery.delivery_id or delivery.status:
-        return False
-    creates = ApiCall.objects.filter(delivery=delivery.pk, kind=ApiCall.Kind.CREATE)
-    return creates.order_by("-pk").values_list("state", flat=True).first() == ApiCall.State.ABANDONED
 
 
 def _steps_taken(delivery: Delivery) -> Iterator[Step]:

@@ -14,7 +14,6 @@ from kaspi_delivery_django.admin.actions import ACKNOWLEDGE_EVENT, REPLAY
 from kaspi_delivery_django.admin.columns import DeliveryLink, EventColumns
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
 from kaspi_delivery_django.models import Delivery, WebhookEvent
-from kaspi_delivery_django.services.inbox import applying
 from kaspi_delivery_django.stats import accounts
 
 State = WebhookEvent.State
@@ -73,7 +72,7 @@ class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
         """Return the actions for a dead letter; one with two contents cannot be replayed."""
         if row.state not in WebhookEvent.DEAD_LETTERS:
             return []
-        useless = {"replay"} if row.error == applying.OTHER_DATA else set()
+        useless = {"replay"} if row.error == WebhookEvent.Reason.OTHER_DATA else set()
         return [(name, way) for name, way in _ACTIONS.items() if name not in useless]
 
     def exit_of(self, row: WebhookEvent, name: str) -> Action | None:

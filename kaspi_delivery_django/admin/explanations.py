@@ -8,8 +8,6 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, WebhookEvent
-from kaspi_delivery_django.services.deliveries import events
-from kaspi_delivery_django.services.inbox import applying, receiving
 
 _ADVICE: Mapping[str, Promise] = {
     Attention.ADAPTER_FAILED: _("Correct the order's data (its call shows what is wrong), then retry."),
@@ -46,17 +44,18 @@ def explain_attention(delivery: Delivery) -> str:
 
 def explain_event(event: WebhookEvent) -> str:
     """Explain why an event was not applied; the technical error is added."""
+    reason = WebhookEvent.Reason
     known = {
-        applying.FOREIGN: gettext("It speaks of another order than its delivery is for: look at both."),
-        applying.SECOND: gettext(
+        reason.FOREIGN: gettext("It speaks of another order than its delivery is for: look at both."),
+        reason.SECOND_PARCEL: gettext(
             "It speaks of another delivery than the one booked: a second parcel may be on its way."
         ),
-        applying.OTHER_DATA: gettext("It came twice with different contents: ask Kaspi about the delivery."),
-        applying.NO_DELIVERY: gettext("No delivery has this id yet: the event is applied when one appears."),
-        receiving.TEST: gettext("A test event."),
-        applying.LOCKED: gettext("Its delivery was locked by another transaction: the worker applies it."),
-        receiving.EXPECTED: gettext("A test event that Kaspi was asked for: it has not come yet."),
-        events.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
+        reason.OTHER_DATA: gettext("It came twice with different contents: ask Kaspi about the delivery."),
+        reason.NO_DELIVERY: gettext("No delivery has this id yet: the event is applied when one appears."),
+        reason.TEST: gettext("A test event."),
+        reason.LOCKED: gettext("Its delivery was locked by another transaction: the worker applies it."),
+        reason.EXPECTED_TEST: gettext("A test event that Kaspi was asked for: it has not come yet."),
+        reason.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
     }
     if event.state == WebhookEvent.State.FAILED:
         return gettext("It could not be applied: %(error)s. Fix that, then replay it.") % {

@@ -22,7 +22,7 @@ from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import adapter_for, key_field, key_name
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import booking, rules
+from kaspi_delivery_django.services.deliveries import identities, rules
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT
 
 MAX_KEY = 2**63 - 1  # more is no integer to SQLite
@@ -42,7 +42,7 @@ class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # 
         if order is None or order.pk is None:
             return
         try:
-            self.queryset = booking.deliveries_of(booking.adapter_of(order), order)
+            self.queryset = identities.deliveries_of(identities.adapter_of(order), order)
         except NoAdapter:
             return
 

@@ -14,7 +14,7 @@ from kaspi_delivery_django.doctor.probes import LOOK_AT_ADDRESS, START_SANDBOX
 from kaspi_delivery_django.doctor.results import Result, failed, manual, passed
 from kaspi_delivery_django.models import WebhookEvent
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.inbox import applying, receiving
+from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.services.outbox import clients
 
 NAME = "webhook"
@@ -93,7 +93,7 @@ def judge(account: conf.Account, arrived: WebhookEvent | None, *, url: str, wait
         return failed(
             NAME, says, "Look why the web processes answered late: their number, the database.", account=alias
         )
-    if arrived.error not in {"", receiving.TEST, applying.NO_DELIVERY}:
+    if arrived.error not in {"", WebhookEvent.Reason.TEST, WebhookEvent.Reason.NO_DELIVERY}:
         says = f"It arrived signed: address and secret are right. But it could not be read: {arrived.error}."
         todo = f"Compare the event {arrived.event_id} in the admin, *Webhook events*, with one of a real delivery."
         return manual(NAME, says, todo, account=alias)

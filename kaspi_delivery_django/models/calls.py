@@ -1,38 +1,43 @@
-"""The outbox: calls and failed attempts, bulk actions that are pending, and the state of each account."""
+"""The outbox: calls, failed attempts, pending bulk actions, and the state of each account."""
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from datetime import datetime, timedelta
+from typing import ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.models.deliveries import Attention, Delivery
-from kaspi_delivery_django.models.events import WebhookEvent
+from kaspi_delivery_django.client.protocol import digest
+from kaspi_delivery_django.models.attention import Attention
 from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, WrittenQuerySet
 
-if TYPE_CHECKING:
-    from datetime import datetime
 REQUEST_ID_LENGTH = 128
+REPLAY_WINDOW = timedelta(hours=23)  # Kaspi keeps idempotency keys for 24 h
+MAX_FAILURES = 3  # consecutive failures of one kind, after which staff decide
 
 
 class ApiCallQuerySet(WrittenQuerySet["ApiCall"]):
-    """Sentences about calls."""
+    """Queries about calls."""
 
-    def due(self, now: "datetime | models.Expression") -> Self:
-        """Those that somebody must look at now; a claim whose lease has ended is one of them."""
+    def due(self, now: datetime | models.Expression) -> Self:
+        """Filter calls that are due now, also those whose lease has expired."""
         return self.filter(next_attempt_at__lte=now).order_by("next_attempt_at")
 
-    def of_kind(self, kind: str) -> Self:
-        """Those of one kind: create, cancel, refresh or link."""
-        return self.filter(kind=kind)
+    def of(self, delivery: models.Model, kind: str) -> Self:
+        """Filter a delivery's calls of one kind, the newest first."""
+        return self.filter(delivery=delivery, kind=kind).order_by("-pk")
+
+    def never_sent(self, delivery: models.Model) -> Self:
+        """Filter the creates that Kaspi cannot have acted on and that no sender has claimed."""
+        idle = (ApiCall.State.DUE, ApiCall.State.STUCK, ApiCall.State.REFUSED)
+        return self.of(delivery, ApiCall.Kind.CREATE).filter(state__in=idle, unknown_since__isnull=True)
 
 
 class ApiCall(WrittenModel):
-    """One intended request to Kaspi: the outbox.
+    """One intended request to Kaspi: a row of the outbox.
 
-    `next_attempt_at` is when somebody must look at the row again: the next try of a due or unknown
-    call, the end of the lease of one that is being sent, NULL when there is nothing left to do.
-    `reason` says why a refused or stuck call waits for a person. The payload of a link is the
-    delivery id that a person named.
+    `next_attempt_at` is the next try of a due or unknown call, the end of the lease of a claimed one,
+    and NULL for a finished one. `reason` is why a refused or stuck call needs manual review. The payload
+    of a link is the delivery id that staff entered.
     """
 
     class Kind(models.TextChoices):
@@ -47,13 +52,17 @@ class ApiCall(WrittenModel):
         DONE = "done", _("done")
         UNKNOWN = "unknown", _("outcome unknown")
         REFUSED = "refused", _("refused")
-        STUCK = "stuck", _("waits for a person")
-        ABANDONED = "abandoned", _("never sent, no longer wanted")
+        STUCK = "stuck", _("needs manual review")
+        ABANDONED = "abandoned", _("abandoned")
 
+    ACTING: ClassVar = (Kind.CREATE, Kind.CANCEL)
     UNRESOLVED: ClassVar = (State.DUE, State.SENDING, State.UNKNOWN)
     UNFINISHED: ClassVar = (*UNRESOLVED, State.STUCK)
+    STOPPED: ClassVar = (State.STUCK, State.REFUSED)
 
-    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="calls", verbose_name=_("delivery"))
+    delivery = models.ForeignKey(
+        "kaspi_delivery.Delivery", models.CASCADE, related_name="calls", verbose_name=_("delivery")
+    )
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     idempotency_key = ExactCharField(_("idempotency key"), max_length=160)
     payload = models.TextField(_("payload"), default="", blank=True)
@@ -62,7 +71,7 @@ class ApiCall(WrittenModel):
     base_url = models.CharField(_("sent to"), max_length=200, default="", blank=True)
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.DUE)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
-    strikes = models.PositiveSmallIntegerField(_("like answers in a row"), default=0)
+    strikes = models.PositiveSmallIntegerField(_("consecutive failures"), default=0)
     next_attempt_at = models.DateTimeField(_("next attempt at"), null=True)
     claim_token = models.CharField(_("claim token"), max_length=32, default="", blank=True)
     unknown_since = models.DateTimeField(_("outcome unknown since"), null=True)
@@ -94,13 +103,22 @@ class ApiCall(WrittenModel):
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.idempotency_key}"
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether the stored payload differs from the one that was written for the idempotency key."""
+        return bool(self.payload_sha256) and digest(self.payload) != self.payload_sha256
+
+    def is_key_expired(self, now: datetime) -> bool:
+        """Return whether Kaspi may have forgotten the idempotency key of an attempt of unknown outcome."""
+        return self.unknown_since is not None and now >= self.unknown_since + REPLAY_WINDOW
+
 
 class FailedAttemptQuerySet(WrittenQuerySet["FailedAttempt"]):
-    """Tries that failed."""
+    """Queries about failed attempts."""
 
 
 class FailedAttempt(WrittenModel):
-    """One try of a call that did not bring what it asked for. `http_status` is NULL when nobody answered."""
+    """One attempt that failed. `http_status` is NULL when Kaspi did not answer."""
 
     call = models.ForeignKey(ApiCall, models.CASCADE, related_name="failed_attempts", verbose_name=_("call"))
     kind = models.CharField(_("kind"), max_length=16, choices=ApiCall.Kind.choices)
@@ -123,21 +141,21 @@ class FailedAttempt(WrittenModel):
 
 
 class AccountState(WrittenModel):
-    """One account in one environment: its gate, its hold, Kaspi's announcement, when a healthy worker was last seen.
+    """One account in one environment: circuit breaker, hold, Kaspi's announcement, and the worker's last report.
 
-    While one row has `held_at`, nothing is sent for any account. `worker_trouble` names the chores that failed when
-    the worker last tried them; such a worker does not count as seen. `announcement` comes from Kaspi's headers.
+    While one row has `held_at`, nothing is sent for any account. `worker_trouble` names the tasks that failed in the
+    worker's last round; a worker with such a task does not count as seen. `announcement` comes from Kaspi's headers.
     """
 
     account = ExactCharField(_("account"), max_length=40)
     environment = ExactCharField(_("environment"), max_length=16)
-    closed_until = models.DateTimeField(_("gate closed until"), null=True)
-    closed_reason = models.CharField(_("gate closed because"), max_length=200, default="", blank=True)
+    closed_until = models.DateTimeField(_("requests paused until"), null=True)
+    closed_reason = models.CharField(_("requests paused because"), max_length=200, default="", blank=True)
     announcement = models.CharField(_("Kaspi announces"), max_length=500, default="", db_default="", blank=True)
     announced_at = models.DateTimeField(_("announced at"), null=True)
     worker_seen_at = models.DateTimeField(_("worker last seen at"), null=True)
-    cancels_asked_at = models.DateTimeField(_("adapters last asked about cancels at"), null=True)
-    worker_trouble = models.CharField(_("the worker fails at"), max_length=400, default="", db_default="", blank=True)
+    cancels_asked_at = models.DateTimeField(_("cancels last checked at"), null=True)
+    worker_trouble = models.CharField(_("failing worker tasks"), max_length=400, default="", db_default="", blank=True)
     held_at = models.DateTimeField(_("sending held since"), null=True)
     held_by = models.CharField(_("held by"), max_length=150, default="", db_default="", blank=True)
 
@@ -153,32 +171,36 @@ class AccountState(WrittenModel):
 
 
 class PendingActionQuerySet(WrittenQuerySet["PendingAction"]):
-    """Sentences about what staff asked for."""
+    """Queries about pending bulk actions."""
 
     def waiting(self) -> Self:
-        """Those that the worker has still to do, the oldest first; what was deferred lets the others pass."""
+        """Filter actions that the worker has not run yet: first those that were never deferred, the oldest first."""
         return self.filter(failed_at__isnull=True).order_by(models.F("deferred_at").asc(nulls_first=True), "pk")
 
 
 class PendingAction(WrittenModel):
-    """One row of a bulk action that one request could not finish: the worker does it, and deletes it.
+    """One row of a bulk action that one request could not finish: the worker runs it, and deletes it.
 
-    What it was refused stays, with the reason, until a member of staff takes it off.
+    A refused one is kept, with the reason, until staff dismiss it.
     """
 
     class Name(models.TextChoices):
         CANCEL = "cancel", _("cancel")
         RETRY = "retry", _("retry")
-        REFRESH = "refresh", _("ask Kaspi")
+        REFRESH = "refresh", _("refresh")
         REPLAY = "replay", _("replay")
         ACKNOWLEDGE = "acknowledge", _("acknowledge")
 
     name = models.CharField(_("action"), max_length=16, choices=Name.choices)
-    delivery = models.ForeignKey(Delivery, models.CASCADE, null=True, related_name="+", verbose_name=_("delivery"))
-    event = models.ForeignKey(WebhookEvent, models.CASCADE, null=True, related_name="+", verbose_name=_("event"))
+    delivery = models.ForeignKey(
+        "kaspi_delivery.Delivery", models.CASCADE, null=True, related_name="+", verbose_name=_("delivery")
+    )
+    event = models.ForeignKey(
+        "kaspi_delivery.WebhookEvent", models.CASCADE, null=True, related_name="+", verbose_name=_("event")
+    )
     reason = models.TextField(_("reason given"), default="", blank=True)
-    asked_by = models.CharField(_("asked by"), max_length=254, default="", blank=True)
-    created_at = models.DateTimeField(_("asked at"))
+    asked_by = models.CharField(_("requested by"), max_length=254, default="", blank=True)
+    created_at = models.DateTimeField(_("requested at"))
     deferred_at = models.DateTimeField(_("deferred at"), null=True)
     failed_at = models.DateTimeField(_("refused at"), null=True)
     failure = models.TextField(_("refused because"), default="", blank=True)
@@ -187,8 +209,8 @@ class PendingAction(WrittenModel):
 
     class Meta:
         app_label = "kaspi_delivery"
-        verbose_name = _("action handed to the worker")
-        verbose_name_plural = _("actions handed to the worker")
+        verbose_name = _("pending bulk action")
+        verbose_name_plural = _("pending bulk actions")
         indexes = [models.Index(fields=["failed_at"], name="kaspi_delivery_action_waiting")]
 
     def __str__(self) -> str:

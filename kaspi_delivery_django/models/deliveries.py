@@ -1,4 +1,4 @@
-"""The mirror of Kaspi's deliveries, and why a person is needed."""
+"""Deliveries: the mirror of Kaspi's."""
 
 from datetime import UTC, datetime
 from functools import reduce
@@ -14,86 +14,63 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, WrittenQuerySet
 
-
-class Attention(models.TextChoices):
-    """Why a person is needed."""
-
-    ADAPTER_FAILED = "adapter_failed", _("The shop's adapter failed")
-    DATA_ERROR = "data_error", _("The database cannot store its data")
-    REFUSED = "refused", _("Kaspi refused the request")
-    OUTCOME_UNKNOWN = "outcome_unknown", _("Nobody knows whether Kaspi booked it")
-    KEY_REUSED = "key_reused", _("The idempotency key was used with another payload")
-    PAYLOAD_CHANGED = "payload_changed", _("The stored request was changed after it was written")
-    FOREIGN_DELIVERY = "foreign_delivery", _("Kaspi answered with another order's delivery")
-    SECOND_PARCEL = "second_parcel", _("Kaspi speaks of a second delivery for this order")
-    CONTRADICTION = "contradiction", _("Kaspi's messages contradict each other")
-    TOO_OLD = "too_old", _("It waited too long to be sent by itself")
-    CONFIGURATION_CHANGED = "configuration_changed", _("Key, environment or address has changed")
-    ORDER_EDITED = "order_edited", _("The order was edited after it was booked")
-    CANCEL_REFUSED = "cancel_refused", _("Kaspi refused the cancellation")
-    CANCEL_UNKNOWN = "cancel_unknown", _("Nobody knows whether Kaspi cancelled it")
-    NOT_FOUND = "not_found", _("Kaspi does not know the delivery")
-    NOT_WANTED = "not_wanted", _("The shop's adapter does not want it sent (yet)")
-    UNKNOWN_STATUS = "unknown_status", _("Its status is new to this version, and has lasted")
-
-
 PHONE_TAIL_DIGITS = 10
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # what is later is not null, and SQLite's index answers that
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # "later than" excludes null, and SQLite answers it by the index
 
 
 def phone_tail(phone: str) -> str:
-    """Return the last ten digits of a phone, the last one first: what ends alike then begins alike."""
+    """Return the last ten digits of a phone, reversed: an index finds texts by how they begin."""
     return "".join(sign for sign in reversed(phone) if sign in digits)[:PHONE_TAIL_DIGITS]
 
 
 class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
-    """Sentences about deliveries."""
+    """Queries about deliveries."""
 
     def of_order(self, content_type: ContentType, object_id: str) -> Self:
-        """Those of one order, the newest generation first."""
+        """Filter one order's deliveries, the newest generation first."""
         own = self.filter(content_type=content_type, object_id=object_id)
         return own.order_by("-generation")
 
     def phone_ending(self, ending: str) -> models.Q:
-        """The condition that a customer's phone ends in these digits. Every engine's index answers a range."""
+        """Return the condition that a customer's phone ends in these digits: a range, which every index answers."""
         start = phone_tail(ending)
         return models.Q(phone_tail__gte=start, phone_tail__lte=start.ljust(PHONE_TAIL_DIGITS, "9"))
 
     def keys_of(self, name: str) -> list[int]:
-        """The primary keys of those with this external order id or delivery id, read at once.
+        """Return the primary keys of deliveries with this external order id or delivery id.
 
-        A list that is searched by them asks no other table then: no engine's index answers a join and an "or".
+        A search by these keys needs no join: no engine's index answers a join combined with an "or".
         """
         named = self.filter(models.Q(external_order_id=name) | models.Q(delivery_id=name))
         return list(named.values_list("pk", flat=True))
 
     def flagged(self) -> Self:
-        """Those that need a person."""
+        """Filter deliveries that need manual review."""
         return self.filter(attention__gt="")  # a range, because no engine's index answers "is not"
 
     def in_unknown_status(self) -> Self:
-        """Those that Kaspi has a word for which is new to us, and that have not ended."""
+        """Filter open deliveries whose status is unknown to this version."""
         return self.filter(next_refresh_at__gt=LONG_AGO).exclude(status__in=statuses.RANKS)
 
     def overdue(self, now: datetime) -> Self:
-        """Those on their way that Kaspi promised to have brought by now.
+        """Filter open deliveries that are later than Kaspi promised.
 
-        Ranges again: an index is read only where SQLite takes what is looked for as rare.
+        Ranges again: SQLite uses an index only for a condition that it takes as rare.
         """
-        on_their_way = (models.Q(status__range=(status, status)) for status in statuses.OPEN)
-        return self.filter(reduce(or_, on_their_way), delivery_by__lt=now)
+        open_statuses = (models.Q(status__range=(status, status)) for status in statuses.OPEN)
+        return self.filter(reduce(or_, open_statuses), delivery_by__lt=now)
 
     def awaiting_pickup(self) -> Self:
-        """Booked ones that the courier has not picked up, as far as we know."""
+        """Filter booked deliveries that are not known to be picked up."""
         return self.filter(status__in=statuses.AWAITING_PICKUP, delivery_id__isnull=False)
 
     def stale(self, now: datetime) -> Self:
-        """Open ones that Kaspi has not spoken of for too long, the stalest first."""
+        """Filter deliveries that are due for a refresh, the longest due first."""
         return self.filter(next_refresh_at__lte=now).order_by("next_refresh_at")
 
 
 class Delivery(WrittenModel):
-    """The courier's job, mirrored from Kaspi. `status` is Kaspi's word, empty until it is known."""
+    """The courier's job, mirrored from Kaspi. `status` is Kaspi's value, empty until it is known."""
 
     account = ExactCharField(_("account"), max_length=40)
     environment = ExactCharField(_("environment"), max_length=16)
@@ -118,7 +95,7 @@ class Delivery(WrittenModel):
     dropoff_name = models.TextField(_("dropoff name"), default="", blank=True)
     dropoff_phone = models.CharField(_("dropoff phone"), max_length=32, default="", blank=True)
     phone_tail = models.CharField(
-        _("phone's last digits, backwards"), max_length=PHONE_TAIL_DIGITS, default="", db_default="", blank=True
+        _("phone's last digits, reversed"), max_length=PHONE_TAIL_DIGITS, default="", db_default="", blank=True
     )
     dropoff_notes = models.TextField(_("dropoff notes"), default="", blank=True)
     parcel_description = models.TextField(_("parcel description"), default="", blank=True)
@@ -132,16 +109,16 @@ class Delivery(WrittenModel):
         _("reasons raised so far"), max_length=600, default="", db_default="", blank=True, editable=False
     )
     unwanted_since = models.DateTimeField(_("not wanted by the adapter since"), null=True)
-    send_anyway_at = models.DateTimeField(_("staff had it sent at"), null=True)
+    send_anyway_at = models.DateTimeField(_("sent by staff at"), null=True)
     next_refresh_at = models.DateTimeField(_("next refresh at"), null=True)
     order_sha256 = models.CharField(_("order's SHA-256 as last seen"), max_length=64, default="", blank=True)
     final_at = models.DateTimeField(_("marked as final at"), null=True)
     final_asked_at = models.DateTimeField(_("flagged for its unknown status at"), null=True)
-    blanked_at = models.DateTimeField(_("personal data blanked at"), null=True)
+    blanked_at = models.DateTimeField(_("personal data anonymized at"), null=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
-    locked_at: datetime | None = None  # no column: the database's time when this row was locked
+    locked_at: datetime | None = None  # not a column: the database's time when this row was locked
 
     objects: ClassVar = DeliveryQuerySet.as_manager()
 
@@ -160,7 +137,7 @@ class Delivery(WrittenModel):
                 fields=["object_id", "content_type", "environment", "generation"],
                 name="kaspi_delivery_one_per_order",
             ),
-            models.UniqueConstraint(  # the id first: people search by it alone
+            models.UniqueConstraint(  # the id first: staff search by it alone
                 fields=["external_order_id", "account", "environment"], name="kaspi_delivery_by_external_id"
             ),
             models.UniqueConstraint(
@@ -183,35 +160,40 @@ class Delivery(WrittenModel):
 
     @property
     def is_open(self) -> bool:
-        """Whether something is to come: the status is not final, and staff did not mark it as final."""
+        """Whether the status may still change: it is not final, and staff did not mark it as final."""
         return self.final_at is None and not conf.is_final(self.status)
 
     @property
     def is_before_pickup(self) -> bool:
-        """Whether the courier has not taken the parcel yet, as far as we know."""
+        """Whether the parcel is not known to be picked up."""
         return self.status in statuses.CANCELLABLE
 
     @property
     def is_cancellable(self) -> bool:
-        """Whether Kaspi may still take a cancel: it decides about a status that is new to us, unless that is final."""
+        """Whether Kaspi may accept a cancel: Kaspi decides about an unknown status, unless it is final."""
         return statuses.is_cancellable(self.status) and self.is_open
 
     @property
     def is_live(self) -> bool:
-        """Whether there is a parcel at Kaspi: booked, and not cancelled."""
+        """Whether Kaspi has the parcel: it is booked and not cancelled."""
         return self.delivery_id is not None and self.status != statuses.CANCELLED
 
     @property
+    def is_held(self) -> bool:
+        """Whether the delivery waits because its adapter does not want it sent."""
+        return self.unwanted_since is not None and self.delivery_id is None and self.is_open
+
+    @property
     def status_snapshot(self) -> statuses.StatusSnapshot:
-        """The status with its time."""
+        """The status and its time."""
         return statuses.StatusSnapshot(self.status, self.status_at)
 
     def has_successor(self) -> bool:
-        """Tell whether a later generation of the order exists."""
+        """Return whether the order has a later generation."""
         return self._siblings().filter(generation__gt=self.generation).exists()
 
     def has_live_predecessor(self) -> bool:
-        """Tell whether an earlier generation of the order turned out to be a parcel after all."""
+        """Return whether an earlier generation of the order is live at Kaspi."""
         if self.generation == 1:
             return False
         return any(one.is_live for one in self._siblings().filter(generation__lt=self.generation))

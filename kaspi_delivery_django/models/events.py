@@ -1,4 +1,4 @@
-"""The inbox: Kaspi's webhooks as received, and the status changes that they caused."""
+"""The inbox: webhook events as received, and the history of status changes."""
 
 from datetime import datetime
 from typing import ClassVar, Self
@@ -6,33 +6,22 @@ from typing import ClassVar, Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.models.deliveries import Delivery
 from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, WrittenQuerySet
 from kaspi_delivery_django.statuses import status_label
 
 
 class WebhookEventQuerySet(WrittenQuerySet["WebhookEvent"]):
-    """Sentences about events."""
+    """Queries about events."""
 
     def parked(self) -> Self:
-        """Those that wait for a delivery: a range, because SQLite takes each state for as frequent as the others."""
+        """Filter parked events: by a range, because SQLite takes each state as equally frequent."""
         return self.filter(state__range=(WebhookEvent.State.PARKED, WebhookEvent.State.PARKED))
-
-    def parked_for(self, delivery: Delivery) -> Self:
-        """Those that waited for this delivery, in the order of Kaspi's clock. Some name its id alone."""
-        return self.filter(
-            state=WebhookEvent.State.PARKED,
-            account=delivery.account,
-            environment=delivery.environment,
-            external_order_id__in=(delivery.external_order_id, ""),
-            kaspi_delivery_id=delivery.delivery_id,
-        ).order_by("occurred_at", "pk")
 
 
 class WebhookEvent(WrittenModel):
-    """One webhook, as received: the inbox.
+    """One webhook as received: a row of the inbox.
 
-    `body` is text, because jsonb reorders keys; what is not ASCII in it is escaped, so that any character set holds it.
+    `body` is text, because jsonb reorders keys. It is ASCII with escapes, so that any character set can store it.
     """
 
     class State(models.TextChoices):
@@ -43,6 +32,20 @@ class WebhookEvent(WrittenModel):
         CONFLICT = "conflict", _("conflict")
         FAILED = "failed", _("failed")
         ACKNOWLEDGED = "acknowledged", _("acknowledged by staff")
+
+    class Reason:
+        """Texts of `error`: why an event was not applied, or what was odd about it."""
+
+        UNKNOWN_TYPE = "an event type we do not know"
+        NO_STATUS = "data has no status"
+        UNUSABLE_TIME = "the timestamp cannot be true: the time of arrival was used"
+        FOREIGN = "the delivery belongs to another order"
+        SECOND_PARCEL = "a second parcel for a known order?"
+        NO_DELIVERY = "no delivery of ours"
+        LOCKED = "the delivery was locked by another transaction: the worker applies the event"
+        OTHER_DATA = "the same event id came with other data"
+        TEST = "a test event"
+        EXPECTED_TEST = "a test event that Kaspi was asked for and that has not come"
 
     DEAD_LETTERS: ClassVar = (State.PARKED, State.CONFLICT, State.FAILED)
 
@@ -57,7 +60,7 @@ class WebhookEvent(WrittenModel):
     external_order_id = ExactCharField(_("external order id"), max_length=128, default="", blank=True)
     occurred_at = models.DateTimeField(_("occurred at"), null=True)
     delivery = models.ForeignKey(
-        Delivery, models.SET_NULL, null=True, related_name="events", verbose_name=_("delivery")
+        "kaspi_delivery.Delivery", models.SET_NULL, null=True, related_name="events", verbose_name=_("delivery")
     )
     state = models.CharField(_("state"), max_length=16, choices=State.choices)
     error = models.TextField(_("reason"), default="", blank=True)
@@ -84,16 +87,16 @@ class WebhookEvent(WrittenModel):
 
 
 class StatusChangeQuerySet(WrittenQuerySet["StatusChange"]):
-    """Sentences about the history."""
+    """Queries about the history."""
 
     def unnotified(self, now: datetime) -> Self:
-        """Applied changes that the shop's code has not taken, the longest due first."""
-        untold = self.filter(notified_at__isnull=True, applied=True)
-        return untold.filter(notify_after__lte=now).order_by("notify_after")
+        """Filter applied changes whose signals not every receiver has handled, the longest due first."""
+        pending = self.filter(notified_at__isnull=True, applied=True, notify_after__lte=now)
+        return pending.order_by("notify_after")
 
 
 class StatusChange(WrittenModel):
-    """One step of a delivery's history. Late news is kept with `applied=False`."""
+    """One step of a delivery's history. A late or contradictory update is kept with `applied=False`."""
 
     class Source(models.TextChoices):
         CREATE = "create", _("booking")
@@ -102,7 +105,9 @@ class StatusChange(WrittenModel):
         CANCEL = "cancel", _("cancellation")
         ADMIN = "admin", _("staff")
 
-    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="history", verbose_name=_("delivery"))
+    delivery = models.ForeignKey(
+        "kaspi_delivery.Delivery", models.CASCADE, related_name="history", verbose_name=_("delivery")
+    )
     from_status = ExactCharField(_("from"), max_length=64, default="", blank=True)
     to_status = ExactCharField(_("to"), max_length=64)
     at = models.DateTimeField(_("at"))

@@ -1,4 +1,4 @@
-"""Base of our models: read and written on `db_for_write`'s database; exact text columns."""
+"""The base of the models, which read and write on `db_for_write`'s database; exact text columns."""
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 else:
 
     class ExactCharField(models.CharField):
-        """Text that is compared letter by letter on every engine, MariaDB and MySQL included."""
+        """Text that every engine compares exactly, MariaDB and MySQL included."""
 
         def db_parameters(self, connection: Any) -> dict[str, Any]:
-            """Ask MariaDB and MySQL, whose collations fold case and accents, for a binary one."""
+            """Use a binary collation on MariaDB and MySQL, whose default folds case and accents."""
             parameters = super().db_parameters(connection)
             is_mysql = connection.vendor == "mysql"
             return {**parameters, "collation": "utf8mb4_bin"} if is_mysql else parameters
@@ -22,16 +22,16 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class WrittenQuerySet(models.QuerySet[Row]):
-    """Rows that are read where they are written, unless `using()` names another database."""
+    """Read rows where they are written, unless `using()` names another database."""
 
     @property
     def db(self) -> str:
-        """The database's alias. No hints: for a router without an answer Django writes where an instance was read."""
+        """The database's alias, without hints: those let Django write where an instance was read."""
         return self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]  # private, and documented nowhere
 
 
 class WrittenModel(models.Model):
-    """A row of one of our tables. Related managers and `refresh_from_db` keep to the same rule."""
+    """A row of one of our tables. Related managers and `refresh_from_db` follow the same rule."""
 
     objects = WrittenQuerySet.as_manager()
 
@@ -41,7 +41,7 @@ class WrittenModel(models.Model):
 
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Self:
-        """Load an instance, and have it written where `db_for_write` says, wherever it was read."""
+        """Load an instance; it is written to `db_for_write`'s database, wherever it was read."""
         row = super().from_db(*args, **kwargs)
         row._state.db = router.db_for_write(cls)
         return row

@@ -1,4 +1,4 @@
-"""The only code that writes. What a shop may call is named here; the rest is ours."""
+"""The only code that writes rows. Shops may call what is named here; the rest is internal."""
 
 from kaspi_delivery_django.services.deliveries.actions import (
     acknowledge_delivery,

@@ -1,4 +1,4 @@
-"""The two clocks: this process's, and the database's, which all workers share."""
+"""Two clocks: this process's, and the database's, which all workers share."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,27 +17,27 @@ _SQL = {
     "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
 }
 
-_hands: Callable[[], datetime] | None = None
+_replacement: Callable[[], datetime] | None = None
 
 
 def now() -> datetime:
     """Return this process's time, aware UTC."""
-    return _hands() if _hands else timezone.now()
+    return _replacement() if _replacement else timezone.now()
 
 
 def sql(using: str) -> str:
-    """Return the expression of the database's time, for a statement with parameters."""
+    """Return the SQL of the database's time, for a statement with parameters."""
     return _SQL[connections[using].vendor]
 
 
 class Now(models.Expression):
-    """The database's time as an expression of a query: to read it costs no statement of its own."""
+    """The database's time as an expression of a query, which needs no statement of its own."""
 
     def __init__(self) -> None:
         super().__init__(output_field=models.DateTimeField())
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, Any]:
-        """Return the engine's own expression, or the time that a test has set."""
+        """Return the engine's expression, or the time that a test has set."""
         if not _is_replaced():
             return _SQL[connection.vendor], ()
         fixed = database_now(connection.alias)
@@ -46,24 +46,24 @@ class Now(models.Expression):
 
 
 def reading(found: datetime, *, using: str, seconds: float = 0.0) -> datetime:
-    """Return the time so many seconds after a query has read it by `Now`; a test's own if it replaces both clocks."""
+    """Return the database's time `seconds` after a query has read it by `Now`; a test's time if it is replaced."""
     return database_now(using) if _is_replaced() else found + timedelta(seconds=seconds)
 
 
 def stamped(*names: str) -> tuple[str, ...]:
-    """Return the fields that the database stamps itself; none while a test replaces its clock."""
+    """Return the fields that the database stamps; none while a test replaces its clock."""
     return () if _is_replaced() else names
 
 
 def _is_replaced() -> bool:
-    """Tell whether a test has put its own clock in place, by `replaced` or by a patch."""
-    return _hands is not None or database_now is not _DATABASES_OWN
+    """Return whether a test has replaced the clock, by `replaced` or by a patch."""
+    return _replacement is not None or database_now is not _REAL_DATABASE_NOW
 
 
 def database_now(using: str) -> datetime:
-    """Return the database server's time, aware UTC: leases and deadlines go by it."""
-    if _hands:
-        return _hands()
+    """Return the database server's time, aware UTC: leases and deadlines use it."""
+    if _replacement:
+        return _replacement()
     connection = connections[using]
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {sql(using)}", ())
@@ -71,27 +71,27 @@ def database_now(using: str) -> datetime:
 
 
 def aware(value: datetime | str) -> datetime:
-    """Return what a driver gives for the expression of `sql` as aware UTC: SQLite's is text, MySQL's is naive."""
+    """Convert a driver's result of `sql` to aware UTC: SQLite's is text, MySQL's is naive."""
     time = datetime.fromisoformat(value) if isinstance(value, str) else value
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @contextmanager
-def replaced(hands: Callable[[], datetime]) -> Iterator[None]:
-    """Go by these hands instead of both clocks, for tests."""
-    global _hands  # noqa: PLW0603  # one process, one time
-    before, _hands = _hands, hands
+def replaced(time_source: Callable[[], datetime]) -> Iterator[None]:
+    """Use this time source instead of both clocks, for tests."""
+    global _replacement  # noqa: PLW0603  # one process, one time
+    before, _replacement = _replacement, time_source
     try:
         yield
     finally:
-        _hands = before
+        _replacement = before
 
 
 def plausible(at: datetime | None, received_at: datetime) -> datetime | None:
-    """Return Kaspi's time when it can be true: from 2020 to a day ahead of us; None otherwise."""
+    """Return Kaspi's time if it is plausible: from 2020 to a day ahead of us; else None."""
     if at is None or not EARLIEST <= at <= received_at + FUTURE:
         return None
     return at
 
 
-_DATABASES_OWN = database_now
+_REAL_DATABASE_NOW = database_now

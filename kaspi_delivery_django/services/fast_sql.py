@@ -13,8 +13,6 @@ from typing import Any, TypeAlias, TypeVar, cast
 from django.db import connections, models
 from django.db.transaction import mark_for_rollback_on_error
 
-from kaspi_delivery_django.models import Attention, Delivery
-from kaspi_delivery_django.orders import key_name
 from kaspi_delivery_django.services import clock
 
 Row = TypeVar("Row", bound=models.Model)
@@ -192,39 +190,9 @@ class DeliveryKeys:
     unwanted_since: object = None
 
 
-@dataclass(frozen=True)
-class OrderRow:
-    """An order's row as the database has it; `is_known` tells whether a delivery is kept under the text looked for."""
-
-    order: models.Model
-    is_known: bool
-
-
 def delivery_keys_of(object_id: str, content_type_id: int, *, using: str) -> Sequence[DeliveryKeys]:
     """Return an order's deliveries, the newest generation first."""
     with connections[using].cursor() as cursor:
         cursor.execute(_DELIVERIES_SQL, [object_id])
         own = [DeliveryKeys(*row[1:]) for row in cursor.fetchall() if row[0] == content_type_id]
     return sorted(own, key=attrgetter("generation"), reverse=True)
-
-
-def order_row(model: type[models.Model], order: models.Model, content_type_id: int, *, using: str) -> OrderRow | None:
-    """Return the order's row, and in the same statement whether it has a delivery; None when the row is gone."""
-    key = getattr(order, key_name(model))
-    deliveries = Delivery.objects.filter(object_id=str(key), content_type=content_type_id)
-    rows: models.QuerySet[models.Model] = model._base_manager.using(using).filter(pk=key)
-    row = rows.annotate(kaspi_delivery_is_known=models.Exists(deliveries)).first()
-    return None if row is None else OrderRow(row, row.__dict__.pop("kaspi_delivery_is_known"))
-
-
-def is_up_to_date(newest: DeliveryKeys | Delivery, *, account: str, external_order_id: str | None) -> bool:
-    """Tell whether a save leaves its order's newest delivery as it is.
-
-    Not when the adapter has failed on it, nor when Kaspi has not booked what is to be shipped by another account
-    or under another name now, nor when it waits for the adapter's yes.
-    """
-    is_held = newest.unwanted_since is not None and newest.delivery_id is None
-    if is_held or newest.attention == Attention.ADAPTER_FAILED:
-        return False
-    same = (newest.account, newest.external_order_id) == (account, external_order_id)
-    return same or newest.delivery_id is not None

@@ -11,7 +11,7 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusCha
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.deliveries import DeliveryRecord
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import booking
+from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.errors import call_adapter_predicate
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.statuses import CANCELLED
@@ -66,7 +66,7 @@ class Assertions:
 
         The order is not saved: `assert_stays_wanted(order, {"status": "packed"}, {"status": "shipped"})`.
         """
-        adapter = booking.adapter_of(order)
+        adapter = identities.adapter_of(order)
         for changes in ({}, *later):
             changed = copy(order)
             for name, value in changes.items():
@@ -123,7 +123,7 @@ def _deliveries_of(order: Subject) -> list[Delivery]:
     """Return the order's deliveries, read from the table now, the newest generation first."""
     if isinstance(order, Delivery):
         return list(Delivery.objects.using(db_alias()).filter(pk=order.pk))
-    return list(booking.deliveries_of(booking.adapter_of(order), order))
+    return list(identities.deliveries_of(identities.adapter_of(order), order))
 
 
 def _is_from_sandbox(delivery: Delivery) -> bool:

@@ -11,8 +11,9 @@ from django.core.exceptions import ObjectDoesNotExist
 
 from kaspi_delivery_django import orders
 from kaspi_delivery_django.client import protocol
+from kaspi_delivery_django.models import calls
 from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.services.deliveries import attention, calls, payloads, status
+from kaspi_delivery_django.services.deliveries import attention, payloads, status
 from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.statuses import Transition
@@ -58,7 +59,7 @@ def build_the_payload_anew(monkeypatch):
 def let_late_news_count(monkeypatch):
     """Whatever Kaspi says last is the status."""
 
-    def judge(current, incoming):
+    def judge(current, incoming, **_options):
         return Transition.REPEAT if incoming.status == current.status else Transition.ADVANCE
 
     monkeypatch.setattr(status, "transition", judge)

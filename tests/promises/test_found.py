@@ -4,7 +4,7 @@ import pytest
 
 from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
-from kaspi_delivery_django.services.deliveries import linking
+from kaspi_delivery_django.services.deliveries import events
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -20,7 +20,7 @@ def test_an_event_that_failed_is_taken_in_again_while_the_fault_lasts(kaspi, dra
     Order.objects.create()
     drain()
     document = event(Delivery.objects.get(), "accepted")
-    monkeypatch.setattr(linking, "link_and_apply", broken)
+    monkeypatch.setattr(events, "link_and_apply", broken)
     assert [post_webhook(document).status_code for _ in range(2)] == [200, 200]
     kept = WebhookEvent.objects.get()
     assert (kept.state, kept.received_count) == ("failed", 2)

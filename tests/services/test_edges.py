@@ -8,7 +8,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.services import cancel_delivery, db, replay_event
 from kaspi_delivery_django.services.db import lock_current, run_in_transaction
 from kaspi_delivery_django.services.deliveries import events
-from kaspi_delivery_django.services.inbox import applying, replaying
+from kaspi_delivery_django.services.inbox import replaying
 from kaspi_delivery_django.services.outbox import claims, results
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -137,7 +137,7 @@ def test_an_event_of_two_contents_is_not_decided_by_a_replay(booked, post_webhoo
     for status in ("accepted", "in_transit"):
         post_webhook(event(booked, status))
     assert replay_event(WebhookEvent.objects.get()) == "conflict"
-    assert WebhookEvent.objects.get().error == applying.OTHER_DATA
+    assert WebhookEvent.objects.get().error == WebhookEvent.Reason.OTHER_DATA
 
 
 def test_an_event_that_is_stored_unreadably_is_answered_200_again(booked, post_webhook):

@@ -7,7 +7,7 @@ import pytest
 
 from kaspi_delivery_django.client.exceptions import UsageError
 from kaspi_delivery_django.services.deliveries import booking, payloads
-from kaspi_delivery_django.services.errors import describe, one_line
+from kaspi_delivery_django.services.errors import AdapterFailed, describe, one_line
 from kaspi_delivery_django.services.maintenance import backfill
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
@@ -55,7 +55,7 @@ def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
         monkeypatch.setattr(booking, "deliveries_as", fail)
         monkeypatch.setattr(booking.identities, "object_id_of", lambda _order: FORGED)
         with pytest.raises(ValueError, match="own"):
-            booking.flag_adapter_failure(adapter, order, booking.AdapterFailed("it fails"))
+            booking.flag_adapter_failure(adapter, order, AdapterFailed("it fails"))
     elif step == "no reason":
         assert payloads.cancel_reason_of(order) == ""
     else:

@@ -63,7 +63,7 @@ def test_what_was_refused_stays_with_the_reason(booked, turnable):
     bulk_actions.queue("cancel", [booked.pk])
     do_waiting()
     refused = PendingAction.objects.get()
-    assert "cannot be cancelled any more" in refused.failure
+    assert "can no longer be cancelled" in refused.failure
     assert refused.failed_at == turnable.now
     assert do_waiting() == 0
     bulk_actions.dismiss(refused)

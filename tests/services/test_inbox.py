@@ -13,7 +13,7 @@ from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, replay_event
-from kaspi_delivery_django.services.deliveries import events, linking, status
+from kaspi_delivery_django.services.deliveries import events, status
 from kaspi_delivery_django.services.inbox import receiving, replaying
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import NOON, PATIENCE_S, event
@@ -318,7 +318,8 @@ def test_a_new_kind_of_event_is_shown_and_kaspi_is_asked(delivery):
     del document["data"]["status"]
     assert receive(document) == "ignored"
     row = WebhookEvent.objects.get()
-    assert (row.error, row.delivery, fresh(delivery).next_refresh_at) == (events.UNKNOWN_TYPE, delivery, NOON)
+    assert (row.error, row.delivery) == (WebhookEvent.Reason.UNKNOWN_TYPE, delivery)
+    assert fresh(delivery).next_refresh_at == NOON
 
 
 @pytest.mark.parametrize("word", ["accepted", "delivered", "cancelled"])
@@ -753,11 +754,11 @@ def test_a_parked_event_that_breaks_is_a_dead_letter_and_stops_no_other(unlinked
         Delivery.objects.filter(pk=one.pk).update(account="elsewhere")
         receive({**about(f"dlv_{number}", one.external_order_id), "eventId": f"wh_{number}"})
     Delivery.objects.update(account="default")
-    adopt = linking.link_and_apply
+    adopt = events.link_and_apply
 
     def breaks_on_one(locked, delivery_id):
         return 1 / 0 if locked.pk == unlinked.pk else adopt(locked, delivery_id)
 
-    monkeypatch.setattr(linking, "link_and_apply", breaks_on_one)
+    monkeypatch.setattr(events, "link_and_apply", breaks_on_one)
     assert replaying.apply_parked(limit=10, using="default") == 1
     assert list(WebhookEvent.objects.order_by("event_id").values_list("state", flat=True)) == ["failed", "applied"]

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import db, replay_event
 from kaspi_delivery_django.services.deliveries import status
-from kaspi_delivery_django.services.inbox import applying, receiving
+from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.services.inbox.replaying import apply_parked
 from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
@@ -179,7 +179,7 @@ def test_a_lock_that_is_held_leaves_the_event_to_the_worker(delivery, post_webho
         Delivery.objects.update(delivery_id=None, status="")
     with held_lock(delivery):
         assert post_webhook(event(delivery, "accepted")).json() == {"status": "parked"}
-        assert WebhookEvent.objects.get().error == applying.LOCKED
+        assert WebhookEvent.objects.get().error == WebhookEvent.Reason.LOCKED
     drain()
     assert (fresh(delivery).status, WebhookEvent.objects.get().state) == ("accepted", "applied")
 

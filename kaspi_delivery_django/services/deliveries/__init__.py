@@ -1,1 +1,1 @@
-"""Deliveries: booking, actions, status, attention, calls, and the signals to the shop."""
+"""Deliveries: booking, actions, rules, status, attention, calls, and the signals to the shop."""

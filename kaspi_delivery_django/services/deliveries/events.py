@@ -1,46 +1,49 @@
-"""Apply one webhook event to its delivery. The caller holds the delivery's lock."""
+"""Link a delivery to Kaspi's delivery id, and apply webhook events to it. The caller holds the delivery's lock."""
 
-from django.db import IntegrityError
+import logging
+
+from django.db import IntegrityError, transaction
 
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.client.types import RemoteEvent
 from kaspi_delivery_django.client.webhooks import DELIVERY_PREFIX
-from kaspi_delivery_django.models import Attention, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import clock, fast_sql
-from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import attention, status
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import clock, errors, fast_sql
+from kaspi_delivery_django.services.db import db_alias, is_unavailable
+from kaspi_delivery_django.services.deliveries import attention, calls, refreshing, rules, status
 from kaspi_delivery_django.statuses import STATUSES, Transition
 
-State = WebhookEvent.State
-UNKNOWN_TYPE = "an event type we do not know"
-NO_STATUS = "data has no status"
-UNUSABLE_TIME = "the timestamp cannot be true: the time of arrival was used"
+logger = logging.getLogger(__name__)
+State, Reason = WebhookEvent.State, WebhookEvent.Reason
 
 
 class EventNotStored(IntegrityError):
-    """The database refused the event's row: its id is there already, or something else is wrong."""
+    """The database refused the event's row: its id exists already, or something else is wrong."""
 
 
 def apply(delivery: Delivery, event: WebhookEvent, remote: RemoteEvent | None = None) -> None:
-    """Judge the event, set its `state`, and move the delivery. Saves an event that is new."""
+    """Update the delivery's status by the event, and set the event's state. Saves the delivery and a new event."""
     remote = remote or read_event(event.body.encode())
-    if unusable := unusable_reason(remote):  # parked by a version that read more
+    if unusable := unusable_reason(remote):  # parked by a version that accepted more
         event.delivery, (event.state, event.error) = delivery, unusable
         return
     at = clock.plausible(remote.occurred_at, event.received_at)
-    news = status.StatusUpdate(
+    update = status.StatusUpdate(
         status=remote.status,
         source=StatusChange.Source.WEBHOOK,
         at=at or event.received_at,
-        note="" if at else UNUSABLE_TIME,
+        note="" if at else Reason.UNUSABLE_TIME,
         event=event,
+        is_consistent=remote.type.removeprefix(DELIVERY_PREFIX) == remote.status,
     )
-    verdict = _transition_of(delivery, remote, news)
-    event.delivery, event.state, event.error = delivery, _state_after(verdict), news.note
+    found = status.transition_of(delivery, update)
+    if found is Transition.CONTRADICTION:
+        attention.flag(delivery, Attention.CONTRADICTION, occurrence=remote.event_id)
+    event.delivery, event.state, event.error = delivery, _state_after(found), update.note
     event.applied_at = clock.now()
     if event._state.adding:
         insert(event, using=db_alias())
-    status.apply(delivery, news, verdict)
+    status.apply(delivery, update)
     status.save(delivery, status.STATUS_COLUMNS)
 
 
@@ -53,37 +56,101 @@ def insert(event: WebhookEvent, *, using: str) -> None:
 
 
 def is_about_delivery(remote: RemoteEvent) -> bool:
-    """Tell whether the event may be about a delivery's status: it is, or its type cannot be read."""
+    """Return whether the event may be about a delivery's status: its type names one, or cannot be read."""
     return not remote.type or remote.type.startswith(DELIVERY_PREFIX)
 
 
 def unusable_reason(remote: RemoteEvent) -> tuple[WebhookEvent.State, str] | None:
-    """Return the state and the reason of an event that changes no status; None for one that can be applied."""
+    """Return the state and the reason of an event that cannot be applied; None for one that can."""
     if not is_about_delivery(remote) or _is_new_kind(remote):
-        return State.IGNORED, UNKNOWN_TYPE
+        return State.IGNORED, Reason.UNKNOWN_TYPE
     if remote.problem or not remote.status:
-        return State.FAILED, remote.problem or NO_STATUS
+        return State.FAILED, remote.problem or Reason.NO_STATUS
     return None
 
 
+def link(delivery: Delivery, delivery_id: str, *, is_requested: bool = False) -> bool:
+    """Set the id of a locked delivery, which never changes again. Return False, and flag it, for a second parcel.
+
+    An abandoned delivery that is booked after all is linked and flagged, unless staff requested the link. The caller
+    saves the delivery, and calls `after_link` if the link is new.
+    """
+    if delivery.delivery_id == delivery_id:
+        return True
+    if delivery.delivery_id is not None or _is_taken(delivery, delivery_id):
+        logger.error("second parcel: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
+        attention.flag(delivery, Attention.SECOND_PARCEL, occurrence=delivery_id)
+        return False
+    was_abandoned = rules.is_abandoned(delivery) and not delivery.cancel_requested_at
+    status.reopen(delivery)
+    delivery.delivery_id, delivery.blanked_at = delivery_id, None
+    delivery.next_refresh_at = refreshing.next_refresh(delivery)
+    attention.clear(delivery, attention.OF_BOOKING)
+    if delivery.has_successor() or (was_abandoned and not is_requested):
+        logger.error("booked, though it was abandoned: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
+        attention.flag(delivery, Attention.SECOND_PARCEL, occurrence=delivery_id)
+    return True
+
+
+def after_link(delivery: Delivery) -> None:
+    """Finish the create of a delivery that was just linked, apply parked events, and add a requested cancel."""
+    creates = ApiCall.objects.of(delivery, ApiCall.Kind.CREATE)
+    calls.finish(creates.exclude(state__in=(ApiCall.State.SENDING, ApiCall.State.DONE)), ApiCall.State.DONE)
+    apply_parked(delivery)
+    if delivery.cancel_requested_at and delivery.is_open:
+        calls.add_cancel(delivery)
+
+
+def link_and_apply(delivery: Delivery, delivery_id: str) -> bool:
+    """Link an unlinked delivery by an event's id, save it and apply parked events. Return whether it has this id."""
+    if delivery.delivery_id is not None or not link(delivery, delivery_id):
+        return bool(delivery.delivery_id == delivery_id)
+    status.save(delivery)
+    after_link(delivery)
+    return True
+
+
+def apply_parked(delivery: Delivery) -> None:
+    """Apply the events that arrived before their delivery was known, in the order of Kaspi's clock."""
+    parked = WebhookEvent.objects.filter(
+        state=State.PARKED,
+        account=delivery.account,
+        environment=delivery.environment,
+        external_order_id__in=(delivery.external_order_id, ""),  # some events name the delivery id alone
+        kaspi_delivery_id=delivery.delivery_id,
+    )
+    for event in list(parked.order_by("occurred_at", "pk")):
+        _apply_parked_event(delivery, event)
+
+
+def _apply_parked_event(delivery: Delivery, event: WebhookEvent) -> None:
+    """Apply the event; one that fails is stored as failed, and delays no other."""
+    try:
+        with transaction.atomic(using=db_alias()):
+            apply(delivery, event)
+    except Exception as err:  # the link matters more
+        if is_unavailable(err):
+            raise
+        delivery.refresh_from_db()
+        event.delivery, event.state = None, State.FAILED
+        event.error = errors.describe(err)
+        logger.error("event failed: event=%s error=%s", event.event_id, event.error)  # noqa: TRY400
+    event.save(update_fields=["delivery", "state", "error", "applied_at"])
+
+
+def _is_taken(delivery: Delivery, delivery_id: str) -> bool:
+    others = Delivery.objects.exclude(pk=delivery.pk)
+    return others.filter(account=delivery.account, environment=delivery.environment, delivery_id=delivery_id).exists()
+
+
 def _is_new_kind(remote: RemoteEvent) -> bool:
-    """Tell whether the event is of a later version of Kaspi's API, and about something else than a status."""
+    """Return whether the event has a type of a later API version, and no status."""
     data = remote.raw.get("data")
     has_status = isinstance(data, dict) and data.get("status") is not None
     return bool(remote.type) and not has_status and remote.type.removeprefix(DELIVERY_PREFIX) not in STATUSES
 
 
-def _transition_of(delivery: Delivery, remote: RemoteEvent, news: status.StatusUpdate) -> Transition:
-    """Weigh the status. A type that names another one, known or new, contradicts it: Kaspi is asked."""
-    verdict = status.transition_of(delivery, news)
-    if remote.type.removeprefix(DELIVERY_PREFIX) != remote.status:
-        verdict = Transition.CONTRADICTION
-    if verdict is Transition.CONTRADICTION:
-        attention.flag(delivery, Attention.CONTRADICTION, occurrence=remote.event_id)
-    return verdict
-
-
-def _state_after(verdict: Transition) -> WebhookEvent.State:
-    if verdict in {Transition.REPEAT, Transition.STALE}:
+def _state_after(transition: Transition) -> WebhookEvent.State:
+    if transition in {Transition.REPEAT, Transition.STALE}:
         return State.NOTED
-    return State.CONFLICT if verdict is Transition.CONTRADICTION else State.APPLIED
+    return State.CONFLICT if transition is Transition.CONTRADICTION else State.APPLIED

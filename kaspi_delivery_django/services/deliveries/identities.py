@@ -1,8 +1,8 @@
-"""Which order is meant, and under which account, environment and name Kaspi knows it."""
+"""Identify an order: the text of its primary key, and the account, environment and name that Kaspi knows it by."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -22,7 +22,7 @@ from kaspi_delivery_django.services.fast_sql import DeliveryKeys
 
 @dataclass(frozen=True)
 class Identity:
-    """Under which account, environment and name an order is known at Kaspi, and by which text of its key here."""
+    """The account, environment and name of an order at Kaspi, and the text of its primary key."""
 
     account: str
     environment: str
@@ -32,12 +32,12 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """An order with the primary key that the database has, the text of it, and what is known of its deliveries."""
+class OrderRef:
+    """An order with the database's primary key, the text of that key, and the keys of its deliveries."""
 
     order: models.Model
     object_id: str
-    known: Sequence[DeliveryKeys] = field(default=())
+    known: Sequence[DeliveryKeys] = ()
 
 
 def adapter_of(order: models.Model) -> AnyAdapter:
@@ -50,25 +50,25 @@ def adapter_of(order: models.Model) -> AnyAdapter:
 
 
 def identity_of(adapter: AnyAdapter, order: models.Model) -> Identity:
-    """Ask the adapter, with the order's primary key as the database has it. Raises `AdapterFailed`."""
+    """Read the order's primary key, and ask the adapter for its identity. Raises `AdapterFailed`."""
     key = key_of(order)
-    return identity_as(adapter, Subject(orders.with_key(order, key), str(key)))
+    return identity_as(adapter, OrderRef(orders.with_key(order, key), str(key)))
 
 
-def identity_as(adapter: AnyAdapter, subject: Subject) -> Identity:
-    """Ask the adapter about an order whose key is read already. Raises `AdapterFailed`."""
-    alias = call_adapter(adapter.account, subject.order)
+def identity_as(adapter: AnyAdapter, ref: OrderRef) -> Identity:
+    """Ask the adapter for the identity of an order whose key is read already. Raises `AdapterFailed`."""
+    alias = call_adapter(adapter.account, ref.order)
     account = conf.account(alias) if isinstance(alias, str) else None
-    external_order_id = call_adapter(adapter.external_order_id, subject.order)
+    external_order_id = call_adapter(adapter.external_order_id, ref.order)
     if account is None:
         raise AdapterFailed("account must return an alias in KASPI_DELIVERY['ACCOUNTS']")
     if not is_identifier(external_order_id):
         raise AdapterFailed("external_order_id must return 1 to 128 printable ASCII characters")
-    return Identity(account.alias, account.environment, external_order_id, object_id=subject.object_id)
+    return Identity(account.alias, account.environment, external_order_id, object_id=ref.object_id)
 
 
 def numbered(identity: Identity, generation: int) -> Identity:
-    """Return the identity of one of the order's deliveries: only the first goes without its number."""
+    """Return the identity of one of the order's deliveries: the first has no number."""
     if generation == 1:
         return identity
     name = f"{identity.external_order_id}-{generation}"
@@ -76,7 +76,7 @@ def numbered(identity: Identity, generation: int) -> Identity:
 
 
 def key_of(order: models.Model) -> Any:
-    """Return the order's primary key as the database has it. Raises `AdapterFailed` for one that is of no use."""
+    """Return the order's primary key as the database has it. Raises `AdapterFailed` for an unusable one."""
     try:
         return orders.order_key(order, using=db_alias())
     except UnusableKey as err:
@@ -84,7 +84,7 @@ def key_of(order: models.Model) -> Any:
 
 
 def object_id_of(order: models.Model) -> str:
-    """Return the text that the order's deliveries are found by; a made one where the key is of no use."""
+    """Return the text that the order's deliveries are found by; a substitute for an unusable key."""
     try:
         return str(orders.order_key(order, using=db_alias()))
     except UnusableKey:
@@ -92,7 +92,7 @@ def object_id_of(order: models.Model) -> str:
 
 
 def fitting(text: str) -> str:
-    """Return a text that has room in `object_id`: a longer one's digest."""
+    """Return a text that fits into `object_id`: a longer one's digest."""
     return text if len(text) <= orders.KEY_LENGTH else hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -102,31 +102,34 @@ def place_of(order: models.Model) -> str:
 
 
 def is_ours(adapter: AnyAdapter, order: models.Model) -> bool:
-    """Tell whether our database has the order: one that was read from a replica without a router is there as well."""
+    """Return whether our database has the order, also one that was read from a replica without a router."""
     rows: models.QuerySet[models.Model] = adapter.model_class()._base_manager.using(db_alias())
     return place_of(order) == db_alias() or rows.filter(pk=key_of(order)).exists()
 
 
-def subject_of(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> Subject | None:
-    """Return the order with its key and its deliveries as the database has them; None when it is gone.
+def order_ref(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> OrderRef | None:
+    """Return the order with its key and its deliveries as the database has them; None when it is deleted.
 
-    `from_row` reads the whole order, for an instance that holds more, or less, than was saved.
-    Raises `AdapterFailed` for a key that is of no use.
+    `from_row` reads the whole order, for an instance whose values differ from its row.
+    Raises `AdapterFailed` for an unusable key.
     """
     model, content_type_id = adapter.model_class(), content_type_of(adapter).pk
-    if not orders.can_be_looked_up(model) or (orders.is_counted(model) and not from_row):
+    if not orders.can_be_looked_up(model) or (orders.has_simple_key(model) and not from_row):
         key = key_of(order)
         known = fast_sql.delivery_keys_of(str(key), content_type_id, using=db_alias())
-        return Subject(orders.with_key(order, key), str(key), known)
+        return OrderRef(orders.with_key(order, key), str(key), known)
+    written = getattr(order, orders.key_name(model))
+    same_text = Delivery.objects.filter(object_id=str(written), content_type=content_type_id)
+    rows: models.QuerySet[models.Model] = model._base_manager.using(db_alias()).filter(pk=written)
     with project_locale():  # a translated model remembers the language it was read in
-        row = fast_sql.order_row(model, order, content_type_id, using=db_alias())
+        row = rows.annotate(kaspi_delivery_is_known=models.Exists(same_text)).first()
     if row is None:
         return None
-    key, written = row.order.pk, str(getattr(order, orders.key_name(model)))
+    key, is_known = row.pk, row.__dict__.pop("kaspi_delivery_is_known")
     _check(model, key)
-    is_new = written == str(key) and not row.is_known
+    is_new = str(written) == str(key) and not is_known
     known = () if is_new else fast_sql.delivery_keys_of(str(key), content_type_id, using=db_alias())
-    return Subject(row.order if from_row else orders.with_key(order, key), str(key), known)
+    return OrderRef(row if from_row else orders.with_key(order, key), str(key), known)
 
 
 def content_type_of(adapter: AnyAdapter) -> ContentType:
@@ -135,7 +138,7 @@ def content_type_of(adapter: AnyAdapter) -> ContentType:
 
 
 def deliveries_of(adapter: AnyAdapter, order: models.Model) -> models.QuerySet[Delivery]:
-    """Return the order's deliveries, the newest generation first; none of an order that was never saved."""
+    """Return the order's deliveries, the newest generation first; none for an unsaved order."""
     try:
         return deliveries_as(adapter, object_id_of(order))
     except UsageError:
@@ -148,7 +151,7 @@ def deliveries_as(adapter: AnyAdapter, object_id: str) -> models.QuerySet[Delive
 
 
 def newest_of(adapter: AnyAdapter, object_id: str, environment: str) -> Delivery | None:
-    """Return the order's newest delivery there; else one without a name, which is nowhere yet."""
+    """Return the order's newest delivery in the environment; else one without a name, which has none yet."""
     nameless = Q(external_order_id__isnull=True, attention=Attention.ADAPTER_FAILED)
     known = list(deliveries_as(adapter, object_id).filter(Q(environment=environment) | nameless))
     return next((one for one in known if one.environment == environment), next(iter(known), None))

@@ -17,39 +17,38 @@ from kaspi_delivery_django.statuses import CANCELLED
 logger = logging.getLogger(__name__)
 RETRY_INTERVAL = timedelta(minutes=1)
 MAX_RETRY_INTERVAL = timedelta(hours=1)
-NOTE_EVERY_S = 1.0
-_is_left: ContextVar[bool] = ContextVar("kaspi_notices_are_left", default=False)
+MARK_EVERY_S = 1.0
+_is_deferred: ContextVar[bool] = ContextVar("kaspi_signals_deferred", default=False)
 
 
 def has_listeners(*, is_creation: bool) -> bool:
-    """Tell whether anybody listens in this process, which is the one that will tell: else there is nobody to tell."""
-    hears_of_creation = is_creation and delivery_created.has_listeners(Delivery)
-    return hears_of_creation or delivery_status_changed.has_listeners(Delivery)
+    """Return whether this process has receivers for a change; without any it counts as notified."""
+    return delivery_status_changed.has_listeners(Delivery) or (is_creation and delivery_created.has_listeners(Delivery))
 
 
 @contextmanager
 def deferred_to_worker() -> Iterator[None]:
-    """Leave the signals of what changes here to the worker, where a runner other than `inline` is configured."""
-    token = _is_left.set(conf.current().runner != "inline")
+    """Leave the signals of changes made here to the worker, unless the runner is `inline`."""
+    token = _is_deferred.set(conf.current().runner != "inline")
     try:
         yield
     finally:
-        _is_left.reset(token)
+        _is_deferred.reset(token)
 
 
 def notify_after_commit(change: StatusChange) -> None:
-    """Send the signals of one change once it is committed, unless they are left to the worker."""
-    if not _is_left.get():
+    """Send the signals of a change once it is committed, unless they are left to the worker."""
+    if not _is_deferred.get():
         after_commit(notify, change, using=db_alias())
 
 
 def first_due(now: datetime) -> datetime:
-    """Return when the worker sends the signals of a change that is made now: later, if this process is to."""
-    return now if _is_left.get() else now + RETRY_INTERVAL
+    """Return when the worker sends the signals of a change that is made now: later, if this process sends them too."""
+    return now if _is_deferred.get() else now + RETRY_INTERVAL
 
 
 def notify(change: StatusChange) -> bool:
-    """Send the signals of one change; True when every receiver returned, and then it is noted."""
+    """Send the signals of a change. If every receiver returns, mark it as notified and return True."""
     if not _send_signals(change):
         return False
     change.notified_at = clock.now()
@@ -58,31 +57,30 @@ def notify(change: StatusChange) -> bool:
 
 
 def notify_all(changes: Sequence[StatusChange]) -> int:
-    """Send the signals of several changes of one database; note and count those that every receiver has taken.
+    """Send the signals of several changes of one database. Return how many were marked as notified.
 
-    With slow receivers they are noted every second, so that nobody repeats what was told meanwhile.
+    With slow receivers they are marked every second, so that no other process repeats the signals.
     """
-    noted, taken, since = 0, list[StatusChange](), time.monotonic()
+    count, handled, since = 0, list[StatusChange](), time.monotonic()
     for change in changes:
-        taken += [change] if _send_signals(change) else []
-        if time.monotonic() - since > NOTE_EVERY_S:
-            noted, taken, since = noted + _mark_notified(taken), [], time.monotonic()
-    return noted + _mark_notified(taken)
+        handled += [change] if _send_signals(change) else []
+        if time.monotonic() - since > MARK_EVERY_S:
+            count, handled, since = count + _mark_notified(handled), [], time.monotonic()
+    return count + _mark_notified(handled)
 
 
 def notify_pending(*, limit: int, using: str) -> int:
-    """Repeat what some receiver has not taken; each time the wait doubles, up to an hour.
+    """Send pending signals again. After each failure the delay doubles, up to an hour.
 
-    Returns how many every receiver has taken now.
+    Return the number of changes that are notified now.
     """
-    waiting = StatusChange.objects.using(using).unnotified(clock.now())
-    changes = list(waiting.select_related("delivery")[:limit])
-    return sum(notify(change) for change in changes)
+    due = StatusChange.objects.using(using).unnotified(clock.now())
+    return sum(notify(change) for change in list(due.select_related("delivery")[:limit]))
 
 
-def _mark_notified(taken: Sequence[StatusChange]) -> int:
-    rows = StatusChange.objects.filter(pk__in=[change.pk for change in taken])
-    return rows.update(notified_at=clock.now()) if taken else 0
+def _mark_notified(handled: Sequence[StatusChange]) -> int:
+    rows = StatusChange.objects.filter(pk__in=[change.pk for change in handled])
+    return rows.update(notified_at=clock.now()) if handled else 0
 
 
 def _send_signals(change: StatusChange) -> bool:
@@ -91,9 +89,9 @@ def _send_signals(change: StatusChange) -> bool:
     if _is_creation(change):
         answers += delivery_created.send_robust(Delivery, delivery=delivery)
     answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
-    failed = [receiver for receiver, answer in answers if isinstance(answer, Exception)]
+    failed = sum(isinstance(answer, Exception) for _receiver, answer in answers)
     if failed:
-        logger.error("receivers failed: change=%s receivers=%s", change.pk, len(failed))
+        logger.error("receivers failed: change=%s receivers=%s", change.pk, failed)
         now = clock.now()
         change.notify_after = now + min(max(now - change.created_at, RETRY_INTERVAL), MAX_RETRY_INTERVAL)
         fast_sql.update(change, ["notify_after"], using=db_alias())
@@ -101,7 +99,7 @@ def _send_signals(change: StatusChange) -> bool:
 
 
 def _is_creation(change: StatusChange) -> bool:
-    """Tell whether this is the first step of what Kaspi has booked: not a cancel of what was never sent."""
+    """Return whether this is the first step of a booked delivery, other than a cancel before it was booked."""
     if not change.delivery.delivery_id or change.from_status not in {"", CANCELLED}:
         return False
     if not change.from_status:

@@ -1,4 +1,4 @@
-"""What a create sends: built through the shop's adapter if wanted, frozen as text, compared with the order later."""
+"""Ask the shop's adapter about an order: whether to send it, and what; freeze that as text, and detect later edits."""
 
 import logging
 from collections import defaultdict
@@ -18,7 +18,7 @@ from kaspi_delivery_django.models.deliveries import phone_tail
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
 from kaspi_delivery_django.services import fast_sql
 from kaspi_delivery_django.services.db import db_alias, storable
-from kaspi_delivery_django.services.deliveries import attention, calls
+from kaspi_delivery_django.services.deliveries import attention
 from kaspi_delivery_django.services.errors import (
     AdapterFailed,
     call_adapter,
@@ -28,17 +28,16 @@ from kaspi_delivery_django.services.errors import (
 )
 
 logger = logging.getLogger(__name__)
-_NO_SUCH_KEY = (AttributeError, OverflowError, TypeError, ValueError, ValidationError)  # it has become of another type
+NO_ADAPTER = "ORDER_ADAPTERS has no adapter for this order's model"
 FROZEN = ("payload", "payload_sha256")
 PLACE = ("address", "notes", "name", "phone")
-
-
 MIRRORED = (
     *(f"{side}_{name}" for side in ("pickup", "dropoff") for name in PLACE),
     *(f"parcel_{field.name}" for field in fields(Parcel)),
     "phone_tail",
     "order_sha256",
 )
+_WRONG_KEY = (AttributeError, OverflowError, TypeError, ValueError, ValidationError)  # the key's type was changed
 
 
 class Wish(Enum):
@@ -52,34 +51,34 @@ class Wish(Enum):
 def order_of(delivery: Delivery) -> models.Model:
     """Return the shop's order.
 
-    Raises `ObjectDoesNotExist` when it is gone, and `AdapterFailed` when no adapter is for its model.
+    Raises `ObjectDoesNotExist` when it is deleted, and `AdapterFailed` when its model has no adapter.
     """
     types = ContentType.objects.db_manager(db_alias())
     model = types.get_for_id(delivery.content_type_id).model_class()
     if model is None or adapter_for(model) is None:
-        raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
-    if not can_be_looked_up(model):  # it is not gone, and must not be abandoned
+        raise AdapterFailed(NO_ADAPTER)
+    if not can_be_looked_up(model):  # the order may exist, so the delivery must not be abandoned
         raise AdapterFailed("orders with a primary key of several columns cannot be looked up: adapt another model")
     try:
         with project_locale():
             order: models.Model = model._base_manager.using(db_alias()).get(pk=delivery.object_id)
-    except _NO_SUCH_KEY as err:
-        raise models.ObjectDoesNotExist("no such order any more") from err
+    except _WRONG_KEY as err:
+        raise models.ObjectDoesNotExist("no such order") from err
     return order
 
 
 def orders_of(deliveries: Iterable[Delivery]) -> dict[int, models.Model]:
     """Return the shop's orders by their deliveries' primary keys, with one query for each model.
 
-    What `order_of` would raise for is left out.
+    Orders that `order_of` would raise for are left out.
     """
     groups = defaultdict(list)
     for delivery in deliveries:
         groups[delivery.content_type_id].append(delivery)
-    return {pk: order for group in groups.values() for pk, order in _orders_alike(group).items()}
+    return {pk: order for group in groups.values() for pk, order in _orders_of_model(group).items()}
 
 
-def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
+def _orders_of_model(group: list[Delivery]) -> dict[int, models.Model]:
     using = db_alias()
     model = ContentType.objects.db_manager(using).get_for_id(group[0].content_type_id).model_class()
     if model is None or adapter_for(model) is None:
@@ -87,25 +86,22 @@ def _orders_alike(group: list[Delivery]) -> dict[int, models.Model]:
     try:
         with project_locale():
             orders = model._base_manager.using(using).in_bulk([delivery.object_id for delivery in group])
-    except _NO_SUCH_KEY:
+    except _WRONG_KEY:
         return _orders_of_halves(group)
     known = {str(pk): order for pk, order in orders.items()}
     return {delivery.pk: known[delivery.object_id] for delivery in group if delivery.object_id in known}
 
 
 def _orders_of_halves(group: list[Delivery]) -> dict[int, models.Model]:
-    """Read what can be read of a group with a key that the shop's model cannot have: that one alone is left out."""
+    """Leave out only the order whose key the shop's model cannot have."""
     if len(group) == 1:
         return {}
     middle = len(group) // 2
-    return {**_orders_alike(group[:middle]), **_orders_alike(group[middle:])}
+    return {**_orders_of_model(group[:middle]), **_orders_of_model(group[middle:])}
 
 
 def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
-    """Build the payload of an order that is to go; `keep` freezes it. Nothing is written here.
-
-    The caller has a savepoint. Raises `AdapterFailed`.
-    """
+    """Build the create's payload; `store` writes it. The caller has a savepoint. Raises `AdapterFailed`."""
     request = _build(delivery, order)
     call.payload = protocol.dump(request.to_json(), ascii_only=True)
     call.payload_sha256 = delivery.order_sha256 = protocol.digest(call.payload)
@@ -114,7 +110,7 @@ def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
 
 
 def current_wish(delivery: Delivery, order: models.Model) -> Wish:
-    """Ask the adapter whether an order is to be sent now, as the database has it. Raises `AdapterFailed`."""
+    """Ask the adapter whether to send the delivery of this order, as the database has it. Raises `AdapterFailed`."""
     return wish_for(_adapter_of(order), order, is_sent_anyway=delivery.send_anyway_at is not None)
 
 
@@ -127,19 +123,10 @@ def wish_for(adapter: AnyAdapter, order: models.Model, *, is_sent_anyway: bool =
     return Wish.WAIT
 
 
-def is_wanted(delivery: Delivery) -> bool:
-    """Ask the adapter, of the order as the database has it, whether the delivery is to be sent.
-
-    Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
-    """
-    with transaction.atomic(using=db_alias()):
-        return current_wish(delivery, order_of(delivery)) is Wish.SEND
-
-
 def store(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: bool = True) -> None:
-    """Freeze payloads that were built in this transaction: their text is what every attempt sends.
+    """Freeze payloads that were built in this transaction: every attempt sends their text.
 
-    Without `with_calls` the caller writes the calls' part (FROZEN) itself.
+    Without `with_calls` the caller writes the calls' columns (FROZEN).
     """
     if with_calls:
         fast_sql.update_all([call for call, _delivery in built], FROZEN, using=using)
@@ -147,8 +134,11 @@ def store(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: 
 
 
 def flag_edits(delivery: Delivery) -> None:
-    """Flag an order that was edited after it was booked and before the courier came; once for each edit."""
-    create = calls.calls_of(delivery, ApiCall.Kind.CREATE).exclude(payload="").first()
+    """Flag an order that was edited between its booking and its pickup, once for each edit.
+
+    Reverting the edit clears the flag.
+    """
+    create = ApiCall.objects.of(delivery, ApiCall.Kind.CREATE).exclude(payload="").first()
     is_busy = delivery.attention not in {"", Attention.ORDER_EDITED}
     if create is None or is_busy or not delivery.is_before_pickup:
         return
@@ -162,17 +152,14 @@ def flag_edits(delivery: Delivery) -> None:
         return
     delivery.order_sha256 = digest
     if create.payload_sha256 in {digest, older}:
-        attention.clear(delivery, attention.OF_EDITING)
+        attention.clear(delivery, attention.OF_EDIT)
     else:
         attention.flag(delivery, Attention.ORDER_EDITED, occurrence=digest)
     delivery.save(update_fields=attention.COLUMNS)
 
 
 def cancel_reason_of(order: models.Model) -> str:
-    """Return the adapter's reason to cancel; cut to the limit.
-
-    A cancel goes without one rather than not at all.
-    """
+    """Return the adapter's reason to cancel, cut to the limit; an empty one if the adapter fails."""
     adapter = _adapter_of(order)
     try:
         with transaction.atomic(using=db_alias()):
@@ -191,7 +178,7 @@ def _as_text(reason: object) -> object:
 def _adapter_of(order: models.Model) -> AnyAdapter:
     adapter = adapter_for(type(order))
     if adapter is None:
-        raise AdapterFailed("no adapter in ORDER_ADAPTERS is for this order's model any more")
+        raise AdapterFailed(NO_ADAPTER)
     return adapter
 
 

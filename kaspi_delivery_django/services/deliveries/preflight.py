@@ -1,102 +1,94 @@
-"""Ask the shop's latest word right before a create is sent, and hold back what its adapter does not want sent.
+"""Ask the adapter again before a create is sent; hold it back while it is not wanted; correct what was never sent.
 
-A no neither sends nor abandons: the delivery waits for a save that answers yes. After `PATIENCE` staff are asked, once.
+A delivery that is not wanted is neither sent nor abandoned: it waits for a save that wants it, and is flagged
+after `WAIT_BEFORE_FLAG`.
 """
 
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, models, transaction
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias, lock, lock_current
 from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, status
-from kaspi_delivery_django.services.deliveries.identities import Identity, Subject
+from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.deliveries.payloads import Wish
 from kaspi_delivery_django.services.errors import AdapterFailed
 
-State = ApiCall.State
+State, Kind = ApiCall.State, ApiCall.Kind
 WAIT_BEFORE_FLAG = timedelta(minutes=15)
+ADAPTER_FAILED = gettext_lazy("The shop's adapter failed: %(error)s.")
 NAME_TAKEN = "another order has this external_order_id already"
-HELD = ("unwanted_since", "send_anyway_at", *attention.COLUMNS)
+HELD_COLUMNS = ("unwanted_since", "send_anyway_at", *attention.COLUMNS)
+OF_ADAPTER_FAILED = frozenset({Attention.ADAPTER_FAILED})
+OF_NOT_WANTED = frozenset({Attention.NOT_WANTED})
 
 
 def may_send(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
-    """Ask the adapter about a locked delivery's first create; build its payload when it may go.
+    """Ask the adapter about a locked delivery's first create; build its payload if it may be sent.
 
-    An order that is gone, or that the adapter wants cancelled, ends it as cancelled; one that is not wanted waits.
-    One that another account is to ship by now is left to that account's turn. Raises `AdapterFailed`.
+    A deleted order, or one that the adapter wants cancelled, cancels the delivery; one that is not wanted waits.
+    A delivery that moved to another account is left to that account's next claim. Raises `AdapterFailed`.
     """
     account = delivery.account
     try:
-        word = _prepare(call, delivery, order)
+        wish = _prepare(call, delivery, order)
     except models.ObjectDoesNotExist:
-        status.cancel_unsent(delivery, is_announced=False)  # the shop has no order left that it could be about
+        status.cancel_unsent(delivery, notifies=False)  # the shop has no order that the signal could be about
         status.save(delivery, (*status.STATUS_COLUMNS, "unwanted_since"))
         return False
-    if word is Wish.CANCEL:
+    if wish is Wish.CANCEL:
         _cancel(delivery, order or payloads.order_of(delivery), now)
-    elif word is Wish.WAIT:
+    elif wish is Wish.WAIT:
         hold(call, delivery, now)
     elif delivery.unwanted_since is not None:
-        _let_go(call, delivery)
-    return word is Wish.SEND and delivery.account == account
+        _clear_hold(call, delivery)
+    return wish is Wish.SEND and delivery.account == account
 
 
 def move(delivery: Delivery, own: Identity) -> bool:
-    """Give a locked delivery of which nothing was sent the account and the name that its order has now.
+    """Give a locked, unsent delivery the account and the name that its order has now.
 
-    Returns False when something was sent: then it keeps both. Raises `AdapterFailed` for another order's name.
+    Returns False, and changes nothing, if it was sent. Raises `AdapterFailed` if another order has the name.
     """
     try:
         with transaction.atomic(using=db_alias()):
-            is_unsent = bool(calls.rename_unsent(delivery, own.external_order_id or ""))
+            is_unsent = bool(calls.rename_unsent(delivery, own.external_order_id))
             if is_unsent:
-                rename(delivery, own)
+                _rename(delivery, own)
     except IntegrityError as err:
         raise AdapterFailed(NAME_TAKEN) from err
     return is_unsent
 
 
-def rename(delivery: Delivery, own: Identity) -> None:
-    """Write under which account, environment and name a locked delivery goes that Kaspi never heard of."""
-    delivery.account, delivery.environment = own.account, own.environment
-    delivery.external_order_id = own.external_order_id
-    delivery.save(update_fields=["account", "environment", "external_order_id", "updated_at"])
-
-
 def hold(call: ApiCall, delivery: Delivery, now: datetime) -> None:
-    """Have a create that the adapter does not want sent wait, at first by itself, then for staff. Saves both."""
+    """Postpone a create that is not wanted; after WAIT_BEFORE_FLAG stop and flag it. Saves both."""
     since = delivery.unwanted_since = delivery.unwanted_since or now
     if now >= since + WAIT_BEFORE_FLAG:
         calls.mark_stuck(call, Attention.NOT_WANTED)
         attention.flag(delivery, Attention.NOT_WANTED)
     else:
         calls.postpone(call, since + WAIT_BEFORE_FLAG, Attention.NOT_WANTED)
-    delivery.save(update_fields=HELD)
-
-
-def is_held(delivery: Delivery) -> bool:
-    """Tell whether the delivery waits because its adapter does not want it sent."""
-    return delivery.unwanted_since is not None and delivery.delivery_id is None and delivery.is_open
+    delivery.save(update_fields=HELD_COLUMNS)
 
 
 def release(delivery: Delivery) -> Delivery:
-    """Let a delivery go that waited for its adapter's yes; return it as it stands then."""
+    """Release a held delivery, which its adapter wants now. Return it as it is then."""
     with transaction.atomic(using=db_alias()):
         locked = lock_current(delivery)
-        if is_held(locked):
+        if locked.is_held:
             _release(locked)
     return locked
 
 
 def release_for_staff(delivery: Delivery, *, send_anyway: bool) -> None:
-    """Let a locked delivery go that is held back: because the adapter wants it by now, or as staff decide.
+    """Release a locked, held delivery: if the adapter wants it now, or if staff `send_anyway`.
 
-    Staff overrule `wants_delivery`, never `wants_cancel`. Raises `CannotRetry` for an adapter that still says no.
+    Staff overrule `wants_delivery`, never `wants_cancel`. Raises `CannotRetry` if the adapter still does not want it.
     """
     if send_anyway:
         delivery.send_anyway_at = clock.now()
@@ -108,9 +100,9 @@ def release_for_staff(delivery: Delivery, *, send_anyway: bool) -> None:
 
 
 def note_refusal(delivery: Delivery) -> None:
-    """Clear what an adapter failed on before: it answers, and does not want the order shipped.
+    """Clear a failure of the adapter, which answers now, and does not want the order shipped.
 
-    A delivery without a name was never known to be wanted, and goes: a save that answers yes opens another.
+    A delivery without a name was never known to be wanted, and is deleted: a save that wants it adds another.
     """
     with transaction.atomic(using=db_alias()):
         locked = lock(using=db_alias(), id=delivery.pk)
@@ -119,57 +111,102 @@ def note_refusal(delivery: Delivery) -> None:
         if not locked.external_order_id:
             locked.delete()
             return
-        for call in calls.never_sent(locked).filter(state=State.STUCK, reason=Attention.ADAPTER_FAILED):
+        for call in ApiCall.objects.never_sent(locked).filter(state=State.STUCK, reason=Attention.ADAPTER_FAILED):
             hold(call, locked, clock.now())
-        attention.clear(locked, frozenset({Attention.ADAPTER_FAILED}))
+        attention.clear(locked, OF_ADAPTER_FAILED)
         locked.save(update_fields=attention.COLUMNS)
 
 
-def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None) -> Wish:
-    """Ask for the latest word on an order; if it is to go, follow its name and account, and build a missing payload.
+def retry_failed(delivery: Delivery, identity: Identity) -> Delivery:
+    """Restart the create that the adapter failed on, under the order's identity now. Raises `AdapterFailed`."""
+    own, now = identities.numbered(identity, delivery.generation), clock.database_now(db_alias())
+    try:
+        with transaction.atomic(using=db_alias()):
+            locked = lock_current(delivery)
+            never_sent = ApiCall.objects.never_sent(locked)
+            if never_sent.filter(payload="").exists():
+                _rename(locked, own)
+            for call in never_sent.filter(state=State.STUCK):
+                call.idempotency_key = call.idempotency_key if call.payload else ""
+                calls.restart(call, now)
+            attention.clear(locked, OF_ADAPTER_FAILED)
+            locked.save(update_fields=attention.COLUMNS)
+    except IntegrityError as err:
+        raise AdapterFailed(NAME_TAKEN) from err
+    return locked
 
-    Raises `ObjectDoesNotExist` when the order is gone, and `AdapterFailed`.
+
+def retry_naming(delivery: Delivery) -> Delivery:
+    """Ask the adapter again, which failed before the delivery had a name; delete one that is not wanted.
+
+    Raises `CannotRetry`.
     """
-    is_read_and_frozen = order is not None and call.payload  # a savepoint would be all that it costs the database
+    try:
+        order = payloads.order_of(delivery)
+        adapter = identities.adapter_of(order)
+        if payloads.wish_for(adapter, order) is not Wish.SEND:
+            delivery.delete()
+            return delivery
+        return retry_failed(delivery, identities.identity_of(adapter, order))
+    except models.ObjectDoesNotExist as err:
+        raise CannotRetry(gettext("The order is gone: acknowledge it.")) from err
+    except AdapterFailed as err:
+        raise CannotRetry(ADAPTER_FAILED % {"error": err}) from err
+
+
+def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None) -> Wish:
+    """Ask the adapter what it wants; before a send take over the order's name and account, and build the payload.
+
+    Raises `ObjectDoesNotExist` when the order is deleted, and `AdapterFailed`.
+    """
+    is_read_and_frozen = order is not None and call.payload  # then nothing is left that needs a savepoint
     with nullcontext() if is_read_and_frozen else transaction.atomic(using=db_alias()):
         order = order or payloads.order_of(delivery)
-        word = payloads.current_wish(delivery, order)
-        if word is Wish.SEND and _follow(call, delivery, order) and not call.payload:
+        wish = payloads.current_wish(delivery, order)
+        if wish is Wish.SEND and _take_over_identity(call, delivery, order) and not call.payload:
             payloads.build(call, delivery, order)
-    return word
+    return wish
 
 
-def _follow(call: ApiCall, delivery: Delivery, order: models.Model) -> bool:
-    """Take over a name or an account that the order got without a save. Returns whether the call may go on as it is."""
+def _take_over_identity(call: ApiCall, delivery: Delivery, order: models.Model) -> bool:
+    """Take over a name or an account that the order got without a save. Return whether the account is the same."""
     account = delivery.account
-    identity = identities.identity_as(identities.adapter_of(order), Subject(order, delivery.object_id))
+    identity = identities.identity_as(identities.adapter_of(order), OrderRef(order, delivery.object_id))
     own = identities.numbered(identity, delivery.generation)
     is_same = (own.account, own.external_order_id) == (account, delivery.external_order_id)
     if is_same or not move(delivery, own):
         return True
-    call.idempotency_key, call.payload, call.payload_sha256 = own.external_order_id or "", "", ""
+    call.idempotency_key = calls.idempotency_key(own.external_order_id, Kind.CREATE)
+    call.payload = call.payload_sha256 = ""
     return delivery.account == account
+
+
+def _rename(delivery: Delivery, own: Identity) -> None:
+    delivery.account, delivery.environment = own.account, own.environment
+    delivery.external_order_id = own.external_order_id
+    delivery.save(update_fields=["account", "environment", "external_order_id", "updated_at"])
 
 
 def _is_wanted(delivery: Delivery) -> bool:
     try:
-        return payloads.is_wanted(delivery)
+        with transaction.atomic(using=db_alias()):
+            return payloads.current_wish(delivery, payloads.order_of(delivery)) is Wish.SEND
     except models.ObjectDoesNotExist as err:
         raise CannotRetry(gettext("The order is gone: cancel it.")) from err
     except AdapterFailed as err:
-        raise CannotRetry(gettext("The shop's adapter failed: %(error)s.") % {"error": err}) from err
+        raise CannotRetry(ADAPTER_FAILED % {"error": err}) from err
 
 
 def _release(delivery: Delivery) -> None:
     delivery.unwanted_since = None
-    for call in calls.never_sent(delivery).filter(reason=Attention.NOT_WANTED):
-        calls.release(call, clock.now())
-    attention.clear(delivery, attention.OF_WAITING)
-    delivery.save(update_fields=HELD)
+    for call in ApiCall.objects.never_sent(delivery).filter(reason=Attention.NOT_WANTED):
+        calls.restart(call, clock.now())
+    attention.clear(delivery, OF_NOT_WANTED)
+    delivery.save(update_fields=HELD_COLUMNS)
 
 
-def _let_go(call: ApiCall, delivery: Delivery) -> None:
-    """Note that the adapter wants it by now, though no save has said so."""
+def _clear_hold(call: ApiCall, delivery: Delivery) -> None:
+    """Clear the hold of a delivery that its adapter wants now, though no save has released it."""
     call.reason, delivery.unwanted_since = "", None
     call.save(update_fields=["reason", "updated_at"])
     delivery.save(update_fields=["unwanted_since", "updated_at"])

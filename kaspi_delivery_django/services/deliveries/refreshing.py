@@ -1,4 +1,4 @@
-"""Schedule the GETs of a delivery; unknown statuses are refreshed ever less often, and flagged once."""
+"""Schedule the GETs of a delivery. An unknown status is refreshed ever less often, and flagged once."""
 
 from datetime import datetime, timedelta
 
@@ -7,14 +7,17 @@ from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import attention
 
+FLAG_AFTER = timedelta(days=1)
+MAX_INTERVAL = timedelta(days=1)
+
 
 def now_of(delivery: Delivery) -> datetime:
-    """Return the time that a locked delivery's due times go by: the database's; this process's for one not locked."""
+    """Return the database's time when the delivery was locked; this process's time for one that is not locked."""
     return delivery.locked_at or clock.now()
 
 
 def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datetime | None:
-    """Return when Kaspi is to be asked if it stays silent; never, once a delivery has ended."""
+    """Return when the delivery is refreshed next if Kaspi sends no webhook; None once it has ended."""
     if not delivery.is_open or not delivery.delivery_id:
         return None
     now = now_of(delivery)
@@ -27,10 +30,10 @@ def schedule_refresh_now(delivery: Delivery) -> None:
 
 
 def reschedule(delivery: Delivery, *, after: timedelta | None = None) -> None:
-    """Set when Kaspi is to be asked if it stays silent. The caller saves the delivery.
+    """Schedule the next GET. The caller saves the delivery.
 
-    A GET that is due already stays due, also when the delivery has ended meanwhile: only Kaspi's answer
-    settles a contradiction. With `after`, one that is planned earlier stays as well.
+    A GET that is due stays due, even if the delivery has ended: only Kaspi's answer resolves a contradiction.
+    With `after`, a GET that is scheduled earlier stays as well.
     """
     if is_refresh_due(delivery):
         return
@@ -39,47 +42,42 @@ def reschedule(delivery: Delivery, *, after: timedelta | None = None) -> None:
 
 
 def is_refresh_due(delivery: Delivery) -> bool:
-    """Tell whether Kaspi is to be asked as soon as the worker can."""
+    """Return whether a GET is due."""
     return delivery.next_refresh_at is not None and delivery.next_refresh_at <= now_of(delivery)
 
 
-FLAG_AFTER = timedelta(days=1)
-MAX_INTERVAL = timedelta(days=1)
-REASON = frozenset({Attention.UNKNOWN_STATUS})
-
-
 def refresh_interval(delivery: Delivery, now: datetime) -> timedelta:
-    """Return the time until the next refresh: REFRESH_AFTER, and for an unknown status twice as long each time.
+    """Return the time until the next refresh: REFRESH_AFTER, doubled each time for an unknown status.
 
-    It grows to a day, and is cut where staff are to be asked.
+    It grows to a day, and ends when the unknown status is to be flagged.
     """
     usual = conf.current().refresh_after
     if not _is_unknown(delivery):
         return usual
-    lasted = _age(delivery, now)
-    longer = max(usual, min(lasted, MAX_INTERVAL))
-    left = FLAG_AFTER - lasted
+    age = _age(delivery, now)
+    longer = max(usual, min(age, MAX_INTERVAL))
+    left = FLAG_AFTER - age
     return min(longer, left) if left > timedelta(0) else longer
 
 
 def flag_unknown(delivery: Delivery, now: datetime) -> None:
-    """Ask staff about a locked delivery whose unknown status lasts, once; the caller saves it (COLUMNS of `status`).
+    """Flag a locked delivery whose unknown status has lasted, once. The caller saves it (STATUS_COLUMNS).
 
-    A delivery that was flagged for another reason is asked about after that.
+    A delivery that has another flag is flagged after that one is cleared.
     """
     if not _is_unknown(delivery):
         return
     if not delivery.is_open:
-        attention.clear(delivery, REASON)
+        attention.clear(delivery, attention.OF_UNKNOWN_STATUS)
     elif not delivery.attention and delivery.final_asked_at is None and _age(delivery, now) >= FLAG_AFTER:
         delivery.final_asked_at = now
         attention.flag(delivery, Attention.UNKNOWN_STATUS)
 
 
 def reset_unknown(delivery: Delivery) -> None:
-    """Take back what was known of the status that a locked delivery leaves: it is live again, whoever ended it."""
+    """Undo the marks of the status that a locked delivery leaves: it is live again, even if staff ended it."""
     delivery.final_at = delivery.final_asked_at = None
-    attention.clear(delivery, REASON)
+    attention.clear(delivery, attention.OF_UNKNOWN_STATUS)
 
 
 def _is_unknown(delivery: Delivery) -> bool:

@@ -1,4 +1,4 @@
-"""Notify the configured runner after the commit that a call is due.
+"""Notify the configured runner, after the commit, that a call is due.
 
 A lost notification costs only time: the worker finds the call. A call of an order that is saved
 outside of a transaction is deferred to the end of the request, when the order's lines exist.
@@ -20,32 +20,29 @@ from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.services.db import after_commit, db_alias
 
 logger = logging.getLogger(__name__)
-
-
 RUNNERS: dict[str, str] = {
     "inline": "kaspi_delivery_django.services.outbox.sender.send_inline",
     "celery": "kaspi_delivery_django.contrib.celery.enqueue",
     "django_tasks": "kaspi_delivery_django.contrib.django_tasks.enqueue",
 }
-_is_left_to_worker: ContextVar[bool] = ContextVar("kaspi_nudges_are_left", default=False)
-_is_deferred: ContextVar[bool] = ContextVar("kaspi_nudges_are_held", default=False)
-_deferred: ContextVar[list[int] | None] = ContextVar("kaspi_nudges_waiting", default=None)
-
-
-# Under ASGI the receivers of `request_started`, the view and the receivers of `request_finished` each run in a copy of
-# the request's context: what one sets, the others do not see. They share the object that Django gives each request.
+_is_left_to_worker: ContextVar[bool] = ContextVar("kaspi_runner_left_to_worker", default=False)
+_is_deferred: ContextVar[bool] = ContextVar("kaspi_runner_deferred", default=False)
+_deferred: ContextVar[list[int] | None] = ContextVar("kaspi_runner_deferred_calls", default=None)
+# Under ASGI the receivers of `request_started`, the view and the receivers of `request_finished` run in copies of the
+# request's context, and cannot see one another's context variables. They share the object that Django makes for each
+# request.
 _deferred_under_asgi: WeakKeyDictionary[ThreadSensitiveContext, list[int]] = WeakKeyDictionary()
 
 
 def load_runner() -> None:
-    """Import the runner, so that a task worker knows its tasks. What is wrong with the settings, the checks say."""
+    """Import the runner, so that a task worker knows its tasks. The system checks report wrong settings."""
     with suppress(ImportError, ImproperlyConfigured):
         if path := RUNNERS.get(conf.current().runner):
             import_string(path)
 
 
 def notify_runner(call: ApiCall) -> None:
-    """Hand the call to the runner once the transaction is committed; `worker` needs no hint."""
+    """Hand the call to the runner once the transaction is committed; `worker` needs no notification."""
     if _is_left_to_worker.get():
         return
     if conf.current().runner in RUNNERS:
@@ -56,7 +53,7 @@ def notify_runner(call: ApiCall) -> None:
 
 @contextmanager
 def deferred_to_worker() -> Iterator[None]:
-    """Give the runner no hint of what becomes due here, not after the commit either."""
+    """Leave the calls that become due here to the worker."""
     token = _is_left_to_worker.set(True)
     try:
         yield
@@ -66,7 +63,7 @@ def deferred_to_worker() -> Iterator[None]:
 
 @contextmanager
 def deferred_to_request_end() -> Iterator[None]:
-    """Run nothing here, even if a transaction is committed here."""
+    """Defer the runner to the end of the request, even if a transaction is committed here."""
     token = _is_deferred.set(True)
     try:
         yield
@@ -75,7 +72,7 @@ def deferred_to_request_end() -> Iterator[None]:
 
 
 def begin_request() -> None:
-    """Keep what is held from now on, until `end_request`."""
+    """Collect deferred calls until `end_request`."""
     if (asgi := _asgi_request()) is not None:
         _deferred_under_asgi[asgi] = []
     else:
@@ -83,7 +80,7 @@ def begin_request() -> None:
 
 
 def end_request() -> int:
-    """Hand over what was held while the request ran. Returns how many calls that were."""
+    """Run the calls that the request deferred. Return their number."""
     waiting = _deferred_calls() or []
     if (asgi := _asgi_request()) is not None:
         _deferred_under_asgi.pop(asgi, None)
@@ -104,7 +101,7 @@ def _run_or_defer(call_pk: int) -> None:
 
 
 def _log_sender(level: int) -> None:
-    """Log who will send what is saved outside of a request, where this process does not: in a shell, say."""
+    """Log that the worker will send a call that is added outside of a request, as in a shell."""
     if _is_deferred.get() and _deferred_calls() is None:
         _log_once(level)
 
@@ -115,12 +112,12 @@ def _log_once(level: int) -> None:
 
 
 def _asgi_request() -> ThreadSensitiveContext | None:
-    """Return what is one object from the start of a request under ASGI to its end, in each of its threads and tasks."""
+    """Return the object that lives as long as the ASGI request, in each of its threads and tasks."""
     return SyncToAsync.thread_sensitive_context.get(None)
 
 
 def _deferred_calls() -> list[int] | None:
-    """Return what this request has made due without a transaction; None outside of a request."""
+    """Return the calls that this request has deferred; None outside of a request."""
     asgi = _asgi_request()
     return _deferred.get() if asgi is None else _deferred_under_asgi.get(asgi)
 

@@ -7,15 +7,9 @@ from django.db.models import QuerySet
 from kaspi_delivery_django.client.types import RemoteEvent
 from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services.db import lock
-from kaspi_delivery_django.services.deliveries import attention, events, linking, refreshing
+from kaspi_delivery_django.services.deliveries import attention, events, refreshing
 
-State = WebhookEvent.State
-
-FOREIGN = "the delivery belongs to another order"
-SECOND = "a second parcel for a known order?"
-NO_DELIVERY = "no delivery of ours"
-LOCKED = "the delivery was locked by another transaction: the worker applies the event"
-OTHER_DATA = "the same event id came with other data"
+State, Reason = WebhookEvent.State, WebhookEvent.Reason
 
 
 def place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, using: str) -> str:
@@ -26,13 +20,13 @@ def place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, u
             schedule_refresh(delivery)
         return store(event, *unusable, using)
     if delivery is None:
-        return store(event, State.PARKED, NO_DELIVERY, using)
+        return store(event, State.PARKED, Reason.NO_DELIVERY, using)
     if remote.external_order_id not in {"", delivery.external_order_id}:
         flag(delivery, Attention.FOREIGN_DELIVERY, occurrence=remote.external_order_id)
-        return store(event, State.CONFLICT, FOREIGN, using)
-    if not linking.link_and_apply(delivery, remote.delivery_id):
+        return store(event, State.CONFLICT, Reason.FOREIGN, using)
+    if not events.link_and_apply(delivery, remote.delivery_id):
         flag(delivery, Attention.SECOND_PARCEL, occurrence=remote.delivery_id)
-        return store(event, State.PARKED, SECOND, using)
+        return store(event, State.PARKED, Reason.SECOND_PARCEL, using)
     is_known = not event._state.adding
     events.apply(delivery, event, remote)
     return store(event, event.state, event.error, using) if is_known else event.state

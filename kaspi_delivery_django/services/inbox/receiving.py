@@ -26,8 +26,6 @@ from kaspi_delivery_django.services.db import (
 from kaspi_delivery_django.services.deliveries import events, refreshing
 from kaspi_delivery_django.services.deliveries.events import EventNotStored
 from kaspi_delivery_django.services.inbox.applying import (
-    LOCKED,
-    OTHER_DATA,
     lock_delivery,
     place,
     same_event,
@@ -36,9 +34,7 @@ from kaspi_delivery_django.services.inbox.applying import (
 )
 
 logger = logging.getLogger(__name__)
-State = WebhookEvent.State
-TEST = "a test event"
-EXPECTED = "a test event that Kaspi was asked for and that has not come"
+State, Reason = WebhookEvent.State, WebhookEvent.Reason
 LOCK_WAIT_S = 3  # Kaspi waits for 5 s
 LAST_WAIT_S = 1  # after it
 
@@ -81,7 +77,7 @@ def expect_test(account: Account, event_id: str) -> None:
         attempt=0,
         received_count=0,
         state=State.IGNORED,
-        error=EXPECTED,
+        error=Reason.EXPECTED_TEST,
         received_at=clock.EARLIEST,
     )
     try:
@@ -93,7 +89,7 @@ def expect_test(account: Account, event_id: str) -> None:
 def end_test(event: WebhookEvent) -> None:
     """Take a test event that came unexpected off the dead letters. The reason of an unreadable one stays."""
     dead = same_event(event, db_alias()).filter(state__in=WebhookEvent.DEAD_LETTERS)
-    dead.exclude(state=State.FAILED).update(error=TEST)
+    dead.exclude(state=State.FAILED).update(error=Reason.TEST)
     dead.update(state=State.IGNORED)
 
 
@@ -130,7 +126,7 @@ def _store_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception, u
     """Store the event alone. Raises `EventNotStored`, or the first error, when the row itself is refused."""
     if isinstance(err, EventNotStored):
         raise err
-    state, error = events.unusable_reason(remote) or (State.PARKED, LOCKED)
+    state, error = events.unusable_reason(remote) or (State.PARKED, Reason.LOCKED)
     if not is_lock_timeout(err):
         state, error = State.FAILED, errors.describe(err)
     logger.error("event not applied: event=%s error=%s", event.event_id, error)
@@ -182,7 +178,7 @@ def _record_again(event: WebhookEvent, using: str) -> str | None:
         changes |= _columns_of_test(event)
     elif _meaning(first) != _meaning(event):
         logger.error("event differs from its first delivery: event=%s", event.event_id)
-        changes |= {"state": State.CONFLICT, "error": OTHER_DATA}
+        changes |= {"state": State.CONFLICT, "error": Reason.OTHER_DATA}
         if delivery := lock_delivery(first, using, within_s=LAST_WAIT_S):
             schedule_refresh(delivery)
     rows.update(**changes)
@@ -194,7 +190,7 @@ def _columns_of_test(event: WebhookEvent) -> dict[str, Any]:
     unusable = events.unusable_reason(read_event(event.body.encode()))
     names = ("type", "body", "kaspi_delivery_id", "external_order_id", "occurred_at", "received_at")
     columns = {name: getattr(event, name) for name in names}
-    return {**columns, "state": State.IGNORED, "error": unusable[1] if unusable else TEST}
+    return {**columns, "state": State.IGNORED, "error": unusable[1] if unusable else Reason.TEST}
 
 
 def _meaning(event: WebhookEvent) -> tuple[object, object] | None:

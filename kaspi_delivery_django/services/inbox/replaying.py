@@ -19,12 +19,8 @@ from kaspi_delivery_django.services.db import (
     is_unavailable,
     run_in_transaction,
 )
-from kaspi_delivery_django.services.deliveries import linking
+from kaspi_delivery_django.services.deliveries import events
 from kaspi_delivery_django.services.inbox.applying import (
-    FOREIGN,
-    LOCKED,
-    OTHER_DATA,
-    SECOND,
     flag,
     lock_delivery,
     place,
@@ -32,7 +28,7 @@ from kaspi_delivery_django.services.inbox.applying import (
 
 logger = logging.getLogger(__name__)
 
-State = WebhookEvent.State
+State, Reason = WebhookEvent.State, WebhookEvent.Reason
 
 
 def replay_event(event: WebhookEvent) -> str:
@@ -77,7 +73,7 @@ def apply_parked(*, limit: int, using: str) -> int:
     by_either = own.filter(
         Q(delivery_id=OuterRef("kaspi_delivery_id")) | Q(external_order_id=OuterRef("external_order_id"))
     )
-    was_locked = Q(error=LOCKED) & Q(Exists(by_either))  # a second parcel, or another order's, is flagged now
+    was_locked = Q(error=Reason.LOCKED) & Q(Exists(by_either))  # a second parcel, or another order's, is flagged now
     is_known = Q(Exists(by_order)) | (Q(external_order_id="") & Q(Exists(by_id))) | was_locked
     parked = WebhookEvent.objects.using(using).parked().filter(is_known)
     waiting = list(parked.order_by("pk")[:limit])
@@ -87,7 +83,7 @@ def apply_parked(*, limit: int, using: str) -> int:
 def _replay_event(seen: WebhookEvent, using: str) -> str:
     delivery = lock_delivery(seen, using)
     event = WebhookEvent.objects.using(using).select_for_update().get(pk=seen.pk)
-    if event.state not in WebhookEvent.DEAD_LETTERS or event.error == OTHER_DATA:
+    if event.state not in WebhookEvent.DEAD_LETTERS or event.error == Reason.OTHER_DATA:
         return event.state
     return place(event, read_event(event.body.encode()), delivery, using)
 
@@ -117,11 +113,11 @@ def _apply_parked(event: WebhookEvent, using: str) -> bool:
         return False
     if event.external_order_id not in {"", delivery.external_order_id}:
         flag(delivery, Attention.FOREIGN_DELIVERY, occurrence=event.external_order_id)
-        return _abandon(event, FOREIGN, using)
-    if not linking.link_and_apply(delivery, event.kaspi_delivery_id):
+        return _abandon(event, Reason.FOREIGN, using)
+    if not events.link_and_apply(delivery, event.kaspi_delivery_id):
         flag(delivery, Attention.SECOND_PARCEL, occurrence=event.kaspi_delivery_id)
-        return _abandon(event, SECOND, using)
-    linking.apply_parked(delivery)
+        return _abandon(event, Reason.SECOND_PARCEL, using)
+    events.apply_parked(delivery)
     return True
 
 

@@ -119,6 +119,6 @@ def _is_wanted(adapter: AnyAdapter, order: models.Model) -> bool:
     with transaction.atomic(using=db_alias()):
         if payloads.wish_for(adapter, order) is not payloads.Wish.SEND:
             return False
-        identity = booking.identity_of(adapter, order)
+        identity = identities.identity_of(adapter, order)
         own = identities.deliveries_as(adapter, identity.object_id)
         return not own.filter(environment=identity.environment).exists()

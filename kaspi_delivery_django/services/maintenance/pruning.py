@@ -12,7 +12,7 @@ from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias, run_in_transaction
-from kaspi_delivery_django.services.deliveries import events, status
+from kaspi_delivery_django.services.deliveries import status
 from kaspi_delivery_django.services.outbox.results import SECOND_PARCEL
 
 PLACE = ("address", "name", "phone", "notes")
@@ -25,7 +25,7 @@ PERSONAL = (
     "cancel_reason",
     "raw",
 )
-OUR_NOTES = (status.CONFIRMED_BY_KASPI, events.UNUSABLE_TIME)
+OUR_NOTES = (status.CONFIRMED_BY_KASPI, WebhookEvent.Reason.UNUSABLE_TIME)
 
 
 def prune_events(*, received_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:

@@ -19,7 +19,6 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias, lock, lock_unlocked, run_in_transaction
 from kaspi_delivery_django.services.deliveries import attention, calls, payloads, preflight
-from kaspi_delivery_django.services.deliveries.calls import ACTING, REPLAY_WINDOW, is_changed
 from kaspi_delivery_django.services.errors import AdapterFailed
 from kaspi_delivery_django.services.outbox import circuit_breaker, clients
 
@@ -82,11 +81,9 @@ def claim_many(call_pks: Sequence[int], *, using: str) -> tuple[list[Claim], lis
 def release(claim: Claim, *, using: str) -> None:
     """Let a claimed call that was not sent go again at once, as if it had never been claimed."""
     call, now = claim.call, clock.database_now(using)
-    fresh: dict[str, Any] = {"state": State.UNKNOWN} if claim.was_unknown else {"state": State.DUE}
-    if not claim.was_unknown:
-        fresh["unknown_since"] = None
+    state, fresh = (State.UNKNOWN, {}) if claim.was_unknown else (State.DUE, {"unknown_since": None})
     held = ApiCall.objects.using(using).filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
-    held.update(**fresh, attempts=call.attempts - 1, claim_token="", next_attempt_at=now, updated_at=now)
+    calls.end_lease(held, state, now=now, next_attempt_at=now, attempts=call.attempts - 1, **fresh)
     if claim.is_trial:
         circuit_breaker.release_trial(claim.delivery, now)
 
@@ -193,7 +190,7 @@ def _may_go(
     """Tell whether a due call may be sent, and write down why not. `order` is the shop's, if it was read before."""
     if _is_obsolete(call, delivery):
         return False
-    hindrance = Attention.PAYLOAD_CHANGED if is_changed(call) else _blocked_reason(call, delivery, account, now)
+    hindrance = Attention.PAYLOAD_CHANGED if call.is_changed else _blocked_reason(call, delivery, account, now)
     if hindrance is not None:
         _stop(call, delivery, hindrance)
         return False
@@ -207,7 +204,7 @@ def _may_go(
 def _lease(call: ApiCall, account: Account, now: datetime) -> bool:
     """Take the lease with one conditional UPDATE; `unknown_since` is set before a byte leaves."""
     changes = {**_leased(account, now), "attempts": call.attempts + 1}
-    if call.kind in ACTING:
+    if call.kind in ApiCall.ACTING:
         changes["unknown_since"] = call.unknown_since or now
     unchanged = ApiCall.objects.filter(
         pk=call.pk, state=call.state, claim_token=call.claim_token, next_attempt_at__lte=now
@@ -226,7 +223,7 @@ def _lease_all(ready: Iterable[Claim], now: datetime, using: str, *, frozen: Ite
     alike = defaultdict(list)
     for claim in ready:
         call = claim.call
-        alike[call.state, call.claim_token, call.kind in ACTING, claim.account].append(claim)
+        alike[call.state, call.claim_token, call.kind in ApiCall.ACTING, claim.account].append(claim)
     leased = list[Claim]()
     for (*_, account), claims in alike.items():
         changes = {name: getattr(claims[0].call, name) for name in frozen} | _leased(account, now)
@@ -243,13 +240,13 @@ def _lease_alike(claims: Sequence[Claim], changes: dict[str, Any], now: datetime
         next_attempt_at__lte=now,
     )
     computed: dict[str, Any] = {"attempts": models.F("attempts") + 1}
-    if first.kind in ACTING:
+    if first.kind in ApiCall.ACTING:
         computed["unknown_since"] = Coalesce("unknown_since", models.Value(now, models.DateTimeField()))
     won = unchanged.update(**changes, **computed)
     for claim in claims:
         call = claim.call
         call.attempts += 1
-        call.unknown_since = (call.unknown_since or now) if call.kind in ACTING else call.unknown_since
+        call.unknown_since = (call.unknown_since or now) if call.kind in ApiCall.ACTING else call.unknown_since
         for name, value in changes.items():
             setattr(call, name, value)
     return claims if won == len(claims) else _still_held(claims, changes["claim_token"], using)
@@ -277,7 +274,7 @@ def _is_obsolete(call: ApiCall, delivery: Delivery) -> bool:
     booked = call.kind in (Kind.CREATE, Kind.LINK) and delivery.delivery_id is not None
     ended = call.kind == Kind.CANCEL and not delivery.is_open
     if booked or ended:
-        calls.finish(calls.calls_of(delivery, Kind(call.kind)).filter(pk=call.pk), State.DONE)
+        calls.finish(ApiCall.objects.filter(pk=call.pk), State.DONE)
     return booked or ended
 
 
@@ -285,7 +282,7 @@ def _blocked_reason(call: ApiCall, delivery: Delivery, account: Account | None, 
     """Return why a person must decide before this call may go; None when it may."""
     if account is None or account.environment != delivery.environment:
         return Attention.CONFIGURATION_CHANGED
-    expired = call.unknown_since is not None and now >= call.unknown_since + REPLAY_WINDOW
+    expired = call.is_key_expired(now)
     if call.kind == Kind.CANCEL:
         return Attention.CANCEL_UNKNOWN if expired else None
     if call.kind != Kind.CREATE:

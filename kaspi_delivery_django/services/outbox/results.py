@@ -12,7 +12,7 @@ from kaspi_delivery_django.client.retries import seconds_until
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import lock_current
-from kaspi_delivery_django.services.deliveries import attention, calls, history, linking, refreshing, status
+from kaspi_delivery_django.services.deliveries import attention, calls, events, refreshing, status
 from kaspi_delivery_django.services.outbox import circuit_breaker, plain_bookings
 from kaspi_delivery_django.services.outbox.claims import Claim
 from kaspi_delivery_django.services.outbox.retry_policy import DONE, Attempt, Decision, decide
@@ -86,9 +86,6 @@ def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiErro
     error = outcome if isinstance(outcome, KaspiError) else None
     wait = decision.retry_in_s
     changes: dict[str, Any] = {
-        "state": decision.state,
-        "next_attempt_at": None if wait is None else now + timedelta(seconds=wait),
-        "claim_token": "",
         "attempts": call.attempts if decision.counts else call.attempts - 1,
         "strikes": decision.strikes,
         "http_status": error.status if error else None,
@@ -96,12 +93,12 @@ def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiErro
         "error_message": _message_of(error) if error else "",
         "request_id": outcome.request_id,
         "reason": decision.attention or "",
-        "updated_at": now,
     }
     if decision.state == State.DONE or not (decision.acted or claim.was_unknown):
         changes["unknown_since"] = None
     held = ApiCall.objects.filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
-    return bool(held.update(**changes))
+    next_attempt_at = None if wait is None else now + timedelta(seconds=wait)
+    return bool(calls.end_lease(held, decision.state, now=now, next_attempt_at=next_attempt_at, **changes))
 
 
 def _keep_attempt(claim: Claim, error: KaspiError, now: datetime) -> None:
@@ -136,33 +133,33 @@ def _succeed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: date
 
 
 def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
-    if not linking.link(delivery, remote.delivery_id):
+    if not events.link(delivery, remote.delivery_id):
         second = {"error_code": SECOND_PARCEL, "error_message": remote.delivery_id}
         ApiCall.objects.filter(pk=claim.call.pk).update(**second)
         status.save(delivery)
         return
     status.mirror(delivery, remote)
     news = status.StatusUpdate(status=remote.status or CREATED, source=Source.CREATE)
-    status.apply(delivery, news, status.transition_of(delivery, news))
+    status.apply(delivery, news)
     if remote.replayed and delivery.is_open and not delivery.cancel_requested_at:  # else the cancel's answer says
         delivery.next_refresh_at = now  # a stored answer: webhooks since then may have been lost
     status.save(delivery)
-    linking.after_link(delivery)
+    events.after_link(delivery)
 
 
 def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
-    if not linking.link(delivery, remote.delivery_id, is_asked_for=True):
+    if not events.link(delivery, remote.delivery_id, is_requested=True):
         status.save(delivery)
         return
     _refreshed(claim, delivery, remote, now)
-    linking.after_link(delivery)
+    events.after_link(delivery)
 
 
 def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
     status.mirror(delivery, remote)
     if remote.status:
         news = status.StatusUpdate(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
-        status.apply(delivery, news, status.transition_of(delivery, news))
+        status.apply(delivery, news)
     refreshing.reschedule(delivery, after=ASK_AFTER_CANCEL)
     status.save(delivery)
 
@@ -172,15 +169,15 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: da
     unmoved = claim.delivery.updated_at == delivery.updated_at
     status.mirror(delivery, remote)
     delivery.next_refresh_at = refreshing.next_refresh(delivery) if unmoved else now
-    history.add_missing_steps(delivery, remote.history, now, about_to=remote.status)
+    status.add_missing_steps(delivery, remote.history, now, about_to=remote.status)
     stamps = {entry.status: entry.timestamp for entry in remote.history}
     at = clock.plausible(stamps.get(remote.status), now)
     news = status.StatusUpdate(status=remote.status, source=Source.REFRESH, at=at)
     if unmoved and remote.status:
         status.correct(delivery, news)
     elif remote.status:
-        status.apply(delivery, news, status.transition_of(delivery, news))
-    attention.clear(delivery, attention.OF_ASKING)
+        status.apply(delivery, news)
+    attention.clear(delivery, attention.OF_REFRESH)
     refreshing.flag_unknown(delivery, refreshing.now_of(delivery))
     status.save(delivery)
 
@@ -188,12 +185,12 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: da
 def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError, now: datetime) -> None:
     kind, ended = claim.call.kind, decision.retry_in_s is None
     if kind == Kind.CREATE and delivery.delivery_id:  # a webhook has told us meanwhile
-        calls.finish(calls.calls_of(delivery, Kind.CREATE), State.DONE)
+        calls.finish(ApiCall.objects.of(delivery, Kind.CREATE), State.DONE)
         return
     if decision.attention is not None:
         attention.flag(delivery, decision.attention)
     if kind == Kind.LINK and ended and not delivery.attention:
-        attention.look_again(delivery)
+        attention.flag_stopped_call(delivery)
     if kind == Kind.CANCEL and ended and not isinstance(error, NotFound):
         delivery.next_refresh_at = now
     if kind == Kind.REFRESH and ended:

@@ -17,7 +17,7 @@ from kaspi_delivery_django.client import (
 )
 from kaspi_delivery_django.client.retries import backoff_s
 from kaspi_delivery_django.models import ApiCall, Attention
-from kaspi_delivery_django.services.deliveries.calls import MAX_FAILURES
+from kaspi_delivery_django.models.calls import MAX_FAILURES
 
 State, Kind = ApiCall.State, ApiCall.Kind
 FAILURE_PAUSE_S = 30.0

@@ -10,11 +10,12 @@ from itertools import islice, zip_longest
 from typing import TypeVar
 
 from django.db import DatabaseError, IntegrityError
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, protocol
 from kaspi_delivery_django.models import ApiCall, FailedAttempt
+from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import (
     db_alias,
@@ -23,7 +24,7 @@ from kaspi_delivery_django.services.db import (
     is_unavailable,
     run_in_transaction,
 )
-from kaspi_delivery_django.services.deliveries.calls import MAX_FAILURES
+from kaspi_delivery_django.services.deliveries import calls
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, clients, results
 from kaspi_delivery_django.services.outbox.claims import Claim
 from kaspi_delivery_django.signals import call_attempted
@@ -152,7 +153,7 @@ def release_expired() -> int:
     using = db_alias()
     now = clock.database_now(using)
     expired = ApiCall.objects.using(using).due(now).filter(state=ApiCall.State.SENDING)
-    return expired.order_by().update(state=ApiCall.State.UNKNOWN, claim_token="", updated_at=now)
+    return calls.end_lease(expired.order_by(), ApiCall.State.UNKNOWN, now=now, next_attempt_at=F("next_attempt_at"))
 
 
 def _with_key(rows: QuerySet[ApiCall]) -> QuerySet[ApiCall]:

@@ -7,6 +7,8 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import fast_sql
+from kaspi_delivery_django.services.deliveries import booking
+from kaspi_delivery_django.services.deliveries.identities import Identity
 from tests.shop.models import GiftOrder, Order
 
 pytestmark = pytest.mark.django_db
@@ -94,8 +96,8 @@ def test_of_several_generations_the_newest_counts(order):
     second.save()
     known = fast_sql.delivery_keys_of(str(order.pk), first.content_type_id, using="default")
     assert [one.attention for one in known] == ["adapter_failed", ""]
-    own = {"account": first.account, "external_order_id": first.external_order_id}
-    assert [fast_sql.is_up_to_date(one, **own) for one in known] == [False, True]
+    own = Identity(first.account, first.environment, first.external_order_id)
+    assert [booking.is_up_to_date(one, own) for one in known] == [False, True]
 
 
 def test_a_child_that_comes_later_books_nothing_twice():

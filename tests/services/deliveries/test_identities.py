@@ -14,7 +14,7 @@ from kaspi_delivery_django.admin.orders import OrderAttentionFilter
 from kaspi_delivery_django.exceptions import CannotRetry, UsageError
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import adopt_delivery, request_delivery, retry_delivery
-from kaspi_delivery_django.services.deliveries import booking, identities
+from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.maintenance import backfill
 from tests.keys import adapters
 from tests.keys.models import (
@@ -117,7 +117,7 @@ def test_every_way_to_an_order_finds_its_delivery(model, key, written):
     made(model, key).save()
     again = made(model, written)
     assert request_delivery(again) == the_one()
-    assert list(booking.deliveries_of(booking.adapter_of(again), again)) == [the_one()]
+    assert list(identities.deliveries_of(identities.adapter_of(again), again)) == [the_one()]
     assert tracking.delivery_of(again) == the_one()
     ApiCall.objects.update(unknown_since=the_one().created_at)
     assert adopt_delivery(again, "dlv_1") == Delivery.objects.get()
@@ -200,7 +200,7 @@ def test_a_key_that_leads_nowhere_waits_on_the_list(kaspi, drain, model, values)
     call = ApiCall.objects.get()
     assert (Delivery.objects.get().attention, call.state) == ("adapter_failed", "stuck")
     assert "adapt a model whose key is a number" in call.error_message
-    assert list(booking.deliveries_of(booking.adapter_of(order), order)) == [Delivery.objects.get()]
+    assert list(identities.deliveries_of(identities.adapter_of(order), order)) == [Delivery.objects.get()]
     assert request_delivery(order) == Delivery.objects.get()
 
 
@@ -323,5 +323,5 @@ def test_an_order_that_is_gone_is_not_booked():
     order = Named.objects.create(pk="kz-1", paid=False)
     Named.objects.all().delete()
     order.paid = True
-    booking_of_gone = identities.subject_of(identities.adapter_of(order), order, from_row=True)
+    booking_of_gone = identities.order_ref(identities.adapter_of(order), order, from_row=True)
     assert booking_of_gone is None

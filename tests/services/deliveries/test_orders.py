@@ -6,7 +6,7 @@ from django.db import DatabaseError, connection, models, transaction
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import fast_sql, request_delivery, retry_delivery
-from kaspi_delivery_django.services.deliveries import booking, calls, orders
+from kaspi_delivery_django.services.deliveries import booking, calls, identities, orders
 from kaspi_delivery_django.signals import delivery_needs_attention
 from tests.shop import adapters
 from tests.shop.models import GiftOrder, Note, Order
@@ -89,7 +89,7 @@ def test_a_partial_save_of_an_order_that_is_gone_books_nothing(monkeypatch):
     order = Order.objects.create(paid=False)
     save = orders.Save(using="default", is_partial=True)
     Order.objects.all().delete()
-    orders.follow_order(booking.adapter_of(order), order, save)
+    orders.follow_order(identities.adapter_of(order), order, save)
     assert not Delivery.objects.exists()
 
 
@@ -222,12 +222,12 @@ def test_a_no_that_is_late_clears_nothing_twice(monkeypatch):
     """Another save has answered in the meantime."""
     fail_on(monkeypatch, "broken")
     order = Order.objects.create(address="broken")
-    seen = orders.identities.subject_of(booking.adapter_of(order), order, from_row=False)
+    seen = identities.order_ref(identities.adapter_of(order), order, from_row=False)
     Delivery.objects.update(attention="")
-    booking.cancel_if_unsent(seen)
+    booking.clear_failure(seen)
     assert ApiCall.objects.get().state == "stuck"
     Delivery.objects.all().delete()
-    booking.cancel_if_unsent(seen)
+    booking.clear_failure(seen)
 
 
 # Errors of our own
@@ -364,7 +364,7 @@ def test_a_request_for_an_order_of_another_database_waits_on_the_list():
 
 def test_the_same_order_read_from_a_replica_is_booked(settings):
     """The routers write it to our database."""
-    settings.DATABASE_ROUTERS = ["tests.services.test_following.Replicas"]
+    settings.DATABASE_ROUTERS = ["tests.services.deliveries.test_orders.Replicas"]
     order = Order.objects.create(paid=False)
     order._state.db = "replica"
     assert request_delivery(order).attention == ""

@@ -1,0 +1,225 @@
+"""Cancelling and refreshing a delivery. No request is sent here."""
+
+from contextlib import nullcontext
+from unittest.mock import Mock
+
+import pytest
+from django.db import DataError, IntegrityError, OperationalError
+
+from kaspi_delivery_django.admin.confirmation import CancelForm
+from kaspi_delivery_django.client import protocol
+from kaspi_delivery_django.client.types import MAX_REASON_LENGTH
+from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError, UsageError
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
+from kaspi_delivery_django.services.deliveries import actions, payloads
+from kaspi_delivery_django.statuses import status_label
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db
+
+
+def save_cancelled(order):
+    """Cancel an order in the shop."""
+    order.cancelled = True
+    order.save()
+
+
+@pytest.mark.failure_mode("cancel: before anything was sent")
+def test_a_cancel_before_the_first_attempt_abandons_the_booking():
+    """No request is needed."""
+    Order.objects.create()
+    delivery = cancel_delivery(Delivery.objects.get(), reason="a mistake")
+    assert ApiCall.objects.get().state == "abandoned"
+    assert (delivery.cancel_reason, delivery.status) == ("a mistake", "cancelled")
+
+
+@pytest.mark.parametrize("length", [MAX_REASON_LENGTH, MAX_REASON_LENGTH + 1])
+def test_a_reason_has_one_limit(length, use_adapter, make_linked):
+    """For the service, the client and the admin's form; the adapter's reason is cut."""
+    reason, delivery = "x" * length, make_linked()
+    is_short = length == MAX_REASON_LENGTH
+    for send in (lambda: cancel_delivery(delivery, reason=reason), lambda: protocol.cancel("dlv_1", reason, "key")):
+        with nullcontext() if is_short else pytest.raises(UsageError, match="shorten it to 500"):
+            send()
+    assert CancelForm({"reason": reason}).is_valid() is is_short
+    use_adapter("WordyAdapter")
+    assert len(payloads.cancel_reason_of(Order.objects.get())) == MAX_REASON_LENGTH
+
+
+def test_a_reason_that_cannot_be_stored_is_refused(make_linked):
+    """Before anything is written."""
+    with pytest.raises(UsageError, match="reason"):
+        cancel_delivery(make_linked(), reason="a\0b")
+
+
+def test_cancelling_twice_sends_one_request(make_linked):
+    """The reason of the call that is under way stays."""
+    delivery = make_linked()
+    cancel_delivery(delivery, reason="a mistake")
+    cancel_delivery(delivery, reason="another reason")
+    call = delivery.calls.get(kind="cancel")
+    assert call.idempotency_key == f"{delivery.external_order_id}-cancel"
+    assert call.payload == '{"reason":"a mistake"}'
+    delivery.refresh_from_db()
+    assert delivery.cancel_reason == "a mistake"
+
+
+@pytest.mark.parametrize("state", ["refused", "stuck"])
+def test_a_second_cancel_after_a_failed_one_has_its_own_key(make_linked, state):
+    """Another reason is another payload."""
+    delivery = make_linked()
+    cancel_delivery(delivery, reason="first")
+    delivery.calls.filter(kind="cancel").update(state=state)
+    cancel_delivery(delivery, reason="second")
+    latest = delivery.calls.filter(kind="cancel").latest("pk")
+    assert latest.idempotency_key == f"{delivery.external_order_id}-cancel-2"
+
+
+@pytest.mark.parametrize("state", ["sending", "unknown"])
+@pytest.mark.failure_mode("cancel: while the create is open")
+def test_a_cancel_during_a_create_is_remembered(state):
+    """The create is resolved first."""
+    Order.objects.create()
+    ApiCall.objects.update(state=state, unknown_since="2026-03-01T00:00Z")
+    delivery = cancel_delivery(Delivery.objects.get(), reason="a mistake")
+    assert delivery.cancel_requested_at
+    assert ApiCall.objects.get().state == state
+
+
+@pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered"])
+@pytest.mark.failure_mode("cancel: 409")
+def test_a_cancel_after_pickup_is_refused(make_linked, status):
+    """The message names the status; a shop's order is flagged."""
+    delivery = make_linked(status=status)
+    with pytest.raises(CannotCancel, match=status_label(status)):
+        cancel_delivery(delivery)
+    if status != "delivered":
+        save_cancelled(Order.objects.get())
+        delivery.refresh_from_db()
+        assert delivery.attention == Attention.CANCEL_REFUSED
+
+
+def test_a_cancelled_delivery_is_not_cancelled_again(make_linked):
+    """The action succeeds without a call."""
+    delivery = make_linked(status="cancelled")
+    assert cancel_delivery(delivery).status == "cancelled"
+    assert not delivery.calls.filter(kind="cancel").exists()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "payload"), [("OrderAdapter", '{"reason":"changed their mind"}'), ("ReasonBreaker", "{}")]
+)
+def test_the_adapter_cancels_its_orders_delivery(use_adapter, make_linked, adapter, payload):
+    """Once, with the adapter's reason; without one if that fails."""
+    delivery = make_linked()
+    use_adapter(adapter)
+    for _ in range(2):
+        save_cancelled(Order.objects.get())
+    assert delivery.calls.get(kind="cancel").payload == payload
+
+
+def test_a_cancel_is_for_the_environment_in_use(make_linked):
+    """The order has an older delivery in another environment."""
+    make_linked(environment="local")
+    Order.objects.get().save()
+    ours = Delivery.objects.get(environment="sandbox")
+    Delivery.objects.filter(pk=ours.pk).update(delivery_id="dlv_ours", status="created")
+    save_cancelled(Order.objects.get())
+    assert ApiCall.objects.get(kind="cancel").delivery_id == ours.pk
+
+
+@pytest.mark.failure_mode("refresh: tables grow")
+def test_refreshes_use_one_row(make_linked):
+    """Polling grows no table."""
+    delivery = make_linked()
+    first = refresh_delivery(delivery)
+    ApiCall.objects.filter(pk=first.pk).update(state="done", next_attempt_at=None, attempts=3)
+    second = refresh_delivery(delivery)
+    assert (first.pk, second.state, second.attempts) == (second.pk, "due", 0)
+
+
+def test_a_delivery_without_an_id_is_not_refreshed():
+    """Kaspi has no resource to fetch."""
+    Order.objects.create()
+    with pytest.raises(DeliveryError, match="no id yet"):
+        refresh_delivery(Delivery.objects.get())
+
+
+def refresh_stale():
+    """Refresh what is due, and return the number."""
+    return actions.refresh_stale(limit=10, using="default")
+
+
+@pytest.mark.failure_mode("refresh: Kaspi is silent")
+def test_stale_deliveries_are_refreshed(turnable, make_linked):
+    """Once; a delivery without an id is not scheduled again, and delays no other."""
+    nameless, other = make_linked(next_refresh_at=turnable.now, delivery_id=None), make_linked()
+    Delivery.objects.update(next_refresh_at=turnable.now)
+    assert (refresh_stale(), refresh_stale()) == (2, 0)
+    nameless.refresh_from_db()
+    assert nameless.next_refresh_at is None
+    assert other.calls.get(kind="refresh").state == "due"
+
+
+@pytest.fixture
+def stale(turnable, make_linked):
+    """Return two deliveries that are due for a refresh."""
+    return make_linked(next_refresh_at=turnable.now), make_linked(next_refresh_at=turnable.now)
+
+
+@pytest.fixture
+def fail_first(stale, monkeypatch):
+    """Let the first one's refresh raise."""
+    add = actions.calls.add_refresh
+
+    def use(error):
+        def fail(locked, *, at_once):
+            if locked.pk == stale[0].pk:
+                raise error
+            return add(locked, at_once=at_once)
+
+        monkeypatch.setattr(actions.calls, "add_refresh", fail)
+
+    return use
+
+
+@pytest.mark.parametrize("error", [DataError("+7 701"), ValueError("+7 701"), IntegrityError("+7 701")])
+def test_a_failing_row_is_delayed_alone(turnable, stale, fail_first, caplog, error):
+    """The log holds none of its data."""
+    broken, other = stale
+    fail_first(error)
+    assert (refresh_stale(), refresh_stale()) == (2, 0)
+    assert other.calls.filter(kind="refresh").exists()
+    assert f"not refreshed: delivery={broken.pk} error={type(error).__name__}" in caplog.text
+    assert "+7 701" not in caplog.text
+    turnable.turn(hours=1)
+    assert broken in Delivery.objects.stale(turnable.now)
+
+
+def test_a_row_that_cannot_be_delayed_delays_no_other(stale, fail_first, monkeypatch, caplog):
+    """The table may refuse every change of the row."""
+    broken, other = stale
+    fail_first(ValueError())
+    monkeypatch.setattr(DeliveryQuerySet, "update", Mock(side_effect=DataError("+7 701")))
+    assert refresh_stale() == 1
+    assert other.calls.filter(kind="refresh").exists()
+    assert f"deferred: delivery={broken.pk} error=DataError" in caplog.text
+
+
+def test_a_deadlock_leaves_the_row_for_the_next_round(turnable, stale, fail_first):
+    """It is due again at once."""
+    locked, other = stale
+    fail_first(OperationalError(1213, "deadlock"))
+    assert refresh_stale() == 1
+    assert other.calls.filter(kind="refresh").exists()
+    assert [*Delivery.objects.stale(turnable.now)] == [locked]
+
+
+def test_an_unavailable_database_ends_the_round(turnable, stale, fail_first):
+    """No row is delayed."""
+    fail_first(OperationalError("the server closed the connection"))
+    with pytest.raises(OperationalError):
+        refresh_stale()
+    assert stale[0] in Delivery.objects.stale(turnable.now)

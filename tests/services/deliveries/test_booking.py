@@ -1,0 +1,210 @@
+"""Saving an order books it once; a failing adapter is flagged and breaks no checkout. No request is sent here."""
+
+import threading
+
+import pytest
+from django.db import DatabaseError, IntegrityError, connection, connections, transaction
+
+from kaspi_delivery_django.exceptions import NoAdapter
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.services import request_delivery
+from kaspi_delivery_django.services.deliveries import booking, identities
+from kaspi_delivery_django.services.errors import AdapterFailed
+from kaspi_delivery_django.services.outbox import sender
+from tests.conftest import PATIENCE_S
+from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.failure_mode("save: many saves")
+def test_a_saved_order_gets_one_delivery_and_one_call():
+    """However often it is saved; the payload is built later."""
+    order = Order.objects.create()
+    for _ in range(3):
+        order.save()
+    delivery, name = Delivery.objects.get(), f"order-{order.pk}"
+    assert (delivery.external_order_id, delivery.generation, delivery.status, delivery.delivery_id) == (
+        name,
+        1,
+        "",
+        None,
+    )
+    call = delivery.calls.get()
+    assert (call.kind, call.state, call.payload, call.idempotency_key) == ("create", "due", "", name)
+
+
+def test_an_unpaid_order_gets_none_until_it_is_paid():
+    """The adapter decides on every save."""
+    order = Order.objects.create(paid=False)
+    assert not Delivery.objects.exists()
+    order.paid = True
+    order.save()
+    assert Delivery.objects.count() == 1
+
+
+@pytest.mark.failure_mode("save: rollback")
+def test_a_rolled_back_order_leaves_no_rows():
+    """The rows are written in the order's own transaction."""
+    with transaction.atomic():
+        Order.objects.create()
+        assert Delivery.objects.count() == 1
+        transaction.set_rollback(True)
+    assert not Delivery.objects.exists()
+
+
+@pytest.mark.parametrize("model", [ProxyOrder, GiftOrder])
+@pytest.mark.failure_mode("save: proxies and children")
+def test_proxies_and_children_count_as_the_model(model):
+    """A save through a proxy or a multi-table child books the same order, once."""
+    order = model.objects.create()
+    Order.objects.get(pk=order.pk).save()
+    assert Delivery.objects.get().object_id == str(order.pk)
+
+
+@pytest.mark.failure_mode("save: no signal")
+def test_fixtures_and_bulk_writes_book_nothing():
+    """`raw=True`, bulk_create and update() are left to kaspi_enqueue."""
+    Order.objects.bulk_create([Order()])
+    Order.objects.update(address="elsewhere")
+    Order(pk=99).save_base(raw=True)
+    assert not Delivery.objects.exists()
+
+
+def test_a_model_without_an_adapter_is_ignored(django_assert_num_queries):
+    """Its save costs no statement; only the service raises."""
+    with django_assert_num_queries(1):
+        note = Note.objects.create()
+    with pytest.raises(NoAdapter, match="ORDER_ADAPTERS"):
+        request_delivery(note)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.failure_mode("save: many saves")
+def test_eight_threads_that_save_one_order_book_once():
+    """The slower threads find the first one's row, and no save fails."""
+    order = Order.objects.create(paid=False)
+    barrier, failures = threading.Barrier(8), []
+
+    def save():
+        try:
+            own = Order.objects.get(pk=order.pk)
+            own.paid = True
+            barrier.wait(timeout=PATIENCE_S)
+            with transaction.atomic():
+                own.save()
+        except Exception as err:  # noqa: BLE001  # reported below
+            failures.append(err)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=save) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    assert (Delivery.objects.count(), ApiCall.objects.count()) == (1, 1)
+
+
+@pytest.mark.failure_mode("save: the adapter raises")
+def test_a_failing_adapter_is_flagged_until_a_save_succeeds(use_adapter, caplog):
+    """The order is saved, and no phone is logged or stored with the error; the same row is booked later."""
+    use_adapter("BrokenAdapter")
+    order = Order.objects.create(phone="+7 701 999 8877")
+    delivery = Delivery.objects.get()
+    assert (delivery.attention, delivery.external_order_id) == (Attention.ADAPTER_FAILED, None)
+    assert delivery.calls.get().state == "stuck"
+    assert "ValueError" in caplog.text
+    assert "999 8877" not in caplog.text + delivery.calls.get().error_message
+    use_adapter("OrderAdapter")
+    order.save()
+    delivery, call = Delivery.objects.get(), ApiCall.objects.get()
+    assert (delivery.attention, delivery.external_order_id) == ("", f"order-{order.pk}")
+    assert (call.state, call.idempotency_key) == ("due", f"order-{order.pk}")
+
+
+@pytest.mark.parametrize(
+    ("adapter", "error"),
+    [("NowhereAdapter", "account must return"), ("UnprintableAdapter", "1 to 128 printable ASCII")],
+)
+def test_an_invalid_identity_is_flagged(use_adapter, adapter, error):
+    """The call's error names what the adapter must return; a request by hand does the same."""
+    use_adapter(adapter)
+    assert request_delivery(Order.objects.create()).attention == Attention.ADAPTER_FAILED
+    assert error in ApiCall.objects.get().error_message
+
+
+def test_a_name_of_another_order_is_flagged(use_adapter):
+    """Two orders never share one delivery, even when the adapter gives them one name."""
+    use_adapter("SameIdAdapter")
+    Order.objects.create()
+    second = Order.objects.create()
+    flagged = Delivery.objects.get(object_id=str(second.pk))
+    assert (flagged.attention, flagged.external_order_id) == ("adapter_failed", None)
+    second.save()
+    assert Delivery.objects.filter(attention="").count() == 1
+
+
+def test_wrong_settings_never_break_a_checkout(settings, caplog):
+    """An unknown key is logged, and the order is saved."""
+    settings.KASPI_DELIVERY = {"API_KEYS": "typo"}
+    order = Order.objects.create()
+    assert Order.objects.filter(pk=order.pk).exists()
+    assert "order not followed" in caplog.text
+
+
+def test_a_failed_query_of_the_adapter_is_never_hidden(use_adapter):
+    """On PostgreSQL it has broken the shop's transaction, so the save raises."""
+    use_adapter("QueryBreaker")
+    if connection.vendor == "postgresql":
+        with pytest.raises(DatabaseError), transaction.atomic():
+            Order.objects.create()
+    else:
+        Order.objects.create()
+        assert Delivery.objects.get().attention == "adapter_failed"
+
+
+def test_an_adapter_that_fails_on_a_booked_order_is_flagged(use_adapter, make_linked):
+    """The next save that succeeds clears the flag, and changes nothing else."""
+    delivery = make_linked()
+    order = Order.objects.get()
+    for adapter, attention in (("BrokenAdapter", "adapter_failed"), ("OrderAdapter", "")):
+        use_adapter(adapter)
+        order.save()
+        delivery.refresh_from_db()
+        assert delivery.attention == attention
+    assert (delivery.external_order_id, delivery.calls.get().state) == (f"order-{order.pk}", "done")
+
+
+def test_a_flag_finds_the_row_of_a_faster_transaction(monkeypatch):
+    """Both transactions insert the flagged delivery at once."""
+
+    def lose(*_arguments):
+        raise IntegrityError
+
+    order = Order.objects.create()
+    monkeypatch.setattr(booking, "_flagged", lambda _delivery: None)
+    monkeypatch.setattr(booking, "_insert_flagged", lose)
+    found = booking.flag_adapter_failure(identities.adapter_of(order), order, AdapterFailed("it failed"))
+    assert found == Delivery.objects.get()
+
+
+@pytest.mark.failure_mode("save: deleted")
+def test_a_deleted_order_is_not_sent():
+    """Its booking is abandoned; a booked delivery is kept."""
+    order = Order.objects.create()
+    order.delete()
+    assert not sender.send(ApiCall.objects.get().pk)
+    call = ApiCall.objects.get()
+    assert (call.state, call.next_attempt_at) == ("abandoned", None)
+
+
+@pytest.mark.failure_mode("save: deleted")
+def test_a_deleted_order_keeps_its_booked_delivery(make_linked):
+    """No cascade deletes it."""
+    delivery = make_linked()
+    Order.objects.get().delete()
+    delivery.refresh_from_db()
+    assert delivery.delivery_id
+    assert delivery.calls.get().state == "done"

@@ -1,0 +1,406 @@
+"""Which actions a delivery allows, and why not; retry, link, rebook and acknowledge."""
+
+import pytest
+
+from kaspi_delivery_django.exceptions import CannotAcknowledge, CannotLink, CannotReissue, CannotRetry
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import (
+    acknowledge_delivery,
+    cancel_delivery,
+    link_delivery,
+    refresh_delivery,
+    reissue_delivery,
+    retry_delivery,
+)
+from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.deliveries import rules
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, results
+from tests.conftest import event
+from tests.services.conftest import fresh
+from tests.shop import adapters
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def lost(due, kaspi, drain):
+    """Return a delivery that Kaspi booked while its answer was lost, and that is no longer retried."""
+    kaspi.faults.add(Fault(operation="create", drop="after"))
+    drain()
+    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
+    Delivery.objects.update(attention="outcome_unknown")
+    return Delivery.objects.get()
+
+
+@pytest.fixture
+def refused(due, kaspi, drain):
+    """Return a delivery that Kaspi refused."""
+    kaspi.faults.add(Fault(operation="create", status=422))
+    drain()
+    return Delivery.objects.get()
+
+
+@pytest.fixture
+def remote_id(kaspi):
+    """Return the function that returns the id of Kaspi's first delivery."""
+    return lambda: next(iter(kaspi.deliveries))
+
+
+def replace_method(monkeypatch, name, method):
+    """Replace a method of the shop's adapter."""
+    monkeypatch.setattr(adapters.OrderAdapter, name, method, raising=False)
+
+
+def fail(_adapter, _order):
+    """Fail as an adapter does."""
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("columns", "state", "actions"),
+    [
+        ({}, "due", {"cancel", "retry", "link"}),
+        ({}, "sending", {"cancel", "link"}),
+        ({}, "unknown", {"cancel", "retry", "link"}),
+        ({"attention": "too_old"}, "stuck", {"cancel", "retry", "link", "reissue", "acknowledge"}),
+        ({"attention": "refused"}, "refused", {"cancel", "link", "reissue", "acknowledge"}),
+        ({}, "abandoned", {"link", "reissue"}),
+        ({"external_order_id": None}, "due", {"cancel", "retry"}),
+        ({"delivery_id": "dlv_1", "status": "created"}, "done", {"cancel", "refresh"}),
+        ({"delivery_id": "dlv_1", "status": "in_transit"}, "done", {"refresh"}),
+        (
+            {"delivery_id": "dlv_1", "status": "in_transit", "attention": "cancel_refused"},
+            "done",
+            {"refresh", "acknowledge"},
+        ),
+        ({"delivery_id": "dlv_1", "status": "delivered"}, "done", {"refresh"}),
+        ({"delivery_id": "dlv_1", "status": "cancelled"}, "done", {"refresh", "reissue"}),
+        (
+            {"delivery_id": "dlv_1", "status": "cancelled", "attention": "second_parcel"},
+            "done",
+            {"refresh", "acknowledge"},
+        ),
+    ],
+)
+def test_the_allowed_actions(due, turnable, columns, state, actions):
+    """They follow from the rows alone."""
+    Delivery.objects.update(**columns)
+    ApiCall.objects.update(state=state)
+    assert rules.allowed_actions(Delivery.objects.get(), turnable.now) == actions
+
+
+def test_a_retry_skips_the_delay(due, kaspi, drain):
+    """The call is due at once."""
+    kaspi.faults.add(Fault(operation="create", drop="before"))
+    drain()
+    retry_delivery(due.delivery)
+    drain()
+    assert Delivery.objects.get().delivery_id
+    assert len(kaspi.deliveries) == 1
+
+
+def test_a_claimed_call_is_not_retried(due):
+    """Its sender holds the lease."""
+    claims.claim(due.pk, using="default")
+    with pytest.raises(CannotRetry, match="nothing to retry"):
+        retry_delivery(due.delivery)
+
+
+def test_a_retry_restarts_the_age_of_an_old_order(due, drain, turnable):
+    """It was too old to be sent automatically."""
+    turnable.turn(hours=25)
+    drain()
+    assert Delivery.objects.get().attention == "too_old"
+    retry_delivery(due.delivery)
+    drain()
+    assert (Delivery.objects.get().status, Delivery.objects.get().attention) == ("created", "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "hours", "message"),
+    [("key_reused", 0, "another payload"), ("outcome_unknown", 23, "too old to be safe")],
+)
+def test_an_unsafe_key_is_not_sent_again(lost, turnable, reason, hours, message):
+    """Kaspi knows it with other bytes, or may have forgotten it."""
+    ApiCall.objects.update(reason=reason)
+    turnable.turn(hours=hours)
+    with pytest.raises(CannotRetry, match=message):
+        retry_delivery(lost)
+
+
+def test_a_retried_cancel_is_fetched_first_and_sent_once_more(booked, kaspi, drain, turnable):
+    """With the same key and bytes."""
+    cancel_delivery(booked, reason="no")
+    stuck = {"state": "stuck", "reason": "cancel_unknown", "unknown_since": turnable.now, "next_attempt_at": None}
+    ApiCall.objects.filter(kind="cancel").update(**stuck)
+    Delivery.objects.update(attention="cancel_unknown")
+    retry_delivery(booked)
+    assert Delivery.objects.get().attention == ""
+    drain()
+    assert [request.method for request in kaspi.requests[-2:]] == ["GET", "POST"]
+    assert Delivery.objects.get().status == "cancelled"
+
+
+def test_a_retry_asks_the_adapter_for_a_missing_name(kaspi, drain, monkeypatch):
+    """Until it succeeds, or the order is deleted."""
+    with monkeypatch.context() as broken:
+        replace_method(broken, "external_order_id", fail)
+        order = Order.objects.create()
+        nameless = Delivery.objects.get()
+        assert (nameless.external_order_id, nameless.attention) == (None, "adapter_failed")
+        with pytest.raises(CannotRetry, match="adapter failed: ZeroDivisionError"):
+            retry_delivery(nameless)
+    Order.objects.all().delete()
+    with pytest.raises(CannotRetry, match="The order is gone"):
+        retry_delivery(nameless)
+    Order.objects.bulk_create([order])
+    retry_delivery(nameless)
+    drain()
+    assert fresh(nameless).status == "created"
+
+
+@pytest.mark.failure_mode("create: 23 hours have passed")
+def test_a_confirmed_id_is_linked(lost, remote_id, drain):
+    """With the status; the flag is cleared."""
+    link_delivery(lost, remote_id())
+    drain()
+    row = fresh(lost)
+    assert (row.delivery_id, row.status, row.attention) == (remote_id(), "created", "")
+    assert set(ApiCall.objects.values_list("state", flat=True)) == {"done"}
+
+
+@pytest.mark.parametrize("named", [b"order-0", b""])
+def test_another_orders_delivery_is_not_linked(lost, kaspi, remote_id, drain, named):
+    """Kaspi's answer names another order, or none."""
+    body = b'{"deliveryId": "%s", "status": "created", "externalOrderId": "%s"}'
+    kaspi.faults.add(Fault(operation="get", body=body % (remote_id().encode(), named)))
+    link_delivery(lost, remote_id())
+    drain()
+    assert ApiCall.objects.get(kind="link").state == "refused"
+    assert fresh(lost).attention == "outcome_unknown"
+
+
+def test_one_row_serves_every_link(lost, kaspi, remote_id, drain):
+    """With another id, and after a fault."""
+    link_delivery(lost, "dlv_wrong")
+    drain()
+    kaspi.faults.add(Fault(operation="get", drop="before"))
+    link_delivery(lost, remote_id())
+    drain()
+    assert ApiCall.objects.get(kind="link").state == "due"
+    retry_delivery(lost)
+    drain()
+    assert fresh(lost).delivery_id == remote_id()
+    assert ApiCall.objects.filter(kind="link").count() == 1
+
+
+def test_a_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, remote_id, post_webhook):
+    """The webhook's link came first, and stays."""
+    call = link_delivery(lost, remote_id())
+    claim = claims.claim(call.pk, using="default")
+    other = Delivery(delivery_id="dlv_other", external_order_id=lost.external_order_id)
+    post_webhook(event(other, "created"))
+    found = claims.clients.client_for(claim.account).get_delivery(remote_id())
+    run_in_transaction(lambda: results.record(claim, found, 0.5, using="default"), using="default")
+    assert (fresh(lost).delivery_id, fresh(lost).attention) == ("dlv_other", "second_parcel")
+
+
+def test_an_invalid_id_is_refused(lost):
+    """Empty, not ASCII, or too long."""
+    for delivery_id in ("", "not ascii: ә", "x" * 129):
+        with pytest.raises(CannotLink, match="1 to 128"):
+            link_delivery(lost, delivery_id)
+
+
+def test_staff_cannot_change_a_link(booked):
+    """The message names the id."""
+    with pytest.raises(CannotLink, match=booked.delivery_id):
+        link_delivery(booked, "dlv_other")
+
+
+def test_a_refused_order_is_rebooked_once(refused, kaspi, drain):
+    """With a new name and a new key; the refused delivery's flag is cleared."""
+    successor = reissue_delivery(refused)
+    drain()
+    name = f"{refused.external_order_id}-2"
+    assert (successor.external_order_id, successor.generation) == (name, 2)
+    keys = [request.idempotency_key for request in kaspi.requests if request.path.endswith("/deliveries")]
+    assert keys == [refused.external_order_id, name]
+    assert (fresh(refused).attention, fresh(successor).status) == ("", "created")
+    with pytest.raises(CannotReissue, match="later delivery"):
+        reissue_delivery(refused)
+
+
+def test_a_cancelled_order_is_rebooked(booked, drain):
+    """Saving the order again adds no third delivery."""
+    cancel_delivery(booked)
+    drain()
+    successor = reissue_delivery(booked)
+    Order.objects.get().save()
+    drain()
+    assert Delivery.objects.count() == 2
+    assert fresh(successor).status == "created"
+
+
+@pytest.mark.parametrize(
+    ("act", "error"), [(reissue_delivery, CannotReissue), (acknowledge_delivery, CannotAcknowledge)]
+)
+@pytest.mark.failure_mode("create: 23 hours have passed")
+def test_abandoning_needs_a_confirmation_if_kaspi_may_have_booked(lost, remote_id, act, error):
+    """That Kaspi has no such delivery; and none while Kaspi checks an id that staff entered."""
+    with pytest.raises(error, match="may have booked it"):
+        act(lost)
+    call = link_delivery(lost, remote_id())
+    with pytest.raises(error, match="wait for the answer"):
+        act(lost, confirmed_absent=True)
+    call.delete()
+    act(lost, confirmed_absent=True)
+    assert fresh(lost).attention == ""
+    assert lost.calls.get().state == "abandoned"
+
+
+def test_a_pending_booking_is_not_rebooked(due):
+    """It may be booked at this moment."""
+    with pytest.raises(CannotReissue, match="still retried"):
+        reissue_delivery(due.delivery, confirmed_absent=True)
+
+
+def test_a_booked_delivery_is_not_rebooked(booked):
+    """It must be cancelled first."""
+    with pytest.raises(CannotReissue, match="It is booked"):
+        reissue_delivery(booked, confirmed_absent=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (None, "The order is gone"),
+        (("account", fail), "ZeroDivisionError"),
+        (("external_order_id", lambda _adapter, _order: "x" * 127), "too long for the number"),
+    ],
+)
+def test_rebooking_needs_the_order_and_its_adapter(refused, monkeypatch, method, message):
+    """Nothing changes without them."""
+    if method:
+        replace_method(monkeypatch, *method)
+    else:
+        Order.objects.all().delete()
+    with pytest.raises(CannotReissue, match=message):
+        reissue_delivery(refused)
+    assert fresh(refused).attention == "refused"
+
+
+def test_another_environment_has_its_own_generations(refused, settings):
+    """An order that the sandbox refused is booked in production, once."""
+    account = {**settings.KASPI_DELIVERY, "ENVIRONMENT": "production", "BASE_URL": "https://localhost:1"}
+    settings.KASPI_DELIVERY = account
+    successor = reissue_delivery(refused)
+    assert (successor.environment, successor.generation) == ("production", 1)
+    with pytest.raises(CannotReissue, match="another delivery"):
+        reissue_delivery(refused)
+
+
+def test_a_predecessor_that_was_booked_after_all_stops_the_successor(lost, remote_id, kaspi, drain, post_webhook):
+    """Before it is sent; both are flagged."""
+    successor = reissue_delivery(lost, confirmed_absent=True)
+    lost.delivery_id = remote_id()
+    post_webhook(event(lost, "created"))
+    drain()
+    assert len(kaspi.deliveries) == 1
+    assert {fresh(lost).attention, fresh(successor).attention} == {"second_parcel"}
+    assert successor.calls.get().state == "stuck"
+
+
+def test_a_cancelled_predecessor_that_is_live_after_all_is_flagged(booked, kaspi, drain):
+    """Kaspi's answer to a GET shows it."""
+    cancel_delivery(booked)
+    drain()
+    reissue_delivery(booked)
+    drain()
+    kaspi.move(booked.delivery_id, "in_transit")
+    refresh_delivery(booked)
+    drain()
+    assert (fresh(booked).status, fresh(booked).attention) == ("in_transit", "second_parcel")
+
+
+def test_acknowledging_an_unbooked_delivery_abandons_it(refused):
+    """It will not be booked."""
+    acknowledge_delivery(refused)
+    assert fresh(refused).attention == ""
+    assert refused.calls.get().state == "abandoned"
+
+
+def test_acknowledging_a_booked_delivery_changes_no_status(booked):
+    """Without a flag there is nothing to acknowledge."""
+    with pytest.raises(CannotAcknowledge, match="needs no manual review"):
+        acknowledge_delivery(booked)
+    Delivery.objects.update(attention="cancel_refused")
+    acknowledge_delivery(booked)
+    assert (fresh(booked).attention, fresh(booked).status) == ("", "created")
+
+
+def test_staff_refresh_at_once(booked, kaspi, drain, turnable):
+    """Despite the delay after a fault; a claimed refresh keeps its lease."""
+    kaspi.faults.add(Fault(operation="get", drop="before"))
+    refresh_delivery(booked)
+    drain()
+    call = refresh_delivery(booked)
+    drain()
+    assert fresh(call).state == "done"
+    refresh_delivery(booked)
+    claims.claim(call.pk, using="default")
+    refresh_delivery(booked)
+    assert fresh(call).next_attempt_at > turnable.now
+
+
+@pytest.mark.parametrize("is_cancel_refused", [False, True])
+def test_an_answer_clears_not_found(booked, drain, is_cancel_refused):
+    """Unless a cancel has the same reason."""
+    if is_cancel_refused:
+        cancel_delivery(booked)
+        ApiCall.objects.filter(kind="cancel").update(state="refused", reason="not_found", next_attempt_at=None)
+    Delivery.objects.update(attention="not_found")
+    refresh_delivery(booked)
+    drain()
+    assert fresh(booked).attention == ("not_found" if is_cancel_refused else "")
+
+
+@pytest.mark.parametrize("is_acknowledged", [False, True])
+def test_each_edit_is_flagged_once(booked, drain, is_acknowledged):
+    """An acknowledged edit is not flagged again; reverting the edit clears the flag."""
+    seen = []
+    for address in ("Satpaev 22", "Satpaev 22", "Abay 1, Almaty"):
+        Order.objects.update(address=address)
+        refresh_delivery(booked)
+        drain()
+        seen.append(fresh(booked).attention)
+        if is_acknowledged and fresh(booked).attention:
+            acknowledge_delivery(booked)
+    assert seen == ["order_edited", "" if is_acknowledged else "order_edited", ""]
+
+
+@pytest.mark.parametrize("is_trial", [False, True])
+def test_a_claim_that_another_sender_won_sends_nothing(due, turnable, monkeypatch, is_trial):
+    """Neither behind an open circuit breaker, which stays as it was."""
+    if is_trial:
+        circuit_breaker.trip(due.delivery, until=turnable.now, reason="a 401")
+    monkeypatch.setattr(claims, "_lease_alike", lambda *_arguments: [])
+    monkeypatch.setattr(claims, "_lease", lambda *_arguments: False)
+    assert claims.claim(due.pk, using="default") is None
+    assert [state.closed_until for state in AccountState.objects.all()] == ([turnable.now] if is_trial else [])
+
+
+@pytest.mark.parametrize("by_staff", [False, True])
+def test_an_abandoned_delivery_that_is_booked_after_all_is_flagged(lost, remote_id, drain, post_webhook, by_staff):
+    """Unless staff link it."""
+    acknowledge_delivery(lost, confirmed_absent=True)
+    if by_staff:
+        link_delivery(lost, remote_id())
+        drain()
+    else:
+        lost.delivery_id = remote_id()
+        post_webhook(event(lost, "accepted"))
+    expected = ("created", "") if by_staff else ("accepted", "second_parcel")
+    assert (fresh(lost).status, fresh(lost).attention) == expected
