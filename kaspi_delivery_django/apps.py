@@ -1,4 +1,4 @@
-"""The app: what is connected, registered and loaded when Django starts."""
+"""App configuration: register checks, connect receivers, load the runner."""
 
 from importlib import import_module
 from typing import Any
@@ -27,7 +27,7 @@ class KaspiDeliveryConfig(AppConfig):
                 )
 
     def ready(self) -> None:
-        """Register the checks, connect the receivers, and load what belongs to a runner or a library in use."""
+        """Register the checks, connect the receivers, load the runner and the OpenAPI extension."""
         from kaspi_delivery_django import checks, receivers  # noqa: PLC0415  # models must be loaded
         from kaspi_delivery_django.services.deliveries import runners  # noqa: PLC0415  # the same
 
@@ -40,7 +40,7 @@ class KaspiDeliveryConfig(AppConfig):
 
 
 def _has_our_label(entry: str) -> bool:
-    """Tell whether another app takes our label: by its name, unless its configuration says otherwise."""
+    """Return whether another app has our label, by its name or by its configuration."""
     label, name = KaspiDeliveryConfig.label, KaspiDeliveryConfig.name
     if label not in entry.split(".") or entry.split(".", maxsplit=1)[0] == name:
         return False

@@ -116,7 +116,7 @@ def _current() -> Settings:
 
 
 def _attempt(read: Callable[[], Value]) -> Value | ImproperlyConfigured:
-    """Return what is read, or an error without a traceback.
+    """Return the result, or an error without a traceback.
 
     Django's error page and mail show the variables of each function that an error passed: those that read the
     settings hold keys and secrets.
@@ -133,7 +133,7 @@ def account(alias: str) -> Account | None:
 
 
 def is_final(status: str) -> bool:
-    """Tell whether a delivery ends with this status, by Kaspi's documentation or by FINAL_STATUSES."""
+    """Return whether a status is final, by Kaspi's documentation or by FINAL_STATUSES."""
     return status in statuses.TERMINAL or (status not in statuses.RANKS and status in current().final_statuses)
 
 
@@ -247,7 +247,7 @@ def _trusted(secrets: tuple[str, ...], *, is_local: bool) -> tuple[str, ...]:
 
 
 def _is_secret(text: str, *, is_local: bool) -> bool:
-    """Tell a secret from what is too short, no text at all, or known to everybody."""
+    """Return whether a value can be a secret: text, long enough, and not a published one."""
     readable = text.isprintable()  # bytes of another encoding come from the environment as surrogates
     return readable and len(text) >= MIN_SECRET_LENGTH and (is_local or text != LOCAL_WEBHOOK_SECRET)
 

@@ -20,7 +20,7 @@ Readers = Mapping[str, Callable[[str, str], Any]]  # from a variable's text and 
 
 
 def read() -> dict[str, Any]:
-    """Return what the variables say, by the keys of KASPI_DELIVERY. Raises `ImproperlyConfigured`."""
+    """Read the environment variables into KASPI_DELIVERY's keys. Raises `ImproperlyConfigured`."""
     of_account: Readers = {
         "API_KEY": _as_it_stands,  # env.str takes "$x" for a variable, and an error would show x
         "WEBHOOK_SECRETS": _list,
@@ -71,7 +71,7 @@ def _check_file(path: str, name: str) -> None:
         reason = getattr(err, "strerror", None) or "it is no UTF-8 text"
         raise ImproperlyConfigured(f"{name} names {path!r}, which cannot be read: {reason}.") from None
     if len(text) > MAX_SIGNS:
-        raise ImproperlyConfigured(f"{name} names a file that is larger than 64 KiB: name one of the value alone.")
+        raise ImproperlyConfigured(f"{name} names a file larger than 64 KiB: name a file that holds the value only.")
 
 
 def _prefixes(aliases: list[str]) -> dict[str, str]:

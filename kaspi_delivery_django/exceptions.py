@@ -1,6 +1,6 @@
-"""What the package's services raise, beside the client's errors.
+"""Errors of the services, beside the client's.
 
-`DeliveryError` is the root: what was asked cannot be done, and the text says what can.
+`DeliveryError` is the root: the action is refused, nothing was changed, and the text names what can be done.
 """
 
 from kaspi_delivery_django.client.exceptions import KaspiError, UsageError
@@ -22,40 +22,40 @@ __all__ = [
 
 
 class UnusableKey(UsageError):
-    """An order's primary key has no text that the order can be found by again."""
+    """The order's primary key has no text form by which the order can be found again."""
 
 
 class DeliveryError(Exception):
-    """A service refused: nothing was changed."""
+    """An action was refused; nothing was changed."""
 
 
 class NoAdapter(DeliveryError):
-    """No adapter in ORDER_ADAPTERS is for this model."""
+    """ORDER_ADAPTERS has no adapter for this model."""
 
 
 class CannotCancel(DeliveryError):
-    """The parcel was picked up already, or its life has ended."""
+    """The parcel was picked up, or the delivery has ended."""
 
 
 class CannotRefresh(DeliveryError):
-    """Kaspi cannot be asked: the delivery has no id yet."""
+    """The delivery has no Kaspi id yet, so it cannot be refreshed."""
 
 
 class CannotRetry(DeliveryError):
-    """Nothing waits, or sending it again could book a second parcel."""
+    """No call is pending, or a retry could book a second parcel."""
 
 
 class CannotLink(DeliveryError):
-    """The delivery has its id, or the id given cannot be one of Kaspi's."""
+    """The delivery already has an id, or the id given is no valid Kaspi id."""
 
 
 class CannotMarkFinal(DeliveryError):
-    """Its status is a known one, or it is final already."""
+    """The status is known, or the delivery is final already."""
 
 
 class CannotReissue(DeliveryError):
-    """There is a parcel already, or there may be one."""
+    """A parcel exists, or may exist."""
 
 
 class CannotAcknowledge(DeliveryError):
-    """Nothing asks for a person, or the question is still open."""
+    """Nothing needs attention, or the outcome is still unknown."""

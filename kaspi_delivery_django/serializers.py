@@ -1,4 +1,4 @@
-"""A delivery as its customer's app reads it: the fields of `tracking.Tracking`, and none that names anybody."""
+"""A delivery as JSON for its customer's app: the fields of `tracking.Tracking`, no personal data."""
 
 from datetime import UTC
 from typing import Any
@@ -17,36 +17,36 @@ def _moment(description: str) -> serializers.DateTimeField:
 
 
 class StepSerializer(serializers.Serializer[Step]):
-    """One step of a delivery's way."""
+    """One step of the timeline."""
 
-    status = serializers.CharField(read_only=True, help_text="Kaspi's word; an open set.")
-    label = serializers.CharField(  # type: ignore[assignment]  # a field of ours, not the label of this one
+    status = serializers.CharField(read_only=True, help_text="Kaspi's status; an open set.")
+    label = serializers.CharField(  # type: ignore[assignment]  # a field called label, not the label of this serializer
         read_only=True, help_text="The status in the reader's language."
     )
     at = _moment("When it was taken; null while it is still to come.")
     is_late = serializers.BooleanField(read_only=True, help_text="Whether it was reported after a later one.")
-    is_current = serializers.BooleanField(read_only=True, help_text="Whether the delivery stands here now.")
+    is_current = serializers.BooleanField(read_only=True, help_text="Whether this is the present status.")
 
     class Meta:
         ref_name = "KaspiDeliveryStep"  # what OpenAPI calls it, beside the host's own
 
 
 class TrackingSerializer(serializers.Serializer[Tracking | Delivery]):
-    """How a delivery stands, for its customer."""
+    """A delivery's timeline, for its customer."""
 
-    status = serializers.CharField(read_only=True, help_text="Kaspi's word, empty before the booking; an open set.")
-    label = serializers.CharField(  # type: ignore[assignment]  # a field of ours, not the label of this one
-        read_only=True, help_text="How it stands, in the reader's language."
+    status = serializers.CharField(read_only=True, help_text="Kaspi's status, empty before the booking; an open set.")
+    label = serializers.CharField(  # type: ignore[assignment]  # a field called label, not the label of this serializer
+        read_only=True, help_text="The status in the reader's language."
     )
     explanation = serializers.CharField(read_only=True, help_text="What that means for the customer; may be empty.")
-    status_at = _moment("Since when it stands there; null before the booking.")
+    status_at = _moment("Since when it has this status; null before the booking.")
     pickup_by = _moment("When the courier should have picked it up.")
     delivery_by = _moment("When it should have arrived.")
-    is_overdue = serializers.BooleanField(read_only=True, help_text="Whether `delivery_by` is over.")
+    is_overdue = serializers.BooleanField(read_only=True, help_text="Whether `delivery_by` has passed.")
     is_being_cancelled = serializers.BooleanField(read_only=True, help_text="Whether a cancellation is under way.")
     is_final = serializers.BooleanField(
         read_only=True,
-        help_text="Whether the delivery has ended: stop asking. One that was not booked has not: its order can be.",
+        help_text="Whether the delivery has ended: stop polling. A delivery that was not booked has not ended.",
     )
     tracking_url = serializers.CharField(
         source="url", read_only=True, help_text="Kaspi's own page; empty unless it is https on an allowed host."
@@ -57,6 +57,6 @@ class TrackingSerializer(serializers.Serializer[Tracking | Delivery]):
         ref_name = "KaspiDeliveryTracking"
 
     def to_representation(self, instance: Tracking | Delivery) -> dict[str, Any]:
-        """Take a `Tracking`, or a `Delivery` to be tracked first."""
+        """Represent a `Tracking`, or the one of a `Delivery`."""
         tracking = track(instance) if isinstance(instance, Delivery) else instance
         return super().to_representation(tracking)

@@ -1,4 +1,4 @@
-"""What a shop can hook its own code to.
+"""Signals that a shop connects its own code to.
 
 The first three are sent after the commit, with `send_robust`, and with `delivery` (a
 `kaspi_delivery_django.models.Delivery`, as it was committed) as their argument. The sender is the Delivery class.
@@ -6,7 +6,7 @@ The first three are sent after the commit, with `send_robust`, and with `deliver
 - `delivery_created`: Kaspi has booked it. At least once.
 - `delivery_status_changed`: also carries `change`, the StatusChange. At least once: a receiver that
   raises is called again by the worker, with every other one, until all of them have returned.
-- `delivery_needs_attention`: a person is needed; `attention` says why. Once.
+- `delivery_needs_attention`: the delivery needs attention of staff; `attention` is the reason. Once.
 
 With the runner `inline` the process that learns of a change sends the first two. With any other runner the worker
 sends those of a webhook, so that no receiver delays the answer to Kaspi.
@@ -17,7 +17,7 @@ missed when that process dies:
 - `call_attempted`: one HTTP try of a call has ended and is recorded. `call` is the ApiCall as it was claimed,
   `error` a `KaspiError` or None, `seconds` how long Kaspi took, `replayed` whether a success was a stored one. The
   sender is the ApiCall class.
-- `webhook_answered`: a webhook has its answer. `http_status` is the answer's, `outcome` a short word that says why
+- `webhook_answered`: a webhook has its answer. `http_status` is the answer's, `outcome` a short word for the reason
   ("applied", "noted", "parked", "unauthorized", "unreadable", …). Anybody who knows the address causes it: a
   receiver must not touch the database. The sender is the view's class.
 

@@ -1,7 +1,7 @@
 """Statuses of a delivery: ranks, labels, and what an update means. No clock, no table.
 
 Kaspi's statuses go created → accepted → in_transit → out_for_delivery → delivered; `cancelled` ends
-a delivery that was not picked up. Any other status is stored and shown, and Kaspi is asked.
+a delivery that was not picked up. Any other status is stored and shown, and a refresh is scheduled.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ PICKED_UP = frozenset({IN_TRANSIT, OUT_FOR_DELIVERY, DELIVERED})
 
 
 class Transition(Enum):
-    """What to do with a piece of news."""
+    """What a status update does to a delivery."""
 
     ADVANCE = auto()
     REPEAT = auto()
@@ -38,22 +38,22 @@ class Transition(Enum):
 
 @dataclass(frozen=True)
 class StatusSnapshot:
-    """A status and since when it is Kaspi's word (None when no time is known)."""
+    """A status and the time since when it holds at Kaspi; None if unknown."""
 
     status: str
     at: datetime | None = None
 
 
 def is_cancellable(status: str) -> bool:
-    """Tell whether Kaspi may still take a cancel: Kaspi decides about a status that is new to us."""
+    """Return whether Kaspi may accept a cancel; for an unknown status Kaspi decides."""
     return status in CANCELLABLE or status not in RANKS
 
 
 def transition(current: StatusSnapshot, incoming: StatusSnapshot) -> Transition:
-    """Return what `incoming` means for a delivery that stands at `current`.
+    """Return what `incoming` does to a delivery whose status is `current`.
 
-    Known statuses go by rank, so that any order and any duplication of arrivals end the same way;
-    the times only order news against a status whose rank nobody knows.
+    Known statuses go by rank, so that any order and any duplication of arrivals end the same way.
+    Times decide only against an unknown status, which has no rank.
     """
     if incoming.status == current.status:
         return Transition.REPEAT
@@ -97,17 +97,17 @@ STATUS_EXPLANATIONS: dict[str, Promise] = {
 
 
 def status_label(status: str) -> str:
-    """Return a status in the reader's language; a word of Kaspi's that is new to us stays as it is."""
+    """Return the label of a status in the active language; an unknown status is its own label."""
     return str(STATUS_LABELS.get(status, status))
 
 
 def status_explanation(status: str) -> str:
-    """Return what a status means for the customer; nothing for a word of Kaspi's that is new to us."""
+    """Return what a status means for the customer; empty for an unknown status."""
     return str(STATUS_EXPLANATIONS.get(status, ""))
 
 
 def duration_label(time: timedelta) -> str:
-    """Return a span of time in one unit, short: "45 min", "3 h", "2 d". A negative one is none.
+    """Return a duration in one unit: "45 min", "3 h", "2 d"; a negative one as "0 min".
 
     A day is too coarse for a parcel that comes today, so hours go up to two days.
     """
@@ -120,6 +120,6 @@ def duration_label(time: timedelta) -> str:
 
 
 def exact_duration_label(time: timedelta) -> str:
-    """Return a span of time in hours and minutes: "30 h 5 min"."""
+    """Return a duration in hours and minutes: "30 h 5 min"."""
     hours, minutes = divmod(round(time.total_seconds() / 60), 60)
     return gettext("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}

@@ -82,7 +82,7 @@ class Tracking:
 
     @property
     def explanation(self) -> str:
-        """What that means for the customer; empty where the label says it all."""
+        """What the status means for the customer; empty where the label is enough."""
         if self.is_being_cancelled:
             return ""
         return status_explanation(self.status)
@@ -104,7 +104,7 @@ def tracking_path(delivery: Delivery) -> str:
 def delivery_for(token: str) -> Delivery | None:
     """Return the delivery that a token leads to now; None for a token that is not ours or has ended.
 
-    What is not signed by us costs no query.
+    A token with a wrong signature costs no query.
     """
     try:
         key = int(_signer().unsign(token))
@@ -130,7 +130,7 @@ def track(delivery: Delivery | None) -> Tracking:
 
 
 def tracking_for(token: str) -> Tracking | None:
-    """Return what the holder of a token sees; None where it leads to no delivery. Three queries at most."""
+    """Return what the holder of a token sees; None if it leads to no delivery. Three queries at most."""
     delivery = delivery_for(token)
     return _tracking(delivery) if delivery else None
 
@@ -140,7 +140,7 @@ def _signer() -> Signer:
 
 
 def _current(delivery: Delivery) -> Delivery:
-    """Return the order's newest parcel; while it has none, its newest delivery."""
+    """Return the order's newest live delivery, or its newest delivery if none is live."""
     same_order = Delivery.objects.filter(
         content_type=delivery.content_type_id, object_id=delivery.object_id, environment=delivery.environment
     )
@@ -167,10 +167,10 @@ def _tracking(delivery: Delivery) -> Tracking:
 
 
 def _is_abandoned(delivery: Delivery) -> bool:
-    """Tell whether this delivery will not be booked, although its order is still to be shipped.
+    """Return whether this delivery is abandoned although its order is still to be shipped.
 
-    It has no steps, and is neither cancelled nor final: staff can book the order's next delivery, to which the link
-    follows then.
+    It has no steps, and is neither cancelled nor final: staff can rebook the order; the link then leads
+    to the new delivery.
     """
     if delivery.delivery_id or delivery.status:
         return False
@@ -179,7 +179,7 @@ def _is_abandoned(delivery: Delivery) -> bool:
 
 
 def _steps_taken(delivery: Delivery) -> Iterator[Step]:
-    """Yield the steps that were taken, in their order; the last one to the status of now is the current one."""
+    """Yield the steps taken, in order; the last one to the present status is the current one."""
     if not delivery.status:
         return
     steps = sorted(_known(delivery), key=_place)
@@ -191,7 +191,7 @@ def _steps_taken(delivery: Delivery) -> Iterator[Step]:
 
 
 def _known(delivery: Delivery) -> Iterable[Step]:
-    """Read the history. Late news counts only as a step of the usual way: Kaspi is still asked about the rest."""
+    """Read the history. A late update counts only if it is a regular step; the rest is being refreshed."""
     rows = StatusChange.objects.filter(delivery=delivery.pk).order_by("-at", "-pk")
     for status, at, applied in rows.values_list("to_status", "at", "applied")[:MAX_STEPS]:
         if applied or status in statuses.OPEN:
@@ -199,24 +199,24 @@ def _known(delivery: Delivery) -> Iterable[Step]:
 
 
 def _place(step: Step) -> tuple[float, int]:
-    """Order by time; within one of Kaspi's whole seconds, by the usual way of a parcel."""
+    """Return the sort key: the second, then the status's rank, since Kaspi's times are whole seconds."""
     second = step.at.timestamp() // 1 if step.at else 0.0
     return second, statuses.RANKS.get(step.status, len(ROUTE))
 
 
 def _steps_ahead(status: str) -> Iterator[Step]:
-    """Yield the usual steps that are still to come; nobody knows what follows a word that is new to us."""
+    """Yield the regular steps still ahead; none for an unknown status."""
     if status in statuses.RANKS:
         rank = statuses.RANKS[status]
         yield from (Step(status=later) for later in ROUTE if statuses.RANKS[later] > rank)
 
 
 def allowed_tracking_url(delivery: Delivery) -> str:
-    """Return the tracking address if it is https and on a host in TRACKING_HOSTS; else nothing."""
+    """Return the tracking URL if it is https and its host is in TRACKING_HOSTS, else an empty string."""
     try:
         parts = urlsplit(delivery.tracking_url)
     except ValueError:
         return ""
-    is_plain = delivery.tracking_url.isascii() and delivery.tracking_url.isprintable()  # urlsplit drops what is not
+    is_plain = delivery.tracking_url.isascii() and delivery.tracking_url.isprintable()  # urlsplit drops others
     safe = is_plain and parts.scheme == "https" and parts.netloc in conf.current().tracking_hosts
     return delivery.tracking_url if safe else ""

@@ -15,9 +15,9 @@ View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 
 def _outside_transactions(view: View) -> View:
-    """Free a view of ATOMIC_REQUESTS on every database.
+    """Exempt a view from ATOMIC_REQUESTS on every database.
 
-    It must not undo a stored event, nor open a transaction for who has no signature.
+    A rollback would undo a stored event, and an unsigned request must not open a transaction.
     """
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
@@ -33,6 +33,6 @@ urlpatterns = [
     re_path(r"^webhook/?$", webhook, name="webhook"),
     re_path(r"^webhook/(?P<account>[A-Za-z0-9_-]{1,40})/?$", account_webhook, name="account-webhook"),
     path("track/<str:token>/", page, name="tracking"),
-    path("track/<str:token>", page),  # a mail program may lose the slash
+    path("track/<str:token>", page),  # mail programs may drop the slash
     path("api/track/<str:token>/", endpoint, name="tracking-api"),
 ]

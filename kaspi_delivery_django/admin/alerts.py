@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -10,11 +9,11 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.models import WebhookEvent
 from kaspi_delivery_django.stats.accounts import AccountStats
+from kaspi_delivery_django.stats.metrics import METRICS
+from kaspi_delivery_django.stats.report import Report
 from kaspi_delivery_django.stats.snapshot import Snapshot
 
 Linker = Callable[..., str]
-LATE = timedelta(minutes=15)
-SILENT = timedelta(hours=3)
 
 
 DEAD_LETTERS = {
@@ -32,17 +31,18 @@ class Alert:
     url: str = ""
 
 
-def find(to: Linker, now: Snapshot, accounts: Sequence[AccountStats]) -> Iterator[Alert]:
+def find(to: Linker, report: Report) -> Iterator[Alert]:
     """Yield what asks for somebody: single deliveries and events first, then what ails the whole.
 
     `to` makes the address of a list, from the model's name and a filter.
     """
-    yield from _of_hold(to, accounts)
+    now = report.snapshot
+    yield from _of_hold(to, report.accounts)
     yield from _of_deliveries(to, now)
     yield from _of_events(to, now)
-    yield from _of_calls(to, now)
-    yield from _of_webhooks(now)
-    for account in accounts:
+    yield from _of_calls(to, report)
+    yield from _of_webhooks(report)
+    for account in report.accounts:
         yield from _of_account(now, account)
 
 
@@ -64,7 +64,8 @@ def _of_events(to: Linker, now: Snapshot) -> Iterator[Alert]:
             yield Alert(words=words, url=to("webhookevent", state=state))
 
 
-def _of_calls(to: Linker, now: Snapshot) -> Iterator[Alert]:
+def _of_calls(to: Linker, report: Report) -> Iterator[Alert]:
+    now = report.snapshot
     if now.actions_refused:
         words = ngettext(
             "%(count)s action handed to the worker was refused",
@@ -73,21 +74,21 @@ def _of_calls(to: Linker, now: Snapshot) -> Iterator[Alert]:
         )
         words = words % {"count": display.counted(now.actions_refused)}
         yield Alert(words=words, url=to("pendingaction", state="refused"))
-    if now.oldest_action_at and now.read_at - now.oldest_action_at > LATE:
+    if now.oldest_action_age.total_seconds() > METRICS["due_age"].limit:
         words = gettext("Actions have waited for the worker for %(time)s") % {"time": display.age(now.oldest_action_at)}
         yield Alert(words=words, url=to("pendingaction", state="waiting"))
-    if now.oldest_due_age > LATE:
+    if METRICS["due_age"].is_crossed(report):
         words = gettext("A call to Kaspi has been due for %(time)s") % {"time": display.age(now.oldest_due_at)}
         yield Alert(words=words, url=to("apicall", state="waiting"))
 
 
-def _of_webhooks(now: Snapshot) -> Iterator[Alert]:
-    if not now.is_expecting_news:
+def _of_webhooks(report: Report) -> Iterator[Alert]:
+    if not METRICS["silence"].is_crossed(report):
         return
-    if now.silence is None:
+    if report.snapshot.silence is None:
         yield Alert(words=gettext("Kaspi has never sent a webhook: see that it knows the address"))
-    elif now.silence > SILENT:
-        silent = display.age(now.last_webhook_at)
+    else:
+        silent = display.age(report.snapshot.last_webhook_at)
         yield Alert(words=gettext("Kaspi has sent no webhook for %(time)s") % {"time": silent})
 
 

@@ -17,7 +17,8 @@ from kaspi_delivery_django import statuses
 from kaspi_delivery_django.admin import alerts, display
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.models import ApiCall
-from kaspi_delivery_django.stats import accounts, days, recent, snapshot
+from kaspi_delivery_django.stats import days, recent, snapshot
+from kaspi_delivery_django.stats.report import Report
 from kaspi_delivery_django.stats.snapshot import NOT_BOOKED, OTHER
 from kaspi_delivery_django.statuses import exact_duration_label, status_label
 
@@ -99,7 +100,8 @@ def page(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     site = model_admin.admin_site
     to = partial(display.list_url, site, request)
-    now = snapshot.read()
+    report = Report()
+    now = report.snapshot
     context = {
         **site.each_context(request),
         "title": _("Dashboard"),
@@ -108,11 +110,11 @@ def page(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
         "standing": now,
         "actions_waiting": display.counted(now.actions_waiting),
         "silence": display.age(now.last_webhook_at),
-        "accounts": accounts.read(),
+        "accounts": report.accounts,
         **_lately(now, request),
         **_days(),
     }
-    context["needs"] = list(alerts.find(to, now, context["accounts"]))
+    context["needs"] = list(alerts.find(to, report))
     context["deliveries"] = _bars(partial(to, "delivery"), "status", _named(now.deliveries))
     context["calls"] = _bars(partial(to, "apicall"), "state", [(key, _state(key), n) for key, n in now.calls.items()])
     request.current_app = site.name

@@ -1,16 +1,14 @@
-"""Metrics for Prometheus: what stands in the tables, and what this process has seen.
+"""Metrics for Prometheus: gauges of the tables, and counters of this process.
 
 Needs the extra `prometheus`. Call `connect()` in the `ready` of one of the project's AppConfigs; every
 exporter of the registry then shows the metrics, django-prometheus among them. docs/running.md
-says what each one means.
+explains each metric.
 """
 
 import logging
 import threading
-from collections import Counter as Counts
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,7 +27,9 @@ from kaspi_delivery_django.signals import (
     delivery_status_changed,
     webhook_answered,
 )
-from kaspi_delivery_django.stats import accounts, recent, report, snapshot
+from kaspi_delivery_django.stats import recent, snapshot
+from kaspi_delivery_django.stats.metrics import ATTEMPT, GAUGES
+from kaspi_delivery_django.stats.report import Report
 
 __all__ = ["Collector", "connect", "serve"]
 
@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 PREFIX = "kaspi_delivery_"
 REQUEST_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40)
 OK = "ok"
-ACCOUNT = ("account", "environment")
-TRY = ("kind", "answer")
 
 _seen: WeakKeyDictionary[CollectorRegistry, "_Seen"] = WeakKeyDictionary()
 _lock = threading.Lock()
@@ -78,7 +76,7 @@ class Collector:
 
     def __init__(self) -> None:
         self._is_up = True
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def describe(self) -> Iterable[Metric]:
         """Name nothing, so that registering makes no query."""
@@ -87,13 +85,13 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         """Read the tables."""
         families = self._read()
-        yield _gauge("up", "Whether the tables could be read.", bool(families))
+        yield GaugeMetricFamily(f"{PREFIX}up", "Whether the tables could be read.", value=bool(families))
         yield from families
 
     def _read(self) -> Sequence[Metric]:
         """Return the families, none when the tables cannot be read; the log says so once, not per scrape."""
         try:
-            with self._turn, _connection_left_as_found():  # one connection, however many scrape at once
+            with self._lock, _connection_left_as_found():  # one connection, however many scrape at once
                 families = list(_families())
         except Exception as err:  # noqa: BLE001  # the host's other metrics must not miss a scrape
             if self._is_up:
@@ -119,75 +117,25 @@ def _connection_left_as_found() -> Iterator[None]:
 
 
 def _families() -> Iterator[Metric]:
-    found = snapshot.read()
-    yield from _standing_families(found)
-    yield from _account_families()
-    yield from _recent_families(found.read_at)
-
-
-def _standing_families(found: snapshot.Snapshot) -> Iterator[Metric]:
-    deliveries = report.by_word(found.deliveries)
-    actions = {"waiting": found.actions_waiting, "refused": found.actions_refused}
-    yield _by("status", "deliveries", "Deliveries that have not ended, by Kaspi's word.", deliveries)
-    yield _by("reason", "attention", "Deliveries that need a person.", found.attention)
-    yield _by("state", "dead_letters", "Webhook events that took no effect.", found.dead_letters)
-    yield _by("state", "calls", "Calls that are not finished.", found.calls)
-    yield _by("state", "actions", "Actions of staff that the worker has to do, or was refused.", actions)
-    yield _gauge("overdue", "Deliveries on their way past the time that Kaspi promised.", found.overdue)
-    oldest, last = found.oldest_due_age.total_seconds(), _timestamp(found.last_webhook_at)
-    yield _gauge("oldest_due_age_seconds", "How long the oldest due call has waited, 0 for none.", oldest)
-    yield _gauge("last_webhook_timestamp_seconds", "When the last webhook came, 0 for never.", last)
-
-
-def _account_families() -> Iterator[Metric]:
-    known = {(account.alias, account.environment): account for account in accounts.read()}
-    gates = {key: account.is_closed for key, account in known.items()}
-    seen = {key: _timestamp(account.worker_seen_at) for key, account in known.items()}
-    yield _gauges(ACCOUNT, "gate_closed", "Whether calls wait because Kaspi refused the account.", gates.items())
-    yield _gauges(ACCOUNT, "worker_seen_timestamp_seconds", "When a worker was last seen, 0 for never.", seen.items())
-
-
-def _recent_families(now: datetime) -> Iterator[Metric]:
-    failed = Counts[tuple[str, str]]()
-    for (kind, http_status), count in recent.failed_attempts(now, within=report.AN_HOUR).items():
-        failed[str(kind), recent.answer_label(http_status)] += count
-    came = recent.webhooks(now)
-    yield _gauges(TRY, "failed_attempts_last_hour", "Tries that failed in the last hour.", failed.items())
-    yield _gauge("webhook_events_last_day", "Events of the last day.", came.events)
-    yield _gauge("webhook_events_repeated_last_day", "Events of the last day sent more than once.", came.repeated)
-    yield _gauge("webhook_most_attempts_last_day", "The most attempts of one event.", came.most_attempts)
-
-
-def _gauge(name: str, says: str, value: float) -> Metric:
-    return GaugeMetricFamily(PREFIX + name, says, value=value)
-
-
-def _gauges(labels: Sequence[str], name: str, says: str, samples: Iterable[tuple[Sequence[str], float]]) -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, says, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, float(value))
-    return family
-
-
-def _by(label: str, name: str, says: str, counts: Mapping[str, int]) -> Metric:
-    return _gauges([label], name, says, (([key], count) for key, count in counts.items()))
-
-
-def _timestamp(at: datetime | None) -> float:
-    return at.timestamp() if at else 0
+    report = Report()
+    for name, gauge in GAUGES.items():
+        family = GaugeMetricFamily(PREFIX + name, gauge.help, labels=gauge.labels)
+        for values, value in gauge.read(report):
+            family.add_metric(values, float(value))
+        yield family
 
 
 class _Seen:
-    """What this process has seen, by the signals. No receiver touches the database."""
+    """The counters of this process, fed by the signals. No receiver touches the database."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._webhooks = Counter(
             f"{PREFIX}webhooks", "Webhooks answered.", ("outcome", "http_status"), registry=registry
         )
-        self._changes = Counter(f"{PREFIX}status_changes", "Steps told to receivers.", ("status",), registry=registry)
-        self._attempts = Counter(f"{PREFIX}attempts", "Tries of calls.", TRY, registry=registry)
+        self._changes = Counter(f"{PREFIX}status_changes", "Status changes sent.", ("status",), registry=registry)
+        self._attempts = Counter(f"{PREFIX}attempts", "Attempts of calls.", ATTEMPT, registry=registry)
         self._replays = Counter(
-            f"{PREFIX}replays", "Successes that Kaspi had stored before.", ("kind",), registry=registry
+            f"{PREFIX}replays", "Successes that Kaspi replayed from its store.", ("kind",), registry=registry
         )
         self._attention = Counter(f"{PREFIX}needs_attention", "Flags raised.", ("reason",), registry=registry)
         self._seconds = Histogram(
@@ -211,7 +159,7 @@ class _Seen:
             self._replays.labels(str(kind))
 
     def _listen(self) -> None:
-        """Connect the methods, weakly: they listen as long as the registry lives."""
+        """Connect the methods weakly: they count as long as the registry lives."""
         webhook_answered.connect(self._count_webhook)
         delivery_status_changed.connect(self._count_change)
         delivery_needs_attention.connect(self._count_attention)

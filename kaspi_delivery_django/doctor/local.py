@@ -14,15 +14,14 @@ from kaspi_delivery_django.doctor.results import Result, failed, manual, passed
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats.accounts import AccountStats
-from kaspi_delivery_django.stats.report import total
+from kaspi_delivery_django.stats.metrics import HOUR_S, METRICS, MINUTE_S
+from kaspi_delivery_django.stats.report import Report, total
 from kaspi_delivery_django.stats.snapshot import Snapshot
 
 APP_LABEL = "kaspi_delivery"
 OURS = f"{APP_LABEL}."
 STAGES = {f"{OURS}W011", f"{OURS}W012"}  # right in the sandbox, and wrong on the day of the first parcel
 ISSUED = {f"{OURS}W033"}  # it is Kaspi that decides how long a secret is
-LONGEST_WAIT = timedelta(minutes=15)
-LONGEST_SILENCE = timedelta(hours=6)
 RELEASE = "When Kaspi's deliveries and yours agree: `python manage.py kaspi_worker --release`."
 START_WORKER = "Keep `python manage.py kaspi_worker` running (systemd, a container), or Celery's beat with the sweep."
 
@@ -64,14 +63,15 @@ def database_clock() -> Result:
     return probes.compare_with_database(clock.now(), clock.database_now(db_alias()))
 
 
-def judge_standing(found: Snapshot) -> Iterator[Result]:
-    """Say whether calls wait too long, Kaspi is silent, or something asks for a person. Pure."""
-    if found.oldest_due_age > LONGEST_WAIT:
+def judge_snapshot(report: Report) -> Iterator[Result]:
+    """Judge the age of due calls, the silence of webhooks, and what needs attention of staff."""
+    found, due_age = report.snapshot, METRICS["due_age"]
+    if due_age.is_crossed(report):
         says = f"The oldest call that is due has waited {_minutes(found.oldest_due_age)} min."
         yield failed("backlog", says, "Look at the lines 'worker' and 'gate'; then start more workers.")
     else:
-        yield passed("backlog", f"Nothing that is due has waited {_minutes(LONGEST_WAIT)} min.")
-    yield _silence(found)
+        yield passed("backlog", f"No due call has waited {due_age.limit // MINUTE_S:.0f} min.")
+    yield _silence(report)
     yield _people(found)
 
 
@@ -98,14 +98,15 @@ def judge_account(state: AccountStats, found: Snapshot) -> Iterator[Result]:
     yield failed("gate", f"Closed: {state.closed_reason}.", todo, account=alias)
 
 
-def _silence(found: Snapshot) -> Result:
-    if not found.is_expecting_news:
-        return passed("silence", "Kaspi has nothing on its way that it could tell us of.")
-    if found.silence is not None and found.silence <= LONGEST_SILENCE:
-        return passed("silence", f"A webhook came within {LONGEST_SILENCE // timedelta(hours=1)} h.")
+def _silence(report: Report) -> Result:
+    found, silence = report.snapshot, METRICS["silence"]
+    if not found.is_expecting_webhooks:
+        return passed("silence", "No delivery is under way, so Kaspi has nothing to report.")
+    if not silence.is_crossed(report):
+        return passed("silence", f"A webhook came within {silence.limit // HOUR_S:.0f} h.")
     since = "ever" if found.silence is None else f"for {_minutes(found.silence)} min"
     todo = "Run this with --webhook-url; compare the address and the secret in Kaspi's partner console with yours."
-    return failed("silence", f"Deliveries are on their way, and no webhook came {since}.", todo)
+    return failed("silence", f"Deliveries are under way, and no webhook came {since}.", todo)
 
 
 def _people(found: Snapshot) -> Result:

@@ -9,9 +9,8 @@ from kaspi_delivery_django.doctor import checklist, local, probes, webhook
 from kaspi_delivery_django.doctor.checklist import Evidence, Item
 from kaspi_delivery_django.doctor.results import Outcome, Result
 from kaspi_delivery_django.doctor.webhook import Wait
-from kaspi_delivery_django.stats import accounts as account_figures
-from kaspi_delivery_django.stats import snapshot
 from kaspi_delivery_django.stats.accounts import AccountStats
+from kaspi_delivery_django.stats.report import Report as StatsReport
 
 SCHEMA = 1
 NOT_SEEN = "--webhook-url was not given"
@@ -44,9 +43,10 @@ def run(accounts: Mapping[str, conf.Account], urls: Mapping[str, str], patience:
     """
     house = list(_check_project())
     is_migrated = all(found.verdict is Outcome.PASS for found in house if found.name == "migrations")
-    current = snapshot.read() if is_migrated else None
-    states = {state.alias: state for state in account_figures.read()} if is_migrated else {}
-    findings = [*house, *(local.judge_standing(current) if current else ())]
+    stats = StatsReport() if is_migrated else None
+    current = stats.snapshot if stats else None
+    states = {state.alias: state for state in stats.accounts} if stats else {}
+    findings = [*house, *(local.judge_snapshot(stats) if stats else ())]
     for alias, account in accounts.items():
         state = states.get(alias, AccountStats(alias=alias, environment=account.environment))
         findings += local.judge_account(state, current) if current else ()

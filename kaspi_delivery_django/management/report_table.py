@@ -8,7 +8,7 @@ from kaspi_delivery_django.management.argtypes import format_duration
 from kaspi_delivery_django.services.errors import one_line
 from kaspi_delivery_django.stats import snapshot
 from kaspi_delivery_django.stats.accounts import AccountStats
-from kaspi_delivery_django.stats.report import Report, by_word, total
+from kaspi_delivery_django.stats.report import Report, by_status, total
 from kaspi_delivery_django.stats.snapshot import OTHER, Snapshot
 
 Rows = Mapping[str, str]
@@ -46,7 +46,7 @@ def _sections(report: Report) -> Mapping[str, Rows]:
 
 
 def _on_the_way(standing: Snapshot) -> Rows:
-    counted = dict(by_word(standing.deliveries))
+    counted = dict(by_status(standing.deliveries))
     other = counted.pop(OTHER)
     return {**_counts(counted), "in a status new to us": count(other)}
 

@@ -1,10 +1,9 @@
 """All figures at one moment, and as a document for programs."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from kaspi_delivery_django.stats import accounts, days, recent, snapshot
@@ -15,68 +14,81 @@ AN_HOUR = timedelta(hours=1)
 Document = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Report:
-    """What the figures said when they were read.
+    """The statistics at one moment. Each part is read when it is first used; `read` reads all of them.
 
     The failed attempts are those of the last hour, calls and webhooks those of the last day, durations and
     days those of the last week.
     """
 
-    snapshot: Snapshot
-    accounts: Sequence[AccountStats]
-    failed_attempts: Mapping[tuple[str, int | None], int]
-    calls_ended: Mapping[tuple[str, str], int]
-    webhooks: recent.Webhooks
-    durations: recent.Durations
-    days: Sequence[days.Day]
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The current state."""
+        return snapshot.read()
+
+    @cached_property
+    def accounts(self) -> Sequence[AccountStats]:
+        """The accounts' circuit breakers and workers."""
+        return accounts.read()
+
+    @cached_property
+    def failed_attempts(self) -> Mapping[tuple[str, int | None], int]:
+        """The attempts that failed, by kind of call and HTTP status."""
+        return recent.failed_attempts(self.snapshot.read_at, within=AN_HOUR)
+
+    @cached_property
+    def calls_ended(self) -> Mapping[tuple[str, str], int]:
+        """The calls that ended, by kind and state."""
+        return recent.calls_ended(self.snapshot.read_at)
+
+    @cached_property
+    def webhooks(self) -> recent.Webhooks:
+        """The webhooks received."""
+        return recent.webhooks(self.snapshot.read_at)
+
+    @cached_property
+    def durations(self) -> recent.Durations:
+        """How long deliveries took."""
+        return recent.durations(self.snapshot.read_at)
+
+    @cached_property
+    def days(self) -> Sequence[days.Day]:
+        """The status changes day by day."""
+        return days.read()
 
     @property
     def failures(self) -> Mapping[str, int]:
-        """The failed tries by the class of their answer."""
+        """The failed attempts by the class of their response."""
         found = Counter(dict.fromkeys(recent.CLASSES, 0))
         for (_kind, http_status), count in self.failed_attempts.items():
             found[recent.answer_class(http_status)] += count
         return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Crossing:
-    """A figure that is past its limit, both counts or seconds. A value of infinity: what was awaited never came."""
-
-    figure: str
-    value: float
-    limit: float
+PARTS = ("snapshot", "accounts", "failed_attempts", "calls_ended", "webhooks", "durations", "days")
 
 
 def read() -> Report:
-    """Read them. Costs the same however many rows there are."""
-    found = snapshot.read()
-    now = found.read_at
-    return Report(
-        snapshot=found,
-        accounts=accounts.read(),
-        failed_attempts=recent.failed_attempts(now, within=AN_HOUR),
-        calls_ended=recent.calls_ended(now),
-        webhooks=recent.webhooks(now),
-        durations=recent.durations(now),
-        days=days.read(),
-    )
+    """Return a report whose parts are all read. Costs the same however many rows there are."""
+    report = Report()
+    for part in PARTS:
+        getattr(report, part)
+    return report
 
 
 def total(counts: Mapping[str, int]) -> int:
-    """Add up counts of which each stops at `counting.MOST` + 1; the sum stops there too."""
+    """Return the sum of counts that each stop at `MAX_COUNT` + 1; the sum stops there too."""
     return min(sum(counts.values()), snapshot.MAX_COUNT + 1)
 
 
-def document(report: Report, crossings: Sequence[Crossing]) -> Document:
+def document(report: Report, crossed: Sequence[Document]) -> Document:
     """Return the report in the types of JSON: durations in seconds, times in ISO 8601 and UTC, null for never."""
     now = report.snapshot.read_at
     return {
         "read_at": _iso(now),
         "counted_up_to": snapshot.MAX_COUNT,
-        "crossed": [_crossing(crossing) for crossing in crossings],
-        **_standing(report.snapshot),
+        "crossed": list(crossed),
+        **_snapshot(report.snapshot),
         "accounts": [_account(account, now) for account in report.accounts],
         "last_hour": {"failed_attempts": dict(report.failures)},
         "last_day": _last_day(report),
@@ -84,14 +96,14 @@ def document(report: Report, crossings: Sequence[Crossing]) -> Document:
     }
 
 
-def by_word(deliveries: Mapping[str, int]) -> Mapping[str, int]:
-    """Give the deliveries that Kaspi has no word for a word of ours."""
+def by_status(deliveries: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the counts by status, with `NOT_BOOKED` for the empty one."""
     return {status or snapshot.NOT_BOOKED: count for status, count in deliveries.items()}
 
 
-def _standing(found: snapshot.Snapshot) -> Document:
+def _snapshot(found: Snapshot) -> Document:
     return {
-        "deliveries": by_word(found.deliveries),
+        "deliveries": by_status(found.deliveries),
         "overdue": found.overdue,
         "attention": dict(found.attention),
         "attention_total": total(found.attention),
@@ -139,11 +151,6 @@ def _last_week(report: Report) -> Document:
         "median_seconds": _seconds(report.durations.median),
         "p90_seconds": _seconds(report.durations.p90),
     }
-
-
-def _crossing(crossing: Crossing) -> Document:
-    value = None if math.isinf(crossing.value) else crossing.value
-    return {"figure": crossing.figure, "value": value, "limit": crossing.limit}
 
 
 def _iso(at: datetime | None) -> str | None:

@@ -46,11 +46,11 @@ WAITING_CALLS = (ApiCall.State.DUE, ApiCall.State.SENDING, ApiCall.State.UNKNOWN
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The counts of this moment. One of `counting.MOST` + 1 means "more than that".
+    """The counts of this moment. A count of `MAX_COUNT` + 1 means "more than `MAX_COUNT`".
 
-    `deliveries` goes by Kaspi's word for all that have not ended: "" is not booked yet, "other" a word that
-    is new to us. `attention` goes by reason, `dead_letters` by the event's state, `calls` by the call's.
-    Times are aware UTC, None for never.
+    `deliveries` counts those that have not ended by status: "" for not booked yet, "other" for unknown statuses.
+    `attention` goes by reason, `dead_letters` by the event's state, `calls` by the call's. Times are aware UTC, None
+    for never.
     """
 
     read_at: datetime
@@ -67,13 +67,18 @@ class Snapshot:
 
     @property
     def oldest_due_age(self) -> timedelta:
-        """How long the call that should have gone first has waited; zero when none is due."""
+        """How long the oldest due call has waited; zero when none is due."""
         due_at = self.oldest_due_at
         return max(self.read_at - due_at, timedelta(0)) if due_at else timedelta(0)
 
     @property
-    def is_expecting_news(self) -> bool:
-        """Whether Kaspi has something on its way, so that its silence says something."""
+    def oldest_action_age(self) -> timedelta:
+        """How long the oldest pending action of staff has waited; zero when none is pending."""
+        return max(self.read_at - self.oldest_action_at, timedelta(0)) if self.oldest_action_at else timedelta(0)
+
+    @property
+    def is_expecting_webhooks(self) -> bool:
+        """Whether deliveries are under way, so that webhooks are to be expected."""
         return any(count for status, count in self.deliveries.items() if status)
 
     @property

@@ -1,4 +1,4 @@
-"""The doors to the web: Kaspi's webhook, and the customer's page with its endpoint."""
+"""Views: Kaspi's webhook, the customer's tracking page, and its API endpoint."""
 
 from kaspi_delivery_django.views.tracking import TrackingView, tracking_page
 from kaspi_delivery_django.views.webhook import AccountWebhookView, WebhookView

@@ -13,19 +13,19 @@ from rest_framework.views import APIView, exception_handler
 
 
 class OneRenderer(BaseContentNegotiation):
-    """JSON, whatever Accept and `?format=` say."""
+    """Always select JSON; ignore Accept and `?format=`."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
-        """Return none: no body is parsed here."""
+        """Select no parser: views read the raw body."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
-        """Return the one there is."""
+        """Select the only renderer."""
         return renderers[0], renderers[0].media_type
 
 
 @method_decorator(login_not_required, name="dispatch")
 class PublicAPIView(APIView):
-    """An endpoint whose credential is a signature. The host's DRF defaults change nothing here."""
+    """Base of endpoints whose credential is a signature; ignores the host's DRF defaults."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -37,8 +37,8 @@ class PublicAPIView(APIView):
     metadata_class = None
 
     def perform_authentication(self, request: Request) -> None:
-        """Ask nobody: the signature is the credential."""
+        """Skip authentication: the signature is the credential."""
 
     def get_exception_handler(self) -> Any:
-        """Answer a wrong method as DRF does by itself."""
+        """Return DRF's own handler, whatever handler the host has configured."""
         return exception_handler

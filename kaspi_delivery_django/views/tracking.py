@@ -1,4 +1,4 @@
-"""The customer's page, and the same for an app: both behind a signed token, and both only read."""
+"""The customer's tracking page, and its JSON for apps. Both need a signed token and only read."""
 
 from http import HTTPStatus
 
@@ -15,7 +15,7 @@ from kaspi_delivery_django.views.public import PublicAPIView
 
 NOT_FOUND = {"detail": "Not found."}
 HEADERS = {
-    "Referrer-Policy": "no-referrer",  # the address is the key
+    "Referrer-Policy": "no-referrer",  # the URL is the credential
     "X-Robots-Tag": "noindex, nofollow",
 }
 
@@ -23,7 +23,7 @@ HEADERS = {
 @login_not_required
 @require_safe
 def tracking_page(request: HttpRequest, token: str) -> HttpResponseBase:
-    """Show the customer how the delivery stands; one 404 for whatever does not lead to one."""
+    """Show the delivery's timeline; 404 for any token that leads to no delivery."""
     found = tracking_for(token)
     if found is None:
         return _seal(request, render(request, "kaspi_delivery/not_found.html", status=HTTPStatus.NOT_FOUND))
@@ -31,10 +31,10 @@ def tracking_page(request: HttpRequest, token: str) -> HttpResponseBase:
 
 
 class TrackingView(PublicAPIView):
-    """Tells an app what the page tells its reader."""
+    """The tracking page as JSON, for apps."""
 
     def get(self, request: Request, token: str) -> HttpResponseBase:
-        """Answer with the delivery's timeline, or with one 404 for whatever does not lead to one."""
+        """Return the delivery's timeline; 404 for any token that leads to no delivery."""
         found = tracking_for(token)
         if found is None:
             return _seal(request._request, JsonResponse(NOT_FOUND, status=HTTPStatus.NOT_FOUND))
@@ -42,7 +42,7 @@ class TrackingView(PublicAPIView):
 
 
 def _seal(request: HttpRequest, response: HttpResponse) -> HttpResponseBase:
-    """Keep the answer out of shared caches and indexes, and let the reader ask whether it has changed."""
+    """Add headers against shared caches and search engines, and answer conditional requests."""
     patch_cache_control(response, private=True, no_cache=True)
     set_response_etag(response)
     answer: HttpResponseBase = get_conditional_response(request, response["ETag"], response=response) or response

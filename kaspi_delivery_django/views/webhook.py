@@ -27,9 +27,9 @@ MAX_KEYS = 200
 
 
 class ThrottledLog:
-    """Logs a message at most once per key and interval, and adds how often it was left out since.
+    """Log a message at most once per key and interval, with the number of messages left out since.
 
-    The keys are few: words of ours, never a stranger's. Past `MAX_KEYS` the rest share one.
+    Keys come from our code, never from a request. Keys beyond `MAX_KEYS` share one.
     """
 
     def __init__(self, logger: logging.Logger, *, ticks: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class ThrottledLog:
         self._quiet_until: dict[str, float] = {}
 
     def log(self, level: int, message: str, *args: object, key: str, every_s: float = MINUTE_S) -> None:
-        """Log the message, unless one of its key was logged within `every_s` seconds."""
+        """Log the message, unless one with this key was logged within `every_s` seconds."""
         with self._lock:
             key = key if key in self._left_out or len(self._left_out) < MAX_KEYS else ""
             if self._ticks() < self._quiet_until.get(key, 0.0):
@@ -50,7 +50,7 @@ class ThrottledLog:
         self._logger.log(level, "%s left_out=%s", message % args, left_out)
 
     def forget(self) -> None:
-        """Log everything again from now on, for tests."""
+        """Reset, for tests."""
         self._left_out.clear()
         self._quiet_until.clear()
 
@@ -58,51 +58,51 @@ class ThrottledLog:
 logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 64 * 1024
 RETRY_AFTER_S = "30"
-CHUNKED = "no body came: it was sent in chunks, which WSGI does not read; let the proxy buffer requests"
+CHUNKED = "the body is empty: it was sent in chunks, which WSGI does not read; let the proxy buffer requests"
 BROKEN = "the connection broke"
 UNSIGNED = frozenset({"too large", "not configured", "unauthorized", "incomplete"})
 throttled_log = ThrottledLog(logger)
 
 
 class BodyTooLarge(Exception):
-    """More than 64 KiB: no webhook of Kaspi's."""
+    """The body has more than 64 KiB; Kaspi's webhooks have less."""
 
 
 class NothingToVerifyWith(Exception):
-    """The settings hold no secret for the address; the text says why, for the log."""
+    """No webhook secret is configured for this address; the text is for the log."""
 
 
 UNSIGNED_ERRORS = (BodyTooLarge, NothingToVerifyWith, WebhookRejected, UnreadablePostError)
 
 
 class WebhookView(PublicAPIView):
-    """Takes Kaspi's signed status updates."""
+    """Receive Kaspi's signed webhooks."""
 
     reads_no_cookie = True
     http_method_names = ["post"]
 
     def post(self, request: Request, account: str = conf.DEFAULT_ACCOUNT) -> JsonResponse:
-        """Store the event; 2xx means that it is committed, now or before."""
+        """Store the event; 2xx means that it is committed."""
         status, outcome = _read_event(request._request, account)
         webhook_answered.send_robust(WebhookView, http_status=int(status), outcome=outcome)
         return _answer(status, outcome)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keep Django from logging, and mailing, each answer to a stranger: our own lines are counted."""
+        """Keep Django from logging and mailing each refused request; log them throttled instead."""
         final: Any = super().finalize_response(request, response, *args, **kwargs)
         if final.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             throttled_log.log(logging.WARNING, "webhook not posted", key="method")
-            final._has_been_logged = True  # noqa: SLF001  # Django asks for it before it logs
+            final._has_been_logged = True  # noqa: SLF001  # Django reads it before it logs
         return final
 
 
 class AccountWebhookView(WebhookView):
-    """Takes those of one of several accounts, whose alias is in the address."""
+    """Receive the webhooks of the account whose alias is in the path."""
 
 
 def _read_event(request: HttpRequest, alias: str) -> tuple[HTTPStatus, str]:
-    """Return the answer's status and word; what is refused leaves its reason in the log."""
-    account = alias if conf.ALIAS.fullmatch(alias) else repr(alias)  # a route of the host's may let anything in
+    """Return the response's status and outcome; log the reason of a refusal."""
+    account = alias if conf.ALIAS.fullmatch(alias) else repr(alias)  # the host's own route may pass anything
     try:
         return HTTPStatus.OK, _receive(request, alias)
     except UNSIGNED_ERRORS as err:
@@ -113,13 +113,13 @@ def _read_event(request: HttpRequest, alias: str) -> tuple[HTTPStatus, str]:
     except receiving.InsideTransaction:
         logger.error("webhook not stored, a transaction is open around the view: account=%s", account)  # noqa: TRY400
         return HTTPStatus.SERVICE_UNAVAILABLE, "try again"
-    except Exception as err:  # noqa: BLE001  # whatever kept the event from being stored: Kaspi comes again
+    except Exception as err:  # noqa: BLE001  # the event was not stored: Kaspi sends it again
         logger.error("webhook not stored: account=%s error=%s", account, errors.describe(err))  # noqa: TRY400
         return HTTPStatus.SERVICE_UNAVAILABLE, "try again"
 
 
 def _refuse(account: str, err: Exception) -> tuple[HTTPStatus, str]:
-    """Return the answer to what is not signed. A stranger repeats it at will, so that the log has few lines of it."""
+    """Return the response to an unsigned request; log throttled, since strangers can repeat it."""
     if isinstance(err, NothingToVerifyWith):
         throttled_log.log(
             logging.ERROR, "webhook unverifiable: account=%s reason=%s", account, err, key=str(err), every_s=HOUR_S
@@ -179,7 +179,7 @@ def _declared_bytes(request: HttpRequest) -> int:
 
 
 def _account(alias: str) -> conf.Account:
-    """Return the account. Raises `NothingToVerifyWith`, and answers alike, whatever is missing."""
+    """Return the account. Raises `NothingToVerifyWith` for an unknown account as for a missing secret."""
     try:
         account = conf.account(alias)
     except ImproperlyConfigured as err:
@@ -195,5 +195,5 @@ def _answer(status: HTTPStatus, word: str) -> JsonResponse:
     headers = {"Retry-After": RETRY_AFTER_S} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     response = JsonResponse({"status": word}, status=status, headers=headers)
     if word in UNSIGNED:
-        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  # Django asks for it before it logs
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  # Django reads it before it logs
     return response

@@ -12,6 +12,7 @@ from kaspi_delivery_django.doctor import local
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.stats import accounts, snapshot
+from kaspi_delivery_django.stats.report import Report
 from tests.conftest import NOON, event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +37,7 @@ def of_account(turnable):
 @pytest.fixture
 def of_house(turnable):
     """Judge what waits, as it stands in the tables."""
-    return lambda: by_name(local.judge_standing(snapshot.read()))
+    return lambda: by_name(local.judge_snapshot(Report()))
 
 
 def test_our_checks_are_findings_with_their_hints():

@@ -152,7 +152,7 @@ def keys(document):
 def test_every_limit_is_documented():
     """With its option."""
     text = DOCS.read_text()
-    assert [name for name in metrics.MEASURES if f"`--max-{name.replace('_', '-')}`" not in text] == []
+    assert [name for name in metrics.METRICS if f"`--max-{name.replace('_', '-')}`" not in text] == []
 
 
 def test_nothing_is_crossed_without_a_limit(run, due, turnable):
