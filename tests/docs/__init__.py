@@ -1,1 +1,1 @@
-"""What the documentation says, run, parsed or looked up."""
+"""The documentation, run, parsed and compared with the code."""

@@ -1,4 +1,4 @@
-"""The shop that the pages speak of: its modules, an order on its way, and Kaspi's sandbox for whoever asks."""
+"""The shop of the pages: its modules, a booked order, and a fake Kaspi that answers every client."""
 
 import sys
 from dataclasses import replace
@@ -54,8 +54,8 @@ def kaspi(kaspi, monkeypatch):
 
 
 @pytest.fixture
-def house(transactional_db, shop, kaspi, drain, settings):
-    """Return what a block may be given, by name: everything real, a booked order among it."""
+def given(transactional_db, shop, kaspi, drain, settings):
+    """Return the objects that a block may use, by name, such as a booked order."""
     order = models.Order.objects.create()
     drain()
     return {

@@ -18,10 +18,10 @@ END = "end of the answer"
 ELIDED = "…"
 
 
-def run(block, house, tmp_path):
+def run(block, given, tmp_path):
     """Run a block that shows answers of HTTP in a shell; have any other read, as other shell blocks are."""
     if not ANSWER.search(block.text):
-        shell_blocks.run(block, house, tmp_path)
+        shell_blocks.run(block, given, tmp_path)
         return
     for program in ("bash", "curl"):
         if shutil.which(program) is None:

@@ -30,7 +30,7 @@ def commands(text):
 
 
 def marked(lines):
-    """Return the lines that somebody types, with what continues them."""
+    """Return the typed lines, with their continuations."""
     for typed, _printed in exchanges(lines):
         yield from typed.splitlines()
 

@@ -1,4 +1,4 @@
-"""Shell blocks: each command is read by the program that it calls, and run where that harms nobody."""
+"""Shell blocks: each command is parsed by its program, and run where that is safe."""
 
 import argparse
 import importlib
@@ -53,7 +53,7 @@ FOREIGN = {
     "oscar_fork_app": "of django-oscar, likewise",
 }
 OUTSIDE = {
-    "alert-somebody": "stands for what the reader has to wake somebody with",
+    "alert-somebody": "stands for the reader's own alarm",
     "cd": "the reader's folders",
     "pre-commit": "not part of an extra; CONTRIBUTING.md offers it to those who have it",
     "source": "the reader's own environment",
@@ -81,7 +81,7 @@ class Shell:
             self.set(dict(one.split("=", 1) for one in arguments))
         elif program not in OUTSIDE:
             name = program.rsplit("/", 1)[-1]
-            assert name in PROGRAMS, f"nobody here can read the options of {name}"
+            assert name in PROGRAMS, f"no runner reads the options of {name}"
             PROGRAMS[name](arguments)
 
     def set(self, variables):
@@ -122,14 +122,14 @@ def read_environment(variables):
         return conf.from_env()
 
 
-def run(block, house, tmp_path):
+def run(block, given, tmp_path):
     """Run, or have read, every command of a block."""
     syntax = subprocess.run(["bash", "-n"], input=typed(block), text=True, capture_output=True, check=False)
     assert syntax.returncode == 0, syntax.stderr
     follow(block, shell.commands(block.text))
 
 
-def run_crontab(block, house, tmp_path):
+def run_crontab(block, given, tmp_path):
     """The same for the commands of a crontab."""
     follow(block, shell.scheduled(block.text))
 
@@ -143,7 +143,7 @@ def typed(block):
 
 
 def follow(block, commands):
-    """Go through commands with a shell of their own; there are some, or the block says nothing."""
+    """Run commands in a shell of their own; a block has at least one."""
     commands = list(commands)
     assert commands, "a block without a command"
     with ExitStack() as until_read:
@@ -171,7 +171,7 @@ def python(arguments):
         subprocess.run([sys.executable, "-c", *rest], capture_output=True, check=True)
     else:
         assert kind == "-m", f"python {kind}"
-        assert rest[0] in MODULES, f"nobody here can read the options of {rest[0]}"
+        assert rest[0] in MODULES, f"no runner reads the options of {rest[0]}"
         MODULES[rest[0]](rest[1:])
 
 
@@ -255,15 +255,15 @@ def sandbox(arguments):
 
 
 def reader(parse):
-    """Have a parser of the project's read the options; what it cannot read it says on stderr."""
+    """Return a function that parses options with one of the project's parsers."""
 
     def read(arguments):
-        said = io.StringIO()
+        found = io.StringIO()
         try:
-            with redirect_stderr(said):
+            with redirect_stderr(found):
                 parse(arguments)
         except SystemExit as err:
-            raise AssertionError(said.getvalue()) from err
+            raise AssertionError(found.getvalue()) from err
 
     return read
 

@@ -1,4 +1,4 @@
-"""The runners have teeth: a block that would mislead its reader fails."""
+"""The runners can fail: each refuses blocks that would mislead a reader."""
 
 import pytest
 
@@ -9,19 +9,19 @@ PAGE = "tests/docs/misleading.md"
 
 
 def misleading():
-    """Yield each block of that page, with what its failure has to say."""
+    """Yield each block of that page, with the expected error."""
     page = pages.read(PAGE)
-    said = [line.removeprefix("> ") for line in page.prose if line.startswith("> ")]
+    errors = [line.removeprefix("> ") for line in page.prose if line.startswith("> ")]
     names = [line.removeprefix("## ") for line in page.prose if line.startswith("## ")]
-    for name, block, words in zip(names, page.blocks, said, strict=True):
+    for name, block, words in zip(names, page.blocks, errors, strict=True):
         yield pytest.param(block, words, id=name)
 
 
 @pytest.mark.parametrize(("block", "words"), [*misleading()])
-def test_a_misleading_block_fails(block, words, house, tmp_path):
-    """Whatever is wrong with it is said by the program that it is for."""
+def test_a_misleading_block_fails(block, words, given, tmp_path):
+    """The program that the block is for reports the error."""
     with pytest.raises((Exception, SystemExit)) as failed:
-        RUNNERS[block.language](block, house, tmp_path)
+        RUNNERS[block.language](block, given, tmp_path)
     assert words in f"{failed.type.__name__}: {failed.value}"
 
 

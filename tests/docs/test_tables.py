@@ -1,4 +1,4 @@
-"""The documentation's tables say what the code has: nothing is left out, and nothing is made up."""
+"""The documentation's tables list exactly what the code has."""
 
 import re
 from importlib import metadata, resources
@@ -43,7 +43,7 @@ def test_an_environment_variable_is_named_where_it_is_read(key, monkeypatch):
     assert (f"`KASPI_DELIVERY_{key}`" in row[1]) is (key in conf.from_env())
 
 
-def test_no_page_names_a_variable_that_nobody_reads():
+def test_no_page_names_an_unknown_variable():
     """A variable that was renamed is renamed everywhere."""
     keys = rf"(?:[A-Z_]+_)?(?:{'|'.join(conf.ACCOUNT_KEYS)})|{'|'.join(conf.KEYS)}"
     known = re.compile(rf"(?:{keys})(?:_FILE)?")  # each may name a file that holds the value
@@ -90,16 +90,16 @@ def test_every_signal_is_documented(signal):
 PUBLIC = {"client": client, "models": models, "services": services}
 
 
-@pytest.mark.parametrize("room", sorted(PUBLIC))
-def test_what_is_imported_from_us_is_public(room):
+@pytest.mark.parametrize("module_name", sorted(PUBLIC))
+def test_what_is_imported_from_us_is_public(module_name):
     """Pages show only names that upgrades keep."""
-    module = PUBLIC[room]
-    shown = re.findall(rf"^ *from kaspi_delivery_django\.{room} import ([\w, ]+)", EVERYTHING, re.MULTILINE)
+    module = PUBLIC[module_name]
+    shown = re.findall(rf"^ *from kaspi_delivery_django\.{module_name} import ([\w, ]+)", EVERYTHING, re.MULTILINE)
     assert {name for names in shown for name in names.split(", ")} <= set(module.__all__)
 
 
 def test_the_alert_rules_are_readable_and_name_documented_metrics():
-    """Prometheus can read docs/alerts.yml, and each rule says what to look at."""
+    """Prometheus can read docs/alerts.yml, and each rule names what to look at."""
     text = (pages.ROOT / "docs" / "alerts.yml").read_text()
     rules = files.alert_rules(text)
     metrics = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\bkaspi_delivery_\w+", text)}
@@ -111,7 +111,7 @@ def test_the_alert_rules_are_readable_and_name_documented_metrics():
 
 @pytest.mark.parametrize("reason", sorted(models.Attention.values))
 def test_every_reason_has_something_to_do(reason):
-    """Whatever asks for a person is in the operators' table."""
+    """Each reason for manual review has a row."""
     assert reason in first_cells("docs/running.md")
 
 

@@ -102,14 +102,14 @@ def test_the_changelog_has_the_sections_of_its_format():
 def test_the_table_of_versions_is_toxs():
     """A yes for each pair that the tests run on."""
     [*rows] = pages.read("docs/running.md").rows
-    said = {
+    documented = {
         (cells[0].removeprefix("Python "), django)
         for cells in rows
         if cells[0].startswith("Python 3")
         for django, cell in zip(("5.2", "6.0", "6.1"), cells[1:], strict=False)
         if cell == "yes"
     }
-    assert said == {(dotted(python), dotted(django)) for python, django, _engine in CELLS}
+    assert documented == {(dotted(python), dotted(django)) for python, django, _engine in CELLS}
 
 
 def dotted(digits):
