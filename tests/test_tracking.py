@@ -241,6 +241,13 @@ def test_a_status_that_came_back_is_current_once(stand):
     assert marks(delivery) == [("accepted", False, False), ("in_transit", False, False), ("accepted", False, True)]
 
 
+def test_of_a_long_history_the_latest_steps_are_shown(stand):
+    """Fifty of them."""
+    delivery = stand("accepted", *((f"word_{number}", number, True) for number in range(59)), ("accepted", 59, True))
+    shown = [status for status, *_ in marks(delivery)]
+    assert (len(shown), shown[0], shown[-1]) == (50, "word_10", "accepted")
+
+
 def test_a_status_without_a_history_is_a_step(stand):
     """What is known is shown."""
     [step] = [step for step in track(stand("in_transit")).steps if step.at]

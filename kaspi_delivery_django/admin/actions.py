@@ -44,17 +44,17 @@ def _release(_state: AccountState, _answers: Mapping[str, Any]) -> Answer:
 
 
 def _progress_of_cancel(delivery: Delivery) -> Answer:
-    """Say what Kaspi answered to the cancel, and what happens next."""
+    """Return Kaspi's response to the cancel, and what happens next."""
     call = delivery.calls.filter(kind=ApiCall.Kind.CANCEL).latest("pk")
     if call.state in {ApiCall.State.REFUSED, ApiCall.State.STUCK}:
         return messages.ERROR, _cancel_refusal(call)
     when = _next_try(call, delivery)
     if call.http_status:
-        words = gettext("not cancelled yet: Kaspi answered %(answer)s. It is asked again by itself: %(time)s.")
+        words = gettext("not cancelled yet: Kaspi answered %(answer)s. The next attempt is automatic: %(time)s.")
     elif call.error_message:
-        words = gettext("not cancelled yet: Kaspi did not answer. It is asked again by itself: %(time)s.")
+        words = gettext("not cancelled yet: Kaspi did not answer. The next attempt is automatic: %(time)s.")
     elif when:
-        words = gettext("not cancelled yet: Kaspi is asked by itself: %(time)s.")
+        words = gettext("not cancelled yet: the request is sent automatically: %(time)s.")
     else:
         return messages.INFO, gettext("Kaspi is asked to cancel; the status follows.")
     return messages.WARNING, words % {"answer": call.http_status, "time": when or gettext("soon")}
@@ -73,7 +73,7 @@ def _cancel_refusal(call: ApiCall) -> str:
 
 
 def _next_try(call: ApiCall, delivery: Delivery) -> str:
-    """Say when a call goes at the earliest; nothing when that is now."""
+    """Return when a call is sent at the earliest; empty for now."""
     own = AccountState.objects.filter(account=delivery.account, environment=delivery.environment)
     closed_until = own.values_list("closed_until", flat=True).first()
     latest = max((at for at in (call.next_attempt_at, closed_until) if at is not None), default=None)
@@ -112,7 +112,7 @@ def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
 def _reissue(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     confirmed = bool(answers.get("confirmed_absent"))
     successor = services.reissue_delivery(delivery, confirmed_absent=confirmed)
-    return messages.SUCCESS, gettext("booked anew, as %(name)s.") % {"name": successor}
+    return messages.SUCCESS, gettext("rebooked as %(name)s.") % {"name": successor}
 
 
 def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
@@ -152,7 +152,7 @@ ACTIONS: Mapping[str, Action] = {
     "cancel": Action(
         permission="cancel_delivery",
         label=_("Cancel delivery"),
-        question=_("Kaspi will be asked to cancel. A parcel that the courier has cannot be cancelled any more."),
+        question=_("Kaspi will be asked to cancel. A parcel that was picked up can no longer be cancelled."),
         act=_cancel,
         form=CancelForm,
         handed_over_as=Name.CANCEL,
@@ -167,7 +167,9 @@ ACTIONS: Mapping[str, Action] = {
     "retry": Action(
         permission="retry_delivery",
         label=_("Retry now"),
-        question=_("What waits is sent now, with the same key and the same bytes as before: nothing is booked twice."),
+        question=_(
+            "Pending calls are sent now, with the same key and the same bytes as before: nothing is booked twice."
+        ),
         act=_retry,
         handed_over_as=Name.RETRY,
     ),
@@ -192,7 +194,7 @@ ACTIONS: Mapping[str, Action] = {
     ),
     "reissue": Action(
         permission="reissue_delivery",
-        label=_("Book anew"),
+        label=_("Rebook"),
         question=_("The order's next delivery is booked: another courier comes, and it costs another delivery."),
         act=_reissue,
         form=TypedForm,
@@ -200,7 +202,7 @@ ACTIONS: Mapping[str, Action] = {
     "acknowledge": Action(
         permission="retry_delivery",
         label=_("Acknowledge"),
-        question=_("Somebody has dealt with it: it leaves the list. If it was not booked, it never will be."),
+        question=_("You have dealt with it: it leaves the list. If it was not booked, it never will be."),
         act=_acknowledge,
     ),
     "mark_final": Action(
@@ -230,7 +232,7 @@ ABANDON_WARNING = Action(
 ABANDON_CANCEL_WARNING = replace(
     ACTIONS["acknowledge"],
     permission="cancel_delivery",
-    question=_("Somebody asked for a cancel: it is given up, and the delivery leaves the list."),
+    question=_("A cancel was requested: it is abandoned, and the delivery leaves the list."),
 )
 
 
@@ -251,7 +253,7 @@ FIRST_TRY = replace(
 REPLAY = Action(
     permission="replay_event",
     label=_("Replay"),
-    question=_("The event is applied as if it came now. What it says was verified when it came."),
+    question=_("The event is applied as if it came now. Its signature was verified when it came."),
     act=_replay,
     handed_over_as=Name.REPLAY,
 )
@@ -260,7 +262,7 @@ REPLAY = Action(
 ACKNOWLEDGE_EVENT = Action(
     permission="replay_event",
     label=ACTIONS["acknowledge"].label,
-    question=_("Somebody has dealt with what the event says: it leaves the dead letters and takes no effect any more."),
+    question=_("You have dealt with the event: it leaves the dead letters and no longer takes effect."),
     act=_acknowledge_event,
     handed_over_as=Name.ACKNOWLEDGE,
 )
@@ -269,7 +271,7 @@ ACKNOWLEDGE_EVENT = Action(
 DISMISS = Action(
     permission="retry_delivery",
     label=_("Take off the list"),
-    question=_("The worker drops it: what was refused stays undone, and what still waits will not be done."),
+    question=_("The action is removed: a refused one stays undone, a pending one will not be run."),
     act=_dismiss,
 )
 
@@ -277,7 +279,7 @@ DISMISS = Action(
 HOLD = Action(
     permission="hold_sending",
     label=_("Hold all sending"),
-    question=_("No request goes to Kaspi for any account, whatever the runner, until sending is released."),
+    question=_("No request is sent to Kaspi for any account, by any runner, until sending is released."),
     act=_hold,
 )
 
@@ -293,7 +295,7 @@ RELEASE = Action(
 def actions_for(delivery: Delivery) -> Mapping[str, Action]:
     """Return what can be done about a delivery at all, with what it means for this one.
 
-    Giving up what may be booked needs the permission, and the confirmation, of booking anew.
+    Abandoning a delivery that may be booked needs the permission and the confirmation of rebooking.
     """
     own = dict(ACTIONS)
     if rules.may_be_booked(delivery):

@@ -25,16 +25,16 @@ DEAD_LETTERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """Something that asks for a person, and where to look."""
+    """Something that needs attention, and the link to its rows."""
 
     words: str
     url: str = ""
 
 
 def find(to: Linker, report: Report) -> Iterator[Alert]:
-    """Yield what asks for somebody: single deliveries and events first, then what ails the whole.
+    """Yield the alerts: deliveries and events first, then calls, webhooks and accounts.
 
-    `to` makes the address of a list, from the model's name and a filter.
+    `to` returns the URL of a list, from the model's name and a filter.
     """
     now = report.snapshot
     yield from _of_hold(to, report.accounts)
@@ -68,8 +68,8 @@ def _of_calls(to: Linker, report: Report) -> Iterator[Alert]:
     now = report.snapshot
     if now.actions_refused:
         words = ngettext(
-            "%(count)s action handed to the worker was refused",
-            "%(count)s actions handed to the worker were refused",
+            "%(count)s bulk action was refused",
+            "%(count)s bulk actions were refused",
             now.actions_refused,
         )
         words = words % {"count": display.counted(now.actions_refused)}
@@ -102,7 +102,7 @@ def _of_hold(to: Linker, accounts: Sequence[AccountStats]) -> Iterator[Alert]:
 
 def _of_account(now: Snapshot, account: AccountStats) -> Iterator[Alert]:
     if account.is_closed:
-        words = gettext("The gate of %(account)s is closed: %(reason)s")
+        words = gettext("The circuit breaker of %(account)s is open: %(reason)s")
         yield Alert(words=words % {"account": account.alias, "reason": account.closed_reason})
     if announced := account.announced(now.read_at):
         words = gettext("Kaspi announces for %(account)s: %(text)s. Upgrade this app before that day")
@@ -111,5 +111,5 @@ def _of_account(now: Snapshot, account: AccountStats) -> Iterator[Alert]:
         words = gettext("The worker of %(account)s fails at: %(trouble)s")
         yield Alert(words=words % {"account": account.alias, "trouble": account.worker_trouble})
     elif account.is_without_worker(now.read_at):
-        words = gettext("No worker is seen for %(account)s: what fails waits until one runs")
+        words = gettext("No worker is seen for %(account)s: retries wait until one runs")
         yield Alert(words=words % {"account": account.alias})

@@ -1,4 +1,4 @@
-"""The outbox: what we asked of Kaspi or mean to, what failed, and what staff handed to the worker."""
+"""The pages of the outbox: calls, failed attempts, and pending bulk actions."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -27,7 +27,7 @@ class CallStateFilter(filters.ChoiceFilter):
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
         """Offer the states."""
-        return [("waiting", _("Waits: due, unknown, or for a person")), *ApiCall.State.choices]
+        return [("waiting", _("Pending: due, unknown, or needs attention")), *ApiCall.State.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ApiCall]) -> QuerySet[ApiCall]:
         """Keep the calls in it."""
@@ -37,7 +37,7 @@ class CallStateFilter(filters.ChoiceFilter):
 
 
 class ActionStateFilter(admin.SimpleListFilter):
-    """What still waits for the worker, or what was refused."""
+    """Pending actions, or refused ones."""
 
     title = _("state")
     parameter_name = "state"
@@ -55,7 +55,7 @@ class ActionStateFilter(admin.SimpleListFilter):
 
 @admin.register(ApiCall)
 class ApiCallAdmin(DeliveryLink, CallColumns, ReadOnlyAdmin):
-    """What we asked of Kaspi, or mean to."""
+    """Calls to Kaspi: sent, or still to be sent."""
 
     list_display = ("__str__", "delivery_page", "state_text", "waits", "attempts", "http_status", "updated_at")
     list_filter = (CallStateFilter, filters.UpdatedFilter)
@@ -88,7 +88,7 @@ class FailedAttemptAdmin(ReadOnlyAdmin):
 
 @admin.register(PendingAction)
 class PendingActionAdmin(ConfirmedActionsAdmin):
-    """What staff asked for in bulk: what still waits for the worker, and what was refused."""
+    """Bulk actions that are pending, or were refused."""
 
     list_filter = (ActionStateFilter,)
     list_display = ("name", "about", "asked_by", "created_at", "failed_at", "failure")
@@ -97,7 +97,7 @@ class PendingActionAdmin(ConfirmedActionsAdmin):
     actions = ("dismiss_actions",)
 
     def has_dismiss_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may take some of them off the list."""
+        """Return whether the user may dismiss some of them."""
         return bool(bulk_actions.names_allowed_for(request.user))
 
     @admin.display(description=_("about"))
@@ -107,7 +107,7 @@ class PendingActionAdmin(ConfirmedActionsAdmin):
 
     @admin.action(description=_("Take selected actions off the list"), permissions=["dismiss"])
     def dismiss_actions(self, request: HttpRequest, queryset: QuerySet[PendingAction]) -> HttpResponse | None:
-        """Forget several; each only by somebody who could have asked for it."""
+        """Dismiss several, each only by a user who could have requested it."""
         own = queryset.filter(name__in=bulk_actions.names_allowed_for(request.user))
         if queryset.exclude(pk__in=own.values("pk")).exists():
             words = gettext("Actions that you have no permission for yourself stay on the list.")

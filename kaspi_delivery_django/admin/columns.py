@@ -1,4 +1,4 @@
-"""Columns that several tables have: what is known of a row at a glance."""
+"""Columns that several tables share."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, Webhoo
 
 
 class DeliveryColumns:
-    """What the list of deliveries, a delivery's page and an order's page say of a delivery."""
+    """Columns of a delivery, for its list, its page and an order's page."""
 
     @admin.display(description=_("status"))
     def status_text(self, delivery: Delivery) -> str:
@@ -21,17 +21,17 @@ class DeliveryColumns:
 
     @admin.display(description=_("in status for"))
     def in_status_for(self, delivery: Delivery) -> str:
-        """Say for how long it has stood there."""
+        """Return for how long it has had this status."""
         return display.age(delivery.status_at or delivery.created_at)
 
     @admin.display(description=_("promised"))
     def promise(self, delivery: Delivery) -> str:
-        """Say by when it should be there."""
+        """Return by when it should be delivered."""
         return display.promise(delivery)
 
     @admin.display(description=_("needs attention"))
     def attention_text(self, delivery: Delivery) -> str:
-        """Say in words why a person is needed."""
+        """Explain why it needs attention."""
         return display.attention_badge(delivery)
 
     @admin.display(description=_("tracking"))
@@ -41,20 +41,20 @@ class DeliveryColumns:
 
 
 class StepColumn:
-    """What a timeline and the list of status changes say of a step."""
+    """Columns of a status change, for timelines and the list."""
 
     @admin.display(description=_("step"))
     def step(self, change: StatusChange) -> str:
-        """Show from where to where; late news is kept, and marked as such."""
+        """Return both statuses; a late update is marked."""
         after = display.status_badge(change.to_status)
         if not change.applied:
-            late = display.badge(gettext("late news, not applied"), "—", "ended")
+            late = display.badge(gettext("late, not applied"), "—", "ended")
             return format_html("{} {}", after, late)
         return format_html("{} → {}", display.status_badge(change.from_status), after)
 
 
 class CallColumns:
-    """What the outbox and a delivery's page say of a call."""
+    """Columns of a call, for the outbox and a delivery's page."""
 
     @admin.display(description=_("state"))
     def state_text(self, call: ApiCall) -> str:
@@ -63,12 +63,12 @@ class CallColumns:
 
     @admin.display(description=_("waits"))
     def waits(self, call: ApiCall) -> str:
-        """Say until when, or for what."""
+        """Return until when it waits, or for what."""
         return explanations.explain_waiting(call)
 
 
 class EventColumns:
-    """What the inbox and a delivery's page say of an event."""
+    """Columns of an event, for the inbox and a delivery's page."""
 
     @admin.display(description=_("state"))
     def state_text(self, event: WebhookEvent) -> str:
@@ -77,7 +77,7 @@ class EventColumns:
 
     @admin.display(description=_("reason"))
     def why(self, event: WebhookEvent) -> str:
-        """Say in plain words why it was not applied, and what to do."""
+        """Explain why it was not applied, and what to do."""
         return explanations.explain_event(event)
 
 

@@ -45,7 +45,7 @@ class ConfirmForm(forms.Form):
 
 
 class CancelForm(ConfirmForm):
-    """The reason that Kaspi and the history are told."""
+    """The reason for Kaspi and for the history."""
 
     personal = ("reason",)
     reason = forms.CharField(
@@ -54,7 +54,7 @@ class CancelForm(ConfirmForm):
 
 
 class LinkForm(ConfirmForm):
-    """The id that somebody found at Kaspi."""
+    """The delivery's id in Kaspi's console."""
 
     delivery_id = forms.CharField(
         label=_("Delivery id at Kaspi"), max_length=128, widget=forms.TextInput(attrs={"autofocus": True})
@@ -71,7 +71,7 @@ class LinkForm(ConfirmForm):
 class TypedForm(ConfirmForm):
     """A confirmation that no double click can give: the delivery's name, typed.
 
-    Of a delivery that Kaspi may have booked it also asks whether somebody has looked.
+    For a delivery that Kaspi may have booked it also asks for the confirmation that Kaspi has none.
     """
 
     name = forms.CharField(label=_("Type the delivery's number to confirm"), max_length=200)
@@ -140,7 +140,7 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Offer what can be done now, to who may do it."""
+        """Offer the actions that are allowed now and that the user may do."""
         ways = self.ways_out(context["original"])
         context["exits"] = [{"name": name, "label": way.label} for name, way in ways if self._may(request, way)]
         return super().render_change_form(request, context, *args, **kwargs)
@@ -165,7 +165,7 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(reverse(name, args=keys, current_app=self.admin_site.name))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Refuse an action that this person may not do, instead of doing nothing about it."""
+        """Refuse an action that the user may not do, instead of ignoring it."""
         asked, keys = request.POST.get("action", ""), request.POST.getlist(ACTION_CHECKBOX_NAME)
         if asked in self.actions and asked not in self.get_actions(request):
             raise PermissionDenied
@@ -176,7 +176,7 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
     def ask_about(self, request: HttpRequest, queryset: QuerySet[Any], way: Action) -> HttpResponse | None:
         """Ask about several rows first; then do it, and report row by row.
 
-        What one request has no time for is handed to the worker.
+        Rows that one request has no time for are queued for the worker.
         """
         known = request.POST.get(CONFIRMED)
         chosen = queryset if known is None else queryset.filter(pk__in=_keys(known)[:MAX_ROWS])
@@ -234,11 +234,11 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
         asked_by = bulk_actions.login_of(user)
         bulk_actions.queue(way.handed_over_as, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
         rows = self.model._default_manager.filter(pk__in=keys)
-        said = gettext("%(action)s: handed to the worker") % {"action": _recorded(way, answers)}
-        LogEntry.objects.log_actions(user.pk, rows, CHANGE, said)
+        text = gettext("%(action)s: queued for the worker") % {"action": _recorded(way, answers)}
+        LogEntry.objects.log_actions(user.pk, rows, CHANGE, text)
         words = ngettext(
-            "%(count)s more row is handed to the worker, which will do it.",
-            "%(count)s more rows are handed to the worker, which will do them one by one.",
+            "%(count)s more row is queued for the worker.",
+            "%(count)s more rows are queued for the worker.",
             len(keys),
         )
         self.message_user(request, words % {"count": len(keys)}, messages.INFO)

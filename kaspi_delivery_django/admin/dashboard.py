@@ -51,7 +51,7 @@ class Column:
 
 
 def chart_columns(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Sequence[Column]:
-    """Stack each row's counts into a column; all share one scale, and what is not zero can be seen."""
+    """Stack each row's counts into a column of one common scale; every count above zero is visible."""
     highest = max((sum(counts.values()) for _label, counts in rows), default=0) or 1
     step = WIDTH / max(len(rows), 1)
     return [
@@ -66,10 +66,10 @@ def shares(count: int, most: int) -> float:
 
 
 def _chart_column(label: str, counts: Mapping[str, int], x: float, width: float, highest: int) -> Column:
-    ground, room = HEIGHT - BOTTOM, HEIGHT - TOP - BOTTOM
-    pieces, y = [], float(ground)
+    bottom, height_left = HEIGHT - BOTTOM, HEIGHT - TOP - BOTTOM
+    pieces, y = [], float(bottom)
     for tone, count in counts.items():
-        height = max(SHORTEST, room * count / highest) if count else 0
+        height = max(SHORTEST, height_left * count / highest) if count else 0
         y = max(TOP, y - height)
         if height:
             pieces.append(Piece(tone=tone, y=round(y, 1), height=round(height, 1)))
@@ -95,7 +95,7 @@ class Bar:
 
 
 def page(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
-    """Show the dashboard. Raises `PermissionDenied` for who may not see deliveries."""
+    """Show the dashboard. Raises `PermissionDenied` for users who cannot view deliveries."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     site = model_admin.admin_site
@@ -149,7 +149,7 @@ def _reasons(now: snapshot.Snapshot, *, may_see: bool) -> dict[str, Any]:
 
 
 def _days() -> dict[str, Any]:
-    """Lay out the transitions of the last days, as a chart and as the table that says the same."""
+    """Return the status changes of the last days, as a chart and as a table."""
     week = days.read()
     rows = [(date_format(day.date, "j M"), _grouped(day.changes)) for day in week]
     shown = [*statuses.STATUSES, *([OTHER] if any(OTHER in counts for _label, counts in rows) else [])]
@@ -165,7 +165,7 @@ def _days() -> dict[str, Any]:
 
 
 def _grouped(changes: Mapping[str, int]) -> dict[str, int]:
-    """Order the statuses as they follow each other; words that are new to us are one group."""
+    """Return the statuses in their order; unknown ones are one group."""
     known = {status: changes.get(status, 0) for status in statuses.STATUSES}
     other = sum(count for status, count in changes.items() if status not in known)
     return {**known, OTHER: other} if other else known

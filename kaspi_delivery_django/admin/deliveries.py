@@ -49,7 +49,7 @@ _GROUPS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
 
 @admin.register(Delivery)
 class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
-    """What was booked, how it stands, and what needs a person."""
+    """Deliveries: their status, and what needs attention."""
 
     list_display = ("__str__", "attention_text", "status_text", "in_status_for", "promise", "order", "tracking_page")
     list_filter = (
@@ -67,11 +67,11 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
     personal = (*PERSONAL, "parcel_weight_grams", "parcel_value_kzt")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may cancel deliveries."""
+        """Return whether the user may cancel deliveries."""
         return request.user.has_perm("kaspi_delivery.cancel_delivery")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may have Kaspi asked again."""
+        """Return whether the user may refresh and retry."""
         return request.user.has_perm("kaspi_delivery.retry_delivery")
 
     def get_urls(self) -> list[Any]:
@@ -80,7 +80,7 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
         return [path("dashboard/", view, name="kaspi_delivery_dashboard"), *super().get_urls()]
 
     def dashboard_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the figures to who may see deliveries."""
+        """Show the dashboard to users who can view deliveries."""
         return dashboard.page(self, request)
 
     def get_list_display(self, request: HttpRequest) -> Any:
@@ -89,7 +89,7 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
         return (*self.list_display, "account") if several else self.list_display
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        """Look for ids as a whole, and for phones by their end, if this person may see phones."""
+        """Search ids as a whole, and phones by their last digits if the user may see phones."""
         found = Q(external_order_id=term) | Q(delivery_id=term) | Q(object_id__in=orders.key_texts(term))
         digits = [sign for sign in term if sign.isascii() and sign.isdigit()]
         is_phone = len(digits) >= LEAST_PHONE_DIGITS and not set(term) - set("+-() 0123456789")
@@ -98,14 +98,14 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
         return found
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Group the columns, and mask what is not for this person."""
+        """Group the fields, and mask those that the user may not see."""
         return [
             (title, {"fields": [display.masked(request, Delivery, line, self.personal) for line in lines]})
             for title, lines in _GROUPS
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Name what is computed."""
+        """Return the computed fields too."""
         return ("order", "status_text", "in_status_for", "promise", "attention_text", "advice", "tracking")
 
     @admin.display(description=_("order"))
@@ -115,7 +115,7 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
 
     @admin.display(description=_("what to do"))
     def advice(self, delivery: Delivery) -> str:
-        """Say how it leaves the list."""
+        """Explain how it leaves the list."""
         return explanations.explain_attention(delivery)
 
     @admin.display(description=_("tracking address"))
@@ -130,7 +130,7 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
 
     @admin.action(description=_("Retry selected deliveries now"), permissions=["retry"])
     def retry_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
-        """Try what waits now."""
+        """Retry the pending calls now."""
         return self.ask_about(request, queryset, ACTIONS["retry"])
 
     @admin.action(description=_("Ask Kaspi about selected deliveries now"), permissions=["retry"])

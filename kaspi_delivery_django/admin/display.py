@@ -63,7 +63,7 @@ _NEUTRAL_MARK = ("—", "ended")
 
 
 def badge(label: object, mark: str, tone: str) -> str:
-    """Return a label whose mark and words say what its colour says too."""
+    """Return a label whose mark and text repeat the meaning of its colour."""
     return format_html('<span class="kd-badge kd-{}"><span aria-hidden="true">{}</span> {}</span>', tone, mark, label)
 
 
@@ -83,17 +83,17 @@ def event_badge(event: WebhookEvent) -> str:
 
 
 def attention_label(reason: str) -> str:
-    """Say in words why a person is needed; nothing when nobody is."""
+    """Return the label of a reason; empty for none."""
     return str(dict(Attention.choices).get(reason, reason))
 
 
 def attention_badge(delivery: Delivery) -> str:
-    """Show why a person is needed."""
+    """Return the reason as a badge."""
     return badge(attention_label(delivery.attention), "!", "bad") if delivery.attention else ""
 
 
 def counted(count: int) -> str:
-    """Write a count; beyond what is looked at it says so."""
+    """Format a count; a plus sign marks a count that stopped at its bound."""
     return (
         f"{number_format(MAX_COUNT, force_grouping=True)}+"
         if count > MAX_COUNT
@@ -102,7 +102,7 @@ def counted(count: int) -> str:
 
 
 def sampled(count: int, most: int) -> str:
-    """Write a count of the latest rows; a full sample says that there may be more."""
+    """Format a count of a sample; a plus sign marks a full sample."""
     return f"{number_format(count, force_grouping=True)}{'+' if count >= most else ''}"
 
 
@@ -112,7 +112,7 @@ def isolated(text: str) -> str:
 
 
 def age(since: datetime | None) -> str:
-    """Say for how long."""
+    """Return for how long."""
     return duration_label(clock.now() - since) if since else ""
 
 
@@ -122,7 +122,7 @@ def moment(at: datetime | None) -> str:
 
 
 def promise(delivery: Delivery) -> str:
-    """Say by when Kaspi promised to bring it, and that the time is over if it is."""
+    """Return by when Kaspi promised to deliver, marked if that time has passed."""
     due_at, now = delivery.delivery_by, clock.now()
     if due_at is None or delivery.status not in statuses.OPEN:
         return ""
@@ -159,7 +159,7 @@ def link(url: str, text: object) -> str:
 
 
 def list_url(site: admin.AdminSite, request: HttpRequest, model: str, **query: str) -> str:
-    """Return the address of one of our lists, filtered; nothing for who may not see it."""
+    """Return the URL of one of our lists, filtered; empty for users who cannot view it."""
     if not request.user.has_perm(f"kaspi_delivery.view_{model}"):
         return ""
     return reverse(f"{site.name}:kaspi_delivery_{model}_changelist", query=query)
@@ -174,18 +174,18 @@ def tracking_link(delivery: Delivery, text: str = "") -> str:
 
 
 def may_see_personal_data(request: HttpRequest) -> bool:
-    """Tell whether phones, names, addresses and free text may be shown to this person."""
+    """Return whether the user may see phones, names, addresses and free text."""
     return bool(request.user.has_perm(VIEW_PERSONAL_DATA))
 
 
 def visible(request: HttpRequest, names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
-    """Leave out what this person must not see: a table's column says nothing when all of it is hidden."""
+    """Leave out fields that the user must not see."""
     hidden = () if may_see_personal_data(request) else personal
     return [name for name in names if name not in hidden]
 
 
 def masked(request: HttpRequest, model: type[Model], names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
-    """Put a mask where a page would show what this person must not see, and unescape the JSON that it shows."""
+    """Mask fields that the user must not see, and show stored JSON without its escapes."""
     hidden = () if may_see_personal_data(request) else personal
     shown = (_mask(model, name) if name in hidden else name for name in names)
     return [_readable(model, name) if name in STORED_IN_ASCII else name for name in shown]
@@ -193,7 +193,7 @@ def masked(request: HttpRequest, model: type[Model], names: Iterable[Any], perso
 
 @lru_cache
 def _readable(model: type[Model], name: str) -> Callable[[Any], str]:
-    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]  # a column of ours
+    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]  # the field exists
     def shown(row: Any) -> str:
         return readable_text(getattr(row, name))
 
@@ -203,7 +203,7 @@ def _readable(model: type[Model], name: str) -> Callable[[Any], str]:
 
 @lru_cache
 def _mask(model: type[Model], name: str) -> Callable[[Any], str]:
-    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]  # a column of ours
+    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]  # the field exists
     def hidden(_row: Any) -> str:
         return HIDDEN
 

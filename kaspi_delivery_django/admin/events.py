@@ -1,4 +1,4 @@
-"""The inbox: what Kaspi told us, and what can be done about what could not be applied."""
+"""The page of webhook events, and the actions for dead letters."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +23,7 @@ _ACTIONS = {"replay": REPLAY, "acknowledge": ACKNOWLEDGE_EVENT}
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
-    """What Kaspi told us, and a replay of what could not be applied."""
+    """Kaspi's webhook events; dead letters can be replayed."""
 
     list_display = ("__str__", "delivery_page", "state_text", "why", "received_count", "received_at")
     list_filter = (
@@ -39,16 +39,16 @@ class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
     actions = ("replay_events", "acknowledge_events")
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may replay events."""
+        """Return whether the user may replay events."""
         return request.user.has_perm("kaspi_delivery.replay_event")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Say state and reason in plain words."""
+        """Return the state and the reason."""
         stored = super().get_fields(request, obj)
         return ["state_text", "why", *(name for name in stored if name not in {"state", "error"})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Name what is computed."""
+        """Return the computed fields too."""
         return ("state_text", "why")
 
     def find(self, request: HttpRequest, term: str) -> Q:
@@ -70,7 +70,7 @@ class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
         return self.ask_about(request, queryset, ACKNOWLEDGE_EVENT)
 
     def ways_out(self, row: WebhookEvent) -> Iterable[tuple[str, Action]]:
-        """Name what helps a dead letter; no replay can tell which of two contents is true."""
+        """Return the actions for a dead letter; one with two contents cannot be replayed."""
         if row.state not in WebhookEvent.DEAD_LETTERS:
             return []
         useless = {"replay"} if row.error == applying.OTHER_DATA else set()

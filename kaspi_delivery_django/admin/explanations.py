@@ -13,18 +13,18 @@ from kaspi_delivery_django.services.inbox import applying, receiving
 
 _ADVICE: Mapping[str, Promise] = {
     Attention.ADAPTER_FAILED: _("Correct the order's data (its call shows what is wrong), then retry."),
-    Attention.REFUSED: _("Correct what Kaspi names in the call's error, then book anew."),
-    Attention.OUTCOME_UNKNOWN: _("Look it up in Kaspi's console: link what is there, book anew what is not."),
-    Attention.KEY_REUSED: _("Look it up in Kaspi's console: link what is there, book anew what is not."),
+    Attention.REFUSED: _("Correct what Kaspi names in the call's error, then rebook it."),
+    Attention.OUTCOME_UNKNOWN: _("Look it up in Kaspi's console: link what is there, rebook the rest."),
+    Attention.KEY_REUSED: _("Look it up in Kaspi's console: link what is there, rebook the rest."),
     Attention.PAYLOAD_CHANGED: _("Look it up in Kaspi's console: cancel again, link what is there, rebook the rest."),
     Attention.DATA_ERROR: _("Have the database's character set or column corrected (its call shows why), then retry."),
-    Attention.FOREIGN_DELIVERY: _("Look both orders up in Kaspi's console, then link, book anew or acknowledge."),
+    Attention.FOREIGN_DELIVERY: _("Look both orders up in Kaspi's console, then link, rebook or acknowledge."),
     Attention.SECOND_PARCEL: _("Cancel the parcel that is one too many at Kaspi, then acknowledge."),
     Attention.CONTRADICTION: _("Nothing: Kaspi's next answer decides."),
     Attention.TOO_OLD: _("Retry if it is still to be shipped, cancel if not."),
     Attention.CONFIGURATION_CHANGED: _("Have the former key and address put back, then retry."),
-    Attention.ORDER_EDITED: _("Tell the courier and acknowledge, or cancel."),
-    Attention.CANCEL_REFUSED: _("Settle it with the customer, then acknowledge."),
+    Attention.ORDER_EDITED: _("Inform the courier and acknowledge, or cancel."),
+    Attention.CANCEL_REFUSED: _("Agree with the customer, then acknowledge."),
     Attention.CANCEL_UNKNOWN: _("Nothing: Kaspi is asked. Or cancel again."),
     Attention.NOT_WANTED: _("Send it if it is to be shipped, cancel it if not; or correct the order and save it."),
     Attention.UNKNOWN_STATUS: _(
@@ -35,38 +35,38 @@ _ADVICE: Mapping[str, Promise] = {
 
 
 def explain_attention(delivery: Delivery) -> str:
-    """Say what to do about a delivery that needs attention; nothing for one that does not."""
+    """Return what to do about a delivery that needs attention; empty for others."""
     if delivery.attention == Attention.KEY_REUSED and delivery.environment != "production":
         return gettext(
             "A new database counts its orders from 1 again, and the sandbox still knows their names: restart the"
-            " bundled sandbox, or give external_order_id another beginning. Else link what is there, or book anew."
+            " bundled sandbox, or give external_order_id another prefix. Otherwise link what is there, or rebook."
         )
     return str(_ADVICE.get(delivery.attention, ""))
 
 
 def explain_event(event: WebhookEvent) -> str:
-    """Say why an event was not applied; what the code says of itself is added for whoever mends it."""
+    """Explain why an event was not applied; the technical error is added."""
     known = {
         applying.FOREIGN: gettext("It speaks of another order than its delivery is for: look at both."),
         applying.SECOND: gettext(
             "It speaks of another delivery than the one booked: a second parcel may be on its way."
         ),
         applying.OTHER_DATA: gettext("It came twice with different contents: ask Kaspi about the delivery."),
-        applying.NO_DELIVERY: gettext("No delivery of ours is known by this name yet: it is applied when one appears."),
+        applying.NO_DELIVERY: gettext("No delivery has this id yet: the event is applied when one appears."),
         receiving.TEST: gettext("A test event."),
         applying.LOCKED: gettext("Its delivery was locked by another transaction: the worker applies it."),
         receiving.EXPECTED: gettext("A test event that Kaspi was asked for: it has not come yet."),
         events.UNKNOWN_TYPE: gettext("An event type that this version does not know."),
     }
     if event.state == WebhookEvent.State.FAILED:
-        return gettext("It could not be applied: %(error)s. Mend that, then replay it.") % {
+        return gettext("It could not be applied: %(error)s. Fix that, then replay it.") % {
             "error": display.isolated(event.error)
         }
     return known.get(event.error, event.error) or "—"
 
 
 def explain_waiting(call: ApiCall) -> str:
-    """Say when a call goes next, or why it waits for a person."""
+    """Return when a call is sent next, or why it needs attention."""
     if call.reason:
         return display.attention_label(call.reason)
     if call.next_attempt_at is None:
@@ -78,5 +78,5 @@ def explain_waiting(call: ApiCall) -> str:
 
 
 def explain_failure(attempt: FailedAttempt) -> str:
-    """Say how a try failed: the answer's status, or that there was none."""
+    """Return how an attempt failed: the response's status, or that there was none."""
     return f"{attempt.http_status or gettext('no answer')}: {attempt.error}"

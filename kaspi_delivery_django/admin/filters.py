@@ -28,7 +28,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generics at ru
 
     @cached_property
     def found(self) -> int:
-        """How many rows there are, looking for at most one more than is shown."""
+        """The number of rows, counted to at most one more than is shown."""
         rows: Any = self.object_list  # the admin gives a queryset
         return int(rows.order_by()[: MAX_COUNT + 1].count())  # sorting them first would cost more than counting
 
@@ -39,7 +39,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generics at ru
 
 
 class CappedChangeList(ChangeList):
-    """Keeps the one order that an index has, and says when there are more rows than it pages through."""
+    """Keep the order of the index, and note when there are more rows than the pages show."""
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         """Take no other order from the address either."""
@@ -55,7 +55,7 @@ class ChoiceFilter(admin.SimpleListFilter):
     """A filter by one column. Its choices are known beforehand: looking for them would read the whole table."""
 
     def value(self) -> str | None:
-        """Return the choice; what was not offered is none."""
+        """Return the choice, None if it was not offered."""
         chosen = super().value()
         return chosen if chosen in {str(key) for key, _label in self.lookup_choices} else None
 
@@ -84,7 +84,7 @@ class StatusFilter(ChoiceFilter):
 
 
 class AttentionFilter(ChoiceFilter):
-    """Why a person is needed, or that one is."""
+    """The reason for attention, or any."""
 
     title = _("attention")
     parameter_name = "attention"
@@ -94,7 +94,7 @@ class AttentionFilter(ChoiceFilter):
         return [(ANY, _("For any reason")), *Attention.choices]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Keep those that ask for somebody."""
+        """Keep those that need attention."""
         return queryset.flagged() if self.value() == ANY else super().queryset(request, queryset)
 
 
@@ -105,7 +105,7 @@ class DueFilter(admin.SimpleListFilter):
     parameter_name = "promise"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
-        """Offer what somebody has to look at."""
+        """Offer the states that need attention."""
         return [("overdue", _("Overdue"))]
 
     def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
@@ -172,7 +172,7 @@ class SinceFilter(admin.SimpleListFilter):
         return [(str(hours), label) for hours, label in self.choices_in_hours]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep what is not older."""
+        """Keep rows that are not older."""
         known = {str(hours) for hours, _label in self.choices_in_hours}
         if self.value() not in known:
             return queryset

@@ -18,16 +18,16 @@ ATTEMPTS_SHOWN = 20
 
 
 class HistoryInline(StepColumn, ReadOnlyInline):
-    """The delivery's timeline. Notes may carry what a courier or a clerk wrote."""
+    """The delivery's timeline. Notes may hold free text of couriers or staff."""
 
     verbose_name_plural = _("timeline")
     personal = ("note",)
     model = StatusChange
-    fields = ("at", "step", "source", "note", "told")
+    fields = ("at", "step", "source", "note", "notified")
 
-    @admin.display(description=_("shop told at"))
-    def told(self, change: StatusChange) -> Any:
-        """Say when the shop's own code took it."""
+    @admin.display(description=_("shop notified at"))
+    def notified(self, change: StatusChange) -> Any:
+        """Return when the shop's receivers had handled it."""
         return display.moment(change.notified_at) if change.applied else "—"
 
 
@@ -55,7 +55,7 @@ class CallsInline(CallColumns, ReadOnlyInline):
 
 
 class EventsInline(EventColumns, ReadOnlyInline):
-    """What Kaspi told us about the delivery."""
+    """The delivery's webhook events."""
 
     model = WebhookEvent
     fields = ("received_at", "event_id", "type", "state_text", "received_count", "why")

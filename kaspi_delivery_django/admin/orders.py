@@ -47,7 +47,7 @@ class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # 
             return
 
     def is_valid(self) -> bool:
-        """Stand in nobody's way."""
+        """Never invalid: nothing is edited here."""
         return True
 
     def save(self, commit: bool = True) -> list[Model]:  # noqa: FBT001, FBT002  # Django's signature
@@ -75,7 +75,7 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
         return obj is not None and super().has_view_permission(request, obj)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Add the way to cancel for who may."""
+        """Add the cancel action for users who may cancel."""
         return (*self.fields, "cancel") if request.user.has_perm(CANCEL) else self.fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -97,7 +97,7 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
 
 
 class OrderAttentionFilter(admin.SimpleListFilter):
-    """The orders whose delivery needs a person."""
+    """The orders whose delivery needs attention."""
 
     title = _("delivery")
     parameter_name = "kaspi_delivery"
@@ -123,7 +123,7 @@ class DeliveryAttentionMixin:
     """Adds the filter "delivery needs attention" to an order list: `class OrderAdmin(DeliveryAttentionMixin, …)`."""
 
     def get_list_filter(self, request: HttpRequest) -> Any:
-        """Put the filter first, for who may see deliveries."""
+        """Put the filter first, for users who can view deliveries."""
         own: Any = super()
         mine = (OrderAttentionFilter,) if request.user.has_perm("kaspi_delivery.view_delivery") else ()
         return (*mine, *own.get_list_filter(request))

@@ -18,23 +18,23 @@ class ReadOnlyMixin:
     """Permissions of a page, or of a table inside one, that only shows."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody may add a mirror's row."""
+        """Return False: no rows are added by hand."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody may edit one."""
+        """Return False: no rows are edited by hand."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody may delete one."""
+        """Return False: no rows are deleted by hand."""
         return False
 
 
 class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
-    """A page that shows rows; `personal` fields only to who may see personal data.
+    """A read-only page; `personal` fields are shown to users who can view personal data.
 
-    A list neither counts nor sorts a whole table. `search_fields` name what is searched for, and `find`
-    says how: by columns of the table's own that have an index. `list_prefetch_related` names the rows that a
+    A list neither counts nor sorts a whole table. `search_fields` name the searched fields, and `find`
+    returns the condition: by indexed columns of the table itself. `list_prefetch_related` names the rows that a
     list shows beside its own: a join would read those of all the pages before.
     """
 
@@ -53,11 +53,11 @@ class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg] 
         css = STYLE
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
-        """Let the page say when it leaves rows out."""
+        """Note on the page when rows are left out."""
         return CappedChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Read what is shown beside the rows in one query for each kind."""
+        """Prefetch related rows, one query for each kind."""
         return super().get_queryset(request).prefetch_related(*self.list_prefetch_related)
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
@@ -93,7 +93,7 @@ class ReadOnlyInline(ReadOnlyMixin, admin.TabularInline):  # type: ignore[type-a
     can_delete = False
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out what this person must not see."""
+        """Leave out fields that the user must not see."""
         return visible(request, self.fields or (), self.personal)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -34,7 +34,7 @@ class StatusChangeAdmin(DeliveryLink, StepColumn, ReadOnlyAdmin):
         return ["step", *(name for name in names if name not in {"from_status", "to_status"})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Name what is computed."""
+        """Return the computed fields too."""
         return ("step",)
 
     def find(self, request: HttpRequest, term: str) -> Q:
@@ -44,7 +44,7 @@ class StatusChangeAdmin(DeliveryLink, StepColumn, ReadOnlyAdmin):
 
 @admin.register(AccountState)
 class AccountStateAdmin(ConfirmedActionsAdmin):
-    """The gate of each account, its worker's last sign of life, and the hold of all sending."""
+    """Each account's circuit breaker, its worker's last heartbeat, and the hold of sending."""
 
     list_display = (
         "account",
@@ -65,6 +65,6 @@ class AccountStateAdmin(ConfirmedActionsAdmin):
         return {"hold": HOLD, "release": RELEASE}.get(name)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Note who asks for it, for the ones who read that it is held."""
+        """Record the user, shown beside the hold."""
         obj.asked_by = request.user.get_username()
         return super().log_change(request, obj, message)

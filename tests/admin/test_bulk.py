@@ -1,4 +1,4 @@
-"""Bulk actions: row by row while there is time, and the rest handed to the worker."""
+"""Bulk actions: row by row while there is time, and the rest queued for the worker."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -52,11 +52,11 @@ def test_what_one_request_has_no_room_for_is_handed_over(staff, several, monkeyp
     client = staff("cancel_delivery")
     page = confirm(client, choose(client, several), reason="out of stock")
     assert said(page).count("Kaspi is asked to cancel") == 2
-    assert "2 more rows are handed to the worker" in said(page)
+    assert "2 more rows are queued for the worker" in said(page)
     waiting = PendingAction.objects.order_by("pk")
     assert [action.delivery_id for action in waiting] == [row.pk for row in several[2:]]
     assert {(action.reason, action.asked_by) for action in waiting} == {("out of stock", "operator")}
-    assert LogEntry.objects.filter(change_message__contains="handed to the worker").count() == 2
+    assert LogEntry.objects.filter(change_message__contains="queued for the worker").count() == 2
     drain()
     assert set(Delivery.objects.values_list("status", flat=True)) == {"cancelled"}
 
@@ -66,7 +66,7 @@ def test_what_one_request_has_no_time_for_is_handed_over(staff, several, monkeyp
     monkeypatch.setattr(confirmation, "REQUEST_S", 0)
     client = staff("cancel_delivery")
     page = confirm(client, choose(client, several), reason="out of stock")
-    assert "4 more rows are handed to the worker" in said(page)
+    assert "4 more rows are queued for the worker" in said(page)
     assert PendingAction.objects.count() == 4
 
 

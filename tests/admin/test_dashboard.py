@@ -102,7 +102,7 @@ def test_a_refused_action_is_linked(staff, alive, turnable):
     """What staff asked for was not done."""
     PendingAction.objects.create(name="cancel", delivery=alive, created_at=turnable.now, failed_at=turnable.now)
     client = staff("view_pendingaction")
-    assert client.get(needs(client)["1 action handed to the worker was refused"]).status_code == 200
+    assert client.get(needs(client)["1 bulk action was refused"]).status_code == 200
 
 
 def test_a_call_that_is_late_is_named(staff, alive, turnable):
@@ -160,8 +160,8 @@ def test_a_closed_gate_and_a_lost_worker_are_named(staff, alive, turnable):
     turnable.turn(minutes=10)
     AccountState.objects.update(closed_until=turnable.now + timedelta(minutes=5), closed_reason="401")
     assert list(needs(staff())) == [
-        "The gate of default is closed: 401",
-        "No worker is seen for default: what fails waits until one runs",
+        "The circuit breaker of default is open: 401",
+        "No worker is seen for default: retries wait until one runs",
     ]
 
 

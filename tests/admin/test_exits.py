@@ -174,9 +174,9 @@ def test_reissue_books_the_next_delivery(staff, refused, drain):
     page = confirm(staff(*ALL), refused, "reissue", name=str(refused))
     drain()
     first, second = Delivery.objects.order_by("generation")
-    assert f"booked anew, as {refused}-2" in said(page)
+    assert f"rebooked as {refused}-2" in said(page)
     assert (first.attention, second.status) == ("", "created")
-    assert "Book anew" in LogEntry.objects.get().change_message
+    assert "Rebook" in LogEntry.objects.get().change_message
 
 
 def test_reissue_of_what_may_be_booked_asks_whether_somebody_has_looked(staff, lost):
@@ -499,7 +499,7 @@ def test_who_cancels_behind_a_closed_gate_reads_until_when(staff, booked):
         account="default", environment=booked.environment, defaults={"closed_until": NOON + timedelta(days=1)}
     )
     page = confirm(staff(*ALL), booked, "cancel", reason="out of stock")
-    assert "not cancelled yet: Kaspi is asked by itself" in said(page)
+    assert "not cancelled yet: the request is sent automatically" in said(page)
 
 
 def test_who_cancels_again_what_is_stuck_reads_so(staff, booked, settings, kaspi):

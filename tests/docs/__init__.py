@@ -1,1 +1,1 @@
-"""The documentation, run, parsed and compared with the code."""
+"""Run, parse or look up what the documentation shows."""

@@ -1,4 +1,4 @@
-"""The shop of the pages: its modules, a booked order, and a fake Kaspi that answers every client."""
+"""The shop of the pages: its modules, a booked order, and a fake Kaspi."""
 
 import sys
 from dataclasses import replace
@@ -46,7 +46,7 @@ def shop(monkeypatch, settings):
 
 @pytest.fixture
 def kaspi(kaspi, monkeypatch):
-    """The sandbox answers every client, whatever its base URL; its first delivery is the examples' one."""
+    """Answer every client from the sandbox, whatever its base URL; the first delivery has the id of the examples."""
     monkeypatch.setattr(http, "DeadlineAdapter", lambda **_options: SandboxAdapter(kaspi))
     choose, first = kaspi._random.choices, [EXAMPLE_ID.removeprefix("dlv_")]
     monkeypatch.setattr(kaspi._random, "choices", lambda *of, k: first.pop() if first else choose(*of, k=k))
@@ -54,8 +54,8 @@ def kaspi(kaspi, monkeypatch):
 
 
 @pytest.fixture
-def given(transactional_db, shop, kaspi, drain, settings):
-    """Return the objects that a block may use, by name, such as a booked order."""
+def context(transactional_db, shop, kaspi, drain, settings):
+    """Return the names that a block may use: real objects, a booked order among them."""
     order = models.Order.objects.create()
     drain()
     return {

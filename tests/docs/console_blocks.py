@@ -1,4 +1,4 @@
-"""Console blocks that show answers: a real shell runs their commands against a sandbox, and prints what they show."""
+"""Console blocks that show responses: run their commands in a real shell, against a sandbox, and compare the output."""
 
 import re
 import shutil
@@ -12,26 +12,26 @@ from kaspi_delivery_django.sandbox import defaults
 from tests.docs import shell, shell_blocks
 from tests.docs.pages import ROOT
 
-ANSWER = re.compile(r"^HTTP/1\.1 \d{3}", re.MULTILINE)
+RESPONSE = re.compile(r"^HTTP/1\.1 \d{3}", re.MULTILINE)
 API_KEY = re.compile(r"x-api-key: (\S+?)\"")
-END = "end of the answer"
+END = "end of the response"
 ELIDED = "…"
 
 
-def run(block, given, tmp_path):
-    """Run a block that shows answers of HTTP in a shell; have any other read, as other shell blocks are."""
-    if not ANSWER.search(block.text):
-        shell_blocks.run(block, given, tmp_path)
+def run(block, context, tmp_path):
+    """Run a block that shows HTTP responses in a shell; read any other as a shell block."""
+    if not RESPONSE.search(block.text):
+        shell_blocks.run(block, context, tmp_path)
         return
     for program in ("bash", "curl"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     exchanges = [*shell.exchanges(block.text.splitlines())]
     with sandbox(API_KEY.search(block.text)[1]) as url:
-        answers = typed_into_a_shell([command.replace(defaults.BASE_URL, url) for command, _shown in exchanges])
-    for (command, shown), answer in zip(exchanges, answers, strict=True):
-        missing = not_printed(shown, answer.replace(url, defaults.BASE_URL).splitlines())
-        assert missing is None, f"{command}does not print {missing!r}, but {answer}"
+        outputs = typed_into_a_shell([command.replace(defaults.BASE_URL, url) for command, _shown in exchanges])
+    for (command, shown), output in zip(exchanges, outputs, strict=True):
+        missing = not_printed(shown, output.replace(url, defaults.BASE_URL).splitlines())
+        assert missing is None, f"{command}does not print {missing!r}, but {output}"
 
 
 @contextmanager

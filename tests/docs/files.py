@@ -54,7 +54,7 @@ SYSTEMD = {
 }
 
 
-def nginx(block, given, tmp_path):
+def nginx(block, context, tmp_path):
     """Nginx's own directives in their places, and a limit that lets through what the webhook takes."""
     first = re.search(r"^\s*(\w+)", block.text, re.MULTILINE)
     path = tmp_path / "nginx.conf"
@@ -63,11 +63,11 @@ def nginx(block, given, tmp_path):
     assert [error["error"] for error in read["errors"]] == []
     for size in re.findall(r"client_max_body_size\s+(\d+)([km]);", block.text):
         more = b" " * (int(size[0]) * SIZES[size[1]] + 1)
-        answer = Client().post("/kaspi/webhook/", more, "application/json")
-        assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "nginx refuses what the webhook takes"
+        response = Client().post("/kaspi/webhook/", more, "application/json")
+        assert response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "nginx refuses what the webhook accepts"
 
 
-def yaml_file(block, given, tmp_path):
+def yaml_file(block, context, tmp_path):
     """YAML; where it has alert rules, each is one that Prometheus can read."""
     alert_rules(block.text)
 
@@ -82,7 +82,7 @@ def alert_rules(text):
     return rules
 
 
-def ini(block, given, tmp_path):
+def ini(block, context, tmp_path):
     """INI; a unit of systemd has sections and keys that it knows, and starts what can be started."""
     units = configparser.ConfigParser(strict=False, interpolation=None)
     units.optionxform = str
@@ -95,17 +95,17 @@ def ini(block, given, tmp_path):
             shell_blocks.follow(block, shell.simple(command))
 
 
-def toml(block, given, tmp_path):
+def toml(block, context, tmp_path):
     """TOML."""
     assert tomllib.loads(block.text)
 
 
-def json_file(block, given, tmp_path):
+def json_file(block, context, tmp_path):
     """JSON."""
     json.loads(block.text)
 
 
-def sql(block, given, tmp_path):
+def sql(block, context, tmp_path):
     """Statements that the database in use takes; nothing of them stays."""
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in filter(str.strip, block.text.split(";")):
@@ -113,15 +113,15 @@ def sql(block, given, tmp_path):
         transaction.set_rollback(True)
 
 
-def template(block, given, tmp_path):
+def template(block, context, tmp_path):
     """A template of Django's, rendered for an order in the frame that it extends."""
     (tmp_path / "base.html").write_text("{% block head %}{% endblock %}{% block main %}{% endblock %}")
     options = {"context_processors": []}
     engine = DjangoTemplates({"NAME": "docs", "DIRS": [tmp_path], "APP_DIRS": True, "OPTIONS": options})
-    assert engine.from_string(block.text).render({"order": given["order"], "delivery": given["delivery"]}).strip()
+    assert engine.from_string(block.text).render({"order": context["order"], "delivery": context["delivery"]}).strip()
 
 
-def css(block, given, tmp_path):
+def css(block, context, tmp_path):
     """Rules for classes and custom properties that our own style sheets have."""
     ours = "".join(sheet.read_text() for sheet in (ROOT / "kaspi_delivery_django").rglob("*.css"))
     rules = tinycss2.parse_stylesheet(block.text, skip_comments=True, skip_whitespace=True)
@@ -130,19 +130,19 @@ def css(block, given, tmp_path):
     assert [name for name in named if name not in ours] == []
 
 
-def javascript(block, given, tmp_path):
+def javascript(block, context, tmp_path):
     """Node, which signs as the sandbox does: that is what the pages have JavaScript for."""
     if NODE is None:
         pytest.skip("Node is not installed")
     secret, body = settings.KASPI_DELIVERY["WEBHOOK_SECRETS"][0], '{"eventId": "wh_1"}'
-    prelude = f"const secret = {json.dumps(secret)}, body = {json.dumps(body)};\n"
-    asked = "\nconsole.log(JSON.stringify([timestamp, signature]));\n"
-    ended = subprocess.run([NODE, "-e", prelude + block.text + asked], capture_output=True, text=True, check=True)
+    constants = f"const secret = {json.dumps(secret)}, body = {json.dumps(body)};\n"
+    output = "\nconsole.log(JSON.stringify([timestamp, signature]));\n"
+    ended = subprocess.run([NODE, "-e", constants + block.text + output], capture_output=True, text=True, check=True)
     timestamp, signature = json.loads(ended.stdout)
     assert signature == sign(secret, timestamp, body.encode())
 
 
-def mermaid(block, given, tmp_path):
+def mermaid(block, context, tmp_path):
     """A flowchart: its lines are arrows, each node has one label, and each label that is a path is a file of ours."""
     kind, *lines = filter(str.strip, block.text.splitlines())
     assert re.fullmatch(r"flowchart (LR|TD)", kind), kind
@@ -159,7 +159,7 @@ def mermaid(block, given, tmp_path):
     assert [file for file in files if not (ROOT / "kaspi_delivery_django" / file).exists()] == []
 
 
-def text(block, given, tmp_path):
+def text(block, context, tmp_path):
     """What something prints: behind its command, or else in the words that a test of the project waits for."""
     if "$ " in block.text:
         shell_blocks.follow(block, shell.commands(block.text))

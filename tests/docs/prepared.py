@@ -1,6 +1,6 @@
-"""What a page's blocks may take for granted: the few things that its prose speaks of, and no block defines.
+"""Names that the blocks of a page assume: things that its prose mentions, and no block defines.
 
-A block whose names are not here has to import them. Names are those of the fixture `given`; code is run before each
+A block whose names are not here has to import them. Names are those of `conftest.context`; code is run before each
 Python block of the page. A block that elides something (`...`) stands in the file that README.md shows, and has what is
 imported and defined there. A page about a project that needs more than these tests have shows files of other tests, and
 names an adapter that is among them.

@@ -34,7 +34,7 @@ NUMBERS = count()
 SETTINGS = "from tests.settings import *\nKASPI_DELIVERY = {**KASPI_DELIVERY, 'ORDER_ADAPTERS': ['%s']}\n"
 
 
-def run(block, given, tmp_path):
+def run(block, context, tmp_path):
     """Run one block; raise, or fail an assertion, where it does not do what it is for."""
     if is_run_elsewhere(block):
         return
@@ -44,10 +44,10 @@ def run(block, given, tmp_path):
     if place := prepared.ELSEWHERE.get(block.page):
         block = replace(block, text=block.text.replace(place["adapter"], ADAPTER))
     before = {name: list(signal.receivers) for name, signal in SIGNALS.items()}
-    names = execute(block, given)
+    names = execute(block, context)
     for use in USES:
-        use(names, given)
-    send(before, given)
+        use(names, context)
+    send(before, context)
 
 
 def is_run_elsewhere(block):
@@ -60,11 +60,11 @@ def is_run_elsewhere(block):
     return is_there and f" -e {place['run_by']}\n" in (ROOT / ".ci" / "run").read_text()
 
 
-def execute(block, given):
+def execute(block, context):
     """Execute the block under its line numbers, and return what it defines."""
     module = ModuleType("a_block")
     names = vars(module)
-    names.update({name: given[name] for name in prepared.GIVEN.get(block.page, ())})
+    names.update({name: context[name] for name in prepared.GIVEN.get(block.page, ())})
     if "    ...\n" in block.text:
         names.update({name: value for name, value in vars(sys.modules["shop.kaspi"]).items() if name[0] != "_"})
     known = set(names)
@@ -73,7 +73,7 @@ def execute(block, given):
         exec(f"from datetime import UTC, datetime, timedelta\n{before}", names)  # a table of ours
     exec(compile(source, str(ROOT / block.page), "exec"), names)  # what is tested
     leave_out_elided_methods(block, names)
-    return {name: value for name, value in names.items() if name not in known or value is not given.get(name)}
+    return {name: value for name, value in names.items() if name not in known or value is not context.get(name)}
 
 
 def leave_out_elided_methods(block, names):
@@ -84,7 +84,7 @@ def leave_out_elided_methods(block, names):
                 delattr(names[kind.name], method.name)
 
 
-def use_settings(names, given):
+def use_settings(names, context):
     """Apps and middleware can be imported, and KASPI_DELIVERY passes its checks."""
     for entry in written(names.get("INSTALLED_APPS", ())):
         AppConfig.create(entry)
@@ -101,8 +101,8 @@ def use_settings(names, given):
     if "KASPI_DELIVERY" in names:
         ours = fill(names["KASPI_DELIVERY"])
         alias = next(iter(ours.get("ACCOUNTS", {})), conf.DEFAULT_ACCOUNT)
-        names_it = mock.patch.object(given["adapter"], "account", return_value=alias)
-        with override_settings(DEBUG=True, KASPI_DELIVERY=ours), names_it:
+        patched = mock.patch.object(context["adapter"], "account", return_value=alias)
+        with override_settings(DEBUG=True, KASPI_DELIVERY=ours), patched:
             errors = [m for m in checks.run_checks(tags=["kaspi_delivery"]) if m.level >= checks.ERROR]
         assert errors == []
 
@@ -121,7 +121,7 @@ def fill(value):
     return f"{FOR_ELIDED}-{next(NUMBERS)}" if value == ELIDED else value
 
 
-def use_urls(names, given):
+def use_urls(names, context):
     """Addresses can be built, and pass Django's checks."""
     if "urlpatterns" not in names:
         return
@@ -132,12 +132,12 @@ def use_urls(names, given):
     assert resolver.check() == []
 
 
-def use_adapters(names, given):
-    """An adapter describes its order; what a page elides is as in README.md."""
-    whole = given["adapter"]
+def use_adapters(names, context):
+    """Call the adapter for an order; methods that a page elides are those of README.md."""
+    whole = context["adapter"]
     for kind in classes(names, OrderAdapter):
         adapter = type(kind.__name__, (kind, whole) if not issubclass(whole, kind) else (kind,), {})()
-        order = given["order"]
+        order = context["order"]
         assert adapter.model_class() is type(order)
         assert isinstance(adapter.wants_delivery(order), bool)
         assert isinstance(adapter.wants_cancel(order), bool)
@@ -146,7 +146,7 @@ def use_adapters(names, given):
         assert list(adapter.orders_to_enqueue() or [order]) in ([order], [])
 
 
-def use_apps(names, given):
+def use_apps(names, context):
     """An app's configuration gets ready."""
     for kind in classes(names, AppConfig):
         module = ModuleType(kind.name)
@@ -154,7 +154,7 @@ def use_apps(names, given):
         kind(kind.name, module).ready()
 
 
-def use_admin(names, given):
+def use_admin(names, context):
     """Pages of the admin pass Django's checks."""
     for page in admin.site._registry.values():
         assert page.check() == []
@@ -164,9 +164,9 @@ def use_admin(names, given):
 USES = (use_settings, use_urls, use_adapters, use_apps, use_admin)
 
 
-def send(before, given):
+def send(before, context):
     """Send each signal that the block listens to, to its own receivers alone."""
-    delivery = given["delivery"]
+    delivery = context["delivery"]
     now = datetime(2026, 3, 1, tzinfo=UTC)
     change = StatusChange(pk=1, delivery=delivery, from_status="in_transit", to_status="out_for_delivery", at=now)
     call = delivery.calls.first()

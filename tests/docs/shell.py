@@ -30,7 +30,7 @@ def commands(text):
 
 
 def marked(lines):
-    """Return the typed lines, with their continuations."""
+    """Return the lines that a reader types, with what continues them."""
     for typed, _printed in exchanges(lines):
         yield from typed.splitlines()
 

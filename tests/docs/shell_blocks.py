@@ -1,4 +1,4 @@
-"""Shell blocks: each command is parsed by its program, and run where that is safe."""
+"""Shell blocks: parse each command with the program that it calls, and run those without side effects."""
 
 import argparse
 import importlib
@@ -53,7 +53,7 @@ FOREIGN = {
     "oscar_fork_app": "of django-oscar, likewise",
 }
 OUTSIDE = {
-    "alert-somebody": "stands for the reader's own alarm",
+    "alert-somebody": "stands for the reader's own alert",
     "cd": "the reader's folders",
     "pre-commit": "not part of an extra; CONTRIBUTING.md offers it to those who have it",
     "source": "the reader's own environment",
@@ -61,7 +61,7 @@ OUTSIDE = {
 
 
 class Shell:
-    """What commands share: variables, and a sandbox for whoever asks Kaspi."""
+    """State that commands share: variables, and a sandbox for requests to Kaspi."""
 
     def __init__(self, sandbox):
         self.sandbox = sandbox
@@ -81,7 +81,7 @@ class Shell:
             self.set(dict(one.split("=", 1) for one in arguments))
         elif program not in OUTSIDE:
             name = program.rsplit("/", 1)[-1]
-            assert name in PROGRAMS, f"no runner reads the options of {name}"
+            assert name in PROGRAMS, f"no parser for the options of {name}"
             PROGRAMS[name](arguments)
 
     def set(self, variables):
@@ -96,24 +96,24 @@ class Shell:
                 conf.parse(found, debug=True)
 
     def curl(self, arguments):
-        """Send a request to the sandbox, or to the shop, and get an answer that is none of a mistake."""
-        asked = CURL.parse_args(arguments)
-        headers = dict(header.split(": ", 1) for header in asked.header)
-        method = asked.request or ("POST" if asked.data else "GET")
-        ask = self.ask_kaspi if asked.url.startswith(defaults.BASE_URL) else self.ask_the_shop
-        status = ask(method, asked.url, asked.data, headers)
-        assert status < 400 or (method, status) == ("GET", 405), f"curl {asked.url} was answered {status}"
+        """Send a request to the sandbox or to the shop; fail if the response is an error."""
+        options = CURL.parse_args(arguments)
+        headers = dict(header.split(": ", 1) for header in options.header)
+        method = options.request or ("POST" if options.data else "GET")
+        send = self.send_to_kaspi if options.url.startswith(defaults.BASE_URL) else self.send_to_shop
+        status = send(method, options.url, options.data, headers)
+        assert status < 400 or (method, status) == ("GET", 405), f"curl {options.url} returned {status}"
 
-    def ask_kaspi(self, method, url, data, headers):
-        """Ask the sandbox, over a socket."""
+    def send_to_kaspi(self, method, url, data, headers):
+        """Send to the sandbox, over a socket."""
         url = url.replace(defaults.BASE_URL, self.sandbox.url)
         return requests.request(method, url, data=data, headers=headers, timeout=10).status_code
 
-    def ask_the_shop(self, method, url, data, headers):
-        """Ask the project's own addresses."""
+    def send_to_shop(self, method, url, data, headers):
+        """Send to the project's own URLs."""
         target = urlsplit(url)
-        ask = getattr(Client(), method.lower())
-        return ask(f"{target.path}?{target.query}", data, "application/json", headers=headers).status_code
+        send = getattr(Client(), method.lower())
+        return send(f"{target.path}?{target.query}", data, "application/json", headers=headers).status_code
 
 
 def read_environment(variables):
@@ -122,20 +122,20 @@ def read_environment(variables):
         return conf.from_env()
 
 
-def run(block, given, tmp_path):
+def run(block, context, tmp_path):
     """Run, or have read, every command of a block."""
     syntax = subprocess.run(["bash", "-n"], input=typed(block), text=True, capture_output=True, check=False)
     assert syntax.returncode == 0, syntax.stderr
     follow(block, shell.commands(block.text))
 
 
-def run_crontab(block, given, tmp_path):
+def run_crontab(block, context, tmp_path):
     """The same for the commands of a crontab."""
     follow(block, shell.scheduled(block.text))
 
 
 def typed(block):
-    """Return what a shell would be given."""
+    """Return the commands as a shell reads them."""
     lines = block.text.splitlines()
     if any(line.startswith("$ ") for line in lines):
         lines = shell.marked(lines)
@@ -143,23 +143,23 @@ def typed(block):
 
 
 def follow(block, commands):
-    """Run commands in a shell of their own; a block has at least one."""
+    """Follow the commands in a shell of their own; fail if there are none."""
     commands = list(commands)
     assert commands, "a block without a command"
     with ExitStack() as until_read:
-        asks = any(command.words[:1] == ("curl",) for command in commands)
-        one = Shell(until_read.enter_context(SandboxServer(FakeKaspi())) if asks else None)
-        if asks:
+        uses_curl = any(command.words[:1] == ("curl",) for command in commands)
+        one = Shell(until_read.enter_context(SandboxServer(FakeKaspi())) if uses_curl else None)
+        if uses_curl:
             one.variables.update(BASE=defaults.BASE_URL, ID=book(one.sandbox))
         for command in commands:
             one.run(command)
 
 
 def book(sandbox):
-    """Book what an example asks about."""
+    """Book the delivery of the examples."""
     headers = {"x-api-key": defaults.API_KEY, "Idempotency-Key": "order-1", "Content-Type": "application/json"}
-    answer = requests.post(f"{sandbox.url}/v1/deliveries", ORDER, headers=headers, timeout=10)
-    return answer.json()["deliveryId"]
+    response = requests.post(f"{sandbox.url}/v1/deliveries", ORDER, headers=headers, timeout=10)
+    return response.json()["deliveryId"]
 
 
 def python(arguments):
@@ -171,7 +171,7 @@ def python(arguments):
         subprocess.run([sys.executable, "-c", *rest], capture_output=True, check=True)
     else:
         assert kind == "-m", f"python {kind}"
-        assert rest[0] in MODULES, f"no runner reads the options of {rest[0]}"
+        assert rest[0] in MODULES, f"no parser for the options of {rest[0]}"
         MODULES[rest[0]](rest[1:])
 
 
@@ -255,15 +255,15 @@ def sandbox(arguments):
 
 
 def reader(parse):
-    """Return a function that parses options with one of the project's parsers."""
+    """Parse the options with a parser of the project; fail with its message."""
 
     def read(arguments):
-        found = io.StringIO()
+        message = io.StringIO()
         try:
-            with redirect_stderr(found):
+            with redirect_stderr(message):
                 parse(arguments)
         except SystemExit as err:
-            raise AssertionError(found.getvalue()) from err
+            raise AssertionError(message.getvalue()) from err
 
     return read
 

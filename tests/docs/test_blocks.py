@@ -25,15 +25,15 @@ NOT_RUN: dict[tuple[str, str], str] = {}  # (page, first line) of a block to the
 
 
 @pytest.mark.parametrize("block", pages.blocks(), ids=str)
-def test_a_block_is_good_as_it_stands(block, given, tmp_path):
-    """A reader can copy it."""
+def test_a_block_is_good_as_it_stands(block, context, tmp_path):
+    """A reader who copies it gets what the page shows."""
     first = block.text.splitlines()[0]
     if (block.page, first) not in NOT_RUN:
-        RUNNERS[block.language](block, given, tmp_path)
+        RUNNERS[block.language](block, context, tmp_path)
 
 
 def test_three_steps_are_short():
-    """A newcomer writes at most 25 lines by hand."""
+    """A newcomer writes 25 lines by hand, at the most."""
     page = pages.read("README.md")
     steps = [b for b in page.blocks if b.language == "python"][:3]
     written = [line for block in steps for line in block.text.splitlines() if line.strip() and line.strip() != "...,"]

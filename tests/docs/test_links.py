@@ -39,7 +39,7 @@ def test_each_path_in_the_prose_exists(page):
 
 
 def test_every_page_can_be_reached_from_the_readme():
-    """No page is orphaned."""
+    """No page is an orphan."""
     seen, waiting = set(), ["README.md"]
     while waiting:
         path = waiting.pop()
@@ -60,7 +60,7 @@ LOST = {
 
 @pytest.mark.parametrize("text", LOST.values(), ids=LOST.keys())
 def test_a_link_that_leads_nowhere_is_found(text):
-    """The check can fail."""
+    """The search finds mistakes."""
     blocks, prose = pages.parse(text, "README.md")
     assert len(list(lost(pages.Page(path="README.md", blocks=blocks, prose=prose)))) == 1
 

@@ -1,4 +1,4 @@
-"""The runners can fail: each refuses blocks that would mislead a reader."""
+"""The runners find mistakes: a block that would mislead its reader fails."""
 
 import pytest
 
@@ -9,7 +9,7 @@ PAGE = "tests/docs/misleading.md"
 
 
 def misleading():
-    """Yield each block of that page, with the expected error."""
+    """Yield each block of that page, with a part of its error."""
     page = pages.read(PAGE)
     errors = [line.removeprefix("> ") for line in page.prose if line.startswith("> ")]
     names = [line.removeprefix("## ") for line in page.prose if line.startswith("## ")]
@@ -18,10 +18,10 @@ def misleading():
 
 
 @pytest.mark.parametrize(("block", "words"), [*misleading()])
-def test_a_misleading_block_fails(block, words, given, tmp_path):
-    """The program that the block is for reports the error."""
+def test_a_misleading_block_fails(block, words, context, tmp_path):
+    """The program that it is for names the mistake."""
     with pytest.raises((Exception, SystemExit)) as failed:
-        RUNNERS[block.language](block, given, tmp_path)
+        RUNNERS[block.language](block, context, tmp_path)
     assert words in f"{failed.type.__name__}: {failed.value}"
 
 

@@ -1,4 +1,4 @@
-"""The documentation's tables list exactly what the code has."""
+"""The documentation's tables match the code: nothing is missing, nothing is invented."""
 
 import re
 from importlib import metadata, resources
@@ -44,7 +44,7 @@ def test_an_environment_variable_is_named_where_it_is_read(key, monkeypatch):
     assert (f"`KASPI_DELIVERY_{key}`" in row[1]) is (key in conf.from_env())
 
 
-def test_no_page_names_an_unknown_variable():
+def test_no_page_names_a_variable_that_nobody_reads():
     """A variable that was renamed is renamed everywhere."""
     keys = rf"(?:[A-Z_]+_)?(?:{'|'.join(conf.ACCOUNT_KEYS)})|{'|'.join(conf.KEYS)}"
     known = re.compile(rf"(?:{keys})(?:_FILE)?")  # each may name a file that holds the value
@@ -59,9 +59,9 @@ def test_every_runner_is_in_the_table():
 
 def test_every_check_is_in_a_table():
     """Each id that the code gives, and no id that it never gives."""
-    given = set(ID.findall(code_of("kaspi_delivery_django")))
+    used = set(ID.findall(code_of("kaspi_delivery_django")))
     documented = {match for page in pages.pages() for cells in page.rows for match in ID.findall(cells[0])}
-    assert documented == given
+    assert documented == used
 
 
 @pytest.mark.parametrize("command", sorted(n for n, app in get_commands().items() if app == "kaspi_delivery_django"))
@@ -91,16 +91,16 @@ def test_every_signal_is_documented(signal):
 PUBLIC = {"client": client, "models": models, "services": services}
 
 
-@pytest.mark.parametrize("module_name", sorted(PUBLIC))
-def test_what_is_imported_from_us_is_public(module_name):
+@pytest.mark.parametrize("package", sorted(PUBLIC))
+def test_what_is_imported_from_us_is_public(package):
     """Pages show only names that upgrades keep."""
-    module = PUBLIC[module_name]
-    shown = re.findall(rf"^ *from kaspi_delivery_django\.{module_name} import ([\w, ]+)", EVERYTHING, re.MULTILINE)
+    module = PUBLIC[package]
+    shown = re.findall(rf"^ *from kaspi_delivery_django\.{package} import ([\w, ]+)", EVERYTHING, re.MULTILINE)
     assert {name for names in shown for name in names.split(", ")} <= set(module.__all__)
 
 
 def test_the_alert_rules_are_readable_and_name_documented_metrics():
-    """Prometheus can read docs/alerts.yml, and each rule names what to look at."""
+    """Prometheus can read docs/alerts.yml, and each rule has a summary and a description."""
     text = (pages.ROOT / "docs" / "alerts.yml").read_text()
     rules = files.alert_rules(text)
     metrics = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\bkaspi_delivery_\w+", text)}
@@ -118,7 +118,7 @@ def test_the_alert_rules_have_the_limits_of_the_dashboard(name):
 
 @pytest.mark.parametrize("reason", sorted(models.Attention.values))
 def test_every_reason_has_something_to_do(reason):
-    """Each reason for manual review has a row."""
+    """Each reason is in the table of manual review."""
     assert reason in first_cells("docs/running.md")
 
 

@@ -17,6 +17,8 @@ from tests.services.conftest import fresh
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+LIST = "/admin/kaspi_delivery/delivery/"
+
 
 @pytest.fixture
 def heard():
@@ -63,6 +65,14 @@ def test_programs_read_it_too(due):
     """The status that a customer's app reads is the one that staff see."""
     data = TrackingSerializer(cancel_delivery(due.delivery)).data
     assert (data["status"], data["label"], data["is_final"]) == ("cancelled", "Cancelled", True)
+
+
+def test_staff_read_it_in_lists_and_figures(due, admin_client):
+    """It is cancelled there too: the filters, and the counts of dashboard, report and metrics."""
+    delivery = cancel_delivery(due.delivery)
+    lists = [admin_client.get(LIST, {"status": status}).context["cl"] for status in ("cancelled", "not_booked")]
+    assert [list(shown.queryset) for shown in lists] == [[delivery], []]
+    assert not any(standing.read().deliveries.values())
 
 
 def test_the_next_generation_can_be_booked(due, drain):
