@@ -7,7 +7,7 @@ from django.db import transaction
 
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import Delivery, WebhookEvent
-from kaspi_delivery_django.services import events
+from kaspi_delivery_django.services import acknowledge_delivery, events
 from kaspi_delivery_django.services.transactions import lock_again
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
@@ -61,6 +61,16 @@ def test_a_contradiction_is_a_conflict(delivery):
     Delivery.objects.update(status="delivered")
     row = apply(delivery, event(delivery, "cancelled"))
     assert (row.state, fresh(delivery).attention) == ("conflict", "contradiction")
+
+
+@pytest.mark.django_db
+def test_an_acknowledged_contradiction_comes_back_with_another_event(delivery):
+    """Which is a new fact."""
+    Delivery.objects.update(status="delivered")
+    for event_id in ("wh_1", "wh_2"):
+        apply(delivery, event(delivery, "cancelled", event_id=event_id))
+        assert fresh(delivery).attention == "contradiction"
+        acknowledge_delivery(delivery)
 
 
 @pytest.mark.django_db
