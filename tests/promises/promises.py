@@ -18,7 +18,13 @@ from tests.shop.spellings import canonical, order_in
 
 REPLAY_LIMIT = timedelta(hours=23)
 CORRECTED = "Kaspi's own answer"
-BROKEN = ("chore broke", "call broke", "order not followed", "not done after the commit", "answer not recorded")
+BROKEN = (
+    "task failed",
+    "call failed with an error",
+    "order not followed",
+    "not done after the commit",
+    "answer not recorded",
+)
 CallState, EventState = ApiCall.State, WebhookEvent.State
 
 

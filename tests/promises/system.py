@@ -118,7 +118,7 @@ class System:
     def run_round(self):
         """Let a worker do one batch of everything; return how many things it did."""
         with self.work():
-            return Worker(say=lambda _line: None).run_round()
+            return Worker(log=lambda _line: None).run_round()
 
     @property
     def spoken(self):

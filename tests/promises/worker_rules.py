@@ -8,6 +8,7 @@ from hypothesis.strategies import sampled_from
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.outbox import claims, results, sender
+from kaspi_delivery_django.services.outbox.due_calls import release_expired
 
 WHICH = sampled_from(range(3))
 MOMENTS = (
@@ -58,7 +59,7 @@ class WorkerRules:
     def worker_claims(self, which, sends):
         """It has a claim, and perhaps an outcome, that nobody else knows."""
         due = list(due_calls(self.system).values_list("pk", flat=True))
-        sender.release_expired()
+        release_expired()
         claim = claims.claim(due[which % len(due)], using="default")
         if claim is not None:
             word = self.system.word_of(claim.delivery.external_order_id) or ()
