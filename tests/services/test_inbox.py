@@ -45,7 +45,7 @@ def delivery(unlinked):
 def lost_answer(due, kaspi):
     """Return a create that Kaspi has booked, though the answer was lost."""
     kaspi.faults.add(Fault(operation="create", drop="after"))
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     assert fresh(due).state == "unknown"
     return fresh(due)
 

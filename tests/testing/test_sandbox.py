@@ -242,7 +242,7 @@ def test_faults_are_cleared(kaspi, order):
 
 def test_a_fault_needs_an_account_that_there_is(kaspi):
     """A mistyped account is refused."""
-    with pytest.raises(ValueError, match="Say which account: default"):
+    with pytest.raises(ValueError, match="Name the account: default"):
         kaspi.fail_next("create", status=503, account="almati")
 
 

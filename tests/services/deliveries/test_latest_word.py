@@ -57,7 +57,7 @@ def by_a_bulk_retry(drain):
     ApiCall.objects.update(state="stuck", reason="adapter_failed", next_attempt_at=None)
     Delivery.objects.update(attention="adapter_failed")
     bulk_actions.queue("retry", [Delivery.objects.get().pk])
-    bulk_actions.run_pending(limit=9, using="default")
+    bulk_actions.run_pending(limit=9)
 
 
 WAYS = [by_enqueueing, by_a_bulk_retry]

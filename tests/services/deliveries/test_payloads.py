@@ -91,7 +91,7 @@ def test_every_question_is_asked_in_the_projects_surrounding(elsewhere, kaspi, t
     """A save, the sending, the comparison with a later refresh, a cancel."""
     zone = timezone.get_current_timezone_name()
     order = Order.objects.create()
-    worker = Worker(say=lambda _line: None)
+    worker = Worker(log=lambda _line: None)
     worker.run_round()
     refresh_delivery(Delivery.objects.get())
     worker.run_round()

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(params=[1, 4], ids=["one thread", "threads"])
 def send_due(kaspi, request):
     """Send what is due, call by call or many together."""
-    return Worker(say=lambda _line: None, threads=request.param).run_round
+    return Worker(log=lambda _line: None, threads=request.param).run_round
 
 
 @pytest.fixture
