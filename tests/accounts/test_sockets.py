@@ -11,10 +11,9 @@ from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.accounts.merchants import ALIASES, credentials, order_in
+from tests.conftest import PATIENCE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-PATIENCE_S = 30
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_the_table_says_what_failed_and_how_gates_stand(run, due):
     )
     table = run()[1]
     assert [row(table, label) for label in ("4xx", "5xx", "no answer", "other")] == ["1", "2", "1", "0"]
-    assert row(table, "default (sandbox) gate") == "closed until 2026-03-01 12:05:00 UTC: a bad key"
+    assert row(table, "default (sandbox) breaker") == "open until 2026-03-01 12:05:00 UTC: a bad key"
 
 
 def test_counts_that_were_not_finished_say_so(run, monkeypatch):

@@ -1,4 +1,4 @@
-"""Send what is due to Kaspi, and do what else waits: `manage.py kaspi_worker`."""
+"""Send due calls to Kaspi and run the chores: `manage.py kaspi_worker`."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -27,9 +27,9 @@ Serve = Callable[[int, str], AbstractContextManager[int]]
 
 
 class Command(BaseCommand):
-    """Runs until SIGTERM or SIGINT, and then finishes what is under way; `--once` for cron."""
+    """Run until SIGTERM or SIGINT, then finish the calls under way; `--once` for cron."""
 
-    help = "Send what is due to Kaspi, ask about silent deliveries, repeat what failed."
+    help = "Send due calls to Kaspi, refresh silent deliveries, retry failed calls."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take how many threads send, and --once, or where to serve metrics."""
@@ -42,8 +42,8 @@ class Command(BaseCommand):
             help=f"calls that are sent at once, 1 to {MAX_THREADS} ({THREADS})",
         )
         either = parser.add_mutually_exclusive_group()
-        either.add_argument("--once", action="store_true", help="do what is due now, then exit")
-        words = "hold all requests to Kaspi, whatever the runner, until --release; then exit (after restoring a backup)"
+        either.add_argument("--once", action="store_true", help="process what is due now, then exit")
+        words = "hold all requests to Kaspi, by any runner, until --release; then exit (after restoring a backup)"
         either.add_argument("--hold", action="store_true", help=words)
         either.add_argument("--release", action="store_true", help="let requests to Kaspi go again; then exit")
         port = partial(whole_number, least=0, most=GREATEST_PORT)
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-address", default=LOOPBACK, help=f"serve them on this address ({LOOPBACK})")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Work, and say what is done; hold or release all sending."""
+        """Run the worker, or hold or release sending."""
         if options["hold"] or options["release"]:
             _check_tables()
             self._switch(hold=options["hold"])

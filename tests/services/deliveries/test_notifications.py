@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.services.deliveries import notifications
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
-from tests.conftest import NOON, event
+from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -113,7 +113,7 @@ def test_a_change_is_told_to_other_connections(delivery, post_webhook, listen):
     def look(**_kwargs):
         thread = threading.Thread(target=read)
         thread.start()
-        thread.join(timeout=10)
+        thread.join(timeout=PATIENCE_S)
 
     listen(look)
     post_webhook(event(delivery, "accepted"))
@@ -143,7 +143,7 @@ def apply_and_fail(delivery, row, remote):
 
 @pytest.mark.failure_mode("status: a receiver raises")
 def test_a_receiver_that_raises_costs_nothing(delivery, post_webhook, listen, caplog):
-    """Kaspi gets its 200, the status stands, and the change waits to be told again."""
+    """Kaspi gets its 200, the status stands, the change waits to be told again, and no log line holds its text."""
 
     def fail(**_kwargs):
         raise ValueError("+7 701 555 0199")
@@ -151,7 +151,7 @@ def test_a_receiver_that_raises_costs_nothing(delivery, post_webhook, listen, ca
     listen(fail)
     assert post_webhook(event(delivery, "accepted")).status_code == 200
     assert (fresh(delivery).status, StatusChange.objects.get().notified_at) == ("accepted", None)
-    assert "receivers failed" in caplog.text
+    assert ("receivers failed" in caplog.text, "701 555" in caplog.text) == (True, False)
 
 
 def test_one_receiver_does_not_silence_another(delivery, post_webhook, heard):

@@ -13,6 +13,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 from kaspi_delivery_django.services.deliveries import runners
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -108,7 +109,7 @@ async def visit(name):
     begun = await visitor.receive_output(30)
     while (await visitor.receive_output(30)).get("more_body"):
         pass
-    await visitor.wait(30)
+    await visitor.wait(PATIENCE_S)
     return begun["status"]
 
 
@@ -140,13 +141,13 @@ def test_one_request_does_not_send_what_another_is_still_saving(kaspi, monkeypat
     async def slow_view(_request):
         order = await Order.objects.acreate()
         saved.set()
-        await asyncio.wait_for(ended.wait(), 30)
+        await asyncio.wait_for(ended.wait(), PATIENCE_S)
         await order.lines.acreate(title="A samovar")
         return HttpResponse(order.pk)
 
     async def both():
         slow = asyncio.create_task(visit("slow_view"))
-        await asyncio.wait_for(saved.wait(), 30)
+        await asyncio.wait_for(saved.wait(), PATIENCE_S)
         await visit("sync_view")
         sent_meanwhile = len(kaspi.deliveries)
         ended.set()

@@ -21,6 +21,7 @@ from kaspi_delivery_django.services.outbox import (
 )
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import call_attempted
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -333,7 +334,7 @@ def test_calls_in_flight_are_recorded_after_a_database_error(worker, kaspi, orde
     def slow_but_for_the_first(*request):
         is_first = not kaspi.requests
         answer = handle(*request)
-        assert is_first or is_away.wait(30)
+        assert is_first or is_away.wait(PATIENCE_S)
         return answer
 
     def go_away(_answers):

@@ -12,6 +12,7 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Deliv
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, db, refresh_delivery
 from kaspi_delivery_django.services.outbox import claims, clients, due_calls, results, sender
+from tests.conftest import PATIENCE_S
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -394,12 +395,12 @@ def test_a_locked_row_does_not_stop_the_worker(kaspi, due):
         with transaction.atomic():
             Delivery.objects.select_for_update().get()
             held.set()
-            done.wait(30)
+            done.wait(PATIENCE_S)
         connection.close()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(30)
+    held.wait(PATIENCE_S)
     try:
         assert not sender.send(due.pk)
     finally:

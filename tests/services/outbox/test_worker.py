@@ -18,7 +18,7 @@ from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
-from tests.conftest import event
+from tests.conftest import PATIENCE_S, event
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -228,7 +228,7 @@ def test_sigterm_ends_the_command_cleanly():
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert "ready" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "stopped" in output
 

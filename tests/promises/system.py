@@ -1,4 +1,4 @@
-"""The whole house in one process: the shop, its workers, Kaspi and the post, on one clock."""
+"""The whole system in one process: the shop, its workers, Kaspi and the post, on one clock."""
 
 import copy
 import logging
@@ -52,7 +52,7 @@ TABLES = (
 WITHOUT_NUMBERS = (GiftOrder, AppOrder)
 
 
-class House:
+class System:
     """One run's shop, Kaspi and network, and the notes that the promises are read from."""
 
     def __init__(self):
