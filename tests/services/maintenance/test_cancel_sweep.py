@@ -280,24 +280,6 @@ def test_a_delivery_picked_up_meanwhile_is_flagged(booked, sweep, monkeypatch):
     assert fresh(booked).attention == "cancel_refused"
 
 
-@pytest.mark.parametrize("status", ["courier_assigned", "accepted"])
-def test_an_unknown_status_hides_no_cancel(booked, sweep, kaspi, status):
-    """It does not show whether the courier has it: Kaspi decides."""
-    Delivery.objects.update(status=status, next_refresh_at=booked.next_refresh_at)
-    Order.objects.update(cancelled=True)
-    sweep()
-    assert fresh(booked).cancel_requested_at is not None
-
-
-def test_a_delivery_marked_as_final_is_left_alone(booked, sweep, turnable):
-    """No update is expected, even in an unknown status."""
-    Delivery.objects.update(status="lost", final_at=turnable.now)
-    Order.objects.update(cancelled=True)
-    sweep()
-    delivery = fresh(booked)
-    assert (delivery.cancel_requested_at, delivery.attention) == (None, "")
-
-
 def test_a_clock_that_was_set_back_delays_no_sweep(booked, sweep, turnable):
     """A time in the future is not when the orders were checked."""
     AccountState.objects.update(cancels_asked_at=turnable.now + timedelta(days=1))

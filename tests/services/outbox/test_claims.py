@@ -215,3 +215,33 @@ def test_claims_and_results_are_durable(orders, monkeypatch):
     monkeypatch.setattr(claims, "claim", lambda *_args, **_options: claim)
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
         sender.send(second)
+
+
+def test_a_released_call_is_as_it_was(orders):
+    """It is due, with the same number of attempts; its token is void."""
+    claim = claims.claim(keys()[0], using="default")
+    leases.release(claim, using="default")
+    call = ApiCall.objects.get(pk=keys()[0])
+    assert (call.state, call.attempts, call.unknown_since, call.claim_token) == ("due", 0, None, "")
+
+
+def test_a_released_call_of_unknown_outcome_stays_unknown(orders, turnable):
+    """`unknown_since` stays: an earlier attempt may have acted."""
+    ApiCall.objects.filter(pk=keys()[0]).update(state="unknown", unknown_since=turnable.now, attempts=2)
+    ApiCall.objects.filter(pk=keys()[0]).update(api_key_fingerprint="", base_url="")
+    claim = leases.Claim(ApiCall.objects.get(pk=keys()[0]), None, None, was_unknown=True, is_trial=False)
+    claim.call.attempts, claim.call.claim_token = 3, "mine"
+    ApiCall.objects.filter(pk=keys()[0]).update(state="sending", claim_token="mine", attempts=3)
+    leases.release(claim, using="default")
+    call = ApiCall.objects.get(pk=keys()[0])
+    assert (call.state, call.attempts, call.unknown_since) == ("unknown", 2, turnable.now)
+
+
+def test_a_released_trial_call_lets_another_be_the_trial(orders, turnable):
+    """No request was made, so another call may go at once."""
+    delivery = ApiCall.objects.get(pk=keys()[0]).delivery
+    circuit_breaker.trip(delivery, until=turnable.now, reason="429")
+    trial = claims.claim(keys()[0], using="default")
+    assert trial.is_trial
+    leases.release(trial, using="default")
+    assert circuit_breaker.admit(delivery, turnable.now) is circuit_breaker.Breaker.HALF_OPEN

@@ -174,9 +174,9 @@ def operator(client):
     return client
 
 
-def test_staff_hold_and_release_in_the_admin(operator, due, kaspi):
+def test_staff_hold_and_release_in_the_admin(worker, operator, due, kaspi):
     """The dashboard shows it, and both are recorded."""
-    Worker(log=lambda _line: None)._beat()
+    worker._beat()
     state = AccountState.objects.get()
     client = operator.allow()
     assert "do/hold/" in client.get(f"{STATES}{state.pk}/change/").content.decode()
@@ -190,9 +190,9 @@ def test_staff_hold_and_release_in_the_admin(operator, due, kaspi):
     assert LogEntry.objects.filter(object_id=str(state.pk)).count() == 2
 
 
-def test_it_needs_its_permission(operator, kaspi):
+def test_it_needs_its_permission(worker, operator, kaspi):
     """Neither viewing the page nor a crafted POST is enough."""
-    Worker(log=lambda _line: None)._beat()
+    worker._beat()
     state = AccountState.objects.get()
     assert "do/hold/" not in operator.get(f"{STATES}{state.pk}/change/").content.decode()
     assert operator.post(f"{STATES}{state.pk}/do/hold/").status_code == 403

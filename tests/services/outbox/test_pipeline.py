@@ -388,6 +388,48 @@ def test_unsent_claims_are_left_to_their_lease_without_a_database(worker, orders
     assert caplog.text.count("answer not recorded") == 2
 
 
+@pytest.fixture
+def pks(kaspi, monkeypatch):
+    """Return the keys of three due calls that cannot be claimed together."""
+    monkeypatch.setattr(claims, "claim_many", partial(fail, ZeroDivisionError))
+    for _ in range(3):
+        Order.objects.create()
+    return list(ApiCall.objects.values_list("pk", flat=True))
+
+
+def test_claims_one_by_one_end_after_a_second(pks, monkeypatch):
+    """The leases of the claimed calls run; the others stay due."""
+    monkeypatch.setattr(claims, "MAX_BUILD_S", -1.0)
+    assert pipeline.claim_calls(pks) == []
+    assert set(ApiCall.objects.values_list("state", flat=True)) == {"due"}
+
+
+@pytest.mark.parametrize("claimed", [1, 2])
+def test_claimed_calls_are_sent_when_the_database_goes_away(pks, monkeypatch, claimed):
+    """The next statement raises the error."""
+    claim, left = claims.claim, [None] * claimed
+
+    def going(pk, *, using):
+        if not left:
+            raise InterfaceError
+        left.pop()
+        return claim(pk, using=using)
+
+    monkeypatch.setattr(claims, "claim", going)
+    assert [one.call.pk for one in pipeline.claim_calls(pks)] == pks[:claimed]
+
+
+def test_an_unavailable_database_is_raised_when_nothing_is_claimed(pks, monkeypatch):
+    """The round ends."""
+
+    def away(_pk, *, using):
+        raise InterfaceError
+
+    monkeypatch.setattr(claims, "claim", away)
+    with pytest.raises(InterfaceError):
+        pipeline.claim_calls(pks)
+
+
 def fail(trouble, *_arguments, **_options):
     """Raise the error."""
     raise trouble

@@ -34,7 +34,7 @@ def posted(kaspi):
     return [asked for asked in kaspi.requests if asked.method == "POST"]
 
 
-def test_a_replayed_create_is_refreshed_at_once(kaspi, due, turnable):
+def test_a_replayed_create_is_refreshed_at_once(worker, kaspi, due, turnable):
     """Webhooks of the first answer's delivery may have been lost."""
     kaspi.webhook_url = None
     kaspi.faults.add(Fault(operation="create", drop="after"))
@@ -42,7 +42,7 @@ def test_a_replayed_create_is_refreshed_at_once(kaspi, due, turnable):
     turnable.turn(minutes=1)
     Worker(log=lambda _line: None, threads=2).run_round()
     assert Delivery.objects.get().next_refresh_at == turnable.now
-    Worker(log=lambda _line: None).run_round()
+    worker.run_round()
     assert [asked for asked in kaspi.requests if asked.method == "GET"]
 
 
@@ -52,7 +52,9 @@ def test_a_first_create_is_refreshed_later(kaspi, due, turnable):
     assert Delivery.objects.get().next_refresh_at > turnable.now
 
 
-def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(kaspi, booked, post_webhook, turnable, monkeypatch):
+def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(
+    worker, kaspi, booked, post_webhook, turnable, monkeypatch
+):
     """Delivered by a webhook, cancelled by the answer: the due refresh is kept."""
     cancel_delivery(booked)
     transmit = sender.transmit
@@ -66,7 +68,7 @@ def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(kaspi, booked, po
     sender.send(ApiCall.objects.get(kind="cancel").pk)
     monkeypatch.undo()
     assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("delivered", turnable.now)
-    Worker(log=lambda _line: None).run_until_idle()
+    worker.run_until_idle()
     assert fresh(booked).status == "cancelled"
 
 
@@ -143,13 +145,13 @@ def test_once_sends_nothing_twice_that_failed(kaspi, turnable, threads, monkeypa
     assert len(posted(kaspi)) == 2 * len(orders)
 
 
-def test_once_does_what_follows_from_a_success(kaspi, drain, turnable):
+def test_once_does_what_follows_from_a_success(worker, kaspi, drain, turnable):
     """The refresh of a replayed create is no repetition of a failure."""
     kaspi.faults.add(Fault(operation="create", drop="after"))
     Order.objects.create()
     drain()
     turnable.turn(minutes=1)
-    Worker(log=lambda _line: None).run_until_idle()
+    worker.run_until_idle()
     assert ApiCall.objects.get(kind="refresh").state == "done"
 
 

@@ -16,7 +16,6 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
-from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.conftest import PATIENCE_S, event
 from tests.shop.models import Order
@@ -24,12 +23,6 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def worker(kaspi):
-    """Return a silent worker."""
-    return Worker(log=lambda _line: None)
 
 
 def test_once_sends_everything_that_is_due_and_returns(kaspi, capsys):

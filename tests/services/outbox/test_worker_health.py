@@ -21,11 +21,6 @@ from kaspi_delivery_django.stats import accounts, snapshot
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def quiet():
-    """Return a silent worker."""
-    return Worker(log=lambda _line: None)
-
-
 def break_task(monkeypatch, error):
     """Let one task fail in each round."""
 
@@ -35,10 +30,9 @@ def break_task(monkeypatch, error):
     monkeypatch.setattr(replaying, "apply_parked", fail)
 
 
-def test_the_heartbeat_names_the_failing_task(kaspi, monkeypatch, turnable):
+def test_the_heartbeat_names_the_failing_task(worker, monkeypatch, turnable):
     """The worker does not count as seen, so alerts on its age fire."""
     break_task(monkeypatch, ValueError("+7 701 999 8877"))
-    worker = quiet()
     worker.run_round()
     state = AccountState.objects.get()
     assert state.worker_trouble.startswith("parked events applied: ValueError")
@@ -49,9 +43,8 @@ def test_the_heartbeat_names_the_failing_task(kaspi, monkeypatch, turnable):
     assert AccountState.objects.get().worker_seen_at == state.worker_seen_at
 
 
-def test_it_is_healthy_again_once_the_task_succeeds(kaspi, monkeypatch):
+def test_it_is_healthy_again_once_the_task_succeeds(worker, monkeypatch):
     """At the end of that round, not half a minute later."""
-    worker = quiet()
     with monkeypatch.context() as broken:
         break_task(broken, ValueError())
         worker.run_round()
@@ -62,17 +55,15 @@ def test_it_is_healthy_again_once_the_task_succeeds(kaspi, monkeypatch):
     assert state.worker_seen_at is not None
 
 
-def test_a_healthy_worker_writes_its_heartbeat_every_half_minute(kaspi, django_assert_num_queries):
+def test_a_healthy_worker_writes_its_heartbeat_every_half_minute(worker, django_assert_num_queries):
     """Not in each round."""
-    worker = quiet()
     worker.run_round()
     with django_assert_num_queries(0):
         worker._beat()
 
 
-def test_a_stop_changes_no_tasks_health(kaspi, monkeypatch):
+def test_a_stop_changes_no_tasks_health(worker, monkeypatch):
     """A skipped task has neither failed nor succeeded."""
-    worker = quiet()
     break_task(monkeypatch, ValueError())
     worker.run_round()
     worker.stop()
@@ -81,10 +72,9 @@ def test_a_stop_changes_no_tasks_health(kaspi, monkeypatch):
 
 
 @pytest.mark.parametrize("is_transient", [True, False])
-def test_a_deadlock_is_no_trouble_and_a_database_error_is(kaspi, monkeypatch, is_transient):
+def test_a_deadlock_is_no_trouble_and_a_database_error_is(worker, monkeypatch, is_transient):
     """A deadlock is left to the next round; an error ends the round, and the next one reports it."""
     break_task(monkeypatch, OperationalError("database is locked" if is_transient else "no such table: x"))
-    worker = quiet()
     if is_transient:
         worker.run_round()
     else:
@@ -123,10 +113,10 @@ def test_a_worker_that_is_stopped_exits_with_one_too(kaspi, monkeypatch):
         call_command("kaspi_worker", stdout=io.StringIO())
 
 
-def test_report_doctor_and_dashboard_show_it(kaspi, monkeypatch, client, admin_user):
+def test_report_doctor_and_dashboard_show_it(worker, monkeypatch, client, admin_user):
     """With the same text."""
     break_task(monkeypatch, ValueError())
-    quiet().run_round()
+    worker.run_round()
     for options in ([], ["--json"]):
         out = io.StringIO()
         call_command("kaspi_report", *options, stdout=out)
