@@ -7,8 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.client.protocol import digest
-from kaspi_delivery_django.models.attention import Attention
-from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, WrittenQuerySet
+from kaspi_delivery_django.models.fields import Attention, ExactCharField, WrittenModel, WrittenQuerySet
 
 REQUEST_ID_LENGTH = 128
 REPLAY_WINDOW = timedelta(hours=23)  # Kaspi keeps idempotency keys for 24 h

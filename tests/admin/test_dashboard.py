@@ -36,7 +36,7 @@ def needs(client):
     """Return what the dashboard asks somebody for, with the address behind each."""
     page = client.get(URL)
     assert page.status_code == 200
-    return {need.words: need.url for need in page.context["needs"]}
+    return {alert.words: alert.url for alert in page.context["alerts"]}
 
 
 def test_it_is_linked_from_the_apps_index_and_the_lists(staff, alive):
