@@ -8,11 +8,9 @@ spread out.
 import logging
 import random
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from django.db import IntegrityError, transaction
 from django.db.models import Case, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Mod
 
@@ -158,9 +156,7 @@ def is_held() -> bool:
 
 
 def _make_state(delivery: Delivery) -> None:
-    if not _states(delivery).exists():
-        with suppress(IntegrityError), transaction.atomic(using=db_alias()):  # another sender may be faster
-            AccountState.objects.create(account=delivery.account, environment=delivery.environment)
+    AccountState.objects.get_or_create(account=delivery.account, environment=delivery.environment)
 
 
 def _states(delivery: Delivery) -> QuerySet[AccountState]:

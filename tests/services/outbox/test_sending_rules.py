@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.client import read_event
+from kaspi_delivery_django.client import RemoteDelivery, read_event
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
@@ -86,6 +86,15 @@ def test_a_cancel_keeps_an_earlier_refresh(kaspi, booked, turnable, monkeypatch)
 def _still_created(remote):
     object.__setattr__(remote, "status", "created")
     return remote
+
+
+def test_an_answer_to_a_cancel_without_a_status_keeps_the_status(kaspi, booked, turnable, monkeypatch):
+    """A refresh follows within a minute."""
+    cancel_delivery(booked)
+    remote = RemoteDelivery(delivery_id=booked.delivery_id, status="")
+    monkeypatch.setattr(sender, "transmit", lambda *_args: remote)
+    sender.send(ApiCall.objects.get(kind="cancel").pk)
+    assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("created", turnable.now + timedelta(minutes=1))
 
 
 @pytest.mark.parametrize("status", [404, 405])
