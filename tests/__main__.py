@@ -31,7 +31,7 @@ def main(arguments):
     """Run every part, say how each ended, and return the exit code."""
     options = parse(arguments)
     ended = {"migrations": check_migrations()}
-    with tempfile.TemporaryDirectory(prefix="kaspi-delivery-run-") as folder:
+    with tempfile.TemporaryDirectory(prefix="kaspi-") as folder:
         ended |= run_suites(options, Path(folder))
         if options.measured:
             ended["coverage"] = report_coverage(folder)
@@ -87,15 +87,17 @@ def run_suites(options, folder):
 
 
 def suite(options, engine, folder):
-    """Return how pytest is started on one engine; what is to be measured leaves what it covered in the folder."""
+    """Return how pytest is started on one engine, with a temporary folder that is removed after the run."""
     arguments = list(options.pytest)
     if not options.all and not options.pytest:
         arguments += [f"--ignore={place}" for places in kinds.SLOW.values() for place in places]
     if engine != options.engines[0]:
         arguments.append("--engine-only")
-    if options.measured:
-        return command("coverage", "run", "-m", "pytest", *arguments, engine=engine, coverage=folder)
-    return command("pytest", *arguments, engine=engine)
+    (folder / engine).mkdir()
+    settings = {"DATABASE": engine, "TMPDIR": str(folder / engine)}
+    if not options.measured:
+        return command("pytest", *arguments, **settings)
+    return command("coverage", "run", "-m", "pytest", *arguments, COVERAGE_FILE=str(folder / ".coverage"), **settings)
 
 
 def run_logged(engine, process, folder):
@@ -134,11 +136,9 @@ def report_core():
     return subprocess.run(**report, check=False).returncode
 
 
-def command(module, *arguments, engine="sqlite", coverage=None):
-    """Return what `subprocess` needs to run a module in the project's folder, on an engine."""
-    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE": engine}
-    if coverage:
-        settings["COVERAGE_FILE"] = str(coverage / f".coverage.{engine}")
+def command(module, *arguments, **environment):
+    """Return what `subprocess` needs to run a module in the project's folder, on SQLite unless told otherwise."""
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE": "sqlite", **environment}
     arguments = [sys.executable, "-m", module, *map(str, arguments)]
     return {"args": arguments, "cwd": ROOT, "env": {**os.environ, **settings}}
 

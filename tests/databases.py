@@ -25,7 +25,7 @@ def _sqlite() -> dict[str, Any]:
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;",
         },
     }
 
@@ -56,6 +56,7 @@ def _embedded_postgresql() -> str:
 
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     atexit.register(server.cleanup)
+    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off; SELECT pg_reload_conf();")
     url: str = server.get_uri()
     os.environ["POSTGRESQL_URL"] = url
     return url

@@ -10,7 +10,7 @@ SLOW = {
     "benchmark": ("tests/benchmarks",),
     "browser": ("tests/browser",),
     "docs": ("tests/docs",),
-    "mutation": ("tests/promises/test_teeth.py",),
+    "mutation": ("tests/promises/test_mutations.py",),
     "packaging": (
         "tests/example_project/test_demo.py",
         "tests/example_project/test_own_tests.py",
@@ -18,7 +18,12 @@ SLOW = {
         "tests/test_packaging.py",
     ),
     "process": ("tests/engines",),
-    "storm": ("tests/promises/test_machine.py", "tests/storm", "tests/test_long_lives.py"),
+    "storm": (
+        "tests/promises/test_machine.py",
+        "tests/services/test_arrivals.py",
+        "tests/storm",
+        "tests/test_long_lives.py",
+    ),
 }
 ON_EVERY_ENGINE = ("process", "storm")  # these bring processes and databases of their own
 

@@ -64,7 +64,7 @@ delivery = Delivery.objects.get()
 print("told:", delivery.external_order_id, delivery.status, delivery.delivery_id)
 """
 WHERE = f"import {PACKAGE}; print('told:', {PACKAGE}.__file__)"
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 
 def main(arguments):

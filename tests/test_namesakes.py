@@ -37,7 +37,7 @@ def start(tmp_path):
 
     def run(*entries):
         command = [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]\n{START}"]
-        return subprocess.run([*command, *entries], capture_output=True, text=True, check=True, timeout=120).stdout
+        return subprocess.run([*command, *entries], capture_output=True, text=True, check=True, timeout=600).stdout
 
     return run
 

@@ -17,7 +17,7 @@ from subprocess import PIPE, STDOUT
 import pytest
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-PATIENCE_S = 120
+PATIENCE_S = 600
 SCAFFOLD = {"urlpatterns = [", "...,", "]"}  # stands in the project already
 MOST_LINES = 25
 ORDER = """
@@ -82,7 +82,9 @@ def manage(project):
     def run(*arguments, **environment):
         command = [sys.executable, "manage.py", *arguments]
         env = {**clean(), "KASPI_DELIVERY_ENVIRONMENT": "local", **environment}
-        ran = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=False, timeout=120)
+        ran = subprocess.run(
+            command, cwd=project, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 

@@ -12,11 +12,11 @@ from kaspi_delivery_django.services import cancel_delivery
 from kaspi_delivery_django.services.deliveries import notifications
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PATIENCE_S = 30
 LOOK_EVERY_S = 0.1
 
 
@@ -65,7 +65,7 @@ def until():
 def work():
     """Try every call; one whose delivery a webhook holds at that moment is left to a later round."""
     while ApiCall.objects.filter(state=ApiCall.State.DUE, attempts=0).exists():
-        Worker(say=lambda _line: None).run_until_idle()
+        Worker(log=lambda _line: None).run_until_idle()
 
 
 def test_a_parcel_is_delivered(kaspi, until):

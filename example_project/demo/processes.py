@@ -12,7 +12,7 @@ from typing import Any
 
 from example_project.demo.deadline import DemoFailed
 
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 TAIL_LINES = 25
 
 

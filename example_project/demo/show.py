@@ -16,7 +16,7 @@ from example_project.demo.stories import DASHBOARD, Placed, Play
 from example_project.demo.watching import Outcome, Step, Watcher
 from kaspi_delivery_django.statuses import status_label
 
-DEADLINE_S = 55.0
+DEADLINE_S = 300.0
 LOOK_EVERY_S = 0.4
 PACE_S = 1.2
 STROLL_S = 4.0

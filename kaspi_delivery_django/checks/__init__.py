@@ -1,4 +1,4 @@
-"""System checks: one per mistake, with a hint that says what to write. No network; no database but for `migrate`."""
+"""System checks: one per mistake, with a hint what to write. No network; no database but for `migrate`."""
 
 from django.core import checks
 

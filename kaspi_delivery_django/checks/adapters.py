@@ -37,11 +37,11 @@ def check_adapters(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_primary_keys(**_kwargs: Any) -> list[CheckMessage]:
-    """E010: an order's primary key has no room in the column that remembers it."""
-    room = Delivery._meta.get_field("object_id").max_length
-    text = f"Its primary key does not fit into the {room} characters that a delivery has for it."
-    hint = f"Give it one column of at most {room} characters, or adapt another model, say a shipment."
-    large = [model for model in usable_adapters() if not _fits(model, room)]
+    """E010: an order's primary key does not fit into the column that stores it."""
+    max_length = Delivery._meta.get_field("object_id").max_length
+    text = f"Its primary key does not fit into the {max_length} characters that a delivery has for it."
+    hint = f"Give it one column of at most {max_length} characters, or adapt another model, say a shipment."
+    large = [model for model in usable_adapters() if not _fits(model, max_length)]
     return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E010") for model in large]
 
 
@@ -71,9 +71,9 @@ def check_accounts_of_adapters(**_kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-def _fits(model: type[models.Model], room: int | None) -> bool:
+def _fits(model: type[models.Model], max_length: int | None) -> bool:
     key = orders.key_field(model)
     if not orders.can_be_looked_up(model):
         return False
     is_text = isinstance(key, models.CharField | models.TextField)
-    return not is_text or (key.max_length is not None and room is not None and key.max_length <= room)
+    return not is_text or (key.max_length is not None and max_length is not None and key.max_length <= max_length)

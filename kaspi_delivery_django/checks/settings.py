@@ -20,7 +20,7 @@ from kaspi_delivery_django.orders import AnyAdapter
 
 
 def settings_or_none() -> conf.Settings | None:
-    """Return KASPI_DELIVERY; None when E001 has said already what is wrong with it."""
+    """Return KASPI_DELIVERY; None when E001 reports what is wrong with it."""
     try:
         return conf.current()
     except ImproperlyConfigured:
@@ -34,7 +34,7 @@ def readable_accounts() -> tuple[conf.Account, ...]:
 
 
 def usable_adapters() -> Mapping[type[models.Model], AnyAdapter]:
-    """Return the adapters by their models; none when E001 or E005 has said already what is wrong."""
+    """Return the adapters by their models; none when E001 or E005 reports what is wrong."""
     try:
         return orders.adapters()
     except ImproperlyConfigured:
@@ -60,7 +60,7 @@ def check_settings(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_runner(**_kwargs: Any) -> list[CheckMessage]:
-    """E008: the library of the runner is not installed, so that nothing would tell its workers."""
+    """E008: the library of the runner is not installed, so its workers would not be notified."""
     found = settings_or_none()
     runner = found.runner if found else ""
     if runner not in LIBRARIES or any(map(find_spec, LIBRARIES[runner])):

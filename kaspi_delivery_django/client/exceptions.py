@@ -16,7 +16,7 @@ class UsageError(ValueError):
 
 
 class KaspiError(Exception):
-    """Kaspi or the network did not do what was asked.
+    """A request to Kaspi failed.
 
     `outcome_known` is False when Kaspi may have acted on the request all the same: send the same
     bytes with the same idempotency key again, or ask with a GET. `retry_after_s` is how long Kaspi
@@ -81,7 +81,7 @@ class Conflict(KaspiError):
 
 
 class PayloadMismatch(KaspiError):
-    """409 on a create: this idempotency key was used with another payload. A person decides."""
+    """409 on a create: this idempotency key was used with another payload. Staff decide."""
 
     outcome_known = False
 
@@ -93,7 +93,7 @@ class OutcomeUnknown(KaspiError):
 
 
 class ServerFault(OutcomeUnknown):
-    """408, 425 or 5xx. `replayed` says that it is a stored answer, which will not change."""
+    """408, 425 or 5xx. `replayed`: the answer is a stored one, which will not change."""
 
 
 class InProgress(OutcomeUnknown):
@@ -117,4 +117,4 @@ class WebhookRejected(KaspiError):
 
 
 class MalformedEvent(KaspiError):
-    """A webhook that Kaspi signed but that we cannot read; the text says why, without its data."""
+    """A signed webhook that cannot be read; the text gives the reason, without its data."""

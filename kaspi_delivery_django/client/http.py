@@ -98,7 +98,7 @@ class KaspiClient:
         return self.send(protocol.get(delivery_id, include_history=include_history))
 
     def cancel_delivery(self, delivery_id: str, *, idempotency_key: str, reason: str = "") -> RemoteDelivery:
-        """Ask to cancel (`POST …/cancel`). The answer's status says whether it already is.
+        """Ask to cancel (`POST …/cancel`). The status of the answer shows whether it is cancelled already.
 
         Raises `Conflict` once the parcel is in transit.
         """

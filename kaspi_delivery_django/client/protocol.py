@@ -186,7 +186,7 @@ def test_webhook(url: str, event_type: str) -> Request:
 
 
 def read_delivery(request: Request, answer: Answer, now: datetime) -> RemoteDelivery:
-    """Return the delivery in an answer, or raise the `KaspiError` that says what to do next."""
+    """Return the delivery in an answer, or raise the `KaspiError` for it."""
     announced = announcement(answer.headers)
     try:
         delivery = _read_delivery(request, answer, now)

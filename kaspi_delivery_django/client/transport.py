@@ -84,7 +84,7 @@ class _Connection(HTTPConnection):
             self.connect()
         exchange = current.get()
         if exchange is not None:
-            exchange.seconds_left()  # raises: past the deadline no byte leaves any more
+            exchange.seconds_left()  # raises past the deadline: no byte is sent then
             exchange.bytes_left = True
         super().send(data)
 

@@ -231,8 +231,8 @@ class RemoteDelivery:
     `pickup`, `dropoff` and `parcel` are None where the answer has none, or none that could be sent.
 
     `status` is Kaspi's word, an open set, empty when it is missing or unreadable. `raw` is the
-    whole answer; `replayed` says that it is a stored one (`X-Idempotent-Replay`). `request_id` names the
-    exchange to Kaspi's support, `announcement` is what Kaspi's headers say of the API itself.
+    whole answer; `replayed`: it is a stored one (`X-Idempotent-Replay`). `request_id` names the
+    exchange to Kaspi's support, `announcement` is what Kaspi's headers announce of the API.
     """
 
     delivery_id: str
@@ -291,7 +291,7 @@ class TestWebhook:
 class RemoteEvent:
     """One webhook's body. Texts are empty, and `occurred_at` is None, where Kaspi's cannot be used.
 
-    `problem` says in plain words why the event cannot be applied; it is empty when it can.
+    `problem` is the reason why the event cannot be applied, empty when it can.
     """
 
     event_id: str

@@ -65,7 +65,7 @@ def read_event(body: bytes) -> RemoteEvent:
     """Return the event in a webhook's raw body.
 
     Raises `MalformedEvent` only when the body is not JSON in UTF-8 without a BOM, not an object, or has no
-    usable eventId. Whatever else is missing or unusable reads as absent; `problem` says why such an event
+    usable eventId. Other missing or unusable fields read as absent; `problem` is the reason why such an event
     cannot be applied.
     """
     document = _Document(_decode(body))

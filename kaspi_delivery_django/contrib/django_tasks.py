@@ -1,7 +1,7 @@
 """Django's tasks as the runner: `django.tasks` of Django 6, or its backport `django-tasks` on Django 5.2.
 
 Needs RUNNER = "django_tasks", a backend of yours in TASKS, and on Django 5.2 the extra `django-tasks`. Tasks have
-no scheduler: keep `kaspi_worker` beside them, or `kaspi_worker --once` in cron. docs/running.md says more.
+no scheduler: keep `kaspi_worker` beside them, or `kaspi_worker --once` in cron. See docs/running.md.
 """
 
 from kaspi_delivery_django.services.outbox.worker import Worker

@@ -75,7 +75,7 @@ ACCOUNT = OpenApiParameter(
 TOKEN = OpenApiParameter("token", location=OpenApiParameter.PATH, description="The signed token of a delivery's link.")
 ETAG = OpenApiParameter("ETag", location=OpenApiParameter.HEADER, response=[200, 304], description="For If-None-Match.")
 IF_NONE_MATCH = OpenApiParameter(
-    "If-None-Match", location=OpenApiParameter.HEADER, description="The ETag of what is known."
+    "If-None-Match", location=OpenApiParameter.HEADER, description="The ETag of the response the client has."
 )
 TAKEN = OpenApiExample("Taken", {"status": "applied"})
 
@@ -91,7 +91,7 @@ WEBHOOK_ANSWERS = {
 TRACKING_ANSWERS = {
     200: OpenApiResponse(TrackingSerializer, "How it stands."),
     304: OpenApiResponse(description="Nothing has changed."),
-    404: OpenApiResponse(DETAIL, "No such delivery, or none any more: one answer for every reason."),
+    404: OpenApiResponse(DETAIL, "No such delivery."),
     405: OpenApiResponse(DETAIL, "Another method."),
 }
 
@@ -138,7 +138,7 @@ class TrackingExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call] 
         describe = extend_schema(
             operation_id="kaspi_delivery_tracking",
             summary="Follow a delivery",
-            description="How a delivery stands, for the customer who has its link.",
+            description="A delivery's timeline, for the customer who has its link.",
             tags=TAGS,
             auth=[],
             parameters=[TOKEN, IF_NONE_MATCH, ETAG],

@@ -70,8 +70,8 @@ def serve(port: int, address: str) -> Iterator[int]:
 class Collector:
     """Reads the tables at each scrape, in four statements whose cost does not grow with the tables.
 
-    When they cannot be read, `kaspi_delivery_up` is 0 and the other gauges are missing: whatever else
-    the host's registry has is shown all the same.
+    When they cannot be read, `kaspi_delivery_up` is 0 and the other gauges are missing; the host's own
+    metrics are not affected.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Collector:
         yield from families
 
     def _read(self) -> Sequence[Metric]:
-        """Return the families, none when the tables cannot be read; the log says so once, not per scrape."""
+        """Return the families, none when the tables cannot be read; log that once, not per scrape."""
         try:
             with self._lock, _connection_left_as_found():  # one connection, however many scrape at once
                 families = list(_families())

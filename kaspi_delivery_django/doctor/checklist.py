@@ -24,7 +24,7 @@ LATEST = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectFacts:
-    """What the process says: where keys come from (by alias), what is logged, whether the admin is there."""
+    """Facts of the process: where keys come from (by alias), what is logged, whether the admin is installed."""
 
     keys_from_environment: Mapping[str, bool] = field(default_factory=dict)
     logs_webhooks: bool = False
@@ -33,7 +33,7 @@ class ProjectFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class TableFacts:
-    """What the tables say of all accounts: of the latest 1,000 calls and deliveries, and of the last day's events."""
+    """Facts of the tables: of the latest 1,000 calls and deliveries, and of the last day's events."""
 
     has_keyless_calls: bool = False
     has_booked: bool = False
@@ -53,7 +53,7 @@ def project_facts(accounts: Mapping[str, conf.Account]) -> ProjectFacts:
     )
 
 
-def table_facts(standing: Snapshot) -> TableFacts:
+def table_facts(current: Snapshot) -> TableFacts:
     """Read the tables, which must be migrated."""
     booked = Delivery.objects.using(db_alias()).filter(delivery_id__isnull=False).order_by("-pk")
     notes = list(booked.values_list("pickup_notes", "dropoff_notes")[:LATEST])
@@ -62,9 +62,9 @@ def table_facts(standing: Snapshot) -> TableFacts:
         has_keyless_calls="" in writes.values_list("idempotency_key", flat=True)[:LATEST],
         has_booked=bool(notes),
         has_notes=any(pickup or dropoff for pickup, dropoff in notes),
-        adapter_failures=standing.attention.get(Attention.ADAPTER_FAILED, 0),
-        dead_letters=total(standing.dead_letters),
-        webhooks=recent.webhooks(standing.read_at),
+        adapter_failures=current.attention.get(Attention.ADAPTER_FAILED, 0),
+        dead_letters=total(current.dead_letters),
+        webhooks=recent.webhooks(current.read_at),
     )
 
 
@@ -85,12 +85,12 @@ def _has_admin() -> bool:
 
 HOSTS = {name: urlsplit(conf.BASE_URLS[name]).hostname for name in ("sandbox", "production")}
 NOT_READ = "The tables were not read."
-MIGRATE = "Mend the line 'migrations' first."
+MIGRATE = "Fix the line 'migrations' first."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One item: its number, what Kaspi asks for, the verdict, what was seen, and what to do or to confirm."""
+    """One item: its number, Kaspi's demand, the outcome, what was seen, and what to do or to confirm."""
 
     number: int
     asks: str
@@ -101,9 +101,9 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that the items are judged by. `tables` is None when they could not be read.
+    """The facts that the items are judged by. `tables` is None when they could not be read.
 
-    `urls` says by alias where a test webhook was sent.
+    `urls` are the URLs of the test webhooks by alias.
     """
 
     accounts: Sequence[conf.Account]
@@ -117,7 +117,7 @@ class Evidence:
         return [found for found in self.findings if found.name == name and (not accounts or found.account in accounts)]
 
     def verdict(self, name: str) -> Outcome:
-        """Return the verdict over this name's findings; open when an account has none, for nothing was proven."""
+        """Return the worst outcome of this name's findings; open when an account has none."""
         found = self.of(name)
         own = {finding.account for finding in found if finding.account}
         is_whole = not own or own == {account.alias for account in self.accounts}
@@ -156,24 +156,24 @@ def _key_sent(evidence: Evidence) -> Judgement:
     says = {
         Outcome.PASS: "Every request carries it, and Kaspi took it.",
         Outcome.FAIL: "Kaspi does not take the key, or there is none.",
-        Outcome.YOURS: "Kaspi has not said whether it takes the key.",
+        Outcome.YOURS: "Whether Kaspi accepts the key is unknown.",
     }
     verdict = evidence.verdict("key")
-    return verdict, says[verdict], "Mend the lines 'key' and 'api', and run this again."
+    return verdict, says[verdict], "Fix the lines 'key' and 'api', and run this again."
 
 
 def _idempotency(evidence: Evidence) -> Judgement:
     if evidence.tables is None:
         return Outcome.YOURS, NOT_READ, MIGRATE
     if evidence.tables.has_keyless_calls:
-        todo = "Somebody wrote calls by hand: delete them, and book with request_delivery and cancel_delivery."
+        todo = "Calls were written by hand: delete them, and book with request_delivery and cancel_delivery."
         return Outcome.FAIL, "A create or a cancel has no idempotency key.", todo
     return Outcome.PASS, "No create and no cancel is without one.", ""
 
 
 def _outbound(evidence: Evidence) -> Judgement:
     if any(found.verdict is Outcome.FAIL for found in evidence.of("api")):
-        return Outcome.FAIL, "Not every account reaches Kaspi.", "Mend the lines 'api'."
+        return Outcome.FAIL, "Not every account reaches Kaspi.", "Fix the lines 'api'."
     passed = {found.account for found in evidence.of("api")}
     hosts = {urlsplit(account.base_url).hostname for account in evidence.accounts if account.alias in passed}
     missing = [str(host) for host in HOSTS.values() if host not in hosts]
@@ -186,7 +186,7 @@ def _outbound(evidence: Evidence) -> Judgement:
 def _receiver(evidence: Evidence) -> Judgement:
     verdict = evidence.verdict("webhook")
     if verdict is Outcome.FAIL:
-        return verdict, "A test webhook did not arrive as it should.", "Mend the line 'webhook'."
+        return verdict, "A test webhook did not arrive as it should.", "Fix the line 'webhook'."
     if verdict is Outcome.YOURS or not all(url.startswith("https://") for url in evidence.urls.values()):
         todo = "Run this with --webhook-url and the shop's public https address."
         return Outcome.YOURS, "No test webhook was seen to arrive over HTTPS for every account.", todo
@@ -202,7 +202,7 @@ def _logged(evidence: Evidence) -> Judgement:
 
 def _unique_ids(evidence: Evidence) -> Judgement:
     if any("E006" in found.says for found in evidence.of("checks")):
-        return Outcome.FAIL, "Two adapters can give one id to two orders (E006).", "Mend the line 'checks' about E006."
+        return Outcome.FAIL, "Two adapters can give one id to two orders (E006).", "Fix the line 'checks' about E006."
     if evidence.tables is None:
         return Outcome.FAIL, "The unique constraint may be missing.", MIGRATE
     return Outcome.PASS, "A unique constraint of the database holds it.", ""
@@ -214,7 +214,7 @@ def _built(what: str) -> Callable[[Evidence], Judgement]:
             return Outcome.YOURS, NOT_READ, MIGRATE
         if evidence.tables.adapter_failures:
             says = f"The adapter failed for {evidence.tables.adapter_failures} orders."
-            return Outcome.FAIL, says, "Mend build_request, then *Retry now* in the admin (filter: adapter_failed)."
+            return Outcome.FAIL, says, "Fix build_request, then *Retry now* in the admin (filter: adapter_failed)."
         if not evidence.tables.has_booked:
             todo = "Save an order that is to be shipped, and look at its delivery in the admin."
             return Outcome.YOURS, "No order was booked yet.", todo
@@ -232,7 +232,7 @@ def _notes(evidence: Evidence) -> Judgement:
 
 def _alerting(_evidence: Evidence) -> Judgement:
     todo = "Confirm that cron runs kaspi_report with --max-failed-attempts, or that Prometheus has docs/alerts.yml."
-    return Outcome.YOURS, "Whether somebody is called cannot be seen from here.", todo
+    return Outcome.YOURS, "Whether an alarm reaches someone cannot be seen from here.", todo
 
 
 def _dashboard(evidence: Evidence) -> Judgement:

@@ -1,4 +1,4 @@
-"""What is to be seen without asking Kaspi: the settings, the database, the workers, and what waits."""
+"""Checks without Kaspi: the settings, the database, the workers, and pending work."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -27,13 +27,13 @@ START_WORKER = "Keep `python manage.py kaspi_worker` running (systemd, a contain
 
 
 def project_checks() -> list[CheckMessage]:
-    """Return what the system checks say, those for a deployment too, without what the project has silenced."""
+    """Return the messages of the system checks, those for deployments included, without silenced ones."""
     found = checks.run_checks(include_deployment_checks=True)
     return [message for message in found if not message.is_silenced()]
 
 
 def judge_checks(messages: list[CheckMessage]) -> Iterator[Result]:
-    """Take each message of ours for itself, and count those of Django and of other apps. Pure."""
+    """Yield one result for each message of this app, and one for all others. Pure."""
     ours = [message for message in messages if str(message.id).startswith(OURS)]
     if not ours:
         yield passed("checks", "The system checks find nothing of this app.")
@@ -48,7 +48,7 @@ def judge_checks(messages: list[CheckMessage]) -> Iterator[Result]:
 
 
 def migrations() -> Result:
-    """Tell whether all of our migrations are applied, on the database that our tables live in."""
+    """Return whether all migrations of this app are applied on its database."""
     executor = MigrationExecutor(connections[db_alias()])
     targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] == APP_LABEL]
     missing = [migration.name for migration, _backwards in executor.migration_plan(targets)]
@@ -72,11 +72,11 @@ def judge_snapshot(report: Report) -> Iterator[Result]:
     else:
         yield passed("backlog", f"No due call has waited {due_age.limit // MINUTE_S:.0f} min.")
     yield _silence(report)
-    yield _people(found)
+    yield _attention(found)
 
 
 def judge_account(state: AccountStats, found: Snapshot) -> Iterator[Result]:
-    """Say whether a worker is there, and whether calls wait behind a closed gate. Pure."""
+    """Judge the worker, the circuit breaker and a hold of the account. Pure."""
     alias, age = state.alias, state.worker_age(found.read_at)
     if state.held_at:
         yield failed("hold", f"Sending is held since {state.held_at:%Y-%m-%d %H:%M} UTC.", RELEASE, account=alias)
@@ -92,10 +92,10 @@ def judge_account(state: AccountStats, found: Snapshot) -> Iterator[Result]:
         says = f"Kaspi announces: {announced}. Version {API_VERSION} of its API is supported."
         yield manual("version", says, "Upgrade kaspi-delivery-django before that day.", account=alias)
     if not state.is_closed:
-        yield passed("gate", "Open.", account=alias)
+        yield passed("gate", "The circuit breaker is closed.", account=alias)
         return
-    todo = "Mend what the line 'key' or 'api' says, restart web and workers: the worker's next probe opens it."
-    yield failed("gate", f"Closed: {state.closed_reason}.", todo, account=alias)
+    todo = "Fix the cause in the line 'key' or 'api', restart web and workers: the worker's next trial call closes it."
+    yield failed("gate", f"The circuit breaker is open: {state.closed_reason}.", todo, account=alias)
 
 
 def _silence(report: Report) -> Result:
@@ -109,11 +109,11 @@ def _silence(report: Report) -> Result:
     return failed("silence", f"Deliveries are under way, and no webhook came {since}.", todo)
 
 
-def _people(found: Snapshot) -> Result:
+def _attention(found: Snapshot) -> Result:
     waiting, letters = total(found.attention), total(found.dead_letters)
     if not waiting and not letters:
-        return passed("people", "Nothing waits for a person.")
-    says = f"{waiting} deliveries and {letters} webhook events wait for a person."
+        return passed("people", "Nothing needs attention.")
+    says = f"{waiting} deliveries and {letters} webhook events need attention."
     return manual("people", says, "Work through them in the admin: *Dashboard* links to both lists.")
 
 

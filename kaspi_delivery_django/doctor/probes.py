@@ -17,7 +17,7 @@ from kaspi_delivery_django.services.outbox import clients
 from kaspi_delivery_django.stats.accounts import AccountStats
 
 TOLERANCE = timedelta(seconds=30)
-SET_THE_CLOCK = "Let NTP set the clock of this server (chrony, systemd-timesyncd): `timedatectl` says whether it does."
+SET_THE_CLOCK = "Let NTP set the clock of this server (chrony, systemd-timesyncd): check with `timedatectl`."
 SET_THE_DATABASE = "Let NTP set the clocks of this server and of the database's; leases and deadlines go by the latter."
 
 
@@ -33,7 +33,7 @@ def read_date(header: str | None) -> datetime | None:
 def compare_with_kaspi(ours: datetime, theirs: datetime | None, *, account: str) -> Result:
     """Compare ours with Kaspi's. A webhook whose stamp is 300 s off is refused, so this is much less."""
     if theirs is None:
-        says = "Kaspi's answer has no Date that can be read."
+        says = "Kaspi's response has no readable Date."
         return manual("clock", says, "Confirm with `timedatectl` that NTP sets this server's clock.", account=account)
     if abs(ours - theirs) <= TOLERANCE:
         return passed("clock", f"Within {TOLERANCE.seconds} s of Kaspi's.", account=account)
@@ -71,7 +71,7 @@ class Probe:
 
 
 def check_api(account: conf.Account, state: AccountStats) -> Sequence[Result]:
-    """Ask Kaspi once, and judge the answer; nothing is asked without a key, or while Kaspi wants us to wait."""
+    """Send one GET and judge the response; send none without a key, or during a pause that Kaspi asked for."""
     if not account.api_key:
         return [_no_key(account)]
     if wait := asked_to_wait(account, state, clock.now()):
@@ -80,7 +80,7 @@ def check_api(account: conf.Account, state: AccountStats) -> Sequence[Result]:
 
 
 def asked_to_wait(account: conf.Account, state: AccountStats, now: datetime) -> Result | None:
-    """Return why nothing may be asked now: a 429 closed the gate, and its time is not over."""
+    """Return a failure while the pause of a 429 lasts."""
     until = state.closed_until
     if until is None or until <= now or RATE_LIMITED not in state.closed_reason:
         return None
@@ -90,7 +90,7 @@ def asked_to_wait(account: conf.Account, state: AccountStats, now: datetime) -> 
 
 
 def judge_api(account: conf.Account, probe: Probe) -> Iterator[Result]:
-    """Say whether Kaspi was reached, whether it takes the key, and how the clocks stand. Pure."""
+    """Judge whether Kaspi was reached, accepts the key, and agrees about the time. Pure."""
     answer = probe.outcome
     if isinstance(answer, KaspiError):
         yield _not_answered(account, answer)
@@ -153,7 +153,7 @@ _OF_A_KEY = {HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN
 
 
 def _key(account: conf.Account, status: int) -> Result | None:
-    """Judge the key by the answer; None when the answer says nothing about it."""
+    """Judge the key by the response; None when the response does not tell."""
     alias, variable = account.alias, conf.variable_of(account.alias, "API_KEY")
     if status == HTTPStatus.UNAUTHORIZED:
         return failed("key", "Kaspi refused the key (401).", _other_key(account, variable), account=alias)

@@ -19,7 +19,7 @@ GIVE_URL = "Run this with --webhook-url and the shop's public address, as in htt
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was found, and Kaspi's checklist."""
+    """The findings, and Kaspi's checklist."""
 
     accounts: Sequence[conf.Account]
     findings: Sequence[Result]
@@ -27,26 +27,26 @@ class Report:
 
     @property
     def verdicts(self) -> Sequence[Outcome]:
-        """Every verdict there is, of the findings and of the checklist."""
+        """The outcomes of all findings and items."""
         return [*(finding.verdict for finding in self.findings), *(item.verdict for item in self.checklist)]
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing failed. What is yours to confirm does not fail."""
+        """Whether nothing failed. Items to confirm do not fail."""
         return Outcome.FAIL not in self.verdicts
 
 
 def run(accounts: Mapping[str, conf.Account], urls: Mapping[str, str], patience: Wait) -> Report:
-    """Examine these accounts; `urls` says by alias where a test webhook is to arrive.
+    """Examine the project and these accounts; `urls` are the URLs for test webhooks by alias.
 
     Raises Django's `DatabaseError` or `InterfaceError` when the database is away.
     """
-    house = list(_check_project())
-    is_migrated = all(found.verdict is Outcome.PASS for found in house if found.name == "migrations")
+    project = list(_check_project())
+    is_migrated = all(found.verdict is Outcome.PASS for found in project if found.name == "migrations")
     stats = StatsReport() if is_migrated else None
     current = stats.snapshot if stats else None
     states = {state.alias: state for state in stats.accounts} if stats else {}
-    findings = [*house, *(local.judge_snapshot(stats) if stats else ())]
+    findings = [*project, *(local.judge_snapshot(stats) if stats else ())]
     for alias, account in accounts.items():
         state = states.get(alias, AccountStats(alias=alias, environment=account.environment))
         findings += local.judge_account(state, current) if current else ()
@@ -91,8 +91,8 @@ def _check_account(
     if url is None:
         yield webhook.not_tried(account, NOT_SEEN, GIVE_URL)
     elif not is_migrated:
-        yield webhook.not_tried(account, "the inbox is not migrated", "Mend the line 'migrations' first.")
+        yield webhook.not_tried(account, "the inbox is not migrated", "Fix the line 'migrations' first.")
     elif any(found.verdict is Outcome.FAIL for found in keys):
-        yield webhook.not_tried(account, "Kaspi has not taken the key", "Mend the lines 'api' and 'key' first.")
+        yield webhook.not_tried(account, "Kaspi has not taken the key", "Fix the lines 'api' and 'key' first.")
     else:
         yield webhook.check(account, url, patience)

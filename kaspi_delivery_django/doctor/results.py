@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """Whether something is well; `YOURS` is what only a person can see."""
+    """The outcome of a check; `YOURS` is for staff to confirm."""
 
     PASS = "pass"  # noqa: S105  # no password
     FAIL = "fail"
@@ -15,7 +15,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One thing that was looked at. `todo` says what to change, or to confirm; it is empty for a pass.
+    """The result of one check. `todo` is what to change, or to confirm; empty for a pass.
 
     `account` is empty for what concerns the whole shop.
     """
@@ -33,17 +33,17 @@ def passed(name: str, says: str, *, account: str = "") -> Result:
 
 
 def failed(name: str, says: str, todo: str, *, account: str = "") -> Result:
-    """Return a finding that must be mended."""
+    """Return a finding that must be fixed."""
     return Result(name=name, verdict=Outcome.FAIL, says=says, todo=todo, account=account)
 
 
 def manual(name: str, says: str, todo: str, *, account: str = "") -> Result:
-    """Return a finding that a person has to confirm."""
+    """Return a finding that staff have to confirm."""
     return Result(name=name, verdict=Outcome.YOURS, says=says, todo=todo, account=account)
 
 
 def worst(verdicts: Iterable[Outcome]) -> Outcome:
-    """Return the verdict over several: one failure fails, one that is open leaves it open, as none does."""
+    """Return the worst outcome; open for none."""
     found = set(verdicts)
     if Outcome.FAIL in found:
         return Outcome.FAIL

@@ -46,10 +46,10 @@ def not_tried(account: conf.Account, why: str, todo: str) -> Result:
     return manual(NAME, f"No test webhook was asked for: {why}.", todo, account=account.alias)
 
 
-def check(account: conf.Account, url: str, patience: Wait) -> Result:
+def check(account: conf.Account, url: str, wait: Wait) -> Result:
     """Have Kaspi send a test event, and wait until any signed event of its id is in the inbox.
 
-    The id is remembered there first: the event takes no effect, whatever its data.
+    The id is stored first: the event changes no delivery.
     """
     alias = account.alias
     if not account.webhook_secrets:
@@ -64,23 +64,23 @@ def check(account: conf.Account, url: str, patience: Wait) -> Result:
     except (KaspiError, UsageError) as err:
         return _not_sent(account, err)
     if not is_identifier(event_id):
-        says = "Kaspi's answer names no event id, so that nothing can be waited for."
+        says = "Kaspi's response has no event id to wait for."
         return manual(NAME, says, "Look for the event in the admin, *Webhook events*.", account=alias)
     receiving.expect_test(account, event_id)
-    arrived = _wait_for(event_id, account, patience)
+    arrived = _wait_for(event_id, account, wait)
     if arrived is not None and arrived.state in WebhookEvent.DEAD_LETTERS:
         receiving.end_test(arrived)
-    return judge(account, arrived, url=url, waited_s=patience.seconds)
+    return judge(account, arrived, url=url, waited_s=wait.seconds)
 
 
 def is_open(url: str) -> bool:
-    """Tell whether a webhook on its way to this address can be read by others."""
+    """Return whether others can read a webhook to this URL."""
     parts = urlsplit(url)
     return parts.scheme != "https" and parts.hostname not in LOCAL_HOSTS
 
 
 def judge(account: conf.Account, arrived: WebhookEvent | None, *, url: str, waited_s: float) -> Result:
-    """Say what the row, or its absence, means. Pure."""
+    """Judge the row, or its absence. Pure."""
     alias = account.alias
     if arrived is None:
         says = f"Nothing arrived signed at {url} within {waited_s:g} s."
@@ -100,19 +100,19 @@ def judge(account: conf.Account, arrived: WebhookEvent | None, *, url: str, wait
     return passed(NAME, f"A test webhook arrived signed at {url}.", account=alias)
 
 
-def _wait_for(event_id: str, account: conf.Account, patience: Wait) -> WebhookEvent | None:
+def _wait_for(event_id: str, account: conf.Account, wait: Wait) -> WebhookEvent | None:
     """Return the event once it is there; one of a strange account only when the time is over."""
     arrived = WebhookEvent.objects.using(db_alias()).filter(received_count__gt=0)
     rows = arrived.filter(event_id=event_id, environment=account.environment)
     own = rows.filter(account=account.alias)
-    until = patience.ticks() + patience.seconds
-    while (found := own.first()) is None and patience.ticks() < until:
-        patience.pause(POLL_S)
+    until = wait.ticks() + wait.seconds
+    while (found := own.first()) is None and wait.ticks() < until:
+        wait.pause(POLL_S)
     return found or rows.first()
 
 
 def _not_sent(account: conf.Account, err: KaspiError | UsageError) -> Result:
-    says = f"The test webhook could not be asked for: {err}."
+    says = f"The test webhook could not be requested: {err}."
     return failed(NAME, says, _remedy(account, err), account=account.alias)
 
 
@@ -142,6 +142,6 @@ def _path_of(alias: str) -> str:
     name, own = ("webhook", {}) if alias == conf.DEFAULT_ACCOUNT else ("account-webhook", {"account": alias})
     try:
         path = reverse(f"kaspi_delivery:{name}", kwargs=own)
-    except NoReverseMatch:  # routed by hand, or not at all, which a check says
+    except NoReverseMatch:  # not routed, which a check reports, or routed without our names
         path = "/".join(["webhook", *own.values()])
     return path.rstrip("/") + "/"

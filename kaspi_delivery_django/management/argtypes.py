@@ -11,14 +11,14 @@ MAX_SECONDS = timedelta(days=365)
 
 
 def whole_number(text: str, *, least: int = 1, most: int) -> int:
-    """Read a whole number within these bounds. Raises `ArgumentTypeError`, which says them."""
+    """Read a whole number within these bounds. Raises `ArgumentTypeError` with the bounds."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
         raise ArgumentTypeError(f"must be a whole number from {least} to {most}, not {text!r}")
     return int(text)
 
 
 def seconds(text: str) -> int:
-    """Read a duration, `90s`, `15m`, `3h` or `2d`. Raises `ArgumentTypeError`, which says how to write one."""
+    """Read a duration, `90s`, `15m`, `3h` or `2d`. Raises `ArgumentTypeError` with the format."""
     found = DURATION.fullmatch(text)
     length = int(found[1]) * SECONDS[found[2]] if found else 0
     if not 0 < length <= MAX_SECONDS.total_seconds():

@@ -39,9 +39,9 @@ INTERRUPTED = 130
 class BatchCommand(BaseCommand):
     """Sweeps batch by batch; SIGTERM and SIGINT let the batch under way be finished.
 
-    Nothing is sent from here, whatever the runner: the worker sends what a sweep makes due.
+    The command sends nothing: the worker sends the calls that become due.
 
-    Exit codes: 0 when all is done, 1 when something failed that a person must look at, 130 when it
+    Exit codes: 0 when all is done, 1 when something failed and needs attention, 130 when it
     was interrupted. A terminal sees one line that counts; a log sees a line every ten seconds.
     """
 
@@ -57,7 +57,7 @@ class BatchCommand(BaseCommand):
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Sweep, and say how far it is."""
+        """Process the batches, and report the progress."""
         self._is_stopped, self._said_at = False, time.monotonic()
         with stopped_by_signals(self._stop), runners.deferred_to_request_end():
             total = self._add_up(options)

@@ -15,7 +15,7 @@ Rows = Mapping[str, str]
 
 
 def lines(report: Report) -> Iterator[str]:
-    """Return the table line by line. What has no rows is left out, where the zero would say nothing."""
+    """Return the table line by line, without zeros that have no meaning."""
     yield f"Kaspi Delivery, {_moment(report.snapshot.read_at)}"
     for title, rows in _sections(report).items():
         if rows:
@@ -24,7 +24,7 @@ def lines(report: Report) -> Iterator[str]:
 
 
 def count(number: int) -> str:
-    """Return a count with thousands apart, "10,000+" for what was not counted any further."""
+    """Return a count with separators, "10,000+" for more than was counted."""
     return f"{snapshot.MAX_COUNT:,}+" if number > snapshot.MAX_COUNT else f"{number:,}"
 
 
@@ -32,7 +32,7 @@ def _sections(report: Report) -> Mapping[str, Rows]:
     now = report.snapshot.read_at
     return {
         "On their way": {**_on_the_way(report.snapshot), "overdue": count(report.snapshot.overdue)},
-        "Waiting for a person": _people(report.snapshot),
+        "Needs attention": _attention(report.snapshot),
         "Calls": {
             **_counts(report.snapshot.calls),
             "oldest due waits": format_duration(_s(report.snapshot.oldest_due_age)),
@@ -45,20 +45,20 @@ def _sections(report: Report) -> Mapping[str, Rows]:
     }
 
 
-def _on_the_way(standing: Snapshot) -> Rows:
-    counted = dict(by_status(standing.deliveries))
+def _on_the_way(current: Snapshot) -> Rows:
+    counted = dict(by_status(current.deliveries))
     other = counted.pop(OTHER)
-    return {**_counts(counted), "in a status new to us": count(other)}
+    return {**_counts(counted), "in an unknown status": count(other)}
 
 
-def _people(standing: Snapshot) -> Rows:
+def _attention(current: Snapshot) -> Rows:
     return {
-        "deliveries": count(total(standing.attention)),
-        **_indented(standing.attention),
-        "dead letters": count(total(standing.dead_letters)),
-        **_indented(standing.dead_letters),
-        "actions refused to staff": count(standing.actions_refused),
-        "actions the worker has to do": count(standing.actions_waiting),
+        "deliveries": count(total(current.attention)),
+        **_indented(current.attention),
+        "dead letters": count(total(current.dead_letters)),
+        **_indented(current.dead_letters),
+        "refused bulk actions": count(current.actions_refused),
+        "pending bulk actions": count(current.actions_waiting),
     }
 
 
@@ -88,7 +88,7 @@ def _week(report: Report) -> Rows:
 def _account(account: AccountStats, now: datetime) -> Iterator[tuple[str, str]]:
     name = f"{account.alias} ({account.environment})"
     until = account.closed_until
-    yield f"{name} gate", f"closed until {_moment(until)}: {account.closed_reason}" if until else "open"
+    yield f"{name} breaker", f"open until {_moment(until)}: {account.closed_reason}" if until else "closed"
     if announced := account.announced(now):
         yield f"{name} Kaspi announces", announced
     age = account.worker_age(now)

@@ -1,4 +1,4 @@
-"""Each account's gate, and when a worker was last seen."""
+"""Each account's circuit breaker, worker and hold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ FORGOTTEN_AFTER = timedelta(days=2)  # it is noted once a day while Kaspi announ
 
 @dataclass(frozen=True, kw_only=True)
 class AccountStats:
-    """One account of the settings. `closed_until` is None while its gate is open, `held_at` while sending is not held.
+    """One account of the settings. `closed_until` is None while its circuit breaker is closed.
 
-    A gate stays closed when that time is over, until Kaspi has answered a probe.
+    The breaker stays open when that time has passed, until Kaspi has answered a trial call. `held_at` is None while
+    sending is not held.
     """
 
     alias: str
@@ -32,16 +33,16 @@ class AccountStats:
 
     @property
     def is_closed(self) -> bool:
-        """Whether calls wait because of what Kaspi answered."""
+        """Whether the circuit breaker is open."""
         return self.closed_until is not None
 
     def announced(self, now: datetime) -> str:
-        """Return what Kaspi announces of its API, as of a sunset; empty when it has not for two days."""
+        """Return what Kaspi announces of its API, as of a sunset; empty when it has not done so for two days."""
         is_fresh = self.announced_at is not None and now - self.announced_at < FORGOTTEN_AFTER
         return self.announcement if is_fresh else ""
 
     def is_without_worker(self, now: datetime) -> bool:
-        """Tell whether what waits for a worker waits in vain, as far as is known."""
+        """Return whether no worker was seen lately."""
         age = self.worker_age(now)
         return age is None or age > LOST_AFTER
 
@@ -51,7 +52,7 @@ class AccountStats:
 
 
 def read() -> Sequence[AccountStats]:
-    """Return the accounts of the settings, with what the processes have written down about them."""
+    """Return the accounts of the settings with their stored states."""
     states = {(row.account, row.environment): row for row in AccountState.objects.using(db_alias()).all()}
     return [
         _figures(account, states.get((account.alias, account.environment)))

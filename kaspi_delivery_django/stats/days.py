@@ -1,6 +1,6 @@
 """The last days: how the deliveries moved.
 
-A day that is over does not change any more, so its figures are kept in Django's default cache for a
+A past day no longer changes, so its counts are kept in Django's default cache for a
 week; those of today for a minute.
 """
 
@@ -54,7 +54,7 @@ def bounds(day: date) -> tuple[datetime, datetime]:
 
 
 def _recall(days: Sequence[date]) -> dict[date, Changes]:
-    """Return what the cache knows; one that is away knows nothing."""
+    """Return the cached days; none if the cache is unavailable."""
     try:
         found = cache.get_many([_key(day) for day in days])
     except Exception as err:  # noqa: BLE001  # each backend has errors of its own
@@ -83,7 +83,7 @@ def _tables() -> str:
 
 
 def _count(days: Sequence[date]) -> dict[date, Changes]:
-    """Count in one statement what the cache does not know: today alone, or after a restart the week."""
+    """Count the days that are not cached, in one statement."""
     if not days:
         return {}
     first, *others = (_counted_on(number, day) for number, day in enumerate(days))

@@ -55,7 +55,7 @@ ENDED = (ApiCall.State.DONE, ApiCall.State.REFUSED, ApiCall.State.STUCK, ApiCall
 
 @dataclass(frozen=True, kw_only=True)
 class Webhooks:
-    """How webhooks came: how many events, how many of them more than once, and the most attempts of one."""
+    """Webhooks received: events, events that came more than once, and the most attempts of one event."""
 
     events: int
     repeated: int
@@ -64,7 +64,7 @@ class Webhooks:
 
 @dataclass(frozen=True, kw_only=True)
 class Durations:
-    """How long deliveries took, from the booking to the door: to the minute, None for no delivery."""
+    """How long deliveries took, from booking to delivery, to the minute, None for no delivery."""
 
     deliveries: int
     median: timedelta | None
@@ -81,7 +81,7 @@ def calls_ended(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[st
 
 
 def failed_attempts(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[str, int | None], int]:
-    """Count the tries that failed in this time, by kind of call and HTTP status (None: nobody answered)."""
+    """Count the failed attempts of this time, by kind of call and HTTP status (None: no response)."""
     rows = FailedAttempt.objects.using(db_alias()).filter(at__gte=now - within)
     return Counter(rows.order_by("-at").values_list("kind", "http_status")[:SAMPLE])
 
@@ -96,7 +96,7 @@ def webhooks(now: datetime, *, within: timedelta = A_DAY) -> Webhooks:
 
 
 def cancel_reasons(now: datetime, *, within: timedelta = A_WEEK) -> Sequence[tuple[str, int]]:
-    """Count the reasons that cancels were asked for with, the most frequent first. They may be personal."""
+    """Count the reasons of cancels, the most frequent first. They may hold personal data."""
     rows = Delivery.objects.using(db_alias()).filter(cancel_requested_at__gte=now - within)
     latest = rows.order_by("-cancel_requested_at").values_list("cancel_reason", flat=True)[:SAMPLE]
     return Counter(latest).most_common(MAX_REASONS)

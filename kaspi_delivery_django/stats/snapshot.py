@@ -18,7 +18,7 @@ MAX_COUNT = 10_000
 
 
 class CountUpTo(models.Subquery):
-    """How many rows a queryset has; looking stops at `most` + 1, which means "more than `most`"."""
+    """The number of rows of a queryset, counted up to `most` + 1, which means "more than `most`"."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
     output_field = models.IntegerField()
@@ -28,7 +28,7 @@ class CountUpTo(models.Subquery):
 
 
 def first_rows(rows: QuerySet[Any], column: str) -> models.Subquery:
-    """Return what the first row has in this column, NULL when there is no row."""
+    """Return the first row's value of this column, NULL for no row."""
     return models.Subquery(rows.values(column)[:1])
 
 

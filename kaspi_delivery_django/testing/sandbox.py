@@ -43,7 +43,7 @@ def kaspi_sandbox(*, runner: str = "worker") -> Iterator["KaspiSandbox"]:
 
     Each account of KASPI_DELIVERY has a `FakeKaspi` in memory. Inside, the settings have fake keys, secrets and
     URLs, and no `KaspiClient` of this process reaches a network, the shop's own included. With the `runner` "worker",
-    whatever the shop's is, nothing is sent until the test sends it. Raises `RuntimeError` when another sandbox
+    nothing is sent until the test sends it, whatever runner the shop has. Raises `RuntimeError` when another sandbox
     is open in this process, and outside of tests, where its rows would be the shop's own.
     """
     if not hasattr(mail, "outbox"):  # set by Django's test runner and pytest-django
@@ -193,7 +193,7 @@ class KaspiSandbox(Assertions):
         alias = next(iter(self.fakes)) if account is None and len(self.fakes) == 1 else account
         alias = alias or conf.DEFAULT_ACCOUNT
         if alias not in self.fakes:
-            raise ValueError(f"Say which account: {', '.join(self.fakes)}.")
+            raise ValueError(f"Name the account: {', '.join(self.fakes)}.")
         return self.fakes[alias]
 
 

@@ -11,10 +11,9 @@ from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.accounts.merchants import ALIASES, credentials, order_in
+from tests.conftest import PATIENCE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-PATIENCE_S = 30
 
 
 @pytest.fixture
@@ -59,10 +58,10 @@ def test_both_parcels_are_delivered(servers, arrived):
     for alias in ALIASES:
         order_in(alias)
     while ApiCall.objects.filter(state=ApiCall.State.DUE, attempts=0).exists():
-        Worker(say=lambda _line: None).run_until_idle()
+        Worker(log=lambda _line: None).run_until_idle()
     while Delivery.objects.exclude(status="delivered").exists() and time.monotonic() < until:
         time.sleep(0.1)
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     assert arrived()
     assert dict(Delivery.objects.values_list("account", "status")) == dict.fromkeys(ALIASES, "delivered")
     for alias, kaspi in servers.items():

@@ -26,7 +26,7 @@ def _fresh_cache():
 
 @pytest.fixture
 def alive(booked, deliver_webhooks, turnable):
-    """Return a delivery in a house where nothing is wrong."""
+    """Return a delivery in a system where nothing is wrong."""
     deliver_webhooks()
     AccountState.objects.update(worker_seen_at=turnable.now)
     return booked

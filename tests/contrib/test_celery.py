@@ -13,9 +13,8 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.outbox import rate_limit
 from kaspi_delivery_django.services.outbox.claims import LEASE
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
-
-PATIENCE_S = 30
 
 
 @pytest.fixture(autouse=True)

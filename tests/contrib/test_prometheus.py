@@ -31,7 +31,7 @@ from kaspi_delivery_django.signals import (
     webhook_answered,
 )
 from kaspi_delivery_django.stats import snapshot
-from tests.conftest import NOON, event
+from tests.conftest import NOON, PATIENCE_S, event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 rows = pytest.mark.django_db(transaction=True)
@@ -258,7 +258,7 @@ def work(monkeypatch, kaspi):
 
 def get(port):
     """Return status and text of a real scrape."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as asked:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as asked:
         asked.request("GET", "/metrics")
         answer = asked.getresponse()
         return answer.status, answer.read().decode()
@@ -335,6 +335,6 @@ def test_replayed_successes_are_counted(value, kaspi, due, turnable):
     assert value("replays_total", kind="create") == 0
     kaspi.faults.add(Fault(operation="create", drop="after"))
     for _ in range(2):
-        Worker(say=lambda _line: None).run_round()
+        Worker(log=lambda _line: None).run_round()
         turnable.turn(minutes=1)
     assert value("replays_total", kind="create") == 1

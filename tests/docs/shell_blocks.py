@@ -28,6 +28,7 @@ from kaspi_delivery_django.sandbox import cli, defaults
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import SandboxServer
 from tests import __main__ as tests
+from tests.conftest import PATIENCE_S
 from tests.docs import shell
 from tests.docs.pages import ROOT
 from tests.storm import __main__ as storm
@@ -107,7 +108,7 @@ class Shell:
     def send_to_kaspi(self, method, url, data, headers):
         """Send to the sandbox, over a socket."""
         url = url.replace(defaults.BASE_URL, self.sandbox.url)
-        return requests.request(method, url, data=data, headers=headers, timeout=10).status_code
+        return requests.request(method, url, data=data, headers=headers, timeout=PATIENCE_S).status_code
 
     def send_to_shop(self, method, url, data, headers):
         """Send to the project's own URLs."""
@@ -158,7 +159,7 @@ def follow(block, commands):
 def book(sandbox):
     """Book the delivery of the examples."""
     headers = {"x-api-key": defaults.API_KEY, "Idempotency-Key": "order-1", "Content-Type": "application/json"}
-    response = requests.post(f"{sandbox.url}/v1/deliveries", ORDER, headers=headers, timeout=10)
+    response = requests.post(f"{sandbox.url}/v1/deliveries", ORDER, headers=headers, timeout=PATIENCE_S)
     return response.json()["deliveryId"]
 
 

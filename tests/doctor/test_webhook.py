@@ -135,7 +135,7 @@ def test_an_answer_without_an_event_id(send, monkeypatch):
         lambda *_arguments: TestWebhook(event_id="", status="queued"),
     )
     found = send()
-    assert (found.verdict, "names no event id" in found.says) == ("yours", True)
+    assert (found.verdict, "has no event id" in found.says) == ("yours", True)
     assert not WebhookEvent.objects.exists()
 
 

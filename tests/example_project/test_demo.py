@@ -31,7 +31,7 @@ def test_the_demo_ends_well(tmp_path):
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "example_project.settings"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

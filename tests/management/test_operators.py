@@ -58,6 +58,7 @@ def test_an_operator_sees_every_page_and_may_do_everything(operator, booked):
     assert Delivery.objects.exists()
 
 
+@pytest.mark.django_db(transaction=False)  # which gives the permission back
 def test_without_the_permissions_it_says_what_to_run():
     """They come with migrate."""
     Permission.objects.filter(codename="replay_event").delete()

@@ -95,7 +95,7 @@ def test_the_table_says_what_failed_and_how_gates_stand(run, due):
     )
     table = run()[1]
     assert [row(table, label) for label in ("4xx", "5xx", "no answer", "other")] == ["1", "2", "1", "0"]
-    assert row(table, "default (sandbox) gate") == "closed until 2026-03-01 12:05:00 UTC: a bad key"
+    assert row(table, "default (sandbox) breaker") == "open until 2026-03-01 12:05:00 UTC: a bad key"
 
 
 def test_counts_that_were_not_finished_say_so(run, monkeypatch):
@@ -235,7 +235,7 @@ def test_the_document_lists_what_is_crossed(run, due):
 
 def test_a_worker_of_any_account_may_be_missing(run, settings):
     """The one seen longest ago counts."""
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     assert run("--max-worker-age", "5m")[0] == 0
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": {"API_KEY": "another"}}}
     assert run("--max-worker-age", "5m")[0] == 1

@@ -321,7 +321,7 @@ def test_prune_blanks_personal_data_after_thirty_days(run, ended, turnable):
     run("kaspi_prune")
     assert Delivery.objects.get().dropoff_phone
     turnable.turn(days=2)
-    assert "deliveries blanked: 1" in run("kaspi_prune")[1]
+    assert "deliveries anonymized: 1" in run("kaspi_prune")[1]
     row = Delivery.objects.get()
     assert {row.dropoff_phone, row.dropoff_name, row.dropoff_address, row.pickup_phone, row.raw} == {""}
     assert (row.delivery_id, row.status, row.parcel_weight_grams) == (ended.delivery_id, "delivered", 500)
@@ -368,7 +368,7 @@ def test_prune_blanks_what_was_never_booked(run, due, turnable):
     cancel_delivery(due.delivery)
     Delivery.objects.update(dropoff_phone="+7 727 111 0000")
     turnable.turn(days=31)
-    assert "deliveries blanked: 1" in run("kaspi_prune")[1]
+    assert "deliveries anonymized: 1" in run("kaspi_prune")[1]
     assert Delivery.objects.get().dropoff_phone == ""
 
 

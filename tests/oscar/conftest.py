@@ -19,7 +19,7 @@ from kaspi_delivery_django.signals import delivery_status_changed
 IS_OWN_RUN = os.environ.get("DJANGO_SETTINGS_MODULE") == "tests.oscar.settings"
 collect_ignore_glob = [] if IS_OWN_RUN else ["*"]
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,7 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, results
-from kaspi_delivery_django.services.outbox.circuit_breaker import Admission
+from kaspi_delivery_django.services.outbox.circuit_breaker import Breaker
 from kaspi_delivery_django.services.outbox.claims import Claim
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.shop.models import Order
@@ -29,7 +29,7 @@ def locking(request, monkeypatch):
 
 def work():
     """Do whatever is due."""
-    Worker(say=lambda _line: None).run_until_idle()
+    Worker(log=lambda _line: None).run_until_idle()
 
 
 @pytest.mark.failure_mode("claim: two workers")
@@ -83,7 +83,7 @@ def test_one_of_eight_is_the_probe_when_the_gate_reopens(kaspi, turnable, at_onc
     circuit_breaker.trip(delivery, until=turnable.now, reason="a 401")
     turnable.turn(seconds=1)
     found = at_once(*[lambda: circuit_breaker.admit(delivery, turnable.now)] * WORKERS)
-    assert sorted(found, key=str) == [*[Admission.BLOCKED] * (WORKERS - 1), Admission.TRIAL]
+    assert sorted(found, key=str) == [Breaker.HALF_OPEN, *[Breaker.OPEN] * (WORKERS - 1)]
     assert AccountState.objects.get().closed_until > turnable.now
 
 
@@ -106,4 +106,4 @@ def test_a_gate_that_eight_close_at_once_is_closed(kaspi, turnable, at_once):
     ended = at_once(*[close] * WORKERS)
     assert None in ended
     assert all(end is None or isinstance(end, OperationalError) for end in ended)
-    assert circuit_breaker.admit(delivery, turnable.now) is Admission.BLOCKED
+    assert circuit_breaker.admit(delivery, turnable.now) is Breaker.OPEN

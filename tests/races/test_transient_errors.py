@@ -101,7 +101,7 @@ def test_a_chore_that_meets_it_twice_is_left_to_the_next_round(kaspi, turnable, 
 
     monkeypatch.setattr("kaspi_delivery_django.services.inbox.replaying.apply_parked", chore)
     Order.objects.create()
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     assert ApiCall.objects.get().state == "done"
 
 

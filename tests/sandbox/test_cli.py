@@ -11,6 +11,7 @@ from django.core.management.base import CommandError
 
 from kaspi_delivery_django.management.commands.kaspi_sandbox import Command
 from kaspi_delivery_django.sandbox import cli, defaults
+from tests.conftest import PATIENCE_S
 from tests.sandbox.conftest import REQUEST
 
 COMMAND = [sys.executable, "-u", "-m", "kaspi_delivery_django.sandbox", "--port", "0"]
@@ -34,7 +35,7 @@ def start():
 
 def create(url):
     headers = {"x-api-key": defaults.API_KEY, "Idempotency-Key": "order-742"}
-    return requests.post(f"{url}/v1/deliveries", json=REQUEST, headers=headers, timeout=5)
+    return requests.post(f"{url}/v1/deliveries", json=REQUEST, headers=headers, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
@@ -44,7 +45,7 @@ def test_a_signal_ends_it_cleanly(start, name):
     process.stdout.readline()
     process.stdout.readline()
     process.send_signal(name)
-    output, _ = process.communicate(timeout=10)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, output) == (0, "Kaspi sandbox stopped.\n")
 
 
@@ -61,7 +62,7 @@ def test_a_line_per_request(start):
     process, url = start("--webhook-url", "")
     assert create(url).status_code == 201
     process.terminate()
-    output, _ = process.communicate(timeout=10)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert "POST '/v1/deliveries' key='order-742' status=201\n" in output
     assert "Aigerim" not in output
 
@@ -71,7 +72,7 @@ def test_quiet(start):
     process, url = start("--webhook-url", "", "--quiet")
     create(url)
     process.terminate()
-    assert "status=201" not in process.communicate(timeout=10)[0]
+    assert "status=201" not in process.communicate(timeout=PATIENCE_S)[0]
 
 
 def test_strict(start):
@@ -80,7 +81,7 @@ def test_strict(start):
     answers = []
     for options in ([], ["--strict"]):
         _, url = start("--webhook-url", "", *options)
-        answers.append(requests.post(f"{url}/v1/deliveries", json=REQUEST, headers=headers, timeout=5))
+        answers.append(requests.post(f"{url}/v1/deliveries", json=REQUEST, headers=headers, timeout=PATIENCE_S))
     assert [answer.status_code for answer in answers] == [201, 400]
     assert answers[1].json()["code"] == "idempotency_key_required"
 
@@ -91,7 +92,7 @@ def test_the_pace_moves_deliveries(start):
     delivery_id = create(url).json()["deliveryId"]
     lines = iter(process.stdout.readline, "")
     assert any("delivery.delivered attempt=1 status=no response" in line for line in lines)
-    listed = requests.get(f"{url}/_sandbox/deliveries", timeout=5).json()["deliveries"]
+    listed = requests.get(f"{url}/_sandbox/deliveries", timeout=PATIENCE_S).json()["deliveries"]
     assert json.dumps(listed).count(delivery_id) == 1
     assert listed[0]["status"] == "delivered"
 

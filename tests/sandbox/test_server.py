@@ -9,6 +9,7 @@ from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.server import Courier, SandboxServer, is_local
 from kaspi_delivery_django.sandbox.webhooks import sign
+from tests.conftest import PATIENCE_S
 from tests.sandbox.conftest import REQUEST
 
 SECRET = "a-webhook-secret-of-more-than-32-characters"
@@ -35,7 +36,7 @@ def session(kaspi):
 
 
 def create(session, server, **options):
-    return session.post(f"{server.url}/v1/deliveries", json=REQUEST, timeout=5, **options)
+    return session.post(f"{server.url}/v1/deliveries", json=REQUEST, timeout=PATIENCE_S, **options)
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_a_late_answer(session, server, kaspi):
     """Latency makes the client's read time out; the booking stands."""
     kaspi.faults.add(Fault(latency_s=30))
     with pytest.raises(requests.ReadTimeout):
-        session.post(f"{server.url}/v1/deliveries", json=REQUEST, timeout=0.05)
+        session.post(f"{server.url}/v1/deliveries", json=REQUEST, timeout=(PATIENCE_S, 1))
     assert len(kaspi.deliveries) == 1
 
 
@@ -131,7 +132,7 @@ def test_a_webhook_reaches_the_shop(session, server, shop):
     """A test webhook is posted to its url, signed with the sandbox's secret."""
     url = f"http://127.0.0.1:{shop.server_port}/kaspi/webhook/"
     answer = session.post(f"{server.url}/v1/webhooks/test", json={"url": url, "type": "delivery.delivered"})
-    assert (answer.status_code, shop.arrived.wait(5)) == (202, True)
+    assert (answer.status_code, shop.arrived.wait(PATIENCE_S)) == (202, True)
     headers, body = shop.received[0]
     expected = sign(SECRET, headers["X-Kaspi-Timestamp"], body)
     assert headers["X-Kaspi-Signature"] == expected
@@ -143,7 +144,7 @@ def test_the_courier_works_in_the_background(session, kaspi, shop):
     with SandboxServer(kaspi, courier=Courier(kaspi, pace_s=0)) as server:
         kaspi.webhooks.lose = 4
         create(session, server)
-        assert shop.arrived.wait(5)
+        assert shop.arrived.wait(PATIENCE_S)
     assert b'"delivery.delivered"' in shop.received[0][1]
 
 
@@ -167,7 +168,7 @@ def test_stopping_ends_kept_connections(session, kaspi):
 def test_control_lists_deliveries(session, server):
     """Another process can look at what was booked, without an API key."""
     delivery_id = create(session, server).json()["deliveryId"]
-    (listed,) = requests.get(f"{server.url}/_sandbox/deliveries", timeout=5).json()["deliveries"]
+    (listed,) = requests.get(f"{server.url}/_sandbox/deliveries", timeout=PATIENCE_S).json()["deliveries"]
     assert (listed["deliveryId"], listed["externalOrderId"]) == (delivery_id, "order-742")
     assert (listed["status"], len(listed["history"])) == ("created", 1)
 
@@ -268,7 +269,7 @@ PATHS = [
 @pytest.mark.parametrize(("method", "path"), PATHS)
 def test_no_web_page_is_answered_on_any_path(session, server, kaspi, method, path, headers):
     """Neither one of another origin nor one whose domain was pointed at this machine."""
-    answer = session.request(method, f"{server.url}{path}", json=REQUEST, headers=headers, timeout=5)
+    answer = session.request(method, f"{server.url}{path}", json=REQUEST, headers=headers, timeout=PATIENCE_S)
     assert answer.status_code == 403
     assert not kaspi.deliveries
     assert not kaspi.requests

@@ -16,7 +16,7 @@ from kaspi_delivery_django.services import cancel_delivery, replay_event
 from kaspi_delivery_django.services.deliveries import events, status
 from kaspi_delivery_django.services.inbox import receiving, replaying
 from kaspi_delivery_django.services.outbox.worker import Worker
-from tests.conftest import NOON, event
+from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -45,7 +45,7 @@ def delivery(unlinked):
 def lost_answer(due, kaspi):
     """Return a create that Kaspi has booked, though the answer was lost."""
     kaspi.faults.add(Fault(operation="create", drop="after"))
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     assert fresh(due).state == "unknown"
     return fresh(due)
 
@@ -620,7 +620,7 @@ def at_once(*documents):
 
     def work(document):
         try:
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=PATIENCE_S)
             states.append(receive(document))
         finally:
             connection.close()
@@ -629,7 +629,7 @@ def at_once(*documents):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=PATIENCE_S)
     return states
 
 

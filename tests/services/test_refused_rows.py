@@ -13,7 +13,7 @@ from kaspi_delivery_django.services import db, replay_event
 from kaspi_delivery_django.services.deliveries import status
 from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.services.inbox.replaying import apply_parked
-from tests.conftest import NOON, event
+from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -150,13 +150,13 @@ def held_lock(delivery, statement=""):
             if connection.vendor == "sqlite":
                 Order.objects.create()
             is_held.set()
-            is_over.wait(60)
+            is_over.wait(PATIENCE_S)
             transaction.set_rollback(True)
         connection.close()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert is_held.wait(30)
+    assert is_held.wait(PATIENCE_S)
     try:
         yield thread
     finally:

@@ -6,13 +6,12 @@ import pytest
 
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 from tests.storm.run import Plan
 from tests.storm.stage import Stage
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-PATIENCE_S = 30
 
 
 THREADS, MOST_UNDER_WAY = 2, 4

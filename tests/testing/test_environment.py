@@ -120,7 +120,7 @@ def test_a_fault_belongs_to_an_account(two_accounts):
         kaspi.send_due()
         kaspi.assert_not_booked(broken)
         kaspi.assert_booked_once(whole)
-        with pytest.raises(ValueError, match="Say which account: almaty, astana"):
+        with pytest.raises(ValueError, match="Name the account: almaty, astana"):
             kaspi.fail_next("create", status=503)
 
 

@@ -18,6 +18,7 @@ from kaspi_delivery_django.signals import delivery_created, delivery_status_chan
 from kaspi_delivery_django.testing import Fault
 from kaspi_delivery_django.testing.environment import committed
 from kaspi_delivery_django.views import WebhookView
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 
 
@@ -241,7 +242,7 @@ def test_faults_are_cleared(kaspi, order):
 
 def test_a_fault_needs_an_account_that_there_is(kaspi):
     """A mistyped account is refused."""
-    with pytest.raises(ValueError, match="Say which account: default"):
+    with pytest.raises(ValueError, match="Name the account: default"):
         kaspi.fail_next("create", status=503, account="almati")
 
 
@@ -343,7 +344,7 @@ def test_threads_share_a_sandbox(kaspi, order):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE_S)
     kaspi.assert_booked_once(order)
 
 

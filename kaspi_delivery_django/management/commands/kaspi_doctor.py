@@ -1,4 +1,4 @@
-"""Say what stands between this shop and its first parcel: `manage.py kaspi_doctor`.
+"""Report what stands between this shop and its first parcel: `manage.py kaspi_doctor`.
 
 The doctor's findings as lines for a terminal.
 """
@@ -27,9 +27,9 @@ INDENT = " " * 8
 
 
 def lines(found: Report) -> Iterator[str]:
-    """Return what was found, account by account after the house, then the checklist and the sum."""
+    """Return the findings, the project first, then each account, then the checklist and the totals."""
     for alias in ("", *(account.alias for account in found.accounts)):
-        yield f"Account {alias}" if alias else "The house"
+        yield f"Account {alias}" if alias else "The project"
         for finding in found.findings:
             if finding.account == alias:
                 yield from _line(finding.verdict, f"{finding.name}: {finding.says}", finding.todo)

@@ -1,4 +1,4 @@
-"""Book orders that no signal told us of: `manage.py kaspi_enqueue`."""
+"""Book orders that sent no signal: `manage.py kaspi_enqueue`."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ MISSING = (
 
 
 class Command(BatchCommand):
-    """Looks through what the adapters' `orders_to_enqueue` return; safe to run at any time."""
+    """Book the orders of the adapters' `orders_to_enqueue` that have no delivery; safe at any time."""
 
     help = "Book orders that have no delivery although their adapter wants one."
 

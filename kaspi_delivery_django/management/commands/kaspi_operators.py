@@ -1,6 +1,6 @@
 """Make the group of staff who work with deliveries: `manage.py kaspi_operators`.
 
-The group of staff who work with deliveries: what they may see, and what they may do.
+The group has the permissions to view and to act.
 """
 
 from argparse import ArgumentParser
@@ -44,7 +44,7 @@ def make_group(*, using: str) -> int:
 
 
 class Command(BaseCommand):
-    """May be run at every deployment: what is there stays as it is."""
+    """Create the group, or add missing permissions; safe at every deployment."""
 
     help = f'Make the group "{NAME}", or give it the permissions that it lacks.'
 
@@ -54,7 +54,7 @@ class Command(BaseCommand):
         parser.add_argument("--database", default=router.db_for_write(Group), help=words)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Make it, and say what was done."""
+        """Create the group, and report the result."""
         try:
             given = make_group(using=options["database"])
         except DeliveryError as err:

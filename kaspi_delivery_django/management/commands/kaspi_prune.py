@@ -1,4 +1,4 @@
-"""Delete old events and blank old personal data: `manage.py kaspi_prune`, for cron."""
+"""Delete old events and anonymize old personal data: `manage.py kaspi_prune`, for cron."""
 
 from argparse import ArgumentParser
 from collections import Counter
@@ -16,9 +16,9 @@ LEAST_EVENTS_DAYS = 7
 
 
 class Command(BatchCommand):
-    """Leaves alone what is unresolved, parked, not told to the shop's code, or waits for a person."""
+    """Prune old rows, except those that are unresolved, parked, unnotified, or need attention."""
 
-    help = "Delete old events and failed attempts, and blank the personal data of deliveries that ended long ago."
+    help = "Delete old events and failed attempts, and anonymize the personal data of deliveries that ended long ago."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the two ages."""
@@ -40,4 +40,4 @@ class Command(BatchCommand):
         for count in pruning.prune_attempts(failed_before=old, **how):
             yield Counter({"failed attempts deleted": count})
         for count in pruning.anonymize_personal_data(ended_before=ended, **how):
-            yield Counter({"deliveries blanked": count})
+            yield Counter({"deliveries anonymized": count})

@@ -1,4 +1,4 @@
-"""Send what is due to Kaspi, and do what else waits: `manage.py kaspi_worker`."""
+"""Send due calls to Kaspi and run the chores: `manage.py kaspi_worker`."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from kaspi_delivery_django.management.argtypes import whole_number
 from kaspi_delivery_django.management.batches import stopped_by_signals
 from kaspi_delivery_django.services import db
 from kaspi_delivery_django.services.outbox import circuit_breaker
-from kaspi_delivery_django.services.outbox.clients import MOST_THREADS
+from kaspi_delivery_django.services.outbox.clients import MAX_THREADS
 from kaspi_delivery_django.services.outbox.worker import Worker
 
 GREATEST_PORT = 65_535
@@ -27,23 +27,23 @@ Serve = Callable[[int, str], AbstractContextManager[int]]
 
 
 class Command(BaseCommand):
-    """Runs until SIGTERM or SIGINT, and then finishes what is under way; `--once` for cron."""
+    """Run until SIGTERM or SIGINT, then finish the calls under way; `--once` for cron."""
 
-    help = "Send what is due to Kaspi, ask about silent deliveries, repeat what failed."
+    help = "Send due calls to Kaspi, refresh silent deliveries, retry failed calls."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take how many threads send, and --once, or where to serve metrics."""
-        threads = partial(whole_number, most=MOST_THREADS)
+        threads = partial(whole_number, most=MAX_THREADS)
         parser.add_argument(
             "--threads",
             type=threads,
             default=THREADS,
             metavar="N",
-            help=f"calls that are sent at once, 1 to {MOST_THREADS} ({THREADS})",
+            help=f"calls that are sent at once, 1 to {MAX_THREADS} ({THREADS})",
         )
         either = parser.add_mutually_exclusive_group()
-        either.add_argument("--once", action="store_true", help="do what is due now, then exit")
-        words = "hold all requests to Kaspi, whatever the runner, until --release; then exit (after restoring a backup)"
+        either.add_argument("--once", action="store_true", help="process what is due now, then exit")
+        words = "hold all requests to Kaspi, by any runner, until --release; then exit (after restoring a backup)"
         either.add_argument("--hold", action="store_true", help=words)
         either.add_argument("--release", action="store_true", help="let requests to Kaspi go again; then exit")
         port = partial(whole_number, least=0, most=GREATEST_PORT)
@@ -53,12 +53,12 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-address", default=LOOPBACK, help=f"serve them on this address ({LOOPBACK})")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Work, and say what is done; hold or release all sending."""
+        """Run the worker, or hold or release sending."""
         if options["hold"] or options["release"]:
             _check_tables()
             self._switch(hold=options["hold"])
             return
-        worker = Worker(say=self._say, threads=options["threads"])
+        worker = Worker(log=self._say, threads=options["threads"])
         with stopped_by_signals(worker.stop), ExitStack() as until_stopped:
             if options["once"]:
                 _check_tables()

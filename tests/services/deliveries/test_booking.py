@@ -11,6 +11,7 @@ from kaspi_delivery_django.services import request_delivery
 from kaspi_delivery_django.services.deliveries import booking, identities
 from kaspi_delivery_django.services.errors import AdapterFailed
 from kaspi_delivery_django.services.outbox import sender
+from tests.conftest import PATIENCE_S
 from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 pytestmark = pytest.mark.django_db
@@ -89,7 +90,7 @@ def test_eight_threads_that_save_one_order_book_once():
         try:
             own = Order.objects.get(pk=order.pk)
             own.paid = True
-            barrier.wait(timeout=20)
+            barrier.wait(timeout=PATIENCE_S)
             with transaction.atomic():
                 own.save()
         except Exception as err:  # noqa: BLE001  # reported below
@@ -101,7 +102,7 @@ def test_eight_threads_that_save_one_order_book_once():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert not failures
     assert (Delivery.objects.count(), ApiCall.objects.count()) == (1, 1)
 

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.services.deliveries import notifications
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
-from tests.conftest import NOON, event
+from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -118,7 +118,7 @@ def test_a_receiver_sees_committed_rows(post, connect):
     def read_in_thread(**_kwargs):
         thread = threading.Thread(target=read)
         thread.start()
-        thread.join(timeout=10)
+        thread.join(timeout=PATIENCE_S)
 
     connect(read_in_thread)
     post("accepted")

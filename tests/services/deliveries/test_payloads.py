@@ -91,7 +91,7 @@ def test_every_method_is_called_in_the_projects_locale(elsewhere, kaspi, turnabl
     """By a save, a sender, a refresh and a cancel."""
     zone = timezone.get_current_timezone_name()
     order = Order.objects.create()
-    worker = Worker(say=lambda _line: None)
+    worker = Worker(log=lambda _line: None)
     worker.run_round()
     refresh_delivery(Delivery.objects.get())
     worker.run_round()

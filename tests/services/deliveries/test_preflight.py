@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(params=[1, 4], ids=["one thread", "threads"])
 def send_due(kaspi, request):
     """Send due calls, one by one or many together."""
-    return Worker(say=lambda _line: None, threads=request.param).run_round
+    return Worker(log=lambda _line: None, threads=request.param).run_round
 
 
 @pytest.fixture(params=[False, True], ids=["not built", "built"])
@@ -297,7 +297,7 @@ def retry_in_bulk():
     ApiCall.objects.update(state="stuck", reason="adapter_failed", next_attempt_at=None)
     Delivery.objects.update(attention="adapter_failed")
     bulk_actions.queue("retry", [Delivery.objects.get().pk])
-    bulk_actions.run_pending(limit=9, using="default")
+    bulk_actions.run_pending(limit=9)
 
 
 @pytest.mark.parametrize("start", [enqueue, retry_in_bulk])

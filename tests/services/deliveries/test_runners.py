@@ -15,6 +15,7 @@ from django.urls import path
 
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.services.deliveries import runners
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -227,10 +228,10 @@ async def visit(name):
     }
     visitor = ApplicationCommunicator(get_asgi_application(), scope)
     await visitor.send_input({"type": "http.request", "body": b"", "more_body": False})
-    begun = await visitor.receive_output(30)
-    while (await visitor.receive_output(30)).get("more_body"):
+    begun = await visitor.receive_output(PATIENCE_S)
+    while (await visitor.receive_output(PATIENCE_S)).get("more_body"):
         pass
-    await visitor.wait(30)
+    await visitor.wait(PATIENCE_S)
     return begun["status"]
 
 
@@ -250,13 +251,13 @@ def test_under_asgi_requests_are_apart(kaspi, urls):
     async def slow_view(_request):
         order = await Order.objects.acreate()
         saved.set()
-        await asyncio.wait_for(ended.wait(), 30)
+        await asyncio.wait_for(ended.wait(), PATIENCE_S)
         await order.lines.acreate(title="A samovar")
         return HttpResponse(order.pk)
 
     async def both():
         slow = asyncio.create_task(visit("slow_view"))
-        await asyncio.wait_for(saved.wait(), 30)
+        await asyncio.wait_for(saved.wait(), PATIENCE_S)
         await visit("sync_view")
         sent_meanwhile = len(kaspi.deliveries)
         ended.set()

@@ -9,9 +9,18 @@ from django.db import DataError, InterfaceError, OperationalError, connections
 from kaspi_delivery_django.client import NotReached
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, pipeline, plain_bookings, rate_limit, sender
+from kaspi_delivery_django.services.outbox import (
+    circuit_breaker,
+    claims,
+    due_calls,
+    pipeline,
+    plain_bookings,
+    rate_limit,
+    sender,
+)
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import call_attempted
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,7 +31,7 @@ AWAY = [OperationalError("gone"), InterfaceError("closed")]
 @pytest.fixture
 def worker(kaspi):
     """Return a worker that sends four calls at once, and keeps quiet."""
-    return Worker(say=lambda _line: None, threads=4)
+    return Worker(log=lambda _line: None, threads=4)
 
 
 @pytest.fixture
@@ -125,39 +134,39 @@ def test_what_is_under_way_is_finished_when_it_is_stopped(worker, kaspi):
 
 def test_it_claims_more_only_as_fast_as_kaspi_answers(worker):
     """What waits for a thread is sent within half a second, but for one call."""
-    calls = worker._dispatch
-    calls._lately_s = 0.05
-    assert calls._ahead() == 4 * pipeline.MAX_PREFETCH
-    calls._lately_s = 10.0
-    assert calls._ahead() == 1
+    calls = worker._pipeline
+    calls._latency_s = 0.05
+    assert calls._prefetch() == 4 * pipeline.MAX_PREFETCH
+    calls._latency_s = 10.0
+    assert calls._prefetch() == 1
 
 
 def test_a_slow_kaspi_keeps_no_thread_idle(worker):
     """Whoever is idle gets a call at once, and one more waits."""
-    calls = worker._dispatch
-    calls._lately_s = 10.0
+    calls = worker._pipeline
+    calls._latency_s = 10.0
     rooms = []
-    for calls._under_way in (0, 3, 4, 5, 9):
-        rooms.append(calls._room())
+    for calls._in_flight in (0, 3, 4, 5, 9):
+        rooms.append(calls._capacity())
     assert rooms == [5, 2, 1, 0, 0]
 
 
 def test_with_a_fast_kaspi_claims_are_made_together(worker):
     """What would wait for a thread anyway waits for others, to be claimed with them; an idle thread does not."""
-    calls = worker._dispatch
-    calls._lately_s = 0.01
+    calls = worker._pipeline
+    calls._latency_s = 0.01
     rooms = []
-    for calls._under_way in (0, 3, 4, 9, 15, 16):
-        rooms.append(calls._room())
+    for calls._in_flight in (0, 3, 4, 9, 15, 16):
+        rooms.append(calls._capacity())
     assert rooms == [20, 17, 16, 11, 5, 0]
 
 
 def test_no_more_is_claimed_ahead_than_the_rate_allows(worker, settings):
     """After a stall of Kaspi's it would all be sent at once."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 10}
-    calls = worker._dispatch
-    calls._lately_s = 0.01
-    assert calls._ahead() == 10 * pipeline.PREFETCH_S
+    calls = worker._pipeline
+    calls._latency_s = 0.01
+    assert calls._prefetch() == 10 * pipeline.PREFETCH_S
 
 
 @pytest.mark.parametrize("status", [401, 429])
@@ -183,7 +192,7 @@ def test_a_machine_without_threads_claims_nothing(worker, orders, monkeypatch, c
     monkeypatch.setattr(threading.Thread, "start", grudging)
     worker.run_round()
     assert states() == ["due"] * 12
-    assert "chore broke: calls sent" in caplog.text
+    assert "task failed: calls sent" in caplog.text
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("kaspi-http")]
 
 
@@ -290,7 +299,7 @@ def test_a_call_whose_code_breaks_stops_no_other(worker, orders, monkeypatch, ca
     )
     worker.run_round()
     assert states() == ["done"] * 11 + ["sending"]
-    assert "call broke" in caplog.text
+    assert "call failed with an error" in caplog.text
 
 
 @pytest.mark.parametrize("trouble", AWAY)
@@ -336,7 +345,7 @@ def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, kas
     def slow_but_for_the_first(*request):
         is_first = not kaspi.requests
         answer = handle(*request)
-        assert is_first or is_away.wait(30)
+        assert is_first or is_away.wait(PATIENCE_S)
         return answer
 
     def go_away(_unsettled):
@@ -365,7 +374,7 @@ def test_a_database_that_is_away_is_asked_once(worker, kaspi, orders, monkeypatc
 
 def test_a_row_that_breaks_while_the_others_are_rescued_stops_none(worker, orders, monkeypatch, caplog):
     """Their answers are written down all the same."""
-    taken, _behind_gates = claims.claim_many(list(sender.due_calls(limit=3)), using="default")
+    taken, _blocked = claims.claim_many(list(due_calls.select(limit=3)), using="default")
     settle, poisoned = sender.results.record, taken[0].call.pk
 
     def broken(claim, *rest, using):
@@ -373,19 +382,19 @@ def test_a_row_that_breaks_while_the_others_are_rescued_stops_none(worker, order
 
     monkeypatch.setattr(sender.results, "record", broken)
     answered = [pipeline.Answer(claim=claim, outcome=NotReached("no way")) for claim in taken]
-    worker._dispatch._unsettled.extend(answered)
-    worker._dispatch._rescue()
+    worker._pipeline._unrecorded.extend(answered)
+    worker._pipeline._rescue()
     assert states() == ["due"] * 11 + ["sending"]
-    assert "call broke" in caplog.text
+    assert "call failed with an error" in caplog.text
 
 
 def test_what_was_not_sent_is_left_alone_when_the_database_is_away(worker, orders, monkeypatch, caplog):
     """There is nothing to say of it: its lease ends."""
-    taken, _behind_gates = claims.claim_many(list(sender.due_calls(limit=3)), using="default")
+    taken, _blocked = claims.claim_many(list(due_calls.select(limit=3)), using="default")
     monkeypatch.setattr(sender.results, "record", partial(fail, InterfaceError))
     answered = [pipeline.Answer(claim=claim, outcome=NotReached("no way")) for claim in taken[:2]]
-    worker._dispatch._unsettled.extend([*answered, pipeline.Answer(claim=taken[2], is_unsent=True)])
-    worker._dispatch._rescue()
+    worker._pipeline._unrecorded.extend([*answered, pipeline.Answer(claim=taken[2], is_unsent=True)])
+    worker._pipeline._rescue()
     assert states().count("sending") == 3
     assert caplog.text.count("answer not recorded") == 2
 

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.outbox import circuit_breaker, sender
-from kaspi_delivery_django.services.outbox.circuit_breaker import Admission
+from kaspi_delivery_django.services.outbox.circuit_breaker import Breaker
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -21,14 +21,14 @@ def test_one_probe_goes_first(due, turnable):
     """When the pause is over one caller gets through; the others wait for its answer."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     admissions = [circuit_breaker.admit(due.delivery, turnable.now) for _ in range(3)]
-    assert admissions == [Admission.TRIAL, Admission.BLOCKED, Admission.BLOCKED]
+    assert admissions == [Breaker.HALF_OPEN, Breaker.OPEN, Breaker.OPEN]
 
 
 def test_a_probe_that_dies_lets_another_try(due, turnable):
     """The probe's lease ends."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     circuit_breaker.admit(due.delivery, turnable.now)
-    assert circuit_breaker.admit(due.delivery, turnable.now + circuit_breaker.TRIAL_LEASE) is Admission.TRIAL
+    assert circuit_breaker.admit(due.delivery, turnable.now + circuit_breaker.TRIAL_LEASE) is Breaker.HALF_OPEN
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
@@ -80,7 +80,7 @@ def test_a_gate_stays_open_when_the_rest_cannot_be_spread(due, turnable, monkeyp
     monkeypatch.setattr(circuit_breaker, "_spread_times", lambda _now: 1 / 0)
     with transaction.atomic():
         circuit_breaker.reset(due.delivery, turnable.now)
-    assert circuit_breaker.admit(due.delivery, turnable.now) is Admission.ALLOWED
+    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.CLOSED
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -89,7 +89,7 @@ def test_a_hundred_refusals_make_one_alert(due, turnable, caplog):
     """401 for every call is one line in the log, not a hundred."""
     for _ in range(100):
         circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(minutes=5), reason="401")
-    assert caplog.text.count("gate closed") == 1
+    assert caplog.text.count("circuit breaker opened") == 1
 
 
 @pytest.mark.failure_mode("create: key, address or version is wrong")
@@ -108,7 +108,7 @@ def test_another_account_has_a_gate_of_its_own(due, turnable):
     """One account's pause never touches another's."""
     circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(minutes=5), reason="401")
     due.delivery.account = "almaty"
-    assert circuit_breaker.admit(due.delivery, turnable.now) is Admission.ALLOWED
+    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.CLOSED
 
 
 def test_a_longer_pause_is_never_shortened(due, turnable):
@@ -123,7 +123,7 @@ def test_a_probe_that_is_not_sent_is_given_back(due, turnable):
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     turnable.turn(hours=25)
     assert not sender.send(due.pk)
-    assert circuit_breaker.admit(due.delivery, turnable.now) is Admission.TRIAL
+    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.HALF_OPEN
 
 
 def test_a_probe_that_is_told_to_wait_waits_as_long_as_kaspi_says(kaspi, due, turnable):
@@ -146,4 +146,4 @@ def test_a_probe_without_an_answer_leaves_the_gate_closed(kaspi, due, turnable):
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     kaspi.faults.add(Fault(operation="create", latency_s=60))
     sender.send(due.pk)
-    assert circuit_breaker.admit(due.delivery, turnable.now) is Admission.TRIAL
+    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.HALF_OPEN

@@ -29,7 +29,7 @@ def has_held_rows(_machine):
     return Delivery.objects.filter(attention=Attention.NOT_WANTED).exists()
 
 
-class PeopleRules:
+class StaffRules:
     """Staff, who see the admin's lists and may click on every row of them."""
 
     @precondition(has_rows)
@@ -37,7 +37,7 @@ class PeopleRules:
     def person_cancels(self, which, reason, times):
         """A double click, perhaps."""
         row = self._row(which)
-        self.house.cancelled_by_staff.add(row.object_id)
+        self.system.cancelled_by_staff.add(row.object_id)
         for _ in range(times):
             self._click(cancel_delivery, row, reason=reason)
 
@@ -54,14 +54,14 @@ class PeopleRules:
         held = list(Delivery.objects.filter(attention=Attention.NOT_WANTED).order_by("pk"))
         row = held[which % len(held)]
         if self._click(retry_delivery, row, send_anyway=True):
-            self.house.sent_by_staff.add(row.object_id)
+            self.system.sent_by_staff.add(row.object_id)
 
     @precondition(has_rows)
     @rule(which=WHICH, rightly=sampled_from([True, True, False]))
     def person_links(self, which, rightly):
         """By the id in Kaspi's cabinet, or by another order's."""
         row = self._row(which)
-        parcels = self.house.kaspi.deliveries.values()
+        parcels = self.system.kaspi.deliveries.values()
         found = [one.delivery_id for one in parcels if (one.external_order_id == row.external_order_id) == rightly]
         self._click(link_delivery, row, delivery_id=found[0] if found else "dlv_nobody")
 
@@ -72,11 +72,11 @@ class PeopleRules:
     def person_confirms_absence(self, which, service, looks):
         """Having looked at Kaspi; or without, and then two parcels may come of it, which must be seen."""
         row = self._row(which)
-        is_there = bool(self.house.kaspi.deliveries_for(row.external_order_id))
+        is_there = bool(self.system.kaspi.deliveries_for(row.external_order_id))
         if looks and is_there:
             return
         if self._click(service, row, confirmed_absent=True) and is_there:
-            self.house.wrongly_absent.add(row.object_id)
+            self.system.wrongly_absent.add(row.object_id)
 
     @precondition(has_rows)
     @rule(which=WHICH)
@@ -102,5 +102,5 @@ class PeopleRules:
         except DeliveryError:
             return None
         if service is acknowledge_delivery:
-            self.house.acknowledged.add(row.pk)
+            self.system.acknowledged.add(row.pk)
         return done

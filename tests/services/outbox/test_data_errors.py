@@ -30,7 +30,7 @@ REFUSED = [
 def worker(request, kaspi, monkeypatch):
     """Return a worker of one thread, and one of many, which a slow machine does not keep from claiming all."""
     monkeypatch.setattr(claims, "MAX_BUILD_S", 600.0)
-    return Worker(say=lambda _line: None, threads=request.param)
+    return Worker(log=lambda _line: None, threads=request.param)
 
 
 def refuse(monkeypatch, place, name, err, is_poison):
@@ -106,7 +106,7 @@ def test_what_cannot_be_set_aside_is_logged(due, monkeypatch, caplog, second):
     """It stops no other call."""
     refuse(monkeypatch, claims, "flag_data_error", second, lambda *_args, **_options: True)
     sender.contain(REFUSED[0], due.pk)
-    assert caplog.text.count("call broke") == 2
+    assert caplog.text.count("call failed with an error") == 2
 
 
 def test_a_database_that_goes_away_meanwhile_is_for_the_caller(due, monkeypatch):

@@ -21,7 +21,7 @@ for _ in range(2):
     child = os.fork()
     if not child:
         for _ in range(50):
-            os.write(1, f"{turns.take(0.01)}\\n".encode())
+            os.write(1, f"{turns.acquire(0.01)}\\n".encode())
         os._exit(0)
     children.append(child)
 for child in children:
@@ -35,7 +35,7 @@ turns = RateLimiter()
 heard, said = os.pipe()
 with turns._locked():
     if not os.fork():
-        turns.take(1)
+        turns.acquire(1)
         os.write(said, b"!")
         os._exit(0)
     early = select.select([heard], [], [], 0.3)[0]
@@ -52,7 +52,7 @@ if not child:
     with turns._locked():
         os.kill(os.getpid(), signal.SIGKILL)
 os.waitpid(child, 0)
-print(turns.take(1) > 0)
+print(turns.acquire(1) > 0)
 """
 
 
@@ -70,24 +70,24 @@ def run(script):
 def test_turns_are_apart():
     """The second comes its distance after the first."""
     turns = rate_limit.RateLimiter()
-    first = turns.take(0.5)
-    assert turns.take(0.5) == first + 0.5
+    first = turns.acquire(0.5)
+    assert turns.acquire(0.5) == first + 0.5
 
 
 def test_a_turn_given_back_is_the_next_ones():
     """What asked nobody delays nobody."""
     turns = rate_limit.RateLimiter()
-    first = turns.take(0.5)
-    turns.give_back(0.5)
-    assert first <= turns.take(0.5) < first + 0.5
+    first = turns.acquire(0.5)
+    turns.release(0.5)
+    assert first <= turns.acquire(0.5) < first + 0.5
 
 
 def test_a_turn_that_nobody_waited_for_is_now():
     """Time that passed without requests is not made up for."""
     turns = rate_limit.RateLimiter()
-    turns.take(0.0)
+    turns.acquire(0.0)
     before = time.monotonic()
-    assert before <= turns.take(1) <= time.monotonic()
+    assert before <= turns.acquire(1) <= time.monotonic()
 
 
 def test_forked_processes_never_share_a_turn():
@@ -112,7 +112,7 @@ def test_a_system_without_fork_needs_no_file_lock(monkeypatch):
     """As Windows is."""
     monkeypatch.delattr(os, "lockf")
     turns = rate_limit.RateLimiter()
-    assert turns.take(0.5) + 0.5 == turns.take(0.5)
+    assert turns.acquire(0.5) + 0.5 == turns.acquire(0.5)
 
 
 def test_without_a_rate_it_is_always_ones_turn(settings):
@@ -167,7 +167,7 @@ def test_without_a_writable_folder_turns_are_locked_in_memory(monkeypatch):
     """A container may have a read-only file system and no folder for temporary files."""
     monkeypatch.setattr(tempfile, "TemporaryFile", no_folder)
     first, second = rate_limit.RateLimiter(), rate_limit.RateLimiter()
-    assert first.take(1) < first.take(1)
+    assert first.acquire(1) < first.acquire(1)
     assert (first._file is None, second._file is None) == (not hasattr(os, "memfd_create"),) * 2
 
 
@@ -175,7 +175,7 @@ def test_a_folder_will_do_where_there_are_no_files_in_memory(monkeypatch):
     """As on a Mac."""
     monkeypatch.delattr(os, "memfd_create", raising=False)
     turns = rate_limit.RateLimiter()
-    assert turns.take(1) < turns.take(1)
+    assert turns.acquire(1) < turns.acquire(1)
     assert turns._file is not None
 
 
@@ -184,8 +184,8 @@ def test_with_neither_each_process_keeps_to_the_rate_by_itself(monkeypatch, capl
     monkeypatch.delattr(os, "memfd_create", raising=False)
     monkeypatch.setattr(tempfile, "TemporaryFile", no_folder)
     turns = rate_limit.RateLimiter()
-    assert turns.take(1) < turns.take(1)
-    turns.give_back(1)
+    assert turns.acquire(1) < turns.acquire(1)
+    turns.release(1)
     assert "no folder for temporary files" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""The whole house in one process: the shop, its workers, Kaspi and the post, on one clock."""
+"""The whole system in one process: the shop, its workers, Kaspi and the post, on one clock."""
 
 import copy
 import logging
@@ -52,7 +52,7 @@ TABLES = (
 WITHOUT_NUMBERS = (GiftOrder, AppOrder)
 
 
-class House:
+class System:
     """One run's shop, Kaspi and network, and the notes that the promises are read from."""
 
     def __init__(self):
@@ -118,7 +118,7 @@ class House:
     def run_round(self):
         """Let a worker do one batch of everything; return how many things it did."""
         with self.work():
-            return Worker(say=lambda _line: None).run_round()
+            return Worker(log=lambda _line: None).run_round()
 
     @property
     def spoken(self):

@@ -24,7 +24,7 @@ TRANSACTIONS = 4  # the begin and the end of two
 SENDERS = {
     "outbox": sender.send,
     "inline": sender.send_inline,
-    "task": lambda pk: Worker(say=lambda _line: None).send(pk),
+    "task": lambda pk: Worker(log=lambda _line: None).send(pk),
 }
 
 

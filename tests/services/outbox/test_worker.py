@@ -18,18 +18,18 @@ from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
-from tests.conftest import event
+from tests.conftest import PATIENCE_S, event
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def worker(kaspi):
     """Return a worker that keeps quiet."""
-    return Worker(say=lambda _line: None)
+    return Worker(log=lambda _line: None)
 
 
 def test_once_sends_everything_that_is_due_and_returns(kaspi, capsys):
@@ -62,7 +62,7 @@ def test_the_command_takes_no_other_number_of_threads(threads):
     with pytest.raises(CommandError, match="must be a whole number from 1 to 64"):
         call_command("kaspi_worker", "--once", "--threads", threads)
     adapter = clients.client_for(conf.account("default"))._session.get_adapter("https://")
-    assert adapter._pool_maxsize == clients.MOST_THREADS == 64
+    assert adapter._pool_maxsize == clients.MAX_THREADS == 64
 
 
 def test_a_worker_is_seen(worker):
@@ -79,7 +79,7 @@ def test_a_stopped_worker_claims_nothing_more(worker):
     """The call under way is finished; the others stay due."""
     for _ in range(3):
         Order.objects.create()
-    worker._wait_for_turn = lambda: worker.stop() or True
+    worker._wait_for_slot = lambda: worker.stop() or True
     worker.run_round()
     assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done", "due", "due"]
 
@@ -99,7 +99,7 @@ def test_a_poison_row_does_not_stop_the_batch(worker, kaspi, monkeypatch, caplog
     monkeypatch.setattr(sender, "send", poisoned)
     worker.run_round()
     assert len(kaspi.deliveries) == 1
-    assert "call broke" in caplog.text
+    assert "call failed with an error" in caplog.text
 
 
 def test_a_chore_that_breaks_does_not_end_the_others(worker, kaspi, monkeypatch, caplog):
@@ -112,7 +112,7 @@ def test_a_chore_that_breaks_does_not_end_the_others(worker, kaspi, monkeypatch,
     Order.objects.create()
     worker.run_round()
     assert len(kaspi.deliveries) == 1
-    assert "chore broke" in caplog.text
+    assert "task failed" in caplog.text
 
 
 @pytest.mark.parametrize("trouble", [OperationalError("gone"), InterfaceError("closed")])
@@ -129,7 +129,7 @@ def test_a_database_that_is_away_is_waited_for(worker, monkeypatch, caplog, trou
     monkeypatch.setattr(worker, "run_round", run_round)
     monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.ERROR_PAUSE_S", 0)
     worker.run()
-    assert "database trouble" in caplog.text
+    assert "database error" in caplog.text
 
 
 def test_a_database_error_of_one_call_ends_the_round(worker, monkeypatch):
@@ -151,8 +151,8 @@ def test_requests_keep_to_their_rate(worker, settings):
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 4}
     waits = []
     worker._stopped.wait = lambda seconds: waits.append(seconds) or False
-    worker._wait_for_turn()
-    worker._wait_for_turn()
+    worker._wait_for_slot()
+    worker._wait_for_slot()
     assert waits[0] == 0.0
     assert 0.2 < waits[1] <= 0.25
 
@@ -228,7 +228,7 @@ def test_sigterm_ends_the_command_cleanly():
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert "ready" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "stopped" in output
 
@@ -258,7 +258,7 @@ def test_a_sweep_bears_a_database_that_is_away(worker, monkeypatch, caplog):
     Order.objects.create()
     monkeypatch.setattr(sender, "send", refuse)
     assert worker.sweep(within_s=60) == 0
-    assert "database trouble" in caplog.text
+    assert "database error" in caplog.text
     assert "999 8877" not in caplog.text
 
 

@@ -48,11 +48,11 @@ def test_two_cancels_ask_kaspi_once(booked, drain, kaspi, at_once):
 @pytest.mark.failure_mode("cancel: two people")
 def test_two_confirmed_pages_ask_kaspi_once(booked, drain, kaspi, at_once):
     """Through the admin."""
-    clerks = [Client(), Client()]
-    for number, clerk in enumerate(clerks):
-        clerk.force_login(User.objects.create_superuser(f"clerk{number}", password="x"))
+    users = [Client(), Client()]
+    for number, user in enumerate(users):
+        user.force_login(User.objects.create_superuser(f"user{number}", password="x"))
     page = f"/admin/kaspi_delivery/delivery/{booked.pk}/do/cancel/"
-    works = [lambda clerk=clerk: clerk.post(page, {"reason": "out of stock"}).status_code for clerk in clerks]
+    works = [lambda user=user: user.post(page, {"reason": "out of stock"}).status_code for user in users]
     assert at_once(*works) == [302, 302]
     drain()
     assert len([r for r in kaspi.requests if r.path.endswith("/cancel")]) == 1

@@ -42,7 +42,7 @@ def sweep(kaspi, turnable):
 
     def run(**since):
         turnable.turn(**(since or {"minutes": 5}))
-        return Worker(say=lambda _line: None).run_round()
+        return Worker(log=lambda _line: None).run_round()
 
     return run
 
@@ -98,14 +98,14 @@ def test_an_adapter_that_wants_no_cancels_is_not_asked(booked, kaspi, use, djang
     """It costs not even a query."""
     use(ORDER_ADAPTERS=[f"{__name__}.NoCancels"])
     with django_assert_num_queries(0):
-        assert CancelSweep().run(using="default") == 0
+        assert CancelSweep().run() == 0
 
 
 def test_a_batch_costs_one_query_for_its_orders(some, sweep, turnable):
     """However many there are."""
     AccountState.objects.update(cancels_asked_at=None)
     with CaptureQueriesContext(connection) as captured:
-        CancelSweep().run(using="default")
+        CancelSweep().run()
     assert len([one for one in captured if "shop_order" in one["sql"]]) == 1
     assert len(captured) <= 8
 
@@ -125,13 +125,13 @@ def test_what_a_round_has_no_time_for_is_left_to_the_next(some, turnable, monkey
     Order.objects.update(cancelled=True)
     asked = CancelSweep()
     monkeypatch.setattr(cancel_sweep, "ROUND_S", 0)
-    assert asked.run(using="default") == 0
+    assert asked.run() == 0
     times = iter([0.0, 0.0, 0.0, 9.0])
     monkeypatch.setattr(cancel_sweep, "ROUND_S", 5)
     monkeypatch.setattr(cancel_sweep, "time", SimpleNamespace(monotonic=lambda: next(times)))
-    assert asked.run(using="default") == 3
+    assert asked.run() == 3
     monkeypatch.undo()
-    assert asked.run(using="default") == 1
+    assert asked.run() == 1
 
 
 @pytest.mark.parametrize("key", ["A-17", "9" * 25])
@@ -243,7 +243,7 @@ def test_a_row_that_breaks_stops_no_other(some, sweep, use, caplog):
     Order.objects.filter(pk=some[0].object_id).update(address="bad")
     sweep()
     assert [bool(fresh(one).cancel_requested_at) for one in some] == [False, True, True, True]
-    assert f"cancel not asked: delivery={some[0].pk} error=ValueError" in caplog.text
+    assert f"wants_cancel failed: delivery={some[0].pk} error=ValueError" in caplog.text
 
 
 @pytest.mark.parametrize(

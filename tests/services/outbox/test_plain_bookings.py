@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.client import Refused, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.services import cancel_delivery
-from kaspi_delivery_django.services.outbox import claims, plain_bookings, sender
+from kaspi_delivery_django.services.outbox import claims, due_calls, plain_bookings
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -22,7 +22,7 @@ def claimed(size):
     """Save so many orders, and claim their creates."""
     for _ in range(size):
         Order.objects.create()
-    found, _behind_gates = claims.claim_many(list(sender.due_calls(limit=100)), using="default")
+    found, _blocked = claims.claim_many(list(due_calls.select(limit=100)), using="default")
     return sorted(found, key=lambda claim: claim.call.pk)
 
 

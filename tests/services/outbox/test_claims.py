@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.db import run_in_transaction
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, sender
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, sender
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +30,7 @@ def keys():
 
 def take_all():
     """Claim whatever may be claimed together."""
-    claimed, _behind_gates = claims.claim_many(keys(), using="default")
+    claimed, _blocked = claims.claim_many(keys(), using="default")
     return claimed
 
 
@@ -71,7 +71,7 @@ def test_what_somebody_has_taken_since_it_was_read_is_not_leased(orders, turnabl
         for call in ApiCall.objects.order_by("pk")
     ]
     ApiCall.objects.filter(pk=read[0].call.pk).update(state="unknown")
-    leased = run_in_transaction(lambda: claims._lease_all(read, turnable.now, "default"), using="default")
+    leased = run_in_transaction(lambda: claims._lease_all(read, turnable.now, frozen=()), using="default")
     assert [claim.call.pk for claim in leased] == [claim.call.pk for claim in read[1:]]
 
 
@@ -197,10 +197,10 @@ def statements(size, *, frozen=False):
     ApiCall.objects.update(next_attempt_at=None)
     for _ in range(size):
         Order.objects.create()
-    due = list(sender.due_calls(limit=100))
+    due = list(due_calls.select(limit=100))
     ApiCall.objects.filter(pk__in=due).update(payload="{}" if frozen else "")
     with CaptureQueriesContext(connection) as asked:
-        claimed, _behind_gates = claims.claim_many(due, using="default")
+        claimed, _blocked = claims.claim_many(due, using="default")
     assert len(claimed) == size
     return len(asked)
 
@@ -219,7 +219,7 @@ def test_a_call_behind_a_gate_that_cannot_go_is_left_alone(due, settings, change
 
 def test_a_call_whose_delivery_is_locked_is_left_to_a_later_round(due, monkeypatch):
     """Whoever holds the lock may be about to change it; a claim waits for no other transaction."""
-    monkeypatch.setattr(claims, "lock", lambda **_row: None)
+    monkeypatch.setattr(claims, "lock_unlocked", lambda _rows: [])
     circuit_breaker.trip(due.delivery, until=due.queued_at - timedelta(minutes=1), reason="a trial call is due")
     assert claims._claim_trial(due.pk, using="default") is None
     assert ApiCall.objects.get().state == "due"

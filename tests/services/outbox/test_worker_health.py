@@ -13,7 +13,7 @@ from kaspi_delivery_django.doctor import local
 from kaspi_delivery_django.models import AccountState, FailedAttempt
 from kaspi_delivery_django.services import db
 from kaspi_delivery_django.services.inbox import replaying
-from kaspi_delivery_django.services.outbox import sender
+from kaspi_delivery_django.services.outbox import due_calls
 from kaspi_delivery_django.services.outbox import worker as workers
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.stats import accounts, snapshot
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def quiet():
     """Return a worker that says nothing."""
-    return Worker(say=lambda _line: None)
+    return Worker(log=lambda _line: None)
 
 
 def break_chore(monkeypatch, error):
@@ -67,7 +67,7 @@ def test_a_healthy_worker_writes_its_heartbeat_no_more_often_than_before(kaspi, 
     worker = quiet()
     worker.run_round()
     with django_assert_num_queries(0):
-        worker._beat(using="default")
+        worker._beat()
 
 
 def test_a_worker_that_is_asked_to_stop_is_not_ill(kaspi, monkeypatch):
@@ -92,7 +92,7 @@ def test_a_deadlock_is_no_trouble_and_a_database_error_is(kaspi, monkeypatch, is
             worker.run_round()
     assert bool(worker.trouble) is not is_transient
     monkeypatch.setattr(replaying, "apply_parked", lambda **_options: worker._stopped.set() or 0)
-    worker._beat(using="default")
+    worker._beat()
     assert bool(AccountState.objects.get().worker_trouble) is not is_transient
 
 
@@ -118,7 +118,7 @@ def test_a_worker_that_is_stopped_exits_with_one_too(kaspi, monkeypatch):
     raise_stop = []
     original = Worker.run
     monkeypatch.setattr(Worker, "run", lambda self: raise_stop.append(self) or original(self))
-    monkeypatch.setattr(sender, "release_expired", stop_soon)
+    monkeypatch.setattr(due_calls, "release_expired", stop_soon)
     with pytest.raises(CommandError, match="parked events applied"):
         call_command("kaspi_worker", stdout=io.StringIO())
 

@@ -18,7 +18,7 @@ from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, clock, refresh_delivery, retry_delivery
 from kaspi_delivery_django.services.deliveries import refreshing
 from kaspi_delivery_django.services.inbox import receiving
-from kaspi_delivery_django.services.outbox import clients, sender
+from kaspi_delivery_django.services.outbox import clients, due_calls, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -40,9 +40,9 @@ def test_a_replayed_create_asks_kaspi_at_once(kaspi, due, turnable):
     kaspi.faults.add(Fault(operation="create", drop="after"))
     sender.send(due.pk)
     turnable.turn(minutes=1)
-    Worker(say=lambda _line: None, threads=2).run_round()
+    Worker(log=lambda _line: None, threads=2).run_round()
     assert Delivery.objects.get().next_refresh_at == turnable.now
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     assert [asked for asked in kaspi.requests if asked.method == "GET"]
 
 
@@ -66,7 +66,7 @@ def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(kaspi, booked, po
     sender.send(ApiCall.objects.get(kind="cancel").pk)
     monkeypatch.undo()
     assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("delivered", turnable.now)
-    Worker(say=lambda _line: None).run_until_idle()
+    Worker(log=lambda _line: None).run_until_idle()
     assert fresh(booked).status == "cancelled"
 
 
@@ -149,7 +149,7 @@ def test_once_does_what_follows_from_a_success(kaspi, drain, turnable):
     Order.objects.create()
     drain()
     turnable.turn(minutes=1)
-    Worker(say=lambda _line: None).run_until_idle()
+    Worker(log=lambda _line: None).run_until_idle()
     assert ApiCall.objects.get(kind="refresh").state == "done"
 
 
@@ -173,7 +173,7 @@ def test_due_times_go_by_the_databases_clock(wrong_clock):
     """In a web process whose clock is an hour off."""
     Order.objects.create()
     [call] = ApiCall.objects.all()
-    assert list(sender.due_calls(limit=5)) == [call.pk]
+    assert list(due_calls.select(limit=5)) == [call.pk]
     for moment in (call.next_attempt_at, call.queued_at):
         assert abs(moment - datetime.now(UTC)) < timedelta(minutes=5)
 
@@ -185,10 +185,10 @@ def test_what_staff_asks_for_is_due_at_once_too(wrong_clock):
     ApiCall.objects.update(state="done", next_attempt_at=None)
     cancel_delivery(Delivery.objects.get())
     refresh_delivery(Delivery.objects.get())
-    assert len(sender.due_calls(limit=5)) == 2
+    assert len(due_calls.select(limit=5)) == 2
     ApiCall.objects.exclude(kind="create").update(state="stuck", next_attempt_at=None)
     retry_delivery(Delivery.objects.get())
-    assert len(sender.due_calls(limit=5)) == 2
+    assert len(due_calls.select(limit=5)) == 2
 
 
 @pytest.fixture
@@ -266,5 +266,5 @@ def test_bookings_recorded_together_keep_theirs(kaspi):
     """Each its own."""
     for _ in range(4):
         Order.objects.create()
-    Worker(say=lambda _line: None, threads=4).run_round()
+    Worker(log=lambda _line: None, threads=4).run_round()
     assert len(set(ApiCall.objects.values_list("request_id", flat=True)) - {""}) == 4

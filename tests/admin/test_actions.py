@@ -107,17 +107,17 @@ def test_the_post_needs_the_permission_too(staff, lost, kaspi, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_looking_at_the_question_does_nothing(staff, lost, name):
     """Only the confirmation does."""
-    clerk = staff(*ALL)
-    assert clerk.get(address(lost, name)).status_code == 200
+    user = staff(*ALL)
+    assert user.get(address(lost, name)).status_code == 200
     assert Delivery.objects.get().attention == "outcome_unknown"
     assert ApiCall.objects.get().state == "stuck"
 
 
 def test_what_does_not_exist_is_not_found(staff, booked):
     """Neither an exit of another name nor another delivery."""
-    clerk = staff(*ALL)
-    assert clerk.get(address(booked, "explode")).status_code == 404
-    assert clerk.get(f"{LIST}999999/do/cancel/").status_code == 404
+    user = staff(*ALL)
+    assert user.get(address(booked, "explode")).status_code == 404
+    assert user.get(f"{LIST}999999/do/cancel/").status_code == 404
 
 
 def test_retry_sends_the_same_bytes_again(staff, lost, kaspi, drain):
@@ -181,19 +181,19 @@ def test_reissue_books_the_next_delivery(staff, refused, drain):
 
 def test_reissue_of_what_may_be_booked_asks_whether_somebody_has_looked(staff, lost):
     """Without the tick nothing happens."""
-    clerk = staff(*ALL)
-    page = confirm(clerk, lost, "reissue", name=str(lost))
+    user = staff(*ALL)
+    page = confirm(user, lost, "reissue", name=str(lost))
     assert page.context["form"].errors.keys() == {"confirmed_absent"}
     assert Delivery.objects.count() == 1
-    confirm(clerk, lost, "reissue", name=str(lost), confirmed_absent="on")
+    confirm(user, lost, "reissue", name=str(lost), confirmed_absent="on")
     assert Delivery.objects.count() == 2
 
 
 def test_a_second_reissue_books_nothing_more(staff, refused):
     """The order has its next delivery already."""
-    clerk = staff(*ALL)
-    confirm(clerk, refused, "reissue", name=str(refused))
-    page = confirm(clerk, refused, "reissue", name=str(refused))
+    user = staff(*ALL)
+    confirm(user, refused, "reissue", name=str(refused))
+    page = confirm(user, refused, "reissue", name=str(refused))
     assert "later delivery already" in said(page)
     assert Delivery.objects.count() == 2
 
@@ -208,9 +208,9 @@ def test_acknowledge_takes_it_off_the_list(staff, refused):
 
 def test_giving_up_what_may_be_booked_needs_more(staff, lost):
     """The name, the tick, and the permission to book anew."""
-    clerk = staff("reissue_delivery")
-    assert confirm(clerk, lost, "acknowledge").context["form"].errors
-    confirm(clerk, lost, "acknowledge", name=str(lost), confirmed_absent="on")
+    user = staff("reissue_delivery")
+    assert confirm(user, lost, "acknowledge").context["form"].errors
+    confirm(user, lost, "acknowledge", name=str(lost), confirmed_absent="on")
     assert Delivery.objects.get().attention == ""
 
 
@@ -226,10 +226,10 @@ def test_refresh_asks_kaspi(staff, booked, kaspi, drain):
 @pytest.mark.parametrize("action", ["retry_deliveries", "refresh_deliveries"])
 def test_the_list_can_do_it_for_several(staff, booked, action):
     """It asks first, and reports row by row."""
-    clerk = staff(*ALL)
+    user = staff(*ALL)
     chosen = {"action": action, "_selected_action": [booked.pk]}
-    assert "form" in clerk.post(LIST, chosen).context
-    page = clerk.post(LIST, {**chosen, "apply": "1"}, follow=True)
+    assert "form" in user.post(LIST, chosen).context
+    page = user.post(LIST, {**chosen, "apply": "1"}, follow=True)
     assert str(booked) in said(page)
 
 
@@ -434,9 +434,9 @@ def held(kaspi, drain, turnable):
 
 def test_staff_can_send_what_the_adapter_does_not_want(staff, held, drain):
     """It asks first, says what it means, and is recorded."""
-    clerk = staff("retry_delivery")
-    assert "all the same" in clerk.get(address(held, "send")).content.decode()
-    assert "sent now" in said(confirm(clerk, held, "send"))
+    user = staff("retry_delivery")
+    assert "all the same" in user.get(address(held, "send")).content.decode()
+    assert "sent now" in said(confirm(user, held, "send"))
     drain()
     assert Delivery.objects.get().status == "created"
     assert LogEntry.objects.get().change_message == "Send it"
@@ -444,9 +444,9 @@ def test_staff_can_send_what_the_adapter_does_not_want(staff, held, drain):
 
 def test_a_plain_retry_of_it_says_why_not(staff, held, drain, kaspi):
     """One by one and in bulk: only "Send it" overrules the adapter."""
-    clerk = staff("retry_delivery")
+    user = staff("retry_delivery")
     chosen = {"action": "retry_deliveries", "_selected_action": [held.pk], "apply": "1"}
-    for page in (confirm(clerk, held, "retry"), clerk.post(LIST, chosen, follow=True)):
+    for page in (confirm(user, held, "retry"), user.post(LIST, chosen, follow=True)):
         assert "does not want it sent" in said(page)
     drain()
     assert kaspi.requests == []

@@ -23,7 +23,7 @@ def has_adapter_failures(_machine):
     return Delivery.objects.filter(attention=Attention.ADAPTER_FAILED).exists()
 
 
-class QuietRules:
+class ShopUpdateRules:
     """Rows change without a save, keys are spelled in many ways, and requests come from everywhere."""
 
     @rule(order=ORDERS, change=sampled_from([{"cancelled": True}, {"paid": False}]))
@@ -35,7 +35,7 @@ class QuietRules:
     @rule(target=ORDERS, model=MODELS, change=sampled_from([{"cancelled": True}, {"paid": False}]))
     def order_updated_at_the_till(self, model, change):
         """It is paid for, and updated before the same transaction is over: no worker is ever faster."""
-        key = self.house.next_key(model)
+        key = self.system.next_key(model)
         with transaction.atomic():
             model(pk=key).save()
             model.objects.using("default").filter(pk=key).update(**change)

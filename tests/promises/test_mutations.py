@@ -1,4 +1,4 @@
-"""The machine has teeth: a package that is broken on purpose does not get past it.
+"""The machine has mutations: a package that is broken on purpose does not get past it.
 
 Three mutations matter most, because each breaks what the package is for:
 
@@ -18,7 +18,7 @@ from django.db import connection
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.promises import evening, mutations, promises
+from tests.promises import mutations, promises, scenario
 from tests.promises.machine import Machine
 
 pytestmark = [
@@ -31,7 +31,7 @@ ASKS_FOR_A_PERSON = {
     promises.one_live_parcel,
     promises.a_link_stays,
     promises.nothing_is_lost,
-    evening.everything_has_ended,
+    scenario.everything_has_ended,
 }
 HUNT = settings(
     max_examples=300,

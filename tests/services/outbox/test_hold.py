@@ -50,17 +50,17 @@ def send_by_task(call):
 
 def sweep(_call):
     """As the periodic task does."""
-    Worker(say=lambda _line: None).sweep(within_s=60)
+    Worker(log=lambda _line: None).sweep(within_s=60)
 
 
 def work(_call):
     """As a worker does that sends one call after the other."""
-    Worker(say=lambda _line: None).run_until_idle()
+    Worker(log=lambda _line: None).run_until_idle()
 
 
 def work_with_threads(_call):
     """As the worker does."""
-    Worker(say=lambda _line: None, threads=4).run_until_idle()
+    Worker(log=lambda _line: None, threads=4).run_until_idle()
 
 
 def claim_together(call):
@@ -176,7 +176,7 @@ def operator(client):
 
 def test_staff_hold_and_release_in_the_admin(operator, due, kaspi):
     """The dashboard names it, and both are recorded."""
-    Worker(say=lambda _line: None)._beat(using="default")
+    Worker(log=lambda _line: None)._beat()
     state = AccountState.objects.get()
     client = operator.allow()
     assert "do/hold/" in client.get(f"{STATES}{state.pk}/change/").content.decode()
@@ -192,7 +192,7 @@ def test_staff_hold_and_release_in_the_admin(operator, due, kaspi):
 
 def test_it_needs_its_permission(operator, kaspi):
     """Seeing the page is not enough, nor is posting by hand."""
-    Worker(say=lambda _line: None)._beat(using="default")
+    Worker(log=lambda _line: None)._beat()
     state = AccountState.objects.get()
     assert "do/hold/" not in operator.get(f"{STATES}{state.pk}/change/").content.decode()
     assert operator.post(f"{STATES}{state.pk}/do/hold/").status_code == 403

@@ -11,7 +11,8 @@ from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, db, refresh_delivery
-from kaspi_delivery_django.services.outbox import claims, clients, results, sender
+from kaspi_delivery_django.services.outbox import claims, clients, due_calls, results, sender
+from tests.conftest import PATIENCE_S
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -267,7 +268,7 @@ def test_a_closed_gate_keeps_everybody_waiting(kaspi, due, turnable):
     sender.send(due.pk)
     assert (fresh(due).state, fresh(due).attempts) == ("due", 0)
     assert not sender.send(due.pk)
-    assert list(sender.due_calls(limit=10)) == []
+    assert list(due_calls.select(limit=10)) == []
     turnable.turn(seconds=121)
     assert sender.send(due.pk)
     assert fresh(due).state == "done"
@@ -291,7 +292,7 @@ def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, turnable):
     assert fresh(due).state == "sending"
     assert not sender.send(due.pk)
     turnable.turn(seconds=61)
-    assert sender.release_expired() == 1
+    assert due_calls.release_expired() == 1
     assert fresh(due).state == "unknown"
     assert sender.send(due.pk)
     assert fresh(due).state == "done"
@@ -394,12 +395,12 @@ def test_a_row_that_somebody_holds_does_not_stop_the_worker(kaspi, due):
         with transaction.atomic():
             Delivery.objects.select_for_update().get()
             held.set()
-            done.wait(30)
+            done.wait(PATIENCE_S)
         connection.close()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(30)
+    held.wait(PATIENCE_S)
     try:
         assert not sender.send(due.pk)
     finally:

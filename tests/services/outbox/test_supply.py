@@ -84,4 +84,4 @@ def test_a_probe_given_back_leaves_the_gate_to_another(pks, turnable):
     probe = claims.claim(pks[0], using="default")
     assert probe.is_trial
     claims.release(probe, using="default")
-    assert circuit_breaker.admit(delivery, turnable.now) is circuit_breaker.Admission.TRIAL
+    assert circuit_breaker.admit(delivery, turnable.now) is circuit_breaker.Breaker.HALF_OPEN

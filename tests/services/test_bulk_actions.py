@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def do_waiting():
     """Run the worker's chore."""
-    return bulk_actions.run_pending(limit=100, using="default")
+    return bulk_actions.run_pending(limit=100)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_an_action_without_a_row_says_so(turnable):
     """Somebody deleted the row by hand."""
     PendingAction.objects.create(name="cancel", created_at=turnable.now)
     do_waiting()
-    assert PendingAction.objects.get().failure == "The row is gone."
+    assert PendingAction.objects.get().failure == "The row was deleted."
 
 
 class Phone:
@@ -152,7 +152,7 @@ def test_a_login_that_no_user_can_have_is_refused(booked, monkeypatch, login):
     bulk_actions.queue("cancel", [booked.pk], asked_by=login)
     bulk_actions.queue("refresh", [booked.pk])
     assert do_waiting() == 2
-    assert "may not do so" in PendingAction.objects.get().failure
+    assert "no longer has the permission" in PendingAction.objects.get().failure
 
 
 def test_a_deadlock_leaves_it_for_the_next_round(booked, monkeypatch):
@@ -212,7 +212,7 @@ def test_what_was_deferred_lets_the_others_pass(booked, turnable, monkeypatch):
     bulk_actions.queue("refresh", [booked.pk])
     monkeypatch.setattr(actions, "cancel_delivery", broken(OperationalError("database is locked")))
     for _ in range(2):
-        bulk_actions.run_pending(limit=1, using="default")
+        bulk_actions.run_pending(limit=1)
     assert PendingAction.objects.get().name == "cancel"
 
 
@@ -235,7 +235,7 @@ def test_who_may_not_any_more_is_not_obeyed(booked, change):
     do_waiting()
     booked.refresh_from_db()
     assert booked.cancel_requested_at is None
-    assert PendingAction.objects.get().failure == "Who asked for it may not do so any more."
+    assert PendingAction.objects.get().failure == "The user who requested it no longer has the permission."
 
 
 def test_who_may_is_obeyed(booked):

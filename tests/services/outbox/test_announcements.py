@@ -44,7 +44,7 @@ def test_it_is_logged_once_a_day(announcing, turnable, caplog, threads):
     for day in range(1, 3):
         for _ in range(4):
             Order.objects.create()
-        Worker(say=lambda _line: None, threads=threads).run_round()
+        Worker(log=lambda _line: None, threads=threads).run_round()
         assert len(lines(caplog)) == day
         assert lines(caplog)[0].levelno == logging.WARNING
         turnable.turn(days=1)

@@ -1,4 +1,4 @@
-"""A clerk who works through the list that asks for a person, with the exits that a person has."""
+"""A user who works through the list that asks for a person, with the exits that a person has."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ from kaspi_delivery_django.services.deliveries import rules
 TRY_AGAIN = {Attention.ADAPTER_FAILED, Attention.TOO_OLD}
 
 
-class Clerk:
+class StaffUser:
     """Looks deliveries up in Kaspi's console, which is `kaspi`; remembers why they were listed."""
 
     def __init__(self, kaspi):
