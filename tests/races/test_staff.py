@@ -1,4 +1,4 @@
-"""Two people, or two saves, at the same delivery."""
+"""Two users, or two saves, at the same delivery."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.mark.failure_mode("save: many saves")
 def test_eight_saves_of_one_order_make_one_delivery(kaspi, at_once):
-    """The losers' own transactions are committed all the same."""
+    """The other transactions are committed all the same."""
     Order.objects.bulk_create([Order()])
 
     def save():
@@ -60,7 +60,7 @@ def test_two_confirmed_pages_ask_kaspi_once(booked, drain, kaspi, at_once):
 
 @pytest.mark.failure_mode("cancel: while the create is open")
 def test_a_cancel_beside_the_claim_ends_one_way(kaspi, drain, at_once):
-    """Taken back before it left, or booked and then cancelled: never a parcel that nobody wants."""
+    """Withdrawn before it is sent, or booked and then cancelled: never an unwanted parcel."""
     Order.objects.create()
     delivery = Delivery.objects.get()
     at_once(lambda: cancel_delivery(delivery, reason="no"), drain)
@@ -73,15 +73,15 @@ def test_a_cancel_beside_the_claim_ends_one_way(kaspi, drain, at_once):
 
 @pytest.fixture
 def stuck(kaspi):
-    """Return a delivery that may be booked, and waits for a person."""
+    """Return a stuck delivery that Kaspi may have booked."""
     Order.objects.create()
     ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
     Delivery.objects.update(attention="outcome_unknown")
     return Delivery.objects.get()
 
 
-def test_two_people_who_book_anew_open_one_generation(stuck, at_once):
-    """The second one reads that there is one already."""
+def test_two_users_who_rebook_open_one_generation(stuck, at_once):
+    """The second reads that there is one already."""
     ended = at_once(*[lambda: reissue_delivery(stuck, confirmed_absent=True)] * 4)
     assert [type(end) for end in ended].count(Delivery) == 1
     assert [type(end) for end in ended].count(CannotReissue) == 3
@@ -93,7 +93,7 @@ def test_two_people_who_book_anew_open_one_generation(stuck, at_once):
     [retry_delivery, lambda row: link_delivery(row, "dlv_1"), acknowledge_delivery],
     ids=["retry", "link", "acknowledge"],
 )
-def test_two_people_who_do_the_same_do_it_once(stuck, at_once, act):
+def test_two_users_who_do_the_same_do_it_once(stuck, at_once, act):
     """No second row, and no error but one of ours."""
     ended = at_once(*[lambda: act(stuck)] * 4)
     assert all(isinstance(end, Delivery | ApiCall | DeliveryError) for end in ended), ended

@@ -1,4 +1,4 @@
-"""Bulk actions that a request could not finish: the worker does them row by row, and keeps what was refused."""
+"""Bulk actions that a request could not finish: the worker runs them row by row, and keeps refused ones."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,8 +14,8 @@ from tests.shop.models import Line, Order, Shipment
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def do_waiting():
-    """Run the worker's chore."""
+def run_pending():
+    """Run the worker's task."""
     return bulk_actions.run_pending(limit=100)
 
 
@@ -27,8 +27,8 @@ def dead(booked, post_webhook):
     return WebhookEvent.objects.get()
 
 
-def test_a_cancel_is_done_with_its_reason_and_forgotten(booked, drain, kaspi):
-    """One round of the worker does it, and sends it."""
+def test_a_cancel_is_done_with_its_reason_and_deleted(booked, drain, kaspi):
+    """One round of the worker runs it, and sends it."""
     bulk_actions.queue("cancel", [booked.pk], reason="out of stock")
     drain()
     booked.refresh_from_db()
@@ -37,80 +37,80 @@ def test_a_cancel_is_done_with_its_reason_and_forgotten(booked, drain, kaspi):
 
 
 @pytest.mark.parametrize("runner", ["worker", "inline"])
-def test_the_chore_itself_sends_nothing(booked, kaspi, settings, runner):
+def test_the_task_itself_sends_nothing(booked, kaspi, settings, runner):
     """The worker sends at its own rate."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
     before = len(kaspi.requests)
     bulk_actions.queue("refresh", [booked.pk])
-    assert do_waiting() == 1
+    assert run_pending() == 1
     assert len(kaspi.requests) == before
     assert ApiCall.objects.filter(kind="refresh", state="due").exists()
 
 
-def test_a_retry_lets_what_waits_go_now(due, turnable):
+def test_a_retry_makes_the_call_due_now(due, turnable):
     """Whatever its pause was."""
     ApiCall.objects.update(next_attempt_at=None, state="stuck", reason="too_old")
     Delivery.objects.update(attention="too_old")
     bulk_actions.queue("retry", [due.delivery_id])
-    do_waiting()
+    run_pending()
     due.refresh_from_db()
     assert due.state == "due"
 
 
-def test_what_was_refused_stays_with_the_reason(booked, turnable):
-    """Until a member of staff takes it off."""
+def test_a_refused_action_is_kept_with_the_reason(booked, turnable):
+    """Until staff dismiss it."""
     Delivery.objects.update(status="delivered")
     bulk_actions.queue("cancel", [booked.pk])
-    do_waiting()
+    run_pending()
     refused = PendingAction.objects.get()
     assert "can no longer be cancelled" in refused.failure
     assert refused.failed_at == turnable.now
-    assert do_waiting() == 0
+    assert run_pending() == 0
     bulk_actions.dismiss(refused)
     assert not PendingAction.objects.exists()
 
 
 def test_an_event_is_replayed(dead):
-    """As if it came now."""
+    """As if it was received now."""
     bulk_actions.queue("replay", [dead.pk])
-    do_waiting()
+    run_pending()
     dead.refresh_from_db()
     assert dead.state == "noted"
     assert not PendingAction.objects.exists()
 
 
 def test_an_event_that_fails_again_is_kept(dead):
-    """The list says so."""
+    """With its failure."""
     WebhookEvent.objects.update(body="{}")
     bulk_actions.queue("replay", [dead.pk])
-    do_waiting()
+    run_pending()
     assert PendingAction.objects.get().failure == "It failed again."
 
 
 def test_an_event_is_acknowledged(dead):
     """It leaves the dead letters."""
     bulk_actions.queue("acknowledge", [dead.pk])
-    do_waiting()
+    run_pending()
     dead.refresh_from_db()
     assert dead.state == "acknowledged"
 
 
-def test_a_row_that_is_gone_takes_its_action_along(due):
+def test_a_deleted_row_deletes_its_action(due):
     """Nothing is left to do."""
     bulk_actions.queue("retry", [due.delivery_id])
     Delivery.objects.get(pk=due.delivery_id).delete()
-    assert do_waiting() == 0
+    assert run_pending() == 0
 
 
-def test_an_action_without_a_row_says_so(turnable):
-    """Somebody deleted the row by hand."""
+def test_an_action_without_a_row_is_refused(turnable):
+    """The row was deleted by hand."""
     PendingAction.objects.create(name="cancel", created_at=turnable.now)
-    do_waiting()
+    run_pending()
     assert PendingAction.objects.get().failure == "The row was deleted."
 
 
 class Phone:
-    """What a phone field of a library returns: an object, shown without its middle."""
+    """A library's phone field: an object, shown without its middle."""
 
     def __init__(self, digits):
         self.digits = digits
@@ -119,8 +119,8 @@ class Phone:
         return f"{self.digits[:4]}…{self.digits[-2:]}"
 
 
-def test_a_login_is_what_its_column_holds(monkeypatch):
-    """Not what `str()` of a phone object shows."""
+def test_a_login_is_its_columns_value(monkeypatch):
+    """Not the `str()` of a phone object."""
     monkeypatch.setattr(User._meta.get_field("username"), "get_prep_value", lambda phone: phone.digits)
     assert bulk_actions.login_of(User(username=Phone("+77012223344"))) == "+77012223344"
 
@@ -147,67 +147,67 @@ def test_the_user_is_found_by_the_login(booked, drain, monkeypatch, field):
 
 @pytest.mark.parametrize("login", ["boss", "9" * 40, "1.5"])
 def test_a_login_that_no_user_can_have_is_refused(booked, monkeypatch, login):
-    """The project has changed its users meanwhile; the actions after it are done."""
+    """The project has changed its user model meanwhile; later actions run."""
     monkeypatch.setattr(User, "USERNAME_FIELD", "id")
     bulk_actions.queue("cancel", [booked.pk], asked_by=login)
     bulk_actions.queue("refresh", [booked.pk])
-    assert do_waiting() == 2
+    assert run_pending() == 2
     assert "no longer has the permission" in PendingAction.objects.get().failure
 
 
 def test_a_deadlock_leaves_it_for_the_next_round(booked, monkeypatch):
-    """Nothing is noted."""
+    """Nothing is recorded."""
     monkeypatch.setattr(actions, "refresh_delivery", broken(OperationalError("database is locked")))
     bulk_actions.queue("refresh", [booked.pk])
-    assert do_waiting() == 0
+    assert run_pending() == 0
     assert PendingAction.objects.waiting().count() == 1
 
 
-def test_a_database_that_is_away_ends_the_round(booked, monkeypatch):
+def test_an_unavailable_database_ends_the_round(booked, monkeypatch):
     """The worker waits for it."""
     monkeypatch.setattr(actions, "refresh_delivery", broken(OperationalError("gone away")))
     bulk_actions.queue("refresh", [booked.pk])
     with pytest.raises(OperationalError):
-        do_waiting()
+        run_pending()
 
 
-def test_a_row_that_breaks_does_not_stop_the_others(booked, drain, monkeypatch):
-    """Its failure carries no data."""
+def test_an_error_of_one_row_is_contained(booked, drain, monkeypatch):
+    """Its failure has no data."""
     Order.objects.create()
     drain()
     keys = list(Delivery.objects.values_list("pk", flat=True))
     real = actions.refresh_delivery
     monkeypatch.setattr(actions, "refresh_delivery", lambda d: real(d) if d.pk == keys[1] else 1 / 0)
     bulk_actions.queue("refresh", keys)
-    do_waiting()
+    run_pending()
     assert PendingAction.objects.get().failure.startswith("ZeroDivisionError at ")
 
 
-def test_many_are_kept_in_few_statements(booked, django_assert_max_num_queries):
-    """A thousand rows at a time, or what the engine takes."""
+def test_many_are_queued_in_few_statements(booked, django_assert_max_num_queries):
+    """A thousand rows each, or the engine's limit."""
     with django_assert_max_num_queries(30):
         bulk_actions.queue("refresh", [booked.pk] * 1500)
     assert PendingAction.objects.count() == 1500
 
 
-def test_what_waits_already_is_not_kept_twice(booked):
-    """A double click asks once."""
+def test_an_action_is_queued_once(booked):
+    """As for a double click."""
     bulk_actions.queue("refresh", [booked.pk])
     bulk_actions.queue("refresh", [booked.pk])
     bulk_actions.queue("cancel", [booked.pk])
     assert PendingAction.objects.count() == 2
 
 
-def test_what_was_acknowledged_already_is_done(dead):
+def test_an_acknowledged_event_is_done(dead):
     """A worker may have died in between."""
     replaying.acknowledge_event(dead)
     bulk_actions.queue("acknowledge", [dead.pk])
-    assert do_waiting() == 1
+    assert run_pending() == 1
     assert not PendingAction.objects.exists()
 
 
-def test_what_was_deferred_lets_the_others_pass(booked, turnable, monkeypatch):
-    """A row that stays locked holds up nobody."""
+def test_a_deferred_action_delays_no_other(booked, turnable, monkeypatch):
+    """Its row is locked."""
     bulk_actions.queue("cancel", [booked.pk])
     bulk_actions.queue("refresh", [booked.pk])
     monkeypatch.setattr(actions, "cancel_delivery", broken(OperationalError("database is locked")))
@@ -216,42 +216,42 @@ def test_what_was_deferred_lets_the_others_pass(booked, turnable, monkeypatch):
     assert PendingAction.objects.get().name == "cancel"
 
 
-def test_what_is_dismissed_meanwhile_is_not_done(booked, monkeypatch):
-    """The page has promised so."""
+def test_a_dismissed_action_is_not_run(booked, monkeypatch):
+    """As the page promises."""
     bulk_actions.queue("retry", [booked.pk])
     bulk_actions.queue("cancel", [booked.pk])
     monkeypatch.setattr(actions, "retry_delivery", lambda _delivery: PendingAction.objects.all().delete())
-    do_waiting()
+    run_pending()
     booked.refresh_from_db()
     assert booked.cancel_requested_at is None
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"username": "another"}, {"is_superuser": False}])
-def test_who_may_not_any_more_is_not_obeyed(booked, change):
-    """Gone, locked out, or without the permission."""
+def test_an_action_of_a_user_without_the_permission_is_refused(booked, change):
+    """The user was deleted or deactivated, or has lost the permission."""
     boss = User.objects.create_superuser("boss")
     bulk_actions.queue("cancel", [booked.pk], asked_by="boss")
     User.objects.filter(pk=boss.pk).update(**change)
-    do_waiting()
+    run_pending()
     booked.refresh_from_db()
     assert booked.cancel_requested_at is None
     assert PendingAction.objects.get().failure == "The user who requested it no longer has the permission."
 
 
-def test_who_may_is_obeyed(booked):
-    """As if it were done in the request."""
+def test_an_action_of_a_user_with_the_permission_is_run(booked):
+    """As if it was run in the request."""
     User.objects.create_superuser("boss")
     bulk_actions.queue("cancel", [booked.pk], asked_by="boss")
-    do_waiting()
+    run_pending()
     booked.refresh_from_db()
     assert booked.cancel_requested_at is not None
 
 
-def test_what_waited_for_a_day_is_refused(booked, turnable):
-    """Nobody means it any more."""
+def test_an_action_older_than_a_day_is_refused(booked, turnable):
+    """It may no longer be wanted."""
     bulk_actions.queue("cancel", [booked.pk])
     turnable.turn(hours=24)
-    do_waiting()
+    run_pending()
     assert "waited too long" in PendingAction.objects.get().failure
 
 
@@ -265,7 +265,7 @@ def broken(err):
 
 
 def test_no_dead_letter_is_acknowledged_twice(dead):
-    """The second is told that nothing asks for a person."""
+    """The second call reports that there is nothing to acknowledge."""
     replaying.acknowledge_event(dead)
     with pytest.raises(replaying.CannotAcknowledge):
         replaying.acknowledge_event(dead)

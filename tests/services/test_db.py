@@ -1,4 +1,4 @@
-"""What a database's error means: another try, a row's own values, or a database that is away."""
+"""The meaning of a database error: a retry, a row's own values, or an unavailable database."""
 
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ ROW = {"account": "default", "environment": "sandbox", "type": "delivery.accepte
 
 
 class Cause(Exception):
-    """A driver's own error, with what the drivers for PostgreSQL add."""
+    """A driver's own error, with the attributes of PostgreSQL's drivers."""
 
     def __init__(self, **facts):
         super().__init__()
@@ -71,18 +71,18 @@ OTHERS = [
 
 @pytest.mark.parametrize("err", REFUSED, ids=repr)
 def test_refused_values_are_the_rows_own_error(err):
-    """Whatever class the driver sorts it in: the row is to be set aside, and the others go on."""
+    """Whatever class the driver raises: the row is flagged, and the others are sent."""
     assert (is_data_error(err), is_transient(err)) == (True, False)
 
 
 @pytest.mark.parametrize("err", OTHERS, ids=repr)
 def test_all_else_is_not_the_rows_own_error(err):
-    """A database that is away, or asks for another try, is not to cost a row its place."""
+    """An unavailable database, or one that asks for a retry, flags no row."""
     assert not is_data_error(err)
 
 
 def refused_values():
-    """Return values that this engine's driver refuses: SQLite takes nearly everything."""
+    """Return values that this engine's driver refuses: SQLite accepts nearly all."""
     if connection.vendor == "postgresql":
         return [{"event_id": "x" * 200}, {"error": "\0"}, {"attempt": 2**40}]
     if connection.vendor == "mysql":
@@ -92,7 +92,7 @@ def refused_values():
 
 @pytest.mark.django_db(transaction=True)
 def test_the_engines_own_refusals_are_recognised():
-    """The driver that is installed sorts them as we read them."""
+    """By the driver that is installed."""
     for values in refused_values():
         with pytest.raises(DatabaseError) as caught:
             WebhookEvent.objects.create(**{**ROW, "event_id": "wh_1", **values})
@@ -102,7 +102,7 @@ def test_the_engines_own_refusals_are_recognised():
 @pytest.mark.skipif(connection.vendor != "mysql", reason="others have one character set for a database")
 @pytest.mark.django_db(transaction=True)
 def test_a_letter_that_the_column_cannot_hold_is_recognised():
-    """An old database has three bytes for a letter, and an emoji needs four."""
+    """An old database has three bytes for a character, and an emoji needs four."""
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE narrow (text varchar(9) CHARACTER SET utf8mb3)")
         with pytest.raises(DatabaseError) as caught:
@@ -112,7 +112,7 @@ def test_a_letter_that_the_column_cannot_hold_is_recognised():
 
 
 class MySQL:
-    """A connection of MySQL's, that keeps what it is told to execute. Its own cursor still works after an error."""
+    """A connection of MySQL that records its statements. Its own cursor still works after an error."""
 
     vendor = "mysql"
     Database = SimpleNamespace(Error=RuntimeError)

@@ -1,4 +1,4 @@
-"""What failed in code that is not ours, in words that are one line of a log and hold no data."""
+"""Errors of other code are described in one line of the log, without data."""
 
 import linecache
 import logging
@@ -16,8 +16,8 @@ FORGED = "742\nERROR delivered: order=1\r\x1b[31m\u2028\x00"
 BREAKS = ("\n", "\r", "\x1b", "\u2028", "\x00")
 
 
-def test_one_line_keeps_what_can_be_read():
-    """Letters of every language; a break is written out."""
+def test_one_line_escapes_control_characters_only():
+    """Letters of all languages are kept."""
     assert one_line("заказ № 742") == "заказ № 742"
     assert one_line("a\nb\tc\u2028d") == "a\\nb\\tc\\u2028d"
     assert one_line(742) == "742"
@@ -34,16 +34,16 @@ def caught(code, name):
 
 @pytest.mark.parametrize("code", ["1 / 0", f"raise UsageError({FORGED!r})"])
 def test_a_description_is_one_line(code):
-    """Whatever the file is called, and whatever the text holds."""
+    """For any name of a file and any text."""
     described = describe(caught(code, f"shop{FORGED}.py".replace("\0", "")))
     assert not [sign for sign in BREAKS if sign in described]
     linecache.clearcache()
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("step", ["set aside", "no reason", "not enqueued"])
+@pytest.mark.parametrize("step", ["flagged", "no reason", "not enqueued"])
 def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
-    """A key may be any text that the shop's customers chose."""
+    """The shop's customers may choose any text as a key."""
 
     def fail(*_args):
         raise ValueError("the adapter's own")
@@ -51,7 +51,7 @@ def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
     order, adapter = Order.objects.create(), OrderAdapter()
     monkeypatch.setattr(OrderAdapter, "cancel_reason", fail)
     monkeypatch.setattr(Order, "pk", FORGED)
-    if step == "set aside":
+    if step == "flagged":
         monkeypatch.setattr(booking, "deliveries_as", fail)
         monkeypatch.setattr(booking.identities, "object_id_of", lambda _order: FORGED)
         with pytest.raises(ValueError, match="own"):

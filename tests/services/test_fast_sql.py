@@ -1,4 +1,4 @@
-"""Statements that are written once mean what the ORM's mean, on every engine."""
+"""The hand-written statements equal the ORM's on each engine."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("turnable")]
 
 @pytest.fixture
 def delivery():
-    """Return a delivery with something in columns of every kind."""
+    """Return a delivery with a value in columns of each kind."""
     Order.objects.create()
     texts = {"delivery_id": "dlv_1", "dropoff_name": "Әлия 100%", "order_sha256": "a" * 64}
     Delivery.objects.update(**texts, status_at=NOON, parcel_weight_grams=500)
@@ -26,13 +26,13 @@ def delivery():
 
 @pytest.fixture(params=["as it can", "afterwards"] if connection.vendor == "sqlite" else ["as it can"])
 def gives_keys(request, monkeypatch):
-    """Let the engine give a new row's key as it can; one can also be asked for it, as MySQL must be."""
+    """Let the engine return a new row's key in its own way, or in MySQL's."""
     if request.param == "afterwards":
         monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
 
 
 def change_of(delivery):
-    """Return a change with something in every column, that is not stored yet."""
+    """Return an unsaved change with a value in each column."""
     moments = {"at": NOON, "created_at": NOON, "notify_after": NOON, "notified_at": None}
     texts = {"to_status": "accepted", "source": "webhook", "note": "50 % off; 'quoted'"}
     return StatusChange(delivery=delivery, applied=False, **moments, **texts)
@@ -40,7 +40,7 @@ def change_of(delivery):
 
 @pytest.mark.usefixtures("gives_keys")
 def test_an_inserted_row_is_what_the_orm_reads(delivery):
-    """With its key, and no longer one that is being added."""
+    """It has its key, and is no longer being added."""
     change = change_of(delivery)
     fast_sql.insert(change, using="default")
     stored = StatusChange.objects.get(pk=change.pk)
@@ -48,8 +48,8 @@ def test_an_inserted_row_is_what_the_orm_reads(delivery):
     assert (change._state.adding, change._state.db) == (False, "default")
 
 
-def test_a_row_that_may_not_be_is_refused_as_by_the_orm():
-    """The inbox relies on it; and the transaction is spoiled, so that nobody commits what is half done."""
+def test_a_refused_row_raises_as_with_the_orm():
+    """The inbox relies on it; the transaction can only be rolled back."""
     event = {"account": "default", "environment": "sandbox", "event_id": "wh_1", "received_at": NOON, "state": "parked"}
     fast_sql.insert(WebhookEvent(**event), using="default")
     with transaction.atomic():
@@ -58,8 +58,8 @@ def test_a_row_that_may_not_be_is_refused_as_by_the_orm():
         assert transaction.get_rollback()
 
 
-def test_an_update_writes_the_fields_it_is_told(delivery):
-    """And what they say of themselves, such as when the row was written; other fields stay as they are."""
+def test_an_update_writes_the_given_fields(delivery):
+    """With their own values, such as the time of the write; other fields stay."""
     written_before = delivery.updated_at
     delivery.status, delivery.dropoff_name = "accepted", "somebody else"
     fast_sql.update(delivery, ["status", "updated_at"], using="default")
@@ -68,15 +68,15 @@ def test_an_update_writes_the_fields_it_is_told(delivery):
     assert stored.updated_at == delivery.updated_at > written_before
 
 
-def test_an_update_says_whether_the_row_is_there(delivery):
-    """Nobody is to believe that something was written which was not."""
+def test_an_update_returns_whether_the_row_exists(delivery):
+    """Else a lost write is not noticed."""
     assert fast_sql.update(delivery, ["status"], using="default")
     Delivery.objects.all().delete()
     assert not fast_sql.update(delivery, ["status"], using="default")
 
 
-def test_a_found_row_is_the_orm_s(delivery):
-    """Every column, of every type, in the database's own alias; and the database's time."""
+def test_a_found_row_equals_the_orms(delivery):
+    """Each column of each type, in the database's own alias; and the database's time."""
     found, read_at = fast_sql.find(Delivery, using="default", account="default", delivery_id="dlv_1")
     assert abs(read_at - datetime.now(UTC)) < timedelta(minutes=5)
     assert {**vars(found), "_state": 0} == {**vars(delivery), "_state": 0}
@@ -88,15 +88,15 @@ def test_none_is_found_where_there_is_none(delivery):
     assert fast_sql.find(Delivery, using="default", account="almaty", delivery_id="dlv_1") is None
 
 
-def test_a_touched_row_stays_what_it_was(delivery):
-    """It is only written, and whoever asks learns whether it is there."""
+def test_a_touched_row_is_unchanged(delivery):
+    """It returns whether the row exists."""
     assert fast_sql.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_1")
     assert not fast_sql.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_2")
     assert {**vars(Delivery.objects.get()), "_state": 0} == {**vars(delivery), "_state": 0}
 
 
-def test_many_rows_are_written_with_one_text(delivery):
-    """Each its own values, and no other column; of none, nothing is asked."""
+def test_many_rows_are_updated_with_one_statement(delivery):
+    """Each with its own values, and no other column; none without rows."""
     other = Delivery.objects.create(
         account="default", environment="sandbox", content_type=delivery.content_type, object_id="other", generation=1
     )
@@ -112,9 +112,9 @@ def test_many_rows_are_written_with_one_text(delivery):
 
 
 def test_many_rows_get_their_keys_on_every_engine(delivery, monkeypatch):
-    """MySQL tells the key of one row only; without keys nobody could say what was told to the shop."""
-    for tells in (True, False):
-        monkeypatch.setattr(type(connection.features), "can_return_rows_from_bulk_insert", tells)
+    """MySQL returns the key of one row only; notifications need the keys."""
+    for returns in (True, False):
+        monkeypatch.setattr(type(connection.features), "can_return_rows_from_bulk_insert", returns)
         changes = [change_of(delivery), change_of(delivery)]
         fast_sql.insert_all(changes, using="default")
         assert set(StatusChange.objects.filter(pk__in=[change.pk for change in changes])) == set(changes)

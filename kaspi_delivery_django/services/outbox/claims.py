@@ -1,17 +1,12 @@
-"""Claim a call: check that it may be sent, freeze its payload, and take the lease. No HTTP here."""
+"""Claim calls: check that they may be sent, freeze their payloads, and take the leases. No HTTP here."""
 
 import logging
-import secrets
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any
 
 from django.db import models
-from django.db.models.functions import Coalesce
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.conf import Account
@@ -20,29 +15,13 @@ from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import lock, lock_unlocked, run_in_transaction
 from kaspi_delivery_django.services.deliveries import attention, calls, payloads, preflight
 from kaspi_delivery_django.services.errors import AdapterFailed
-from kaspi_delivery_django.services.outbox import circuit_breaker, clients
+from kaspi_delivery_django.services.outbox import circuit_breaker, clients, leases
 from kaspi_delivery_django.services.outbox.circuit_breaker import Breaker
+from kaspi_delivery_django.services.outbox.leases import Claim
 
 logger = logging.getLogger(__name__)
 State, Kind = ApiCall.State, ApiCall.Kind
-LEASE = timedelta(seconds=60)
 MAX_BUILD_S = 1.0
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A call that this process may send until its lease expires.
-
-    `was_unknown`: an earlier attempt may have acted. `is_trial`: a half-open breaker let only this one through.
-    `since_s`: when it was claimed, by the monotonic clock.
-    """
-
-    call: ApiCall
-    delivery: Delivery
-    account: Account
-    was_unknown: bool = field(kw_only=True)
-    is_trial: bool = field(kw_only=True)
-    since_s: float = field(kw_only=True, default_factory=time.monotonic)
 
 
 def claim(call_pk: int, *, using: str) -> Claim | None:
@@ -60,20 +39,6 @@ def claim_many(call_pks: Sequence[int], *, using: str) -> tuple[list[Claim], lis
     have taken a second to build, the other calls are left due: no row is locked for longer.
     """
     return run_in_transaction(partial(_claim_all, call_pks, using), using=using)
-
-
-def release(claim: Claim, *, using: str) -> None:
-    """Make an unsent claim due again at once, as if it had never been claimed."""
-    call, now = claim.call, clock.database_now(using)
-    state, fresh = (State.UNKNOWN, {}) if claim.was_unknown else (State.DUE, {"unknown_since": None})
-    calls.end_lease(held(call), state, now=now, next_attempt_at=now, attempts=call.attempts - 1, **fresh)
-    if claim.is_trial:
-        circuit_breaker.release_trial(claim.delivery, now)
-
-
-def held(call: ApiCall) -> models.QuerySet[ApiCall]:
-    """Filter the claimed call, unless its lease was lost: every write of a claim is fenced by its token."""
-    return ApiCall.objects.filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
 
 
 @lru_cache
@@ -146,7 +111,7 @@ def _claim_all(
     payloads.store(built, using=using, with_calls=not is_alone)
     frozen = payloads.FROZEN if built and is_alone else ()
     now = clock.reading(now, using=using, seconds=time.monotonic() - began)  # a lease begins when it is taken
-    return _lease_all(ready, now, frozen=frozen), blocked
+    return leases.take_all(ready, now, frozen=frozen), blocked
 
 
 def _lock_due(call_pks: Sequence[int]) -> tuple[list[ApiCall], datetime | None]:
@@ -238,58 +203,3 @@ def _build(call: ApiCall, delivery: Delivery, order: models.Model | None, now: d
     except AdapterFailed as err:
         _stop(call, delivery, Attention.ADAPTER_FAILED, str(err))
         return False
-
-
-def _lease_all(ready: Iterable[Claim], now: datetime, *, frozen: Iterable[str]) -> list[Claim]:
-    """Take the leases: one conditional UPDATE, and one token, for claims that are alike.
-
-    `frozen` names fields that are written with the lease of the only claim.
-    """
-    alike = defaultdict(list)
-    for claim in ready:
-        call = claim.call
-        alike[call.state, call.claim_token, call.kind in ApiCall.ACTING, claim.account].append(claim)
-    leased = list[Claim]()
-    for (*_, account), claims in alike.items():
-        changes = {name: getattr(claims[0].call, name) for name in frozen} | _leased(account, now)
-        leased += _lease_alike(claims, changes, now)
-    return leased
-
-
-def _lease_alike(claims: Sequence[Claim], changes: dict[str, Any], now: datetime) -> Iterable[Claim]:
-    """Take the leases; `unknown_since` is set before a byte leaves."""
-    first = claims[0].call
-    unchanged = ApiCall.objects.filter(
-        pk__in=[claim.call.pk for claim in claims],
-        state=first.state,
-        claim_token=first.claim_token,
-        next_attempt_at__lte=now,
-    )
-    computed: dict[str, Any] = {"attempts": models.F("attempts") + 1}
-    if first.kind in ApiCall.ACTING:
-        computed["unknown_since"] = Coalesce("unknown_since", models.Value(now, models.DateTimeField()))
-    won = unchanged.update(**changes, **computed)
-    for claim in claims:
-        call = claim.call
-        call.attempts += 1
-        call.unknown_since = (call.unknown_since or now) if call.kind in ApiCall.ACTING else call.unknown_since
-        for name, value in changes.items():
-            setattr(call, name, value)
-    return claims if won == len(claims) else _still_held(claims, changes["claim_token"])
-
-
-def _still_held(claims: Sequence[Claim], token: str) -> Iterable[Claim]:
-    """Return the claims that no other sender has taken since they were read."""
-    held = set(ApiCall.objects.filter(claim_token=token).values_list("pk", flat=True))
-    return [claim for claim in claims if claim.call.pk in held]
-
-
-def _leased(account: Account, now: datetime) -> dict[str, Any]:
-    return {
-        "state": State.SENDING,
-        "claim_token": secrets.token_hex(16),
-        "next_attempt_at": now + LEASE,
-        "api_key_fingerprint": clients.fingerprint(account.api_key),
-        "base_url": account.base_url,
-        "updated_at": now,
-    }

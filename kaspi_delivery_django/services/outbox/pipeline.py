@@ -20,9 +20,9 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from kaspi_delivery_django.client import ConfigurationFault, KaspiError, RateLimited, RemoteDelivery
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.db import db_alias, defer_or_raise
-from kaspi_delivery_django.services.outbox import claims, plain_bookings, rate_limit, sender
-from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox import claims, leases, plain_bookings, rate_limit, sender
 from kaspi_delivery_django.services.outbox.due_calls import DueCalls
+from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.services.outbox.sender import log_failure, run_contained
 
 logger = logging.getLogger(__name__)
@@ -242,7 +242,7 @@ def _claim_one_by_one(call_pks: Sequence[int], *, is_first: bool) -> Iterator[Cl
 def _record_answer(answer: Answer) -> None:
     """Record one outcome, or release the claim; after a failure of our code the lease expires as of unknown outcome."""
     if answer.is_unsent:
-        claims.release(answer.claim, using=db_alias())
+        leases.release(answer.claim, using=db_alias())
     elif answer.outcome is not None:
         sender.record(answer.claim, answer.outcome, using=db_alias())
 

@@ -17,7 +17,7 @@ from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import after_commit, lock_unlocked, run_in_transaction
 from kaspi_delivery_django.services.deliveries import calls, notifications, status
 from kaspi_delivery_django.services.outbox import circuit_breaker
-from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.statuses import CREATED
 
 Kind, State = ApiCall.Kind, ApiCall.State

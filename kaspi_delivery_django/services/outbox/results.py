@@ -14,7 +14,7 @@ from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import lock_current
 from kaspi_delivery_django.services.deliveries import attention, calls, events, refreshing, status
 from kaspi_delivery_django.services.outbox import circuit_breaker, plain_bookings
-from kaspi_delivery_django.services.outbox.claims import Claim, held
+from kaspi_delivery_django.services.outbox.leases import Claim, held
 from kaspi_delivery_django.services.outbox.retry_policy import DONE, Attempt, Decision, decide
 from kaspi_delivery_django.statuses import CREATED
 

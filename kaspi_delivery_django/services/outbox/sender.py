@@ -22,7 +22,7 @@ from kaspi_delivery_django.services.db import (
     run_in_transaction,
 )
 from kaspi_delivery_django.services.outbox import claims, clients, results
-from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.signals import call_attempted
 from kaspi_delivery_django.statuses import is_cancellable
 

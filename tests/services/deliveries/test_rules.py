@@ -15,7 +15,7 @@ from kaspi_delivery_django.services import (
 )
 from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.deliveries import rules
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, results
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, leases, results
 from tests.conftest import event
 from tests.services.conftest import fresh
 from tests.shop import adapters
@@ -386,8 +386,7 @@ def test_a_claim_that_another_sender_won_sends_nothing(due, turnable, monkeypatc
     """Neither behind an open circuit breaker, which stays as it was."""
     if is_trial:
         circuit_breaker.trip(due.delivery, until=turnable.now, reason="a 401")
-    monkeypatch.setattr(claims, "_lease_alike", lambda *_arguments: [])
-    monkeypatch.setattr(claims, "_lease", lambda *_arguments: False)
+    monkeypatch.setattr(leases, "take_all", lambda *_arguments, **_options: [])
     assert claims.claim(due.pk, using="default") is None
     assert [state.closed_until for state in AccountState.objects.all()] == ([turnable.now] if is_trial else [])
 

@@ -1,4 +1,4 @@
-"""What kaspi_enqueue looks through, and that it books orders as they are when it is their turn."""
+"""What kaspi_enqueue reads, and that it books each order as it is then."""
 
 from collections import Counter
 
@@ -26,7 +26,7 @@ def enqueue(monkeypatch, kaspi):
 
 
 def bulk(count):
-    """Make orders that no signal tells of."""
+    """Create orders without signals."""
     return Order.objects.bulk_create([Order() for _ in range(count)])
 
 
@@ -40,7 +40,7 @@ def bulk(count):
     ids=["reversed", "newest first", "by another column"],
 )
 def test_the_shops_own_order_skips_nothing(enqueue, orders):
-    """It goes by the key, whatever the queryset says."""
+    """The backfill orders by key, whatever the queryset's order."""
     bulk(5)
     assert enqueue(orders) == {"seen": 5, "booked": 5}
 
@@ -54,21 +54,21 @@ def test_the_shops_own_order_skips_nothing(enqueue, orders):
     ],
     ids=["a slice", "a list", "a union"],
 )
-def test_what_cannot_be_walked_through_is_the_adapters_mistake(enqueue, orders):
-    """The message says what to return."""
+def test_a_queryset_that_cannot_be_filtered_is_an_adapter_error(enqueue, orders):
+    """The message names what to return."""
     bulk(3)
     with pytest.raises(AdapterFailed, match="neither sliced nor combined"):
         enqueue(orders)
 
 
-def test_an_adapter_may_have_nothing_to_look_through(enqueue):
+def test_an_adapter_may_return_no_queryset(enqueue):
     """Today, or on this site."""
     bulk(1)
     assert enqueue(lambda: None) == {}
 
 
 def test_an_order_that_is_cancelled_meanwhile_is_not_booked(enqueue, monkeypatch, drain, kaspi):
-    """It is read when it is its turn, not when its batch began."""
+    """It is read just before it is booked, not with its batch."""
     first, second = bulk(2)
     book = booking.request_delivery
 
@@ -83,21 +83,21 @@ def test_an_order_that_is_cancelled_meanwhile_is_not_booked(enqueue, monkeypatch
     assert [record.external_order_id for record in kaspi.deliveries.values()] == [f"order-{first.pk}"]
 
 
-def test_an_order_that_is_gone_meanwhile_is_left_out(enqueue, monkeypatch):
-    """Nothing is booked for nobody."""
+def test_an_order_that_is_deleted_meanwhile_is_skipped(enqueue, monkeypatch):
+    """There is nothing to book."""
     _first, second = bulk(2)
     book = booking.request_delivery
 
-    def book_while_somebody_tidies_up(order):
+    def book_while_the_order_is_deleted(order):
         Order.objects.filter(pk=second.pk).delete()
         return book(order)
 
-    monkeypatch.setattr(booking, "request_delivery", book_while_somebody_tidies_up)
+    monkeypatch.setattr(booking, "request_delivery", book_while_the_order_is_deleted)
     assert enqueue(Order.objects.all) == {"seen": 2, "booked": 1}
 
 
-def test_a_query_of_the_adapters_that_fails_leaves_a_row_for_a_person(enqueue, monkeypatch):
-    """The transaction survives it, so that the failure can be kept."""
+def test_a_failed_query_of_the_adapter_is_flagged(enqueue, monkeypatch):
+    """The transaction survives it, so that the failure can be recorded."""
     bulk(1)
     monkeypatch.setattr(adapters.OrderAdapter, "wants_delivery", adapters.QueryBreaker.wants_delivery)
     assert enqueue(Order.objects.all) == {"seen": 1, "failed": 1}

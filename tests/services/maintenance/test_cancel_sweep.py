@@ -1,4 +1,4 @@
-"""Cancels that no save has told of, for deliveries that are booked."""
+"""Cancels of booked deliveries without a save."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class NoCancels(OrderAdapter):
-    """Leaves `wants_cancel` as it comes with the package."""
+    """Inherits `wants_cancel` from the package."""
 
     wants_cancel = OrderAdapter.__mro__[1].wants_cancel
 
@@ -38,7 +38,7 @@ class BrokenForOne(OrderAdapter):
 
 @pytest.fixture
 def sweep(kaspi, turnable):
-    """Ask after the interval is over, as a new worker does."""
+    """Sweep after the interval, as a new worker does."""
 
     def run(**since):
         turnable.turn(**(since or {"minutes": 5}))
@@ -66,8 +66,8 @@ def some(kaspi, drain):
     return list(Delivery.objects.order_by("pk"))
 
 
-def test_a_cancel_that_no_save_has_told_of_is_heard(booked, sweep, kaspi):
-    """An update() cancels a booked delivery within five minutes, with the adapter's reason."""
+def test_a_cancel_by_update_is_requested(booked, sweep, kaspi):
+    """Within five minutes, with the adapter's reason."""
     Order.objects.update(cancelled=True)
     sweep()
     delivery = fresh(booked)
@@ -75,8 +75,8 @@ def test_a_cancel_that_no_save_has_told_of_is_heard(booked, sweep, kaspi):
     assert [request.path.rpartition("/")[2] for request in kaspi.requests][-1] == "cancel"
 
 
-def test_all_workers_ask_once_in_the_interval(booked, sweep, kaspi):
-    """The time is kept in the database."""
+def test_all_workers_sweep_once_in_the_interval(booked, sweep, kaspi):
+    """The time is stored in the database."""
     sweep()
     Order.objects.update(cancelled=True)
     sweep(minutes=4)
@@ -87,22 +87,22 @@ def test_all_workers_ask_once_in_the_interval(booked, sweep, kaspi):
 
 @pytest.mark.parametrize("off", [0, None, timedelta(0)])
 def test_it_can_be_switched_off(booked, sweep, use, off):
-    """Nothing is read then."""
+    """It reads nothing then."""
     use(CANCEL_CHECK_INTERVAL=off)
     Order.objects.update(cancelled=True)
     sweep()
     assert fresh(booked).status == "created"
 
 
-def test_an_adapter_that_wants_no_cancels_is_not_asked(booked, kaspi, use, django_assert_num_queries):
-    """It costs not even a query."""
+def test_an_adapter_without_wants_cancel_is_skipped(booked, kaspi, use, django_assert_num_queries):
+    """It costs no query."""
     use(ORDER_ADAPTERS=[f"{__name__}.NoCancels"])
     with django_assert_num_queries(0):
         assert CancelSweep().run() == 0
 
 
 def test_a_batch_costs_one_query_for_its_orders(some, sweep, turnable):
-    """However many there are."""
+    """For any number of them."""
     AccountState.objects.update(cancels_asked_at=None)
     with CaptureQueriesContext(connection) as captured:
         CancelSweep().run()
@@ -111,15 +111,15 @@ def test_a_batch_costs_one_query_for_its_orders(some, sweep, turnable):
 
 
 def test_batches_follow_each_other(some, sweep, monkeypatch):
-    """All are asked about in one round."""
+    """One round checks all of them."""
     monkeypatch.setattr(cancel_sweep, "BATCH", 3)
     Order.objects.update(cancelled=True)
     sweep()
     assert {fresh(one).status for one in some} == {"cancelled"}
 
 
-def test_what_a_round_has_no_time_for_is_left_to_the_next(some, turnable, monkeypatch):
-    """Bookings must not wait behind the questions."""
+def test_a_sweep_resumes_in_the_next_round(some, turnable, monkeypatch):
+    """Bookings must not wait for it."""
     monkeypatch.setattr(cancel_sweep, "BATCH", 3)
     AccountState.objects.update(cancels_asked_at=None)
     Order.objects.update(cancelled=True)
@@ -136,7 +136,7 @@ def test_what_a_round_has_no_time_for_is_left_to_the_next(some, turnable, monkey
 
 @pytest.mark.parametrize("key", ["A-17", "9" * 25])
 def test_a_key_that_became_of_another_type_hides_no_other(some, key):
-    """The shop's orders had text keys once: one such delivery is left out, and few queries more find the others."""
+    """Such a delivery is skipped, and few more queries find the others."""
     Delivery.objects.filter(pk=some[1].pk).update(object_id=key)
     with CaptureQueriesContext(connection) as captured:
         found = payloads.orders_of(Delivery.objects.order_by("pk"))
@@ -146,7 +146,7 @@ def test_a_key_that_became_of_another_type_hides_no_other(some, key):
 
 @pytest.fixture
 def held(due, kaspi, drain, turnable):
-    """Return a delivery that was never sent, and that staff are asked about: its adapter does not want it sent."""
+    """Return an unsent delivery that is flagged: its adapter does not want it sent."""
     Order.objects.update(paid=False)
     for _ in range(2):
         drain()
@@ -156,8 +156,8 @@ def held(due, kaspi, drain, turnable):
     return delivery
 
 
-def test_a_cancel_of_what_staff_are_asked_about_is_heard(held, sweep, kaspi):
-    """Nothing was sent, and nobody has to look at it any more."""
+def test_a_flagged_delivery_is_cancelled(held, sweep, kaspi):
+    """Nothing was sent, and its flag is cleared."""
     Order.objects.update(cancelled=True)
     sweep()
     delivery = fresh(held)
@@ -167,24 +167,24 @@ def test_a_cancel_of_what_staff_are_asked_about_is_heard(held, sweep, kaspi):
 
 
 @pytest.mark.parametrize("other", [{"account": "almaty"}, {"environment": "production"}])
-def test_what_staff_are_asked_about_elsewhere_is_left_alone(held, sweep, other):
-    """Each account has its own turn, in its own environment."""
+def test_a_flagged_delivery_of_another_account_is_left_alone(held, sweep, other):
+    """Each account has its own sweep, in its own environment."""
     Delivery.objects.update(**other)
     Order.objects.update(cancelled=True)
     sweep()
     assert (fresh(held).status, fresh(held).attention) == ("", "not_wanted")
 
 
-def test_a_status_that_is_new_to_us_is_asked_about_too(booked, sweep, kaspi):
-    """Kaspi decides whether such a parcel can still be cancelled."""
+def test_a_delivery_in_an_unknown_status_is_cancelled(booked, sweep, kaspi):
+    """Kaspi decides whether it can still be cancelled."""
     Delivery.objects.update(status="courier_assigned")
     Order.objects.update(cancelled=True)
     sweep()
     assert fresh(booked).status == "cancelled"
 
 
-def test_kaspis_no_to_such_a_cancel_is_for_staff(booked, sweep, kaspi):
-    """As for any cancel that came too late."""
+def test_kaspis_refusal_of_such_a_cancel_is_flagged(booked, sweep, kaspi):
+    """As for any late cancel."""
     Delivery.objects.update(status="courier_assigned")
     kaspi.faults.add(Fault(operation="cancel", status=409))
     Order.objects.update(cancelled=True)
@@ -194,7 +194,7 @@ def test_kaspis_no_to_such_a_cancel_is_for_staff(booked, sweep, kaspi):
 
 @pytest.mark.parametrize("how", ["by staff", "by the settings"])
 def test_a_new_status_that_is_final_is_left_alone(booked, sweep, use, turnable, how):
-    """There is nothing left to cancel, and nothing for staff to read."""
+    """There is nothing left to cancel."""
     Delivery.objects.update(status="returned")
     if how == "by staff":
         mark_final(booked)
@@ -205,8 +205,8 @@ def test_a_new_status_that_is_final_is_left_alone(booked, sweep, use, turnable, 
     assert (fresh(booked).cancel_requested_at, fresh(booked).attention) == (None, "")
 
 
-def test_what_the_courier_has_is_left_alone(some, sweep):
-    """Ended, picked up, cancelled already, of another environment or account, or without an order."""
+def test_other_deliveries_are_left_alone(some, sweep):
+    """Ended, picked up, cancelled, of another environment or account, or without an order."""
     first, second, third, _fourth = (one.pk for one in some)
     Delivery.objects.filter(pk=first).update(status="in_transit")
     Delivery.objects.filter(pk=second).update(cancel_requested_at=some[0].created_at)
@@ -218,7 +218,7 @@ def test_what_the_courier_has_is_left_alone(some, sweep):
     assert fresh(some[3]).cancel_requested_at is None
 
 
-def test_a_second_generation_is_heard_too(booked, sweep):
+def test_a_second_generation_is_cancelled_too(booked, sweep):
     """Whichever delivery of the order is booked."""
     Delivery.objects.update(generation=2, status="accepted")
     Order.objects.update(cancelled=True)
@@ -226,8 +226,8 @@ def test_a_second_generation_is_heard_too(booked, sweep):
     assert fresh(booked).cancel_requested_at
 
 
-def test_several_accounts_are_asked(some, sweep, use):
-    """Each in its turn."""
+def test_several_accounts_are_swept(some, sweep, use):
+    """Each by itself."""
     own = {"API_KEY": "key-b", "WEBHOOK_SECRETS": ["b" * 40]}
     use(ACCOUNTS={"almaty": own})
     Delivery.objects.filter(pk=some[0].pk).update(account="almaty")
@@ -236,7 +236,7 @@ def test_several_accounts_are_asked(some, sweep, use):
     assert not Delivery.objects.filter(cancel_requested_at=None).exists()
 
 
-def test_a_row_that_breaks_stops_no_other(some, sweep, use, caplog):
+def test_an_error_of_an_adapter_is_contained(some, sweep, use, caplog):
     """The log names the delivery, and no data."""
     use(ORDER_ADAPTERS=[f"{__name__}.BrokenForOne"])
     Order.objects.update(cancelled=True)
@@ -249,8 +249,8 @@ def test_a_row_that_breaks_stops_no_other(some, sweep, use, caplog):
 @pytest.mark.parametrize(
     "error", [DatabaseError("a row's error"), OperationalError(1213, "deadlock"), Delivery.DoesNotExist()]
 )
-def test_a_cancel_that_breaks_stops_no_other(some, sweep, monkeypatch, error):
-    """A deadlock, a row that is gone: the others are cancelled."""
+def test_an_error_of_a_cancel_is_contained(some, sweep, monkeypatch, error):
+    """A deadlock, a deleted row: the others are cancelled."""
     cancel = cancel_sweep.cancel_for_shop
 
     def break_once(delivery, *, reason):
@@ -265,14 +265,14 @@ def test_a_cancel_that_breaks_stops_no_other(some, sweep, monkeypatch, error):
 
 
 def test_a_model_without_an_adapter_wants_no_cancel(booked, use):
-    """As when the settings change while a batch is under way."""
+    """As when the settings change during a batch."""
     order = payloads.order_of(booked)
     use(ORDER_ADAPTERS=[])
     assert cancel_sweep._wants_cancel(order) is False
 
 
-def test_what_the_courier_took_meanwhile_is_for_staff(booked, sweep, monkeypatch):
-    """Between the question and the cancel."""
+def test_a_delivery_picked_up_meanwhile_is_flagged(booked, sweep, monkeypatch):
+    """Between the check and the cancel."""
     monkeypatch.setattr(
         cancel_sweep, "_wants_cancel", lambda _order: bool(Delivery.objects.update(status="in_transit"))
     )
@@ -280,26 +280,8 @@ def test_what_the_courier_took_meanwhile_is_for_staff(booked, sweep, monkeypatch
     assert fresh(booked).attention == "cancel_refused"
 
 
-@pytest.mark.parametrize("status", ["courier_assigned", "accepted"])
-def test_a_status_that_is_new_to_us_hides_no_cancel(booked, sweep, kaspi, status):
-    """The status does not say whether the courier has it: Kaspi decides whether it can still be cancelled."""
-    Delivery.objects.update(status=status, next_refresh_at=booked.next_refresh_at)
-    Order.objects.update(cancelled=True)
-    sweep()
-    assert fresh(booked).cancel_requested_at is not None
-
-
-def test_what_was_marked_as_final_is_left_alone(booked, sweep, turnable):
-    """Its status may be new to us, but nothing more is to come."""
-    Delivery.objects.update(status="lost", final_at=turnable.now)
-    Order.objects.update(cancelled=True)
-    sweep()
-    delivery = fresh(booked)
-    assert (delivery.cancel_requested_at, delivery.attention) == (None, "")
-
-
-def test_a_clock_that_was_set_back_delays_no_question(booked, sweep, turnable):
-    """A time that is still to come says nothing about when the orders were asked about."""
+def test_a_clock_that_was_set_back_delays_no_sweep(booked, sweep, turnable):
+    """A time in the future is not when the orders were checked."""
     AccountState.objects.update(cancels_asked_at=turnable.now + timedelta(days=1))
     Order.objects.update(cancelled=True)
     sweep()

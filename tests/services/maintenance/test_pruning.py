@@ -1,4 +1,4 @@
-"""What is forgotten stays forgotten, and what is not personal stays."""
+"""Pruned data does not come back, and data that is not personal is kept."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def forget(turnable):
-    """Let a month pass, and blank what may be blanked."""
+    """Let a month pass, and anonymize old deliveries."""
 
     def run():
         StatusChange.objects.update(notified_at=turnable.now)
@@ -26,7 +26,7 @@ def forget(turnable):
 
 
 def test_a_second_parcels_id_outlives_the_personal_data(booked, forget):
-    """It is kept nowhere else."""
+    """It is stored nowhere else."""
     Delivery.objects.update(status="delivered", status_at=clock.now())
     ApiCall.objects.update(error_code="second_parcel", error_message="dlv_second")
     forget()
@@ -35,7 +35,7 @@ def test_a_second_parcels_id_outlives_the_personal_data(booked, forget):
 
 
 def test_notes_do_not_come_back_with_a_late_history(booked, kaspi, drain, turnable, forget):
-    """A refresh adds the steps that we never heard of, without what the courier wrote."""
+    """A refresh adds missing steps without the courier's notes."""
     for status in ("accepted", "in_transit", "delivered"):
         turnable.turn(minutes=1)
         kaspi.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
@@ -47,8 +47,8 @@ def test_notes_do_not_come_back_with_a_late_history(booked, kaspi, drain, turnab
     assert set(StatusChange.objects.values_list("note", flat=True)) == {""}
 
 
-def test_a_parcel_that_kaspi_revives_is_forgotten_again_when_it_has_ended(booked, kaspi, drain, forget):
-    """It has personal data again while it is on the road."""
+def test_a_revived_delivery_is_anonymized_again_when_it_has_ended(booked, kaspi, drain, forget):
+    """It has personal data again until then."""
     Delivery.objects.update(status="cancelled", status_at=clock.now())
     forget()
     kaspi.move(booked.delivery_id, "accepted")
@@ -58,7 +58,7 @@ def test_a_parcel_that_kaspi_revives_is_forgotten_again_when_it_has_ended(booked
 
 
 def test_batches_are_no_larger_than_asked_for(booked, turnable):
-    """However many rows there are."""
+    """For any number of rows."""
     for number in range(6):
         Delivery.objects.create(
             account="default",
@@ -76,7 +76,7 @@ def test_batches_are_no_larger_than_asked_for(booked, turnable):
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])
 def test_events_of_one_moment_are_all_deleted(turnable, batch):
-    """A batch may end among them; what stays is passed once."""
+    """A batch may end among them; kept rows are passed once."""
     states = ["parked", "applied", "applied", "failed", "applied", "noted", "applied"]
     for number, state in enumerate(states):
         WebhookEvent.objects.create(

@@ -1,4 +1,4 @@
-"""What Kaspi's headers announce of its API is logged once a day, kept, and shown; `kaspi_report` has it too."""
+"""What Kaspi's headers announce of its API is logged once a day, stored, and shown by `kaspi_report`."""
 
 import logging
 from datetime import timedelta
@@ -21,7 +21,7 @@ SUNSET = "Sunset: Thu, 31 Dec 2026 23:59:59 GMT"
 
 @pytest.fixture
 def announcing(kaspi, monkeypatch):
-    """Let Kaspi's every answer carry a sunset."""
+    """Let each of Kaspi's answers carry a sunset."""
     handle = kaspi.handle
 
     def handle_with_headers(*request):
@@ -40,7 +40,7 @@ def lines(caplog):
 
 @pytest.mark.parametrize("threads", [1, 8])
 def test_it_is_logged_once_a_day(announcing, turnable, caplog, threads):
-    """However many answers carry it, and whether calls are sent by one thread or by many."""
+    """For any number of answers, and with one thread or several."""
     for day in range(1, 3):
         for _ in range(4):
             Order.objects.create()
@@ -52,21 +52,21 @@ def test_it_is_logged_once_a_day(announcing, turnable, caplog, threads):
 
 
 def test_an_error_announces_too(kaspi, announcing, due):
-    """A refusal carries the same headers."""
+    """A refusal has the same headers."""
     kaspi.faults.add(Fault(operation="create", status=422))
     sender.send(due.pk)
     assert AccountState.objects.get().announcement == SUNSET
 
 
-def test_other_words_are_news(due, turnable, caplog):
-    """They are logged at once."""
+def test_another_announcement_is_logged_at_once(due, turnable, caplog):
+    """The first one was another text."""
     for text in (SUNSET, SUNSET, "Warning: 299 - soon"):
         circuit_breaker.record_announcement(due.delivery, text, turnable.now)
     assert [record.getMessage().split("default ")[1] for record in caplog.records] == [SUNSET, "Warning: 299 - soon"]
 
 
 def test_two_processes_log_it_once(due, turnable, caplog, monkeypatch):
-    """The other has written it since we looked."""
+    """The other has written it since we read."""
     circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
     AccountState.objects.update(announced_at=turnable.now - timedelta(days=2), announcement="x")
     monkeypatch.setattr(
@@ -78,8 +78,8 @@ def test_two_processes_log_it_once(due, turnable, caplog, monkeypatch):
     assert len(lines(caplog)) == 1
 
 
-def test_nothing_announced_is_nothing_kept(due, turnable):
-    """Most answers."""
+def test_no_announcement_is_stored_for_none(due, turnable):
+    """As with most answers."""
     circuit_breaker.record_announcement(due.delivery, "", turnable.now)
     assert not AccountState.objects.exists()
 

@@ -1,4 +1,4 @@
-"""Whatever Kaspi answers to any call, the table of outcomes decides: nothing is raised, and no call stays claimed."""
+"""For any answer to any call the table of outcomes decides: nothing is raised, and no call stays claimed."""
 
 import io
 import json
@@ -76,7 +76,7 @@ class Answers(HTTPAdapter):
 
 
 def call_of(kind):
-    """Return a due call of this kind, about an order of its own."""
+    """Return a due call of this kind, for an order of its own."""
     order = Order.objects.create()
     create = ApiCall.objects.get(delivery__object_id=str(order.pk))
     if kind == "create":
@@ -98,7 +98,7 @@ def _link(delivery):
 
 @pytest.fixture
 def answered(turnable):
-    """Have a call of a kind answered once; return it, what was sent of it before, and the error that came of it."""
+    """Answer a call of this kind once; return it, what was sent of it before, and its error."""
     heard = []
 
     def hear(error, **_kwargs):
@@ -127,7 +127,7 @@ def answered(turnable):
 @example("create", 201, {}, b'{"deliveryId": "dlv_1", "externalOrderId": "OWN", "status": "created"}')
 @example("refresh", 200, {}, b'{"deliveryId": "OWN", "status": "\\ud800"}')
 def test_any_answer_ends_in_a_decision(answered, kind, status, headers, body):
-    """The call is in the state of the table's decision, whatever status, headers and body came."""
+    """The call has the state of the table's decision for any status, headers and body."""
     call, error = answered(kind, status, headers, body)
     if error is None:
         assert call.state in {State.DONE, State.STUCK}

@@ -1,4 +1,4 @@
-"""The gate: closed for every worker at once, opened by one probe, without a herd."""
+"""The circuit breaker: open for all workers at once, closed by one trial call, and then without a burst."""
 
 from datetime import timedelta
 
@@ -17,23 +17,23 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_one_probe_goes_first(due, turnable):
-    """When the pause is over one caller gets through; the others wait for its answer."""
+def test_one_trial_call_goes_first(due, turnable):
+    """After the pause one caller gets through; the others wait for its answer."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     admissions = [circuit_breaker.admit(due.delivery, turnable.now) for _ in range(3)]
     assert admissions == [Breaker.HALF_OPEN, Breaker.OPEN, Breaker.OPEN]
 
 
-def test_a_probe_that_dies_lets_another_try(due, turnable):
-    """The probe's lease ends."""
+def test_a_trial_call_whose_sender_died_is_replaced(due, turnable):
+    """The trial's lease expires."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     circuit_breaker.admit(due.delivery, turnable.now)
     assert circuit_breaker.admit(due.delivery, turnable.now + circuit_breaker.TRIAL_LEASE) is Breaker.HALF_OPEN
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_the_rest_follows_spread_out(due, turnable):
-    """What waited is spread over half a minute, with jitter."""
+def test_pending_calls_are_spread_out(due, turnable):
+    """Over half a minute, with jitter."""
     for _ in range(20):
         Order.objects.create()
     circuit_breaker.reset(due.delivery, turnable.now)
@@ -45,8 +45,8 @@ def test_the_rest_follows_spread_out(due, turnable):
     assert max(times) <= turnable.now + circuit_breaker.SPREAD
 
 
-def test_batches_of_what_waited_follow_each_other(due, turnable, monkeypatch):
-    """All calls of the account are spread, and no other account's, nor what is being sent."""
+def test_all_batches_of_pending_calls_are_spread(due, turnable, monkeypatch):
+    """All calls of the account, and no other account's, nor claimed ones."""
     monkeypatch.setattr(circuit_breaker, "BATCH", 3)
     for _ in range(9):
         Order.objects.create()
@@ -61,7 +61,7 @@ def test_batches_of_what_waited_follow_each_other(due, turnable, monkeypatch):
 
 
 def test_one_statement_without_a_join_spreads_a_batch(due, turnable, monkeypatch):
-    """However many shares there are: without statistics PostgreSQL plans a join for few rows, and takes minutes."""
+    """Without statistics PostgreSQL plans a join for few rows, and takes minutes."""
     taken = []
     for steps in (1, 64):
         monkeypatch.setattr(circuit_breaker, "SPREAD_STEPS", steps)
@@ -74,8 +74,8 @@ def test_one_statement_without_a_join_spreads_a_batch(due, turnable, monkeypatch
     assert taken[0] == taken[1]
 
 
-def test_a_gate_stays_open_when_the_rest_cannot_be_spread(due, turnable, monkeypatch, caplog):
-    """The gate's opening is committed first; the calls go without a delay then."""
+def test_a_breaker_stays_closed_when_spreading_fails(due, turnable, monkeypatch, caplog):
+    """It is committed first; the calls go without a delay then."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     monkeypatch.setattr(circuit_breaker, "_spread_times", lambda _now: 1 / 0)
     with transaction.atomic():
@@ -86,15 +86,15 @@ def test_a_gate_stays_open_when_the_rest_cannot_be_spread(due, turnable, monkeyp
 
 @pytest.mark.failure_mode("create: key, address or version is wrong")
 def test_a_hundred_refusals_make_one_alert(due, turnable, caplog):
-    """401 for every call is one line in the log, not a hundred."""
+    """401 for every call is one line in the log."""
     for _ in range(100):
         circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(minutes=5), reason="401")
     assert caplog.text.count("circuit breaker opened") == 1
 
 
 @pytest.mark.failure_mode("create: key, address or version is wrong")
-def test_a_wrong_key_probes_about_every_five_minutes(kaspi, due, turnable):
-    """401: the work waits, and goes by itself once the key is right."""
+def test_a_wrong_key_is_tried_about_every_five_minutes(kaspi, due, turnable):
+    """401: the calls stay due, and go once the key is right."""
     kaspi.faults.add(Fault(operation="create", status=401))
     sender.send(due.pk)
     pause = AccountState.objects.get().closed_until - turnable.now
@@ -104,45 +104,45 @@ def test_a_wrong_key_probes_about_every_five_minutes(kaspi, due, turnable):
     assert fresh(due).state == "done"
 
 
-def test_another_account_has_a_gate_of_its_own(due, turnable):
-    """One account's pause never touches another's."""
+def test_each_account_has_its_own_breaker(due, turnable):
+    """One account's pause never affects another."""
     circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(minutes=5), reason="401")
     due.delivery.account = "almaty"
     assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.CLOSED
 
 
 def test_a_longer_pause_is_never_shortened(due, turnable):
-    """An hour stays an hour, whatever a slower answer says."""
+    """An hour stays an hour, whatever a later answer asks for."""
     circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(hours=1), reason="429")
     circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(seconds=2), reason="429")
     assert AccountState.objects.get().closed_until == turnable.now + timedelta(hours=1)
 
 
-def test_a_probe_that_is_not_sent_is_given_back(due, turnable):
-    """A row that is too old to go must not cost the others a minute."""
+def test_an_unsent_trial_call_is_released(due, turnable):
+    """A call that is too old must not delay the others by a minute."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     turnable.turn(hours=25)
     assert not sender.send(due.pk)
     assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.HALF_OPEN
 
 
-def test_a_probe_that_is_told_to_wait_waits_as_long_as_kaspi_says(kaspi, due, turnable):
-    """Its own lease, which is longer, does not count."""
+def test_a_trial_call_with_retry_after_waits_that_long(kaspi, due, turnable):
+    """The trial's own, longer lease does not count."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     kaspi.faults.add(Fault(operation="create", status=429, retry_after=5))
     sender.send(due.pk)
     assert AccountState.objects.get().closed_until == turnable.now + timedelta(seconds=5)
 
 
-def test_a_probe_without_an_answer_shortens_no_longer_pause(kaspi, due, turnable):
-    """Another call, that was under way, was told to wait for an hour."""
+def test_a_trial_call_without_an_answer_shortens_no_pause(kaspi, due, turnable):
+    """Another call in flight got a Retry-After of an hour."""
     circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(hours=1), reason="429")
     circuit_breaker.release_trial(due.delivery, turnable.now)
     assert AccountState.objects.get().closed_until == turnable.now + timedelta(hours=1)
 
 
-def test_a_probe_without_an_answer_leaves_the_gate_closed(kaspi, due, turnable):
-    """Only Kaspi's answer opens it."""
+def test_a_trial_call_without_an_answer_leaves_the_breaker_open(kaspi, due, turnable):
+    """Only Kaspi's answer closes it."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     kaspi.faults.add(Fault(operation="create", latency_s=60))
     sender.send(due.pk)

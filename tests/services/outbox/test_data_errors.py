@@ -1,4 +1,4 @@
-"""A value that the database refuses is its row's error: staff is asked within one round, and the others are sent."""
+"""A value that the database refuses is its row's error: staff are asked within one round, and the others are sent."""
 
 from dataclasses import replace
 
@@ -28,13 +28,13 @@ REFUSED = [
 
 @pytest.fixture(params=[1, 8], ids=["one thread", "threads"])
 def worker(request, kaspi, monkeypatch):
-    """Return a worker of one thread, and one of many, which a slow machine does not keep from claiming all."""
+    """Return a worker with one thread or many, without the time limit of a claim."""
     monkeypatch.setattr(claims, "MAX_BUILD_S", 600.0)
     return Worker(log=lambda _line: None, threads=request.param)
 
 
 def refuse(monkeypatch, place, name, err, is_poison):
-    """Let the database refuse what holds the poison."""
+    """Let the database refuse rows with the poison."""
     work = getattr(place, name)
 
     def refusing(*args, **options):
@@ -46,8 +46,8 @@ def refuse(monkeypatch, place, name, err, is_poison):
 
 
 @pytest.mark.parametrize("err", REFUSED, ids=repr)
-def test_an_order_that_cannot_be_stored_is_set_aside(worker, kaspi, monkeypatch, err):
-    """In one round: it asks for staff, and the ten others are booked."""
+def test_an_order_that_cannot_be_stored_is_flagged(worker, kaspi, monkeypatch, err):
+    """In one round; the ten others are booked."""
     orders = [Order.objects.create() for _ in range(11)]
     poison = Delivery.objects.get(object_id=str(orders[5].pk))
     refuse(monkeypatch, payloads, "store", err, lambda built, **_: poison.pk in {row.pk for _call, row in built})
@@ -60,7 +60,7 @@ def test_an_order_that_cannot_be_stored_is_set_aside(worker, kaspi, monkeypatch,
 
 
 def test_a_corrected_order_is_booked(worker, kaspi, monkeypatch):
-    """The save of an order that was set aside lets it go again."""
+    """Saving the flagged order makes it due again."""
     order = Order.objects.create()
     with monkeypatch.context() as patched:
         refuse(patched, payloads, "store", REFUSED[1], lambda *_args, **_options: True)
@@ -70,7 +70,7 @@ def test_a_corrected_order_is_booked(worker, kaspi, monkeypatch):
     assert Delivery.objects.get().delivery_id
 
 
-def test_a_database_that_is_away_sets_nothing_aside(worker, kaspi, monkeypatch):
+def test_an_unavailable_database_flags_nothing(worker, kaspi, monkeypatch):
     """The call stays due."""
     Order.objects.create()
     refuse(monkeypatch, payloads, "store", OperationalError(2006, "gone away"), lambda *_args, **_options: True)
@@ -79,8 +79,8 @@ def test_a_database_that_is_away_sets_nothing_aside(worker, kaspi, monkeypatch):
     assert ApiCall.objects.get().state == "due"
 
 
-def test_a_call_whose_parcel_kaspi_may_have_says_so(due, monkeypatch):
-    """Not that the adapter failed: it was sent before."""
+def test_a_sent_call_is_flagged_as_a_data_error(due, monkeypatch):
+    """Not as an adapter failure."""
     ApiCall.objects.update(state="unknown", unknown_since=due.queued_at)
     sender.contain(REFUSED[1], due.pk)
     assert (fresh(due).state, fresh(due).reason) == ("stuck", "data_error")
@@ -89,27 +89,27 @@ def test_a_call_whose_parcel_kaspi_may_have_says_so(due, monkeypatch):
 
 @pytest.mark.parametrize("state", ["sending", "done"])
 def test_a_call_that_another_sender_holds_is_left_alone(due, state):
-    """Its holder settles it; one that is done needs no one."""
+    """Its sender records it; a finished one needs no one."""
     ApiCall.objects.update(state=state, claim_token="theirs")
     sender.contain(REFUSED[0], due.pk, token="ours")
     assert fresh(due).state == state
 
 
-def test_a_call_that_is_gone_is_no_trouble(due):
+def test_a_deleted_call_is_ignored(due):
     """It was pruned meanwhile."""
     sender.contain(REFUSED[0], due.pk + 1)
     assert fresh(due).state == "due"
 
 
 @pytest.mark.parametrize("second", [REFUSED[0], ValueError("any")], ids=repr)
-def test_what_cannot_be_set_aside_is_logged(due, monkeypatch, caplog, second):
+def test_a_call_that_cannot_be_flagged_is_logged(due, monkeypatch, caplog, second):
     """It stops no other call."""
     refuse(monkeypatch, claims, "flag_data_error", second, lambda *_args, **_options: True)
     sender.contain(REFUSED[0], due.pk)
     assert caplog.text.count("call failed with an error") == 2
 
 
-def test_a_database_that_goes_away_meanwhile_is_for_the_caller(due, monkeypatch):
+def test_an_unavailable_database_is_raised(due, monkeypatch):
     """It ends the round."""
     refuse(monkeypatch, claims, "flag_data_error", InterfaceError("closed"), lambda *_args, **_options: True)
     with pytest.raises(InterfaceError):
@@ -117,13 +117,13 @@ def test_a_database_that_goes_away_meanwhile_is_for_the_caller(due, monkeypatch)
 
 
 def astral(outcome):
-    """Tell whether an outcome holds a letter of four bytes."""
+    """Return whether an outcome has a character of four bytes."""
     texts = [outcome.message] if isinstance(outcome, KaspiError) else [entry.notes for entry in outcome.history]
     return any(sign > "\uffff" for text in texts for sign in text)
 
 
 def cyrillic(outcome):
-    """Tell whether it holds a letter that is not ASCII."""
+    """Return whether it has a character that is not ASCII."""
     texts = [outcome.message] if isinstance(outcome, KaspiError) else [entry.notes for entry in outcome.history]
     return not all(text.isascii() for text in texts)
 
@@ -133,8 +133,8 @@ def cyrillic(outcome):
     [(astral, "Курьер \N{REPLACEMENT CHARACTER}"), (cyrillic, r"\u041a\u0443\u0440\u044c\u0435\u0440 \ufffd")],
     ids=["utf8mb3", "latin1"],
 )
-def test_kaspis_words_are_stored_as_far_as_the_tables_can(kaspi, due, monkeypatch, is_poison, stored):
-    """The answer counts; a letter that the tables have not is replaced."""
+def test_kaspis_texts_are_reduced_to_the_character_set(kaspi, due, monkeypatch, is_poison, stored):
+    """The answer counts; other characters are replaced."""
     refuse(monkeypatch, results, "record", REFUSED[1], lambda _claim, outcome, *_rest, **_: is_poison(outcome))
     body = '{"code": "bad", "message": "Курьер \N{DELIVERY TRUCK}"}'.encode()
     kaspi.faults.add(Fault(operation="create", status=422, body=body))
@@ -144,7 +144,7 @@ def test_kaspis_words_are_stored_as_far_as_the_tables_can(kaspi, due, monkeypatc
 
 
 def test_an_emoji_in_a_history_note_costs_no_status(booked, monkeypatch):
-    """The GET is recorded all the same."""
+    """The refresh is recorded all the same."""
     history = RemoteDelivery.from_json(
         {
             "history": [
@@ -160,8 +160,8 @@ def test_an_emoji_in_a_history_note_costs_no_status(booked, monkeypatch):
     assert set(notes) == {"\N{REPLACEMENT CHARACTER}"}
 
 
-def test_what_cannot_be_stored_at_all_asks_for_staff(worker, kaspi, monkeypatch):
-    """The booking's outcome stays unknown: it is not sent again and again."""
+def test_an_answer_that_cannot_be_stored_is_flagged(worker, kaspi, monkeypatch):
+    """The outcome stays unknown: the booking is not sent again and again."""
     Order.objects.create()
     refuse(monkeypatch, results, "record", REFUSED[1], lambda *_args, **_options: True)
     kaspi.faults.add(Fault(operation="create", status=500))
@@ -172,7 +172,7 @@ def test_what_cannot_be_stored_at_all_asks_for_staff(worker, kaspi, monkeypatch)
 
 @pytest.mark.parametrize("letter", ["\N{DELIVERY TRUCK}", "қ"])
 def test_what_is_stored_for_kaspi_is_ascii(kaspi, drain, letter):
-    """The payload, and Kaspi's whole answer: any character set holds them."""
+    """Payload and answer: any character set can store them."""
     Order.objects.create(address=f"Abay 1 {letter}")
     drain()
     call = ApiCall.objects.get()

@@ -1,4 +1,4 @@
-"""Every try that failed leaves a trace, and is pruned in its time."""
+"""Each failed attempt is recorded, and pruned later."""
 
 from datetime import timedelta
 
@@ -15,19 +15,19 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def attempts():
-    """Return what the signal tells while the test runs."""
-    told = []
+    """Record the signal's arguments during the test."""
+    received = []
 
     def hear(call, error, seconds, **_kwargs):
-        told.append((call.kind, error.status if error else None, seconds >= 0))
+        received.append((call.kind, error.status if error else None, seconds >= 0))
 
     call_attempted.connect(hear)
-    yield told
+    yield received
     call_attempted.disconnect(hear)
 
 
-def test_each_failed_try_is_kept(due, kaspi, drain, turnable):
-    """The call shows its last error only."""
+def test_each_failed_attempt_is_recorded(due, kaspi, drain, turnable):
+    """The call has its last error only."""
     kaspi.faults.add(Fault(operation="create", status=503, times=2))
     for _ in range(3):
         drain()
@@ -37,8 +37,8 @@ def test_each_failed_try_is_kept(due, kaspi, drain, turnable):
     assert list(kept) == [("create", 503, due.pk)] * 2
 
 
-def test_a_try_that_nobody_answered_has_no_status(due, kaspi, drain):
-    """It says how it failed."""
+def test_an_attempt_without_an_answer_has_no_status(due, kaspi, drain):
+    """It has the kind of error."""
     kaspi.faults.add(Fault(operation="create", drop="before"))
     drain()
     attempt = FailedAttempt.objects.get()
@@ -47,12 +47,12 @@ def test_a_try_that_nobody_answered_has_no_status(due, kaspi, drain):
     assert str(attempt) == f"create {attempt.error}"
 
 
-def test_a_try_that_worked_leaves_none(booked):
-    """The happy path costs no row."""
+def test_a_successful_attempt_is_not_recorded(booked):
+    """A success costs no row."""
     assert not FailedAttempt.objects.exists()
 
 
-def test_each_try_is_told_to_whoever_counts(due, kaspi, drain, turnable, attempts):
+def test_call_attempted_is_sent_for_each_attempt(due, kaspi, drain, turnable, attempts):
     """With its error, or none."""
     kaspi.faults.add(Fault(operation="create", status=503, times=1))
     drain()
@@ -63,12 +63,12 @@ def test_each_try_is_told_to_whoever_counts(due, kaspi, drain, turnable, attempt
 
 @pytest.fixture
 def old(due, turnable):
-    """Return an attempt that failed 100 days ago, with what Kaspi said."""
+    """Return an attempt that failed 100 days ago, with Kaspi's message."""
     ago = turnable.now - timedelta(days=100)
     return FailedAttempt.objects.create(call=due, kind="create", at=ago, error="x", error_message="+7 701 555 00 42")
 
 
-def test_old_ones_are_pruned_with_the_events(old, due, turnable):
+def test_old_attempts_are_pruned_with_the_events(old, due, turnable):
     """After ninety days."""
     FailedAttempt.objects.create(call=due, kind="create", at=turnable.now - timedelta(days=80), error="y")
     call_command("kaspi_prune")
@@ -81,8 +81,8 @@ def test_a_dry_run_counts_them(old, turnable):
     assert FailedAttempt.objects.exists()
 
 
-def test_what_kaspi_said_is_blanked_with_the_delivery(old, booked, turnable):
-    """It may name people."""
+def test_kaspis_message_is_cleared_with_the_delivery(old, booked, turnable):
+    """It may have names."""
     Delivery.objects.update(status="delivered", status_at=turnable.now - timedelta(days=99))
     ApiCall.objects.update(state="done")
     PendingAction.objects.create(name="cancel", delivery=booked, reason="Asel", created_at=turnable.now)

@@ -1,4 +1,4 @@
-"""All sending is held until somebody releases it: no runner sends meanwhile, and nothing is lost."""
+"""A hold of all sending: no runner sends until it is released, and nothing is lost."""
 
 import io
 import json
@@ -39,32 +39,32 @@ def held(kaspi):
 
 
 def send_inline(call):
-    """As the inline runner does."""
+    """Send as the inline runner does."""
     sender.send_inline(call.pk)
 
 
 def send_by_task(call):
-    """As a task queue does."""
+    """Send as a task queue does."""
     celery.send_call(call.pk)
 
 
 def sweep(_call):
-    """As the periodic task does."""
+    """Sweep as the periodic task does."""
     Worker(log=lambda _line: None).sweep(within_s=60)
 
 
 def work(_call):
-    """As a worker does that sends one call after the other."""
+    """Work with one thread."""
     Worker(log=lambda _line: None).run_until_idle()
 
 
 def work_with_threads(_call):
-    """As the worker does."""
+    """Work with several threads."""
     Worker(log=lambda _line: None, threads=4).run_until_idle()
 
 
 def claim_together(call):
-    """As a worker does that looked ahead before sending was held."""
+    """Claim as a worker does that selected calls before the hold."""
     claimed, left = claims.claim_many([call.pk], using="default")
     assert (claimed, left) == ([], [call.pk])
     assert claims.claim(call.pk, using="default") is None
@@ -75,14 +75,14 @@ RUNNERS = [send_inline, send_by_task, sweep, work, work_with_threads, claim_toge
 
 @pytest.mark.parametrize("send", RUNNERS, ids=lambda send: send.__name__)
 def test_no_runner_sends_while_it_is_held(held, due, kaspi, send):
-    """The call stays due, as it was."""
+    """The call stays due, unchanged."""
     send(due)
     assert kaspi.requests == []
     assert ApiCall.objects.get(pk=due.pk).state == "due"
 
 
 def test_a_checkout_with_the_inline_runner_is_not_sent(held, kaspi, settings):
-    """It becomes due, and goes when sending is released."""
+    """Its call becomes due, and goes after the release."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     with transaction.atomic():
         order = Order.objects.create()
@@ -92,8 +92,8 @@ def test_a_checkout_with_the_inline_runner_is_not_sent(held, kaspi, settings):
     assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
 
 
-def test_cancels_and_questions_are_held_as_well(booked, kaspi):
-    """Whatever a backup says is to be asked."""
+def test_cancels_and_refreshes_are_held(booked, kaspi):
+    """A restored backup may have any call."""
     circuit_breaker.hold_sending()
     refresh_delivery(booked)
     cancel_delivery(booked)
@@ -103,7 +103,7 @@ def test_cancels_and_questions_are_held_as_well(booked, kaspi):
 
 
 def test_an_account_that_has_no_row_yet_is_held_too(held, due, kaspi):
-    """One that was added to the settings meanwhile; who sends at once finds no row of a worker either."""
+    """It was added to the settings meanwhile; the inline runner finds no row of a worker either."""
     AccountState.objects.update(account="another")
     send_inline(due)
     work(None)
@@ -111,22 +111,22 @@ def test_an_account_that_has_no_row_yet_is_held_too(held, due, kaspi):
 
 
 def test_webhooks_are_applied_meanwhile(booked, post_webhook):
-    """Kaspi tells once."""
+    """Kaspi sends them once."""
     circuit_breaker.hold_sending()
     assert post_webhook(event(booked, "accepted")).status_code == 200
     assert Delivery.objects.get().status == "accepted"
 
 
 def test_an_answer_that_arrives_meanwhile_does_not_release(due, kaspi, drain):
-    """Nor does a gate that opens."""
+    """Nor does a breaker that closes."""
     claim = claims.claim(due.pk, using="default")
     circuit_breaker.hold_sending()
     sender.record(claim, sender.transmit(claim), using="default")
     assert circuit_breaker.is_held()
 
 
-def test_holding_twice_keeps_the_first_and_releasing_twice_says_so(kaspi, turnable):
-    """Whoever comes second reads since when."""
+def test_a_second_hold_keeps_the_first(kaspi, turnable):
+    """A second release reports that sending was not held."""
     assert "held" in run("--hold")
     before = AccountState.objects.get().held_at
     turnable.turn(hours=1)
@@ -137,8 +137,8 @@ def test_holding_twice_keeps_the_first_and_releasing_twice_says_so(kaspi, turnab
     assert not circuit_breaker.is_held()
 
 
-def test_the_report_and_the_doctor_say_so(held):
-    """Since when, and by whom."""
+def test_the_report_and_the_doctor_show_the_hold(held):
+    """With its time and name."""
     out = io.StringIO()
     call_command("kaspi_report", stdout=out)
     assert "held since 2026-03-01 12:00:00 UTC by aliya" in out.getvalue()
@@ -151,8 +151,8 @@ def test_the_report_and_the_doctor_say_so(held):
     assert "kaspi_worker --release" in found["hold"].todo
 
 
-def test_a_hold_by_a_command_without_a_name_is_reported(kaspi):
-    """No name is shown then."""
+def test_a_hold_without_a_name_is_reported(kaspi):
+    """No name is shown."""
     circuit_breaker.hold_sending()
     out = io.StringIO()
     call_command("kaspi_report", stdout=out)
@@ -161,7 +161,7 @@ def test_a_hold_by_a_command_without_a_name_is_reported(kaspi):
 
 @pytest.fixture
 def operator(client):
-    """Log in somebody who can see the pages; the permission to hold is given to the name."""
+    """Log in a user who can view the pages; `allow` adds the permission to hold."""
     user = User.objects.create_user("aliya", password="x", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_accountstate", "view_delivery"]))
     client.force_login(user)
@@ -174,9 +174,9 @@ def operator(client):
     return client
 
 
-def test_staff_hold_and_release_in_the_admin(operator, due, kaspi):
-    """The dashboard names it, and both are recorded."""
-    Worker(log=lambda _line: None)._beat()
+def test_staff_hold_and_release_in_the_admin(worker, operator, due, kaspi):
+    """The dashboard shows it, and both are recorded."""
+    worker._beat()
     state = AccountState.objects.get()
     client = operator.allow()
     assert "do/hold/" in client.get(f"{STATES}{state.pk}/change/").content.decode()
@@ -190,9 +190,9 @@ def test_staff_hold_and_release_in_the_admin(operator, due, kaspi):
     assert LogEntry.objects.filter(object_id=str(state.pk)).count() == 2
 
 
-def test_it_needs_its_permission(operator, kaspi):
-    """Seeing the page is not enough, nor is posting by hand."""
-    Worker(log=lambda _line: None)._beat()
+def test_it_needs_its_permission(worker, operator, kaspi):
+    """Neither viewing the page nor a crafted POST is enough."""
+    worker._beat()
     state = AccountState.objects.get()
     assert "do/hold/" not in operator.get(f"{STATES}{state.pk}/change/").content.decode()
     assert operator.post(f"{STATES}{state.pk}/do/hold/").status_code == 403

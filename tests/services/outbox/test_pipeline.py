@@ -1,4 +1,4 @@
-"""Many calls at once: threads do HTTP alone, one thread claims and settles, and every promise holds as for one call."""
+"""The pipeline: threads do HTTP only, one thread claims and records, and all promises hold as for one call."""
 
 import threading
 from functools import partial
@@ -13,6 +13,7 @@ from kaspi_delivery_django.services.outbox import (
     circuit_breaker,
     claims,
     due_calls,
+    leases,
     pipeline,
     plain_bookings,
     rate_limit,
@@ -30,7 +31,7 @@ AWAY = [OperationalError("gone"), InterfaceError("closed")]
 
 @pytest.fixture
 def worker(kaspi):
-    """Return a worker that sends four calls at once, and keeps quiet."""
+    """Return a silent worker that sends four calls at once."""
     return Worker(log=lambda _line: None, threads=4)
 
 
@@ -46,15 +47,15 @@ def states():
 
 
 def test_each_call_is_sent_once(worker, kaspi, orders):
-    """As many requests as orders, and as many parcels."""
+    """As many requests and parcels as orders."""
     assert worker.run_round() == 12
     assert len(kaspi.requests) == 12
     assert {len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
     assert set(ApiCall.objects.values_list("state", "attempts", "unknown_since")) == {("done", 1, None)}
 
 
-def test_what_is_written_is_what_one_call_alone_writes(worker, drain):
-    """The rows do not tell how they were sent."""
+def test_the_rows_equal_those_of_a_single_call(worker, drain):
+    """The rows do not show how they were sent."""
     Order.objects.create()
     drain()
     for _ in range(6):
@@ -65,7 +66,7 @@ def test_what_is_written_is_what_one_call_alone_writes(worker, drain):
 
 
 def row_of(delivery):
-    """Return all that is stored for a delivery, without what names it."""
+    """Return the stored values of a delivery, without those that identify it."""
     call, change = delivery.calls.get(), delivery.history.get()
     own = str(delivery.object_id), delivery.delivery_id
     rows = {}
@@ -81,8 +82,8 @@ def row_of(delivery):
     return {name: value for name, value in rows.items() if name not in keys | vary | hashes}
 
 
-def test_the_threads_ask_no_database(worker, kaspi, orders):
-    """A connection more for each of them would be one too many."""
+def test_the_threads_use_no_database(worker, kaspi, orders):
+    """The worker has one connection for any number of threads."""
     seen = []
     handle = kaspi.handle
 
@@ -96,16 +97,16 @@ def test_the_threads_ask_no_database(worker, kaspi, orders):
     assert seen == [(True, [])] * 12
 
 
-def test_failures_are_settled_one_by_one(worker, kaspi, orders):
-    """A refusal, a lost answer and a success are each what they are."""
+def test_failures_are_recorded_one_by_one(worker, kaspi, orders):
+    """A refusal, a lost answer and a success are each recorded as such."""
     kaspi.faults.add(Fault(operation="create", status=422))
     kaspi.faults.add(Fault(operation="create", drop="after"))
     assert worker.run_round() == 12
     assert states() == ["done"] * 10 + ["refused", "unknown"]
 
 
-def test_metrics_hear_of_each_request(worker, kaspi, orders):
-    """In the thread that has a database."""
+def test_call_attempted_is_sent_for_each_request(worker, kaspi, orders):
+    """In the thread that has a database connection."""
     heard = []
 
     def listen(call, error, seconds, **_rest):
@@ -120,8 +121,8 @@ def test_metrics_hear_of_each_request(worker, kaspi, orders):
     assert {(error, main) for _name, error, main in heard} == {(None, True)}
 
 
-def test_what_is_under_way_is_finished_when_it_is_stopped(worker, kaspi):
-    """And nothing more is claimed."""
+def test_stop_finishes_the_calls_in_flight(worker, kaspi):
+    """No more calls are claimed."""
     for _ in range(30):
         Order.objects.create()
     handle = kaspi.handle
@@ -132,8 +133,8 @@ def test_what_is_under_way_is_finished_when_it_is_stopped(worker, kaspi):
     assert len(kaspi.requests) == done <= 8
 
 
-def test_it_claims_more_only_as_fast_as_kaspi_answers(worker):
-    """What waits for a thread is sent within half a second, but for one call."""
+def test_the_prefetch_follows_the_latency(worker):
+    """Prefetched calls are sent within half a second, except one."""
     calls = worker._pipeline
     calls._latency_s = 0.05
     assert calls._prefetch() == 4 * pipeline.MAX_PREFETCH
@@ -142,7 +143,7 @@ def test_it_claims_more_only_as_fast_as_kaspi_answers(worker):
 
 
 def test_a_slow_kaspi_keeps_no_thread_idle(worker):
-    """Whoever is idle gets a call at once, and one more waits."""
+    """An idle thread gets a call at once, and one more is prefetched."""
     calls = worker._pipeline
     calls._latency_s = 10.0
     rooms = []
@@ -152,7 +153,7 @@ def test_a_slow_kaspi_keeps_no_thread_idle(worker):
 
 
 def test_with_a_fast_kaspi_claims_are_made_together(worker):
-    """What would wait for a thread anyway waits for others, to be claimed with them; an idle thread does not."""
+    """Busy threads wait for a worthwhile claim; an idle thread does not."""
     calls = worker._pipeline
     calls._latency_s = 0.01
     rooms = []
@@ -161,8 +162,8 @@ def test_with_a_fast_kaspi_claims_are_made_together(worker):
     assert rooms == [20, 17, 16, 11, 5, 0]
 
 
-def test_no_more_is_claimed_ahead_than_the_rate_allows(worker, settings):
-    """After a stall of Kaspi's it would all be sent at once."""
+def test_the_prefetch_keeps_to_the_rate_limit(worker, settings):
+    """Else all prefetched calls are sent at once after a stall."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 10}
     calls = worker._pipeline
     calls._latency_s = 0.01
@@ -170,8 +171,8 @@ def test_no_more_is_claimed_ahead_than_the_rate_allows(worker, settings):
 
 
 @pytest.mark.parametrize("status", [401, 429])
-def test_a_gate_that_closes_holds_back_what_is_claimed(worker, kaspi, orders, status):
-    """Only what is under way at that moment goes on; the rest is due again, and burned no attempt."""
+def test_a_breaker_that_opens_releases_the_claims(worker, kaspi, orders, status):
+    """Only calls in flight go on; the others are due again, with the same number of attempts."""
     kaspi.faults.add(Fault(operation="create", status=status, times=100))
     worker.run_round()
     assert len(kaspi.requests) <= 4
@@ -180,8 +181,8 @@ def test_a_gate_that_closes_holds_back_what_is_claimed(worker, kaspi, orders, st
     assert set(held_back.values_list("attempts", "unknown_since", "claim_token")) == {(0, None, "")}
 
 
-def test_a_machine_without_threads_claims_nothing(worker, orders, monkeypatch, caplog):
-    """Those that were started end, and the calls stay due."""
+def test_nothing_is_claimed_when_a_thread_cannot_start(worker, orders, monkeypatch, caplog):
+    """The started threads end, and the calls stay due."""
     start, left = threading.Thread.start, [True, True]
 
     def grudging(thread):
@@ -197,7 +198,7 @@ def test_a_machine_without_threads_claims_nothing(worker, orders, monkeypatch, c
 
 
 def test_a_claim_that_waited_too_long_is_not_sent(worker, kaspi, due, monkeypatch):
-    """Its lease might end while it is under way. It is due again, and Kaspi was not asked."""
+    """Its lease might expire in flight. It is due again."""
     monkeypatch.setattr(pipeline, "MAX_WAIT_S", -1.0)
     assert worker.run_round() == 0
     call = ApiCall.objects.get()
@@ -206,35 +207,35 @@ def test_a_claim_that_waited_too_long_is_not_sent(worker, kaspi, due, monkeypatc
 
 @pytest.mark.failure_mode("claim: the worker dies")
 def test_the_wait_and_two_exchanges_fit_into_a_lease():
-    """A cancel of unknown outcome asks first."""
-    assert claims.LEASE.total_seconds() > pipeline.MAX_WAIT_S + 2 * 15.0
+    """A cancel of unknown outcome fetches the delivery first."""
+    assert leases.LEASE.total_seconds() > pipeline.MAX_WAIT_S + 2 * 15.0
 
 
-def test_it_ends_after_its_time(worker, kaspi, orders, monkeypatch):
-    """So that the other chores have their turn."""
+def test_a_run_ends_after_its_time(worker, kaspi, orders, monkeypatch):
+    """Then the worker's other tasks run."""
     monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.SEND_S", 0.0)
     worker.run_round()
     assert kaspi.requests == []
 
 
-def test_turns_are_kept(worker, kaspi, orders, monkeypatch):
-    """With a rate, no more calls are claimed than may go now; the next wait for their turn."""
+def test_slots_are_kept(worker, kaspi, orders, monkeypatch):
+    """With a rate limit no more calls are claimed than may be sent now."""
     waits = [0.0, 0.01, 0.01, 0.0]
     taken = []
 
-    def until_turn(requests):
+    def until_slot(requests):
         taken.append(requests)
         return waits.pop() if waits else 0.0
 
-    monkeypatch.setattr(rate_limit, "acquire", until_turn)
+    monkeypatch.setattr(rate_limit, "acquire", until_slot)
     monkeypatch.setattr(rate_limit, "batch_size", lambda most: min(most, 3))
     worker.run_round()
     assert len(kaspi.requests) == 12
     assert max(taken) == 3
 
 
-def test_a_turn_that_nobody_used_is_given_back(worker, kaspi, orders, monkeypatch):
-    """Here for calls that were somebody else's by then."""
+def test_an_unused_slot_is_released(worker, kaspi, orders, monkeypatch):
+    """Here other senders have claimed the calls."""
     given = []
     monkeypatch.setattr(rate_limit, "release", given.append)
     monkeypatch.setattr(claims, "claim_many", lambda *_args, **_options: ([], []))
@@ -243,8 +244,8 @@ def test_a_turn_that_nobody_used_is_given_back(worker, kaspi, orders, monkeypatc
     assert kaspi.requests == []
 
 
-def test_a_turn_that_is_waited_for_is_given_back_at_a_stop(worker, kaspi, due, monkeypatch):
-    """Nobody waits for it any more."""
+def test_stop_releases_a_slot_that_is_waited_for(worker, kaspi, due, monkeypatch):
+    """The pipeline no longer needs it."""
     given = []
     monkeypatch.setattr(rate_limit, "release", given.append)
     monkeypatch.setattr(rate_limit, "acquire", lambda _requests: worker.stop() or 60.0)
@@ -253,8 +254,8 @@ def test_a_turn_that_is_waited_for_is_given_back_at_a_stop(worker, kaspi, due, m
     assert kaspi.requests == []
 
 
-def test_a_probe_goes_alone_and_opens_the_gate(worker, kaspi, orders, turnable):
-    """Calls of an account whose gate is to be asked are claimed one by one."""
+def test_a_trial_call_goes_alone_and_closes_the_breaker(worker, kaspi, orders, turnable):
+    """Calls of a half-open breaker are claimed one by one."""
     circuit_breaker.trip(Delivery.objects.first(), until=turnable.now, reason="a 401")
     turnable.turn(seconds=1)
     worker.run_round()
@@ -265,15 +266,15 @@ def test_a_probe_goes_alone_and_opens_the_gate(worker, kaspi, orders, turnable):
 
 
 @pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError, OperationalError("database is locked")])
-def test_one_that_breaks_the_others_claim_is_found_out(worker, orders, monkeypatch, caplog, trouble):
-    """All are claimed one by one then, and it alone is left; for staff if its data is refused."""
-    take = claims.claim
+def test_a_call_that_fails_the_common_claim_is_found(worker, orders, monkeypatch, caplog, trouble):
+    """All are claimed one by one; this one stays due, or is flagged if its data is refused."""
+    claim = claims.claim
     poisoned = ApiCall.objects.first().pk
 
     def broken(pk, *, using):
         if pk == poisoned:
             raise trouble
-        return take(pk, using=using)
+        return claim(pk, using=using)
 
     monkeypatch.setattr(claims, "claim_many", partial(fail, trouble))
     monkeypatch.setattr(claims, "claim", broken)
@@ -284,14 +285,14 @@ def test_one_that_breaks_the_others_claim_is_found_out(worker, orders, monkeypat
 
 @pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError, OperationalError("database is locked")])
 def test_what_cannot_be_recorded_together_is_recorded_alone(worker, orders, monkeypatch, trouble):
-    """An answer is never lost for its neighbour's sake."""
+    """No answer is lost by an error of another."""
     monkeypatch.setattr(plain_bookings, "record_many", partial(fail, trouble))
     worker.run_round()
     assert states() == ["done"] * 12
 
 
-def test_a_call_whose_code_breaks_stops_no_other(worker, orders, monkeypatch, caplog):
-    """Its lease ends, and then its outcome is unknown."""
+def test_an_error_of_the_sending_code_is_contained(worker, orders, monkeypatch, caplog):
+    """The call's lease expires, and then its outcome is unknown."""
     transmit = sender.transmit
     poisoned = ApiCall.objects.first().pk
     monkeypatch.setattr(
@@ -303,8 +304,8 @@ def test_a_call_whose_code_breaks_stops_no_other(worker, orders, monkeypatch, ca
 
 
 @pytest.mark.parametrize("trouble", AWAY)
-def test_a_database_that_goes_away_ends_the_round(worker, kaspi, orders, monkeypatch, trouble):
-    """What Kaspi has answered by then is recorded when it is back at once."""
+def test_an_unavailable_database_ends_the_round(worker, kaspi, orders, monkeypatch, trouble):
+    """Kaspi's answers are recorded if the database is available again at once."""
     record = plain_bookings.record_many
     monkeypatch.setattr(plain_bookings, "record_many", partial(fail, trouble))
     with pytest.raises(type(trouble)):
@@ -317,20 +318,8 @@ def test_a_database_that_goes_away_ends_the_round(worker, kaspi, orders, monkeyp
     assert len(kaspi.requests) == 12
 
 
-def test_an_answer_that_cannot_be_recorded_is_in_the_log(worker, kaspi, orders, monkeypatch, caplog):
-    """With Kaspi's id, because nothing else knows it."""
-    monkeypatch.setattr(sender.results, "record", partial(fail, InterfaceError))
-    monkeypatch.setattr(plain_bookings, "record_many", partial(fail, InterfaceError))
-    with pytest.raises(InterfaceError):
-        worker.run_round()
-    assert kaspi.deliveries
-    for delivery_id in kaspi.deliveries:
-        assert f"delivery_id={delivery_id}" in caplog.text
-    assert set(states()) <= {"due", "sending"}
-
-
-def test_code_that_breaks_while_the_database_is_away_is_left_to_its_lease(worker, orders, monkeypatch):
-    """There is no outcome that could be recorded."""
+def test_an_error_without_an_outcome_is_left_to_its_lease(worker, orders, monkeypatch):
+    """There is no outcome to record."""
     monkeypatch.setattr(sender, "transmit", partial(fail, ZeroDivisionError))
     monkeypatch.setattr(pipeline, "_record_plain", partial(fail, InterfaceError))
     with pytest.raises(InterfaceError):
@@ -338,8 +327,8 @@ def test_code_that_breaks_while_the_database_is_away_is_left_to_its_lease(worker
     assert set(states()) == {"due", "sending"}
 
 
-def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, kaspi, orders, monkeypatch):
-    """Kaspi's answers come later, and are recorded if they can be."""
+def test_calls_in_flight_are_recorded_after_a_database_error(worker, kaspi, orders, monkeypatch):
+    """Kaspi's late answers are recorded if possible."""
     is_away, handle = threading.Event(), kaspi.handle
 
     def slow_but_for_the_first(*request):
@@ -348,7 +337,7 @@ def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, kas
         assert is_first or is_away.wait(PATIENCE_S)
         return answer
 
-    def go_away(_unsettled):
+    def go_away(_answers):
         is_away.set()
         raise InterfaceError
 
@@ -360,8 +349,8 @@ def test_what_is_under_way_when_the_database_goes_away_is_waited_for(worker, kas
     assert "sending" not in states()
 
 
-def test_a_database_that_is_away_is_asked_once(worker, kaspi, orders, monkeypatch, caplog):
-    """Each question may take minutes, and Kaspi's ids are to be in the log before somebody loses patience."""
+def test_an_unavailable_database_is_tried_once_and_the_answers_are_logged(worker, kaspi, orders, monkeypatch, caplog):
+    """Each try may take minutes; the log has the delivery ids before the process is killed."""
     asked = []
     monkeypatch.setattr(sender.results, "record", lambda *_args, **_options: asked.append(1) or fail(InterfaceError))
     monkeypatch.setattr(plain_bookings, "record_many", partial(fail, InterfaceError))
@@ -372,13 +361,13 @@ def test_a_database_that_is_away_is_asked_once(worker, kaspi, orders, monkeypatc
         assert f"delivery_id={delivery_id}" in caplog.text
 
 
-def test_a_row_that_breaks_while_the_others_are_rescued_stops_none(worker, orders, monkeypatch, caplog):
-    """Their answers are written down all the same."""
+def test_an_error_of_one_answer_stops_no_other(worker, orders, monkeypatch, caplog):
+    """The others are recorded."""
     taken, _blocked = claims.claim_many(list(due_calls.select(limit=3)), using="default")
-    settle, poisoned = sender.results.record, taken[0].call.pk
+    record, poisoned = sender.results.record, taken[0].call.pk
 
     def broken(claim, *rest, using):
-        return fail(ZeroDivisionError) if claim.call.pk == poisoned else settle(claim, *rest, using=using)
+        return fail(ZeroDivisionError) if claim.call.pk == poisoned else record(claim, *rest, using=using)
 
     monkeypatch.setattr(sender.results, "record", broken)
     answered = [pipeline.Answer(claim=claim, outcome=NotReached("no way")) for claim in taken]
@@ -388,8 +377,8 @@ def test_a_row_that_breaks_while_the_others_are_rescued_stops_none(worker, order
     assert "call failed with an error" in caplog.text
 
 
-def test_what_was_not_sent_is_left_alone_when_the_database_is_away(worker, orders, monkeypatch, caplog):
-    """There is nothing to say of it: its lease ends."""
+def test_unsent_claims_are_left_to_their_lease_without_a_database(worker, orders, monkeypatch, caplog):
+    """There is no answer to log."""
     taken, _blocked = claims.claim_many(list(due_calls.select(limit=3)), using="default")
     monkeypatch.setattr(sender.results, "record", partial(fail, InterfaceError))
     answered = [pipeline.Answer(claim=claim, outcome=NotReached("no way")) for claim in taken[:2]]
@@ -399,6 +388,48 @@ def test_what_was_not_sent_is_left_alone_when_the_database_is_away(worker, order
     assert caplog.text.count("answer not recorded") == 2
 
 
+@pytest.fixture
+def pks(kaspi, monkeypatch):
+    """Return the keys of three due calls that cannot be claimed together."""
+    monkeypatch.setattr(claims, "claim_many", partial(fail, ZeroDivisionError))
+    for _ in range(3):
+        Order.objects.create()
+    return list(ApiCall.objects.values_list("pk", flat=True))
+
+
+def test_claims_one_by_one_end_after_a_second(pks, monkeypatch):
+    """The leases of the claimed calls run; the others stay due."""
+    monkeypatch.setattr(claims, "MAX_BUILD_S", -1.0)
+    assert pipeline.claim_calls(pks) == []
+    assert set(ApiCall.objects.values_list("state", flat=True)) == {"due"}
+
+
+@pytest.mark.parametrize("claimed", [1, 2])
+def test_claimed_calls_are_sent_when_the_database_goes_away(pks, monkeypatch, claimed):
+    """The next statement raises the error."""
+    claim, left = claims.claim, [None] * claimed
+
+    def going(pk, *, using):
+        if not left:
+            raise InterfaceError
+        left.pop()
+        return claim(pk, using=using)
+
+    monkeypatch.setattr(claims, "claim", going)
+    assert [one.call.pk for one in pipeline.claim_calls(pks)] == pks[:claimed]
+
+
+def test_an_unavailable_database_is_raised_when_nothing_is_claimed(pks, monkeypatch):
+    """The round ends."""
+
+    def away(_pk, *, using):
+        raise InterfaceError
+
+    monkeypatch.setattr(claims, "claim", away)
+    with pytest.raises(InterfaceError):
+        pipeline.claim_calls(pks)
+
+
 def fail(trouble, *_arguments, **_options):
-    """Fail."""
+    """Raise the error."""
     raise trouble

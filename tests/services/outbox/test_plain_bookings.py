@@ -1,4 +1,4 @@
-"""Many bookings in one transaction: what is plain is written as `settlement` would, and the rest is left to it."""
+"""Many bookings in one transaction: plain ones are written as `results` would, and the others are left to it."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.client import Refused, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.services import cancel_delivery
-from kaspi_delivery_django.services.outbox import claims, due_calls, plain_bookings
+from kaspi_delivery_django.services.outbox import claims, due_calls, leases, plain_bookings
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -38,12 +38,12 @@ def booking_of(claim, **changes):
 
 
 def record(found):
-    """Record them, and return how many were plain."""
+    """Record the bookings; return how many were plain."""
     return len(plain_bookings.record_many(found, using="default"))
 
 
 def test_all_are_linked_and_done(kaspi):
-    """With their first status, and its place in the history."""
+    """With their first status and its history."""
     taken = claimed(3)
     assert record([booking_of(claim) for claim in taken]) == 3
     assert set(Delivery.objects.values_list("delivery_id", "status")) == {
@@ -53,8 +53,8 @@ def test_all_are_linked_and_done(kaspi):
     assert set(StatusChange.objects.values_list("from_status", "to_status", "source")) == {("", "created", "create")}
 
 
-def test_the_shop_is_told_of_each(kaspi):
-    """After the commit, and what every receiver has taken is not told again."""
+def test_the_shop_is_notified_of_each(kaspi):
+    """After the commit, and once."""
     heard = []
 
     def listen(delivery, **_rest):
@@ -71,8 +71,8 @@ def test_the_shop_is_told_of_each(kaspi):
     assert not StatusChange.objects.filter(notified_at__isnull=True).exists()
 
 
-def test_a_receiver_that_fails_is_told_again_for_its_own_change(kaspi):
-    """The others are noted."""
+def test_a_failed_receiver_is_notified_again_of_its_change(kaspi):
+    """The other changes are marked as notified."""
     taken = claimed(3)
     bad = taken[0].delivery.pk
 
@@ -99,15 +99,15 @@ def test_a_receiver_that_fails_is_told_again_for_its_own_change(kaspi):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_delivery_that_something_was_heard_of_is_left(kaspi, change):
-    """Whatever it was, `settlement` knows what to do."""
+def test_a_changed_delivery_is_left_to_results(kaspi, change):
+    """Each of these changes has its rule there."""
     first, second = claimed(2)
     Delivery.objects.filter(pk=first.delivery.pk).update(**change)
     assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
     assert fresh(first.call).state == "sending"
 
 
-def test_a_delivery_that_an_event_waits_for_is_left(kaspi, post_webhook):
+def test_a_delivery_with_a_parked_event_is_left_to_results(kaspi, post_webhook):
     """The event is applied with the link."""
     first, second = claimed(2)
     named = Delivery(delivery_id="dlv_early", external_order_id=first.delivery.external_order_id)
@@ -126,7 +126,7 @@ def test_when_none_is_plain_nothing_is_written(kaspi):
 
 
 def test_a_claim_that_was_lost_stops_them_all(kaspi):
-    """Nothing is written: each is settled alone then, fenced by its token."""
+    """Nothing is written: each is then recorded alone, fenced by its token."""
     first, second = claimed(2)
     ApiCall.objects.filter(pk=first.call.pk).update(claim_token="another")
     with pytest.raises(plain_bookings.ClaimsLost):
@@ -136,12 +136,12 @@ def test_a_claim_that_was_lost_stops_them_all(kaspi):
 
 
 def test_each_token_fences_its_own_calls(kaspi):
-    """Claims of two transactions are recorded together all the same."""
+    """Claims of two transactions are recorded together."""
     assert record([booking_of(claim) for claim in [*claimed(2), *claimed(2)]]) == 4
 
 
-def test_an_id_that_two_are_given_stops_them_all(kaspi):
-    """A second parcel is flagged by whoever settles it alone."""
+def test_a_delivery_id_of_two_stops_them_all(kaspi):
+    """`results` flags the second parcel."""
     taken = claimed(2)
     with pytest.raises(IntegrityError) as raised:
         record([booking_of(claim, delivery_id="dlv_same") for claim in taken])
@@ -150,21 +150,21 @@ def test_an_id_that_two_are_given_stops_them_all(kaspi):
 
 
 def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
-    """All else is settled alone."""
+    """All other outcomes are recorded alone."""
     [claim] = claimed(1)
     plain = partial(plain_bookings.plain_booking, claim)
     assert plain(answered(claim)).remote == answered(claim)
     assert plain(answered(claim, status=""))
     assert plain(answered(claim, status="accepted")) is None
     assert plain(Refused("no", status=422)) is None
-    probe = claims.Claim(claim.call, claim.delivery, claim.account, was_unknown=False, is_trial=True)
-    assert plain_bookings.plain_booking(probe, answered(claim)) is None
+    trial = leases.Claim(claim.call, claim.delivery, claim.account, was_unknown=False, is_trial=True)
+    assert plain_bookings.plain_booking(trial, answered(claim)) is None
     claim.delivery.generation = 2
     assert plain(answered(claim)) is None
 
 
 def test_more_bookings_need_no_more_statements(kaspi):
-    """One for the deliveries counts as one, whatever their number."""
+    """One for all the deliveries counts as one."""
     counts = []
     for size in (1, 2, 7):  # the first fills caches
         taken = claimed(size)
@@ -174,7 +174,7 @@ def test_more_bookings_need_no_more_statements(kaspi):
     assert counts[1] == counts[2]
 
 
-def test_where_nobody_listens_all_are_told_when_they_are_written(kaspi, monkeypatch):
+def test_without_receivers_changes_are_notified_when_written(kaspi, monkeypatch):
     """There is nothing to do after the commit."""
     for signal in (delivery_created, delivery_status_changed):
         monkeypatch.setattr(signal, "receivers", [])

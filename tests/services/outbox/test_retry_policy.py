@@ -34,12 +34,12 @@ def back(was_unknown):
 
 
 def again(was_unknown, strikes):
-    """Nothing has happened: as before, after the backoff."""
+    """Nothing has happened: the same state, after the backoff."""
     return Decision(state=back(was_unknown), retry_in_s=AGAIN_S, strikes=strikes)
 
 
-def gate(pause_s):
-    """Nothing has happened: as before, when the account's gate opens; no attempt is burned."""
+def pause(pause_s):
+    """Nothing has happened: the same state, once the breaker is not open; no attempt is counted."""
     return lambda was_unknown, strikes: Decision(
         state=back(was_unknown), retry_in_s=0.0, pause_s=pause_s, strikes=strikes, counts=False
     )
@@ -51,7 +51,7 @@ def unknown(was_unknown, strikes):
 
 
 def strike(pause_s=AGAIN_S, last_reason=Attention.OUTCOME_UNKNOWN):
-    """Kaspi may have acted: the same bytes again, but the third time a person decides."""
+    """Kaspi may have acted: the same bytes again, but after the third failure staff decide."""
     last = Decision(state=State.STUCK, attention=last_reason, strikes=3, acted=True)
 
     def rule(was_unknown, strikes):
@@ -62,7 +62,7 @@ def strike(pause_s=AGAIN_S, last_reason=Attention.OUTCOME_UNKNOWN):
 
 
 def always(decision):
-    """Whatever went before."""
+    """The same for any earlier state."""
 
     def rule(was_unknown, strikes):
         return decision
@@ -71,29 +71,29 @@ def always(decision):
 
 
 def stuck(attention):
-    """Kaspi may have acted, and no retry can tell: a person decides."""
+    """Kaspi may have acted, and no retry can find out: staff decide."""
     return always(Decision(state=State.STUCK, attention=attention, acted=True))
 
 
 def refused(attention):
-    """Kaspi said no: never again by itself."""
+    """Kaspi refused: no automatic retry."""
     return always(Decision(state=State.REFUSED, attention=attention))
 
 
-def ask_again(was_unknown, strikes):
-    """A question costs nothing: ask again."""
+def fetch_again(was_unknown, strikes):
+    """A GET is harmless: retry."""
     return Decision(state=State.DUE, retry_in_s=AGAIN_S, strikes=strikes)
 
 
 def not_found(was_unknown, strikes):
-    """A delivery that is not found is asked for twice more, over a day; then a person looks."""
+    """A missing delivery is fetched twice more, over a day; then staff decide."""
     if strikes == 2:
         return Decision(state=State.STUCK, attention=Attention.NOT_FOUND)
     return Decision(state=State.DUE, retry_in_s=12 * 3600.0, strikes=strikes + 1)
 
 
-def gives_up(was_unknown, strikes):
-    """A question that Kaspi will never answer: a person looks."""
+def stops(was_unknown, strikes):
+    """Kaspi will never answer this GET: staff decide."""
     return Decision(state=State.STUCK, attention=Attention.REFUSED)
 
 
@@ -103,27 +103,22 @@ cancel_strike = strike(last_reason=Attention.CANCEL_UNKNOWN)
 # outcome: create, cancel, refresh
 TABLE = {
     "not reached": [again, again, again],
-    "401, 403, 404, 405, 3xx": [gate(300.0)] * 3,
-    "429": [gate(7.0)] * 3,
-    "429 with garbage": [gate(30.0)] * 3,
-    "other 4xx": [refused(Attention.REFUSED), no_cancel, gives_up],
+    "401, 403, 404, 405, 3xx": [pause(300.0)] * 3,
+    "429": [pause(7.0)] * 3,
+    "429 with garbage": [pause(30.0)] * 3,
+    "other 4xx": [refused(Attention.REFUSED), no_cancel, stops],
     "404 of a delivery": [refused(Attention.REFUSED), refused(Attention.NOT_FOUND), not_found],
-    "409 of a cancel": [refused(Attention.REFUSED), no_cancel, gives_up],
-    "409 in progress": [strike(30.0), cancel_strike, ask_again],
-    "409 mismatch": [stuck(Attention.KEY_REUSED), no_cancel, gives_up],
-    "no whole answer": [unknown, cancel_strike, ask_again],
-    "408, 425, 5xx": [unknown, cancel_strike, ask_again],
-    "5xx replayed": [strike(), cancel_strike, ask_again],
-    "2xx without an id": [strike(30.0), cancel_strike, ask_again],
+    "409 of a cancel": [refused(Attention.REFUSED), no_cancel, stops],
+    "409 in progress": [strike(30.0), cancel_strike, fetch_again],
+    "409 mismatch": [stuck(Attention.KEY_REUSED), no_cancel, stops],
+    "no whole answer": [unknown, cancel_strike, fetch_again],
+    "408, 425, 5xx": [unknown, cancel_strike, fetch_again],
+    "5xx replayed": [strike(), cancel_strike, fetch_again],
+    "2xx without an id": [strike(30.0), cancel_strike, fetch_again],
     "2xx of another order": [foreign, foreign, foreign],
 }
 ROWS = [
-    pytest.param(
-        Attempt(kind=kind, was_unknown=was_unknown, strikes=strikes),
-        ERRORS[outcome],
-        rule(was_unknown, strikes),
-        id=f"{kind}: {outcome}, {'unknown' if was_unknown else 'known'} before, {strikes} strikes",
-    )
+    (outcome, Attempt(kind=kind, was_unknown=was_unknown, strikes=strikes), rule(was_unknown, strikes))
     for outcome, rules in TABLE.items()
     for kind, rule in zip((Kind.CREATE, Kind.CANCEL, Kind.REFRESH), rules, strict=True)
     for was_unknown, strikes in BEFORE
@@ -131,7 +126,7 @@ ROWS = [
 
 
 def test_the_table_is_whole():
-    """Every class of error that a call can meet has its row."""
+    """Each error class of a call has its row."""
     ours = {client.WebhookRejected, client.MalformedEvent, client.KaspiError}
     public = {getattr(client, name) for name in client.__all__}
     errors = {kind for kind in public if isinstance(kind, type) and issubclass(kind, Exception)}
@@ -140,36 +135,30 @@ def test_the_table_is_whole():
     assert list(TABLE) == list(ERRORS)
 
 
-@pytest.mark.parametrize(("attempt", "error", "decision"), ROWS)
 @pytest.mark.failure_mode("create: any outcome of one attempt")
-def test_decide(attempt, error, decision):
-    """What follows from each outcome of each kind of call, whatever went before."""
-    assert decide(attempt, error, JITTER) == decision
+def test_decide():
+    """The decision for each outcome, kind of call and earlier state."""
+    for outcome, attempt, decision in ROWS:
+        assert decide(attempt, ERRORS[outcome], JITTER) == decision, (outcome, attempt)
 
 
-@pytest.mark.parametrize(("attempt", "error", "decision"), ROWS)
-def test_nothing_is_lost(attempt, error, decision):
-    """A call is either tried again, or a person is asked: never neither, never both."""
-    decision = decide(attempt, error, JITTER)
-    waits_for_a_person = decision.state in {State.STUCK, State.REFUSED}
-    assert waits_for_a_person is (decision.attention is not None)
-    assert waits_for_a_person is (decision.retry_in_s is None)
+def test_nothing_is_lost():
+    """A call is either retried or flagged for staff: never neither, never both."""
+    for outcome, attempt, _decision in ROWS:
+        decision = decide(attempt, ERRORS[outcome], JITTER)
+        is_stopped = decision.state in {State.STUCK, State.REFUSED}
+        assert is_stopped is (decision.attention is not None), (outcome, attempt)
+        assert is_stopped is (decision.retry_in_s is None), (outcome, attempt)
 
 
-@pytest.mark.parametrize("outcome", [name for name, e in ERRORS.items() if not e.outcome_known])
-@pytest.mark.parametrize("strikes", [0, 1, 2])
-def test_an_open_outcome_is_never_forgotten(outcome, strikes):
-    """A create that Kaspi may have acted on is unknown or waits for a person, never due again."""
-    decision = decide(Attempt(kind="create", strikes=strikes), ERRORS[outcome], JITTER)
-    assert decision.acted
-    assert decision.state in {State.UNKNOWN, State.STUCK}
-
-
-@pytest.mark.parametrize("outcome", ERRORS)
-def test_an_unknown_create_is_never_due(outcome):
-    """What was unknown stays so until Kaspi says yes or no, or a person does."""
-    decision = decide(Attempt(kind="create", was_unknown=True), ERRORS[outcome], JITTER)
-    assert decision.state != State.DUE
+def test_an_unknown_outcome_is_never_forgotten():
+    """A create that Kaspi may have acted on is unknown or stuck, never due, until Kaspi or staff decide."""
+    for outcome, error in ERRORS.items():
+        assert decide(Attempt(kind="create", was_unknown=True), error, JITTER).state != State.DUE, outcome
+        if not error.outcome_known:
+            decisions = [decide(Attempt(kind="create", strikes=strikes), error, JITTER) for strikes in range(3)]
+            assert all(decision.acted for decision in decisions), outcome
+            assert {decision.state for decision in decisions} <= {State.UNKNOWN, State.STUCK}, outcome
 
 
 @pytest.mark.parametrize(
@@ -178,7 +167,7 @@ def test_an_unknown_create_is_never_due(outcome):
 )
 @pytest.mark.parametrize("outcome", ["not reached", "no whole answer"])
 def test_the_backoff_grows(outcome, attempts, randomness, delay_s):
-    """Each attempt waits longer than the one before, up to a quarter of an hour."""
+    """Each pause is longer than the one before, up to a quarter of an hour."""
     attempt = Attempt(kind="create", attempts=attempts)
     assert decide(attempt, ERRORS[outcome], randomness).retry_in_s == delay_s
 
@@ -186,14 +175,14 @@ def test_the_backoff_grows(outcome, attempts, randomness, delay_s):
 @pytest.mark.parametrize(("attempts", "pause_s"), [(1, 30.0), (5, 30.0), (6, 48.0), (10, 675.0)])
 @pytest.mark.failure_mode("create: 409, in progress")
 def test_a_conflict_is_given_time(attempts, pause_s):
-    """Three tries of a create under way take a minute or more, and never hurry the backoff."""
+    """Three attempts of a create in progress take a minute or more."""
     attempt = Attempt(kind="create", attempts=attempts)
     assert decide(attempt, ERRORS["409 in progress"], JITTER).retry_in_s == pause_s
 
 
 @pytest.mark.parametrize(("randomness", "pause_s"), [(0.0, 240.0), (0.5, 300.0), (1.0, 360.0)])
-def test_the_probe_is_jittered(randomness, pause_s):
-    """A wrong key is probed about every five minutes."""
+def test_the_trial_call_is_jittered(randomness, pause_s):
+    """A wrong key is tried about every five minutes."""
     error = ERRORS["401, 403, 404, 405, 3xx"]
     decision = decide(Attempt(kind="create"), error, randomness)
     assert decision.pause_s == pytest.approx(pause_s)
@@ -201,7 +190,7 @@ def test_the_probe_is_jittered(randomness, pause_s):
 
 @pytest.mark.failure_mode("create: 429")
 def test_a_429_without_a_time_backs_off():
-    """Garbage in Retry-After means our own backoff, which grows."""
+    """An unreadable Retry-After means our own, growing backoff."""
     pauses = [
         decide(Attempt(kind="create", attempts=attempts), ERRORS["429 with garbage"], 1.0).pause_s
         for attempts in (1, 4, 6)
@@ -210,11 +199,11 @@ def test_a_429_without_a_time_backs_off():
 
 
 def test_done():
-    """A success needs nothing more, and Kaspi has acted."""
+    """A success needs no retry, and Kaspi has acted."""
     assert Decision(state=State.DONE, acted=True) == DONE
 
 
 def test_an_unknown_kind_of_call():
-    """A kind that does not exist is a mistake in the code, not an outcome."""
+    """It is an error of the code, not an outcome."""
     with pytest.raises(ValueError, match="refund"):
         decide(Attempt(kind="refund"), ERRORS["other 4xx"], JITTER)

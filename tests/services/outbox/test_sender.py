@@ -1,4 +1,4 @@
-"""One attempt, from the claim to the settled row: the outcomes of table B0, over the sandbox."""
+"""One attempt, from the claim to the recorded row: the table of outcomes, over the sandbox."""
 
 import threading
 from datetime import timedelta
@@ -19,19 +19,19 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def settle(claim, answer):
-    """Settle a claim later than its sender would."""
+def record_late(claim, answer):
+    """Record a claim later than its sender would."""
     work = partial(results.record, claim, answer, 0.5, using="default")
     db.run_in_transaction(work, using="default")
 
 
 def posts(kaspi, ending="/v1/deliveries"):
-    """Return the creates, or the cancels, that Kaspi saw."""
+    """Return the creates, or the cancels, that Kaspi received."""
     return [r for r in kaspi.requests if r.method == "POST" and r.path.endswith(ending)]
 
 
 def test_a_success_links_mirrors_and_records(kaspi, due):
-    """201: the id, the tracking address, the promise and the first status are ours too."""
+    """201: id, tracking address, promised time and first status are stored."""
     assert sender.send(due.pk)
     delivery, call = fresh(due.delivery), fresh(due)
     [remote] = kaspi.deliveries.values()
@@ -45,7 +45,7 @@ def test_a_success_links_mirrors_and_records(kaspi, due):
 
 
 def test_the_payload_is_frozen_before_the_first_attempt(kaspi, due, turnable):
-    """Every attempt of one key carries the same bytes, even when the order was edited."""
+    """Each attempt of a key has the same bytes, even after an edit of the order."""
     kaspi.faults.add(Fault(operation="create", status=500))
     sender.send(due.pk)
     Order.objects.update(address="somewhere else")
@@ -84,7 +84,7 @@ def test_the_payload_is_frozen_before_the_first_attempt(kaspi, due, turnable):
 )
 @pytest.mark.failure_mode("create: any outcome of one attempt")
 def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
-    """B0: what the row says after one attempt."""
+    """The row's state after one attempt."""
     kaspi.faults.add(Fault(operation="create", **fault))
     sender.send(due.pk)
     call = fresh(due)
@@ -95,8 +95,8 @@ def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
 
 
 @pytest.mark.failure_mode("create: outcome unknown")
-def test_the_unknown_moment_is_committed_before_a_byte_can_leave(kaspi, due, monkeypatch):
-    """If the process dies while sending, the row says since when nobody knows."""
+def test_unknown_since_is_committed_before_a_byte_leaves(kaspi, due, monkeypatch):
+    """If the process dies while sending, the row has the time."""
 
     def die(claim, total_s):
         raise SystemExit
@@ -108,8 +108,8 @@ def test_the_unknown_moment_is_committed_before_a_byte_can_leave(kaspi, due, mon
 
 
 @pytest.mark.failure_mode("create: nobody is connected")
-def test_an_unreachable_kaspi_burns_nothing_but_time(due, turnable):
-    """A refused connection is known to have done nothing: due again, with a backoff."""
+def test_a_refused_connection_costs_only_time(due, turnable):
+    """It did nothing for sure: due again, after a backoff."""
     with clients.transport(DeadlineAdapter()):
         sender.send(due.pk)
     call = fresh(due)
@@ -119,7 +119,7 @@ def test_an_unreachable_kaspi_burns_nothing_but_time(due, turnable):
 
 @pytest.mark.failure_mode("create: 23 hours have passed")
 def test_the_23_hour_rule_at_its_boundary(kaspi, due, turnable):
-    """At 22 h 59 min one more POST with the same bytes; at 23 h none, and a person is asked."""
+    """At 22 h 59 min one more POST with the same bytes; at 23 h none, and staff decide."""
     kaspi.faults.add(Fault(operation="create", status=500, times=None))
     sender.send(due.pk)
     turnable.turn(hours=22, minutes=59)
@@ -154,16 +154,16 @@ def test_a_row_of_another_environment_is_never_sent(kaspi, due, settings):
     assert (fresh(due).state, kaspi.requests) == ("stuck", [])
 
 
-def test_a_row_of_an_account_that_is_gone_waits_for_a_person(kaspi, due):
-    """Nobody guesses with whose key it should go."""
+def test_a_call_of_a_removed_account_is_flagged(kaspi, due):
+    """No other account's key is used."""
     Delivery.objects.update(account="closed-branch")
     assert not sender.send(due.pk)
     assert fresh(due.delivery).attention == Attention.CONFIGURATION_CHANGED
 
 
 @pytest.mark.failure_mode("create: the order is a day old")
-def test_a_stale_order_waits_for_a_person(kaspi, due, turnable):
-    """A three-day outage must not ship what nobody wants any more."""
+def test_an_old_call_is_flagged(kaspi, due, turnable):
+    """After a three-day outage an order may no longer be wanted."""
     turnable.turn(hours=24)
     assert not sender.send(due.pk)
     assert fresh(due.delivery).attention == Attention.TOO_OLD
@@ -171,7 +171,7 @@ def test_a_stale_order_waits_for_a_person(kaspi, due, turnable):
 
 @pytest.mark.failure_mode("create: the answer names another order")
 def test_an_answer_that_names_another_order_is_not_linked(kaspi, due):
-    """A 2xx about somebody else's delivery is for a person."""
+    """A 2xx about another order's delivery is flagged."""
     body = b'{"deliveryId": "dlv_other", "status": "created", "externalOrderId": "order-other"}'
     kaspi.faults.add(Fault(operation="create", body=body))
     sender.send(due.pk)
@@ -180,7 +180,7 @@ def test_an_answer_that_names_another_order_is_not_linked(kaspi, due):
 
 
 @pytest.mark.failure_mode("create: a stored 5xx")
-def test_a_stored_server_error_asks_for_a_person_after_three(kaspi, due, turnable):
+def test_a_replayed_server_error_is_flagged_after_three(kaspi, due, turnable):
     """The same 5xx replayed three times will not change."""
     kaspi.faults.add(Fault(operation="create", status=500, stored=True))
     for _ in range(4):
@@ -193,7 +193,7 @@ def test_a_stored_server_error_asks_for_a_person_after_three(kaspi, due, turnabl
 
 @pytest.mark.failure_mode("create: 409, in progress")
 def test_in_progress_is_tried_three_times_over_a_minute(kaspi, due, turnable):
-    """409 with an unknown code: the same bytes, never in a hurry, then a person."""
+    """409 with an unknown code: the same bytes, slowly, then staff decide."""
     kaspi.faults.add(Fault(operation="create", status=409, code="in_progress", times=None))
     start = turnable.now
     while due_at := fresh(due).next_attempt_at:
@@ -206,7 +206,7 @@ def test_in_progress_is_tried_three_times_over_a_minute(kaspi, due, turnable):
 
 @pytest.mark.failure_mode("create: a replayed answer is old")
 def test_a_replayed_answer_never_moves_a_status_backwards(kaspi, booked, turnable):
-    """The stored 201 says `created`, however far the parcel is by now."""
+    """The stored 201 has `created`, however far the parcel is by now."""
     Delivery.objects.update(status="in_transit", delivery_id=None)
     booked.calls.update(state="unknown", next_attempt_at=turnable.now)
     sender.send(booked.calls.get().pk)
@@ -214,8 +214,8 @@ def test_a_replayed_answer_never_moves_a_status_backwards(kaspi, booked, turnabl
     assert fresh(booked).delivery_id == booked.delivery_id
 
 
-def test_an_adapter_that_fails_to_build_waits_for_a_person(kaspi, due, settings, caplog):
-    """Nothing is sent, and the log carries no customer's data."""
+def test_an_adapter_error_is_flagged(kaspi, due, settings, caplog):
+    """Nothing is sent, and the log has no customer's data."""
     broken = {"ORDER_ADAPTERS": ["tests.shop.adapters.BrokenBuilder"]}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **broken}
     assert not sender.send(due.pk)
@@ -223,31 +223,31 @@ def test_an_adapter_that_fails_to_build_waits_for_a_person(kaspi, due, settings,
     assert "+7 727" not in caplog.text + fresh(due).error_message
 
 
-def test_an_adapter_that_builds_something_else_waits_for_a_person(kaspi, due, settings):
-    """The reason says what to return."""
+def test_a_wrong_type_of_the_adapter_is_flagged(kaspi, due, settings):
+    """The error names the type to return."""
     wrong = {"ORDER_ADAPTERS": ["tests.shop.adapters.WrongBuilder"]}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **wrong}
     sender.send(due.pk)
     assert "must return a DeliveryRequest" in fresh(due).error_message
 
 
-def test_an_adapter_that_is_gone_waits_for_a_person(kaspi, due, settings):
-    """A model that nothing adapts any more cannot be built."""
+def test_a_removed_adapter_is_flagged(kaspi, due, settings):
+    """A model without an adapter has no payload."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": []}
     sender.send(due.pk)
     assert "ORDER_ADAPTERS" in fresh(due).error_message
 
 
 def test_a_database_error_in_the_adapter_stays_in_its_savepoint(kaspi, due, settings):
-    """The shop's failed statement does not take our rows with it."""
+    """The shop's failed statement does not roll back our rows."""
     broken = {"ORDER_ADAPTERS": ["tests.shop.adapters.DatabaseBreaker"]}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **broken}
     assert not sender.send(due.pk)
     assert fresh(due).state == "stuck"
 
 
-def test_an_order_that_is_gone_is_abandoned(kaspi, due):
-    """Deleted in bulk, so that no signal told us: nothing is sent."""
+def test_a_deleted_order_is_abandoned(kaspi, due):
+    """It was deleted in bulk, without a signal: nothing is sent."""
     orders = Order.objects.all()
     orders._raw_delete("default")
     assert not sender.send(due.pk)
@@ -255,14 +255,14 @@ def test_an_order_that_is_gone_is_abandoned(kaspi, due):
 
 
 def test_the_order_lines_are_in_the_payload(kaspi, due):
-    """The adapter is asked after the commit, when the order's lines exist."""
+    """The adapter is called after the commit, when the order's lines exist."""
     Order.objects.get().lines.create(title="A samovar")
     sender.send(due.pk)
     assert "A samovar" in fresh(due).payload
 
 
 @pytest.mark.failure_mode("create: 429")
-def test_a_closed_gate_keeps_everybody_waiting(kaspi, due, turnable):
+def test_an_open_breaker_blocks_all_workers(kaspi, due, turnable):
     """After a 429 no worker sends for that account until Retry-After has passed."""
     kaspi.faults.add(Fault(operation="create", status=429, retry_after=120))
     sender.send(due.pk)
@@ -275,8 +275,8 @@ def test_a_closed_gate_keeps_everybody_waiting(kaspi, due, turnable):
     assert AccountState.objects.get().closed_until is None
 
 
-def test_a_missing_key_keeps_the_work_waiting(kaspi, due, settings):
-    """Nothing is sent, nothing is lost."""
+def test_calls_without_a_key_stay_due(kaspi, due, settings):
+    """Nothing is sent or lost."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "API_KEY": ""}
     assert not sender.send(due.pk)
     assert (fresh(due).state, kaspi.requests) == ("due", [])
@@ -287,7 +287,7 @@ def test_a_missing_key_keeps_the_work_waiting(kaspi, due, settings):
 
 @pytest.mark.failure_mode("claim: the worker dies")
 def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, turnable):
-    """Its lease over, the same bytes go again under the same key: one parcel."""
+    """After its lease the same bytes go again under the same key: one parcel."""
     claims.claim(due.pk, using="default")
     assert fresh(due).state == "sending"
     assert not sender.send(due.pk)
@@ -300,11 +300,11 @@ def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, turnable):
 
 @pytest.mark.failure_mode("claim: a late owner")
 def test_a_late_answer_still_links_its_delivery_id(kaspi, due):
-    """Who has lost the claim changes no state, but the id is never thrown away."""
+    """A lost claim changes no state, but its delivery id is stored."""
     claim = claims.claim(due.pk, using="default")
     answer = sender.transmit(claim, None)
     ApiCall.objects.update(claim_token="somebody-else")
-    settle(claim, answer)
+    record_late(claim, answer)
     assert fresh(due.delivery).delivery_id == answer.delivery_id
     assert fresh(due).claim_token == "somebody-else"
 
@@ -314,40 +314,40 @@ def test_a_second_delivery_id_is_kept_out_and_flagged(kaspi, due):
     claim = claims.claim(due.pk, using="default")
     answer = sender.transmit(claim, None)
     Delivery.objects.update(delivery_id="dlv_first")
-    settle(claim, answer)
+    record_late(claim, answer)
     assert fresh(due.delivery).delivery_id == "dlv_first"
     assert fresh(due.delivery).attention == Attention.SECOND_PARCEL
     assert fresh(due).error_message == answer.delivery_id
 
 
-def test_an_error_of_a_create_that_a_webhook_has_linked_asks_for_nobody(kaspi, due):
-    """The booking is known; what the create answers does not matter any more."""
+def test_an_error_of_a_linked_create_is_not_flagged(kaspi, due):
+    """A webhook has reported the booking; the create's answer no longer matters."""
     kaspi.faults.add(Fault(operation="create", status=409, code="conflict"))
     claim = claims.claim(due.pk, using="default")
     answer = sender.transmit(claim, None)
     Delivery.objects.update(delivery_id="dlv_told")
-    settle(claim, answer)
+    record_late(claim, answer)
     assert (fresh(due).state, fresh(due.delivery).attention) == ("done", "")
 
 
-def test_a_promise_that_cannot_be_true_is_not_kept(kaspi, due):
-    """The year 9999 breaks every page that shows it in the shop's time zone."""
+def test_an_impossible_delivery_time_is_not_stored(kaspi, due):
+    """The year 9999 breaks pages that show it in the shop's time zone."""
     body = b'{"deliveryId": "dlv_1", "status": "created", "eta": {"pickupBy": "9999-12-31T23:59:59Z"}}'
     kaspi.faults.add(Fault(operation="create", body=body))
     sender.send(due.pk)
     assert (fresh(due.delivery).delivery_id, fresh(due.delivery).pickup_by) == ("dlv_1", None)
 
 
-def test_half_an_emoji_in_kaspis_answer_settles(kaspi, due):
-    """What no database can store is replaced; the booking is kept."""
+def test_half_an_emoji_in_kaspis_answer_is_replaced(kaspi, due):
+    """No database can store it; the booking is recorded."""
     body = b'{"deliveryId": "dlv_1", "status": "created", "x": "\\ud83d"}'
     kaspi.faults.add(Fault(operation="create", body=body))
     sender.send(due.pk)
     assert fresh(due.delivery).delivery_id == "dlv_1"
 
 
-def test_a_cancel_that_comes_too_late_is_for_a_person(kaspi, booked, drain):
-    """Kaspi accepted it, and the courier was faster: somebody must tell the customer."""
+def test_a_late_cancel_is_flagged(kaspi, booked, drain):
+    """Kaspi accepted it, and the courier was faster: staff must inform the customer."""
     kaspi.cancel_is_slow = True
     cancel_delivery(booked, reason="a mistake")
     drain()
@@ -363,7 +363,7 @@ def test_what_is_due_at_once_is_due_by_a_slower_clock_too(due, turnable):
 
 
 def test_an_order_deleted_between_two_attempts_is_abandoned(kaspi, due, turnable):
-    """Its payload is frozen, but Kaspi never heard of it."""
+    """Its payload is frozen, but Kaspi never received it."""
     kaspi.faults.add(Fault(operation="create", status=429))
     sender.send(due.pk)
     Order.objects.get().delete()
@@ -374,7 +374,7 @@ def test_an_order_deleted_between_two_attempts_is_abandoned(kaspi, due, turnable
 
 @pytest.mark.failure_mode("save: deleted")
 def test_an_order_deleted_while_its_booking_is_unknown_is_kept(kaspi, due, turnable):
-    """Kaspi may have booked it: the same bytes go again, and the parcel is known."""
+    """Kaspi may have booked it: the same bytes go again."""
     kaspi.faults.add(Fault(operation="create", drop="after"))
     sender.send(due.pk)
     Order.objects.get().delete()
@@ -384,8 +384,8 @@ def test_an_order_deleted_while_its_booking_is_unknown_is_kept(kaspi, due, turna
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_row_that_somebody_holds_does_not_stop_the_worker(kaspi, due):
-    """The shop's long transaction has it; the worker goes on and comes back."""
+def test_a_locked_row_does_not_stop_the_worker(kaspi, due):
+    """The shop's long transaction holds it; the worker skips it and comes back."""
     if not connection.features.has_select_for_update_skip_locked:
         assert sender.send(due.pk)
         return
@@ -421,7 +421,7 @@ def test_cancel_ends_cancelled(kaspi, booked, drain):
 
 @pytest.mark.failure_mode("cancel: accepted, not done")
 def test_an_accepted_cancel_waits_for_the_final_status(kaspi, booked, drain, turnable):
-    """200 with the old status: Kaspi is asked again soon."""
+    """200 with the old status: the delivery is refreshed soon."""
     kaspi.cancel_is_slow = True
     cancel_delivery(booked, reason="a mistake")
     drain()
@@ -434,8 +434,8 @@ def test_an_accepted_cancel_waits_for_the_final_status(kaspi, booked, drain, tur
 
 
 @pytest.mark.failure_mode("cancel: 409")
-def test_a_refused_cancel_asks_kaspi_how_it_stands(kaspi, booked, drain):
-    """409: a GET decides, and a person is told."""
+def test_a_refused_cancel_is_refreshed(kaspi, booked, drain):
+    """409: a GET decides, and the delivery is flagged."""
     kaspi.move(booked.delivery_id, "in_transit")
     cancel_delivery(booked, reason="too late")
     drain()
@@ -446,8 +446,8 @@ def test_a_refused_cancel_asks_kaspi_how_it_stands(kaspi, booked, drain):
 
 
 @pytest.mark.failure_mode("cancel: 409")
-def test_a_cancel_that_kaspi_had_done_already_needs_nobody(kaspi, booked, drain):
-    """409 because it is cancelled: the GET says so, and the flag goes."""
+def test_a_cancel_that_was_done_already_clears_its_flag(kaspi, booked, drain):
+    """409 because it is cancelled: the GET finds out."""
     kaspi.move(booked.delivery_id, "cancelled")
     cancel_delivery(booked, reason="again")
     drain()
@@ -466,8 +466,8 @@ def test_a_cancel_of_a_delivery_kaspi_does_not_know_is_not_done(kaspi, booked, d
 
 
 @pytest.mark.failure_mode("cancel: outcome unknown")
-def test_a_cancel_of_unknown_outcome_is_asked_about_first(kaspi, booked, drain, turnable):
-    """Timeout: GET first; it is cancelled, so no second POST."""
+def test_a_cancel_of_unknown_outcome_is_fetched_first(kaspi, booked, drain, turnable):
+    """Timeout, then a GET: it is cancelled, so there is no second POST."""
     kaspi.faults.add(Fault(operation="cancel", latency_s=60))
     cancel_delivery(booked, reason="a mistake")
     drain()
@@ -479,7 +479,7 @@ def test_a_cancel_of_unknown_outcome_is_asked_about_first(kaspi, booked, drain, 
 
 @pytest.mark.failure_mode("cancel: outcome unknown")
 def test_a_cancel_is_posted_at_most_twice(kaspi, booked, drain, turnable):
-    """Then a person decides."""
+    """Then staff decide."""
     kaspi.faults.add(Fault(operation="cancel", status=500, times=None))
     cancel_delivery(booked, reason="a mistake")
     for _ in range(6):
@@ -491,8 +491,8 @@ def test_a_cancel_is_posted_at_most_twice(kaspi, booked, drain, turnable):
 
 
 @pytest.mark.failure_mode("cancel: while the create is open")
-def test_a_remembered_cancel_goes_once_the_create_is_resolved(kaspi, due, drain, turnable):
-    """The wish is kept while the booking is unknown, and sent when it is known."""
+def test_a_requested_cancel_goes_once_the_create_is_resolved(kaspi, due, drain, turnable):
+    """It is kept while the booking is unknown."""
     kaspi.faults.add(Fault(operation="create", latency_s=60))
     drain()
     cancel_delivery(due.delivery, reason="a mistake")
@@ -504,17 +504,17 @@ def test_a_remembered_cancel_goes_once_the_create_is_resolved(kaspi, due, drain,
     assert remote.status == "cancelled"
 
 
-def test_a_remembered_cancel_abandons_a_create_that_never_left(kaspi, due):
-    """The create turned out to have done nothing, and now nobody wants it."""
+def test_a_requested_cancel_abandons_an_unsent_create(kaspi, due):
+    """The create turned out to have done nothing."""
     claim = claims.claim(due.pk, using="default")
     cancel_delivery(due.delivery, reason="a mistake")
     kaspi.faults.add(Fault(operation="create", status=429))
-    settle(claim, sender.transmit(claim, None))
+    record_late(claim, sender.transmit(claim, None))
     assert fresh(due).state == "abandoned"
 
 
 def test_a_refresh_brings_the_status_and_the_missing_history(kaspi, booked, drain, turnable):
-    """After a webhook blackout one GET restores status and history, and doubles nothing."""
+    """After lost webhooks one GET restores status and history, without duplicates."""
     for status in ("accepted", "in_transit", "out_for_delivery"):
         turnable.turn(hours=1)
         kaspi.move(booked.delivery_id, status)
@@ -532,7 +532,7 @@ def test_a_refresh_brings_the_status_and_the_missing_history(kaspi, booked, drai
 
 
 def test_a_refresh_may_correct_backwards_with_a_record(kaspi, booked, drain):
-    """Only Kaspi's own answer may, and it says so."""
+    """Only Kaspi's own answer may, and the history has it."""
     Delivery.objects.update(status="delivered")
     refresh_delivery(booked)
     drain()
@@ -541,20 +541,20 @@ def test_a_refresh_may_correct_backwards_with_a_record(kaspi, booked, drain):
 
 
 def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, turnable):
-    """News that came in while the GET was under way is newer than its answer."""
+    """A webhook during the GET is newer than its answer."""
     call = refresh_delivery(booked)
     claim = claims.claim(call.pk, using="default")
     answer = sender.transmit(claim, None)
     moved = Delivery.objects.get()
     moved.status = "in_transit"
     moved.save()
-    settle(claim, answer)
+    record_late(claim, answer)
     assert fresh(booked).status == "in_transit"
     assert fresh(booked).next_refresh_at == turnable.now
 
 
-def test_a_refresh_keeps_a_word_that_nobody_knows(kaspi, booked, drain, turnable):
-    """Kaspi's own answer is shown as it is, and later news is taken."""
+def test_a_refresh_stores_an_unknown_status(kaspi, booked, drain, turnable):
+    """It is shown as it is, and later updates are applied."""
     kaspi.move(booked.delivery_id, "at_locker")
     refresh_delivery(booked)
     drain()
@@ -567,8 +567,8 @@ def test_a_refresh_keeps_a_word_that_nobody_knows(kaspi, booked, drain, turnable
 
 
 @pytest.mark.failure_mode("refresh: 404")
-def test_a_delivery_that_kaspi_forgot_is_for_a_person_after_three(kaspi, booked, drain, turnable):
-    """404 never deletes, and asks for a person only after three in a day."""
+def test_a_missing_delivery_is_flagged_after_three(kaspi, booked, drain, turnable):
+    """404 deletes nothing, and flags the delivery only after three in a day."""
     del kaspi.deliveries[booked.delivery_id]
     start = turnable.now
     while not fresh(booked).attention:
@@ -581,7 +581,7 @@ def test_a_delivery_that_kaspi_forgot_is_for_a_person_after_three(kaspi, booked,
 
 @pytest.mark.failure_mode("save: edited after it was frozen")
 def test_an_order_edited_after_it_was_booked_is_flagged(kaspi, booked, drain):
-    """The refresh notices that the order says something else than what was sent."""
+    """The refresh compares the order with the sent payload."""
     order = booked.order
     order.address = "somewhere else"
     order.save()
@@ -591,8 +591,8 @@ def test_an_order_edited_after_it_was_booked_is_flagged(kaspi, booked, drain):
     assert len(kaspi.deliveries) == 1
 
 
-def test_an_order_that_is_gone_is_not_an_edited_one(kaspi, booked, drain):
-    """A refresh of a deleted order's delivery compares nothing."""
+def test_a_deleted_order_is_not_an_edited_one(kaspi, booked, drain):
+    """A refresh of its delivery compares nothing."""
     booked.order.delete()
     refresh_delivery(booked)
     drain()
@@ -601,7 +601,7 @@ def test_an_order_that_is_gone_is_not_an_edited_one(kaspi, booked, drain):
 
 @pytest.mark.failure_mode("request: the database is gone after the answer")
 def test_a_database_that_is_down_after_the_201_leaves_the_id_in_the_log(kaspi, due, caplog):
-    """The ERROR line names the row and the delivery, so that a person can link them."""
+    """The ERROR line names the row and the delivery, so that staff can link them."""
 
     def fail(execute, sql, params, many, context):
         if kaspi.deliveries:
@@ -617,13 +617,13 @@ def test_a_database_that_is_down_after_the_201_leaves_the_id_in_the_log(kaspi, d
 @pytest.mark.parametrize("taken", [None, 999_999_999])
 @pytest.mark.failure_mode("claim: sent twice by a task queue")
 def test_a_call_that_is_not_there_or_not_due_is_left_alone(kaspi, due, taken, turnable):
-    """A nudge may come late, or twice."""
+    """A runner may call late, or twice."""
     ApiCall.objects.update(next_attempt_at=None)
     assert not sender.send(taken or due.pk)
 
 
-def test_a_refresh_that_must_not_go_is_not_tried_for_ever(kaspi, booked, drain, settings, turnable):
-    """A delivery of the sandbox is not asked about with the production key, half-hour after half-hour."""
+def test_a_blocked_refresh_is_not_retried_for_ever(kaspi, booked, drain, settings, turnable):
+    """The sandbox's delivery is not fetched with the production key each half-hour."""
     production = {"ENVIRONMENT": "production", "BASE_URL": ""}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **production}
     turnable.turn(minutes=31)

@@ -1,4 +1,4 @@
-"""What follows from an answer: when Kaspi is asked next, what the log and the admin name, what is sent again when."""
+"""What follows from an answer: the next refresh, the log's and the admin's texts, and what is sent again when."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -30,11 +30,11 @@ HOUR = timedelta(hours=1)
 
 
 def posted(kaspi):
-    """Return the POSTs that Kaspi saw."""
+    """Return the POSTs that Kaspi received."""
     return [asked for asked in kaspi.requests if asked.method == "POST"]
 
 
-def test_a_replayed_create_asks_kaspi_at_once(kaspi, due, turnable):
+def test_a_replayed_create_is_refreshed_at_once(worker, kaspi, due, turnable):
     """Webhooks of the first answer's delivery may have been lost."""
     kaspi.webhook_url = None
     kaspi.faults.add(Fault(operation="create", drop="after"))
@@ -42,18 +42,20 @@ def test_a_replayed_create_asks_kaspi_at_once(kaspi, due, turnable):
     turnable.turn(minutes=1)
     Worker(log=lambda _line: None, threads=2).run_round()
     assert Delivery.objects.get().next_refresh_at == turnable.now
-    Worker(log=lambda _line: None).run_round()
+    worker.run_round()
     assert [asked for asked in kaspi.requests if asked.method == "GET"]
 
 
-def test_a_first_create_asks_later(kaspi, due, turnable):
-    """Webhooks tell."""
+def test_a_first_create_is_refreshed_later(kaspi, due, turnable):
+    """Webhooks report its status."""
     sender.send(due.pk)
     assert Delivery.objects.get().next_refresh_at > turnable.now
 
 
-def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(kaspi, booked, post_webhook, turnable, monkeypatch):
-    """Delivered by a webhook, cancelled by the answer: the GET that this asks for stays."""
+def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(
+    worker, kaspi, booked, post_webhook, turnable, monkeypatch
+):
+    """Delivered by a webhook, cancelled by the answer: the due refresh is kept."""
     cancel_delivery(booked)
     transmit = sender.transmit
 
@@ -66,12 +68,12 @@ def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(kaspi, booked, po
     sender.send(ApiCall.objects.get(kind="cancel").pk)
     monkeypatch.undo()
     assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("delivered", turnable.now)
-    Worker(log=lambda _line: None).run_until_idle()
+    worker.run_until_idle()
     assert fresh(booked).status == "cancelled"
 
 
-def test_a_cancel_keeps_an_earlier_get(kaspi, booked, turnable, monkeypatch):
-    """Accepted, and not cancelled yet: the GET that was due before is not put off."""
+def test_a_cancel_keeps_an_earlier_refresh(kaspi, booked, turnable, monkeypatch):
+    """Accepted, and not cancelled yet: the due refresh is not postponed."""
     earlier = turnable.now + timedelta(seconds=5)
     cancel_delivery(booked)
     Delivery.objects.update(next_refresh_at=earlier)
@@ -143,18 +145,18 @@ def test_once_sends_nothing_twice_that_failed(kaspi, turnable, threads, monkeypa
     assert len(posted(kaspi)) == 2 * len(orders)
 
 
-def test_once_does_what_follows_from_a_success(kaspi, drain, turnable):
-    """The refresh of a replayed create is no repetition of what failed."""
+def test_once_does_what_follows_from_a_success(worker, kaspi, drain, turnable):
+    """The refresh of a replayed create is no repetition of a failure."""
     kaspi.faults.add(Fault(operation="create", drop="after"))
     Order.objects.create()
     drain()
     turnable.turn(minutes=1)
-    Worker(log=lambda _line: None).run_until_idle()
+    worker.run_until_idle()
     assert ApiCall.objects.get(kind="refresh").state == "done"
 
 
-def test_a_date_to_retry_at_goes_by_the_databases_clock(kaspi, due, turnable):
-    """This process's own clock may be months off, as the test's is."""
+def test_a_retry_after_date_is_read_by_the_databases_clock(kaspi, due, turnable):
+    """This process's own clock may be wrong by months, as the test's is."""
     at = turnable.now + timedelta(minutes=10)
     kaspi.faults.add(Fault(operation="create", status=429, retry_after=format_datetime(at, usegmt=True)))
     sender.send(due.pk)
@@ -178,7 +180,7 @@ def test_due_times_go_by_the_databases_clock(wrong_clock):
         assert abs(moment - datetime.now(UTC)) < timedelta(minutes=5)
 
 
-def test_what_staff_asks_for_is_due_at_once_too(wrong_clock):
+def test_requests_of_staff_are_due_at_once(wrong_clock):
     """A cancel, a refresh, a retry."""
     Order.objects.create()
     Delivery.objects.update(delivery_id="dlv_1", status="created")
@@ -201,26 +203,26 @@ def real_kaspi():
 
 
 def is_near(moment, right):
-    """Tell whether this is the right time, within the minutes that a slow machine may need."""
+    """Return whether this is the right time, within the minutes that a slow machine may need."""
     return abs(moment - right) < timedelta(minutes=5)
 
 
-def told(delivery, word):
-    """Take in a webhook of now, as the view does once it is verified."""
+def receive_update(delivery, word):
+    """Receive a webhook of now, as the view does once it is verified."""
     document = event(delivery, word, event_id=f"wh_{word}", at=datetime.now(UTC))
     body = json.dumps(document).encode()
     return receiving.receive(conf.account("default"), read_event(body), body)
 
 
 def test_a_refresh_is_due_by_the_databases_clock(wrong_clock):
-    """After a webhook that is taken, and at once after one that contradicts it."""
+    """After a webhook that is applied, and at once after a contradiction."""
     delivery = Order.objects.create() and Delivery.objects.get()
     Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=datetime.now(UTC) - HOUR)
     delivery.refresh_from_db()
-    told(delivery, "in_transit")
+    receive_update(delivery, "in_transit")
     assert is_near(fresh(delivery).next_refresh_at, datetime.now(UTC) + conf.current().refresh_after)
-    told(delivery, "delivered")
-    told(delivery, "cancelled")
+    receive_update(delivery, "delivered")
+    receive_update(delivery, "cancelled")
     assert is_near(fresh(delivery).next_refresh_at, datetime.now(UTC))
 
 
@@ -234,21 +236,21 @@ def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
     assert is_near(delivery.next_refresh_at, datetime.now(UTC) + conf.current().refresh_after)
 
 
-def test_a_delivery_that_is_not_locked_goes_by_this_process(turnable):
-    """Nothing has read the database's time with it."""
+def test_an_unlocked_delivery_uses_this_processs_clock(turnable):
+    """The database's time was not read with it."""
     Order.objects.create()
     assert refreshing.now_of(Delivery.objects.get()) == turnable.now
 
 
 def test_the_database_stamps_nothing_while_a_test_turns_the_clock(turnable):
-    """A test's clock is both clocks."""
+    """A test's clock replaces both clocks."""
     assert clock.stamped("queued_at") == ()
     Order.objects.create()
     assert ApiCall.objects.get().queued_at == turnable.now
 
 
 def test_each_attempt_keeps_its_request_id(kaspi, due, turnable, caplog):
-    """So that Kaspi's support can be asked; a new one for each attempt, the bytes stay."""
+    """For Kaspi's support; each attempt has a new one and the same bytes."""
     kaspi.faults.add(Fault(operation="create", status=500))
     sender.send(due.pk)
     failed = FailedAttempt.objects.get().request_id

@@ -1,4 +1,4 @@
-"""What a create costs the database when calls go one by one: `--threads 1`, inline and task runners."""
+"""The statements of a create when calls are sent one by one: `--threads 1`, inline and task runners."""
 
 import re
 
@@ -29,11 +29,11 @@ SENDERS = {
 
 
 def listen(**_kwargs):
-    """Hear, and return."""
+    """Do nothing."""
 
 
 def counted(send):
-    """Send an order's create; return all statements of it, and those that neither begin nor end a transaction."""
+    """Send an order's create; return all its statements, and those inside transactions."""
     ContentType.objects.get_for_model(Order)
     call = ApiCall.objects.get(delivery__object_id=str(Order.objects.create().pk))
     with CaptureQueriesContext(connection) as captured:
@@ -46,7 +46,7 @@ def counted(send):
 
 @pytest.fixture(params=[False, True], ids=["no receivers", "a receiver"])
 def receivers(request, monkeypatch):
-    """Leave the shops' own receivers out, or have one."""
+    """Disconnect the shop's receivers, or connect one."""
     for signal in (delivery_created, delivery_status_changed):
         monkeypatch.setattr(signal, "receivers", [])
     if request.param:
@@ -56,7 +56,7 @@ def receivers(request, monkeypatch):
 
 @pytest.mark.parametrize("send", SENDERS.values(), ids=SENDERS.keys())
 def test_a_create_takes_twelve_statements_at_most(kaspi, receivers, send):
-    """The adapter's own query and its savepoint among them; a receiver costs one more."""
+    """With the adapter's own query and its savepoint; a receiver costs one more."""
     everything, working = counted(send)
     assert len(working) <= AT_MOST - 1 + receivers + SQLITE_LOCKS, working
     assert len(everything) <= len(working) + TRANSACTIONS
@@ -72,8 +72,8 @@ def test_the_clocks_cost_no_statement(receivers):
 
 
 @pytest.mark.parametrize("err", [IntegrityError, plain_bookings.ClaimsLost])
-def test_what_is_no_plain_booking_is_settled_with_all_its_rules(kaspi, due, monkeypatch, err):
-    """Whatever breaks the short way, the long one records the answer."""
+def test_an_outcome_that_is_not_plain_is_recorded_by_all_rules(kaspi, due, monkeypatch, err):
+    """Whatever fails in the short way, the long one records the answer."""
 
     def broken(_bookings, _using):
         raise err

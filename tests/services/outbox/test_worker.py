@@ -1,4 +1,4 @@
-"""The worker: one round does everything that waits, and a stop is a clean stop."""
+"""The worker: one round does all that is due, and a stop is clean."""
 
 import os
 import signal
@@ -16,7 +16,6 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
-from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.conftest import PATIENCE_S, event
 from tests.shop.models import Order
@@ -24,12 +23,6 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def worker(kaspi):
-    """Return a worker that keeps quiet."""
-    return Worker(log=lambda _line: None)
 
 
 def test_once_sends_everything_that_is_due_and_returns(kaspi, capsys):
@@ -43,7 +36,7 @@ def test_once_sends_everything_that_is_due_and_returns(kaspi, capsys):
 
 @pytest.mark.parametrize("threads", ["1", "8"])
 def test_the_command_sends_with_so_many_threads(kaspi, threads):
-    """One is the command's own."""
+    """One means the command's own thread."""
     handle, seen = kaspi.handle, set()
 
     def watched(*request):
@@ -58,15 +51,15 @@ def test_the_command_sends_with_so_many_threads(kaspi, threads):
 
 @pytest.mark.parametrize("threads", ["0", "65", "many"])
 def test_the_command_takes_no_other_number_of_threads(threads):
-    """Each of them keeps a connection to Kaspi, and the client has room for 64."""
+    """Each thread keeps a connection to Kaspi, and the client's pool has 64."""
     with pytest.raises(CommandError, match="must be a whole number from 1 to 64"):
         call_command("kaspi_worker", "--once", "--threads", threads)
     adapter = clients.client_for(conf.account("default"))._session.get_adapter("https://")
     assert adapter._pool_maxsize == clients.MAX_THREADS == 64
 
 
-def test_a_worker_is_seen(worker):
-    """Its heartbeat is on the account's row, and costs nothing every second."""
+def test_the_heartbeat_is_written(worker):
+    """On the account's row, and not every second."""
     worker.run_round()
     seen = AccountState.objects.get().worker_seen_at
     AccountState.objects.update(worker_seen_at=None)
@@ -76,7 +69,7 @@ def test_a_worker_is_seen(worker):
 
 
 def test_a_stopped_worker_claims_nothing_more(worker):
-    """The call under way is finished; the others stay due."""
+    """The call in flight is finished; the others stay due."""
     for _ in range(3):
         Order.objects.create()
     worker._wait_for_slot = lambda: worker.stop() or True
@@ -86,8 +79,8 @@ def test_a_stopped_worker_claims_nothing_more(worker):
 
 @pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError])
 @pytest.mark.failure_mode("claim: a poison row")
-def test_a_poison_row_does_not_stop_the_batch(worker, kaspi, monkeypatch, caplog, trouble):
-    """What breaks on one call, or is refused by the database, is logged, and the next one goes."""
+def test_an_error_of_one_call_is_contained(worker, kaspi, monkeypatch, caplog, trouble):
+    """It is logged, and the next call is sent."""
     first, _second = Order.objects.create(), Order.objects.create()
     send = sender.send
 
@@ -102,8 +95,8 @@ def test_a_poison_row_does_not_stop_the_batch(worker, kaspi, monkeypatch, caplog
     assert "call failed with an error" in caplog.text
 
 
-def test_a_chore_that_breaks_does_not_end_the_others(worker, kaspi, monkeypatch, caplog):
-    """What is due is sent all the same."""
+def test_an_error_of_one_task_is_contained(worker, kaspi, monkeypatch, caplog):
+    """Due calls are sent all the same."""
 
     def broken(**_kwargs):
         raise ZeroDivisionError
@@ -116,8 +109,8 @@ def test_a_chore_that_breaks_does_not_end_the_others(worker, kaspi, monkeypatch,
 
 
 @pytest.mark.parametrize("trouble", [OperationalError("gone"), InterfaceError("closed")])
-def test_a_database_that_is_away_is_waited_for(worker, monkeypatch, caplog, trouble):
-    """The worker goes on when it is back."""
+def test_the_worker_waits_for_an_unavailable_database(worker, monkeypatch, caplog, trouble):
+    """It goes on when the database is back."""
     troubles = [trouble, None]
 
     def run_round():
@@ -133,7 +126,7 @@ def test_a_database_that_is_away_is_waited_for(worker, monkeypatch, caplog, trou
 
 
 def test_a_database_error_of_one_call_ends_the_round(worker, monkeypatch):
-    """A database that fails for one fails for all: the loop waits for it."""
+    """A database that fails for one call fails for all: the loop waits."""
     Order.objects.create()
 
     def broken(pk):
@@ -158,7 +151,7 @@ def test_requests_keep_to_their_rate(worker, settings):
 
 
 def test_signals_that_a_receiver_missed_are_repeated(drain, turnable):
-    """At least once, and by whichever process is there."""
+    """At least once, by any process."""
     troubles = [ZeroDivisionError(), None]
 
     def receiver(sender, **kwargs):
@@ -179,7 +172,7 @@ def test_signals_that_a_receiver_missed_are_repeated(drain, turnable):
 
 
 def test_parked_events_are_applied_when_their_delivery_appears(drain, post_webhook):
-    """An event that was committed a moment before the link is found by the next round."""
+    """The next round finds an event that was committed just before the link."""
     Order.objects.create()
     drain()
     delivery = Delivery.objects.get()
@@ -191,8 +184,8 @@ def test_parked_events_are_applied_when_their_delivery_appears(drain, post_webho
     assert delivery.status == "delivered"
 
 
-def test_bookings_go_before_questions_about_silent_deliveries(worker, booked, turnable, monkeypatch):
-    """As long as a batch is due, nothing is asked that could wait; then it is."""
+def test_bookings_go_before_refreshes(worker, booked, turnable, monkeypatch):
+    """While a full batch is due nothing is refreshed; then it is."""
     Delivery.objects.update(next_refresh_at=turnable.now)
     monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.BATCH", 2)
     monkeypatch.setattr(sender, "send", lambda _pk: False)
@@ -207,7 +200,7 @@ def test_bookings_go_before_questions_about_silent_deliveries(worker, booked, tu
 
 @pytest.mark.failure_mode("create: outcome unknown")
 def test_unknown_creates_survive_every_fault_without_a_second_parcel(kaspi, drain, turnable):
-    """Whatever Kaspi does to the first tries, each order ends with one parcel."""
+    """Whatever fails at first, each order ends with one parcel."""
     for fault in ({"latency_s": 60}, {"drop": "after"}, {"status": 502}, {"truncate": True}):
         kaspi.faults.add(Fault(operation="create", **fault))
     orders = [Order.objects.create() for _ in range(4)]
@@ -221,7 +214,7 @@ def test_unknown_creates_survive_every_fault_without_a_second_parcel(kaspi, drai
 
 
 def test_sigterm_ends_the_command_cleanly():
-    """The loop says what it does, and exits 0 when it is told to stop."""
+    """The command logs its work, and exits with 0."""
     name = str(connection.settings_dict["NAME"])
     environment = {**os.environ, "TEST_DATABASE_NAME": name, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "django", "kaspi_worker", "--settings=tests.settings"]
@@ -234,7 +227,7 @@ def test_sigterm_ends_the_command_cleanly():
 
 
 def test_a_sweep_works_until_nothing_is_due(worker, kaspi):
-    """As a task runner calls it now and then."""
+    """As a task runner calls it periodically."""
     for _ in range(3):
         Order.objects.create()
     assert worker.sweep(within_s=60) == 3
@@ -242,19 +235,19 @@ def test_a_sweep_works_until_nothing_is_due(worker, kaspi):
 
 
 def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
-    """The call under way is finished, and the others are the next sweep's."""
-    monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.threading.Timer", Bell)
+    """The call in flight is finished; the next sweep does the others."""
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.threading.Timer", FakeTimer)
     send = sender.send
-    monkeypatch.setattr(sender, "send", lambda pk: send(pk) and Bell.last.ring())
+    monkeypatch.setattr(sender, "send", lambda pk: send(pk) and FakeTimer.last.expire())
     for _ in range(3):
         Order.objects.create()
     assert worker.sweep(within_s=20) == 1
     assert len(kaspi.deliveries) == 1
-    assert (Bell.last.after_s, Bell.last.is_set) == (20, False)
+    assert (FakeTimer.last.after_s, FakeTimer.last.is_set) == (20, False)
 
 
-def test_a_sweep_bears_a_database_that_is_away(worker, monkeypatch, caplog):
-    """The task queue's log must not show what the database says."""
+def test_a_sweep_logs_an_unavailable_database(worker, monkeypatch, caplog):
+    """Without the database's text, which the task queue's log must not show."""
     Order.objects.create()
     monkeypatch.setattr(sender, "send", refuse)
     assert worker.sweep(within_s=60) == 0
@@ -263,15 +256,15 @@ def test_a_sweep_bears_a_database_that_is_away(worker, monkeypatch, caplog):
 
 
 def test_one_call_is_sent_for_a_task(worker, due, kaspi):
-    """Delivered twice, it makes one request."""
+    """A duplicate task makes no second request."""
     assert worker.send(due.pk)
     assert not worker.send(due.pk)
     assert len(kaspi.requests) == 1
 
 
 @pytest.mark.parametrize("trouble", [OperationalError, InterfaceError, ZeroDivisionError])
-def test_one_call_bears_whatever_goes_wrong(worker, due, monkeypatch, caplog, trouble):
-    """It is logged without the database's words, and the call stays due."""
+def test_an_error_of_a_tasks_call_is_logged(worker, due, monkeypatch, caplog, trouble):
+    """Without the database's text; the call stays due."""
     monkeypatch.setattr(sender, "send", partial(refuse, trouble=trouble))
     assert not worker.send(due.pk)
     assert trouble.__name__ in caplog.text
@@ -279,28 +272,28 @@ def test_one_call_bears_whatever_goes_wrong(worker, due, monkeypatch, caplog, tr
 
 
 def refuse(_call_pk, *, trouble=OperationalError):
-    """Fail, naming a customer's phone."""
+    """Fail with a text that has a customer's phone."""
     raise trouble("+7 701 999 8877")
 
 
-class Bell:
-    """A timer whose time is over when a test says so."""
+class FakeTimer:
+    """A timer that expires when a test lets it."""
 
     last = None
 
     def __init__(self, after_s, work):
-        Bell.last, self.after_s, self._work, self.is_set = self, after_s, work, False
+        FakeTimer.last, self.after_s, self._work, self.is_set = self, after_s, work, False
 
     def start(self):
-        """Set it."""
+        """Start the timer."""
         self.is_set = True
 
     def cancel(self):
-        """Set it no more."""
+        """Cancel the timer."""
         self.is_set = False
 
-    def ring(self):
-        """Do what it is set for."""
+    def expire(self):
+        """Run the timer's function."""
         assert self.is_set
         self._work()
         return True

@@ -1,4 +1,4 @@
-"""A worker that fails at something in every round is not healthy: heartbeat, report, doctor, dashboard, exit code."""
+"""A worker with a failing task is not healthy: heartbeat, report, doctor, dashboard, exit code."""
 
 import io
 import json
@@ -21,13 +21,8 @@ from kaspi_delivery_django.stats import accounts, snapshot
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def quiet():
-    """Return a worker that says nothing."""
-    return Worker(log=lambda _line: None)
-
-
-def break_chore(monkeypatch, error):
-    """Let one chore fail whenever it is tried."""
+def break_task(monkeypatch, error):
+    """Let one task fail in each round."""
 
     def fail(**_options):
         raise error
@@ -35,10 +30,9 @@ def break_chore(monkeypatch, error):
     monkeypatch.setattr(replaying, "apply_parked", fail)
 
 
-def test_the_heartbeat_names_what_fails(kaspi, monkeypatch, turnable):
-    """And the worker does not count as seen: alerts on its age ring."""
-    break_chore(monkeypatch, ValueError("+7 701 999 8877"))
-    worker = quiet()
+def test_the_heartbeat_names_the_failing_task(worker, monkeypatch, turnable):
+    """The worker does not count as seen, so alerts on its age fire."""
+    break_task(monkeypatch, ValueError("+7 701 999 8877"))
     worker.run_round()
     state = AccountState.objects.get()
     assert state.worker_trouble.startswith("parked events applied: ValueError")
@@ -49,11 +43,10 @@ def test_the_heartbeat_names_what_fails(kaspi, monkeypatch, turnable):
     assert AccountState.objects.get().worker_seen_at == state.worker_seen_at
 
 
-def test_it_is_healthy_again_once_the_chore_succeeds(kaspi, monkeypatch):
+def test_it_is_healthy_again_once_the_task_succeeds(worker, monkeypatch):
     """At the end of that round, not half a minute later."""
-    worker = quiet()
     with monkeypatch.context() as broken:
-        break_chore(broken, ValueError())
+        break_task(broken, ValueError())
         worker.run_round()
         assert AccountState.objects.get().worker_trouble
     worker.run_round()
@@ -62,18 +55,16 @@ def test_it_is_healthy_again_once_the_chore_succeeds(kaspi, monkeypatch):
     assert state.worker_seen_at is not None
 
 
-def test_a_healthy_worker_writes_its_heartbeat_no_more_often_than_before(kaspi, django_assert_num_queries):
-    """Every half minute."""
-    worker = quiet()
+def test_a_healthy_worker_writes_its_heartbeat_every_half_minute(worker, django_assert_num_queries):
+    """Not in each round."""
     worker.run_round()
     with django_assert_num_queries(0):
         worker._beat()
 
 
-def test_a_worker_that_is_asked_to_stop_is_not_ill(kaspi, monkeypatch):
-    """What it did not try has not failed, and not succeeded either."""
-    worker = quiet()
-    break_chore(monkeypatch, ValueError())
+def test_a_stop_changes_no_tasks_health(worker, monkeypatch):
+    """A skipped task has neither failed nor succeeded."""
+    break_task(monkeypatch, ValueError())
     worker.run_round()
     worker.stop()
     worker.run_round()
@@ -81,10 +72,9 @@ def test_a_worker_that_is_asked_to_stop_is_not_ill(kaspi, monkeypatch):
 
 
 @pytest.mark.parametrize("is_transient", [True, False])
-def test_a_deadlock_is_no_trouble_and_a_database_error_is(kaspi, monkeypatch, is_transient):
-    """One is left to the next round; the other ends this one, and is reported by the next."""
-    break_chore(monkeypatch, OperationalError("database is locked" if is_transient else "no such table: x"))
-    worker = quiet()
+def test_a_deadlock_is_no_trouble_and_a_database_error_is(worker, monkeypatch, is_transient):
+    """A deadlock is left to the next round; an error ends the round, and the next one reports it."""
+    break_task(monkeypatch, OperationalError("database is locked" if is_transient else "no such table: x"))
     if is_transient:
         worker.run_round()
     else:
@@ -97,15 +87,15 @@ def test_a_deadlock_is_no_trouble_and_a_database_error_is(kaspi, monkeypatch, is
 
 
 def test_once_exits_with_one(kaspi, monkeypatch):
-    """Cron sends a mail then."""
-    break_chore(monkeypatch, ValueError())
+    """So that cron sends a mail."""
+    break_task(monkeypatch, ValueError())
     with pytest.raises(CommandError, match="parked events applied: ValueError"):
         call_command("kaspi_worker", "--once", stdout=io.StringIO())
 
 
 def test_a_worker_that_is_stopped_exits_with_one_too(kaspi, monkeypatch):
-    """A supervisor shows it."""
-    break_chore(monkeypatch, ValueError())
+    """So that a supervisor shows it."""
+    break_task(monkeypatch, ValueError())
     monkeypatch.setattr(workers, "IDLE_S", 0)
     rounds = []
 
@@ -123,10 +113,10 @@ def test_a_worker_that_is_stopped_exits_with_one_too(kaspi, monkeypatch):
         call_command("kaspi_worker", stdout=io.StringIO())
 
 
-def test_report_doctor_and_dashboard_say_so(kaspi, monkeypatch, client, admin_user):
-    """In the same words."""
-    break_chore(monkeypatch, ValueError())
-    quiet().run_round()
+def test_report_doctor_and_dashboard_show_it(worker, monkeypatch, client, admin_user):
+    """With the same text."""
+    break_task(monkeypatch, ValueError())
+    worker.run_round()
     for options in ([], ["--json"]):
         out = io.StringIO()
         call_command("kaspi_report", *options, stdout=out)
@@ -150,8 +140,8 @@ def tables(monkeypatch):
 
 
 @pytest.mark.parametrize("options", [[], ["--once"], ["--once", "--threads", "1"], ["--hold"], ["--release"]])
-def test_without_our_tables_the_worker_says_what_to_do_and_ends(tables, kaspi, options):
-    """Once, and with 1: in the public schema of a project with tenants, or before `migrate`."""
+def test_without_our_tables_the_worker_prints_the_remedy_and_exits(tables, kaspi, options):
+    """With 1: in the public schema of a project with tenants, or before `migrate`."""
     tables(["auth_user"])
     out = io.StringIO()
     with pytest.raises(CommandError, match=r"lacks kaspi_delivery_\w+.*migrate.*tenant's schema") as raised:
@@ -159,8 +149,8 @@ def test_without_our_tables_the_worker_says_what_to_do_and_ends(tables, kaspi, o
     assert (raised.value.returncode, out.getvalue()) == (1, "")
 
 
-def test_one_table_or_column_that_is_missing_is_named(tables, monkeypatch):
-    """Code that was deployed before `migrate`."""
+def test_a_missing_table_or_column_is_named(tables, monkeypatch):
+    """The code was deployed before `migrate`."""
     assert db.missing_tables() == []
     every = [model._meta.db_table for model in _models()]
     tables([name for name in every if name != FailedAttempt._meta.db_table])
@@ -175,8 +165,8 @@ def test_one_table_or_column_that_is_missing_is_named(tables, monkeypatch):
     assert db.missing_tables() == ["kaspi_delivery_accountstate.worker_trouble"]
 
 
-def test_a_database_that_is_away_is_waited_for_as_before(kaspi, monkeypatch):
-    """It is not said to lack anything."""
+def test_an_unavailable_database_lacks_no_table(kaspi, monkeypatch):
+    """The worker waits for it."""
 
     def away():
         raise OperationalError("away")
@@ -185,15 +175,15 @@ def test_a_database_that_is_away_is_waited_for_as_before(kaspi, monkeypatch):
     call_command("kaspi_worker", "--once", stdout=io.StringIO())
 
 
-def test_a_missing_table_that_only_one_chore_needs_is_trouble(kaspi, monkeypatch):
-    """Engines name it by other exceptions."""
-    break_chore(monkeypatch, ProgrammingError("relation does not exist"))
+def test_a_missing_table_of_one_task_is_trouble(kaspi, monkeypatch):
+    """Engines raise different exceptions for it."""
+    break_task(monkeypatch, ProgrammingError("relation does not exist"))
     with pytest.raises(CommandError, match="ProgrammingError"):
         call_command("kaspi_worker", "--once", stdout=io.StringIO())
 
 
 def test_a_healthy_run_in_a_thread_ends_well(kaspi):
-    """A scheduler calls it there."""
+    """As a scheduler calls it."""
     raised = []
 
     def run():

@@ -1,4 +1,4 @@
-"""Many webhooks at once: each event once, and one end whatever the order."""
+"""Many webhooks at once: each event once, and one final status in any order."""
 
 import json
 
@@ -33,7 +33,7 @@ def post(document):
 
 
 def insist(run):
-    """Repeat what is answered 503, as Kaspi does."""
+    """Repeat a webhook that is answered 503, as Kaspi does."""
     return lambda: next(status for status in iter(run, None) if status != 503)
 
 
@@ -46,11 +46,11 @@ def test_six_copies_of_one_event_take_effect_once(booked, at_once):
     assert StatusChange.objects.filter(to_status="accepted").count() == 1
 
 
-@pytest.mark.parametrize("turn", range(5))
+@pytest.mark.parametrize("start", range(5))
 @pytest.mark.failure_mode("status: any order of events")
-def test_a_whole_life_at_once_ends_delivered(booked, at_once, turn):
-    """In whatever order the transactions come to the row, no step goes backwards, none is told twice."""
-    letters = [event(booked, status, event_id=f"wh_{status}") for status in (*LIFE[turn:], *LIFE[:turn])]
+def test_a_whole_life_at_once_ends_delivered(booked, at_once, start):
+    """In any order of the transactions no step goes backwards, and each is notified once."""
+    letters = [event(booked, status, event_id=f"wh_{status}") for status in (*LIFE[start:], *LIFE[:start])]
     assert at_once(*[insist(post(letter)) for letter in letters]) == [200] * 5
     assert Delivery.objects.get().status == "delivered"
     steps = list(booked.history.values_list("to_status", flat=True))
@@ -61,17 +61,17 @@ def test_a_whole_life_at_once_ends_delivered(booked, at_once, turn):
 
 @pytest.mark.failure_mode("request: killed before the commit")
 def test_a_webhook_beside_our_own_answer_loses_nothing(kaspi, drain, at_once):
-    """Both bring the id: one link, and the news is applied now or by the next round."""
+    """Both bring the id: one link, and the update is applied now or by the next round."""
     Order.objects.create()
     delivery = Delivery.objects.get()
     claim = claims.claim(delivery.calls.get().pk, using="default")
     answer = sender.transmit(claim, None)
     delivery.delivery_id = answer.delivery_id
 
-    def settle():
+    def record_answer():
         run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")
 
-    ended = at_once(settle, insist(post(event(delivery, "accepted"))))
+    ended = at_once(record_answer, insist(post(event(delivery, "accepted"))))
     assert ended == [None, 200]
     drain()
     delivery.refresh_from_db()
