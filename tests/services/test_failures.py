@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from kaspi_delivery_django import receivers
 from kaspi_delivery_django.client.exceptions import UsageError
 from kaspi_delivery_django.services import booking, enqueueing, payloads
 from kaspi_delivery_django.services.failures import describe, one_line
@@ -40,7 +41,7 @@ def test_a_description_is_one_line(code):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("step", ["set aside", "no reason", "not enqueued"])
+@pytest.mark.parametrize("step", ["set aside", "no reason", "not enqueued", "not followed"])
 def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
     """A key may be any text that the shop's customers chose."""
 
@@ -57,6 +58,9 @@ def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
             booking.set_aside(adapter, order, booking.AdapterFailed("it fails"))
     elif step == "no reason":
         assert payloads.cancel_reason_of(order) == ""
+    elif step == "not followed":
+        monkeypatch.setattr(receivers.following, "follow_order", fail)
+        receivers.order_saved(Order, order, "default")
     else:
         monkeypatch.setattr(enqueueing, "_book", fail)
         assert enqueueing._end(adapter, FORGED, dry_run=False) == "failed"
