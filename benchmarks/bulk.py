@@ -74,7 +74,7 @@ def work(size: int) -> Sample:
     newest = rows.last() - LATE_ORDERS - min(MOST_SILENT, size)
     silent = Delivery.objects.filter(pk__gt=newest, delivery_id__isnull=False)
     count = silent.update(status=IN_TRANSIT, next_refresh_at=timezone.now() - timedelta(hours=1))
-    sample = _timed(Worker(say=lambda _line: None).run_until_idle, count)
+    sample = _timed(Worker(log=lambda _line: None).run_until_idle, count)
     _require(is_done=ApiCall.objects.filter(kind=ApiCall.Kind.REFRESH, state=ApiCall.State.DONE).count() == count)
     return sample
 

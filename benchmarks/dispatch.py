@@ -59,7 +59,7 @@ def run(options: Options) -> Iterator[Figure]:
 
 def by_worker(threads: int) -> None:
     """Send as `kaspi_worker --once --threads N` does."""
-    Worker(say=lambda _line: None, threads=threads).run_until_idle()
+    Worker(log=lambda _line: None, threads=threads).run_until_idle()
 
 
 def send_due(work: Send, threads: int, calls: int, *, is_built: bool) -> tuple[Timing, float]:

@@ -15,7 +15,8 @@ from benchmarks.report import Figure, Sample
 from benchmarks.rounds import Options, Trial, play, timed
 from kaspi_delivery_django import tracking
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services.outbox import claims, sender
+from kaspi_delivery_django.services.outbox import claims
+from kaspi_delivery_django.services.outbox.due_calls import select
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.stats import report
 from tests.shop.models import Order
@@ -61,13 +62,13 @@ def orders(count: int) -> Sample:
 
 def due_calls(count: int) -> Sample:
     """Read a worker's next batch, with two batches due."""
-    read = partial(sender.due_calls, limit=BATCH)
+    read = partial(select, limit=BATCH)
     return _timed(lambda _call: read(), lambda: rows.add_due(2 * BATCH, is_built=False)[:count])
 
 
 def idle_rounds(count: int) -> Sample:
     """Run a worker's rounds with nothing to do."""
-    worker = Worker(say=lambda _line: None)
+    worker = Worker(log=lambda _line: None)
     return _timed(lambda _number: not worker.run_round(), lambda: range(count))
 
 

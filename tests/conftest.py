@@ -123,7 +123,7 @@ def drain(kaspi):
     """Send whatever is due now, as one round of a worker does."""
 
     def run():
-        return Worker(say=lambda _line: None).run_round()
+        return Worker(log=lambda _line: None).run_round()
 
     return run
 

@@ -10,7 +10,7 @@ SLOW = {
     "benchmark": ("tests/benchmarks",),
     "browser": ("tests/browser",),
     "docs": ("tests/docs",),
-    "mutation": ("tests/promises/test_teeth.py",),
+    "mutation": ("tests/promises/test_mutations.py",),
     "packaging": (
         "tests/example_project/test_demo.py",
         "tests/example_project/test_own_tests.py",

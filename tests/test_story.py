@@ -1,4 +1,4 @@
-"""One order's whole way through the house, in-process: the real services, view and sandbox."""
+"""One order's whole way through the system, in-process: the real services, view and sandbox."""
 
 import pytest
 

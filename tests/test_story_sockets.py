@@ -65,7 +65,7 @@ def until():
 def work():
     """Try every call; one whose delivery a webhook holds at that moment is left to a later round."""
     while ApiCall.objects.filter(state=ApiCall.State.DUE, attempts=0).exists():
-        Worker(say=lambda _line: None).run_until_idle()
+        Worker(log=lambda _line: None).run_until_idle()
 
 
 def test_a_parcel_is_delivered(kaspi, until):

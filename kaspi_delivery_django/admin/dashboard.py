@@ -107,14 +107,14 @@ def page(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
         "title": _("Dashboard"),
         "opts": model_admin.opts,
         "media": model_admin.media,
-        "standing": now,
+        "now": now,
         "actions_waiting": display.counted(now.actions_waiting),
         "silence": display.age(now.last_webhook_at),
         "accounts": report.accounts,
         **_lately(now, request),
         **_days(),
     }
-    context["needs"] = list(alerts.find(to, report))
+    context["alerts"] = list(alerts.find(to, report))
     context["deliveries"] = _bars(partial(to, "delivery"), "status", _named(now.deliveries))
     context["calls"] = _bars(partial(to, "apicall"), "state", [(key, _state(key), n) for key, n in now.calls.items()])
     request.current_app = site.name

@@ -21,7 +21,7 @@ from kombu.connection import Connection
 
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.outbox import rate_limit
-from kaspi_delivery_django.services.outbox.claims import LEASE
+from kaspi_delivery_django.services.outbox.leases import LEASE
 from kaspi_delivery_django.services.outbox.worker import Worker
 
 __all__ = ["enqueue", "send_call", "sweep"]

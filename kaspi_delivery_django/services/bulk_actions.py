@@ -1,7 +1,6 @@
 """Bulk actions too large for one request: queued row by row, and run by the worker.
 
-Each service behind them may run twice and acts once, so a worker killed between an action and the
-deletion of its row costs nothing.
+Each action is idempotent, so a worker may be killed between the action and the deletion of its row.
 """
 
 import logging
@@ -18,7 +17,7 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import db_alias, is_transient
+from kaspi_delivery_django.services.db import is_transient
 from kaspi_delivery_django.services.deliveries import actions, runners
 from kaspi_delivery_django.services.inbox import replaying
 
@@ -28,59 +27,57 @@ BATCH_SIZE = 1000
 
 
 def queue(name: str, keys: Sequence[Any], *, reason: str = "", asked_by: str = "") -> None:
-    """Keep what is to be done with these rows, given by their primary keys, until the worker does it.
+    """Queue an action for these rows, given by their primary keys. Skip rows that are already queued for it.
 
-    What waits for the same already is not kept twice. `asked_by` is what `login_of` returns for a user; when the
-    worker comes to it, the user must still be there and be allowed to, or it is refused. Without a login nobody is
-    asked.
+    `asked_by` is the user's login as `login_of` returns it. The worker refuses the action if that user is gone or may
+    not do it by then; without a login it checks no permission.
     """
     column = "event_id" if name in _OF_EVENTS else "delivery_id"
-    own = PendingAction.objects.using(db_alias())
-    waiting = set(own.waiting().filter(name=name, **{f"{column}__in": keys}).values_list(column, flat=True))
+    own = PendingAction.objects
+    queued = set(own.waiting().filter(name=name, **{f"{column}__in": keys}).values_list(column, flat=True))
     asked_by = asked_by[: PendingAction._meta.get_field("asked_by").max_length]
     shared = {"name": name, "reason": reason, "asked_by": asked_by, "created_at": clock.now()}
-    rows = (PendingAction(**shared, **{column: key}) for key in keys if key not in waiting)
+    rows = (PendingAction(**shared, **{column: key}) for key in keys if key not in queued)
     own.bulk_create(rows, batch_size=BATCH_SIZE)
 
 
 def login_of(user: Any) -> str:
-    """Return what a user logs in with, as the text that finds the user again.
+    """Return a user's login as text that finds the user again.
 
-    A user model may log in with a number, a UUID, a phone object or a related row: the text is of the value that
-    its column holds, whatever `str()` of the object shows.
+    A login may be a number, a UUID, a phone object or a related row: the text is of its column's value.
     """
     field = user._meta.get_field(user.USERNAME_FIELD)
     return str(field.get_prep_value(field.value_from_object(user)))
 
 
-def run_pending(*, limit: int, using: str) -> int:
-    """Do what staff handed over, the oldest first. Returns how many are done, or refused."""
-    related = PendingAction.objects.using(using).select_related("delivery", "event")
+def run_pending(*, limit: int) -> int:
+    """Run queued actions, the oldest first. Return how many are done or refused."""
+    related = PendingAction.objects.select_related("delivery", "event")
     actions = list(related.waiting()[:limit])
-    may = lru_cache(maxsize=None)(_is_allowed)  # each person is looked up once
+    may = lru_cache(maxsize=None)(_is_allowed)  # each user is queried once
     with runners.deferred_to_worker():  # which sends at its own rate
         return sum(_run(action, may) for action in actions)
 
 
 def permission_for(name: str) -> str:
-    """Return the permission that an action needs: to ask for it, to have it done, and to take it off the list."""
+    """Return the permission that a user needs to queue, run or dismiss an action."""
     return _PERMISSIONS[name]
 
 
 def names_allowed_for(user: Any) -> list[str]:
-    """Return the actions that a user may ask for, and so dismiss."""
+    """Return the actions that a user may queue and dismiss."""
     return [name for name, permission in _PERMISSIONS.items() if user.has_perm(f"kaspi_delivery.{permission}")]
 
 
 def dismiss(action: PendingAction) -> None:
-    """Take an action off the list, done or not."""
+    """Delete an action, done or not."""
     PendingAction.objects.filter(pk=action.pk).delete()
 
 
 def _run(action: PendingAction, may: Callable[[str, str], bool]) -> bool:
-    """Do it, and tell whether it needs no other try."""
+    """Run the action. Return whether it needs no retry."""
     row = PendingAction.objects.filter(pk=action.pk)
-    if not row.exists():  # dismissed while others were done
+    if not row.exists():  # dismissed meanwhile
         return True
     try:
         failure = _refusal(action, may) or _attempt(action)
@@ -98,11 +95,11 @@ def _run(action: PendingAction, may: Callable[[str, str], bool]) -> bool:
 
 
 def _refusal(action: PendingAction, may: Callable[[str, str], bool]) -> str:
-    """Say why it must not be done any more; nothing when it may."""
+    """Return why the action must not run; empty if it may."""
     if action.asked_by and not may(action.asked_by, action.name):
-        return gettext("Who asked for it may not do so any more.")
+        return gettext("The user who requested it no longer has the permission.")
     if clock.now() >= action.created_at + conf.current().max_dispatch_age:
-        return gettext("It waited too long: ask for it again if it is still wanted.")
+        return gettext("It waited too long. Request it again if it is still wanted.")
     return ""
 
 
@@ -113,7 +110,7 @@ def _is_allowed(login: str, name: str) -> bool:
 
 
 def _user_of(login: str) -> Any:
-    """Find the user again; None as well for a login that the column can no longer hold."""
+    """Return the user; None also for a login that is no valid value of the column."""
     users = get_user_model()
     try:
         return users._default_manager.filter(**{users.USERNAME_FIELD: login}).first()
@@ -122,14 +119,14 @@ def _user_of(login: str) -> Any:
 
 
 def _attempt(action: PendingAction) -> str:
-    """Do it, and return why it was refused; nothing when it was not."""
+    """Run the action. Return why it was refused; empty if it was not."""
     try:
         return _work(action)() or ""
     except (DeliveryError, UsageError, ObjectDoesNotExist) as err:
         return str(err)
     except (OperationalError, InterfaceError):
         raise
-    except Exception as err:  # noqa: BLE001  # one bad row must not stop the others
+    except Exception as err:  # noqa: BLE001  # contained to this row
         return errors.describe(err)
 
 
@@ -137,7 +134,7 @@ def _work(action: PendingAction) -> Callable[[], str | None]:
     if action.event is not None:
         return partial(_OF_EVENTS[action.name], action.event)
     if action.delivery is None:
-        return partial(gettext, "The row is gone.")
+        return partial(gettext, "The row was deleted.")
     return partial(_OF_DELIVERIES[action.name], action.delivery, action.reason)
 
 
@@ -154,7 +151,7 @@ def _refresh(delivery: Delivery, _reason: str) -> None:
 
 
 def _acknowledge(event: WebhookEvent) -> None:
-    if event.state != WebhookEvent.State.ACKNOWLEDGED:  # a worker may have died after it was
+    if event.state != WebhookEvent.State.ACKNOWLEDGED:  # a worker may have died after acknowledging it
         replaying.acknowledge_event(event)
 
 
@@ -167,15 +164,11 @@ _OF_EVENTS: Mapping[str, Callable[[WebhookEvent], str | None]] = {
     Name.REPLAY: _replay,
     Name.ACKNOWLEDGE: _acknowledge,
 }
-
-
 _OF_DELIVERIES: Mapping[str, Callable[[Delivery, str], str | None]] = {
     Name.CANCEL: _cancel,
     Name.RETRY: _retry,
     Name.REFRESH: _refresh,
 }
-
-
 _PERMISSIONS: Mapping[str, str] = {
     Name.CANCEL: "cancel_delivery",
     Name.RETRY: "retry_delivery",

@@ -17,19 +17,15 @@ from kaspi_delivery_django.services import clock, errors, fast_sql
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Row = TypeVar("Row", bound=Model)
-UNINDEXED = "order_sha256"  # any column that no index has to be told of
+UNINDEXED = "order_sha256"  # a column of no index
 _TRANSIENT_NUMBERS = {1020, 1205, 1213, 3572}
 _TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
 _LOCK_TIMEOUT_NUMBERS = {1205, 3572}
 _LOCK_TIMEOUT_STATES = {"55P03"}
-
-
-# Invalid text or byte, out of range, too long, too large, no default value, refused by a trigger: the two drivers for
-# MySQL sort these among OperationalError, DataError and InternalError, each in its own way.
+# Invalid text or byte, out of range, too long, too large, no default value, refused by a trigger. MySQL's two drivers
+# raise these as OperationalError, DataError or InternalError, each in its own way.
 _DATA_NUMBERS = {1118, 1153, 1263, 1264, 1265, 1267, 1292, 1300, 1364, 1366, 1406, 1416, 1441, 1644, 1690, 3854, 3988}
-_DATA_CLASSES = ("22", "54")  # PostgreSQL's "data exception", and "program limit exceeded", as of an index's row
-
-
+_DATA_CLASSES = ("22", "54")  # PostgreSQL's "data exception" and "program limit exceeded"
 _LIMITS = {
     "postgresql": ("SET LOCAL lock_timeout = '%(seconds)ss'", ""),
     "mysql": (
@@ -45,9 +41,9 @@ def db_alias() -> str:
 
 
 def run_in_transaction(work: Callable[[], Result], *, using: str, waits_again_within_s: float | None = None) -> Result:
-    """Run the work in an outermost transaction; once more after a deadlock or a lock timeout.
+    """Run the work in an outermost transaction; retry it once after a deadlock or a lock timeout.
 
-    With `waits_again_within_s` a lock timeout that comes later is raised: there is no time to wait a second time.
+    A lock timeout later than `waits_again_within_s` is raised: there is no time to wait a second time.
     """
     began = time.monotonic()
     try:
@@ -62,22 +58,22 @@ def run_in_transaction(work: Callable[[], Result], *, using: str, waits_again_wi
 
 
 def is_transient(err: Exception) -> bool:
-    """Tell whether the database only asks for another try: a deadlock, a lock timeout."""
+    """Return whether a retry may succeed: after a deadlock or a lock timeout."""
     state, number = _codes(err)
     return state in _TRANSIENT_STATES or number in _TRANSIENT_NUMBERS or is_lock_timeout(err)
 
 
 def is_lock_timeout(err: BaseException) -> bool:
-    """Tell whether a lock that another transaction holds was waited for in vain."""
+    """Return whether another transaction held a lock for too long."""
     state, number = _codes(err)
     is_busy = isinstance(err, OperationalError) and "is locked" in str(number)
     return state in _LOCK_TIMEOUT_STATES or number in _LOCK_TIMEOUT_NUMBERS or is_busy
 
 
 def is_data_error(err: BaseException) -> bool:
-    """Tell whether the database refused the values of a row: the same values fail again, other rows do not.
+    """Return whether the database refused the values of a row: the same values fail again, other rows do not.
 
-    False for a database that is away, a deadlock, a lock timeout, and a constraint (`IntegrityError`).
+    False for an unavailable database, a deadlock, a lock timeout, and a constraint (`IntegrityError`).
     """
     if not isinstance(err, DatabaseError):
         return False
@@ -86,32 +82,32 @@ def is_data_error(err: BaseException) -> bool:
 
 
 def is_unavailable(err: BaseException) -> bool:
-    """Tell whether the database, not a row, is the trouble."""
+    """Return whether the error is the database's, not a row's."""
     return isinstance(err, OperationalError | InterfaceError) and not is_data_error(err)
 
 
 def storable(text: str) -> str:
-    """Return a cancel's reason as any table holds it: older character sets of MySQL have no emoji."""
+    """Return a cancel's reason as every table can store it: older character sets of MySQL have no emoji."""
     return protocol.without_astral(text) if connections[db_alias()].vendor == "mysql" else text
 
 
 def _codes(err: BaseException) -> tuple[str, object]:
-    """Return PostgreSQL's SQLSTATE, and what the other drivers put first: MySQL's number, SQLite's text."""
+    """Return PostgreSQL's SQLSTATE, and the first argument of the others: MySQL's number, SQLite's text."""
     cause = err.__cause__
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
     return state, err.args[0] if err.args else None
 
 
 def after_commit(work: Callable[..., object], /, *args: object, using: str | None) -> None:
-    """Run the work once the transaction is committed. What it raises is logged, and ends nothing.
+    """Run the work after the commit. Log what it raises; later callbacks run.
 
-    Django's own `robust` callbacks log the exception's text, which may hold a customer's data.
+    Django's own `robust` callbacks log the exception's text, which may contain a customer's data.
     """
 
     def run() -> None:
         try:
             work(*args)
-        except Exception as err:  # noqa: BLE001  # the shop's transaction is over and good
+        except Exception as err:  # noqa: BLE001  # the shop's transaction is committed
             logger.error("not done after the commit: error=%s", errors.describe(err))  # noqa: TRY400
 
     transaction.on_commit(run, using=using)
@@ -119,7 +115,7 @@ def after_commit(work: Callable[..., object], /, *args: object, using: str | Non
 
 @contextmanager
 def savepoint(using: str) -> Iterator[None]:
-    """Keep an error of these statements from a transaction around them, with a savepoint; without one add nothing."""
+    """Contain an error of these statements in a savepoint, if there is a transaction."""
     connection = connections[using]
     if connection.in_atomic_block or not connection.get_autocommit():
         with transaction.atomic(using=using):
@@ -129,14 +125,14 @@ def savepoint(using: str) -> Iterator[None]:
 
 
 def in_transaction() -> bool:
-    """Tell whether somebody around us decides about the commit, as ATOMIC_REQUESTS does."""
+    """Return whether the caller decides about the commit, such as ATOMIC_REQUESTS."""
     return connections[db_alias()].in_atomic_block
 
 
 def is_nested(using: str) -> bool:
-    """Tell whether code around us has opened a transaction, so that nothing can be committed here.
+    """Return whether the caller has opened a transaction, so that nothing can be committed here.
 
-    The transaction of Django's own `TestCase` does not count: `durable` goes through it as well.
+    The transaction of Django's own `TestCase` does not count: `durable` ignores it as well.
     """
     blocks: list[Any] = connections[using].atomic_blocks
     return bool(blocks) and not blocks[-1]._from_testcase  # noqa: SLF001  # as Django's atomic asks
@@ -144,7 +140,10 @@ def is_nested(using: str) -> bool:
 
 @contextmanager
 def limited_sqlite_waits(using: str, *, seconds: int) -> Iterator[None]:
-    """Let SQLite wait no longer for its one lock; the other engines get the time with the lock (`lock`)."""
+    """Limit how long SQLite waits for its one lock. The ORM has no lock timeouts.
+
+    The other engines get the limit with the lock (`lock`).
+    """
     connection = connections[using]
     if connection.vendor != "sqlite":
         yield
@@ -162,7 +161,7 @@ def limited_sqlite_waits(using: str, *, seconds: int) -> Iterator[None]:
 
 @contextmanager
 def limited_waits(using: str, *, seconds: int) -> Iterator[None]:
-    """Let each statement of the open transaction wait no longer for a lock, of whatever row or table."""
+    """Limit how long each statement of the open transaction waits for any lock. The ORM has no lock timeouts."""
     connection: Any = connections[using]
     limit, restore = _LIMITS.get(connection.vendor, ("", ""))
     if limit:
@@ -177,7 +176,7 @@ def limited_waits(using: str, *, seconds: int) -> Iterator[None]:
 
 
 def is_broken(using: str) -> bool:
-    """Tell whether the transaction around us can only be rolled back, so that nobody may go on in it."""
+    """Return whether the caller's transaction can only be rolled back. The ORM has no such query."""
     connection = connections[using]
     if not connection.in_atomic_block or connection.needs_rollback:
         return connection.in_atomic_block
@@ -190,16 +189,16 @@ def is_broken(using: str) -> bool:
 
 
 def lock(*, using: str | None = None, wait: bool = True, within_s: int | None = None, **values: Any) -> Delivery | None:
-    """Return the one delivery with these values, locked until the transaction ends; None for none.
+    """Return the delivery with these values, locked until the transaction ends; None if there is none.
 
-    SQLite has no row locks: there a write that changes nothing makes this the one writer. With
-    `wait=False` a row that somebody else has locked is none, where the engine can tell. After `within_s`
-    seconds a lock timeout is raised (`is_lock_timeout`); on SQLite `short_waits` says so.
+    SQLite has no row locks: there a write that changes nothing makes this the one writer. With `wait=False` a
+    locked row is None, where the engine can skip it. After `within_s` seconds a lock timeout is raised
+    (`is_lock_timeout`); on SQLite see `limited_sqlite_waits`.
     """
     using = using or db_alias()
     connection = connections[using]
     if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("a lock needs a transaction around it: it ends with it")
+        raise transaction.TransactionManagementError("a lock needs an open transaction")
     if connection.features.has_select_for_update:
         ending = _for_update(connection, wait=wait, within_s=within_s)
         return _found(using, ending, values)
@@ -208,7 +207,7 @@ def lock(*, using: str | None = None, wait: bool = True, within_s: int | None = 
 
 
 def _found(using: str, ending: str, values: dict[str, Any]) -> Delivery | None:
-    """Return the row with the database's time of the moment when its lock was got, which may have been waited for."""
+    """Return the row, with the database's time at which its lock was acquired."""
     began = time.monotonic()
     found = fast_sql.find(Delivery, using=using, ending=ending, **values)
     if found is None:
@@ -219,10 +218,10 @@ def _found(using: str, ending: str, values: dict[str, Any]) -> Delivery | None:
 
 
 def _for_update(connection: Any, *, wait: bool, within_s: int | None) -> str:
-    """Return what follows the condition. The time limit costs no statement of its own.
+    """Return the SQL after the condition. So the time limit costs no statement of its own (benchmark `webhook`).
 
     PostgreSQL evaluates the condition before it waits for the row's lock. MySQL, other than MariaDB, has no time
-    limit for one lock: there it is not waited for at all.
+    limit for one lock: there it does not wait at all.
     """
     skips = not wait and connection.features.has_select_for_update_skip_locked
     plain: str = connection.ops.for_update_sql(skip_locked=skips)
@@ -234,7 +233,7 @@ def _for_update(connection: Any, *, wait: bool, within_s: int | None) -> str:
 
 
 def lock_current(delivery: Delivery) -> Delivery:
-    """Return the row as it is now, locked. Raises `Delivery.DoesNotExist` when it is gone."""
+    """Lock the delivery and return its current row. Raises `Delivery.DoesNotExist`."""
     locked = lock(using=db_alias(), id=delivery.pk)
     if locked is None:
         raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
@@ -242,10 +241,10 @@ def lock_current(delivery: Delivery) -> Delivery:
 
 
 def lock_unlocked(rows: QuerySet[Row]) -> list[Row]:
-    """Return those of the rows that nobody else has locked, locked until the transaction ends.
+    """Lock those of the rows that are unlocked, with those they select as related, until the transaction ends.
 
-    What they select with them is locked as well. Whoever holds some never waits for others, and so for nobody who
-    waits for those: an engine that cannot skip what is locked gets one row only.
+    A transaction that holds some never waits for others, which prevents deadlocks: an engine that cannot skip locked
+    rows locks one row only.
     """
     features, ordered = connections[rows.db].features, rows.order_by("pk")
     if features.has_select_for_update_skip_locked:
@@ -256,14 +255,14 @@ def lock_unlocked(rows: QuerySet[Row]) -> list[Row]:
 
 
 def defer_or_raise(err: Exception, what: str) -> None:
-    """Defer what met a deadlock, a lock timeout, or a row's data error; raise when the database is unavailable."""
+    """Log a deadlock, a lock timeout or a row's data error, for a later retry; else re-raise a database error."""
     if is_unavailable(err) and not is_transient(err):
         raise err
     logger.warning("deferred: %s error=%s", what, errors.describe(err))
 
 
 def missing_tables() -> Sequence[str]:
-    """Return the tables and columns that the database lacks, where the connection looks for tables."""
+    """Return the tables and columns that the database lacks, on the connection's search path."""
     connection = connections[db_alias()]
     found: list[str] = []
     with connection.cursor() as cursor:
@@ -280,7 +279,7 @@ def missing_tables() -> Sequence[str]:
 
 
 def missing_tables_advice(lacking: Sequence[str]) -> str:
-    """Return what is wrong with such a database, and what to do."""
+    """Return the error text for missing tables, with the remedy."""
     named = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")  # noqa: PLR2004  # enough to recognise them
     return (
         f'The database "{db_alias()}" lacks {named}. Run manage.py migrate first. In a project with one schema for each'

@@ -1,6 +1,7 @@
-"""Hand-written SQL for the statements of a save, a claim and a webhook; benchmarks justify it.
+"""Hand-written SQL for the statements of a save, a claim and a webhook; docs/benchmarks.md justifies each.
 
-The ORM takes ten times as long to compile these queries as a database takes to answer them.
+The ORM takes ten times as long to compile these statements as the database takes to execute them: two thirds of a
+webhook's Python. Each function names its benchmark. A statement of another kind belongs to the ORM.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,9 +22,10 @@ Field: TypeAlias = "models.Field[Any, Any]"
 
 
 def insert(row: models.Model, *, using: str, stamped: tuple[str, ...] = ()) -> None:
-    """Insert a new row, and give it its primary key. Raises `IntegrityError` as `save` does.
+    """Insert a new row, and set its primary key. Raises `IntegrityError` as `save` does.
 
-    The fields in `stamped` get the time of the database's own clock, whatever the row says.
+    The fields in `stamped` get the time of the database's clock. Benchmarks: `webhook` (an event and a change, two of
+    its six round trips), `orders` (a delivery and a call: nearly all of a first save).
     """
     model, connection = type(row), connections[using]
     returns = connection.features.can_return_columns_from_insert
@@ -36,7 +38,7 @@ def insert(row: models.Model, *, using: str, stamped: tuple[str, ...] = ()) -> N
 
 
 def insert_all(rows: Sequence[models.Model], *, using: str) -> None:
-    """Insert new rows of one model, and give each its primary key, which MySQL tells of one row only."""
+    """Insert new rows of one model, and set their primary keys, which MySQL returns for a single row only."""
     if connections[using].features.can_return_rows_from_bulk_insert:
         type(rows[0])._default_manager.using(using).bulk_create(rows)
         return
@@ -45,7 +47,10 @@ def insert_all(rows: Sequence[models.Model], *, using: str) -> None:
 
 
 def update(row: models.Model, names: Sequence[str], *, using: str) -> bool:
-    """Write these fields of a row that nobody else writes now. Tells whether it is still there."""
+    """Write these fields of a locked or private row. Return whether it still exists.
+
+    Benchmark: `webhook` (the delivery; `notified_at` of a change with a receiver).
+    """
     model, connection = type(row), connections[using]
     values = _values(row, _fields(model, names), connection, add=False)
     with mark_for_rollback_on_error(using), connection.cursor() as cursor:
@@ -54,9 +59,10 @@ def update(row: models.Model, names: Sequence[str], *, using: str) -> bool:
 
 
 def update_all(rows: Sequence[models.Model], names: Sequence[str], *, using: str) -> None:
-    """Write these fields of many rows of one model, with one statement for each: all of one text, and sent together.
+    """Write these fields of many rows of one model, with one prepared statement for all.
 
-    Django's `bulk_update` puts an expression together for each value, which takes longer than all else about a row.
+    Benchmark: `dispatch`. Django's `bulk_update` builds an expression for each value, which takes longer than all the
+    other work on a row.
     """
     if len(rows) <= 1:
         for row in rows:
@@ -70,9 +76,9 @@ def update_all(rows: Sequence[models.Model], names: Sequence[str], *, using: str
 
 
 def find(model: type[Row], *, using: str, ending: str = "", **values: Any) -> tuple[Row, datetime] | None:
-    """Return the one row with these values, and the database's time; None for no row.
+    """Return the row with these values and the database's time; None if there is none.
 
-    `ending` follows the condition, as FOR UPDATE does.
+    `ending` follows the condition, such as FOR UPDATE. Benchmark: `webhook` (the lock, one of its six round trips).
     """
     connection = connections[using]
     with connection.cursor() as cursor:
@@ -85,7 +91,10 @@ def find(model: type[Row], *, using: str, ending: str = "", **values: Any) -> tu
 
 
 def touch(model: Model, name: str, *, using: str, **values: Any) -> bool:
-    """Write over a field what stands there already, in the row with these values. Tells whether there is one."""
+    """Write a field's own value to the row with these values. Return whether there is one.
+
+    Benchmark: `webhook` on SQLite, whose lock this is.
+    """
     with mark_for_rollback_on_error(using), connections[using].cursor() as cursor:
         cursor.execute(_touch_sql(model, using, name, tuple(values)), list(values.values()))
         return bool(cursor.rowcount)
@@ -96,7 +105,7 @@ def _values(row: models.Model, fields: Iterable[Field], connection: Any, *, add:
 
 
 def _converted(model: Model, row: Sequence[Any], connection: Any) -> Sequence[Any]:
-    """Turn what the driver gives into what the fields hold; most drivers give that already."""
+    """Convert the driver's values to the fields' values; most drivers return those already."""
     converted = list(row)
     for position, column in _to_convert(model, connection.alias):
         for convert in connection.ops.get_db_converters(column):
@@ -178,7 +187,7 @@ FROM kaspi_delivery_delivery WHERE object_id = %s
 
 @dataclass(frozen=True)
 class DeliveryKeys:
-    """What of a delivery decides whether its order's save has anything to do."""
+    """The columns of a delivery that decide whether its order's save has anything to do."""
 
     pk: int
     generation: int
@@ -191,7 +200,10 @@ class DeliveryKeys:
 
 
 def delivery_keys_of(object_id: str, content_type_id: int, *, using: str) -> Sequence[DeliveryKeys]:
-    """Return an order's deliveries, the newest generation first."""
+    """Return an order's deliveries, the newest generation first.
+
+    Benchmark: `orders`. Whole rows, read through the ORM, took three times as long as the shop's own save on SQLite.
+    """
     with connections[using].cursor() as cursor:
         cursor.execute(_DELIVERIES_SQL, [object_id])
         own = [DeliveryKeys(*row[1:]) for row in cursor.fetchall() if row[0] == content_type_id]

@@ -13,7 +13,7 @@ from kaspi_delivery_django.sandbox.deliveries import DeliveryRecord
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.errors import call_adapter_predicate
-from kaspi_delivery_django.services.outbox import sender
+from kaspi_delivery_django.services.outbox import due_calls
 from kaspi_delivery_django.statuses import CANCELLED
 
 State, Kind = ApiCall.State, ApiCall.Kind
@@ -58,7 +58,7 @@ class Assertions:
         if self.bookings_of(order):
             self._fail(order, "it is booked")
         creates = ApiCall.objects.filter(delivery__in=_deliveries_of(order), kind=Kind.CREATE)
-        if set(creates.values_list("pk", flat=True)) & set(sender.due_calls(limit=MAX_CALLS)):
+        if set(creates.values_list("pk", flat=True)) & set(due_calls.select(limit=MAX_CALLS)):
             self._fail(order, "its create is due; call send_due() first")
 
     def assert_stays_wanted(self, order: Model, *later: Mapping[str, object]) -> None:

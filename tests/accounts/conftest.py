@@ -53,7 +53,7 @@ def fakes(shop, turnable):
 @pytest.fixture
 def drain(fakes):
     """Send whatever is due now, as one round of a worker does."""
-    return lambda: Worker(say=lambda _line: None).run_round()
+    return lambda: Worker(log=lambda _line: None).run_round()
 
 
 @pytest.fixture

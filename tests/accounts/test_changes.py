@@ -30,7 +30,7 @@ def test_an_order_that_changes_hands_without_a_save_goes_with_its_new_account(fa
     """An update() sends no signal: who ships it, and under which name, is asked right before it is sent."""
     order = order_in("almaty")
     Order.objects.filter(pk=order.pk).update(address="Abay 1, astana", phone="+7 727 111 0007")
-    Worker(say=lambda _line: None, threads=threads).sweep(within_s=10)
+    Worker(log=lambda _line: None, threads=threads).sweep(within_s=10)
     [delivery] = Delivery.objects.all()
     assert (delivery.account, delivery.external_order_id, delivery.status) == ("astana", "order-7", "created")
     assert ApiCall.objects.get().idempotency_key == "order-7"

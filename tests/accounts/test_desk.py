@@ -66,17 +66,17 @@ def test_the_dashboard_tells_the_accounts_apart(staff, one_is_refused):
     page = staff().get(f"{FOLDER}/delivery/dashboard/")
     gates = {one.alias: one.is_closed for one in page.context["accounts"]}
     assert gates == {"almaty": True, "astana": False}
-    words = [need.words for need in page.context["needs"]]
-    assert any(said.startswith("The gate of almaty is closed: ") for said in words)
+    words = [alert.words for alert in page.context["alerts"]]
+    assert any(said.startswith("The circuit breaker of almaty is open: ") for said in words)
     assert not any("astana" in said for said in words)
 
 
 def test_the_dashboard_misses_the_worker_of_one_account(staff, one_is_refused, turnable):
     """A worker whose settings have one account only is none for the other."""
     AccountState.objects.filter(account="astana").update(worker_seen_at=turnable.now - timedelta(hours=1))
-    words = [need.words for need in staff().get(f"{FOLDER}/delivery/dashboard/").context["needs"]]
+    words = [alert.words for alert in staff().get(f"{FOLDER}/delivery/dashboard/").context["alerts"]]
     missed = [said for said in words if said.startswith("No worker is seen")]
-    assert missed == ["No worker is seen for astana: what fails waits until one runs"]
+    assert missed == ["No worker is seen for astana: retries wait until one runs"]
 
 
 def test_the_report_names_each_account(one_is_refused, capsys):
@@ -120,4 +120,4 @@ def test_the_dashboard_speaks_of_the_accounts_there_are(staff, almaty_is_gone):
     """A gate that nobody needs any more asks for nobody."""
     page = staff().get(f"{FOLDER}/delivery/dashboard/")
     assert [one.alias for one in page.context["accounts"]] == ["astana"]
-    assert not any("almaty" in need.words for need in page.context["needs"])
+    assert not any("almaty" in alert.words for alert in page.context["alerts"])

@@ -8,7 +8,7 @@ import pytest
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services.outbox import rate_limit, sender
+from kaspi_delivery_django.services.outbox import due_calls, rate_limit
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.accounts.merchants import OwnNamesAdapter, credentials, order_in
 
@@ -94,15 +94,15 @@ def test_an_account_without_a_key_stops_nobody(many, drain, shop, caplog):
         drain()
         drain()
     assert states() == {"almaty": {"due"}, "astana": {"done"}}
-    assert sender.due_calls(limit=10) == []
-    assert caplog.text.count("no API key is configured, calls wait: account=almaty") == 1
+    assert due_calls.select(limit=10) == []
+    assert caplog.text.count("no API key is configured, calls stay due: account=almaty") == 1
 
 
 def test_a_backlog_of_one_leaves_the_other_its_share(many):
     """Calls that became due later go as well, in the same batch."""
     many("almaty", 12)
     late = many("astana", 2)
-    found = ApiCall.objects.filter(pk__in=sender.due_calls(limit=6)).values_list("delivery__object_id", flat=True)
+    found = ApiCall.objects.filter(pk__in=due_calls.select(limit=6)).values_list("delivery__object_id", flat=True)
     assert len(found) == 6
     assert {str(order.pk) for order in late} <= set(found)
 
@@ -113,7 +113,7 @@ def test_an_account_that_is_gone_has_its_turn_too(many, shop, settings):
     [late] = many("astana", 1)
     left = {alias: credentials(alias) for alias in ("almaty", "aktau")}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": left}
-    found = ApiCall.objects.filter(pk__in=sender.due_calls(limit=6))
+    found = ApiCall.objects.filter(pk__in=due_calls.select(limit=6))
     assert found.filter(delivery__object_id=str(late.pk)).exists()
 
 
@@ -122,27 +122,27 @@ def test_a_shop_with_one_account_is_asked_about_no_other(many, settings, django_
     many("almaty", 12)
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": credentials("almaty")}}
     with django_assert_num_queries(2):
-        assert len(sender.due_calls(limit=6)) == 6
+        assert len(due_calls.select(limit=6)) == 6
 
 
 def test_one_account_alone_may_fill_a_batch(many):
     """A share that nobody needs is not kept free."""
     many("almaty", 8)
-    assert len(sender.due_calls(limit=6)) == 6
+    assert len(due_calls.select(limit=6)) == 6
 
 
 def test_a_batch_that_is_not_full_is_read_at_once(many, django_assert_num_queries):
     """The clock, the gates and the calls: no question more for each account, as often as a worker looks."""
     many("almaty", 3)
     with django_assert_num_queries(2):
-        assert len(sender.due_calls(limit=6)) == 3
+        assert len(due_calls.select(limit=6)) == 3
 
 
 def test_calls_that_may_not_go_cost_no_turn(many, fakes, settings, turnable, monkeypatch):
     """A gate that closes in the middle of a batch makes the other merchant's calls wait for no rate."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}
     fakes["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600, times=None))
-    worker, waits = Worker(say=lambda _line: None), [0.0]
+    worker, waits = Worker(log=lambda _line: None), [0.0]
     worker._stopped.wait = lambda seconds: waits.append(seconds) or False
     rate_limit.rate_limiter.cache_clear()
     monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: sum(waits)))

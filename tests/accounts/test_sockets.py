@@ -58,10 +58,10 @@ def test_both_parcels_are_delivered(servers, arrived):
     for alias in ALIASES:
         order_in(alias)
     while ApiCall.objects.filter(state=ApiCall.State.DUE, attempts=0).exists():
-        Worker(say=lambda _line: None).run_until_idle()
+        Worker(log=lambda _line: None).run_until_idle()
     while Delivery.objects.exclude(status="delivered").exists() and time.monotonic() < until:
         time.sleep(0.1)
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     assert arrived()
     assert dict(Delivery.objects.values_list("account", "status")) == dict.fromkeys(ALIASES, "delivered")
     for alias, kaspi in servers.items():

@@ -26,7 +26,7 @@ def _fresh_cache():
 
 @pytest.fixture
 def alive(booked, deliver_webhooks, turnable):
-    """Return a delivery in a house where nothing is wrong."""
+    """Return a delivery in a system where nothing is wrong."""
     deliver_webhooks()
     AccountState.objects.update(worker_seen_at=turnable.now)
     return booked
@@ -36,7 +36,7 @@ def needs(client):
     """Return what the dashboard asks somebody for, with the address behind each."""
     page = client.get(URL)
     assert page.status_code == 200
-    return {need.words: need.url for need in page.context["needs"]}
+    return {alert.words: alert.url for alert in page.context["alerts"]}
 
 
 def test_it_is_linked_from_the_apps_index_and_the_lists(staff, alive):
@@ -78,7 +78,7 @@ def test_a_delivery_that_needs_a_person_is_linked(staff, alive):
     """To the list of its like."""
     Delivery.objects.update(attention="too_old")
     client = staff()
-    (url,) = [url for words, url in needs(client).items() if words == "It waited too long to be sent by itself: 1"]
+    (url,) = [url for words, url in needs(client).items() if words == "It waited too long to be sent automatically: 1"]
     assert list(client.get(url).context["cl"].result_list) == [alive]
 
 
@@ -134,7 +134,7 @@ def test_a_full_sample_says_that_there_may_be_more(staff, alive, monkeypatch):
 def test_a_gate_whose_time_is_over_waits_for_a_probe(staff, alive, turnable):
     """It is closed until Kaspi has answered."""
     AccountState.objects.update(closed_until=turnable.now - timedelta(minutes=1), closed_reason="401")
-    assert "closed, waits for a probe: 401" in staff().get(URL).content.decode()
+    assert "half-open, waiting for a trial call: 401" in staff().get(URL).content.decode()
 
 
 def test_kaspis_silence_is_named_while_something_is_on_its_way(staff, alive, turnable):

@@ -135,8 +135,8 @@ def test_cancel_reports_row_by_row_and_is_recorded(staff, kaspi, drain, settings
     unknown.calls.update(state="unknown", unknown_since=turnable.now)
     Delivery.objects.filter(pk__in=[unsent.pk, unknown.pk]).update(delivery_id=None, status="")
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
-    clerk = staff("cancel_delivery")
-    page = cancel(clerk, cancelled, unsent, moving, unknown, reason="out of stock")
+    user = staff("cancel_delivery")
+    page = cancel(user, cancelled, unsent, moving, unknown, reason="out of stock")
     said = "\n".join(strip_tags(str(message)) for message in page.context["messages"])
     assert f"{cancelled}: cancelled." in said
     assert f"{unsent}: it was never sent" in said
@@ -166,9 +166,9 @@ def test_cancel_needs_its_permission_on_the_post_too(staff, booked, kaspi):
 
 def test_a_double_click_asks_kaspi_once(staff, booked, kaspi, drain):
     """The second confirmation finds the first one's call."""
-    clerk = staff("cancel_delivery")
-    cancel(clerk, booked, reason="out of stock")
-    cancel(clerk, booked, reason="out of stock")
+    user = staff("cancel_delivery")
+    cancel(user, booked, reason="out of stock")
+    cancel(user, booked, reason="out of stock")
     drain()
     assert len([r for r in kaspi.requests if r.path.endswith("/cancel")]) == 1
 

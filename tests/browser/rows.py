@@ -50,7 +50,7 @@ def fill(kaspi, make_order, post_webhook, turnable):
     asked = {"name": "retry", "asked_by": "operator", "created_at": turnable.now, "reason": "again"}
     PendingAction.objects.create(**asked, delivery=refused)
     PendingAction.objects.create(**asked, delivery=cancelled, failed_at=turnable.now, failure="Nothing waits.")
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     Delivery.objects.filter(pk=under_way.pk).update(
         status="in_transit", delivery_by=turnable.now - timedelta(hours=2), tracking_url="https://track.kaspi.kz/1"
     )

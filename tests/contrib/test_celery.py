@@ -12,7 +12,7 @@ from kaspi_delivery_django.contrib import celery as runner
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.outbox import rate_limit
-from kaspi_delivery_django.services.outbox.claims import LEASE
+from kaspi_delivery_django.services.outbox.leases import LEASE
 from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 

@@ -335,6 +335,6 @@ def test_replayed_successes_are_counted(value, kaspi, due, turnable):
     assert value("replays_total", kind="create") == 0
     kaspi.faults.add(Fault(operation="create", drop="after"))
     for _ in range(2):
-        Worker(say=lambda _line: None).run_round()
+        Worker(log=lambda _line: None).run_round()
         turnable.turn(minutes=1)
     assert value("replays_total", kind="create") == 1

@@ -59,7 +59,7 @@ class Page:
 
 
 def _keep_brackets(code):
-    """Blank code, in which brackets are no link, and leave its length."""
+    """Mask code, in which brackets are no link, and leave its length."""
     return "x" * len(code[0])
 
 

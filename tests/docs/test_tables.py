@@ -7,6 +7,7 @@ import pytest
 from django.core.management import get_commands
 
 from kaspi_delivery_django import checks, client, conf, models, services
+from kaspi_delivery_django.stats.metrics import METRICS
 from tests.docs import files, pages
 from tests.docs.conftest import SIGNALS
 from tests.docs.shell_blocks import FOREIGN, NAME
@@ -107,6 +108,12 @@ def test_the_alert_rules_are_readable_and_name_documented_metrics():
     assert metrics <= first_cells("docs/running.md")
     assert all(rule["annotations"].keys() == {"summary", "description"} for rule in rules)
     assert set(re.findall(r"`(Kaspi[A-Z]\w+)`", EVERYTHING)) - {"KaspiError", "KaspiClient"} <= named
+
+
+@pytest.mark.parametrize("name", ["due_age", "silence", "worker_age"])
+def test_the_alert_rules_have_the_limits_of_the_dashboard(name):
+    """No age is an alarm in one place and fine in another."""
+    assert f"> {METRICS[name].limit:.0f}\n" in (pages.ROOT / "docs" / "alerts.yml").read_text()
 
 
 @pytest.mark.parametrize("reason", sorted(models.Attention.values))

@@ -14,7 +14,7 @@ from django.db import connection
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import SandboxServer
-from kaspi_delivery_django.services.outbox.claims import LEASE
+from kaspi_delivery_django.services.outbox.leases import LEASE
 from tests.engines.brokers import wait_until
 
 ROOT = Path(__file__).parents[2]

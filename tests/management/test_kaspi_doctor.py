@@ -37,7 +37,7 @@ def two_accounts(settings):
 
 
 def verdicts(document):
-    """Return the verdicts of the findings by name, of accounts and house alike."""
+    """Return the verdicts of the findings by name, of accounts and system alike."""
     return {finding["name"]: finding["verdict"] for finding in document["findings"]}
 
 

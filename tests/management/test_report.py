@@ -235,7 +235,7 @@ def test_the_document_lists_what_is_crossed(run, due):
 
 def test_a_worker_of_any_account_may_be_missing(run, settings):
     """The one seen longest ago counts."""
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     assert run("--max-worker-age", "5m")[0] == 0
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": {"API_KEY": "another"}}}
     assert run("--max-worker-age", "5m")[0] == 1

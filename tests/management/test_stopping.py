@@ -95,7 +95,7 @@ def test_handlers_are_restored_after_an_error(own_handlers):
 
 def test_a_signal_stops_what_is_under_way(own_handlers):
     """A worker, for one, and only inside."""
-    worker = Worker(say=lambda _line: None)
+    worker = Worker(log=lambda _line: None)
     with stopped_by_signals(worker.stop):
         os.kill(os.getpid(), signal.SIGTERM)
     assert worker._stopped.is_set()

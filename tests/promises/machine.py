@@ -5,22 +5,22 @@ import sys
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from hypothesis.strategies import sampled_from
 
-from tests.promises import evening, ledger, promises
-from tests.promises.house import House
+from tests.promises import ledger, promises, scenario
 from tests.promises.kaspi_rules import KaspiRules
-from tests.promises.people_rules import PeopleRules
-from tests.promises.quiet_rules import QuietRules
 from tests.promises.shop_rules import ShopRules
+from tests.promises.shop_update_rules import ShopUpdateRules
+from tests.promises.staff_rules import StaffRules
+from tests.promises.system import System
 from tests.promises.worker_rules import WorkerRules
 
 
-class Machine(ShopRules, QuietRules, WorkerRules, KaspiRules, PeopleRules, RuleBasedStateMachine):
-    """One run: a day in the house, with every promise checked after every step."""
+class Machine(ShopRules, ShopUpdateRules, WorkerRules, KaspiRules, StaffRules, RuleBasedStateMachine):
+    """One run: a day in the system, with every promise checked after every step."""
 
     def __init__(self):
         super().__init__()
-        self.house = House()
-        self.house.open()
+        self.system = System()
+        self.system.open()
 
     @initialize(
         runner=sampled_from(["worker", "worker", "inline"]),
@@ -30,24 +30,24 @@ class Machine(ShopRules, QuietRules, WorkerRules, KaspiRules, PeopleRules, RuleB
     def house_opens(self, runner, awake, replicated):
         """Only an inline runner may send from a shop's own process. Reads may go to a replica."""
         if replicated:
-            self.house.read_from_a_replica()
-        self.house.configure(RUNNER=runner)
-        self.house.sends_inline = runner == "inline"
-        self.house.workers_are_awake = awake
+            self.system.read_from_a_replica()
+        self.system.configure(RUNNER=runner)
+        self.system.sends_inline = runner == "inline"
+        self.system.workers_are_awake = awake
 
     @invariant()
     def the_promises_hold(self):
         """Each of them, as far as it can be seen from here; first workers that are awake have their turn."""
-        if self.house.workers_are_awake:
-            self.house.clock.turn(seconds=20)
-            self.house.run_round()
-        promises.check(self.house, ledger.read())
+        if self.system.workers_are_awake:
+            self.system.clock.turn(seconds=20)
+            self.system.run_round()
+        promises.check(self.system, ledger.read())
 
     def teardown(self):
         """After a run that went well Kaspi is well too, and everything comes to its end."""
         try:
             if sys.exception() is None:
-                evening.settle_down(self.house)
-                evening.everything_has_ended(self.house, ledger.read())
+                scenario.settle_down(self.system)
+                scenario.everything_has_ended(self.system, ledger.read())
         finally:
-            self.house.close()
+            self.system.close()

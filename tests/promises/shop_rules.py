@@ -4,8 +4,8 @@ from django.db import transaction
 from hypothesis.stateful import Bundle, consumes, initialize, rule
 from hypothesis.strategies import sampled_from
 
-from tests.promises.house import API_KEYS, SECRETS
 from tests.promises.shop import ADDRESSES, QUESTIONS, Mood
+from tests.promises.system import API_KEYS, SECRETS
 from tests.shop import spellings
 from tests.shop.models import Line, Order
 from tests.shop.spellings import spelled
@@ -31,16 +31,16 @@ class ShopRules:
     @rule(target=ORDERS, model=MODELS, spelling=SPELLINGS, inside=INSIDE, paid=sampled_from([True, True, False]))
     def order_placed(self, model, spelling, inside, paid):
         """A customer pays at once, or later; whoever made the key wrote it in their own way."""
-        key = self.house.next_key(model)
+        key = self.system.next_key(model)
         self._save(model(pk=spelled(key, spelling), paid=paid), inside)
         return model, key
 
     @rule(order=ORDERS, times=sampled_from([1, 3]), inside=INSIDE, address=sampled_from(ADDRESSES))
     def order_saved_again(self, order, times, inside, address):
-        """It is paid for at last, or the customer moved house, or nothing changed."""
+        """It is paid for at last, or the customer moved system, or nothing changed."""
         row = self._read(order)
         row.paid, row.address = True, address
-        self.house.edited.add(str(row.pk))
+        self.system.edited.add(str(row.pk))
         for _ in range(times):
             self._save(row, inside)
 
@@ -59,8 +59,8 @@ class ShopRules:
     @rule(model=MODELS, outer=sampled_from([True, False]))
     def order_rolled_back(self, model, outer):
         """A checkout fails after the order was saved; the rest of its transaction may go on."""
-        key = self.house.next_key(model)
-        self.house.rolled_back.add(str(key))
+        key = self.system.next_key(model)
+        self.system.rolled_back.add(str(key))
         try:
             with transaction.atomic():
                 self._fail_after_saving(model(pk=key), swallowed=not outer)
@@ -75,7 +75,7 @@ class ShopRules:
     @rule(key=sampled_from(range(2)), secrets=sampled_from([[0], [1, 0], [1], [0, 1]]))
     def shop_reconfigured(self, key, secrets):
         """The shop may be earlier or later than Kaspi with a new key or secret."""
-        self.house.configure(API_KEY=API_KEYS[key], WEBHOOK_SECRETS=[SECRETS[number] for number in secrets])
+        self.system.configure(API_KEY=API_KEYS[key], WEBHOOK_SECRETS=[SECRETS[number] for number in secrets])
 
     def _read(self, order):
         model, key = order

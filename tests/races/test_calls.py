@@ -1,4 +1,4 @@
-"""Many workers, one call; many calls, each once."""
+"""Many workers for one call; many calls, each once."""
 
 from datetime import timedelta
 
@@ -10,8 +10,8 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, results
-from kaspi_delivery_django.services.outbox.circuit_breaker import Admission
-from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox.circuit_breaker import Breaker
+from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.shop.models import Order
 
@@ -22,14 +22,14 @@ WORKERS = 8
 
 @pytest.fixture(params=["skip locked", "wait"])
 def locking(request, monkeypatch):
-    """With SKIP LOCKED, and without: it is only a speed-up."""
+    """With SKIP LOCKED, and without: it only makes claims faster."""
     if request.param == "wait":
         monkeypatch.setattr(type(connection.features), "has_select_for_update_skip_locked", False)
 
 
 def work():
-    """Do whatever is due."""
-    Worker(say=lambda _line: None).run_until_idle()
+    """Do all that is due."""
+    Worker(log=lambda _line: None).run_until_idle()
 
 
 @pytest.mark.failure_mode("claim: two workers")
@@ -57,7 +57,7 @@ def test_eight_workers_book_forty_orders_once_each(kaspi, at_once, locking):
 
 @pytest.mark.failure_mode("claim: a late owner")
 def test_a_claim_that_was_taken_over_links_once(kaspi, drain, turnable, at_once):
-    """The first owner settles late, beside the second: one id, and neither is thrown away."""
+    """The first sender records late, beside the second: one id, and neither answer is lost."""
     Order.objects.create()
     kaspi.faults.add(Fault(operation="create", drop="after"))
     first = claims.claim(ApiCall.objects.get().pk, using="default")
@@ -68,7 +68,7 @@ def test_a_claim_that_was_taken_over_links_once(kaspi, drain, turnable, at_once)
     second = claims.claim(ApiCall.objects.get().pk, using="default")
     [record] = kaspi.deliveries.values()
     answer = RemoteDelivery(delivery_id=record.delivery_id, status="created")
-    ended = at_once(*[lambda claim=claim: _settle(claim, answer) for claim in (first, second)])
+    ended = at_once(*[lambda claim=claim: _record(claim, answer) for claim in (first, second)])
     assert ended == [None, None]
     assert Delivery.objects.get().delivery_id == record.delivery_id
     assert ApiCall.objects.get().state == "done"
@@ -76,24 +76,24 @@ def test_a_claim_that_was_taken_over_links_once(kaspi, drain, turnable, at_once)
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_one_of_eight_is_the_probe_when_the_gate_reopens(kaspi, turnable, at_once):
-    """The others wait for what it finds."""
+def test_one_of_eight_gets_the_trial_call(kaspi, turnable, at_once):
+    """The others wait for its answer."""
     Order.objects.create()
     delivery = Delivery.objects.get()
     circuit_breaker.trip(delivery, until=turnable.now, reason="a 401")
     turnable.turn(seconds=1)
     found = at_once(*[lambda: circuit_breaker.admit(delivery, turnable.now)] * WORKERS)
-    assert sorted(found, key=str) == [*[Admission.BLOCKED] * (WORKERS - 1), Admission.TRIAL]
+    assert sorted(found, key=str) == [Breaker.HALF_OPEN, *[Breaker.OPEN] * (WORKERS - 1)]
     assert AccountState.objects.get().closed_until > turnable.now
 
 
-def _settle(claim, answer):
+def _record(claim, answer):
     run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_a_gate_that_eight_close_at_once_is_closed(kaspi, turnable, at_once):
-    """The first one writes the account's row; the others find it, or meet a deadlock that their lease outlives."""
+def test_a_breaker_that_eight_open_at_once_is_open(kaspi, turnable, at_once):
+    """The first writes the account's row; the others find it, or get a deadlock."""
     Order.objects.create()
     delivery = Delivery.objects.get()
     until = turnable.now + timedelta(minutes=5)
@@ -106,4 +106,4 @@ def test_a_gate_that_eight_close_at_once_is_closed(kaspi, turnable, at_once):
     ended = at_once(*[close] * WORKERS)
     assert None in ended
     assert all(end is None or isinstance(end, OperationalError) for end in ended)
-    assert circuit_breaker.admit(delivery, turnable.now) is Admission.BLOCKED
+    assert circuit_breaker.admit(delivery, turnable.now) is Breaker.OPEN

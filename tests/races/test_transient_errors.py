@@ -1,4 +1,4 @@
-"""Deadlocks and lock timeouts: once more at once, then later, and nothing is lost on the way."""
+"""Deadlocks and lock timeouts: one retry at once, then later, and nothing is lost."""
 
 import threading
 from contextlib import contextmanager, suppress
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Driver(Exception):
-    """What a driver raises beneath Django's own error."""
+    """The driver's error beneath Django's."""
 
     def __init__(self, sqlstate=None):
         super().__init__()
@@ -44,7 +44,7 @@ each_trouble = pytest.mark.parametrize("how", TROUBLES.values(), ids=TROUBLES.ke
 
 @contextmanager
 def failing(fragment, times, how):
-    """Let so many writes that name the table, or the column, meet the trouble."""
+    """Let so many writes that name the table, or the column, raise the error."""
     left = [None] * times
 
     def fail(execute, sql, params, many, context):
@@ -59,7 +59,7 @@ def failing(fragment, times, how):
 
 @each_trouble
 @pytest.mark.failure_mode("claim: deadlock")
-def test_it_is_told_from_other_trouble(how):
+def test_it_is_distinguished_from_other_errors(how):
     """By the driver's own number or state."""
     assert is_transient(trouble(*how["arguments"], sqlstate=how.get("sqlstate")))
     assert not is_transient(trouble("server closed the connection"))
@@ -67,8 +67,8 @@ def test_it_is_told_from_other_trouble(how):
 
 @each_trouble
 @pytest.mark.failure_mode("claim: deadlock")
-def test_once_is_tried_again_at_once(kaspi, drain, how):
-    """Nobody notices."""
+def test_one_is_retried_at_once(kaspi, drain, how):
+    """No caller notices."""
     Order.objects.create()
     with failing("api_key_fingerprint", 1, how):
         drain()
@@ -79,7 +79,7 @@ def test_once_is_tried_again_at_once(kaspi, drain, how):
 @each_trouble
 @pytest.mark.failure_mode("claim: deadlock")
 def test_twice_defers_the_call_and_the_batch_goes_on(kaspi, drain, caplog, how):
-    """The next round finishes it."""
+    """The next round sends it."""
     for _ in range(3):
         Order.objects.create()
     with failing("api_key_fingerprint", 2, how):
@@ -93,22 +93,22 @@ def test_twice_defers_the_call_and_the_batch_goes_on(kaspi, drain, caplog, how):
 
 @each_trouble
 @pytest.mark.failure_mode("claim: deadlock")
-def test_a_chore_that_meets_it_twice_is_left_to_the_next_round(kaspi, turnable, monkeypatch, how):
-    """What is due is sent all the same."""
+def test_a_task_that_meets_it_twice_is_left_to_the_next_round(kaspi, turnable, monkeypatch, how):
+    """Due calls are sent all the same."""
 
     def chore(**_options):
         raise trouble(*how["arguments"], sqlstate=how.get("sqlstate"))
 
     monkeypatch.setattr("kaspi_delivery_django.services.inbox.replaying.apply_parked", chore)
     Order.objects.create()
-    Worker(say=lambda _line: None).run_round()
+    Worker(log=lambda _line: None).run_round()
     assert ApiCall.objects.get().state == "done"
 
 
 @each_trouble
 @pytest.mark.failure_mode("webhook: the database fails")
 def test_a_webhook_that_meets_it_once_is_stored(kaspi, drain, post_webhook, how):
-    """The second try commits."""
+    """The retry commits."""
     Order.objects.create()
     drain()
     with failing("kaspi_delivery_webhookevent", 1, how):
@@ -120,7 +120,7 @@ def test_a_webhook_that_meets_it_once_is_stored(kaspi, drain, post_webhook, how)
 @each_trouble
 @pytest.mark.failure_mode("webhook: the database fails")
 def test_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(kaspi, drain, post_webhook, how):
-    """503 with Retry-After, and nothing is stored; a lock that others hold leaves the event to the worker."""
+    """503 with Retry-After, and nothing is stored; for a held lock the worker applies the event."""
     Order.objects.create()
     drain()
     letter = event(Delivery.objects.get(), "accepted")
@@ -139,7 +139,7 @@ def test_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(kaspi, drain, post
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer, and no deadlocks")
 @pytest.mark.failure_mode("claim: deadlock")
 def test_a_real_deadlock_is_survived_by_both(kaspi, at_once):
-    """Two transactions lock two deliveries in opposite order: the victim tries again."""
+    """Two transactions lock two deliveries in opposite order: the victim retries."""
     keys = [Delivery.objects.get(object_id=str(Order.objects.create().pk)).pk for _ in range(2)]
     meeting = threading.Barrier(2)
 
@@ -156,6 +156,6 @@ def test_a_real_deadlock_is_survived_by_both(kaspi, at_once):
 
 
 def _meet(meeting):
-    """Wait for the other, once; the second try of the victim goes alone."""
+    """Wait for the other, once; the victim's retry goes alone."""
     with suppress(threading.BrokenBarrierError):
         meeting.wait(timeout=2)

@@ -85,7 +85,7 @@ def test_an_order_that_was_read_is_booked_once(bulk, kaspi, drain, asked):
 def test_a_checkout_is_sent(replica, kaspi, asked, threads):
     """By a worker with and without threads."""
     orders = [Order.objects.create() for _ in range(3)]
-    Worker(say=lambda _line: None, threads=threads).run_until_idle()
+    Worker(log=lambda _line: None, threads=threads).run_until_idle()
     assert [len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders] == [1, 1, 1]
     assert asked.of_our_tables == []
 

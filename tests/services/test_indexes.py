@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -15,7 +16,7 @@ from kaspi_delivery_django.services.deliveries import actions, notifications
 from kaspi_delivery_django.services.inbox import replaying
 from kaspi_delivery_django.services.maintenance import pruning
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, plain_bookings, sender
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, plain_bookings, sender
 from kaspi_delivery_django.stats import report
 from tests.conftest import event
 from tests.shop.models import Order
@@ -110,7 +111,7 @@ def test_an_orders_saves(kaspi):
 
 def test_a_claim_and_an_answer(due):
     """What is due, and all that sending takes."""
-    assert_by_index(lambda: sender.due_calls(limit=1))
+    assert_by_index(lambda: due_calls.select(limit=1))
     assert_by_index(lambda: claims.claim(due.pk, using="default"))
     ApiCall.objects.filter(pk=due.pk).update(state="due", next_attempt_at=clock.now())
     assert_by_index(lambda: sender.send(due.pk))
@@ -118,7 +119,7 @@ def test_a_claim_and_an_answer(due):
 
 def test_claims_and_answers_together(due):
     """What sending takes when many go at once."""
-    [claim], _behind_gates = claims.claim_many([due.pk], using="default")
+    [claim], _blocked = claims.claim_many([due.pk], using="default")
     answer = sender.transmit(claim)
     assert_by_index(
         lambda: plain_bookings.record_many([plain_bookings.Booking(claim=claim, remote=answer)], using="default")
@@ -137,17 +138,21 @@ def test_the_calls_behind_a_gate_that_opens(due):
 
 @pytest.mark.parametrize(
     "chore",
-    [replaying.apply_parked, bulk_actions.run_pending, actions.refresh_stale, notifications.notify_pending],
-    ids=lambda chore: chore.__name__,
+    [
+        partial(replaying.apply_parked, using="default"),
+        bulk_actions.run_pending,
+        partial(actions.refresh_stale, using="default"),
+        partial(notifications.notify_pending, using="default"),
+    ],
 )
 def test_a_workers_chore(kaspi, chore):
     """Most of the time there is nothing to do."""
-    assert_by_index(lambda: chore(limit=100, using="default"))
+    assert_by_index(lambda: chore(limit=100))
 
 
 def test_claims_of_dead_workers(kaspi):
     """By what is due."""
-    assert_by_index(sender.release_expired)
+    assert_by_index(due_calls.release_expired)
 
 
 def test_a_silent_delivery(booked, turnable):
@@ -172,7 +177,7 @@ def test_the_figures(kaspi):
 def test_the_question_for_unheard_cancels(kaspi):
     """By the status, or by the next refresh where the status is new to us: what has ended is not read."""
     AccountState.objects.update(cancels_asked_at=None)
-    assert_by_index(lambda: CancelSweep().run(using="default"))
+    assert_by_index(lambda: CancelSweep().run())
 
 
 def test_the_question_for_unheard_cancels_of_what_was_never_sent(due):
@@ -180,7 +185,7 @@ def test_the_question_for_unheard_cancels_of_what_was_never_sent(due):
     Delivery.objects.filter(pk=due.delivery_id).update(attention="not_wanted")
     own = {"account": due.delivery.account, "environment": due.delivery.environment}
     AccountState.objects.update_or_create(**own, defaults={"cancels_asked_at": None})
-    found = list(plans(lambda: CancelSweep().run(using="default")))
+    found = list(plans(lambda: CancelSweep().run()))
     by_list = [plan for sql, plan in found if '."attention" = ' in sql and "UPDATE" not in sql]
     assert len(by_list) == 1
     assert "kaspi_delivery_attention" in by_list[0]

@@ -1,4 +1,4 @@
-"""A whole storm: a storm, a calm, a clerk who works through the list, and a count."""
+"""A whole storm: a storm, a calm, a user who works through the list, and a count."""
 
 import random
 import threading
@@ -9,8 +9,8 @@ from kaspi_delivery_django.models import Delivery
 from tests.shop.models import AppOrder
 from tests.storm import counts
 from tests.storm.chaos import Chaos
-from tests.storm.clerk import Clerk
 from tests.storm.shopping import Shopping
+from tests.storm.staff import StaffUser
 from tests.storm.stage import Stage
 
 LOOK_EVERY_S = 0.5
@@ -44,7 +44,7 @@ def storm(plan, say=lambda _line: None, disturb=None):
     over = threading.Event()
     with Stage(plan) as stage:
         shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over, stage.clock.now)
-        clerk = Clerk(stage.kaspi)
+        user = StaffUser(stage.kaspi)
         watch = Watch(plan, say, stage, began)
         try:
             with Chaos(stage, plan, dice) as chaos:
@@ -55,13 +55,13 @@ def storm(plan, say=lambda _line: None, disturb=None):
                 watch.until(lambda: shopping.is_over() and watch.unsettled() <= plan.orders / 20, "storm")
             watch.until(lambda: watch.unsettled() == 0, "calm")
             _cancel_what_is_open(stage, watch)
-            clerk.work()
-            watch.until(lambda: clerk.work() or watch.is_quiet(), "clerk")
+            user.work()
+            watch.until(lambda: user.work() or watch.is_quiet(), "user")
         finally:
             over.set()
         table = counts.tally(stage.kaspi, shopping, stage.hearing_time)
     table["kills"] = chaos.kills
-    table |= {f"asked for a person: {reason}": count for reason, count in sorted(clerk.reasons.items())}
+    table |= {f"asked for a person: {reason}": count for reason, count in sorted(user.reasons.items())}
     return {**table, "seconds": round(time.monotonic() - began)}
 
 

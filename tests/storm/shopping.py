@@ -1,4 +1,4 @@
-"""Customers and clerks: orders saved, rolled back, saved again, edited, cancelled and deleted, some behind our back."""
+"""Customers and users: orders saved, rolled back, saved again, edited, cancelled and deleted, some behind our back."""
 
 import random
 import threading

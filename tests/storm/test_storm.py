@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 ORDERS = {"postgresql": 500, "mysql": 150, "sqlite": 60}
 
 
-def weather(*arguments, **environment):
+def run_storm(*arguments, **environment):
     """Run a storm in a process of its own, and return its closing table."""
     engine = os.environ.get("DATABASE", "sqlite")
     command = [sys.executable, "-m", "tests.storm", "--limit", "400", *arguments]
@@ -28,7 +28,7 @@ def weather(*arguments, **environment):
 def test_nothing_is_lost_or_doubled_when_processes_are_killed():
     """Workers and web server die by SIGKILL, each fault comes with 10 %: one live parcel for each order."""
     orders = ORDERS[connection.vendor]
-    table = weather("--orders", str(orders), "--kill-every", "2")
+    table = run_storm("--orders", str(orders), "--kill-every", "2")
     assert table["kills"] >= 3
     assert table["requests to Kaspi"] > table["deliveries booked at Kaspi"]
     assert table["deliveries delivered"] > orders / 2
@@ -37,5 +37,5 @@ def test_nothing_is_lost_or_doubled_when_processes_are_killed():
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="stops a PostgreSQL of its own")
 def test_nothing_is_lost_or_doubled_when_the_database_stops():
     """It is stopped at once, under load, and started again: saves, webhooks and workers go on."""
-    table = weather("--orders", "200", "--stop-database", POSTGRESQL_URL=None)
+    table = run_storm("--orders", "200", "--stop-database", POSTGRESQL_URL=None)
     assert table["deliveries delivered"] > 100

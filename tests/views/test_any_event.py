@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.models import WebhookEvent
 from tests.client.test_openapi import JSON as ANY
-from tests.services.test_any_answer import STATUSES, TIMES
+from tests.services.outbox.test_any_answer import STATUSES, TIMES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

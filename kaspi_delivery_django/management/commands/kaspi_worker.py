@@ -14,7 +14,7 @@ from kaspi_delivery_django.management.argtypes import whole_number
 from kaspi_delivery_django.management.batches import stopped_by_signals
 from kaspi_delivery_django.services import db
 from kaspi_delivery_django.services.outbox import circuit_breaker
-from kaspi_delivery_django.services.outbox.clients import MOST_THREADS
+from kaspi_delivery_django.services.outbox.clients import MAX_THREADS
 from kaspi_delivery_django.services.outbox.worker import Worker
 
 GREATEST_PORT = 65_535
@@ -33,13 +33,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take how many threads send, and --once, or where to serve metrics."""
-        threads = partial(whole_number, most=MOST_THREADS)
+        threads = partial(whole_number, most=MAX_THREADS)
         parser.add_argument(
             "--threads",
             type=threads,
             default=THREADS,
             metavar="N",
-            help=f"calls that are sent at once, 1 to {MOST_THREADS} ({THREADS})",
+            help=f"calls that are sent at once, 1 to {MAX_THREADS} ({THREADS})",
         )
         either = parser.add_mutually_exclusive_group()
         either.add_argument("--once", action="store_true", help="process what is due now, then exit")
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             _check_tables()
             self._switch(hold=options["hold"])
             return
-        worker = Worker(say=self._say, threads=options["threads"])
+        worker = Worker(log=self._say, threads=options["threads"])
         with stopped_by_signals(worker.stop), ExitStack() as until_stopped:
             if options["once"]:
                 _check_tables()

@@ -12,8 +12,8 @@ from kaspi_delivery_django.services.deliveries import attention, events, refresh
 State, Reason = WebhookEvent.State, WebhookEvent.Reason
 
 
-def place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, using: str) -> str:
-    """Apply the event to its locked delivery, or record why it cannot be; save it either way."""
+def apply_or_store(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, using: str) -> str:
+    """Apply the event to its locked delivery, or record why it cannot be applied; save it either way."""
     if unusable := events.unusable_reason(remote):
         event.delivery = delivery
         if delivery is not None and events.is_about_delivery(remote):
@@ -33,6 +33,7 @@ def place(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, u
 
 
 def lock_delivery(event: WebhookEvent, using: str, **waiting: Any) -> Delivery | None:
+    """Lock and return the delivery that the event names, by Kaspi's id first, else by the external order id."""
     own: dict[str, Any] = {"using": using, "account": event.account, "environment": event.environment, **waiting}
     names: dict[str, Any] = {"delivery_id": event.kaspi_delivery_id, "external_order_id": event.external_order_id}
     found = (lock(**own, **{name: value}) for name, value in names.items() if value)
@@ -40,18 +41,20 @@ def lock_delivery(event: WebhookEvent, using: str, **waiting: Any) -> Delivery |
 
 
 def schedule_refresh(delivery: Delivery) -> None:
-    """Schedule a GET for a locked delivery that Kaspi has an id for: its own word decides."""
+    """Schedule a GET for a locked delivery that has a Kaspi id: the answer decides."""
     if delivery.delivery_id:
         refreshing.schedule_refresh_now(delivery)
         delivery.save(update_fields=["next_refresh_at", "updated_at"])
 
 
 def flag(delivery: Delivery, reason: Attention, *, occurrence: str) -> None:
+    """Flag a locked delivery, and save it."""
     attention.flag(delivery, reason, occurrence=occurrence)
     delivery.save(update_fields=attention.COLUMNS)
 
 
 def store(event: WebhookEvent, state: str, error: str, using: str) -> str:
+    """Insert or update the event in this state; return the state."""
     event.state, event.error = state, error
     if event._state.adding:
         events.insert(event, using=using)
@@ -61,6 +64,7 @@ def store(event: WebhookEvent, state: str, error: str, using: str) -> str:
 
 
 def same_event(event: WebhookEvent, using: str) -> QuerySet[WebhookEvent]:
+    """Return the stored row of the event, by account, environment and event id."""
     return WebhookEvent.objects.using(using).filter(
         account=event.account, environment=event.environment, event_id=event.event_id
     )

@@ -26,8 +26,8 @@ from kaspi_delivery_django.services.db import (
 from kaspi_delivery_django.services.deliveries import events, refreshing
 from kaspi_delivery_django.services.deliveries.events import EventNotStored
 from kaspi_delivery_django.services.inbox.applying import (
+    apply_or_store,
     lock_delivery,
-    place,
     same_event,
     schedule_refresh,
     store,
@@ -40,15 +40,15 @@ LAST_WAIT_S = 1  # after it
 
 
 class InsideTransaction(Exception):
-    """A transaction around the view decides about the commit, so that no 2xx could be true."""
+    """The view runs inside a transaction, so the event could be rolled back after a 2xx."""
 
 
 def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
     """Store a verified event and apply it; return the state it is in, once that is committed.
 
     If applying it fails, the event alone is stored, as failed; if its delivery is locked for longer than
-    `LOCK_WAIT_S`, as parked, and the worker applies it. Raises `InsideTransaction`, or whatever kept the
-    database from storing the event: then nothing was stored.
+    `LOCK_WAIT_S`, as parked, and the worker applies it. Raises `InsideTransaction`, or the database's error
+    when nothing could be stored.
     """
     using = db_alias()
     if is_nested(using):
@@ -65,9 +65,9 @@ def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
 
 
 def expect_test(account: Account, event_id: str) -> None:
-    """Remember the id of a test event that Kaspi was asked for: it takes no effect, whatever its data.
+    """Store the id of a test event that Kaspi was asked to send; the event will change no delivery.
 
-    One that was faster than Kaspi's answer leaves the dead letters.
+    An event that came before the id was known is taken off the dead letters.
     """
     using = db_alias()
     event = WebhookEvent(
@@ -87,7 +87,7 @@ def expect_test(account: Account, event_id: str) -> None:
 
 
 def end_test(event: WebhookEvent) -> None:
-    """Take a test event that came unexpected off the dead letters. The reason of an unreadable one stays."""
+    """Take a test event that came before its id was known off the dead letters; keep an unreadable one's reason."""
     dead = same_event(event, db_alias()).filter(state__in=WebhookEvent.DEAD_LETTERS)
     dead.exclude(state=State.FAILED).update(error=Reason.TEST)
     dead.update(state=State.IGNORED)
@@ -109,7 +109,7 @@ def _new_event(account: Account, remote: RemoteEvent, body: bytes) -> WebhookEve
 
 
 def _cannot_store(err: Exception, using: str) -> bool:
-    """Tell whether the database cannot store the event now either: it is away, or SQLite's one lock is held."""
+    """Return whether a second try cannot succeed: the database is unavailable, or SQLite's lock is held."""
     return is_unavailable(err) and (not is_lock_timeout(err) or connections[using].vendor == "sqlite")
 
 
@@ -117,9 +117,9 @@ def _store_and_apply(event: WebhookEvent, remote: RemoteEvent, using: str) -> st
     event.pk, event._state.adding = None, True  # a first try may have been rolled back
     delivery = lock_delivery(event, using, within_s=LOCK_WAIT_S)
     if delivery is not None:  # PostgreSQL's limit goes on to the transaction's end
-        return place(event, remote, delivery, using)
+        return apply_or_store(event, remote, delivery, using)
     with limited_waits(using, seconds=LOCK_WAIT_S):
-        return place(event, remote, None, using)
+        return apply_or_store(event, remote, None, using)
 
 
 def _store_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception, using: str) -> str:
@@ -145,12 +145,12 @@ def _store_alone(event: WebhookEvent, state: str, error: str, using: str) -> str
     event.pk, event._state.adding, event.delivery, event.applied_at = None, True, None, None
     with limited_waits(using, seconds=LAST_WAIT_S):
         if state == State.FAILED:
-            _ask_unless_locked(event, using)
+            _schedule_refresh_unless_locked(event, using)
         return store(event, state, error, using)
 
 
-def _ask_unless_locked(event: WebhookEvent, using: str) -> None:
-    """Schedule a GET for the delivery that the event names; one that is locked is left to its holder."""
+def _schedule_refresh_unless_locked(event: WebhookEvent, using: str) -> None:
+    """Schedule a GET for the delivery that the event names; skip a locked one."""
     own = {"account": event.account, "environment": event.environment}
     named: dict[str, Any] = {**own, "delivery_id": event.kaspi_delivery_id}
     if event.kaspi_delivery_id and (delivery := lock(using=using, wait=False, **named)):
@@ -163,7 +163,7 @@ def _count_again(event: WebhookEvent, using: str) -> str | None:
 
 
 def _receive_again(event: WebhookEvent, using: str) -> str | None:
-    """Record a redelivery with one UPDATE; the first stays, and what differs in meaning is flagged."""
+    """Record a redelivery with one UPDATE; the first content stays, another content is flagged."""
     with limited_waits(using, seconds=LAST_WAIT_S):
         return _record_again(event, using)
 
@@ -186,7 +186,7 @@ def _record_again(event: WebhookEvent, using: str) -> str | None:
 
 
 def _columns_of_test(event: WebhookEvent) -> dict[str, Any]:
-    """Return the columns of a test event that was expected: it takes no effect, and shows what was unreadable."""
+    """Return the columns of a requested test event: ignored, with the reason if it is unreadable."""
     unusable = events.unusable_reason(read_event(event.body.encode()))
     names = ("type", "body", "kaspi_delivery_id", "external_order_id", "occurred_at", "received_at")
     columns = {name: getattr(event, name) for name in names}
@@ -196,6 +196,6 @@ def _columns_of_test(event: WebhookEvent) -> dict[str, Any]:
 def _meaning(event: WebhookEvent) -> tuple[object, object] | None:
     try:
         raw = read_event(event.body.encode()).raw
-    except MalformedEvent:  # stored by a version that read more
+    except MalformedEvent:  # stored by a version that accepted more
         return None
     return raw.get("type"), raw.get("data")

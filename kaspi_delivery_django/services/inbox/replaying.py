@@ -13,18 +13,9 @@ from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.exceptions import CannotAcknowledge
 from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.services.db import (
-    db_alias,
-    is_transient,
-    is_unavailable,
-    run_in_transaction,
-)
+from kaspi_delivery_django.services.db import db_alias, is_transient, is_unavailable, run_in_transaction
 from kaspi_delivery_django.services.deliveries import events
-from kaspi_delivery_django.services.inbox.applying import (
-    flag,
-    lock_delivery,
-    place,
-)
+from kaspi_delivery_django.services.inbox.applying import apply_or_store, flag, lock_delivery
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +26,7 @@ def replay_event(event: WebhookEvent) -> str:
     """Apply an event again that is failed, parked or in conflict; return the state it is in then.
 
     Its signature and its timestamp were verified when it came. An event in another state is left
-    alone, and so is one that came with two different contents: no replay can tell which is true.
+    alone, and so is one that came with two different contents: which one is true is unknown.
     Raises `OperationalError` or `InterfaceError` when the database cannot commit.
     """
     using = db_alias()
@@ -49,14 +40,14 @@ def replay_event(event: WebhookEvent) -> str:
 
 
 def acknowledge_event(event: WebhookEvent) -> None:
-    """Take an event off the list of dead letters: somebody has dealt with what it says.
+    """Take an event that staff have dealt with off the dead letters.
 
-    It takes no effect any more, and is pruned with the others. Raises `CannotAcknowledge`.
+    It is never applied afterwards, and is pruned like the others. Raises `CannotAcknowledge`.
     """
     using = db_alias()
     dead = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
     if not dead.update(state=State.ACKNOWLEDGED):
-        raise CannotAcknowledge(gettext("Nothing asks for a person."))
+        raise CannotAcknowledge(gettext("Nothing needs attention."))
 
 
 def apply_parked(*, limit: int, using: str) -> int:
@@ -85,7 +76,7 @@ def _replay_event(seen: WebhookEvent, using: str) -> str:
     event = WebhookEvent.objects.using(using).select_for_update().get(pk=seen.pk)
     if event.state not in WebhookEvent.DEAD_LETTERS or event.error == Reason.OTHER_DATA:
         return event.state
-    return place(event, read_event(event.body.encode()), delivery, using)
+    return apply_or_store(event, read_event(event.body.encode()), delivery, using)
 
 
 def _fail(event: WebhookEvent, err: Exception, using: str) -> str:

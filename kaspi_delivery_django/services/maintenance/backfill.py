@@ -24,18 +24,18 @@ Keys = Sequence[Any]
 def enqueue(adapter: AnyAdapter, *, batch: int, dry_run: bool = False) -> Iterator[Counter[str]]:
     """Book an adapter's orders that have no delivery, and yield the counts of each batch.
 
-    They are `seen`, `booked`, `deferred` (a deadlock, twice: the next run finds it) and `failed`: what
-    the adapter failed on waits for a person. Raises `AdapterFailed` when `orders_to_enqueue` does, or
-    returns something else than a queryset that can be filtered.
+    The counts are `seen`, `booked`, `deferred` (two deadlocks: the next run finds the order) and `failed` (the
+    adapter failed: flagged for staff). Raises `AdapterFailed` when `orders_to_enqueue` raises, or returns no queryset
+    that can be filtered.
     """
     using = db_alias()
     for keys in _batches(adapter, batch, using):
-        ends = [_end(adapter, key, dry_run=dry_run) for key in _without_delivery(adapter, keys, using)]
-        yield Counter(seen=len(keys), **Counter(end for end in ends if end))
+        results = [_process(adapter, key, using, dry_run=dry_run) for key in _without_delivery(adapter, keys, using)]
+        yield Counter(seen=len(keys), **Counter(result for result in results if result))
 
 
 def _batches(adapter: AnyAdapter, size: int, using: str) -> Iterator[Keys]:
-    """Yield the orders' keys; the orders are read one by one when it is their turn, as they are then."""
+    """Yield the orders' keys in batches. Each order is read just before it is booked."""
     wanted = call_adapter(adapter.orders_to_enqueue)
     if wanted is None:
         return
@@ -50,7 +50,7 @@ def _batches(adapter: AnyAdapter, size: int, using: str) -> Iterator[Keys]:
 
 
 def _read(keys: models.QuerySet[Any, Any]) -> Keys:
-    """Read keys as the adapter meant them: a date in a condition is one of the project's time zone."""
+    """Read keys in the project's locale: a date in the adapter's condition is one of its time zone."""
     with errors.project_locale():
         return list(keys)
 
@@ -61,12 +61,12 @@ def _rows(adapter: AnyAdapter, using: str) -> models.QuerySet[models.Model]:
 
 
 def _without_delivery(adapter: AnyAdapter, keys: Keys, using: str) -> Keys:
-    """Leave out, in one query, what has a delivery; with several environments each order is asked."""
+    """Exclude, in one query, orders that have a delivery; with several environments `_is_wanted` does it."""
     environments = {account.environment for account in conf.current().accounts.values()}
     if len(environments) > 1:
         return keys
     content_type = ContentType.objects.db_manager(using).get_for_model(adapter.model_class())
-    known = Delivery.objects.using(using).filter(
+    known = Delivery.objects.filter(
         content_type=content_type,
         object_id__in=[identities.fitting(str(key)) for key in keys],
         environment__in=environments,
@@ -75,38 +75,38 @@ def _without_delivery(adapter: AnyAdapter, keys: Keys, using: str) -> Keys:
     return [key for key in keys if identities.fitting(str(key)) not in taken]
 
 
-def _end(adapter: AnyAdapter, key: Any, *, dry_run: bool) -> str:
+def _process(adapter: AnyAdapter, key: Any, using: str, *, dry_run: bool) -> str:
     try:
-        return run_in_transaction(partial(_would_book if dry_run else _book, adapter, key), using=db_alias())
+        return run_in_transaction(partial(_would_book if dry_run else _book, adapter, key, using), using=using)
     except (OperationalError, InterfaceError) as err:
         if not is_transient(err):
             raise
         return "deferred"
-    except Exception as err:  # noqa: BLE001  # one bad order must not stop the others
+    except Exception as err:  # noqa: BLE001  # contained to this order
         logger.error(  # noqa: TRY400  # no data in logs
             "order not enqueued: pk=%s error=%s", errors.one_line(key), errors.describe(err)
         )
         return "failed"
 
 
-def _would_book(adapter: AnyAdapter, key: Any) -> str:
+def _would_book(adapter: AnyAdapter, key: Any, using: str) -> str:
     with errors.project_locale():
-        order = _rows(adapter, db_alias()).filter(pk=key).first()
+        order = _rows(adapter, using).filter(pk=key).first()
     try:
-        return "booked" if order is not None and _is_wanted(adapter, order) else ""
+        return "booked" if order is not None and _is_wanted(adapter, order, using) else ""
     except AdapterFailed as err:
         logger.error("adapter failed: pk=%s error=%s", errors.one_line(key), err)  # noqa: TRY400  # no data in logs
         return "failed"
 
 
-def _book(adapter: AnyAdapter, key: Any) -> str:
-    """Book the order as it is now: it may have been cancelled while the batch was under way."""
+def _book(adapter: AnyAdapter, key: Any, using: str) -> str:
+    """Book the order as it is now: it may have been cancelled since the batch was read."""
     with errors.project_locale():
-        order = _rows(adapter, db_alias()).select_for_update().filter(pk=key).first()
+        order = _rows(adapter, using).select_for_update().filter(pk=key).first()
     if order is None:
         return ""
     try:
-        if not _is_wanted(adapter, order):
+        if not _is_wanted(adapter, order, using):
             return ""
         delivery = booking.request_delivery(order)
     except AdapterFailed as err:
@@ -114,9 +114,9 @@ def _book(adapter: AnyAdapter, key: Any) -> str:
     return "failed" if delivery.attention == Attention.ADAPTER_FAILED else "booked"
 
 
-def _is_wanted(adapter: AnyAdapter, order: models.Model) -> bool:
-    """Ask in a savepoint: a query of the adapter's that fails must not take our transaction with it."""
-    with transaction.atomic(using=db_alias()):
+def _is_wanted(adapter: AnyAdapter, order: models.Model, using: str) -> bool:
+    """Call the adapter in a savepoint, which contains a failed query of its own."""
+    with transaction.atomic(using=using):
         if payloads.wish_for(adapter, order) is not payloads.Wish.SEND:
             return False
         identity = identities.identity_of(adapter, order)

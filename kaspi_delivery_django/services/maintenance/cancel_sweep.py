@@ -1,4 +1,4 @@
-"""Ask `wants_cancel` about booked orders at an interval: `QuerySet.update()` and raw SQL send no signal."""
+"""Call `wants_cancel` for booked orders at an interval: `QuerySet.update()` and raw SQL send no signal."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from kaspi_delivery_django.models import AccountState, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, adapters
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import defer_or_raise
+from kaspi_delivery_django.services.db import db_alias, defer_or_raise
 from kaspi_delivery_django.services.deliveries import calls, payloads
 from kaspi_delivery_django.services.deliveries.actions import cancel_for_shop
 from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter_predicate
@@ -25,59 +25,58 @@ ROUND_S = 5.0
 
 
 class CancelSweep:
-    """Asks about all booked orders that can be cancelled, once in CANCEL_CHECK_INTERVAL whatever the number of workers.
+    """Checks all booked orders that can be cancelled, once in CANCEL_CHECK_INTERVAL for any number of workers.
 
-    Those that staff are asked about because the adapter does not want them sent are asked about too: nobody else does.
-
-    It reads the deliveries and their orders in batches. What one round has no time for is left to the next.
+    It also checks the deliveries that were flagged because the adapter does not want them sent. It reads deliveries
+    and orders in batches, and resumes in the next round.
     """
 
     def __init__(self) -> None:
         self._batches: Iterator[Sequence[Delivery]] = iter(())
 
-    def run(self, *, using: str) -> int:
-        """Ask for some seconds. Returns how many cancels were requested."""
+    def run(self) -> int:
+        """Check orders for some seconds. Return how many cancels were requested."""
         until, found = time.monotonic() + ROUND_S, 0
         while time.monotonic() < until:
             batch = next(self._batches, None)
-            if batch is None and not self._begin(using):
+            if batch is None and not self._begin():
                 break
             found += _cancel_unwanted(batch or ())
         return found
 
-    def _begin(self, using: str) -> bool:
-        """Start over, if it is time to. Returns whether there is anything to ask about."""
-        kinds = _kinds_to_ask(using)
-        due = [account for account in conf.current().accounts.values() if kinds and _take_turn(account, using)]
-        self._batches = _cancellable(due, kinds, using) if due else iter(())
+    def _begin(self) -> bool:
+        """Start a sweep if one is due. Return whether it is."""
+        types = _cancellable_types()
+        due = [account for account in conf.current().accounts.values() if types and _start(account)]
+        self._batches = _cancellable(due, types) if due else iter(())
         return bool(due)
 
 
-def _kinds_to_ask(using: str) -> Sequence[ContentType]:
-    """Return the order types whose adapters can want a cancel at all; none while the sweep is switched off."""
+def _cancellable_types() -> Sequence[ContentType]:
+    """Return the order types whose adapters override `wants_cancel`; none while the sweep is switched off."""
     if not conf.current().cancel_check_interval:
         return []
-    types = ContentType.objects.db_manager(using)
-    return [types.get_for_model(model) for model, adapter in adapters().items() if _can_want_cancel(adapter)]
+    types = ContentType.objects.db_manager(db_alias())
+    return [types.get_for_model(model) for model, adapter in adapters().items() if _overrides_wants_cancel(adapter)]
 
 
-def _can_want_cancel(adapter: AnyAdapter) -> bool:
+def _overrides_wants_cancel(adapter: AnyAdapter) -> bool:
     return type(adapter).wants_cancel is not OrderAdapter.wants_cancel
 
 
-def _take_turn(account: Account, using: str) -> bool:
-    """Note that the account's orders are asked about now; False when they were, not long ago, by any worker."""
+def _start(account: Account) -> bool:
+    """Record the account's sweep; False when any worker has swept it within the interval."""
     now = clock.now()
     is_due = Q(cancels_asked_at__isnull=True) | Q(cancels_asked_at__lte=now - conf.current().cancel_check_interval)
     is_due |= Q(cancels_asked_at__gt=now + calls.MAX_CLOCK_SKEW)  # the clock was set back since
-    own = AccountState.objects.using(using).filter(account=account.alias, environment=account.environment)
+    own = AccountState.objects.filter(account=account.alias, environment=account.environment)
     return own.filter(is_due).exists() and bool(own.filter(is_due).update(cancels_asked_at=now))
 
 
-def _cancellable(accounts: Iterable[Account], kinds: Sequence[ContentType], using: str) -> Iterator[Sequence[Delivery]]:
+def _cancellable(accounts: Iterable[Account], types: Sequence[ContentType]) -> Iterator[Sequence[Delivery]]:
     for account in accounts:
-        own = Delivery.objects.using(using).filter(account=account.alias, environment=account.environment)
-        own = own.filter(cancel_requested_at__isnull=True, content_type__in=kinds)
+        own = Delivery.objects.filter(account=account.alias, environment=account.environment)
+        own = own.filter(cancel_requested_at__isnull=True, content_type__in=types)
         for rows in (own.awaiting_pickup(), own.in_unknown_status().filter(delivery_id__isnull=False)):
             yield from _batches(rows)
         yield from _held(own)
@@ -91,14 +90,14 @@ def _batches(rows: DeliveryQuerySet) -> Iterator[Sequence[Delivery]]:
 
 
 def _held(own: DeliveryQuerySet) -> Iterator[Sequence[Delivery]]:
-    """Read what was never sent and waits for staff; their list is read by itself, or SQLite takes another index."""
-    keys = list(Delivery.objects.using(own.db).filter(attention=Attention.NOT_WANTED).values_list("pk", flat=True))
+    """Read the flagged, unsent deliveries. Their keys are read first, or SQLite uses another index."""
+    keys = list(Delivery.objects.filter(attention=Attention.NOT_WANTED).values_list("pk", flat=True))
     for start in range(0, len(keys), BATCH):
         yield list(own.filter(pk__in=keys[start : start + BATCH], delivery_id__isnull=True))
 
 
 def _cancel_unwanted(batch: Sequence[Delivery]) -> int:
-    """Cancel those of the deliveries whose orders are cancelled. What breaks on one row stops no other."""
+    """Cancel the deliveries whose orders are cancelled. Contain an error to one row."""
     cancellable = [delivery for delivery in batch if delivery.is_cancellable]  # FINAL_STATUSES may have grown
     orders = payloads.orders_of(cancellable)
     known = [(delivery, orders[delivery.pk]) for delivery in cancellable if delivery.pk in orders]
@@ -114,7 +113,7 @@ def _cancel_if_unwanted(delivery: Delivery, order: models.Model) -> bool:
         defer_or_raise(err, f"delivery={delivery.pk}")
         return False
     except (AdapterFailed, DatabaseError, models.ObjectDoesNotExist) as err:
-        logger.error("cancel not asked: delivery=%s error=%s", delivery.pk, _text_of(err))  # noqa: TRY400  # no data in logs
+        logger.error("wants_cancel failed: delivery=%s error=%s", delivery.pk, _text_of(err))  # noqa: TRY400  # no data in logs
         return False
     return True
 

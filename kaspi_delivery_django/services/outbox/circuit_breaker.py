@@ -1,7 +1,8 @@
 """One circuit breaker per account and environment, shared by all workers; and the hold of all sending.
 
-401, 403 and 429 open it. After a while one trial call goes; when Kaspi answers it, the breaker closes
-and the calls behind it are spread out.
+A closed breaker lets all calls through, an open one none. 401, 403 and 429 open it until `closed_until`. Then it is
+half-open: it lets one trial call through. When Kaspi answers that call, the breaker closes and the pending calls are
+spread out.
 """
 
 import logging
@@ -26,60 +27,61 @@ SPREAD = timedelta(seconds=30)
 SPREAD_STEPS = 16
 BATCH = 500
 MAX_SPREAD = 100_000
-WAITING = (ApiCall.State.DUE, ApiCall.State.UNKNOWN)
+PENDING = (ApiCall.State.DUE, ApiCall.State.UNKNOWN)
+HELD_BY_LENGTH = 150
 
 
-class Admission(Enum):
-    """Whether a call may go."""
+class Breaker(Enum):
+    """The breaker's state for one caller; half-open for the one that makes the trial call."""
 
-    ALLOWED = auto()
-    TRIAL = auto()
-    BLOCKED = auto()
+    CLOSED = auto()
+    HALF_OPEN = auto()
+    OPEN = auto()
 
 
-def admit(delivery: Delivery, now: datetime) -> Admission:
-    """Return whether a call of this delivery may go now; `TRIAL` is given to one caller only."""
+def admit(delivery: Delivery, now: datetime) -> Breaker:
+    """Return whether a call of this delivery may be sent now; `HALF_OPEN` is returned to one caller only."""
     states = list(AccountState.objects.filter(_own(delivery) | Q(held_at__isnull=False)))
     if any(state.held_at for state in states):
-        return Admission.BLOCKED
+        return Breaker.OPEN
     state = next(iter(states), None)
     if state is None or state.closed_until is None:
-        return Admission.ALLOWED
+        return Breaker.CLOSED
     if state.closed_until > now:
-        return Admission.BLOCKED
+        return Breaker.OPEN
     unchanged = _states(delivery).filter(closed_until=state.closed_until)
     won = unchanged.update(closed_until=now + TRIAL_LEASE)
-    return Admission.TRIAL if won else Admission.BLOCKED
+    return Breaker.HALF_OPEN if won else Breaker.OPEN
 
 
 def trip(delivery: Delivery, *, until: datetime, reason: str) -> None:
-    """Let no call of this account go before `until`. Says so in the log once, not per call."""
+    """Open the account's breaker until then. Log it once, not per call."""
     if not _states(delivery).filter(closed_until__isnull=False).exists():
-        logger.error("gate closed: account=%s until=%s reason=%s", delivery.account, until, reason)
+        logger.error("circuit breaker opened: account=%s until=%s reason=%s", delivery.account, until, reason)
     _make_state(delivery)
     shorter = Q(closed_until__isnull=True) | Q(closed_until__lt=until)
     _states(delivery).filter(shorter).update(closed_until=until, closed_reason=reason)
 
 
 def release_trial(delivery: Delivery, now: datetime) -> None:
-    """End the probe's own lease, so that another call can be the probe. A longer pause is somebody else's."""
+    """End the trial call's lease, so that another call can be the trial. A longer pause is kept."""
     _states(delivery).filter(closed_until__lte=now + TRIAL_LEASE).update(closed_until=now)
 
 
 def reset(delivery: Delivery, now: datetime) -> None:
-    """Open the gate after a probe that Kaspi answered, and spread the calls that have waited behind it.
+    """Close the breaker after a trial call that Kaspi answered, and spread the pending calls.
 
-    They are spread after the commit: a process that dies meanwhile has opened the gate all the same.
+    They are spread after the commit: a process that dies meanwhile has closed the breaker all the same.
     """
     opened = _states(delivery).filter(closed_until__isnull=False)
     if not opened.update(closed_until=None, closed_reason=""):
         return
-    logger.warning("gate open: account=%s", delivery.account)
+    logger.warning("circuit breaker closed: account=%s", delivery.account)
     after_commit(_spread, delivery, now, using=db_alias())
 
 
 def _spread(delivery: Delivery, now: datetime) -> None:
-    """Schedule the account's due calls within `SPREAD`, in batches; what is beyond `MAX_SPREAD` goes without a delay.
+    """Schedule the account's due calls within `SPREAD`, in batches; those beyond `MAX_SPREAD` are not delayed.
 
     Each statement has one condition. Without statistics PostgreSQL takes every further one, and a join, to leave few
     rows, and then reads all due calls, or all of the account's deliveries, for each batch.
@@ -99,23 +101,23 @@ def _spread_times(now: datetime) -> Case:
     part = SPREAD / SPREAD_STEPS
     times = [now + part * (step + random.random()) for step in range(SPREAD_STEPS)]  # noqa: S311  # no secret
     spread = Case(*(When(share=step, then=Value(at, DateTimeField())) for step, at in enumerate(times)))
-    return Case(When(state__in=WAITING, next_attempt_at__lte=now, then=spread), default=F("next_attempt_at"))
+    return Case(When(state__in=PENDING, next_attempt_at__lte=now, then=spread), default=F("next_attempt_at"))
 
 
-def blocked_accounts(now: datetime, *, using: str) -> list[AccountState]:
-    """Return the gates that are closed now, and the states that hold everything."""
-    return list(AccountState.objects.using(using).filter(Q(closed_until__gt=now) | Q(held_at__isnull=False)))
+def blocked_accounts(now: datetime) -> list[AccountState]:
+    """Return the accounts whose breaker is open now, and those that hold all sending."""
+    return list(AccountState.objects.filter(Q(closed_until__gt=now) | Q(held_at__isnull=False)))
 
 
 def is_blocked() -> Exists:
-    """The condition, on a call, that all is held, or its account's gate closed, or lets a probe through and no more."""
+    """Build the condition, on a call, that its account's breaker is not closed or that sending is held."""
     own = {"account": OuterRef("delivery__account"), "environment": OuterRef("delivery__environment")}
     guarded = Q(closed_until__isnull=False, **own) | Q(held_at__isnull=False)  # a hold is of every account
     return Exists(AccountState.objects.filter(guarded))
 
 
 def record_announcement(delivery: Delivery, text: str, now: datetime) -> None:
-    """Keep what Kaspi's headers announce of its API, such as a sunset; log it once a day, whoever hears it first."""
+    """Store what Kaspi's headers announce of its API, such as a sunset; log it once a day for all workers."""
     lately = now - ANNOUNCEMENT_INTERVAL
     if not text or _states(delivery).filter(announcement=text, announced_at__gt=lately).exists():
         return
@@ -125,26 +127,8 @@ def record_announcement(delivery: Delivery, text: str, now: datetime) -> None:
         logger.warning("Kaspi announces: account=%s %s", delivery.account, text)
 
 
-def _make_state(delivery: Delivery) -> None:
-    using = db_alias()
-    if not _states(delivery).exists():
-        with suppress(IntegrityError), transaction.atomic(using=using):  # another sender may be faster
-            AccountState.objects.using(using).create(account=delivery.account, environment=delivery.environment)
-
-
-def _states(delivery: Delivery) -> QuerySet[AccountState]:
-    return AccountState.objects.filter(_own(delivery))
-
-
-def _own(delivery: Delivery) -> Q:
-    return Q(account=delivery.account, environment=delivery.environment)
-
-
-HELD_BY_LENGTH = 150
-
-
 def hold_sending(*, by: str = "") -> None:
-    """Hold all requests to Kaspi, of every account. `by` names who asked for it; an earlier hold keeps its time."""
+    """Hold all requests to Kaspi, of every account, in the name of `by`; an earlier hold keeps its time."""
     if is_held():
         return
     held = {"held_at": clock.now(), "held_by": by[:HELD_BY_LENGTH]}
@@ -154,13 +138,27 @@ def hold_sending(*, by: str = "") -> None:
 
 
 def release_sending() -> bool:
-    """Let requests go again. Returns whether they were held."""
-    released = AccountState.objects.using(db_alias()).filter(held_at__isnull=False).update(held_at=None, held_by="")
+    """Release the hold. Return whether there was one."""
+    released = AccountState.objects.filter(held_at__isnull=False).update(held_at=None, held_by="")
     if released:
         logger.warning("sending released")
     return bool(released)
 
 
 def is_held() -> bool:
-    """Tell whether sending is held."""
+    """Return whether sending is held."""
     return AccountState.objects.filter(held_at__isnull=False).exists()
+
+
+def _make_state(delivery: Delivery) -> None:
+    if not _states(delivery).exists():
+        with suppress(IntegrityError), transaction.atomic(using=db_alias()):  # another sender may be faster
+            AccountState.objects.create(account=delivery.account, environment=delivery.environment)
+
+
+def _states(delivery: Delivery) -> QuerySet[AccountState]:
+    return AccountState.objects.filter(_own(delivery))
+
+
+def _own(delivery: Delivery) -> Q:
+    return Q(account=delivery.account, environment=delivery.environment)

@@ -11,17 +11,17 @@ from kaspi_delivery_django.conf import Account
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
-MOST_THREADS = 64
+MAX_THREADS = 64
 _transport: "BaseAdapter | None" = None
 
 
 def client_for(account: Account) -> "client.KaspiClient":
-    """Return the client of an account, with its kept connections."""
+    """Return the client of an account, with its open connections."""
     return _client(account.base_url, account.api_key, _transport)
 
 
 def fingerprint(api_key: str) -> str:
-    """Return what tells one API key from another without showing it."""
+    """Return a digest that identifies an API key without revealing it."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:16] if api_key else ""
 
 
@@ -38,4 +38,4 @@ def transport(adapter: "BaseAdapter") -> Iterator[None]:
 
 @lru_cache(maxsize=64)
 def _client(base_url: str, api_key: str, adapter: "BaseAdapter | None") -> "client.KaspiClient":
-    return client.KaspiClient(api_key, base_url=base_url, transport=adapter, pool_size=MOST_THREADS)
+    return client.KaspiClient(api_key, base_url=base_url, transport=adapter, pool_size=MAX_THREADS)

@@ -1,7 +1,7 @@
 """Send many calls at once: threads do HTTP only; the caller's thread claims and records.
 
-So the database has one connection and one writer, whatever the number of threads. Answers that arrive
-while the database is written are recorded together afterwards.
+So the database has one connection and one writer for any number of threads. Answers that arrive while it is written
+to are recorded together afterwards. No other module of the services starts threads.
 """
 
 import logging
@@ -20,80 +20,12 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from kaspi_delivery_django.client import ConfigurationFault, KaspiError, RateLimited, RemoteDelivery
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.db import db_alias, defer_or_raise
-from kaspi_delivery_django.services.outbox import claims, plain_bookings, rate_limit, sender
-from kaspi_delivery_django.services.outbox.claims import Claim
-from kaspi_delivery_django.services.outbox.sender import log_broken, run_contained
+from kaspi_delivery_django.services.outbox import claims, leases, plain_bookings, rate_limit, sender
+from kaspi_delivery_django.services.outbox.due_calls import DueCalls
+from kaspi_delivery_django.services.outbox.leases import Claim
+from kaspi_delivery_django.services.outbox.sender import log_failure, run_contained
 
 logger = logging.getLogger(__name__)
-READ_AHEAD = 500
-REFILL_BELOW = 128
-
-
-class DueCalls:
-    """The calls that are due, each once in a run; without those that failed since a moment, if one is given."""
-
-    def __init__(self, *, until: float, not_failed_since: datetime | None = None) -> None:
-        self._until = until
-        self._not_failed_since = not_failed_since
-        self._due: deque[int] = deque()
-        self._seen: set[int] = set()
-        self._is_dry = False
-
-    def has_more(self) -> bool:
-        """Tell whether there is one to try, and time for it."""
-        if time.monotonic() >= self._until:
-            return False
-        self.look_ahead()
-        return bool(self._due)
-
-    def look_ahead(self) -> None:
-        """Look for more when there are few left, until nothing new is found."""
-        if len(self._due) >= REFILL_BELOW or self._is_dry:
-            return
-        due = sender.due_calls(limit=READ_AHEAD, not_failed_since=self._not_failed_since)
-        found = [pk for pk in due if pk not in self._seen]
-        self._seen.update(found)
-        self._due.extend(found)
-        self._is_dry = not found
-
-    def next_calls(self, most: int) -> list[int]:
-        """Hand out so many."""
-        return [self._due.popleft() for _ in range(min(most, len(self._due)))]
-
-
-def claim_calls(call_pks: Sequence[int]) -> list[Claim]:
-    """Claim them together; one by one what a gate must be asked for, or all, when one of them breaks that."""
-    using = db_alias()
-    claimed, left = list[Claim](), call_pks
-    try:
-        claimed, left = claims.claim_many(call_pks, using=using)
-    except (OperationalError, InterfaceError) as err:
-        defer_or_raise(err, f"calls={len(call_pks)}")
-    except Exception as err:  # noqa: BLE001  # found out which one it is
-        logger.warning("not claimed together, one by one: error=%s", errors.describe(err))
-    return [*claimed, *_claim_one_by_one(left, is_first=not claimed)]
-
-
-def _claim_one_by_one(call_pks: Sequence[int], *, is_first: bool) -> Iterator[Claim]:
-    """Claim one by one, for a second: then the others stay due, because what is claimed already waits to be sent.
-
-    A database that goes away ends it too, and is for the caller unless that has claims to send.
-    """
-    until = time.monotonic() + claims.MAX_BUILD_S
-    for pk in call_pks:
-        if time.monotonic() > until:
-            return
-        try:
-            claim = run_contained(partial(claims.claim, pk, using=db_alias()), pk)
-        except (OperationalError, InterfaceError):
-            if is_first:
-                raise
-            return
-        if claim is not None:
-            is_first = False
-            yield claim
-
-
 Outcome = RemoteDelivery | KaspiError
 Jobs = queue.SimpleQueue[Claim | None]
 GATHER_S = 0.03
@@ -104,7 +36,7 @@ MAX_WAIT_S = 25.0  # with two exchanges of 15 s after it: less than a lease
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What became of a claimed call: None for both when the code that sends broke, or when it is to be given back."""
+    """The outcome of a claimed call; None when the code that sends failed, or when the call was not sent."""
 
     claim: Claim
     outcome: Outcome | None = None
@@ -113,50 +45,50 @@ class Answer:
 
 
 class Pipeline:
-    """Calls on their way, over so many threads. `stop` may be called from a signal handler.
+    """Calls in flight over so many threads. `stop` may be called from a signal handler.
 
-    It claims some more calls than there are threads, so that no thread waits for the database: what is sent within
-    half a second, and may be. What no thread has begun is given back at a stop, when its gate is closed meanwhile, and
-    after too long a wait: its lease must not end while it is under way.
+    It claims more calls than there are threads, so that no thread waits for the database: as many as are sent in
+    half a second, within the rate limit. A claim that no thread has begun is released on stop, when its circuit
+    breaker opens, and after `MAX_WAIT_S`: its lease must not expire while it is sent.
     """
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._stopped = threading.Event()
-        self._arrived: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
-        self._unsettled: deque[Answer] = deque()
-        self._under_way = 0
-        self._lately_s = PREFETCH_S
-        self._closed: set[str] = set()
-        self._turn = rate_limit.BatchSlot()
+        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self._unrecorded: deque[Answer] = deque()
+        self._in_flight = 0
+        self._latency_s = PREFETCH_S
+        self._blocked: set[str] = set()
+        self._slot = rate_limit.BatchSlot()
 
     def stop(self) -> None:
-        """Begin no more, and finish what is under way."""
+        """Start no more calls, and finish those in flight."""
         self._stopped.set()
-        self._arrived.put(None)
+        self._answers.put(None)
 
     def run(self, *, within_s: float, not_failed_since: datetime | None = None) -> int:
-        """Send what is due, for so many seconds, and finish what is under way. Returns how many requests were made.
+        """Send due calls for so many seconds, and finish those in flight. Return the number of requests.
 
-        A call that failed at `not_failed_since` or later is left out. A database that is away ends it. What was under
-        way then is recorded if it can be, or else said in the log.
+        Calls that failed at `not_failed_since` or later are excluded. An unavailable database ends the run; calls in
+        flight are then recorded if possible, else logged.
         """
-        self._closed.clear()
-        supply = DueCalls(until=time.monotonic() + within_s, not_failed_since=not_failed_since)
-        if not supply.has_more():
+        self._blocked.clear()
+        due = DueCalls(until=time.monotonic() + within_s, not_failed_since=not_failed_since)
+        if not due.has_more():
             return 0
-        with self._crew() as jobs:
+        with self._started_threads() as jobs:
             try:
-                return self._work(jobs, supply)
+                return self._work(jobs, due)
             except Exception:
                 self._rescue()
                 raise
             finally:
-                self._turn.end(used=0)
+                self._slot.end(used=0)
 
     @contextmanager
-    def _crew(self) -> Iterator[Jobs]:
-        """Start the threads, before anything is claimed for them; end them when they have done what they have."""
+    def _started_threads(self) -> Iterator[Jobs]:
+        """Start the threads before anything is claimed for them; join them after their last jobs."""
         jobs: Jobs = queue.SimpleQueue()
         started = []
         try:
@@ -173,131 +105,156 @@ class Pipeline:
 
     def _serve(self, jobs: Jobs) -> None:
         while claim := jobs.get():
-            self._arrived.put(self._send(claim))
+            self._answers.put(self._send(claim))
 
-    def _work(self, jobs: Jobs, supply: DueCalls) -> int:
+    def _work(self, jobs: Jobs, due: DueCalls) -> int:
         sent = 0
         while True:
-            pause_s = self._claim(jobs, supply)
-            if pause_s is None and not self._under_way:
+            pause_s = self._claim(jobs, due)
+            if pause_s is None and not self._in_flight:
                 return sent
-            self._unsettled.extend(self._gather(pause_s))
-            sent += sum(answered.took_s is not None for answered in self._unsettled)
-            self._settle()
+            self._unrecorded.extend(self._gather(pause_s))
+            sent += sum(answer.took_s is not None for answer in self._unrecorded)
+            self._record()
 
-    def _claim(self, jobs: Jobs, supply: DueCalls) -> float | None:
-        """Claim for the threads; return in how many seconds there is more to claim, None when only an answer helps."""
-        room = self._room()
-        if not room or not supply.has_more():
+    def _claim(self, jobs: Jobs, due: DueCalls) -> float | None:
+        """Claim calls for the threads; return the seconds until the next claim, None if only after an answer."""
+        capacity = self._capacity()
+        if not capacity or not due.has_more():
             return None
-        wait_s = self._turn.wait_s(most=room)
+        wait_s = self._slot.wait_s(most=capacity)
         if wait_s > 0:
             return wait_s
-        claimed = claim_calls(supply.next_calls(self._turn.count))
-        self._turn.end(used=len(claimed))
+        claimed = claim_calls(due.pop(self._slot.count))
+        self._slot.end(used=len(claimed))
         for claim in claimed:
-            self._under_way += 1
+            self._in_flight += 1
             jobs.put(claim)
-        supply.look_ahead()  # while the threads have something to do
+        due.refill()  # while the threads are busy
         return 0.0
 
-    def _room(self) -> int:
+    def _capacity(self) -> int:
         """Return how many calls may be claimed now: none before it is worth a transaction, unless a thread is idle."""
-        ahead = self._ahead()
-        room = self._threads + ahead - self._under_way
-        return 0 if self._stopped.is_set() or room <= ahead // 4 else room
+        prefetch = self._prefetch()
+        capacity = self._threads + prefetch - self._in_flight
+        return 0 if self._stopped.is_set() or capacity <= prefetch // 4 else capacity
 
-    def _ahead(self) -> int:
-        """Return how many calls may wait for a thread: as many as are sent in half a second, and may be."""
-        soon = min(self._threads * PREFETCH_S / self._lately_s, rate_limit.allowed_within(PREFETCH_S))
+    def _prefetch(self) -> int:
+        """Return how many calls may wait for a thread: as many as are sent in half a second within the rate limit."""
+        soon = min(self._threads * PREFETCH_S / self._latency_s, rate_limit.allowed_within(PREFETCH_S))
         return int(min(max(soon, 1), MAX_PREFETCH * self._threads))
 
     def _send(self, claim: Claim) -> Answer:
-        """Do one call's HTTP, in a thread. It asks no database."""
-        if self._has_to_wait(claim):
+        """Do one call's HTTP in a thread, without the database."""
+        if self._must_not_send(claim):
             return Answer(claim=claim, is_unsent=True)
         began = time.monotonic()
         try:
             outcome = sender.transmit(claim)
-        except Exception as err:  # noqa: BLE001  # one bad row must not stop the others; somebody waits for an answer
-            log_broken(claim.call.pk, err)
+        except Exception as err:  # noqa: BLE001  # contained to this row; `_gather` expects an answer
+            log_failure(claim.call.pk, err)
             return Answer(claim=claim)
         if isinstance(outcome, ConfigurationFault | RateLimited):
-            self._closed.add(claim.account.alias)
+            self._blocked.add(claim.account.alias)
         return Answer(claim=claim, outcome=outcome, took_s=time.monotonic() - began)
 
-    def _has_to_wait(self, claim: Claim) -> bool:
-        """Tell whether a claimed call must not be sent now."""
+    def _must_not_send(self, claim: Claim) -> bool:
+        """Return whether a claim must be released unsent."""
         is_late = time.monotonic() - claim.since_s > MAX_WAIT_S
-        is_behind_gate = claim.account.alias in self._closed and not claim.is_trial
-        return is_late or is_behind_gate or self._stopped.is_set()
+        is_blocked = claim.account.alias in self._blocked and not claim.is_trial
+        return is_late or is_blocked or self._stopped.is_set()
 
     def _gather(self, pause_s: float | None) -> Iterator[Answer]:
-        """Wait for an answer, `pause_s` seconds at most, and for more while all threads have something to do."""
+        """Wait for an answer, `pause_s` seconds at most, and for more while all threads are busy."""
         left_s = pause_s
         until = time.monotonic() + GATHER_S
         with suppress(queue.Empty):
             while True:
-                answered = self._arrived.get(timeout=left_s) if left_s != 0 else self._arrived.get_nowait()
-                if answered is not None:
-                    self._under_way -= 1
-                    self._lately_s = answered.took_s or self._lately_s
-                    yield answered
-                is_full = self._under_way >= self._threads
+                answer = self._answers.get(timeout=left_s) if left_s != 0 else self._answers.get_nowait()
+                if answer is not None:
+                    self._in_flight -= 1
+                    self._latency_s = answer.took_s or self._latency_s
+                    yield answer
+                is_full = self._in_flight >= self._threads
                 left_s = max(0.0, until - time.monotonic()) if is_full else 0.0
 
-    def _settle(self) -> None:
-        """Write down what became of the calls: plain bookings together, the others one by one."""
-        settled = _record_plain(self._unsettled)
-        while self._unsettled:
-            answered = self._unsettled.popleft()
-            claim, outcome = answered.claim, answered.outcome
-            if claim.call.pk not in settled:
-                run_contained(partial(_record_answer, answered), claim.call.pk)
-            if outcome is not None and answered.took_s is not None:
-                sender.send_call_attempted(claim, outcome, answered.took_s)
+    def _record(self) -> None:
+        """Record the answers: plain bookings together, the others one by one."""
+        recorded = _record_plain(self._unrecorded)
+        while self._unrecorded:
+            answer = self._unrecorded.popleft()
+            claim, outcome = answer.claim, answer.outcome
+            if claim.call.pk not in recorded:
+                run_contained(partial(_record_answer, answer), claim.call.pk)
+            if outcome is not None and answer.took_s is not None:
+                sender.send_call_attempted(claim, outcome, answer.took_s)
 
     def _rescue(self) -> None:
-        """Wait for what is under way, and record it if the database is there again; else say it in the log."""
-        while self._under_way:
-            self._unsettled.extend(self._gather(None))
+        """Wait for the calls in flight, and record them if the database is available again; else log them."""
+        while self._in_flight:
+            self._unrecorded.extend(self._gather(None))
         close_old_connections()
-        is_away = False
-        while self._unsettled:
-            answered = self._unsettled.popleft()
-            if is_away and answered.outcome:
-                sender.log_unrecorded(answered.claim, answered.outcome)
-            elif not is_away:
-                is_away = not _is_recorded(answered)
+        is_unavailable = False
+        while self._unrecorded:
+            answer = self._unrecorded.popleft()
+            if is_unavailable and answer.outcome:
+                sender.log_unrecorded(answer.claim, answer.outcome)
+            elif not is_unavailable:
+                try:
+                    run_contained(partial(_record_answer, answer), answer.claim.call.pk)
+                except (OperationalError, InterfaceError):  # `record` has logged the answer
+                    is_unavailable = True
 
 
-def _record_answer(answered: Answer) -> None:
-    """Record one answer, or give the call back; one whose code broke is of unknown outcome when its lease ends."""
-    if answered.is_unsent:
-        claims.release(answered.claim, using=db_alias())
-    elif answered.outcome is not None:
-        sender.record(answered.claim, answered.outcome, using=db_alias())
-
-
-def _is_recorded(answered: Answer) -> bool:
-    """Record it, and tell whether the database is there."""
+def claim_calls(call_pks: Sequence[int]) -> list[Claim]:
+    """Claim calls together; one by one those of a breaker that is not closed, or all when one of them fails."""
+    using = db_alias()
+    claimed, left = list[Claim](), call_pks
     try:
-        run_contained(partial(_record_answer, answered), answered.claim.call.pk)
-    except (OperationalError, InterfaceError):  # an answer is in the log
-        return False
-    return True
+        claimed, left = claims.claim_many(call_pks, using=using)
+    except (OperationalError, InterfaceError) as err:
+        defer_or_raise(err, f"calls={len(call_pks)}")
+    except Exception as err:  # noqa: BLE001  # found by claiming one by one
+        logger.warning("not claimed together, one by one: error=%s", errors.describe(err))
+    return [*claimed, *_claim_one_by_one(left, is_first=not claimed)]
 
 
-def _record_plain(unsettled: Sequence[Answer]) -> set[int]:
-    """Record the plain bookings together; return which calls they were. Whatever breaks that, each is tried alone."""
-    found = [
-        plain_bookings.plain_booking(answered.claim, answered.outcome) for answered in unsettled if answered.outcome
-    ]
+def _claim_one_by_one(call_pks: Sequence[int], *, is_first: bool) -> Iterator[Claim]:
+    """Claim one by one, for a second: the others stay due, so that those claimed are sent soon.
+
+    An unavailable database ends it too, and is raised unless there are claims to send.
+    """
+    until = time.monotonic() + claims.MAX_BUILD_S
+    for pk in call_pks:
+        if time.monotonic() > until:
+            return
+        try:
+            claim = run_contained(partial(claims.claim, pk, using=db_alias()), pk)
+        except (OperationalError, InterfaceError):
+            if is_first:
+                raise
+            return
+        if claim is not None:
+            is_first = False
+            yield claim
+
+
+def _record_answer(answer: Answer) -> None:
+    """Record one outcome, or release the claim; after a failure of our code the lease expires as of unknown outcome."""
+    if answer.is_unsent:
+        leases.release(answer.claim, using=db_alias())
+    elif answer.outcome is not None:
+        sender.record(answer.claim, answer.outcome, using=db_alias())
+
+
+def _record_plain(answers: Sequence[Answer]) -> set[int]:
+    """Record the plain bookings together; return their calls, none when that fails."""
+    found = [plain_bookings.plain_booking(answer.claim, answer.outcome) for answer in answers if answer.outcome]
     plain = [booking for booking in found if booking is not None]
     try:
         return plain_bookings.record_many(plain, using=db_alias()) if len(plain) > 1 else set()
     except (OperationalError, InterfaceError) as err:
         defer_or_raise(err, f"bookings={len(plain)}")
-    except Exception as err:  # noqa: BLE001  # found out which one it is
+    except Exception as err:  # noqa: BLE001  # found by recording one by one
         logger.warning("bookings not recorded together, one by one: error=%s", errors.describe(err))
     return set()

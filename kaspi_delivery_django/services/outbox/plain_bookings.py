@@ -14,15 +14,13 @@ from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, fast_sql
-from kaspi_delivery_django.services.db import after_commit, db_alias, lock_unlocked, run_in_transaction
+from kaspi_delivery_django.services.db import after_commit, lock_unlocked, run_in_transaction
 from kaspi_delivery_django.services.deliveries import calls, notifications, status
 from kaspi_delivery_django.services.outbox import circuit_breaker
-from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.statuses import CREATED
 
 Kind, State = ApiCall.Kind, ApiCall.State
-
-
 COLUMNS = (
     "delivery_id",
     "status",
@@ -37,7 +35,7 @@ COLUMNS = (
 
 
 class ClaimsLost(Exception):
-    """Somebody else holds one of the claims by now."""
+    """Another sender has taken over one of the claims."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +47,7 @@ class Booking:
 
 
 def plain_booking(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking | None:
-    """Return the booking that this is, if it may be a plain one."""
+    """Return the outcome as a booking if it may be a plain one."""
     is_first = claim.call.kind == Kind.CREATE and claim.delivery.generation == 1
     if not isinstance(outcome, RemoteDelivery) or claim.is_trial or not is_first or outcome.replayed:
         return None
@@ -57,7 +55,7 @@ def plain_booking(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking
 
 
 def record_many(bookings: Sequence[Booking], *, using: str) -> set[int]:
-    """Write down those that are plain and that nobody has locked, in a transaction of its own; return their calls.
+    """Record those that are plain and unlocked in one transaction; return their calls.
 
     Raises `ClaimsLost` when a claim was lost meanwhile, and `IntegrityError` when another delivery has one of the ids;
     nothing is written then.
@@ -66,46 +64,46 @@ def record_many(bookings: Sequence[Booking], *, using: str) -> set[int]:
 
 
 def record_locked(bookings: Sequence[Booking], using: str) -> set[int]:
-    """Write down those that are plain, in the transaction around it; return their calls. Raises as `record` does."""
-    rows = Delivery.objects.using(using).filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
+    """Record those that are plain, in the open transaction; return their calls. Raises as `record_many` does."""
+    rows = Delivery.objects.filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
     locked = lock_unlocked(
         rows.annotate(is_awaited=_is_awaited(), locked_at=clock.Now())  # type: ignore[no-redef]  # no column of its own
     )
     untouched = {row.pk: row for row in locked if _is_untouched(row)}
     booked = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
     if booked:
-        _finish(booked, using)
+        _finish(booked)
         _link([(untouched[booking.claim.delivery.pk], booking.remote) for booking in booked], using)
-    _note_announcements(booked)
+    _record_announcements(booked, using)
     return {booking.claim.call.pk for booking in booked}
 
 
-def _note_announcements(booked: Sequence[Booking]) -> None:
-    heard = {(one.claim.account.alias, one.remote.announcement): one.claim.delivery for one in booked}
-    for (_alias, text), delivery in heard.items():
+def _record_announcements(booked: Sequence[Booking], using: str) -> None:
+    announced = {(one.claim.account.alias, one.remote.announcement): one.claim.delivery for one in booked}
+    for (_alias, text), delivery in announced.items():
         if text:
-            circuit_breaker.record_announcement(delivery, text, clock.database_now(db_alias()))
+            circuit_breaker.record_announcement(delivery, text, clock.database_now(using))
 
 
 def _is_untouched(delivery: Delivery) -> bool:
-    """Tell whether nothing was heard of it, and nothing asked for, since its order was saved."""
-    has_news = delivery.delivery_id is not None or delivery.status or delivery.is_awaited  # type: ignore[attr-defined]  # annotated
-    return not (has_news or delivery.attention or delivery.cancel_requested_at or delivery.blanked_at)
+    """Return whether neither Kaspi nor staff have changed the delivery since its order was saved."""
+    is_changed = delivery.delivery_id is not None or delivery.status or delivery.is_awaited  # type: ignore[attr-defined]  # annotated
+    return not (is_changed or delivery.attention or delivery.cancel_requested_at or delivery.blanked_at)
 
 
 def _is_awaited() -> Exists:
-    """The condition, on a delivery, that an event is parked for its order."""
+    """Build the condition, on a delivery, that an event is parked for its order."""
     own = {name: OuterRef(name) for name in ("account", "environment", "external_order_id")}
     return Exists(WebhookEvent.objects.filter(**own, state=WebhookEvent.State.PARKED))
 
 
-def _finish(booked: Sequence[Booking], using: str) -> None:
-    """End the calls, each fenced by its token."""
+def _finish(booked: Sequence[Booking]) -> None:
+    """Finish the calls, each fenced by its token."""
     by_token = defaultdict(list)
     for booking in booked:
         by_token[booking.claim.call.claim_token].append(booking.claim.call.pk)
     fenced = reduce(or_, (Q(claim_token=token, pk__in=pks) for token, pks in by_token.items()))
-    rows = ApiCall.objects.using(using).filter(fenced, state=State.SENDING)
+    rows = ApiCall.objects.filter(fenced, state=State.SENDING)
     exchanges = [When(pk=booking.claim.call.pk, then=Value(booking.remote.request_id)) for booking in booked]
     answered = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
     if calls.finish(rows, State.DONE, **answered, request_id=Case(*exchanges)) != len(booked):
@@ -122,6 +120,6 @@ def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None
         )
     fast_sql.update_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
     fast_sql.insert_all(changes, using=using)
-    untold = [change for change in changes if change.notified_at is None]
-    if untold:
-        after_commit(notifications.notify_all, untold, using=using)
+    unnotified = [change for change in changes if change.notified_at is None]
+    if unnotified:
+        after_commit(notifications.notify_all, unnotified, using=using)

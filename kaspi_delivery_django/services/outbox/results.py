@@ -14,7 +14,7 @@ from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import lock_current
 from kaspi_delivery_django.services.deliveries import attention, calls, events, refreshing, status
 from kaspi_delivery_django.services.outbox import circuit_breaker, plain_bookings
-from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox.leases import Claim, held
 from kaspi_delivery_django.services.outbox.retry_policy import DONE, Attempt, Decision, decide
 from kaspi_delivery_django.statuses import CREATED
 
@@ -28,10 +28,10 @@ ASK_AFTER_CANCEL = timedelta(minutes=1)
 def record(
     claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float, *, using: str, by_all_rules: bool = False
 ) -> None:
-    """Write down what became of a claimed call. Runs inside a transaction.
+    """Record the outcome of a claimed call, inside a transaction.
 
-    A claim that was lost meanwhile changes nothing, but a deliveryId is never thrown away. A plain booking takes few
-    statements; it raises `IntegrityError` when another delivery has the id, which is for `by_all_rules` to record.
+    A claim that was lost meanwhile changes nothing, but its delivery id is stored. A plain booking takes few
+    statements; it raises `IntegrityError` when another delivery has the id: then record it `by_all_rules`.
     """
     booking = None if by_all_rules else plain_bookings.plain_booking(claim, outcome)
     with suppress(plain_bookings.ClaimsLost):  # nothing was written
@@ -40,22 +40,14 @@ def record(
     delivery = lock_current(claim.delivery)
     now = clock.database_now(using)
     decision = _decide(claim, outcome, randomness, now)
-    if decision.pause_s is not None:
-        if claim.is_trial:
-            circuit_breaker.release_trial(delivery, now)
-        pause = timedelta(seconds=decision.pause_s)
-        circuit_breaker.trip(delivery, until=now + pause, reason=str(outcome)[:ERROR_LENGTH])
-    elif claim.is_trial and (isinstance(outcome, RemoteDelivery) or outcome.status):
-        circuit_breaker.reset(delivery, now)
-    elif claim.is_trial:
-        circuit_breaker.release_trial(delivery, now)
+    _update_breaker(claim, delivery, decision, outcome, now)
     circuit_breaker.record_announcement(delivery, outcome.announcement, now)
-    held = _write(claim, decision, outcome, now)
-    if isinstance(outcome, KaspiError):
-        _keep_attempt(claim, outcome, now)
+    was_held = _write(claim, decision, outcome, now)
     if isinstance(outcome, RemoteDelivery):
         _succeed(claim, delivery, outcome, now)
-    elif held:
+        return
+    _record_attempt(claim, outcome, now)
+    if was_held:
         _fail(claim, delivery, decision, outcome, now)
 
 
@@ -81,6 +73,20 @@ def _decide(claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: floa
     return decide(attempt, outcome, randomness)
 
 
+def _update_breaker(
+    claim: Claim, delivery: Delivery, decision: Decision, outcome: RemoteDelivery | KaspiError, now: datetime
+) -> None:
+    """Close the circuit breaker after an answered trial call; open it when the account must pause."""
+    is_answered = decision.pause_s is None and (isinstance(outcome, RemoteDelivery) or bool(outcome.status))
+    if claim.is_trial and is_answered:
+        circuit_breaker.reset(delivery, now)
+    elif claim.is_trial:
+        circuit_breaker.release_trial(delivery, now)
+    if decision.pause_s is not None:
+        pause = timedelta(seconds=decision.pause_s)
+        circuit_breaker.trip(delivery, until=now + pause, reason=str(outcome)[:ERROR_LENGTH])
+
+
 def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiError, now: datetime) -> bool:
     call = claim.call
     error = outcome if isinstance(outcome, KaspiError) else None
@@ -96,13 +102,12 @@ def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiErro
     }
     if decision.state == State.DONE or not (decision.acted or claim.was_unknown):
         changes["unknown_since"] = None
-    held = ApiCall.objects.filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
     next_attempt_at = None if wait is None else now + timedelta(seconds=wait)
-    return bool(calls.end_lease(held, decision.state, now=now, next_attempt_at=next_attempt_at, **changes))
+    return bool(calls.end_lease(held(call), decision.state, now=now, next_attempt_at=next_attempt_at, **changes))
 
 
-def _keep_attempt(claim: Claim, error: KaspiError, now: datetime) -> None:
-    """Leave a trace of each try that failed: the call itself shows the last one only."""
+def _record_attempt(claim: Claim, error: KaspiError, now: datetime) -> None:
+    """Record the failed attempt: the call itself shows the last one only."""
     FailedAttempt.objects.create(
         call=claim.call,
         kind=claim.call.kind,
@@ -115,7 +120,7 @@ def _keep_attempt(claim: Claim, error: KaspiError, now: datetime) -> None:
 
 
 def _message_of(error: KaspiError) -> str:
-    """Return Kaspi's own words, after ours where those alone do not say what to correct."""
+    """Return Kaspi's message, after ours where Kaspi's does not name what to correct."""
     if isinstance(error, ConfigurationFault):
         return f"{error}: {error.message}" if error.message else str(error)
     return error.message or str(error)
@@ -139,9 +144,11 @@ def _booked(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datet
         status.save(delivery)
         return
     status.mirror(delivery, remote)
-    news = status.StatusUpdate(status=remote.status or CREATED, source=Source.CREATE)
-    status.apply(delivery, news)
-    if remote.replayed and delivery.is_open and not delivery.cancel_requested_at:  # else the cancel's answer says
+    update = status.StatusUpdate(status=remote.status or CREATED, source=Source.CREATE)
+    status.apply(delivery, update)
+    if (
+        remote.replayed and delivery.is_open and not delivery.cancel_requested_at
+    ):  # else the cancel's answer has the status
         delivery.next_refresh_at = now  # a stored answer: webhooks since then may have been lost
     status.save(delivery)
     events.after_link(delivery)
@@ -158,25 +165,25 @@ def _found(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: dateti
 def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
     status.mirror(delivery, remote)
     if remote.status:
-        news = status.StatusUpdate(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
-        status.apply(delivery, news)
+        update = status.StatusUpdate(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
+        status.apply(delivery, update)
     refreshing.reschedule(delivery, after=ASK_AFTER_CANCEL)
     status.save(delivery)
 
 
 def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: datetime) -> None:
-    """Take Kaspi's own word, unless newer news came in while the answer was under way."""
+    """Correct the status by Kaspi's answer, unless the delivery changed while the call was in flight."""
     unmoved = claim.delivery.updated_at == delivery.updated_at
     status.mirror(delivery, remote)
     delivery.next_refresh_at = refreshing.next_refresh(delivery) if unmoved else now
     status.add_missing_steps(delivery, remote.history, now, about_to=remote.status)
     stamps = {entry.status: entry.timestamp for entry in remote.history}
     at = clock.plausible(stamps.get(remote.status), now)
-    news = status.StatusUpdate(status=remote.status, source=Source.REFRESH, at=at)
+    update = status.StatusUpdate(status=remote.status, source=Source.REFRESH, at=at)
     if unmoved and remote.status:
-        status.correct(delivery, news)
+        status.correct(delivery, update)
     elif remote.status:
-        status.apply(delivery, news)
+        status.apply(delivery, update)
     attention.clear(delivery, attention.OF_REFRESH)
     refreshing.flag_unknown(delivery, refreshing.now_of(delivery))
     status.save(delivery)
@@ -184,7 +191,7 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: da
 
 def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError, now: datetime) -> None:
     kind, ended = claim.call.kind, decision.retry_in_s is None
-    if kind == Kind.CREATE and delivery.delivery_id:  # a webhook has told us meanwhile
+    if kind == Kind.CREATE and delivery.delivery_id:  # linked by a webhook meanwhile
         calls.finish(ApiCall.objects.of(delivery, Kind.CREATE), State.DONE)
         return
     if decision.attention is not None:

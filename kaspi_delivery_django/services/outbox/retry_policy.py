@@ -1,4 +1,4 @@
-"""Decide what follows from the outcome of one attempt. Pure: the table of outcomes, in code."""
+"""Decide what follows from the error of one attempt. Pure: the table of outcomes, in code."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ NOT_FOUND_AGAIN_S = 12 * 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """What is known of the call. `was_unknown`: an earlier attempt may have acted already."""
+    """The call's state before this attempt. `was_unknown`: an earlier attempt may have acted already."""
 
     kind: str
     attempts: int = 1
@@ -37,10 +37,10 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What happens to the call.
+    """The call's next state.
 
-    `retry_in_s` None means never by itself; `pause_s` closes the account's gate; `counts` False
-    burns no attempt; `acted` says whether Kaspi may have acted on this attempt.
+    `retry_in_s` None means no automatic retry; `pause_s` opens the account's circuit breaker; `counts` False
+    leaves the number of attempts; `acted` means that Kaspi may have acted on this attempt.
     """
 
     state: ApiCall.State
@@ -56,7 +56,7 @@ DONE = Decision(state=State.DONE, acted=True)
 
 
 def decide(attempt: Attempt, error: KaspiError, randomness: float) -> Decision:
-    """Return what follows from an error; `randomness`, from 0 to 1, is the jitter."""
+    """Return what follows from an error. `randomness`, from 0 to 1, is the jitter."""
     again_s = backoff_s(attempt.attempts, randomness)
     back = State.UNKNOWN if attempt.was_unknown else State.DUE
     match error:
@@ -64,14 +64,14 @@ def decide(attempt: Attempt, error: KaspiError, randomness: float) -> Decision:
             return Decision(state=back, retry_in_s=again_s, strikes=attempt.strikes)
         case ConfigurationFault():
             pause_s = TRIAL_INTERVAL_S * (0.8 + 0.4 * randomness)
-            return _waiting(back, attempt, pause_s)
+            return _paused(back, attempt, pause_s)
         case RateLimited():
-            return _waiting(back, attempt, error.retry_after_s or max(again_s, FAILURE_PAUSE_S))
+            return _paused(back, attempt, error.retry_after_s or max(again_s, FAILURE_PAUSE_S))
     deciders = {Kind.CREATE: _create, Kind.CANCEL: _cancel, Kind.REFRESH: _refresh, Kind.LINK: _link}
     return deciders[Kind(attempt.kind)](attempt, error, again_s)
 
 
-def _waiting(back: ApiCall.State, attempt: Attempt, pause_s: float) -> Decision:
+def _paused(back: ApiCall.State, attempt: Attempt, pause_s: float) -> Decision:
     return Decision(state=back, retry_in_s=0.0, pause_s=pause_s, strikes=attempt.strikes, counts=False)
 
 
@@ -114,7 +114,7 @@ def _refresh(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
 
 
 def _link(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
-    """Kaspi's no is an answer: the delivery stays as it was, and whoever asked reads why."""
+    """Refuse the link when Kaspi refuses: the delivery is unchanged, and the call shows the reason."""
     if isinstance(error, OutcomeUnknown) and not isinstance(error, ForeignDelivery):
         return Decision(state=State.DUE, retry_in_s=again_s, strikes=attempt.strikes)
     return Decision(state=State.REFUSED)

@@ -3,20 +3,17 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable
 from functools import partial
-from itertools import islice, zip_longest
 from typing import TypeVar
 
 from django.db import DatabaseError, IntegrityError
-from django.db.models import Exists, F, OuterRef, QuerySet
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, protocol
-from kaspi_delivery_django.models import ApiCall, FailedAttempt
+from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.models.calls import MAX_FAILURES
-from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.db import (
     db_alias,
     defer_or_raise,
@@ -24,9 +21,8 @@ from kaspi_delivery_django.services.db import (
     is_unavailable,
     run_in_transaction,
 )
-from kaspi_delivery_django.services.deliveries import calls
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, clients, results
-from kaspi_delivery_django.services.outbox.claims import Claim
+from kaspi_delivery_django.services.outbox import claims, clients, results
+from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.signals import call_attempted
 from kaspi_delivery_django.statuses import is_cancellable
 
@@ -37,7 +33,7 @@ Send = Callable[[protocol.Request], RemoteDelivery]
 
 
 def send(call_pk: int, *, total_s: float | None = None) -> bool:
-    """Try one call once, if it is due and may go. Returns whether a request was made.
+    """Try one call once, if it is due and may be sent. Return whether a request was made.
 
     Kaspi's errors are recorded, not raised. `total_s` bounds the HTTP exchange, in seconds.
     """
@@ -54,7 +50,7 @@ def send(call_pk: int, *, total_s: float | None = None) -> bool:
 
 
 def transmit(claim: Claim, total_s: float | None = None) -> RemoteDelivery | KaspiError:
-    """Send a claimed call, and return what came of it. It asks no database, and may run in any thread."""
+    """Send a claimed call, and return the outcome. It uses no database, and may run in any thread."""
     client = clients.client_for(claim.account)
     send_now = partial(client.send, total_s=total_s)
     try:
@@ -70,7 +66,7 @@ def transmit(claim: Claim, total_s: float | None = None) -> RemoteDelivery | Kas
 
 
 def record(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -> None:
-    """Write down what became of a claimed call; what cannot be written is said in the log, with Kaspi's id."""
+    """Record the outcome of a claimed call; log it, with Kaspi's id, when it cannot be recorded."""
     try:
         _record_storable(claim, outcome, using=using)
     except Exception as err:
@@ -81,7 +77,7 @@ def record(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) ->
 
 
 def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -> None:
-    """Record the outcome; text that the database's character set has no letters for is replaced, never the answer."""
+    """Record the outcome; replace text that the database's character set cannot store."""
     jitter = random.random()  # noqa: S311  # no secret
     for reduced in (protocol.without_astral, protocol.in_ascii):
         try:
@@ -97,7 +93,7 @@ def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError, *, usin
 
 
 def _record_once(claim: Claim, outcome: RemoteDelivery | KaspiError, jitter: float, *, using: str) -> None:
-    """Record the outcome in a transaction; by all of the rules when it is no plain booking after all."""
+    """Record the outcome in a transaction; by all rules when it turns out to be no plain booking."""
     record = partial(results.record, claim, outcome, jitter, using=using)
     try:
         run_in_transaction(record, using=using)
@@ -107,77 +103,21 @@ def _record_once(claim: Claim, outcome: RemoteDelivery | KaspiError, jitter: flo
 
 
 def log_unrecorded(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
-    """Leave Kaspi's id of what cannot be written down in the log: nothing else knows it."""
+    """Log the delivery id of an outcome that cannot be recorded: it is stored nowhere else."""
     booked = outcome.delivery_id if isinstance(outcome, RemoteDelivery) else ""
     logger.error("answer not recorded: call=%s delivery_id=%s", claim.call.pk, booked)
 
 
 def send_call_attempted(claim: Claim, outcome: RemoteDelivery | KaspiError, took_s: float) -> None:
-    """Tell whoever counts requests that one was made."""
+    """Send the signal `call_attempted`."""
     error = outcome if isinstance(outcome, KaspiError) else None
     is_replay = isinstance(outcome, RemoteDelivery) and outcome.replayed
     call_attempted.send_robust(ApiCall, call=claim.call, error=error, seconds=took_s, replayed=is_replay)
 
 
 def send_inline(call_pk: int) -> None:
-    """Try a call at once, in a customer's request: with a short deadline, and only once."""
+    """Try a call at once in a customer's request: with a short deadline, and only once."""
     send(call_pk, total_s=INLINE_TOTAL_S)
-
-
-def due_calls(*, limit: int, not_failed_since: datetime | None = None) -> Sequence[int]:
-    """Return the primary keys of calls to try now, in random order so that workers part ways.
-
-    Each account has its share of them, so that what piles up for one keeps no other waiting. A call that failed at
-    `not_failed_since` or later is left out.
-    """
-    using = db_alias()
-    now = clock.database_now(using)
-    rows = ApiCall.objects.using(using).due(now)
-    if not_failed_since is not None:
-        failed = FailedAttempt.objects.filter(call=OuterRef("pk"), at__gte=not_failed_since)
-        rows = rows.exclude(Exists(failed))
-    for state in circuit_breaker.blocked_accounts(now, using=using):
-        if state.held_at:  # which holds every account
-            return []
-        closed = {"delivery__account": state.account, "delivery__environment": state.environment}
-        rows = rows.exclude(**closed)
-    sendable = _with_key(rows)
-    found = _first(sendable, limit)
-    if len(found) == limit and len(conf.current().accounts) > 1:  # some are left out: not always the same account's
-        found = _round_robin(sendable, limit)
-    return random.sample(found, len(found))
-
-
-def release_expired() -> int:
-    """Mark calls whose sender died as of unknown outcome. Returns how many there were."""
-    using = db_alias()
-    now = clock.database_now(using)
-    expired = ApiCall.objects.using(using).due(now).filter(state=ApiCall.State.SENDING)
-    return calls.end_lease(expired.order_by(), ApiCall.State.UNKNOWN, now=now, next_attempt_at=F("next_attempt_at"))
-
-
-def _with_key(rows: QuerySet[ApiCall]) -> QuerySet[ApiCall]:
-    """Leave out the calls of accounts that have no key, and say so in the log."""
-    keyless = [account.alias for account in conf.current().accounts.values() if not account.api_key]
-    if not keyless:
-        return rows
-    waiting = rows.filter(delivery__account__in=keyless).order_by().values_list("delivery__account", flat=True)
-    for alias in waiting.distinct():
-        claims.log_missing_key(alias)
-    return rows.exclude(delivery__account__in=keyless)
-
-
-def _first(rows: QuerySet[ApiCall], limit: int) -> list[int]:
-    return list(rows.values_list("pk", flat=True)[:limit])
-
-
-def _round_robin(rows: QuerySet[ApiCall], limit: int) -> list[int]:
-    """Take one call of each account, and again; the last turn is of accounts that the settings have no more."""
-    accounts = conf.current().accounts
-    own = (_first(rows.filter(delivery__account=alias), limit) for alias in accounts)
-    nobodys = _first(rows.exclude(delivery__account__in=accounts), limit)
-    turns = zip_longest(*own, nobodys)
-    return list(islice((pk for turn in turns for pk in turn if pk is not None), limit))
 
 
 def _request(claim: Claim) -> protocol.Request:
@@ -192,7 +132,7 @@ def _request(claim: Claim) -> protocol.Request:
 
 
 def _look_up(claim: Claim, send_now: Send) -> RemoteDelivery:
-    """Ask for the id that a person named; only an answer that names our order will do."""
+    """Fetch the delivery id that staff entered; accept only an answer that names our order."""
     external_id = claim.delivery.external_order_id or ""
     found = send_now(protocol.get(claim.call.payload, include_history=True, external_order_id=external_id))
     if found.external_order_id != external_id:
@@ -201,7 +141,7 @@ def _look_up(claim: Claim, send_now: Send) -> RemoteDelivery:
 
 
 def _cancel_again(claim: Claim, send_now: Send) -> RemoteDelivery:
-    """Ask first whether the cancel has worked; then at most one more POST with the same bytes."""
+    """Fetch the delivery first: the cancel may have worked; else send at most one more POST with the same bytes."""
     found = send_now(protocol.get(claim.delivery.delivery_id or ""))
     if conf.is_final(found.status) or not is_cancellable(found.status):
         return found
@@ -211,12 +151,12 @@ def _cancel_again(claim: Claim, send_now: Send) -> RemoteDelivery:
 
 
 Result = TypeVar("Result")
-_DRIVER_ERRORS = (OverflowError, UnicodeError)  # raised before the database is asked: too large for SQLite, no UTF-8
+_DRIVER_ERRORS = (OverflowError, UnicodeError)  # of the driver itself: too large for SQLite, no UTF-8
 NOT_STORED = "the database cannot store a value of this row"
 
 
 def run_contained(work: Callable[[], Result], call_pk: int) -> Result | None:
-    """Do something with one call; raise only when the database is unavailable."""
+    """Do the work of one call; raise only when the database is unavailable."""
     try:
         return work()
     except Exception as err:  # noqa: BLE001  # sorted by what it means
@@ -225,15 +165,15 @@ def run_contained(work: Callable[[], Result], call_pk: int) -> Result | None:
 
 
 def contain(err: Exception, call_pk: int, *, token: str = "") -> None:
-    """Log what one call met; raise when the database is unavailable.
+    """Contain an error to one call: log it; raise when the database is unavailable.
 
-    A call whose data the database refuses is set aside for staff: it would be refused in every round. `token` is that
-    of the claim that the caller holds, if it holds one.
+    A call whose data the database refuses is flagged for staff: it would be refused in every round. `token` is that
+    of the caller's claim, if it has one.
     """
     if not (is_data_error(err) or isinstance(err, _DRIVER_ERRORS)):
         _log_error(err, call_pk)
         return
-    log_broken(call_pk, err)
+    log_failure(call_pk, err)
     error = f"{NOT_STORED}: {errors.describe(err)}"
     try:
         claims.flag_data_error(call_pk, error, token=token, using=db_alias())
@@ -241,13 +181,13 @@ def contain(err: Exception, call_pk: int, *, token: str = "") -> None:
         _log_error(second, call_pk)
 
 
-def log_broken(call_pk: int, err: Exception) -> None:
-    """Leave in the log that our code, or the shop's, broke on a call."""
-    logger.error("call broke: call=%r error=%s", call_pk, errors.describe(err))
+def log_failure(call_pk: int, err: Exception) -> None:
+    """Log an error of our code, or the shop's, on a call."""
+    logger.error("call failed with an error: call=%r error=%s", call_pk, errors.describe(err))
 
 
 def _log_error(err: Exception, call_pk: int) -> None:
     if is_unavailable(err):
         defer_or_raise(err, f"call={call_pk}")
     else:
-        log_broken(call_pk, err)
+        log_failure(call_pk, err)

@@ -7,6 +7,7 @@ from django.db import transaction
 
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
+from kaspi_delivery_django.services import acknowledge_delivery
 from kaspi_delivery_django.services.db import lock_current
 from kaspi_delivery_django.services.deliveries import events, status
 from tests.conftest import NOON, event
@@ -201,6 +202,15 @@ def test_contradictions_are_conflicts(accepted):
         found = fresh(accepted)
         assert (row.state, found.status, found.attention) == ("conflict", current, "contradiction")
         assert found.next_refresh_at == NOON
+
+
+def test_an_acknowledged_contradiction_returns_with_another_event(accepted):
+    """Another event is a new fact."""
+    Delivery.objects.update(status="delivered")
+    for event_id in ("wh_1", "wh_2"):
+        apply(accepted, event(accepted, "cancelled", event_id=event_id))
+        assert fresh(accepted).attention == "contradiction"
+        acknowledge_delivery(accepted)
 
 
 def test_a_status_is_recorded_once_with_its_event(accepted):

@@ -1,0 +1,288 @@
+"""Cancels of booked deliveries without a save."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.db import DatabaseError, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.models import AccountState, Delivery
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import mark_final
+from kaspi_delivery_django.services.deliveries import payloads
+from kaspi_delivery_django.services.maintenance import cancel_sweep
+from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
+from kaspi_delivery_django.services.outbox.worker import Worker
+from tests.services.conftest import fresh
+from tests.shop.adapters import OrderAdapter
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class NoCancels(OrderAdapter):
+    """Inherits `wants_cancel` from the package."""
+
+    wants_cancel = OrderAdapter.__mro__[1].wants_cancel
+
+
+class BrokenForOne(OrderAdapter):
+    """Fails on the order of one address."""
+
+    def wants_cancel(self, order):
+        if order.address == "bad":
+            raise ValueError(order.phone)
+        return order.cancelled
+
+
+@pytest.fixture
+def sweep(kaspi, turnable):
+    """Sweep after the interval, as a new worker does."""
+
+    def run(**since):
+        turnable.turn(**(since or {"minutes": 5}))
+        return Worker(log=lambda _line: None).run_round()
+
+    return run
+
+
+@pytest.fixture
+def use(settings):
+    """Change the settings."""
+
+    def change(**changes):
+        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **changes}
+
+    return change
+
+
+@pytest.fixture
+def some(kaspi, drain):
+    """Return booked deliveries of four orders."""
+    for _ in range(4):
+        Order.objects.create()
+    drain()
+    return list(Delivery.objects.order_by("pk"))
+
+
+def test_a_cancel_by_update_is_requested(booked, sweep, kaspi):
+    """Within five minutes, with the adapter's reason."""
+    Order.objects.update(cancelled=True)
+    sweep()
+    delivery = fresh(booked)
+    assert (delivery.status, delivery.cancel_reason) == ("cancelled", "changed their mind")
+    assert [request.path.rpartition("/")[2] for request in kaspi.requests][-1] == "cancel"
+
+
+def test_all_workers_sweep_once_in_the_interval(booked, sweep, kaspi):
+    """The time is stored in the database."""
+    sweep()
+    Order.objects.update(cancelled=True)
+    sweep(minutes=4)
+    assert fresh(booked).status == "created"
+    sweep(minutes=1)
+    assert fresh(booked).status == "cancelled"
+
+
+@pytest.mark.parametrize("off", [0, None, timedelta(0)])
+def test_it_can_be_switched_off(booked, sweep, use, off):
+    """It reads nothing then."""
+    use(CANCEL_CHECK_INTERVAL=off)
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert fresh(booked).status == "created"
+
+
+def test_an_adapter_without_wants_cancel_is_skipped(booked, kaspi, use, django_assert_num_queries):
+    """It costs no query."""
+    use(ORDER_ADAPTERS=[f"{__name__}.NoCancels"])
+    with django_assert_num_queries(0):
+        assert CancelSweep().run() == 0
+
+
+def test_a_batch_costs_one_query_for_its_orders(some, sweep, turnable):
+    """For any number of them."""
+    AccountState.objects.update(cancels_asked_at=None)
+    with CaptureQueriesContext(connection) as captured:
+        CancelSweep().run()
+    assert len([one for one in captured if "shop_order" in one["sql"]]) == 1
+    assert len(captured) <= 8
+
+
+def test_batches_follow_each_other(some, sweep, monkeypatch):
+    """One round checks all of them."""
+    monkeypatch.setattr(cancel_sweep, "BATCH", 3)
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert {fresh(one).status for one in some} == {"cancelled"}
+
+
+def test_a_sweep_resumes_in_the_next_round(some, turnable, monkeypatch):
+    """Bookings must not wait for it."""
+    monkeypatch.setattr(cancel_sweep, "BATCH", 3)
+    AccountState.objects.update(cancels_asked_at=None)
+    Order.objects.update(cancelled=True)
+    asked = CancelSweep()
+    monkeypatch.setattr(cancel_sweep, "ROUND_S", 0)
+    assert asked.run() == 0
+    times = iter([0.0, 0.0, 0.0, 9.0])
+    monkeypatch.setattr(cancel_sweep, "ROUND_S", 5)
+    monkeypatch.setattr(cancel_sweep, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    assert asked.run() == 3
+    monkeypatch.undo()
+    assert asked.run() == 1
+
+
+@pytest.mark.parametrize("key", ["A-17", "9" * 25])
+def test_a_key_that_became_of_another_type_hides_no_other(some, key):
+    """Such a delivery is skipped, and few more queries find the others."""
+    Delivery.objects.filter(pk=some[1].pk).update(object_id=key)
+    with CaptureQueriesContext(connection) as captured:
+        found = payloads.orders_of(Delivery.objects.order_by("pk"))
+    assert sorted(found) == [one.pk for one in some if one != some[1]]
+    assert len([one for one in captured if "shop_order" in one["sql"]]) <= 4
+
+
+@pytest.fixture
+def held(due, kaspi, drain, turnable):
+    """Return an unsent delivery that is flagged: its adapter does not want it sent."""
+    Order.objects.update(paid=False)
+    for _ in range(2):
+        drain()
+        turnable.turn(minutes=16)
+    delivery = fresh(due.delivery)
+    assert (delivery.attention, delivery.calls.get().state) == ("not_wanted", "stuck")
+    return delivery
+
+
+def test_a_flagged_delivery_is_cancelled(held, sweep, kaspi):
+    """Nothing was sent, and its flag is cleared."""
+    Order.objects.update(cancelled=True)
+    sweep()
+    delivery = fresh(held)
+    assert (delivery.status, delivery.cancel_reason, delivery.attention) == ("cancelled", "changed their mind", "")
+    assert (delivery.unwanted_since, delivery.calls.get().state) == (None, "abandoned")
+    assert kaspi.requests == []
+
+
+@pytest.mark.parametrize("other", [{"account": "almaty"}, {"environment": "production"}])
+def test_a_flagged_delivery_of_another_account_is_left_alone(held, sweep, other):
+    """Each account has its own sweep, in its own environment."""
+    Delivery.objects.update(**other)
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert (fresh(held).status, fresh(held).attention) == ("", "not_wanted")
+
+
+def test_a_delivery_in_an_unknown_status_is_cancelled(booked, sweep, kaspi):
+    """Kaspi decides whether it can still be cancelled."""
+    Delivery.objects.update(status="courier_assigned")
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert fresh(booked).status == "cancelled"
+
+
+def test_kaspis_refusal_of_such_a_cancel_is_flagged(booked, sweep, kaspi):
+    """As for any late cancel."""
+    Delivery.objects.update(status="courier_assigned")
+    kaspi.faults.add(Fault(operation="cancel", status=409))
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert (fresh(booked).status, fresh(booked).attention) == ("courier_assigned", "cancel_refused")
+
+
+@pytest.mark.parametrize("how", ["by staff", "by the settings"])
+def test_a_new_status_that_is_final_is_left_alone(booked, sweep, use, turnable, how):
+    """There is nothing left to cancel."""
+    Delivery.objects.update(status="returned")
+    if how == "by staff":
+        mark_final(booked)
+    else:
+        use(FINAL_STATUSES=["returned"])
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert (fresh(booked).cancel_requested_at, fresh(booked).attention) == (None, "")
+
+
+def test_other_deliveries_are_left_alone(some, sweep):
+    """Ended, picked up, cancelled, of another environment or account, or without an order."""
+    first, second, third, _fourth = (one.pk for one in some)
+    Delivery.objects.filter(pk=first).update(status="in_transit")
+    Delivery.objects.filter(pk=second).update(cancel_requested_at=some[0].created_at)
+    Delivery.objects.filter(pk=third).update(environment="production")
+    Order.objects.filter(pk=some[3].object_id).delete()
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"created", "in_transit"}
+    assert fresh(some[3]).cancel_requested_at is None
+
+
+def test_a_second_generation_is_cancelled_too(booked, sweep):
+    """Whichever delivery of the order is booked."""
+    Delivery.objects.update(generation=2, status="accepted")
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert fresh(booked).cancel_requested_at
+
+
+def test_several_accounts_are_swept(some, sweep, use):
+    """Each by itself."""
+    own = {"API_KEY": "key-b", "WEBHOOK_SECRETS": ["b" * 40]}
+    use(ACCOUNTS={"almaty": own})
+    Delivery.objects.filter(pk=some[0].pk).update(account="almaty")
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert not Delivery.objects.filter(cancel_requested_at=None).exists()
+
+
+def test_an_error_of_an_adapter_is_contained(some, sweep, use, caplog):
+    """The log names the delivery, and no data."""
+    use(ORDER_ADAPTERS=[f"{__name__}.BrokenForOne"])
+    Order.objects.update(cancelled=True)
+    Order.objects.filter(pk=some[0].object_id).update(address="bad")
+    sweep()
+    assert [bool(fresh(one).cancel_requested_at) for one in some] == [False, True, True, True]
+    assert f"wants_cancel failed: delivery={some[0].pk} error=ValueError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error", [DatabaseError("a row's error"), OperationalError(1213, "deadlock"), Delivery.DoesNotExist()]
+)
+def test_an_error_of_a_cancel_is_contained(some, sweep, monkeypatch, error):
+    """A deadlock, a deleted row: the others are cancelled."""
+    cancel = cancel_sweep.cancel_for_shop
+
+    def break_once(delivery, *, reason):
+        if delivery.pk == some[0].pk:
+            raise error
+        cancel(delivery, reason=reason)
+
+    monkeypatch.setattr(cancel_sweep, "cancel_for_shop", break_once)
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert [bool(fresh(one).cancel_requested_at) for one in some] == [False, True, True, True]
+
+
+def test_a_model_without_an_adapter_wants_no_cancel(booked, use):
+    """As when the settings change during a batch."""
+    order = payloads.order_of(booked)
+    use(ORDER_ADAPTERS=[])
+    assert cancel_sweep._wants_cancel(order) is False
+
+
+def test_a_delivery_picked_up_meanwhile_is_flagged(booked, sweep, monkeypatch):
+    """Between the check and the cancel."""
+    monkeypatch.setattr(
+        cancel_sweep, "_wants_cancel", lambda _order: bool(Delivery.objects.update(status="in_transit"))
+    )
+    sweep()
+    assert fresh(booked).attention == "cancel_refused"
+
+
+def test_a_clock_that_was_set_back_delays_no_sweep(booked, sweep, turnable):
+    """A time in the future is not when the orders were checked."""
+    AccountState.objects.update(cancels_asked_at=turnable.now + timedelta(days=1))
+    Order.objects.update(cancelled=True)
+    sweep()
+    assert fresh(booked).status == "cancelled"

@@ -1,0 +1,94 @@
+"""Pruned data does not come back, and data that is not personal is kept."""
+
+from datetime import timedelta
+
+import pytest
+
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import clock, refresh_delivery
+from kaspi_delivery_django.services.maintenance import pruning
+from tests.services.conftest import fresh
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def forget(turnable):
+    """Let a month pass, and anonymize old deliveries."""
+
+    def run():
+        StatusChange.objects.update(notified_at=turnable.now)
+        turnable.turn(days=31)
+        list(pruning.anonymize_personal_data(ended_before=clock.now(), batch=5))
+
+    return run
+
+
+def test_a_second_parcels_id_outlives_the_personal_data(booked, forget):
+    """It is stored nowhere else."""
+    Delivery.objects.update(status="delivered", status_at=clock.now())
+    ApiCall.objects.update(error_code="second_parcel", error_message="dlv_second")
+    forget()
+    assert fresh(booked).blanked_at
+    assert ApiCall.objects.get().error_message == "dlv_second"
+
+
+def test_notes_do_not_come_back_with_a_late_history(booked, kaspi, drain, turnable, forget):
+    """A refresh adds missing steps without the courier's notes."""
+    for status in ("accepted", "in_transit", "delivered"):
+        turnable.turn(minutes=1)
+        kaspi.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
+    Delivery.objects.update(status="delivered", status_at=turnable.now)
+    forget()
+    refresh_delivery(booked)
+    drain()
+    assert StatusChange.objects.filter(to_status="in_transit").exists()
+    assert set(StatusChange.objects.values_list("note", flat=True)) == {""}
+
+
+def test_a_revived_delivery_is_anonymized_again_when_it_has_ended(booked, kaspi, drain, forget):
+    """It has personal data again until then."""
+    Delivery.objects.update(status="cancelled", status_at=clock.now())
+    forget()
+    kaspi.move(booked.delivery_id, "accepted")
+    refresh_delivery(booked)
+    drain()
+    assert fresh(booked).blanked_at is None
+
+
+def test_batches_are_no_larger_than_asked_for(booked, turnable):
+    """For any number of rows."""
+    for number in range(6):
+        Delivery.objects.create(
+            account="default",
+            environment="sandbox",
+            content_type=booked.content_type,
+            object_id=f"old-{number}",
+            external_order_id=f"old-{number}",
+            delivery_id=f"dlv_{number}",
+            status="delivered",
+            status_at=turnable.now - timedelta(days=99),
+        )
+    assert list(pruning.anonymize_personal_data(ended_before=turnable.now, batch=4)) == [4, 2]
+    assert Order.objects.count() == 1
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_events_of_one_moment_are_all_deleted(turnable, batch):
+    """A batch may end among them; kept rows are passed once."""
+    states = ["parked", "applied", "applied", "failed", "applied", "noted", "applied"]
+    for number, state in enumerate(states):
+        WebhookEvent.objects.create(
+            account="default",
+            environment="sandbox",
+            event_id=f"wh_{number}",
+            body="{}",
+            state=state,
+            received_at=clock.now(),
+        )
+    turnable.turn(days=91)
+    counts = list(pruning.prune_events(received_before=clock.now(), batch=batch))
+    assert sum(counts) == 5
+    assert max(counts) <= batch
+    assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"parked", "failed"}

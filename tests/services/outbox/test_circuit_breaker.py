@@ -1,0 +1,174 @@
+"""The circuit breaker: open for all workers at once, closed by one trial call, and then without a burst."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services.outbox import circuit_breaker, sender
+from kaspi_delivery_django.services.outbox.circuit_breaker import Breaker
+from tests.services.conftest import fresh
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.failure_mode("request: the gate reopens")
+def test_one_trial_call_goes_first(due, turnable):
+    """After the pause one caller gets through; the others wait for its answer."""
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    admissions = [circuit_breaker.admit(due.delivery, turnable.now) for _ in range(3)]
+    assert admissions == [Breaker.HALF_OPEN, Breaker.OPEN, Breaker.OPEN]
+
+
+def test_a_trial_call_whose_sender_died_is_replaced(due, turnable):
+    """The trial's lease expires."""
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    circuit_breaker.admit(due.delivery, turnable.now)
+    assert circuit_breaker.admit(due.delivery, turnable.now + circuit_breaker.TRIAL_LEASE) is Breaker.HALF_OPEN
+
+
+@pytest.mark.failure_mode("request: the gate reopens")
+def test_pending_calls_are_spread_out(due, turnable):
+    """Over half a minute, with jitter."""
+    for _ in range(20):
+        Order.objects.create()
+    circuit_breaker.reset(due.delivery, turnable.now)
+    assert not ApiCall.objects.filter(next_attempt_at__gt=turnable.now).exists()
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    circuit_breaker.reset(due.delivery, turnable.now)
+    times = set(ApiCall.objects.values_list("next_attempt_at", flat=True))
+    assert len(times) > 5
+    assert max(times) <= turnable.now + circuit_breaker.SPREAD
+
+
+def test_all_batches_of_pending_calls_are_spread(due, turnable, monkeypatch):
+    """All calls of the account, and no other account's, nor claimed ones."""
+    monkeypatch.setattr(circuit_breaker, "BATCH", 3)
+    for _ in range(9):
+        Order.objects.create()
+    first, *rest = ApiCall.objects.order_by("pk")
+    others = [call.pk for call in rest[::2]]
+    Delivery.objects.filter(calls__in=others).update(account="almaty")
+    ApiCall.objects.filter(pk=first.pk).update(state="sending")
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    circuit_breaker.reset(due.delivery, turnable.now)
+    left = ApiCall.objects.filter(next_attempt_at__lte=turnable.now)
+    assert set(left.values_list("pk", flat=True)) == {first.pk, *others}
+
+
+def test_calls_beyond_a_limit_are_not_delayed(due, turnable, monkeypatch):
+    """What is read at once stays small."""
+    monkeypatch.setattr(circuit_breaker, "MAX_SPREAD", 3)
+    for _ in range(9):
+        Order.objects.create()
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    circuit_breaker.reset(due.delivery, turnable.now)
+    assert ApiCall.objects.filter(next_attempt_at__gt=turnable.now).count() == 3
+
+
+def test_a_call_that_is_claimed_meanwhile_keeps_its_lease(due, turnable, monkeypatch):
+    """Another worker may claim a call between the read and the update."""
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    lease = turnable.now + timedelta(minutes=1)
+    times = circuit_breaker._spread_times
+
+    def claim_first(now):
+        ApiCall.objects.update(state="sending", next_attempt_at=lease)
+        return times(now)
+
+    monkeypatch.setattr(circuit_breaker, "_spread_times", claim_first)
+    circuit_breaker.reset(due.delivery, turnable.now)
+    assert fresh(due).next_attempt_at == lease
+
+
+def test_one_statement_without_a_join_spreads_a_batch(due, turnable, monkeypatch):
+    """Without statistics PostgreSQL plans a join for few rows, and takes minutes."""
+    taken = []
+    for steps in (1, 64):
+        monkeypatch.setattr(circuit_breaker, "SPREAD_STEPS", steps)
+        ApiCall.objects.update(next_attempt_at=turnable.now - timedelta(seconds=1))
+        circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+        with CaptureQueriesContext(connection) as captured:
+            circuit_breaker.reset(due.delivery, turnable.now)
+        taken.append(len(captured))
+        assert [one["sql"] for one in captured if "JOIN" in one["sql"] or one["sql"].count("SELECT") > 1] == []
+    assert taken[0] == taken[1]
+
+
+def test_a_breaker_stays_closed_when_spreading_fails(due, turnable, monkeypatch, caplog):
+    """It is committed first; the calls go without a delay then."""
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    monkeypatch.setattr(circuit_breaker, "_spread_times", lambda _now: 1 / 0)
+    with transaction.atomic():
+        circuit_breaker.reset(due.delivery, turnable.now)
+    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.CLOSED
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.failure_mode("create: key, address or version is wrong")
+def test_a_hundred_refusals_make_one_alert(due, turnable, caplog):
+    """401 for every call is one line in the log."""
+    for _ in range(100):
+        circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(minutes=5), reason="401")
+    assert caplog.text.count("circuit breaker opened") == 1
+
+
+@pytest.mark.failure_mode("create: key, address or version is wrong")
+def test_a_wrong_key_is_tried_about_every_five_minutes(kaspi, due, turnable):
+    """401: the calls stay due, and go once the key is right."""
+    kaspi.faults.add(Fault(operation="create", status=401))
+    sender.send(due.pk)
+    pause = AccountState.objects.get().closed_until - turnable.now
+    assert timedelta(minutes=4) <= pause <= timedelta(minutes=6)
+    turnable.turn(minutes=6)
+    assert sender.send(due.pk)
+    assert fresh(due).state == "done"
+
+
+def test_each_account_has_its_own_breaker(due, turnable):
+    """One account's pause never affects another."""
+    circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(minutes=5), reason="401")
+    due.delivery.account = "almaty"
+    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.CLOSED
+
+
+def test_a_longer_pause_is_never_shortened(due, turnable):
+    """An hour stays an hour, whatever a later answer asks for."""
+    circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(hours=1), reason="429")
+    circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(seconds=2), reason="429")
+    assert AccountState.objects.get().closed_until == turnable.now + timedelta(hours=1)
+
+
+def test_an_unsent_trial_call_is_released(due, turnable):
+    """A call that is too old must not delay the others by a minute."""
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    turnable.turn(hours=25)
+    assert not sender.send(due.pk)
+    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.HALF_OPEN
+
+
+def test_a_trial_call_with_retry_after_waits_that_long(kaspi, due, turnable):
+    """The trial's own, longer lease does not count."""
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    kaspi.faults.add(Fault(operation="create", status=429, retry_after=5))
+    sender.send(due.pk)
+    assert AccountState.objects.get().closed_until == turnable.now + timedelta(seconds=5)
+
+
+def test_a_trial_call_without_an_answer_shortens_no_pause(kaspi, due, turnable):
+    """Another call in flight got a Retry-After of an hour."""
+    circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(hours=1), reason="429")
+    circuit_breaker.release_trial(due.delivery, turnable.now)
+    assert AccountState.objects.get().closed_until == turnable.now + timedelta(hours=1)
+
+
+def test_a_trial_call_without_an_answer_leaves_the_breaker_open(kaspi, due, turnable):
+    """Only Kaspi's answer closes it."""
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    kaspi.faults.add(Fault(operation="create", latency_s=60))
+    sender.send(due.pk)
+    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.HALF_OPEN

@@ -1,0 +1,247 @@
+"""Claims: what may be sent, in one transaction, with a number of statements that does not grow with the calls."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
+from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, leases, sender
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ADAPTERS_STATEMENTS = 3  # a savepoint, the order's lines, and its end
+
+
+@pytest.fixture
+def orders(kaspi):
+    """Save some orders."""
+    return [Order.objects.create() for _ in range(6)]
+
+
+def keys():
+    """Return all calls' primary keys."""
+    return list(ApiCall.objects.order_by("pk").values_list("pk", flat=True))
+
+
+def claim_all():
+    """Claim all calls together."""
+    claimed, _blocked = claims.claim_many(keys(), using="default")
+    return claimed
+
+
+def test_all_are_claimed_and_frozen(orders, turnable):
+    """A claim has the values of its row."""
+    claimed = claim_all()
+    assert {claim.delivery.external_order_id for claim in claimed} == {f"order-{order.pk}" for order in orders}
+    for claim in claimed:
+        call = ApiCall.objects.get(pk=claim.call.pk)
+        names = ("state", "claim_token", "next_attempt_at", "attempts", "unknown_since", "payload", "base_url")
+        assert [getattr(call, name) for name in names] == [getattr(claim.call, name) for name in names]
+        assert (call.state, call.attempts, call.unknown_since) == ("sending", 1, turnable.now)
+        assert call.next_attempt_at == turnable.now + leases.LEASE
+        assert call.payload
+        assert (claim.was_unknown, claim.is_trial) == (False, False)
+    assert set(Delivery.objects.values_list("dropoff_name", flat=True)) == {"Aigerim"}
+
+
+def test_two_senders_claim_different_calls(orders, at_once):
+    """SKIP LOCKED or the conditional UPDATE decides."""
+    found = at_once(claim_all, claim_all)
+    claimed = [claim.call.pk for claims_of_one in found if isinstance(claims_of_one, list) for claim in claims_of_one]
+    assert sorted(claimed) == sorted(set(claimed))
+    assert set(ApiCall.objects.filter(state="sending").values_list("pk", flat=True)) == set(claimed)
+
+
+@pytest.mark.failure_mode("claim: two workers")
+def test_a_call_that_was_claimed_since_it_was_read_is_not_leased(orders, turnable):
+    """Without a row lock the conditional UPDATE decides, row by row."""
+    read = [
+        leases.Claim(call, call.delivery, claims.conf.account("default"), was_unknown=False, is_trial=False)
+        for call in ApiCall.objects.order_by("pk")
+    ]
+    ApiCall.objects.filter(pk=read[0].call.pk).update(state="unknown")
+    leased = run_in_transaction(lambda: leases.take_all(read, turnable.now, frozen=()), using="default")
+    assert [claim.call.pk for claim in leased] == [claim.call.pk for claim in read[1:]]
+
+
+def test_unknown_since_is_kept(orders, turnable):
+    """The key's lifetime begins with the first attempt."""
+    earlier = turnable.now - timedelta(hours=3)
+    account = claims.conf.account("default")
+    sent = {"api_key_fingerprint": claims.clients.fingerprint(account.api_key), "base_url": account.base_url}
+    ApiCall.objects.filter(pk=keys()[0]).update(state="unknown", unknown_since=earlier, payload="{}", **sent)
+    again = next(claim for claim in claim_all() if claim.call.pk == keys()[0])
+    assert (again.was_unknown, again.call.unknown_since) == (True, earlier)
+    assert ApiCall.objects.get(pk=again.call.pk).unknown_since == earlier
+
+
+def test_a_refresh_has_no_unknown_outcome(booked):
+    """A refresh books nothing."""
+    refresh_delivery(booked)
+    [claim] = claim_all()
+    assert (claim.call.kind, claim.call.unknown_since) == ("refresh", None)
+
+
+def test_blocked_calls_do_not_delay_the_others(orders, turnable):
+    """One is too old, one of a removed account, one booked, and one of a deleted order."""
+    old, gone, is_booked, deleted, *_rest = keys()
+    ApiCall.objects.filter(pk=old).update(queued_at=turnable.now - timedelta(days=2))
+    Delivery.objects.filter(calls=gone).update(account="nowhere")
+    Delivery.objects.filter(calls=is_booked).update(delivery_id="dlv_1")
+    Order.objects.filter(pk=Delivery.objects.get(calls=deleted).object_id).delete()
+    assert len(claim_all()) == 2
+    states = dict(ApiCall.objects.values_list("pk", "state"))
+    assert [states[pk] for pk in (old, gone, is_booked, deleted)] == ["stuck", "stuck", "done", "abandoned"]
+
+
+def test_an_adapter_error_is_contained_to_its_order(orders, settings, monkeypatch):
+    """The other calls are claimed."""
+    bad = orders[0].pk
+    build = claims.payloads._build
+
+    def broken(delivery, order):
+        if order.pk == bad:
+            raise claims.AdapterFailed("it broke")
+        return build(delivery, order)
+
+    monkeypatch.setattr(claims.payloads, "_build", broken)
+    assert len(claim_all()) == 5
+    assert ApiCall.objects.get(state="stuck").reason == "adapter_failed"
+
+
+def test_orders_with_unreadable_keys_are_read_one_by_one(orders):
+    """The shop changed the type of its keys: such an order counts as deleted."""
+    Delivery.objects.filter(object_id=str(orders[0].pk)).update(object_id="a-1")
+    assert len(claim_all()) == 5
+    assert ApiCall.objects.get(state="abandoned").delivery.object_id == "a-1"
+
+
+def test_calls_of_an_open_breaker_are_returned_unclaimed(orders, turnable):
+    """`claim` makes the trial call."""
+    circuit_breaker.trip(Delivery.objects.first(), until=turnable.now, reason="a 401")
+    assert claims.claim_many(keys(), using="default") == ([], keys())
+
+
+def test_slow_adapters_do_not_keep_rows_locked(orders, monkeypatch):
+    """Calls that are not built within a second stay due."""
+    monkeypatch.setattr(claims, "MAX_BUILD_S", -1.0)
+    assert claim_all() == []
+    assert set(ApiCall.objects.values_list("state", "payload")) == {("due", "")}
+
+
+def test_a_lease_begins_when_it_is_taken(orders, turnable, monkeypatch):
+    """The time that the adapter took does not count."""
+    keep = claims.payloads.store
+    monkeypatch.setattr(
+        claims.payloads, "store", lambda built, **options: keep(built, **options) or turnable.turn(seconds=5)
+    )
+    assert {claim.call.next_attempt_at for claim in claim_all()} == {turnable.now + leases.LEASE}
+
+
+def test_a_cancel_is_claimed_with_unknown_since(booked, turnable):
+    """A cancel acts as a create does."""
+    cancel_delivery(booked, reason="no")
+    [claim] = claim_all()
+    assert (claim.call.kind, claim.call.unknown_since) == ("cancel", turnable.now)
+
+
+def test_two_calls_of_one_delivery_share_its_instance(booked, turnable):
+    """Neither overwrites the other's flags."""
+    cancel_delivery(booked, reason="no")
+    ApiCall.objects.filter(kind="cancel").update(state="unknown", unknown_since=turnable.now - timedelta(hours=24))
+    refresh_delivery(booked)
+    Order.objects.update(address="somewhere else")
+    [claim] = claim_all()
+    assert claim.call.kind == "refresh"
+    assert Delivery.objects.get().attention == "cancel_unknown"
+
+
+def test_more_calls_need_no_more_statements(kaspi):
+    """Except for the queries of the shop's adapter."""
+    counts = [statements(size) for size in (2, 7)]
+    assert counts[1] - counts[0] <= 5 * ADAPTERS_STATEMENTS
+
+
+def test_frozen_calls_need_no_more_statements_at_all(kaspi):
+    """As after an open breaker, or a network error."""
+    assert statements(2, frozen=True) == statements(7, frozen=True)
+
+
+def statements(size, *, frozen=False):
+    """Return the number of statements that claim so many new orders."""
+    ApiCall.objects.update(next_attempt_at=None)
+    for _ in range(size):
+        Order.objects.create()
+    due = list(due_calls.select(limit=100))
+    ApiCall.objects.filter(pk__in=due).update(payload="{}" if frozen else "")
+    with CaptureQueriesContext(connection) as asked:
+        claimed, _blocked = claims.claim_many(due, using="default")
+    assert len(claimed) == size
+    return len(asked)
+
+
+@pytest.mark.parametrize("change", ["gone", "not due", "no key"])
+def test_a_trial_call_that_may_not_be_sent_is_not_claimed(due, settings, change):
+    """Its row was changed since its batch was read."""
+    if change == "gone":
+        ApiCall.objects.filter(pk=due.pk).delete()
+    elif change == "not due":
+        ApiCall.objects.filter(pk=due.pk).update(next_attempt_at=None)
+    else:
+        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "API_KEY": ""}
+    assert claims._claim_trial(due.pk, using="default") is None
+
+
+def test_a_locked_trial_call_is_not_claimed(due, monkeypatch):
+    """A claim waits for no other transaction."""
+    monkeypatch.setattr(claims, "lock_unlocked", lambda _rows: [])
+    circuit_breaker.trip(due.delivery, until=due.queued_at - timedelta(minutes=1), reason="a trial call is due")
+    assert claims._claim_trial(due.pk, using="default") is None
+    assert ApiCall.objects.get().state == "due"
+
+
+@pytest.mark.failure_mode("claim: inside a transaction")
+def test_claims_and_results_are_durable(orders, monkeypatch):
+    """They refuse an outer transaction: the rows must be committed when the bytes leave."""
+    first, second, *_rest = keys()
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        claims.claim(first, using="default")
+    claim = claims.claim(second, using="default")
+    monkeypatch.setattr(claims, "claim", lambda *_args, **_options: claim)
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        sender.send(second)
+
+
+def test_a_released_call_is_as_it_was(orders):
+    """It is due, with the same number of attempts; its token is void."""
+    claim = claims.claim(keys()[0], using="default")
+    leases.release(claim, using="default")
+    call = ApiCall.objects.get(pk=keys()[0])
+    assert (call.state, call.attempts, call.unknown_since, call.claim_token) == ("due", 0, None, "")
+
+
+def test_a_released_call_of_unknown_outcome_stays_unknown(orders, turnable):
+    """`unknown_since` stays: an earlier attempt may have acted."""
+    ApiCall.objects.filter(pk=keys()[0]).update(state="unknown", unknown_since=turnable.now, attempts=2)
+    ApiCall.objects.filter(pk=keys()[0]).update(api_key_fingerprint="", base_url="")
+    claim = leases.Claim(ApiCall.objects.get(pk=keys()[0]), None, None, was_unknown=True, is_trial=False)
+    claim.call.attempts, claim.call.claim_token = 3, "mine"
+    ApiCall.objects.filter(pk=keys()[0]).update(state="sending", claim_token="mine", attempts=3)
+    leases.release(claim, using="default")
+    call = ApiCall.objects.get(pk=keys()[0])
+    assert (call.state, call.attempts, call.unknown_since) == ("unknown", 2, turnable.now)
+
+
+def test_a_released_trial_call_lets_another_be_the_trial(orders, turnable):
+    """No request was made, so another call may go at once."""
+    delivery = ApiCall.objects.get(pk=keys()[0]).delivery
+    circuit_breaker.trip(delivery, until=turnable.now, reason="429")
+    trial = claims.claim(keys()[0], using="default")
+    assert trial.is_trial
+    leases.release(trial, using="default")
+    assert circuit_breaker.admit(delivery, turnable.now) is circuit_breaker.Breaker.HALF_OPEN

@@ -1,0 +1,182 @@
+"""A value that the database refuses is its row's error: staff are asked within one round, and the others are sent."""
+
+from dataclasses import replace
+
+import pytest
+from django.db import DataError, InterfaceError, OperationalError
+
+from kaspi_delivery_django.client import KaspiError, RemoteDelivery
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import refresh_delivery
+from kaspi_delivery_django.services.deliveries import payloads
+from kaspi_delivery_django.services.outbox import claims, results, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
+from tests.services.conftest import fresh
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+REFUSED = [
+    DataError(1406, "Data too long"),
+    OperationalError(1366, "Incorrect string value"),
+    OperationalError(1300, "Invalid utf8mb3 character string"),
+    OverflowError("Python int too large to convert to SQLite INTEGER"),
+    UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
+]
+
+
+@pytest.fixture(params=[1, 8], ids=["one thread", "threads"])
+def worker(request, kaspi, monkeypatch):
+    """Return a worker with one thread or many, without the time limit of a claim."""
+    monkeypatch.setattr(claims, "MAX_BUILD_S", 600.0)
+    return Worker(log=lambda _line: None, threads=request.param)
+
+
+def refuse(monkeypatch, place, name, err, is_poison):
+    """Let the database refuse rows with the poison."""
+    work = getattr(place, name)
+
+    def refusing(*args, **options):
+        if is_poison(*args, **options):
+            raise err
+        return work(*args, **options)
+
+    monkeypatch.setattr(place, name, refusing)
+
+
+@pytest.mark.parametrize("err", REFUSED, ids=repr)
+def test_an_order_that_cannot_be_stored_is_flagged(worker, kaspi, monkeypatch, err):
+    """In one round; the ten others are booked."""
+    orders = [Order.objects.create() for _ in range(11)]
+    poison = Delivery.objects.get(object_id=str(orders[5].pk))
+    refuse(monkeypatch, payloads, "store", err, lambda built, **_: poison.pk in {row.pk for _call, row in built})
+    worker.run_round()
+    assert len(kaspi.deliveries) == 10
+    assert fresh(poison).attention == "adapter_failed"
+    call = ApiCall.objects.get(delivery=poison)
+    assert (call.state, call.unknown_since, call.payload) == ("stuck", None, "")
+    assert sender.NOT_STORED in call.error_message
+
+
+def test_a_corrected_order_is_booked(worker, kaspi, monkeypatch):
+    """Saving the flagged order makes it due again."""
+    order = Order.objects.create()
+    with monkeypatch.context() as patched:
+        refuse(patched, payloads, "store", REFUSED[1], lambda *_args, **_options: True)
+        worker.run_round()
+    order.save()
+    worker.run_round()
+    assert Delivery.objects.get().delivery_id
+
+
+def test_an_unavailable_database_flags_nothing(worker, kaspi, monkeypatch):
+    """The call stays due."""
+    Order.objects.create()
+    refuse(monkeypatch, payloads, "store", OperationalError(2006, "gone away"), lambda *_args, **_options: True)
+    with pytest.raises(OperationalError):
+        worker.run_round()
+    assert ApiCall.objects.get().state == "due"
+
+
+def test_a_sent_call_is_flagged_as_a_data_error(due, monkeypatch):
+    """Not as an adapter failure."""
+    ApiCall.objects.update(state="unknown", unknown_since=due.queued_at)
+    sender.contain(REFUSED[1], due.pk)
+    assert (fresh(due).state, fresh(due).reason) == ("stuck", "data_error")
+    assert fresh(due).unknown_since == due.queued_at
+
+
+@pytest.mark.parametrize("state", ["sending", "done"])
+def test_a_call_that_another_sender_holds_is_left_alone(due, state):
+    """Its sender records it; a finished one needs no one."""
+    ApiCall.objects.update(state=state, claim_token="theirs")
+    sender.contain(REFUSED[0], due.pk, token="ours")
+    assert fresh(due).state == state
+
+
+def test_a_deleted_call_is_ignored(due):
+    """It was pruned meanwhile."""
+    sender.contain(REFUSED[0], due.pk + 1)
+    assert fresh(due).state == "due"
+
+
+@pytest.mark.parametrize("second", [REFUSED[0], ValueError("any")], ids=repr)
+def test_a_call_that_cannot_be_flagged_is_logged(due, monkeypatch, caplog, second):
+    """It stops no other call."""
+    refuse(monkeypatch, claims, "flag_data_error", second, lambda *_args, **_options: True)
+    sender.contain(REFUSED[0], due.pk)
+    assert caplog.text.count("call failed with an error") == 2
+
+
+def test_an_unavailable_database_is_raised(due, monkeypatch):
+    """It ends the round."""
+    refuse(monkeypatch, claims, "flag_data_error", InterfaceError("closed"), lambda *_args, **_options: True)
+    with pytest.raises(InterfaceError):
+        sender.contain(REFUSED[0], due.pk)
+
+
+def astral(outcome):
+    """Return whether an outcome has a character of four bytes."""
+    texts = [outcome.message] if isinstance(outcome, KaspiError) else [entry.notes for entry in outcome.history]
+    return any(sign > "\uffff" for text in texts for sign in text)
+
+
+def cyrillic(outcome):
+    """Return whether it has a character that is not ASCII."""
+    texts = [outcome.message] if isinstance(outcome, KaspiError) else [entry.notes for entry in outcome.history]
+    return not all(text.isascii() for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("is_poison", "stored"),
+    [(astral, "Курьер \N{REPLACEMENT CHARACTER}"), (cyrillic, r"\u041a\u0443\u0440\u044c\u0435\u0440 \ufffd")],
+    ids=["utf8mb3", "latin1"],
+)
+def test_kaspis_texts_are_reduced_to_the_character_set(kaspi, due, monkeypatch, is_poison, stored):
+    """The answer counts; other characters are replaced."""
+    refuse(monkeypatch, results, "record", REFUSED[1], lambda _claim, outcome, *_rest, **_: is_poison(outcome))
+    body = '{"code": "bad", "message": "Курьер \N{DELIVERY TRUCK}"}'.encode()
+    kaspi.faults.add(Fault(operation="create", status=422, body=body))
+    sender.send(due.pk)
+    assert (fresh(due).state, fresh(due).error_message) == ("refused", stored)
+    assert FailedAttempt.objects.get().error_message == stored
+
+
+def test_an_emoji_in_a_history_note_costs_no_status(booked, monkeypatch):
+    """The refresh is recorded all the same."""
+    history = RemoteDelivery.from_json(
+        {
+            "history": [
+                {"status": word, "timestamp": "2026-03-01T11:00:00Z", "notes": "\N{DELIVERY TRUCK}"} for word in "ab"
+            ]
+        }
+    ).history
+    transmit = sender.transmit
+    monkeypatch.setattr(sender, "transmit", lambda *args: replace(transmit(*args), history=history))
+    refuse(monkeypatch, results, "record", REFUSED[1], lambda _claim, outcome, *_rest, **_: astral(outcome))
+    sender.send(refresh_delivery(booked).pk)
+    notes = StatusChange.objects.filter(to_status__in="ab").values_list("note", flat=True)
+    assert set(notes) == {"\N{REPLACEMENT CHARACTER}"}
+
+
+def test_an_answer_that_cannot_be_stored_is_flagged(worker, kaspi, monkeypatch):
+    """The outcome stays unknown: the booking is not sent again and again."""
+    Order.objects.create()
+    refuse(monkeypatch, results, "record", REFUSED[1], lambda *_args, **_options: True)
+    kaspi.faults.add(Fault(operation="create", status=500))
+    worker.run_round()
+    call = ApiCall.objects.get()
+    assert (call.state, call.reason, call.unknown_since is None) == ("stuck", "data_error", False)
+
+
+@pytest.mark.parametrize("letter", ["\N{DELIVERY TRUCK}", "қ"])
+def test_what_is_stored_for_kaspi_is_ascii(kaspi, drain, letter):
+    """Payload and answer: any character set can store them."""
+    Order.objects.create(address=f"Abay 1 {letter}")
+    drain()
+    call = ApiCall.objects.get()
+    assert call.payload.isascii()
+    assert Delivery.objects.get().raw.isascii()
+    [remote] = kaspi.deliveries.values()
+    assert remote.request["dropoff"]["address"].endswith(letter)

@@ -1,0 +1,182 @@
+"""Many bookings in one transaction: plain ones are written as `results` would, and the others are left to it."""
+
+from functools import partial
+
+import pytest
+from django.db import DatabaseError, IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.client import Refused, RemoteDelivery
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
+from kaspi_delivery_django.services import cancel_delivery
+from kaspi_delivery_django.services.outbox import claims, due_calls, leases, plain_bookings
+from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
+from tests.conftest import event
+from tests.services.conftest import fresh
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def claimed(size):
+    """Save so many orders, and claim their creates."""
+    for _ in range(size):
+        Order.objects.create()
+    found, _blocked = claims.claim_many(list(due_calls.select(limit=100)), using="default")
+    return sorted(found, key=lambda claim: claim.call.pk)
+
+
+def answered(claim, **changes):
+    """Return Kaspi's answer to a claim."""
+    words = {"delivery_id": f"dlv_{claim.call.pk}", "status": "created", **changes}
+    return RemoteDelivery(external_order_id=claim.delivery.external_order_id, **words)
+
+
+def booking_of(claim, **changes):
+    """Return the claim with its answer."""
+    return plain_bookings.Booking(claim=claim, remote=answered(claim, **changes))
+
+
+def record(found):
+    """Record the bookings; return how many were plain."""
+    return len(plain_bookings.record_many(found, using="default"))
+
+
+def test_all_are_linked_and_done(kaspi):
+    """With their first status and its history."""
+    taken = claimed(3)
+    assert record([booking_of(claim) for claim in taken]) == 3
+    assert set(Delivery.objects.values_list("delivery_id", "status")) == {
+        (f"dlv_{claim.call.pk}", "created") for claim in taken
+    }
+    assert set(ApiCall.objects.values_list("state", "claim_token", "unknown_since")) == {("done", "", None)}
+    assert set(StatusChange.objects.values_list("from_status", "to_status", "source")) == {("", "created", "create")}
+
+
+def test_the_shop_is_notified_of_each(kaspi):
+    """After the commit, and once."""
+    heard = []
+
+    def listen(delivery, **_rest):
+        heard.append(fresh(delivery).status)
+
+    for signal in (delivery_created, delivery_status_changed):
+        signal.connect(listen)
+    try:
+        record([booking_of(claim) for claim in claimed(3)])
+    finally:
+        for signal in (delivery_created, delivery_status_changed):
+            signal.disconnect(listen)
+    assert heard == ["created"] * 6
+    assert not StatusChange.objects.filter(notified_at__isnull=True).exists()
+
+
+def test_a_failed_receiver_is_notified_again_of_its_change(kaspi):
+    """The other changes are marked as notified."""
+    taken = claimed(3)
+    bad = taken[0].delivery.pk
+
+    def listen(delivery, **_rest):
+        if delivery.pk == bad:
+            raise ZeroDivisionError
+
+    delivery_created.connect(listen)
+    try:
+        record([booking_of(claim) for claim in taken])
+    finally:
+        delivery_created.disconnect(listen)
+    assert StatusChange.objects.get(notified_at__isnull=True).delivery_id == bad
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"delivery_id": "dlv_webhook"},
+        {"status": "accepted"},
+        {"attention": "outcome_unknown"},
+        {"cancel_requested_at": "2026-03-01T12:00:00Z"},
+        {"blanked_at": "2026-03-01T12:00:00Z"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_changed_delivery_is_left_to_results(kaspi, change):
+    """Each of these changes has its rule there."""
+    first, second = claimed(2)
+    Delivery.objects.filter(pk=first.delivery.pk).update(**change)
+    assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
+    assert fresh(first.call).state == "sending"
+
+
+def test_a_delivery_with_a_parked_event_is_left_to_results(kaspi, post_webhook):
+    """The event is applied with the link."""
+    first, second = claimed(2)
+    named = Delivery(delivery_id="dlv_early", external_order_id=first.delivery.external_order_id)
+    Delivery.objects.filter(pk=first.delivery.pk).update(external_order_id="for-a-moment")
+    assert post_webhook(event(named, "accepted")).json() == {"status": "parked"}
+    Delivery.objects.filter(pk=first.delivery.pk).update(external_order_id=named.external_order_id)
+    assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
+
+
+def test_when_none_is_plain_nothing_is_written(kaspi):
+    """Not even a call."""
+    [claim] = claimed(1)
+    cancel_delivery(claim.delivery, reason="no")
+    assert record([booking_of(claim)]) == 0
+    assert fresh(claim.call).state == "sending"
+
+
+def test_a_claim_that_was_lost_stops_them_all(kaspi):
+    """Nothing is written: each is then recorded alone, fenced by its token."""
+    first, second = claimed(2)
+    ApiCall.objects.filter(pk=first.call.pk).update(claim_token="another")
+    with pytest.raises(plain_bookings.ClaimsLost):
+        record([booking_of(first), booking_of(second)])
+    assert not Delivery.objects.filter(delivery_id__isnull=False).exists()
+    assert set(ApiCall.objects.values_list("state", flat=True)) == {"sending"}
+
+
+def test_each_token_fences_its_own_calls(kaspi):
+    """Claims of two transactions are recorded together."""
+    assert record([booking_of(claim) for claim in [*claimed(2), *claimed(2)]]) == 4
+
+
+def test_a_delivery_id_of_two_stops_them_all(kaspi):
+    """`results` flags the second parcel."""
+    taken = claimed(2)
+    with pytest.raises(IntegrityError) as raised:
+        record([booking_of(claim, delivery_id="dlv_same") for claim in taken])
+    assert isinstance(raised.value, DatabaseError)
+    assert not Delivery.objects.filter(delivery_id__isnull=False).exists()
+
+
+def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
+    """All other outcomes are recorded alone."""
+    [claim] = claimed(1)
+    plain = partial(plain_bookings.plain_booking, claim)
+    assert plain(answered(claim)).remote == answered(claim)
+    assert plain(answered(claim, status=""))
+    assert plain(answered(claim, status="accepted")) is None
+    assert plain(Refused("no", status=422)) is None
+    trial = leases.Claim(claim.call, claim.delivery, claim.account, was_unknown=False, is_trial=True)
+    assert plain_bookings.plain_booking(trial, answered(claim)) is None
+    claim.delivery.generation = 2
+    assert plain(answered(claim)) is None
+
+
+def test_more_bookings_need_no_more_statements(kaspi):
+    """One for all the deliveries counts as one."""
+    counts = []
+    for size in (1, 2, 7):  # the first fills caches
+        taken = claimed(size)
+        with CaptureQueriesContext(connection) as asked:
+            assert record([booking_of(claim) for claim in taken]) == size
+        counts.append(len(asked))
+    assert counts[1] == counts[2]
+
+
+def test_without_receivers_changes_are_notified_when_written(kaspi, monkeypatch):
+    """There is nothing to do after the commit."""
+    for signal in (delivery_created, delivery_status_changed):
+        monkeypatch.setattr(signal, "receivers", [])
+    assert record([booking_of(claim) for claim in claimed(2)]) == 2
+    assert StatusChange.objects.filter(notified_at__isnull=False).count() == 2

@@ -1,0 +1,272 @@
+"""What follows from an answer: the next refresh, the log's and the admin's texts, and what is sent again when."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.utils import timezone
+
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.client import read_event
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt
+from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import cancel_delivery, clock, refresh_delivery, retry_delivery
+from kaspi_delivery_django.services.deliveries import refreshing
+from kaspi_delivery_django.services.inbox import receiving
+from kaspi_delivery_django.services.outbox import clients, due_calls, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
+from tests.conftest import event
+from tests.services.conftest import fresh
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = timedelta(hours=1)
+
+
+def posted(kaspi):
+    """Return the POSTs that Kaspi received."""
+    return [asked for asked in kaspi.requests if asked.method == "POST"]
+
+
+def test_a_replayed_create_is_refreshed_at_once(worker, kaspi, due, turnable):
+    """Webhooks of the first answer's delivery may have been lost."""
+    kaspi.webhook_url = None
+    kaspi.faults.add(Fault(operation="create", drop="after"))
+    sender.send(due.pk)
+    turnable.turn(minutes=1)
+    Worker(log=lambda _line: None, threads=2).run_round()
+    assert Delivery.objects.get().next_refresh_at == turnable.now
+    worker.run_round()
+    assert [asked for asked in kaspi.requests if asked.method == "GET"]
+
+
+def test_a_first_create_is_refreshed_later(kaspi, due, turnable):
+    """Webhooks report its status."""
+    sender.send(due.pk)
+    assert Delivery.objects.get().next_refresh_at > turnable.now
+
+
+def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(
+    worker, kaspi, booked, post_webhook, turnable, monkeypatch
+):
+    """Delivered by a webhook, cancelled by the answer: the due refresh is kept."""
+    cancel_delivery(booked)
+    transmit = sender.transmit
+
+    def late(claim, *rest):
+        answer = transmit(claim, *rest)
+        post_webhook(event(booked, "delivered", at=turnable.now))
+        return answer
+
+    monkeypatch.setattr(sender, "transmit", late)
+    sender.send(ApiCall.objects.get(kind="cancel").pk)
+    monkeypatch.undo()
+    assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("delivered", turnable.now)
+    worker.run_until_idle()
+    assert fresh(booked).status == "cancelled"
+
+
+def test_a_cancel_keeps_an_earlier_refresh(kaspi, booked, turnable, monkeypatch):
+    """Accepted, and not cancelled yet: the due refresh is not postponed."""
+    earlier = turnable.now + timedelta(seconds=5)
+    cancel_delivery(booked)
+    Delivery.objects.update(next_refresh_at=earlier)
+    transmit = sender.transmit
+    monkeypatch.setattr(sender, "transmit", lambda *args: _still_created(transmit(*args)))
+    sender.send(ApiCall.objects.get(kind="cancel").pk)
+    assert fresh(booked).next_refresh_at == earlier
+
+
+def _still_created(remote):
+    object.__setattr__(remote, "status", "created")
+    return remote
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_wrong_address_names_the_setting(kaspi, due, caplog, status):
+    """In the log, in the breaker's reason, and on the call's page."""
+    kaspi.faults.add(Fault(operation="create", status=status))
+    sender.send(due.pk)
+    assert "BASE_URL" in AccountState.objects.get().closed_reason
+    assert "BASE_URL" in fresh(due).error_message
+    assert "BASE_URL" in FailedAttempt.objects.get().error
+    assert "BASE_URL" in caplog.text
+
+
+@pytest.mark.parametrize("status", [410, 426])
+@pytest.mark.parametrize("kind", ["create", "cancel", "get"])
+def test_a_sunset_is_no_refusal(kaspi, drain, turnable, status, kind):
+    """The breaker closes; nothing is refused, and the same key goes when Kaspi answers again."""
+    Order.objects.create()
+    if kind != "create":
+        drain()
+        delivery = Delivery.objects.get()
+        cancel_delivery(delivery) if kind == "cancel" else refresh_delivery(delivery)
+    kaspi.faults.add(Fault(operation=kind, status=status, times=1))
+    drain()
+    call = ApiCall.objects.latest("pk")
+    assert (call.state, call.reason, call.attempts) == ("due", "", 0)
+    assert "upgrade kaspi-delivery-django" in AccountState.objects.get().closed_reason
+    turnable.turn(minutes=10)
+    drain()
+    assert fresh(call).state == "done"
+    assert AccountState.objects.get().closed_until is None
+
+
+def test_a_long_reason_fits_its_column(kaspi, due, monkeypatch):
+    """Whatever Kaspi's code is."""
+    kaspi.faults.add(Fault(operation="create", status=404, code="a" * 40 + "1234"))
+    sender.send(due.pk)
+    assert 0 < len(AccountState.objects.get().closed_reason) <= 200
+
+
+@pytest.mark.parametrize("threads", ["1", "8"])
+def test_once_sends_nothing_twice_that_failed(kaspi, turnable, threads, monkeypatch):
+    """However long the run is: three orders, three requests."""
+    orders = [Order.objects.create() for _ in range(3)]
+    kaspi.faults.add(Fault(operation="create", status=503, times=None))
+    handle = kaspi.handle
+
+    def slow(*request):
+        turnable.turn(seconds=30)
+        return handle(*request)
+
+    monkeypatch.setattr(kaspi, "handle", slow)
+    call_command("kaspi_worker", "--once", "--threads", threads)
+    assert len(posted(kaspi)) == len(orders)
+    turnable.turn(minutes=1)
+    call_command("kaspi_worker", "--once", "--threads", threads)
+    assert len(posted(kaspi)) == 2 * len(orders)
+
+
+def test_once_does_what_follows_from_a_success(worker, kaspi, drain, turnable):
+    """The refresh of a replayed create is no repetition of a failure."""
+    kaspi.faults.add(Fault(operation="create", drop="after"))
+    Order.objects.create()
+    drain()
+    turnable.turn(minutes=1)
+    worker.run_until_idle()
+    assert ApiCall.objects.get(kind="refresh").state == "done"
+
+
+def test_a_retry_after_date_is_read_by_the_databases_clock(kaspi, due, turnable):
+    """This process's own clock may be wrong by months, as the test's is."""
+    at = turnable.now + timedelta(minutes=10)
+    kaspi.faults.add(Fault(operation="create", status=429, retry_after=format_datetime(at, usegmt=True)))
+    sender.send(due.pk)
+    assert AccountState.objects.get().closed_until == at
+
+
+@pytest.fixture(params=[-HOUR, HOUR], ids=["an hour slow", "an hour fast"])
+def wrong_clock(request, monkeypatch):
+    """Turn this process's clock, and not the database's."""
+    right = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: right() + request.param)
+    return right
+
+
+def test_due_times_go_by_the_databases_clock(wrong_clock):
+    """In a web process whose clock is an hour off."""
+    Order.objects.create()
+    [call] = ApiCall.objects.all()
+    assert list(due_calls.select(limit=5)) == [call.pk]
+    for moment in (call.next_attempt_at, call.queued_at):
+        assert abs(moment - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_requests_of_staff_are_due_at_once(wrong_clock):
+    """A cancel, a refresh, a retry."""
+    Order.objects.create()
+    Delivery.objects.update(delivery_id="dlv_1", status="created")
+    ApiCall.objects.update(state="done", next_attempt_at=None)
+    cancel_delivery(Delivery.objects.get())
+    refresh_delivery(Delivery.objects.get())
+    assert len(due_calls.select(limit=5)) == 2
+    ApiCall.objects.exclude(kind="create").update(state="stuck", next_attempt_at=None)
+    retry_delivery(Delivery.objects.get())
+    assert len(due_calls.select(limit=5)) == 2
+
+
+@pytest.fixture
+def real_kaspi():
+    """Kaspi's sandbox, and no clock but the real ones."""
+    account = django_settings.KASPI_DELIVERY
+    kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0], seed=1)
+    with clients.transport(SandboxAdapter(kaspi)):
+        yield kaspi
+
+
+def is_near(moment, right):
+    """Return whether this is the right time, within the minutes that a slow machine may need."""
+    return abs(moment - right) < timedelta(minutes=5)
+
+
+def receive_update(delivery, word):
+    """Receive a webhook of now, as the view does once it is verified."""
+    document = event(delivery, word, event_id=f"wh_{word}", at=datetime.now(UTC))
+    body = json.dumps(document).encode()
+    return receiving.receive(conf.account("default"), read_event(body), body)
+
+
+def test_a_refresh_is_due_by_the_databases_clock(wrong_clock):
+    """After a webhook that is applied, and at once after a contradiction."""
+    delivery = Order.objects.create() and Delivery.objects.get()
+    Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=datetime.now(UTC) - HOUR)
+    delivery.refresh_from_db()
+    receive_update(delivery, "in_transit")
+    assert is_near(fresh(delivery).next_refresh_at, datetime.now(UTC) + conf.current().refresh_after)
+    receive_update(delivery, "delivered")
+    receive_update(delivery, "cancelled")
+    assert is_near(fresh(delivery).next_refresh_at, datetime.now(UTC))
+
+
+@pytest.mark.usefixtures("real_kaspi")
+def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
+    """Its row was locked with others, and not by itself."""
+    Order.objects.create()
+    sender.send(ApiCall.objects.get().pk)
+    delivery = Delivery.objects.get()
+    assert delivery.status == "created"
+    assert is_near(delivery.next_refresh_at, datetime.now(UTC) + conf.current().refresh_after)
+
+
+def test_an_unlocked_delivery_uses_this_processs_clock(turnable):
+    """The database's time was not read with it."""
+    Order.objects.create()
+    assert refreshing.now_of(Delivery.objects.get()) == turnable.now
+
+
+def test_the_database_stamps_nothing_while_a_test_turns_the_clock(turnable):
+    """A test's clock replaces both clocks."""
+    assert clock.stamped("queued_at") == ()
+    Order.objects.create()
+    assert ApiCall.objects.get().queued_at == turnable.now
+
+
+def test_each_attempt_keeps_its_request_id(kaspi, due, turnable, caplog):
+    """For Kaspi's support; each attempt has a new one and the same bytes."""
+    kaspi.faults.add(Fault(operation="create", status=500))
+    sender.send(due.pk)
+    failed = FailedAttempt.objects.get().request_id
+    assert fresh(due).request_id == failed
+    assert f"request_id={failed}" in caplog.text
+    turnable.turn(minutes=1)
+    sender.send(due.pk)
+    assert len(fresh(due).request_id) == 32
+    assert fresh(due).request_id != failed
+    first, second = posted(kaspi)
+    assert first.body == second.body
+
+
+def test_bookings_recorded_together_keep_theirs(kaspi):
+    """Each its own."""
+    for _ in range(4):
+        Order.objects.create()
+    Worker(log=lambda _line: None, threads=4).run_round()
+    assert len(set(ApiCall.objects.values_list("request_id", flat=True)) - {""}) == 4

@@ -1,0 +1,271 @@
+"""Bulk actions that a request could not finish: the worker runs them row by row, and keeps refused ones."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+
+from kaspi_delivery_django.models import ApiCall, Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.services import bulk_actions
+from kaspi_delivery_django.services.deliveries import actions
+from kaspi_delivery_django.services.inbox import replaying
+from tests.conftest import event
+from tests.shop.models import Line, Order, Shipment
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def run_pending():
+    """Run the worker's task."""
+    return bulk_actions.run_pending(limit=100)
+
+
+@pytest.fixture
+def dead(booked, post_webhook):
+    """Return an event that failed."""
+    post_webhook(event(booked, "accepted"))
+    WebhookEvent.objects.update(state="failed")
+    return WebhookEvent.objects.get()
+
+
+def test_a_cancel_is_done_with_its_reason_and_deleted(booked, drain, kaspi):
+    """One round of the worker runs it, and sends it."""
+    bulk_actions.queue("cancel", [booked.pk], reason="out of stock")
+    drain()
+    booked.refresh_from_db()
+    assert (booked.status, booked.cancel_reason) == ("cancelled", "out of stock")
+    assert not PendingAction.objects.exists()
+
+
+@pytest.mark.parametrize("runner", ["worker", "inline"])
+def test_the_task_itself_sends_nothing(booked, kaspi, settings, runner):
+    """The worker sends at its own rate."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
+    before = len(kaspi.requests)
+    bulk_actions.queue("refresh", [booked.pk])
+    assert run_pending() == 1
+    assert len(kaspi.requests) == before
+    assert ApiCall.objects.filter(kind="refresh", state="due").exists()
+
+
+def test_a_retry_makes_the_call_due_now(due, turnable):
+    """Whatever its pause was."""
+    ApiCall.objects.update(next_attempt_at=None, state="stuck", reason="too_old")
+    Delivery.objects.update(attention="too_old")
+    bulk_actions.queue("retry", [due.delivery_id])
+    run_pending()
+    due.refresh_from_db()
+    assert due.state == "due"
+
+
+def test_a_refused_action_is_kept_with_the_reason(booked, turnable):
+    """Until staff dismiss it."""
+    Delivery.objects.update(status="delivered")
+    bulk_actions.queue("cancel", [booked.pk])
+    run_pending()
+    refused = PendingAction.objects.get()
+    assert "can no longer be cancelled" in refused.failure
+    assert refused.failed_at == turnable.now
+    assert run_pending() == 0
+    bulk_actions.dismiss(refused)
+    assert not PendingAction.objects.exists()
+
+
+def test_an_event_is_replayed(dead):
+    """As if it was received now."""
+    bulk_actions.queue("replay", [dead.pk])
+    run_pending()
+    dead.refresh_from_db()
+    assert dead.state == "noted"
+    assert not PendingAction.objects.exists()
+
+
+def test_an_event_that_fails_again_is_kept(dead):
+    """With its failure."""
+    WebhookEvent.objects.update(body="{}")
+    bulk_actions.queue("replay", [dead.pk])
+    run_pending()
+    assert PendingAction.objects.get().failure == "It failed again."
+
+
+def test_an_event_is_acknowledged(dead):
+    """It leaves the dead letters."""
+    bulk_actions.queue("acknowledge", [dead.pk])
+    run_pending()
+    dead.refresh_from_db()
+    assert dead.state == "acknowledged"
+
+
+def test_a_deleted_row_deletes_its_action(due):
+    """Nothing is left to do."""
+    bulk_actions.queue("retry", [due.delivery_id])
+    Delivery.objects.get(pk=due.delivery_id).delete()
+    assert run_pending() == 0
+
+
+def test_an_action_without_a_row_is_refused(turnable):
+    """The row was deleted by hand."""
+    PendingAction.objects.create(name="cancel", created_at=turnable.now)
+    run_pending()
+    assert PendingAction.objects.get().failure == "The row was deleted."
+
+
+class Phone:
+    """A library's phone field: an object, shown without its middle."""
+
+    def __init__(self, digits):
+        self.digits = digits
+
+    def __str__(self):
+        return f"{self.digits[:4]}…{self.digits[-2:]}"
+
+
+def test_a_login_is_its_columns_value(monkeypatch):
+    """Not the `str()` of a phone object."""
+    monkeypatch.setattr(User._meta.get_field("username"), "get_prep_value", lambda phone: phone.digits)
+    assert bulk_actions.login_of(User(username=Phone("+77012223344"))) == "+77012223344"
+
+
+@pytest.mark.parametrize(("model", "field"), [(Shipment, "id"), (Line, "order"), (Order, "weight_grams")])
+def test_a_login_may_be_of_any_type(model, field, monkeypatch):
+    """A UUID, a related row, a number: the text finds the row again."""
+    monkeypatch.setattr(model, "USERNAME_FIELD", field, raising=False)
+    order = Order.objects.create(weight_grams=77_012)
+    row = order if model is Order else model.objects.create(order=order)
+    assert model.objects.get(**{field: bulk_actions.login_of(row)}) == row
+
+
+@pytest.mark.parametrize("field", ["username", "id", "email"])
+def test_the_user_is_found_by_the_login(booked, drain, monkeypatch, field):
+    """Whatever the shop's users log in with."""
+    monkeypatch.setattr(User, "USERNAME_FIELD", field)
+    boss = User.objects.create_superuser("boss", email="boss@shop.example")
+    bulk_actions.queue("cancel", [booked.pk], asked_by=bulk_actions.login_of(boss))
+    drain()
+    booked.refresh_from_db()
+    assert booked.status == "cancelled"
+
+
+@pytest.mark.parametrize("login", ["boss", "9" * 40, "1.5"])
+def test_a_login_that_no_user_can_have_is_refused(booked, monkeypatch, login):
+    """The project has changed its user model meanwhile; later actions run."""
+    monkeypatch.setattr(User, "USERNAME_FIELD", "id")
+    bulk_actions.queue("cancel", [booked.pk], asked_by=login)
+    bulk_actions.queue("refresh", [booked.pk])
+    assert run_pending() == 2
+    assert "no longer has the permission" in PendingAction.objects.get().failure
+
+
+def test_a_deadlock_leaves_it_for_the_next_round(booked, monkeypatch):
+    """Nothing is recorded."""
+    monkeypatch.setattr(actions, "refresh_delivery", broken(OperationalError("database is locked")))
+    bulk_actions.queue("refresh", [booked.pk])
+    assert run_pending() == 0
+    assert PendingAction.objects.waiting().count() == 1
+
+
+def test_an_unavailable_database_ends_the_round(booked, monkeypatch):
+    """The worker waits for it."""
+    monkeypatch.setattr(actions, "refresh_delivery", broken(OperationalError("gone away")))
+    bulk_actions.queue("refresh", [booked.pk])
+    with pytest.raises(OperationalError):
+        run_pending()
+
+
+def test_an_error_of_one_row_is_contained(booked, drain, monkeypatch):
+    """Its failure has no data."""
+    Order.objects.create()
+    drain()
+    keys = list(Delivery.objects.values_list("pk", flat=True))
+    real = actions.refresh_delivery
+    monkeypatch.setattr(actions, "refresh_delivery", lambda d: real(d) if d.pk == keys[1] else 1 / 0)
+    bulk_actions.queue("refresh", keys)
+    run_pending()
+    assert PendingAction.objects.get().failure.startswith("ZeroDivisionError at ")
+
+
+def test_many_are_queued_in_few_statements(booked, django_assert_max_num_queries):
+    """A thousand rows each, or the engine's limit."""
+    with django_assert_max_num_queries(30):
+        bulk_actions.queue("refresh", [booked.pk] * 1500)
+    assert PendingAction.objects.count() == 1500
+
+
+def test_an_action_is_queued_once(booked):
+    """As for a double click."""
+    bulk_actions.queue("refresh", [booked.pk])
+    bulk_actions.queue("refresh", [booked.pk])
+    bulk_actions.queue("cancel", [booked.pk])
+    assert PendingAction.objects.count() == 2
+
+
+def test_an_acknowledged_event_is_done(dead):
+    """A worker may have died in between."""
+    replaying.acknowledge_event(dead)
+    bulk_actions.queue("acknowledge", [dead.pk])
+    assert run_pending() == 1
+    assert not PendingAction.objects.exists()
+
+
+def test_a_deferred_action_delays_no_other(booked, turnable, monkeypatch):
+    """Its row is locked."""
+    bulk_actions.queue("cancel", [booked.pk])
+    bulk_actions.queue("refresh", [booked.pk])
+    monkeypatch.setattr(actions, "cancel_delivery", broken(OperationalError("database is locked")))
+    for _ in range(2):
+        bulk_actions.run_pending(limit=1)
+    assert PendingAction.objects.get().name == "cancel"
+
+
+def test_a_dismissed_action_is_not_run(booked, monkeypatch):
+    """As the page promises."""
+    bulk_actions.queue("retry", [booked.pk])
+    bulk_actions.queue("cancel", [booked.pk])
+    monkeypatch.setattr(actions, "retry_delivery", lambda _delivery: PendingAction.objects.all().delete())
+    run_pending()
+    booked.refresh_from_db()
+    assert booked.cancel_requested_at is None
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"username": "another"}, {"is_superuser": False}])
+def test_an_action_of_a_user_without_the_permission_is_refused(booked, change):
+    """The user was deleted or deactivated, or has lost the permission."""
+    boss = User.objects.create_superuser("boss")
+    bulk_actions.queue("cancel", [booked.pk], asked_by="boss")
+    User.objects.filter(pk=boss.pk).update(**change)
+    run_pending()
+    booked.refresh_from_db()
+    assert booked.cancel_requested_at is None
+    assert PendingAction.objects.get().failure == "The user who requested it no longer has the permission."
+
+
+def test_an_action_of_a_user_with_the_permission_is_run(booked):
+    """As if it was run in the request."""
+    User.objects.create_superuser("boss")
+    bulk_actions.queue("cancel", [booked.pk], asked_by="boss")
+    run_pending()
+    booked.refresh_from_db()
+    assert booked.cancel_requested_at is not None
+
+
+def test_an_action_older_than_a_day_is_refused(booked, turnable):
+    """It may no longer be wanted."""
+    bulk_actions.queue("cancel", [booked.pk])
+    turnable.turn(hours=24)
+    run_pending()
+    assert "waited too long" in PendingAction.objects.get().failure
+
+
+def broken(err):
+    """Return a service that raises."""
+
+    def fail(*_args, **_kwargs):
+        raise err
+
+    return fail
+
+
+def test_no_dead_letter_is_acknowledged_twice(dead):
+    """The second call reports that there is nothing to acknowledge."""
+    replaying.acknowledge_event(dead)
+    with pytest.raises(replaying.CannotAcknowledge):
+        replaying.acknowledge_event(dead)
