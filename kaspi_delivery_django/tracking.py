@@ -151,7 +151,7 @@ def _current(delivery: Delivery) -> Delivery:
 def _tracking(delivery: Delivery) -> Tracking:
     is_final = not delivery.is_open
     is_unwanted = delivery.cancel_requested_at is not None and delivery.is_cancellable
-    has_no_next = is_final or is_unwanted or rules.is_abandoned(delivery)
+    has_no_next = is_final or is_unwanted or (not delivery.status and rules.is_abandoned(delivery))
     return Tracking(
         status=delivery.status,
         status_at=delivery.status_at,

@@ -67,7 +67,7 @@ def test_the_dashboard_tells_the_accounts_apart(staff, one_is_refused):
     gates = {one.alias: one.is_closed for one in page.context["accounts"]}
     assert gates == {"almaty": True, "astana": False}
     words = [alert.words for alert in page.context["alerts"]]
-    assert any(said.startswith("The gate of almaty is closed: ") for said in words)
+    assert any(said.startswith("The circuit breaker of almaty is open: ") for said in words)
     assert not any("astana" in said for said in words)
 
 
@@ -76,7 +76,7 @@ def test_the_dashboard_misses_the_worker_of_one_account(staff, one_is_refused, t
     AccountState.objects.filter(account="astana").update(worker_seen_at=turnable.now - timedelta(hours=1))
     words = [alert.words for alert in staff().get(f"{FOLDER}/delivery/dashboard/").context["alerts"]]
     missed = [said for said in words if said.startswith("No worker is seen")]
-    assert missed == ["No worker is seen for astana: what fails waits until one runs"]
+    assert missed == ["No worker is seen for astana: retries wait until one runs"]
 
 
 def test_the_report_names_each_account(one_is_refused, capsys):

@@ -78,7 +78,7 @@ def test_a_delivery_that_needs_a_person_is_linked(staff, alive):
     """To the list of its like."""
     Delivery.objects.update(attention="too_old")
     client = staff()
-    (url,) = [url for words, url in needs(client).items() if words == "It waited too long to be sent by itself: 1"]
+    (url,) = [url for words, url in needs(client).items() if words == "It waited too long to be sent automatically: 1"]
     assert list(client.get(url).context["cl"].result_list) == [alive]
 
 
@@ -134,7 +134,7 @@ def test_a_full_sample_says_that_there_may_be_more(staff, alive, monkeypatch):
 def test_a_gate_whose_time_is_over_waits_for_a_probe(staff, alive, turnable):
     """It is closed until Kaspi has answered."""
     AccountState.objects.update(closed_until=turnable.now - timedelta(minutes=1), closed_reason="401")
-    assert "closed, waits for a probe: 401" in staff().get(URL).content.decode()
+    assert "half-open, waiting for a trial call: 401" in staff().get(URL).content.decode()
 
 
 def test_kaspis_silence_is_named_while_something_is_on_its_way(staff, alive, turnable):

@@ -5,7 +5,6 @@ from django.contrib.admin.models import LogEntry
 from django.utils.html import strip_tags
 
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from kaspi_delivery_django.services.inbox.applying import OTHER_DATA
 from tests.conftest import event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,7 +108,7 @@ def test_a_dead_letter_is_acknowledged_alone_or_with_others(staff, failed, booke
 
 def test_a_replay_that_can_tell_nothing_is_not_offered(staff, failed):
     """One id came with two contents: only acknowledging is left."""
-    WebhookEvent.objects.update(state="conflict", error=OTHER_DATA)
+    WebhookEvent.objects.update(state="conflict", error=WebhookEvent.Reason.OTHER_DATA)
     page = staff("view_webhookevent", "replay_event").get(f"{LIST}{failed.pk}/change/").content.decode()
     assert "do/replay/" not in page
     assert "do/acknowledge/" in page

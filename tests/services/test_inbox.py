@@ -12,7 +12,7 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, replay_event
+from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, replay_event
 from kaspi_delivery_django.services.deliveries import events, status
 from kaspi_delivery_django.services.inbox import receiving, replaying
 from kaspi_delivery_django.services.outbox.worker import Worker
@@ -411,6 +411,16 @@ def test_another_id_for_a_known_order_is_parked_and_flagged(delivery):
         "created",
         "second_parcel",
     )
+
+
+def test_an_acknowledged_second_parcel_comes_back_with_another_id(delivery):
+    """A third one is a new fact; another event about the second is none."""
+    steps = [("dlv_2", "second_parcel"), ("dlv_2", ""), ("dlv_3", "second_parcel")]
+    for number, (delivery_id, attention) in enumerate(steps):
+        receive({**about(delivery_id, delivery.external_order_id), "eventId": f"wh_{number}"})
+        assert fresh(delivery).attention == attention
+        if attention:
+            acknowledge_delivery(delivery)
 
 
 def test_a_second_parcels_event_stays_parked(delivery, drain):

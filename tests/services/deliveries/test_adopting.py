@@ -1,4 +1,4 @@
-"""What was booked before this app came is followed, and not booked again."""
+"""A delivery that Kaspi had before this app was installed is linked to its order, which is not booked again."""
 
 import json
 
@@ -8,7 +8,6 @@ from kaspi_delivery_django.client import UsageError
 from kaspi_delivery_django.exceptions import CannotLink, CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import adopt_delivery, cancel_delivery, request_delivery, retry_delivery
-from kaspi_delivery_django.signals import delivery_needs_attention
 from tests.sandbox.conftest import REQUEST
 from tests.services.conftest import fresh
 from tests.shop import adapters
@@ -19,14 +18,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def order():
-    """Return an order that no signal told of."""
+    """Return an order that was saved without a signal."""
     [made] = Order.objects.bulk_create([Order()])
     return made
 
 
 @pytest.fixture
 def by_hand(kaspi, settings):
-    """Book with Kaspi as the shop's old code did, under names of its own; return Kaspi's id."""
+    """Book as the shop's old code did, under its own names; return Kaspi's id."""
 
     def book(name):
         headers = {
@@ -40,21 +39,8 @@ def by_hand(kaspi, settings):
     return book
 
 
-@pytest.fixture
-def told():
-    """Return the reasons that the shop is told of."""
-    reasons = []
-
-    def receiver(attention, **_kwargs):
-        reasons.append(attention)
-
-    delivery_needs_attention.connect(receiver)
-    yield reasons
-    delivery_needs_attention.disconnect(receiver)
-
-
-def test_it_is_followed_and_not_booked(order, by_hand, kaspi, drain):
-    """Neither now, nor when the order is saved again."""
+def test_an_adopted_order_is_linked_and_not_booked(order, by_hand, kaspi, drain, flags):
+    """Neither now, nor when the order is saved again; nothing is flagged."""
     delivery_id = by_hand("KZ-1")
     adopt_delivery(order, delivery_id, external_order_id="KZ-1")
     order.save()
@@ -62,40 +48,34 @@ def test_it_is_followed_and_not_booked(order, by_hand, kaspi, drain):
     delivery = Delivery.objects.get()
     assert (delivery.delivery_id, delivery.status, delivery.attention) == (delivery_id, "created", "")
     assert list(kaspi.deliveries) == [delivery_id]
+    assert not flags
 
 
-def test_without_a_name_the_adapter_says_it(order, by_hand, drain):
-    """For a shop whose own code named its orders as this app does."""
+def test_the_adapter_names_the_order_by_default(order, by_hand, drain):
+    """For a shop whose old code used the same names."""
     adopt_delivery(order, by_hand(f"order-{order.pk}"))
     drain()
     assert Delivery.objects.get().status == "created"
 
 
-def test_what_kaspi_does_not_confirm_waits_for_a_person(order, by_hand, kaspi, drain, told):
-    """A wrong id is shown, the shop is told, and nothing is booked."""
+def test_an_unconfirmed_delivery_is_flagged(order, by_hand, kaspi, drain, flags):
+    """With a signal to the shop; nothing is booked."""
     adopt_delivery(order, by_hand("KZ-2"), external_order_id="KZ-1")
     drain()
     delivery = Delivery.objects.get()
-    assert (delivery.delivery_id, delivery.attention, told) == (None, "outcome_unknown", ["outcome_unknown"])
+    assert (delivery.delivery_id, delivery.attention, flags) == (None, "outcome_unknown", ["outcome_unknown"])
     assert len(kaspi.deliveries) == 1
 
 
-def test_what_kaspi_confirms_troubles_nobody(order, by_hand, drain, told):
-    """An import of many is not an alarm for each."""
-    adopt_delivery(order, by_hand("KZ-1"), external_order_id="KZ-1")
-    drain()
-    assert not told
-
-
-def test_another_name_is_another_delivery(order):
-    """An order is adopted under one name; a list that now has another one is wrong somewhere."""
+def test_an_order_is_adopted_under_one_name(order):
+    """An import with another name has a mistake."""
     adopt_delivery(order, "dlv_1", external_order_id="KZ-1")
     with pytest.raises(CannotLink, match="another delivery"):
         adopt_delivery(order, "dlv_1", external_order_id="KZ-2")
 
 
-def test_it_is_never_sent_by_a_retry(order):
-    """Its key may be forgotten: another POST could be a second parcel."""
+def test_a_retry_never_books_an_adopted_order(order):
+    """Kaspi may have forgotten its key: a POST could book a second parcel."""
     delivery = adopt_delivery(order, "dlv_1")
     ApiCall.objects.filter(kind="link").delete()
     with pytest.raises(CannotRetry, match="too old to be safe"):
@@ -103,7 +83,7 @@ def test_it_is_never_sent_by_a_retry(order):
 
 
 def test_a_wrong_id_is_corrected_by_adopting_again(order, by_hand, drain):
-    """An import may be repeated after its list was mended."""
+    """An import may be repeated with a corrected list."""
     adopt_delivery(order, by_hand("KZ-2"), external_order_id="KZ-1")
     drain()
     right = by_hand("KZ-1")
@@ -113,8 +93,8 @@ def test_a_wrong_id_is_corrected_by_adopting_again(order, by_hand, drain):
     assert (delivery.delivery_id, delivery.attention) == (right, "")
 
 
-def test_adopting_twice_asks_nothing_more(order, by_hand, kaspi, drain):
-    """What is linked stays linked."""
+def test_adopting_twice_sends_nothing_more(order, by_hand, kaspi, drain):
+    """The delivery is linked already."""
     delivery_id = by_hand("KZ-1")
     adopt_delivery(order, delivery_id, external_order_id="KZ-1")
     drain()
@@ -124,24 +104,24 @@ def test_adopting_twice_asks_nothing_more(order, by_hand, kaspi, drain):
     assert len(kaspi.requests) == before
 
 
-def test_what_this_app_is_booking_is_not_adopted(order):
-    """Its own booking would go on, and be a second parcel."""
+def test_a_pending_booking_is_not_adopted(order):
+    """It would become a second parcel."""
     request_delivery(order)
     with pytest.raises(CannotLink, match="another delivery"):
         adopt_delivery(order, "dlv_1")
     assert not ApiCall.objects.filter(kind="link").exists()
 
 
-def test_a_name_is_taken_once(order, by_hand):
-    """Two orders cannot be one parcel."""
+def test_a_name_belongs_to_one_order(order, by_hand):
+    """Two orders cannot share a delivery."""
     adopt_delivery(order, "dlv_1", external_order_id="KZ-1")
     [other] = Order.objects.bulk_create([Order()])
     with pytest.raises(CannotLink, match="another order has this external_order_id"):
         adopt_delivery(other, "dlv_2", external_order_id="KZ-1")
 
 
-def test_what_cannot_be_an_id_leaves_no_row(order):
-    """A typing error in the list changes nothing."""
+def test_an_invalid_id_adds_no_row(order):
+    """Nor does an invalid name."""
     with pytest.raises(CannotLink):
         adopt_delivery(order, "дост-1")
     with pytest.raises(UsageError):
@@ -149,15 +129,15 @@ def test_what_cannot_be_an_id_leaves_no_row(order):
     assert not Delivery.objects.exists()
 
 
-def test_an_adapter_that_fails_is_named(order, monkeypatch):
-    """The line that raised, as everywhere."""
+def test_a_failing_adapter_is_reported(order, monkeypatch):
+    """Nothing is adopted."""
     monkeypatch.setattr(adapters.OrderAdapter, "account", adapters.NowhereAdapter.account)
     with pytest.raises(CannotLink, match="adapter failed"):
         adopt_delivery(order, "dlv_1")
 
 
-def test_a_webhook_may_be_faster_than_our_question(order, by_hand, kaspi, drain, deliver_webhooks):
-    """Kaspi's word about the old name is taken as soon as the order is adopted."""
+def test_a_webhook_may_come_before_the_confirmation(order, by_hand, kaspi, drain, deliver_webhooks):
+    """It links the delivery, and sets its status."""
     delivery_id = by_hand("KZ-1")
     adopt_delivery(order, delivery_id, external_order_id="KZ-1")
     kaspi.move(delivery_id, "accepted")
@@ -168,7 +148,7 @@ def test_a_webhook_may_be_faster_than_our_question(order, by_hand, kaspi, drain,
 
 
 def test_a_cancel_waits_for_the_confirmation(order, by_hand, kaspi, drain):
-    """And is sent then."""
+    """It is sent then."""
     delivery_id = by_hand("KZ-1")
     cancel_delivery(adopt_delivery(order, delivery_id, external_order_id="KZ-1"))
     drain()

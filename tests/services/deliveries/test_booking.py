@@ -102,7 +102,7 @@ def test_eight_threads_that_save_one_order_book_once():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert not failures
     assert (Delivery.objects.count(), ApiCall.objects.count()) == (1, 1)
 

@@ -1,4 +1,4 @@
-"""Every POST of one key carries the bytes that were written for it: they are compared before each."""
+"""Every POST of an idempotency key carries the bytes that were written for it."""
 
 import pytest
 
@@ -6,22 +6,18 @@ from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, reissue_delivery, retry_delivery
+from kaspi_delivery_django.services.deliveries.calls import idempotency_key
 from kaspi_delivery_django.services.outbox import claims, sender
 from tests.services.conftest import fresh
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CHANGES = [{"payload": "{}"}, {"payload": ""}]
 
-
-def alone(call):
-    """Send it by itself."""
-    sender.send(call.pk)
-
-
-def together(call):
-    """Claim it as the threads do."""
-    assert claims.claim_many([call.pk], using="default") == ([], [])
+def test_the_idempotency_keys():
+    """The texts that Kaspi's documentation suggests."""
+    keys = [idempotency_key("order-7", *rest) for rest in (("create",), ("cancel",), ("cancel", 2), ("refresh",))]
+    assert keys == ["order-7", "order-7-cancel", "order-7-cancel-2", "order-7-refresh"]
+    assert idempotency_key(None, "create") == ""
 
 
 @pytest.fixture
@@ -33,41 +29,39 @@ def unknown(kaspi, due, turnable):
     return fresh(due)
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=["other bytes", "no bytes"])
-@pytest.mark.parametrize("send", [alone, together])
+@pytest.mark.parametrize("payload", ["{}", ""])
+@pytest.mark.parametrize("claims_many", [False, True])
 @pytest.mark.failure_mode("database: jsonb reorders keys")
-def test_changed_bytes_of_a_create_are_not_sent(kaspi, unknown, send, change):
-    """Staff is asked; the bytes stay as they were found."""
-    ApiCall.objects.update(**change)
-    send(unknown)
-    assert len([asked for asked in kaspi.requests if asked.method == "POST"]) == 1
+def test_a_changed_create_is_not_sent(kaspi, unknown, claims_many, payload):
+    """It is flagged, and cannot be retried; the bytes stay as they were found."""
+    ApiCall.objects.update(payload=payload)
+    if claims_many:
+        assert claims.claim_many([unknown.pk], using="default") == ([], [])
+    else:
+        sender.send(unknown.pk)
+    assert [request.method for request in kaspi.requests] == ["POST"]
     call = fresh(unknown)
-    assert (call.state, call.reason, call.payload) == ("stuck", "payload_changed", change["payload"])
+    assert (call.state, call.reason, call.payload) == ("stuck", "payload_changed", payload)
     assert Delivery.objects.get().attention == "payload_changed"
+    with pytest.raises(CannotRetry, match="stored request was changed"):
+        retry_delivery(Delivery.objects.get())
 
 
-def test_changed_bytes_of_a_cancel_are_not_sent(kaspi, booked):
-    """A second cancel, with a key of its own, is."""
+def test_a_changed_cancel_is_not_sent(kaspi, booked):
+    """A second cancel, with its own key, is."""
     cancel_delivery(booked, reason="first")
     ApiCall.objects.filter(kind="cancel").update(payload='{"reason":"second"}')
     sender.send(ApiCall.objects.get(kind="cancel").pk)
     assert fresh(booked).attention == "payload_changed"
     cancel_delivery(fresh(booked), reason="third")
     sender.send(ApiCall.objects.filter(kind="cancel").latest("pk").pk)
-    assert [asked.idempotency_key[-9:] for asked in kaspi.requests if "cancel" in asked.path] == ["-cancel-2"]
+    keys = [request.idempotency_key for request in kaspi.requests if "cancel" in request.path]
+    assert keys == [f"{booked.external_order_id}-cancel-2"]
     assert (fresh(booked).status, fresh(booked).attention) == ("cancelled", "")
 
 
-def test_a_retry_of_changed_bytes_is_refused(unknown):
-    """It says what to do instead."""
-    ApiCall.objects.update(payload="{}")
-    sender.send(unknown.pk)
-    with pytest.raises(CannotRetry, match="stored request was changed"):
-        retry_delivery(Delivery.objects.get())
-
-
-def test_restored_bytes_go_again(kaspi, unknown):
-    """The same key with the same bytes."""
+def test_restored_bytes_are_sent_again(unknown):
+    """With the same key."""
     ApiCall.objects.update(payload="{}")
     sender.send(unknown.pk)
     ApiCall.objects.update(payload=unknown.payload)
@@ -76,8 +70,8 @@ def test_restored_bytes_go_again(kaspi, unknown):
     assert fresh(unknown).state == "done"
 
 
-def test_what_was_changed_can_be_booked_again(kaspi, unknown, drain):
-    """With a key of its own, once a person has looked at Kaspi."""
+def test_a_changed_create_can_be_rebooked(unknown, drain):
+    """With a new key, once staff confirm that Kaspi has no such delivery."""
     ApiCall.objects.update(payload="{}")
     sender.send(unknown.pk)
     reissue_delivery(Delivery.objects.get(), confirmed_absent=True)

@@ -1,4 +1,4 @@
-"""The shop's receivers: after the commit, at least once, and never in our way."""
+"""The signals of status changes: after the commit, at least once; receivers never break our work."""
 
 import threading
 
@@ -16,20 +16,20 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def heard(monkeypatch):
-    """Return what a receiver of both signals hears, and whether in a transaction; no other does."""
-    heard = []
+def received(monkeypatch):
+    """Record both signals, with the delivery's status, and whether a transaction was open; no one else receives."""
+    found = []
 
     def created(sender, delivery, **_kwargs):
-        heard.append(("created", delivery.status, connection.in_atomic_block))
+        found.append(("created", delivery.status, connection.in_atomic_block))
 
     def changed(sender, delivery, change, **_kwargs):
-        heard.append((change.to_status, delivery.status, connection.in_atomic_block))
+        found.append((change.to_status, delivery.status, connection.in_atomic_block))
 
     for signal, receiver in ((delivery_created, created), (delivery_status_changed, changed)):
         monkeypatch.setattr(signal, "receivers", [])
         signal.connect(receiver, weak=False)
-    return heard
+    return found
 
 
 @pytest.fixture
@@ -41,26 +41,31 @@ def delivery(turnable):
 
 
 @pytest.fixture
-def post_webhook(post_webhook, delivery, settings):
-    """Post webhooks in a project whose web processes send the signals themselves."""
+def post(post_webhook, delivery, settings):
+    """Receive a status by a webhook, in a web process that sends the signals itself; return the answer."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
-    return post_webhook
+    return lambda status, **options: post_webhook(event(delivery, status, **options))
 
 
 @pytest.fixture
-def listen(monkeypatch):
-    """Let one function alone hear of status changes."""
+def connect(monkeypatch):
+    """Make one function the only receiver of status changes."""
 
-    def connect(receiver):
+    def run(receiver):
         monkeypatch.setattr(delivery_status_changed, "receivers", [])
         delivery_status_changed.connect(receiver, weak=False)
 
-    return connect
+    return run
+
+
+def fail(**_kwargs):
+    """Fail as a receiver of the shop does."""
+    raise ValueError("+7 701 555 0199")
 
 
 @pytest.fixture
-def unheard(delivery):
-    """Return a change that no receiver has taken, as old as the clock."""
+def pending(delivery):
+    """Return a change without a signal, recorded at noon."""
     return StatusChange.objects.create(
         delivery=delivery,
         from_status="created",
@@ -72,201 +77,168 @@ def unheard(delivery):
     )
 
 
-def again():
-    """Repeat what was never taken, as a round of the worker does."""
-    return notifications.notify_pending(limit=10, using="default")
+def notify_pending(limit=10):
+    """Send pending signals, as a round of the worker does."""
+    return notifications.notify_pending(limit=limit, using="default")
 
 
-def test_a_booking_is_told_twice_over(due, drain, heard):
-    """As the delivery's creation, and as its first status; after the commit."""
+def test_a_booking_sends_both_signals(due, drain, received):
+    """The creation, and its first status; after the commit."""
     drain()
-    assert heard == [("created", "created", False), ("created", "created", False)]
+    assert received == [("created", "created", False), ("created", "created", False)]
     assert StatusChange.objects.get().notified_at == NOON
 
 
-def test_a_change_is_told_once(delivery, post_webhook, heard):
-    """After the commit; repeats, late news and redeliveries are no change."""
+def test_a_change_sends_one_signal(post, received):
+    """Repeats, late statuses and redeliveries send none."""
     for event_id in ("wh_1", "wh_1", "wh_2"):
-        post_webhook(event(delivery, "accepted", event_id=event_id))
-    post_webhook(event(delivery, "created", event_id="wh_3"))
-    assert heard == [("accepted", "accepted", False)]
-    assert again() == 0
+        post("accepted", event_id=event_id)
+    post("created", event_id="wh_3")
+    assert received == [("accepted", "accepted", False)]
+    assert notify_pending() == 0
 
 
-def test_a_background_runner_sends_the_signals_of_a_webhook(delivery, post_webhook, heard, settings):
-    """No receiver delays the answer to Kaspi: the worker's next round calls it, once."""
+def test_a_background_runner_leaves_the_signals_to_the_worker(post, received, settings):
+    """No receiver delays the answer to Kaspi."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "worker"}
-    post_webhook(event(delivery, "accepted"))
-    assert (heard, StatusChange.objects.get().notified_at) == ([], None)
-    assert (again(), again()) == (1, 0)
-    assert heard == [("accepted", "accepted", False)]
+    post("accepted")
+    assert (received, StatusChange.objects.get().notified_at) == ([], None)
+    assert (notify_pending(), notify_pending()) == (1, 0)
+    assert received == [("accepted", "accepted", False)]
 
 
-def test_a_change_is_told_to_other_connections(delivery, post_webhook, listen):
-    """What a receiver hears of, everybody can read."""
+def test_a_receiver_sees_committed_rows(post, connect):
+    """So does every other connection."""
     seen = []
 
     def read():
         seen.append(Delivery.objects.get().status)
         connection.close()
 
-    def look(**_kwargs):
+    def read_in_thread(**_kwargs):
         thread = threading.Thread(target=read)
         thread.start()
         thread.join(timeout=PATIENCE_S)
 
-    listen(look)
-    post_webhook(event(delivery, "accepted"))
+    connect(read_in_thread)
+    post("accepted")
     assert seen == ["accepted"]
 
 
-def test_what_is_rolled_back_is_never_told(delivery, heard, post_webhook, monkeypatch):
-    """No change, no news."""
+def test_a_rolled_back_change_sends_no_signal(post, received, monkeypatch):
+    """Its event is stored as failed."""
+
+    def apply_and_fail(delivery, row, remote):
+        change = StatusChange.objects.create(
+            delivery=delivery, to_status="accepted", at=NOON, source="webhook", created_at=NOON, notify_after=NOON
+        )
+        transaction.on_commit(lambda: notifications.notify(change))
+        raise ValueError("too late")
+
     monkeypatch.setattr("kaspi_delivery_django.services.deliveries.events.apply", apply_and_fail)
-    assert post_webhook(event(delivery, "accepted")).json() == {"status": "failed"}
-    assert (heard, StatusChange.objects.count()) == ([], 0)
-
-
-def apply_and_fail(delivery, row, remote):
-    """Get as far as the notice, and fail."""
-    change = StatusChange.objects.create(
-        delivery=delivery,
-        to_status="accepted",
-        at=NOON,
-        source="webhook",
-        created_at=NOON,
-        notify_after=NOON,
-    )
-    transaction.on_commit(lambda: notifications.notify(change))
-    raise ValueError("too late")
+    assert post("accepted").json() == {"status": "failed"}
+    assert (received, StatusChange.objects.count()) == ([], 0)
 
 
 @pytest.mark.failure_mode("status: a receiver raises")
-def test_a_receiver_that_raises_costs_nothing(delivery, post_webhook, listen, caplog):
-    """Kaspi gets its 200, the status stands, the change waits to be told again, and no log line holds its text."""
-
-    def fail(**_kwargs):
-        raise ValueError("+7 701 555 0199")
-
-    listen(fail)
-    assert post_webhook(event(delivery, "accepted")).status_code == 200
-    assert (fresh(delivery).status, StatusChange.objects.get().notified_at) == ("accepted", None)
-    assert ("receivers failed" in caplog.text, "701 555" in caplog.text) == (True, False)
-
-
-def test_one_receiver_does_not_silence_another(delivery, post_webhook, heard):
-    """Each is called, whichever fails; the change counts as untold until all return."""
-
-    def fail(**_kwargs):
-        raise ValueError
-
+def test_a_failing_receiver_breaks_nothing(delivery, post, received, caplog):
+    """Kaspi gets 200, the status is stored, other receivers are called; the signal is pending, without data in logs."""
     delivery_status_changed.connect(fail, weak=False)
-    post_webhook(event(delivery, "accepted"))
-    assert heard == [("accepted", "accepted", False)]
-    assert StatusChange.objects.get().notified_at is None
+    assert post("accepted").status_code == 200
+    assert (fresh(delivery).status, StatusChange.objects.get().notified_at) == ("accepted", None)
+    assert received == [("accepted", "accepted", False)]
+    assert "receivers failed" in caplog.text
+    assert "+7 701" not in caplog.text
 
 
 @pytest.mark.failure_mode("status: a receiver raises")
-def test_what_was_not_taken_is_told_again(unheard, turnable, heard):
-    """After its patience, and then no more."""
+def test_a_pending_signal_is_repeated_until_every_receiver_returns(pending, connect, turnable):
+    """After a minute; the delay doubles after each failure."""
+    times = []
+
+    def fail_twice(**_kwargs):
+        times.append(turnable.now)
+        if len(times) < 3:
+            raise ValueError
+
+    connect(fail_twice)
     turnable.turn(seconds=59)
-    assert again() == 0
+    assert (notify_pending(), times) == (0, [])
     turnable.turn(seconds=1)
-    assert (again(), again()) == (1, 0)
-    assert heard == [("accepted", "created", False)]
-    assert fresh(unheard).notified_at == turnable.now
-
-
-def test_it_is_told_until_every_receiver_returns(unheard, listen, turnable):
-    """A receiver that raises is asked again, each time after twice the wait."""
-    calls = []
-
-    def fail_at_first(**_kwargs):
-        calls.append(turnable.now)
-        if len(calls) < 3:
-            raise ValueError
-
-    listen(fail_at_first)
     for _ in range(8):
+        notify_pending()
         turnable.turn(minutes=1)
-        again()
-    assert [(at - NOON).total_seconds() / 60 for at in calls] == [1, 2, 4]
-    assert fresh(unheard).notified_at == calls[-1]
+    assert [(at - NOON).total_seconds() / 60 for at in times] == [1, 2, 4]
+    assert fresh(pending).notified_at == times[-1]
 
 
-def test_news_that_is_never_taken_holds_up_no_other(unheard, listen, turnable):
-    """What failed goes to the end of the queue."""
-    StatusChange.objects.filter(pk=unheard.pk).update(notify_after=NOON)
-    taken = StatusChange.objects.create(
-        delivery=unheard.delivery,
-        from_status="accepted",
-        to_status="in_transit",
-        at=NOON,
-        source="webhook",
-        created_at=NOON,
-        notify_after=NOON,
-    )
+def test_a_signal_that_always_fails_delays_no_other(pending, connect):
+    """It goes to the end of the queue."""
+    StatusChange.objects.update(notify_after=NOON)
+    other = StatusChange.objects.get()
+    other.pk = None
+    other.save()
 
-    def refuse_the_first(change, **_kwargs):
-        if change.pk == unheard.pk:
+    def fail_on_first(change, **_kwargs):
+        if change.pk == pending.pk:
             raise ValueError
 
-    listen(refuse_the_first)
+    connect(fail_on_first)
     for _ in range(2):
-        notifications.notify_pending(limit=1, using="default")
-    assert fresh(taken).notified_at == NOON
+        notify_pending(limit=1)
+    assert fresh(other).notified_at == NOON
 
 
-def test_late_news_is_not_told(unheard, turnable, heard):
-    """What was not applied is no change."""
+def test_a_change_that_was_not_applied_sends_no_signal(pending, turnable, received):
+    """It is kept for the history alone."""
     StatusChange.objects.update(applied=False)
     turnable.turn(minutes=1)
-    assert (again(), heard) == (0, [])
+    assert (notify_pending(), received) == (0, [])
 
 
 @pytest.mark.failure_mode("status: a receiver saves the order")
-def test_a_receiver_that_saves_the_order_does_not_recurse(delivery, post_webhook, listen):
-    """The order's own hook runs, finds its delivery, and asks for nothing new."""
+def test_a_receiver_may_save_the_order(post, connect):
+    """The save finds its delivery, and adds nothing."""
     calls = []
 
     def save(delivery, **_kwargs):
         calls.append(delivery.status)
         delivery.order.save()
 
-    listen(save)
-    post_webhook(event(delivery, "accepted"))
+    connect(save)
+    post("accepted")
     assert (calls, Delivery.objects.count(), ApiCall.objects.count()) == (["accepted"], 1, 1)
 
 
-def test_a_receiver_that_breaks_its_transaction_costs_nothing(delivery, post_webhook, listen):
-    """Its rows are its own."""
+def test_a_receiver_may_break_its_own_transaction(delivery, post, connect):
+    """The status is committed."""
 
-    def break_it(**_kwargs):
+    def break_transaction(**_kwargs):
         with transaction.atomic():
             Order.objects.create(pk=delivery.order.pk)
 
-    listen(break_it)
-    assert post_webhook(event(delivery, "accepted")).status_code == 200
+    connect(break_transaction)
+    assert post("accepted").status_code == 200
     assert fresh(delivery).status == "accepted"
 
 
-def test_slow_receivers_are_noted_one_by_one(delivery, unheard, listen, monkeypatch):
-    """A batch of them takes longer than anybody's patience: what was told is not to be told again meanwhile."""
-    monkeypatch.setattr(notifications, "NOTE_EVERY_S", -1.0)
+def test_slow_receivers_are_marked_one_by_one(pending, connect, monkeypatch):
+    """No other process repeats the signals of a long batch."""
+    monkeypatch.setattr(notifications, "MARK_EVERY_S", -1.0)
     second = StatusChange.objects.get()
     second.pk = None
     second.save()
-    noted = []
-    listen(lambda **_news: noted.append(StatusChange.objects.filter(notified_at__isnull=False).count()))
+    marked = []
+    connect(lambda **_kwargs: marked.append(StatusChange.objects.filter(notified_at__isnull=False).count()))
     assert notifications.notify_all(list(StatusChange.objects.order_by("pk"))) == 2
-    assert noted == [0, 1]
+    assert marked == [0, 1]
 
 
 @pytest.mark.failure_mode("status: a receiver is slow")
-def test_an_event_that_comes_again_inside_a_receiver_is_only_counted(delivery, post_webhook, listen):
-    """No lock is held meanwhile: the second copy is answered at once, and takes no effect."""
-    letter, answers = event(delivery, "accepted"), []
-    listen(lambda **_kwargs: answers.append(post_webhook(letter).status_code))
-    assert post_webhook(letter).status_code == 200
+def test_an_event_may_arrive_again_during_its_receiver(post, connect):
+    """No lock is held: the copy is answered at once, and has no effect."""
+    answers = []
+    connect(lambda **_kwargs: answers.append(post("accepted").status_code))
+    assert post("accepted").status_code == 200
     assert answers == [200]
     assert StatusChange.objects.filter(to_status="accepted").count() == 1

@@ -1,4 +1,4 @@
-"""The adapter is asked in the project's language and time zone, whoever's request or thread it is."""
+"""The adapter is called in the project's language and time zone, in every request and thread."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -20,19 +20,19 @@ from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SEEN = []
-LATE = datetime(2026, 3, 1, 21, 0, tzinfo=UTC)  # the next day already in Almaty
+CALLS = []
+LATE = datetime(2026, 3, 1, 21, 0, tzinfo=UTC)  # in Almaty it is the next day
 
-QUESTIONS = {"wants_delivery", "wants_cancel", "cancel_reason", "external_order_id", "account", "build_request"}
+METHODS = {"wants_delivery", "wants_cancel", "cancel_reason", "external_order_id", "account", "build_request"}
 
 
 def note(what):
-    """Remember in which surrounding something was asked."""
-    SEEN.append((what, get_language(), timezone.get_current_timezone_name()))
+    """Record the language and the time zone of a call."""
+    CALLS.append((what, get_language(), timezone.get_current_timezone_name()))
 
 
-class Noting(OrderAdapter):
-    """Notes the surrounding of each question, and leaves another one behind."""
+class RecordingAdapter(OrderAdapter):
+    """An adapter that records each call's language and time zone, and changes both."""
 
     def wants_delivery(self, order):
         note("wants_delivery")
@@ -67,15 +67,15 @@ class Noting(OrderAdapter):
 
 @pytest.fixture(autouse=True)
 def shop(settings):
-    """Use an adapter that notes what surrounds it."""
-    SEEN.clear()
+    """Use the recording adapter."""
+    CALLS.clear()
     settings.LANGUAGE_CODE, settings.TIME_ZONE = "ru", "Asia/Almaty"
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [f"{__name__}.Noting"]}
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [f"{__name__}.RecordingAdapter"]}
 
 
 @pytest.fixture(params=["kk", None, ""], ids=["another", "none", "as it is"])
 def elsewhere(request):
-    """Run the test in a customer's or a colleague's language and time zone."""
+    """Run the test in another language and time zone."""
     before = get_language()
     if request.param:
         translation.activate(request.param)
@@ -87,8 +87,8 @@ def elsewhere(request):
     translation.deactivate()
 
 
-def test_every_question_is_asked_in_the_projects_surrounding(elsewhere, kaspi, turnable):
-    """A save, the sending, the comparison with a later refresh, a cancel."""
+def test_every_method_is_called_in_the_projects_locale(elsewhere, kaspi, turnable):
+    """By a save, a sender, a refresh and a cancel."""
     zone = timezone.get_current_timezone_name()
     order = Order.objects.create()
     worker = Worker(log=lambda _line: None)
@@ -97,29 +97,29 @@ def test_every_question_is_asked_in_the_projects_surrounding(elsewhere, kaspi, t
     worker.run_round()
     order.cancelled = True
     order.save()
-    assert {what for what, *_surrounding in SEEN} == QUESTIONS
-    assert {tuple(surrounding) for _what, *surrounding in SEEN} == {("ru", "Asia/Almaty")}
+    assert {what for what, *_locale in CALLS} == METHODS
+    assert {tuple(locale) for _what, *locale in CALLS} == {("ru", "Asia/Almaty")}
     assert timezone.get_current_timezone_name() == zone
 
 
-def test_a_lazy_reason_is_the_projects_text(kaspi, drain, elsewhere, settings):
-    """It is translated while the project's language is active."""
+def test_a_lazy_reason_is_translated_to_the_projects_language(kaspi, drain, elsewhere, settings):
+    """Before the locale is restored."""
     order = Order.objects.create()
     with translation.override(settings.LANGUAGE_CODE):
         expected = str(gettext_lazy("Cancelled"))
     assert payloads.cancel_reason_of(order) == expected
 
 
-def test_an_order_whose_adapter_left_the_settings_has_no_reason(kaspi, settings):
-    """As when they change between the read and the question."""
+def test_an_order_without_an_adapter_has_no_reason(kaspi, settings):
+    """The settings were changed meanwhile."""
     order = Order.objects.create()
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": []}
     with pytest.raises(errors.AdapterFailed, match="no adapter"):
         payloads.cancel_reason_of(order)
 
 
-def test_a_date_in_a_queryset_is_one_of_the_projects(elsewhere, kaspi, settings):
-    """It is compiled when it is read, long after the adapter returned it."""
+def test_a_date_in_a_queryset_is_in_the_projects_time_zone(elsewhere, kaspi, settings):
+    """The query is compiled after the adapter returned it."""
     if not connection.features.has_zoneinfo_database:
         pytest.skip("this server has no table of time zones")
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "worker"}
@@ -145,16 +145,16 @@ def test_an_order_is_read_in_the_projects_language(elsewhere, kaspi, monkeypatch
     assert read_in == ["ru", "ru"]
 
 
-def test_what_was_active_comes_back_after_an_error(elsewhere):
-    """As after an answer."""
+def test_the_locale_is_restored_after_an_error(elsewhere):
+    """As after a result."""
     before = get_language(), timezone.get_current_timezone_name()
     with pytest.raises(errors.AdapterFailed):
         errors.call_adapter(int, "no number")
     assert (get_language(), timezone.get_current_timezone_name()) == before
 
 
-def test_an_answer_that_is_evaluated_late_is_evaluated_there(elsewhere):
-    """A queryset, say, whose condition has a date."""
+def test_a_lazy_answer_is_evaluated_in_the_projects_locale(elsewhere):
+    """Such as a queryset with a date."""
 
     class Lazy:
         def __bool__(self):
@@ -162,11 +162,11 @@ def test_an_answer_that_is_evaluated_late_is_evaluated_there(elsewhere):
             return True
 
     assert errors.call_adapter_predicate(Lazy) is True
-    assert SEEN == [("bool", "ru", "Asia/Almaty")]
+    assert CALLS == [("bool", "ru", "Asia/Almaty")]
 
 
-def test_tasks_do_not_disturb_each_other():
-    """Each async task has its own language, before and after."""
+def test_async_tasks_have_their_own_locale():
+    """Before and after a call."""
 
     async def task(language):
         translation.activate(language)
@@ -181,7 +181,7 @@ def test_tasks_do_not_disturb_each_other():
     assert asyncio.run(both()) == [("ru", "kk"), ("ru", "en")]
 
 
-def test_a_project_without_translations_is_fine(settings, kaspi, drain):
+def test_a_project_without_translations_works(settings, kaspi, drain):
     """USE_I18N False."""
     settings.USE_I18N = False
     Order.objects.create()
@@ -189,8 +189,8 @@ def test_a_project_without_translations_is_fine(settings, kaspi, drain):
     assert Delivery.objects.get().status == "created"
 
 
-def test_a_cancel_by_staff_leaves_their_language(elsewhere, kaspi):
-    """The answer to their request is in it."""
+def test_a_cancel_by_staff_keeps_their_language(elsewhere, kaspi):
+    """Their page is translated to it."""
     before = get_language()
     Order.objects.create()
     cancel_delivery(Delivery.objects.get())

@@ -1,18 +1,27 @@
-"""The shop's latest word: what is asked right before a create is sent, whoever sends it."""
+"""What is asked right before a create is sent, by whichever sender; and how a held delivery goes on."""
 
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
+from django.db import models
 
 from kaspi_delivery_django.client import protocol
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, request_delivery, retry_delivery
+from kaspi_delivery_django.services import (
+    acknowledge_delivery,
+    bulk_actions,
+    cancel_delivery,
+    request_delivery,
+    retry_delivery,
+)
 from kaspi_delivery_django.services.deliveries import booking, preflight
+from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.worker import Worker
-from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
 from tests.services.conftest import fresh
+from tests.shop import adapters
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,97 +29,69 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(params=[1, 4], ids=["one thread", "threads"])
 def send_due(kaspi, request):
-    """Send what is due, call by call or many together."""
+    """Send due calls, one by one or many together."""
     return Worker(log=lambda _line: None, threads=request.param).run_round
 
 
-@pytest.fixture
-def heard():
-    """Record the signals, by name."""
-    found = []
-
-    def note_created(**_kwargs):
-        found.append("created")
-
-    def note_changed(change, **_kwargs):
-        found.append(change.to_status)
-
-    def note_needed(attention, **_kwargs):
-        found.append(attention)
-
-    delivery_created.connect(note_created)
-    delivery_status_changed.connect(note_changed)
-    delivery_needs_attention.connect(note_needed)
-    yield found
-    delivery_created.disconnect(note_created)
-    delivery_status_changed.disconnect(note_changed)
-    delivery_needs_attention.disconnect(note_needed)
+@pytest.fixture(params=[False, True], ids=["not built", "built"])
+def create(due, request):
+    """Return a due create, whose payload may be built by an attempt that did not reach Kaspi."""
+    if request.param:
+        ApiCall.objects.update(payload="{}", payload_sha256=protocol.digest("{}"))
+    return due
 
 
 @pytest.fixture
-def use(settings):
-    """Put another adapter in ORDER_ADAPTERS."""
+def hold(due, drain, turnable):
+    """Let the adapter not want the order for some minutes; return the delivery."""
 
-    def choose(name):
-        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [f"tests.shop.adapters.{name}"]}
+    def run(minutes):
+        Order.objects.update(paid=False)
+        drain()
+        turnable.turn(minutes=minutes)
+        drain()
+        return fresh(due.delivery)
 
-    return choose
-
-
-def freeze(call):
-    """Have a call built, as after a first try that did not reach Kaspi."""
-    ApiCall.objects.filter(pk=call.pk).update(payload="{}", payload_sha256=protocol.digest("{}"))
-
-
-def wait_for_staff(due, send_due, turnable):
-    """Let the adapter say no for so long that staff are asked."""
-    Order.objects.update(paid=False)
-    send_due()
-    turnable.turn(minutes=15)
-    send_due()
-    return fresh(due.delivery)
+    return run
 
 
-@pytest.mark.parametrize("is_built", [False, True])
+def save_order(**values):
+    """Save the order with these values."""
+    order = Order.objects.get()
+    for name, value in values.items():
+        setattr(order, name, value)
+    order.save()
+
+
 @pytest.mark.failure_mode("cancel: not wanted any more")
-def test_a_cancel_that_no_save_has_told_of_is_heard(due, send_due, kaspi, heard, turnable, is_built):
-    """An update(), raw SQL, another program: the row as the database has it counts, built or not."""
-    if is_built:
-        freeze(due)
+def test_a_cancel_without_a_save_applies(create, send_due, kaspi, signals):
+    """An update(), raw SQL, another program: the database's row counts."""
     Order.objects.update(cancelled=True)
     send_due()
-    delivery = fresh(due.delivery)
+    delivery = fresh(create.delivery)
     assert (delivery.status, delivery.delivery_id, delivery.cancel_reason) == ("cancelled", None, "changed their mind")
     assert delivery.cancel_requested_at
-    assert fresh(due).state == "abandoned"
-    assert (kaspi.requests, heard) == ([], ["cancelled"])
+    assert fresh(create).state == "abandoned"
+    assert (kaspi.requests, signals) == ([], ["cancelled"])
 
 
-@pytest.mark.parametrize("is_built", [False, True])
-def test_a_no_neither_sends_nor_abandons(due, send_due, kaspi, turnable, is_built):
-    """It is due again in a quarter of an hour, and staff are not asked before."""
-    if is_built:
-        freeze(due)
+def test_an_unwanted_delivery_is_neither_sent_nor_abandoned(create, send_due, kaspi, turnable, signals):
+    """It is due again after a quarter of an hour, and flagged then, once."""
     Order.objects.update(paid=False)
     send_due()
-    call, delivery = fresh(due), fresh(due.delivery)
+    call, delivery = fresh(create), fresh(create.delivery)
     assert (call.state, call.reason) == ("due", "not_wanted")
     assert call.next_attempt_at == turnable.now + preflight.WAIT_BEFORE_FLAG
     assert (delivery.attention, delivery.status, delivery.unwanted_since) == ("", "", turnable.now)
-    assert kaspi.requests == []
+    for _ in range(2):
+        turnable.turn(minutes=15)
+        send_due()
+    assert (fresh(delivery).attention, fresh(call).state) == ("not_wanted", "stuck")
+    assert (signals, kaspi.requests) == (["not_wanted"], [])
 
 
-def test_staff_are_asked_once(due, send_due, kaspi, turnable, heard):
-    """After a quarter of an hour, with two ways on."""
-    delivery = wait_for_staff(due, send_due, turnable)
-    turnable.turn(hours=5)
-    send_due()
-    assert (delivery.attention, fresh(due).state) == ("not_wanted", "stuck")
-    assert (heard, kaspi.requests) == (["not_wanted"], [])
-
-
-def test_what_is_wanted_again_by_then_goes(due, send_due, kaspi, turnable):
-    """Though no save has said so."""
+def test_it_is_sent_if_it_is_wanted_by_then(due, send_due, turnable):
+    """Though no save has released it."""
     Order.objects.update(paid=False)
     send_due()
     Order.objects.update(paid=True)
@@ -122,221 +103,179 @@ def test_what_is_wanted_again_by_then_goes(due, send_due, kaspi, turnable):
 
 
 @pytest.mark.parametrize("minutes", [0, 15])
-def test_a_save_that_answers_yes_lets_it_go(due, send_due, turnable, minutes):
-    """While it waits, and after staff were asked; the flag is cleared."""
-    Order.objects.update(paid=False)
-    send_due()
-    turnable.turn(minutes=minutes)
-    send_due()
-    order = Order.objects.get()
-    order.paid = True
-    order.save()
+def test_a_save_that_wants_it_releases_it(due, hold, drain, minutes):
+    """Before and after it is flagged; the flag is cleared."""
+    hold(minutes)
+    save_order(paid=True)
     delivery = fresh(due.delivery)
     assert (delivery.attention, delivery.unwanted_since, fresh(due).reason) == ("", None, "")
-    send_due()
+    drain()
     assert fresh(due.delivery).status == "created"
 
 
-def test_a_save_that_answers_no_changes_nothing(due, send_due, turnable):
+def test_a_save_that_does_not_want_it_keeps_the_time(due, hold, turnable):
     """The quarter of an hour does not start again."""
-    Order.objects.update(paid=False)
-    send_due()
+    hold(0)
     due_at = fresh(due).next_attempt_at
     turnable.turn(minutes=5)
-    Order.objects.get().save()
+    save_order()
     assert fresh(due).next_attempt_at == due_at
 
 
-def test_staff_may_send_it(due, send_due, turnable):
-    """Their word overrules `wants_delivery`, and the row says since when."""
-    delivery = wait_for_staff(due, send_due, turnable)
-    sent = retry_delivery(delivery, send_anyway=True)
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_staff_send_it_anyway(due, hold, drain, kaspi, turnable, is_cancelled):
+    """They overrule `wants_delivery`, never `wants_cancel`."""
+    sent = retry_delivery(hold(15), send_anyway=True)
     assert (sent.attention, sent.send_anyway_at) == ("", turnable.now)
-    send_due()
-    assert fresh(due.delivery).status == "created"
+    Order.objects.update(cancelled=is_cancelled)
+    drain()
+    assert fresh(due.delivery).status == ("cancelled" if is_cancelled else "created")
+    assert len(kaspi.requests) == (0 if is_cancelled else 1)
 
 
-def test_staff_never_overrule_a_cancel(due, send_due, kaspi, turnable):
-    """What the shop cancelled meanwhile is not sent."""
-    retry_delivery(wait_for_staff(due, send_due, turnable), send_anyway=True)
-    Order.objects.update(cancelled=True)
-    send_due()
-    assert (fresh(due.delivery).status, kaspi.requests) == ("cancelled", [])
+def test_only_a_held_delivery_can_be_sent_anyway(due):
+    """There is nothing to overrule for others."""
+    with pytest.raises(CannotRetry, match="nothing to overrule"):
+        retry_delivery(due.delivery, send_anyway=True)
 
 
-def test_staff_may_cancel_it(due, send_due, turnable, heard):
-    """It leaves the list, and the shop hears it."""
-    delivery = cancel_delivery(wait_for_staff(due, send_due, turnable))
+def test_staff_cancel_it(hold, signals):
+    """The flag is cleared, and the shop gets the signal."""
+    delivery = cancel_delivery(hold(15))
     assert (delivery.status, delivery.attention, fresh(delivery).unwanted_since) == ("cancelled", "", None)
-    assert heard == ["not_wanted", "cancelled"]
+    assert signals == ["not_wanted", "cancelled"]
+
+
+def test_an_acknowledged_delivery_is_never_sent(hold, drain, kaspi):
+    """Though a later save wants it."""
+    delivery = acknowledge_delivery(hold(15))
+    save_order(paid=True)
+    drain()
+    assert (fresh(delivery).attention, kaspi.requests) == ("", [])
 
 
 @pytest.mark.parametrize("minutes", [0, 15])
-def test_a_plain_retry_asks_the_adapter_again(due, send_due, turnable, minutes):
-    """As the bulk action does: a no is answered at once, and a yes lets it go."""
-    Order.objects.update(paid=False)
-    send_due()
-    turnable.turn(minutes=minutes)
-    send_due()
-    before = fresh(due)
+def test_a_retry_asks_the_adapter_again(due, hold, drain, minutes):
+    """It is refused while the order is not wanted, and sent when it is."""
+    delivery, before = hold(minutes), fresh(due)
     with pytest.raises(CannotRetry, match="does not want it sent"):
-        retry_delivery(due.delivery)
+        retry_delivery(delivery)
     assert (fresh(due).state, fresh(due).next_attempt_at) == (before.state, before.next_attempt_at)
     Order.objects.update(paid=True)
-    retry_delivery(due.delivery)
-    send_due()
-    assert fresh(due.delivery).status == "created"
+    retry_delivery(delivery)
+    drain()
+    assert fresh(delivery).status == "created"
 
 
-def test_a_retry_says_that_the_adapter_fails_or_the_order_is_gone(due, send_due, turnable, use):
-    """Two other reasons why it cannot go."""
-    delivery = wait_for_staff(due, send_due, turnable)
-    use("BrokenAdapter")
+def test_a_retry_needs_the_adapter_and_the_order(hold, use_adapter):
+    """The message names which is missing."""
+    delivery = hold(15)
+    use_adapter("BrokenAdapter")
     with pytest.raises(CannotRetry, match="adapter failed"):
         retry_delivery(delivery)
-    use("OrderAdapter")
+    use_adapter("OrderAdapter")
     Order.objects.all().delete()
     with pytest.raises(CannotRetry, match="order is gone"):
         retry_delivery(delivery)
 
 
-def test_there_is_nothing_to_overrule_for_others(due):
-    """`send_anyway` is for what its adapter holds back."""
-    with pytest.raises(CannotRetry, match="nothing to overrule"):
-        retry_delivery(due.delivery, send_anyway=True)
-
-
-@pytest.mark.parametrize("is_built", [False, True])
-def test_an_adapter_that_fails_when_it_is_asked_is_for_staff(due, send_due, kaspi, use, is_built, turnable):
-    """It is not sent on a guess."""
-    if is_built:
-        freeze(due)
-    use("BrokenAdapter")
+def test_a_failing_adapter_is_flagged(create, send_due, kaspi, use_adapter):
+    """Nothing is sent."""
+    use_adapter("BrokenAdapter")
     send_due()
-    assert (fresh(due).state, fresh(due.delivery).attention, kaspi.requests) == ("stuck", "adapter_failed", [])
+    assert (fresh(create).state, fresh(create.delivery).attention, kaspi.requests) == ("stuck", "adapter_failed", [])
 
 
-def test_a_retry_after_a_failure_sends_nothing_that_is_not_wanted(due, send_due, kaspi, use):
-    """The adapter is asked again when it is fixed; a delivery with a name waits."""
-    use("BrokenBuilder")
+def test_a_retry_after_a_failure_sends_only_what_is_wanted(due, send_due, kaspi, use_adapter):
+    """The adapter is asked again."""
+    use_adapter("BrokenBuilder")
     send_due()
-    use("OrderAdapter")
+    use_adapter("OrderAdapter")
     Order.objects.update(paid=False)
     retry_delivery(due.delivery)
     send_due()
     assert (fresh(due).reason, kaspi.requests) == ("not_wanted", [])
 
 
-def nameless(use):
-    """Return the delivery of an order that is not paid, which its adapter failed on."""
-    use("BrokenAdapter")
-    order = Order.objects.create(paid=False)
-    use("OrderAdapter")
-    return order, Delivery.objects.get(object_id=str(order.pk))
+@pytest.fixture
+def nameless(kaspi, use_adapter):
+    """Return a delivery without a name, of an unpaid order that the adapter failed on."""
+    use_adapter("BrokenAdapter")
+    Order.objects.create(paid=False)
+    use_adapter("OrderAdapter")
+    return Delivery.objects.get()
 
 
-def test_a_retry_books_no_order_that_is_not_wanted(kaspi, use):
-    """An order that is not paid is not booked; paid for later, it is."""
-    order, delivery = nameless(use)
-    assert retry_delivery(delivery).pk is None
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_retry_deletes_an_unwanted_delivery_without_a_name(nameless, is_cancelled):
+    """A later save that wants the order books it."""
+    Order.objects.update(paid=is_cancelled, cancelled=is_cancelled)
+    assert retry_delivery(nameless).pk is None
     assert not Delivery.objects.exists()
-    order.paid = True
-    order.save()
-    assert Delivery.objects.get().external_order_id == f"order-{order.pk}"
+    save_order(paid=True, cancelled=False)
+    assert Delivery.objects.get().external_order_id == f"order-{Order.objects.get().pk}"
 
 
-def test_a_retry_books_no_order_that_is_cancelled(kaspi, use):
-    """The same for an order that the shop has cancelled meanwhile."""
-    order, delivery = nameless(use)
-    Order.objects.filter(pk=order.pk).update(paid=True, cancelled=True)
-    assert retry_delivery(delivery).pk is None
-
-
-def test_a_save_that_answers_no_clears_a_failure(kaspi, use):
-    """Without a name there is nothing left of it."""
-    order, _delivery = nameless(use)
-    order.save()
+def test_a_save_deletes_an_unwanted_delivery_without_a_name(nameless):
+    """Two saves may do so at once."""
+    save_order()
+    assert not Delivery.objects.exists()
+    preflight.note_refusal(nameless)
     assert not Delivery.objects.exists()
 
 
-def test_a_save_that_answers_no_has_a_named_delivery_wait(due, send_due, use, turnable):
-    """It was wanted once: the shop may want it again, or staff decide."""
-    use("BrokenBuilder")
+def test_an_unwanted_delivery_with_a_name_is_held(due, send_due, use_adapter, turnable):
+    """It was wanted once."""
+    use_adapter("BrokenBuilder")
     send_due()
-    use("OrderAdapter")
-    order = Order.objects.get()
-    order.paid = False
-    order.save()
+    use_adapter("OrderAdapter")
+    save_order(paid=False)
     delivery, call = fresh(due.delivery), fresh(due)
     assert (delivery.attention, delivery.unwanted_since) == ("", turnable.now)
-    assert (call.state, call.reason, call.next_attempt_at) == (
-        "due",
-        "not_wanted",
-        turnable.now + timedelta(minutes=15),
-    )
+    assert (call.state, call.reason) == ("due", "not_wanted")
+    assert call.next_attempt_at == turnable.now + timedelta(minutes=15)
 
 
 @pytest.mark.parametrize(("paid", "cancelled"), [(False, False), (True, True)])
-def test_a_save_that_answers_clears_a_booked_deliverys_failure(booked, use, paid, cancelled):
-    """Whatever the answer is."""
-    order = Order.objects.get()
-    use("BrokenAdapter")
-    order.save()
+def test_any_answer_clears_a_booked_deliverys_failure(booked, use_adapter, paid, cancelled):
+    """The adapter succeeds again."""
+    use_adapter("BrokenAdapter")
+    save_order()
     assert fresh(booked).attention == "adapter_failed"
-    use("OrderAdapter")
+    use_adapter("OrderAdapter")
     Delivery.objects.update(cancel_requested_at=booked.created_at)
-    order.paid, order.cancelled = paid, cancelled
-    order.save()
+    save_order(paid=paid, cancelled=cancelled)
     assert fresh(booked).attention == ""
 
 
-def test_what_was_fixed_meanwhile_stays(due, use, kaspi):
-    """A flag that another save has cleared is not cleared twice, and nothing is deleted."""
+def test_a_failure_that_was_cleared_meanwhile_is_left(due):
+    """By another save."""
     preflight.note_refusal(due.delivery)
     assert preflight.release(due.delivery).unwanted_since is None
     assert fresh(due).state == "due"
 
 
-def test_a_wanted_order_is_booked_though_its_unnamed_delivery_is_deleted_meanwhile(use, kaspi, monkeypatch):
-    """Another save, or staff, had an answer that did not want it, in the same moment."""
-    use("BrokenAdapter")
-    order = Order.objects.create()
-    unnamed = Delivery.objects.get()
-    use("OrderAdapter")
+def test_an_order_is_booked_though_its_nameless_delivery_was_just_deleted(nameless, monkeypatch):
+    """By another save, or by staff."""
+    Order.objects.update(paid=True)
     Delivery.objects.all().delete()
-    monkeypatch.setattr(booking, "newest_of", lambda *_args: unnamed)
+    monkeypatch.setattr(booking, "newest_of", lambda *_args: nameless)
+    order = Order.objects.get()
     assert request_delivery(order).external_order_id == f"order-{order.pk}"
     assert ApiCall.objects.get().state == "due"
 
 
-def test_an_unnamed_delivery_that_is_gone_already_needs_nothing(due):
-    """Two saves that did not want it came at once."""
-    unnamed = due.delivery
-    Delivery.objects.filter(pk=unnamed.pk).delete()
-    preflight.note_refusal(unnamed)
-    assert not Delivery.objects.exists()
-
-
-def test_an_order_that_is_deleted_before_it_is_sent_is_cancelled_quietly(due, send_due, kaspi, heard):
-    """There is no order left that the shop could be told of."""
+def test_a_deleted_order_is_cancelled_without_a_signal(due, send_due, kaspi, signals):
+    """The shop has no order that it could be about."""
     Order.objects.all().delete()
     send_due()
     assert (fresh(due.delivery).status, fresh(due).state) == ("cancelled", "abandoned")
-    assert (heard, kaspi.requests) == ([], [])
+    assert (signals, kaspi.requests) == ([], [])
     assert StatusChange.objects.get().notified_at
 
 
-def test_acknowledged_it_is_never_sent(due, send_due, turnable, kaspi):
-    """Staff have dealt with it otherwise."""
-    acknowledge_delivery(wait_for_staff(due, send_due, turnable))
-    Order.objects.update(paid=True)
-    Order.objects.get().save()
-    send_due()
-    assert (fresh(due.delivery).attention, kaspi.requests) == ("", [])
-
-
-def test_what_kaspi_may_have_is_not_asked_about(due, send_due, kaspi, turnable):
-    """Once a byte may have left, the same bytes go again: the outcome is to be known first."""
+def test_the_adapter_is_not_asked_once_kaspi_may_have_booked(due, send_due, kaspi, turnable):
+    """The same bytes are sent again."""
     kaspi.faults.add(Fault(operation="create", drop="after"))
     send_due()
     Order.objects.update(paid=False)
@@ -344,3 +283,82 @@ def test_what_kaspi_may_have_is_not_asked_about(due, send_due, kaspi, turnable):
     send_due()
     assert [request.method for request in kaspi.requests] == ["POST", "POST"]
     assert fresh(due.delivery).status == "created"
+
+
+def enqueue():
+    """Book an order that no signal announced."""
+    Order.objects.bulk_create([Order()])
+    call_command("kaspi_enqueue")
+
+
+def retry_in_bulk():
+    """Let the worker retry a delivery that the adapter failed on."""
+    Order.objects.create()
+    ApiCall.objects.update(state="stuck", reason="adapter_failed", next_attempt_at=None)
+    Delivery.objects.update(attention="adapter_failed")
+    bulk_actions.queue("retry", [Delivery.objects.get().pk])
+    bulk_actions.run_pending(limit=9)
+
+
+@pytest.mark.parametrize("start", [enqueue, retry_in_bulk])
+@pytest.mark.parametrize(
+    ("values", "outcome"), [({"cancelled": True}, ("abandoned", "cancelled")), ({"paid": False}, ("due", ""))]
+)
+def test_the_adapter_is_asked_on_every_path(drain, kaspi, monkeypatch, start, values, outcome):
+    """Also for enqueued orders and bulk retries."""
+    monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
+    start()
+    Order.objects.update(**values)
+    drain()
+    assert (ApiCall.objects.get().state, Delivery.objects.get().status) == outcome
+    assert kaspi.requests == []
+
+
+DELETED = "deleted"
+
+
+class Undeleted(models.Manager):
+    """A manager that hides orders marked as deleted."""
+
+    def get_queryset(self):
+        """Exclude them."""
+        return super().get_queryset().exclude(address=DELETED)
+
+
+class SoftDeletingAdapter(adapters.OrderAdapter):
+    """An adapter that wants a marked order cancelled."""
+
+    def wants_cancel(self, order):
+        return order.address == DELETED
+
+
+@pytest.fixture
+def hide_deleted(monkeypatch, settings):
+    """Let a manager of the model hide marked orders, and use an adapter."""
+
+    def run(manager, adapter):
+        hiding = Undeleted()
+        hiding.model, hiding.name = Order, "undeleted"
+        monkeypatch.setitem(Order._meta.__dict__, f"{manager}_manager", hiding)
+        path = f"{adapter.__module__}.{adapter.__name__}"
+        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [path]}
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("manager", "adapter", "address", "status"),
+    [
+        ("default", SoftDeletingAdapter, DELETED, "cancelled"),
+        ("base", SoftDeletingAdapter, DELETED, "cancelled"),
+        ("default", adapters.OrderAdapter, DELETED, "created"),
+        ("default", SoftDeletingAdapter, "Abay 1", "created"),
+        ("base", SoftDeletingAdapter, "Abay 1", "created"),
+    ],
+)
+def test_the_base_manager_finds_the_order(due, hide_deleted, manager, adapter, address, status):
+    """An order that it hides counts as deleted; the default manager, for the shop's own lists, decides nothing."""
+    hide_deleted(manager, adapter)
+    Order.objects.update(address=address)
+    assert sender.send(due.pk) is (status == "created")
+    assert fresh(due.delivery).status == status

@@ -1,33 +1,58 @@
-"""When the inline runner makes the first attempt: never in a receiver, never too early."""
+"""When the inline runner makes the first attempt: at the commit, or at the end of the request, under WSGI and ASGI."""
+
+import asyncio
+import sys
+from types import ModuleType
 
 import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.core.asgi import get_asgi_application
 from django.core.signals import request_finished, request_started
-from django.db import transaction
+from django.db import connections, transaction
+from django.http import HttpResponse, StreamingHttpResponse
+from django.urls import path
 
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.services.deliveries import runners
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture
+def use_runner(settings):
+    """Choose a runner."""
+
+    def use(name):
+        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": name}
+
+    return use
+
+
 @pytest.fixture(autouse=True)
-def inline(settings, kaspi):
-    """Use the default runner."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+def inline(use_runner, kaspi):
+    """Use the default runner, and let it log its line again."""
+    use_runner("inline")
+    runners._log_once.cache_clear()
+
+
+def descriptions(kaspi):
+    """Return the descriptions of the booked parcels, which are made of the orders' lines."""
+    return [remote.request["parcel"]["description"] for remote in kaspi.deliveries.values()]
 
 
 def test_an_order_in_a_transaction_is_sent_at_its_commit(kaspi):
-    """With everything that was written together with it."""
+    """With the lines that were saved after it."""
     with transaction.atomic():
         order = Order.objects.create()
         order.lines.create(title="A samovar")
         assert kaspi.requests == []
-    [remote] = kaspi.deliveries.values()
-    assert remote.request["parcel"]["description"] == "A samovar"
+    assert descriptions(kaspi) == ["A samovar"]
 
 
-def test_an_order_that_is_rolled_back_is_never_heard_of(kaspi):
+def test_a_rolled_back_order_is_not_sent(kaspi):
     """Promise 4."""
     with transaction.atomic():
         Order.objects.create()
@@ -36,74 +61,52 @@ def test_an_order_that_is_rolled_back_is_never_heard_of(kaspi):
     assert not ApiCall.objects.exists()
 
 
-def test_an_order_without_a_transaction_is_sent_when_the_request_is_finished(kaspi):
-    """Not inside the save: the view writes the order's lines after it."""
+def test_an_order_without_a_transaction_is_sent_at_the_end_of_the_request(kaspi):
+    """The view saves the order's lines after it."""
     request_started.send(sender=None)
     order = Order.objects.create()
     assert kaspi.requests == []
     order.lines.create(title="A samovar")
     request_finished.send(sender=None)
-    [remote] = kaspi.deliveries.values()
-    assert remote.request["parcel"]["description"] == "A samovar"
+    assert descriptions(kaspi) == ["A samovar"]
 
 
 def test_outside_of_a_request_it_is_left_to_the_worker(kaspi, drain):
-    """A script in autocommit makes no request inside its save."""
+    """Also if a request ended before, and another begins later."""
+    for signal in (request_started, request_finished):
+        signal.send(sender=None)
     Order.objects.create()
+    for signal in (request_started, request_finished):
+        signal.send(sender=None)
     assert kaspi.requests == []
     drain()
     assert len(kaspi.deliveries) == 1
 
 
-def lines_of(caplog):
-    """Return what was logged of who sends, with its level."""
-    said = [record for record in caplog.records if "kaspi_worker will send it" in record.getMessage()]
-    return [record.levelname for record in said]
+def levels(caplog):
+    """Return the levels of the lines that name the sender."""
+    return [record.levelname for record in caplog.records if "kaspi_worker will send it" in record.getMessage()]
 
 
 @pytest.mark.parametrize(("runner", "level"), [("inline", "WARNING"), ("worker", "INFO")])
-def test_outside_of_a_request_one_line_names_the_sender(settings, caplog, runner, level):
-    """Once per process, however many orders a shell saves."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
-    runners._log_once.cache_clear()
+def test_outside_of_a_request_the_sender_is_logged_once(use_runner, caplog, runner, level):
+    """Not in a request, nor in a transaction whose commit this process sends."""
+    use_runner(runner)
     with caplog.at_level("INFO"):
+        request_started.send(sender=None)
+        Order.objects.create()
+        request_finished.send(sender=None)
+        if runner == "inline":
+            with transaction.atomic():
+                Order.objects.create()
+        assert levels(caplog) == []
         for _ in range(3):
             Order.objects.create()
-    assert lines_of(caplog) == [level]
+    assert levels(caplog) == [level]
 
 
-@pytest.mark.parametrize("runner", ["inline", "worker"])
-def test_in_a_request_no_line_is_needed(settings, caplog, runner):
-    """The shop has chosen who sends there."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
-    runners._log_once.cache_clear()
-    request_started.send(sender=None)
-    with caplog.at_level("INFO"):
-        Order.objects.create()
-    request_finished.send(sender=None)
-    assert lines_of(caplog) == []
-
-
-def test_what_is_sent_at_the_commit_needs_no_line(caplog):
-    """This process sends it."""
-    runners._log_once.cache_clear()
-    with transaction.atomic():
-        Order.objects.create()
-    assert lines_of(caplog) == []
-
-
-def test_one_request_does_not_send_what_another_made_due(kaspi):
-    """What is held ends with its request."""
-    request_started.send(sender=None)
-    request_finished.send(sender=None)
-    Order.objects.create()
-    request_started.send(sender=None)
-    request_finished.send(sender=None)
-    assert kaspi.requests == []
-
-
-def test_trouble_after_the_answer_is_only_logged(monkeypatch, caplog):
-    """The request is over; the row is still due."""
+def test_an_error_after_the_answer_is_logged(monkeypatch, caplog):
+    """The call is still due."""
     request_started.send(sender=None)
     Order.objects.create()
     monkeypatch.setattr("kaspi_delivery_django.services.outbox.sender.send_inline", None)
@@ -112,8 +115,8 @@ def test_trouble_after_the_answer_is_only_logged(monkeypatch, caplog):
     assert ApiCall.objects.get().state == "due"
 
 
-def test_trouble_at_the_commit_is_not_the_shops(monkeypatch, caplog):
-    """The order is committed; the shop's own hooks run; the log has no customer's data."""
+def test_an_error_at_the_commit_is_logged(monkeypatch, caplog):
+    """Without its text; the shop's own hooks run."""
 
     def fail(call_pk):
         raise ValueError("+7 701 999 8877")
@@ -128,19 +131,139 @@ def test_trouble_at_the_commit_is_not_the_shops(monkeypatch, caplog):
     assert "999 8877" not in caplog.text
 
 
-@pytest.mark.parametrize("runner", ["worker", "celery", "django_tasks", "no such runner"])
-def test_loading_a_runner_never_breaks_the_start(settings, runner):
-    """Whatever is wrong with it, the checks say."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
-    runners.load_runner()
-
-
-def test_a_runner_that_is_not_installed_costs_no_order(monkeypatch, settings, caplog):
-    """The row is there, due, and the log says what is missing."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "celery"}
-    monkeypatch.setitem(runners.RUNNERS, "celery", "no_such_package.nudge")
-    runners.load_runner()
+def test_a_runner_that_is_not_installed_breaks_nothing(monkeypatch, use_runner, caplog):
+    """Neither the start of a process nor a save; the log names the missing module."""
+    for runner in ("worker", "django_tasks", "no such runner", "celery"):
+        use_runner(runner)
+        monkeypatch.setitem(runners.RUNNERS, "celery", "no_such_package.enqueue")
+        runners.load_runner()
     with transaction.atomic():
         Order.objects.create()
     assert "ModuleNotFoundError" in caplog.text
     assert ApiCall.objects.get().state == "due"
+
+
+def checkout():
+    """Save an order and then its lines, without a transaction."""
+    order = Order.objects.create()
+    order.lines.create(title="A samovar")
+    return HttpResponse(order.pk)
+
+
+def sync_view(_request):
+    """Save in the request's thread."""
+    return checkout()
+
+
+async def async_view(_request):
+    """Save by the ORM's asynchronous methods."""
+    order = await Order.objects.acreate()
+    await order.lines.acreate(title="A samovar")
+    return HttpResponse(order.pk)
+
+
+async def wrapped_view(_request):
+    """Save in a function that runs in a thread."""
+    return await sync_to_async(checkout)()
+
+
+async def gathering_view(_request):
+    """Save in another task."""
+    [answer] = await asyncio.gather(sync_to_async(checkout)())
+    return answer
+
+
+async def foreign_thread_view(_request):
+    """Save in a thread that Django does not know, which closes its connections."""
+
+    def run():
+        try:
+            return checkout()
+        finally:
+            connections.close_all()
+
+    return await sync_to_async(run, thread_sensitive=False)()
+
+
+async def streaming_view(_request):
+    """Save before the answer is streamed."""
+    answer = await sync_to_async(checkout)()
+
+    async def parts():
+        yield answer.content
+
+    return StreamingHttpResponse(parts())
+
+
+async def failing_view(_request):
+    """Save, and fail."""
+    await sync_to_async(checkout)()
+    raise ValueError("no answer")
+
+
+VIEWS = [sync_view, async_view, wrapped_view, gathering_view, foreign_thread_view, streaming_view, failing_view]
+
+
+@pytest.fixture
+def urls(settings, monkeypatch):
+    """Serve the views under their names; return the module of URLs."""
+    module = ModuleType("tests.services.asgi_urls")
+    module.urlpatterns = [path(f"{view.__name__}/", view) for view in VIEWS]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    settings.ROOT_URLCONF = module.__name__
+    return module
+
+
+async def visit(name):
+    """Request a page as a server does; return the status once the request has ended."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "path": f"/{name}/",
+        "raw_path": f"/{name}/".encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"shop.example")],
+    }
+    visitor = ApplicationCommunicator(get_asgi_application(), scope)
+    await visitor.send_input({"type": "http.request", "body": b"", "more_body": False})
+    begun = await visitor.receive_output(PATIENCE_S)
+    while (await visitor.receive_output(PATIENCE_S)).get("more_body"):
+        pass
+    await visitor.wait(PATIENCE_S)
+    return begun["status"]
+
+
+@pytest.mark.usefixtures("urls")
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.__name__)
+def test_under_asgi_it_is_sent_at_the_end_of_the_request(kaspi, view):
+    """With its lines, also after an error; nothing of the request is kept."""
+    assert asyncio.run(visit(view.__name__)) == (500 if view is failing_view else 200)
+    assert descriptions(kaspi) == ["A samovar"]
+    assert dict(runners._deferred_under_asgi) == {}
+
+
+def test_under_asgi_requests_are_apart(kaspi, urls):
+    """The end of one does not send an order of another, which has no lines yet."""
+    saved, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow_view(_request):
+        order = await Order.objects.acreate()
+        saved.set()
+        await asyncio.wait_for(ended.wait(), PATIENCE_S)
+        await order.lines.acreate(title="A samovar")
+        return HttpResponse(order.pk)
+
+    async def both():
+        slow = asyncio.create_task(visit("slow_view"))
+        await asyncio.wait_for(saved.wait(), PATIENCE_S)
+        await visit("sync_view")
+        sent_meanwhile = len(kaspi.deliveries)
+        ended.set()
+        await slow
+        return sent_meanwhile
+
+    urls.urlpatterns.append(path("slow_view/", slow_view))
+    assert asyncio.run(both()) == 1
+    assert descriptions(kaspi) == ["A samovar"] * 2
