@@ -16,7 +16,6 @@ from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, clock, refresh_delivery, retry_delivery
-from kaspi_delivery_django.services.deliveries import refreshing
 from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.services.outbox import clients, due_calls, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
@@ -239,7 +238,7 @@ def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
 def test_an_unlocked_delivery_uses_this_processs_clock(turnable):
     """The database's time was not read with it."""
     Order.objects.create()
-    assert refreshing.now_of(Delivery.objects.get()) == turnable.now
+    assert clock.now_of(Delivery.objects.get()) == turnable.now
 
 
 def test_the_database_stamps_nothing_while_a_test_turns_the_clock(turnable):
