@@ -155,14 +155,14 @@ ACTIONS: Mapping[str, Action] = {
         question=_("Kaspi will be asked to cancel. A parcel that was picked up can no longer be cancelled."),
         act=_cancel,
         form=CancelForm,
-        handed_over_as=Name.CANCEL,
+        bulk_name=Name.CANCEL,
     ),
     "refresh": Action(
         permission="retry_delivery",
         label=_("Ask Kaspi now"),
         question=_("Kaspi will be asked how the delivery stands. Its answer is taken as it is."),
         act=_refresh,
-        handed_over_as=Name.REFRESH,
+        bulk_name=Name.REFRESH,
     ),
     "retry": Action(
         permission="retry_delivery",
@@ -171,7 +171,7 @@ ACTIONS: Mapping[str, Action] = {
             "Pending calls are sent now, with the same key and the same bytes as before: nothing is booked twice."
         ),
         act=_retry,
-        handed_over_as=Name.RETRY,
+        bulk_name=Name.RETRY,
     ),
     "send": Action(
         permission="retry_delivery",
@@ -255,7 +255,7 @@ REPLAY = Action(
     label=_("Replay"),
     question=_("The event is applied as if it came now. Its signature was verified when it came."),
     act=_replay,
-    handed_over_as=Name.REPLAY,
+    bulk_name=Name.REPLAY,
 )
 
 
@@ -264,7 +264,7 @@ ACKNOWLEDGE_EVENT = Action(
     label=ACTIONS["acknowledge"].label,
     question=_("You have dealt with the event: it leaves the dead letters and no longer takes effect."),
     act=_acknowledge_event,
-    handed_over_as=Name.ACKNOWLEDGE,
+    bulk_name=Name.ACKNOWLEDGE,
 )
 
 

@@ -112,13 +112,13 @@ class PendingActionAdmin(ConfirmedActionsAdmin):
         if queryset.exclude(pk__in=own.values("pk")).exists():
             words = gettext("Actions that you have no permission for yourself stay on the list.")
             self.message_user(request, words, messages.WARNING)
-        return self.ask_about(request, own, DISMISS) if own.exists() else None
+        return self.confirm_bulk(request, own, DISMISS) if own.exists() else None
 
-    def ways_out(self, row: PendingAction) -> Iterable[tuple[str, Action]]:
+    def row_actions(self, row: PendingAction) -> Iterable[tuple[str, Action]]:
         """Name the one thing that can be done."""
         return [("dismiss", _dismissal_of(row))]
 
-    def exit_of(self, row: PendingAction, name: str) -> Action | None:
+    def row_action(self, row: PendingAction, name: str) -> Action | None:
         """Return it."""
         return _dismissal_of(row) if name == "dismiss" else None
 

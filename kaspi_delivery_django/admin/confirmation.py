@@ -107,7 +107,7 @@ CONFIRMED = "asked_about"
 class Action:
     """One thing that can be done. `act` does it, and returns a message's level and words.
 
-    `handed_over_as` is its name for the worker, for what can be done in bulk.
+    `bulk_name` is its name for the worker, for what can be done in bulk.
     """
 
     permission: str
@@ -115,7 +115,7 @@ class Action:
     question: Promise
     act: Callable[[Any, Mapping[str, Any]], Answer]
     form: type[ConfirmForm] = ConfirmForm
-    handed_over_as: str = ""
+    bulk_name: str = ""
 
 
 class ConfirmedActionsAdmin(ReadOnlyAdmin):
@@ -123,42 +123,44 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
 
     actions: Any = ()
 
-    def ways_out(self, row: Any) -> Iterable[tuple[str, Action]]:
+    def row_actions(self, row: Any) -> Iterable[tuple[str, Action]]:
         """Name what can be done about the row now."""
         raise NotImplementedError
 
-    def exit_of(self, row: Any, name: str) -> Action | None:
+    def row_action(self, row: Any, name: str) -> Action | None:
         """Return what stands behind the name for this row, possible now or not; None for an unknown one."""
         raise NotImplementedError
 
     def get_urls(self) -> list[Any]:
         """Add the page that asks."""
-        name = f"{self.opts.app_label}_{self.opts.model_name}_exit"
-        page = path("<path:object_id>/do/<slug:name>/", self.admin_site.admin_view(self.exit_view), name=name)
+        name = f"{self.opts.app_label}_{self.opts.model_name}_action"
+        page = path("<path:object_id>/do/<slug:name>/", self.admin_site.admin_view(self.action_view), name=name)
         return [page, *super().get_urls()]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Offer the actions that are allowed now and that the user may do."""
-        ways = self.ways_out(context["original"])
-        context["exits"] = [{"name": name, "label": way.label} for name, way in ways if self._may(request, way)]
+        actions_now = self.row_actions(context["original"])
+        context["row_actions"] = [
+            {"name": name, "label": action.label} for name, action in actions_now if self._may(request, action)
+        ]
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def exit_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+    def action_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
         """Ask about one row; do it when the answer is a yes."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
-        way = self.exit_of(row, name) if row else None
-        if row is None or way is None:
+        action = self.row_action(row, name) if row else None
+        if row is None or action is None:
             raise Http404
-        if not self._may(request, way):
+        if not self._may(request, action):
             raise PermissionDenied
-        form = way.form(request.POST if request.method == "POST" else None, row=row)
+        form = action.form(request.POST if request.method == "POST" else None, row=row)
         if not form.is_valid():
-            return self._ask(request, way, [row], form)
-        self._do(request, way, row, form.cleaned_data)
+            return self._confirm(request, action, [row], form)
+        self._do(request, action, row, form.cleaned_data)
         is_there = self.model._default_manager.filter(pk=row.pk).exists()
         page, keys = ("change", [row.pk]) if is_there else ("changelist", [])
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
@@ -173,7 +175,7 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
             raise SuspiciousOperation("the rows of an action are named by whole numbers")
         return super().changelist_view(request, extra_context)
 
-    def ask_about(self, request: HttpRequest, queryset: QuerySet[Any], way: Action) -> HttpResponse | None:
+    def confirm_bulk(self, request: HttpRequest, queryset: QuerySet[Any], action: Action) -> HttpResponse | None:
         """Ask about several rows first; then do it, and report row by row.
 
         Rows that one request has no time for are queued for the worker.
@@ -188,13 +190,15 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
         if not keys:
             self.message_user(request, gettext("The row is gone."), messages.WARNING)
             return None
-        form = way.form(request.POST if "apply" in request.POST else None)
+        form = action.form(request.POST if "apply" in request.POST else None)
         if not form.is_valid():
-            return self._ask_about_all(request, way, keys, form)
-        self._do_all(request, way, keys, form.cleaned_data)
+            return self._confirm_all(request, action, keys, form)
+        self._do_all(request, action, keys, form.cleaned_data)
         return None
 
-    def _ask_about_all(self, request: HttpRequest, way: Action, keys: Sequence[Any], form: ConfirmForm) -> HttpResponse:
+    def _confirm_all(
+        self, request: HttpRequest, action: Action, keys: Sequence[Any], form: ConfirmForm
+    ) -> HttpResponse:
         """Ask, and have the answer name the rows that were asked about: the list may have others by then."""
         hidden = {
             "action": request.POST["action"],
@@ -204,9 +208,9 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
             CONFIRMED: ",".join(str(key) for key in keys),
         }
         rows = self.model._default_manager.filter(pk__in=keys[:ROWS_SHOWN]).order_by("pk")
-        return self._ask(request, way, rows, form, hidden=hidden, more=max(0, len(keys) - ROWS_SHOWN))
+        return self._confirm(request, action, rows, form, hidden=hidden, more=max(0, len(keys) - ROWS_SHOWN))
 
-    def _do_all(self, request: HttpRequest, way: Action, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
+    def _do_all(self, request: HttpRequest, action: Action, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
         """Do one row after the other while there is time, and hand over the rest.
 
         Under ATOMIC_REQUESTS nothing is sent before the end, when there is no time left: that is the worker's.
@@ -220,21 +224,21 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
                     break
                 row = self.model._default_manager.filter(pk=key).first()
                 if row is not None:
-                    self._do(request, way, row, answers)
-        self._hand_over(request, way, keys[len(here) :], answers)
+                    self._do(request, action, row, answers)
+        self._queue(request, action, keys[len(here) :], answers)
 
-    def _hand_over(self, request: HttpRequest, way: Action, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
+    def _queue(self, request: HttpRequest, action: Action, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
         if not keys:
             return
-        if not way.handed_over_as:
+        if not action.bulk_name:
             left = gettext("There was no time for all of them: do it again for the rest.")
             self.message_user(request, left, messages.WARNING)
             return
         user: Any = request.user
         asked_by = bulk_actions.login_of(user)
-        bulk_actions.queue(way.handed_over_as, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
+        bulk_actions.queue(action.bulk_name, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
         rows = self.model._default_manager.filter(pk__in=keys)
-        text = gettext("%(action)s: queued for the worker") % {"action": _recorded(way, answers)}
+        text = gettext("%(action)s: queued for the worker") % {"action": _recorded(action, answers)}
         LogEntry.objects.log_actions(user.pk, rows, CHANGE, text)
         words = ngettext(
             "%(count)s more row is queued for the worker.",
@@ -246,10 +250,10 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
             warning = gettext("No worker is seen: nothing is done until one runs.")
             self.message_user(request, warning, messages.WARNING)
 
-    def _ask(
+    def _confirm(
         self,
         request: HttpRequest,
-        way: Action,
+        action: Action,
         rows: Iterable[Model],
         form: ConfirmForm,
         *,
@@ -258,8 +262,8 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": way.label,
-            "way": way,
+            "title": action.label,
+            "chosen": action,
             "rows": rows,
             "subject": form.row,
             "form": form,
@@ -271,21 +275,21 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/kaspi_delivery/ask.html", context)
 
-    def _do(self, request: HttpRequest, way: Action, row: Model, answers: Mapping[str, Any]) -> None:
-        self.log_change(request, row, _recorded(way, answers))
+    def _do(self, request: HttpRequest, action: Action, row: Model, answers: Mapping[str, Any]) -> None:
+        self.log_change(request, row, _recorded(action, answers))
         try:
-            level, words = way.act(row, answers)
+            level, words = action.act(row, answers)
         except (DeliveryError, UsageError, ObjectDoesNotExist) as err:
             level, words = messages.ERROR, str(err)
-            self.log_change(request, row, f"{way.label}: {words}")
+            self.log_change(request, row, f"{action.label}: {words}")
         except OperationalError as err:
             if not is_transient(err):
                 raise
             level, words = messages.ERROR, gettext("not done, the database was busy: try again.")
         self.message_user(request, format_html("<bdi>{}</bdi>: {}", row, words), level)
 
-    def _may(self, request: HttpRequest, way: Action) -> bool:
-        allowed = request.user.has_perm(f"kaspi_delivery.{way.permission}")
+    def _may(self, request: HttpRequest, action: Action) -> bool:
+        allowed = request.user.has_perm(f"kaspi_delivery.{action.permission}")
         return allowed and self.has_view_permission(request)
 
 
@@ -296,7 +300,7 @@ def _keys(text: str) -> Sequence[int]:
     return [int(part) for part in parts] if is_good else []
 
 
-def _recorded(way: Action, answers: Mapping[str, Any]) -> str:
+def _recorded(action: Action, answers: Mapping[str, Any]) -> str:
     """Return the line for the admin's log, which everybody may read for ever: nothing personal is in it."""
-    given = ", ".join(f"{name}={value}" for name, value in answers.items() if name not in way.form.personal)
-    return f"{way.label}: {given}" if given else str(way.label)
+    given = ", ".join(f"{name}={value}" for name, value in answers.items() if name not in action.form.personal)
+    return f"{action.label}: {given}" if given else str(action.label)

@@ -126,23 +126,23 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
     @admin.action(description=_("Cancel selected deliveries"), permissions=["cancel"])
     def cancel_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
         """Cancel several, for one reason."""
-        return self.ask_about(request, queryset, ACTIONS["cancel"])
+        return self.confirm_bulk(request, queryset, ACTIONS["cancel"])
 
     @admin.action(description=_("Retry selected deliveries now"), permissions=["retry"])
     def retry_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
         """Retry the pending calls now."""
-        return self.ask_about(request, queryset, ACTIONS["retry"])
+        return self.confirm_bulk(request, queryset, ACTIONS["retry"])
 
     @admin.action(description=_("Ask Kaspi about selected deliveries now"), permissions=["retry"])
     def refresh_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
         """Ask Kaspi how they stand."""
-        return self.ask_about(request, queryset, ACTIONS["refresh"])
+        return self.confirm_bulk(request, queryset, ACTIONS["refresh"])
 
-    def ways_out(self, row: Delivery) -> Iterable[tuple[str, Action]]:
+    def row_actions(self, row: Delivery) -> Iterable[tuple[str, Action]]:
         """Name what can be done about the delivery now."""
         possible = rules.allowed_actions(row, clock.now())
         return [(name, way) for name, way in actions_for(row).items() if name in possible]
 
-    def exit_of(self, row: Delivery, name: str) -> Action | None:
+    def row_action(self, row: Delivery, name: str) -> Action | None:
         """Return what stands behind the name."""
         return actions_for(row).get(name)

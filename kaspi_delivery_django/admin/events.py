@@ -61,20 +61,20 @@ class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
     @admin.action(description=_("Replay selected events"), permissions=["replay"])
     def replay_events(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:
         """Apply several again, the oldest first."""
-        return self.ask_about(request, queryset, REPLAY)
+        return self.confirm_bulk(request, queryset, REPLAY)
 
     @admin.action(description=_("Acknowledge selected events"), permissions=["replay"])
     def acknowledge_events(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:
         """Take several off the dead letters."""
-        return self.ask_about(request, queryset, ACKNOWLEDGE_EVENT)
+        return self.confirm_bulk(request, queryset, ACKNOWLEDGE_EVENT)
 
-    def ways_out(self, row: WebhookEvent) -> Iterable[tuple[str, Action]]:
+    def row_actions(self, row: WebhookEvent) -> Iterable[tuple[str, Action]]:
         """Return the actions for a dead letter; one with two contents cannot be replayed."""
         if row.state not in WebhookEvent.DEAD_LETTERS:
             return []
         useless = {"replay"} if row.error == WebhookEvent.Reason.OTHER_DATA else set()
         return [(name, way) for name, way in _ACTIONS.items() if name not in useless]
 
-    def exit_of(self, row: WebhookEvent, name: str) -> Action | None:
+    def row_action(self, row: WebhookEvent, name: str) -> Action | None:
         """Return what stands behind the name."""
         return _ACTIONS.get(name)

@@ -56,11 +56,11 @@ class AccountStateAdmin(ConfirmedActionsAdmin):
         "worker_seen_at",
     )
 
-    def ways_out(self, row: AccountState) -> Iterable[tuple[str, Action]]:
+    def row_actions(self, row: AccountState) -> Iterable[tuple[str, Action]]:
         """Offer to hold all sending, or to release it."""
         return [("release", RELEASE)] if circuit_breaker.is_held() else [("hold", HOLD)]
 
-    def exit_of(self, row: AccountState, name: str) -> Action | None:
+    def row_action(self, row: AccountState, name: str) -> Action | None:
         """Return either."""
         return {"hold": HOLD, "release": RELEASE}.get(name)
 

@@ -75,7 +75,7 @@ def test_a_refused_one_offers_the_way_on(staff, refused):
     assert offered(staff(*ALL), refused) == {"cancel", "link", "reissue", "acknowledge"}
 
 
-def test_an_unknown_one_offers_every_way_out(staff, lost):
+def test_an_unknown_one_offers_every_action(staff, lost):
     """Send it again while that is safe, link it, or give it up."""
     assert offered(staff(*ALL), lost) == {"cancel", "retry", "link", "reissue", "acknowledge"}
 
@@ -354,7 +354,7 @@ def test_a_booking_whose_order_has_another_key_now_is_not_booked_anew(staff, ref
 def test_an_asking_page_must_say_what_can_be_done():
     """A page that forgets to is found at once."""
     page = ConfirmedActionsAdmin(Delivery, admin.site)
-    for question in (lambda: page.ways_out(None), lambda: page.exit_of(None, "cancel")):
+    for question in (lambda: page.row_actions(None), lambda: page.row_action(None, "cancel")):
         with pytest.raises(NotImplementedError):
             question()
 
