@@ -1,4 +1,4 @@
-"""The migrations: complete, and good in both directions on the engine in use."""
+"""The migrations are complete, and work in both directions on the engine in use."""
 
 import pytest
 from django.core.management import call_command
@@ -21,45 +21,45 @@ TABLES = {model._meta.db_table for model in MODELS}
 
 
 def migrate(*target):
-    """Migrate in silence."""
+    """Migrate without output."""
     call_command("migrate", *target, verbosity=0)
 
 
 @pytest.mark.django_db
 def test_the_models_need_no_new_migration():
-    """What the models say is what the migrations make."""
+    """`makemigrations --check` finds no change."""
     call_command("makemigrations", "--check", "--dry-run", "--skip-checks", verbosity=0)
 
 
-def test_the_migrations_have_one_end():
-    """Two branches of history were merged before they were released."""
+def test_the_migrations_have_one_leaf():
+    """There are no branches."""
     loader = MigrationLoader(None)
     assert len(loader.graph.leaf_nodes("kaspi_delivery")) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_app_can_be_taken_out_and_put_back():
-    """Migrating to zero leaves no table of ours, and migrating again brings all of them."""
+def test_the_app_can_be_removed_and_installed_again():
+    """Migrating to zero drops all its tables, and migrating again creates them."""
     try:
         migrate("kaspi_delivery", "zero")
         assert not TABLES & set(connection.introspection.table_names())
     finally:
-        migrate()  # whatever depends on us was taken out too
+        migrate()  # apps that depend on it were migrated back too
     assert set(connection.introspection.table_names()) >= TABLES
     assert not Delivery.objects.exists()
 
 
 def indexes_of(column):
-    """Return the names of a deliveries' column's own indexes."""
+    """Return the names of the indexes of one column of deliveries."""
     with connection.cursor() as cursor:
         found = connection.introspection.get_constraints(cursor, Delivery._meta.db_table)
     return [name for name, one in found.items() if one["index"] and one["columns"] == [column]]
 
 
-@pytest.mark.skipif(connection.vendor == "mysql", reason="a foreign key cannot be without one there")
+@pytest.mark.skipif(connection.vendor == "mysql", reason="a foreign key needs one there")
 @pytest.mark.django_db
-def test_no_index_is_kept_that_no_query_reads():
-    """All deliveries of a shop are of one type of order."""
+def test_an_unused_index_is_left_out():
+    """All deliveries of a shop have the same content type."""
     assert indexes_of("content_type_id") == []
 
 

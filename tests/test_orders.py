@@ -1,4 +1,4 @@
-"""Which adapter is whose, and what is said of one that cannot be used."""
+"""Which adapter a model has, and the errors of invalid adapters."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -12,72 +12,72 @@ HERE = __name__
 
 
 class ProxyAdapter(OrderAdapter):
-    """Names a proxy, which stands for its model."""
+    """An adapter of a proxy."""
 
     model = "shop.ProxyOrder"
 
 
 class GiftAdapter(OrderAdapter):
-    """For the multi-table child only."""
+    """An adapter of a multi-table child."""
 
     model = "shop.GiftOrder"
 
 
 class HalfAdapter(BaseAdapter[Order]):
-    """Forgets what is asked of it."""
+    """An adapter without `build_request`."""
 
     model = "shop.Order"
 
     def wants_delivery(self, order):
-        """Answer one of the two questions."""
+        """Want every order."""
         return True
 
 
 class MissingModelAdapter(OrderAdapter):
-    """Names a model that nobody installed."""
+    """An adapter of a missing model."""
 
     model = "shop.Nowhere"
 
 
 class MissingAppAdapter(OrderAdapter):
-    """Names an app that nobody installed."""
+    """An adapter of a missing app."""
 
     model = "nowhere.Order"
 
 
 class WordlessAdapter(OrderAdapter):
-    """Names no app."""
+    """An adapter whose model has no app."""
 
     model = "Order"
 
 
 class ClassAdapter(OrderAdapter):
-    """Gives the class instead of its name."""
+    """An adapter with a class instead of its name."""
 
     model = Order
 
 
 class NamelessAdapter(BaseAdapter[Order]):
-    """Names no model at all."""
+    """An adapter without a model."""
 
     def wants_delivery(self, order):
-        """Answer the first question."""
+        """Want every order."""
         return True
 
     def build_request(self, order):
-        """Fail to answer the second."""
+        """Build nothing."""
         raise NotImplementedError
 
 
 class NeedyAdapter(OrderAdapter):
-    """Cannot be made without an argument."""
+    """An adapter that needs an argument."""
 
     def __init__(self, shop):
         self.shop = shop
 
 
 class ClumsyAdapter(OrderAdapter):
-    """Raises while it is made."""
+    """An adapter whose constructor raises."""
 
     def __init__(self):
         raise ValueError("no courier today")
@@ -96,12 +96,12 @@ def using(settings):
 
 @pytest.mark.parametrize("model", [Order, ProxyOrder, GiftOrder])
 def test_a_model_its_proxies_and_its_children_have_one_adapter(model):
-    """Whatever name a row is saved under, the model's adapter is asked."""
+    """The model's."""
     assert type(orders.adapter_for(model)) is OrderAdapter
 
 
 def test_another_model_has_none():
-    """The shop's other rows are none of our business."""
+    """It is ignored."""
     assert orders.adapter_for(Note) is None
 
 
@@ -113,27 +113,27 @@ def test_without_adapters_nothing_has_one(using):
 
 
 def test_an_adapter_of_a_proxy_is_the_models(using):
-    """An adapter that names a proxy is asked for the model's own rows too."""
+    """It serves the model's own rows too."""
     using("ProxyAdapter")
     assert type(orders.adapter_for(Order)) is ProxyAdapter
     assert list(orders.adapters()) == [Order]
 
 
 def test_a_childs_own_adapter_comes_first(using):
-    """A multi-table child with an adapter of its own is not taken for its parent."""
+    """Not its parent's."""
     using("tests.shop.adapters.OrderAdapter", "GiftAdapter")
     assert type(orders.adapter_for(GiftOrder)) is GiftAdapter
     assert type(orders.adapter_for(Order)) is OrderAdapter
 
 
 def test_a_childs_adapter_is_not_its_parents(using):
-    """Adapting the child leaves plain orders alone."""
+    """Plain orders are ignored."""
     using("GiftAdapter")
     assert orders.adapter_for(Order) is None
 
 
-def test_a_change_of_the_setting_is_seen(using):
-    """The adapters are those that the setting names now."""
+def test_a_changed_setting_takes_effect(using):
+    """At once."""
     assert type(orders.adapter_for(Order)) is OrderAdapter
     using("ProxyAdapter")
     assert type(orders.adapter_for(Order)) is ProxyAdapter
@@ -156,17 +156,17 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("names", "said"), REFUSED, ids=lambda value: str(value)[:40])
-def test_an_adapter_that_cannot_be_used_is_refused_in_words(using, names, said):
-    """The error names the class, and what is wrong with it."""
+@pytest.mark.parametrize(("names", "message"), REFUSED, ids=lambda value: str(value)[:40])
+def test_an_invalid_adapter_is_refused(using, names, message):
+    """The error names the class and the mistake."""
     using(*names)
     with pytest.raises(ImproperlyConfigured) as caught:
         orders.adapters()
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_what_a_shop_need_not_write(using):
-    """No cancelling, no reason, the default account, and an id made of the primary key."""
+def test_the_defaults_of_an_adapter(using):
+    """No cancel, no reason, the default account, and a name made of the primary key."""
     adapter = NamelessAdapter()
     order = Order(pk=742)
     assert adapter.wants_cancel(order) is False

@@ -158,7 +158,7 @@ def _our_metas() -> list[Any]:
 
 
 def _has_language_prefix(entry: URLResolver) -> bool:
-    """Tell whether addresses below it always begin with a language."""
+    """Return whether addresses below it always begin with a language."""
     pattern = entry.pattern
     return isinstance(pattern, LocalePrefixPattern) and pattern.prefix_default_language
 

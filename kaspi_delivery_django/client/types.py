@@ -23,12 +23,12 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def is_identifier(value: object) -> bool:
-    """Tell whether this is an id as we accept it: 1 to 128 printable ASCII, no outer spaces."""
+    """Return whether this is an id as we accept it: 1 to 128 printable ASCII, no outer spaces."""
     return isinstance(value, str) and bool(_ID.fullmatch(value)) and value not in {".", ".."}
 
 
 def is_word(value: object) -> bool:
-    """Tell whether this can be a status or an event type: 1 to 64 printable ASCII, no spaces."""
+    """Return whether this can be a status or an event type: 1 to 64 printable ASCII, no spaces."""
     return isinstance(value, str) and bool(_WORD.fullmatch(value))
 
 

@@ -25,6 +25,11 @@ def now() -> datetime:
     return _replacement() if _replacement else timezone.now()
 
 
+def now_of(row: Any) -> datetime:
+    """Return the database's time when a delivery was locked; this process's time for one that is not locked."""
+    return row.locked_at or now()
+
+
 def sql(using: str) -> str:
     """Return the SQL of the database's time, for a statement with parameters."""
     return _SQL[connections[using].vendor]

@@ -240,6 +240,13 @@ def lock_current(delivery: Delivery) -> Delivery:
     return locked
 
 
+@contextmanager
+def locked_row(delivery: Delivery) -> Iterator[Delivery]:
+    """Yield the row as it is now, locked, in a transaction. Raises `Delivery.DoesNotExist` when it is gone."""
+    with transaction.atomic(using=db_alias()):
+        yield lock_current(delivery)
+
+
 def lock_unlocked(rows: QuerySet[Row]) -> list[Row]:
     """Lock those of the rows that are unlocked, with those they select as related, until the transaction ends.
 

@@ -19,10 +19,10 @@ class AdapterFailed(Exception):
 
 
 def describe(err: BaseException) -> str:
-    """Return the exception's type and the line that raised it; the text only of our own, which are safe."""
+    """Return the exception's type and the line that raised it; the text of our own exceptions, which is safe."""
     frames = traceback.extract_tb(err.__traceback__)
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return one_line(err if isinstance(err, UsageError) else f"{type(err).__name__}{place}")
+    return one_line(err if isinstance(err, UsageError | AdapterFailed) else f"{type(err).__name__}{place}")
 
 
 def one_line(value: object) -> str:

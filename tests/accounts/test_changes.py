@@ -5,7 +5,7 @@ import pytest
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, reissue_delivery, request_delivery, retry_delivery
-from kaspi_delivery_django.services.outbox import sender
+from kaspi_delivery_django.services.outbox import circuit_breaker, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.accounts.merchants import credentials, order_in
 from tests.shop.models import Order
@@ -108,17 +108,17 @@ def test_a_name_that_the_other_account_has_already_waits_for_a_person(fakes, dra
 
 
 def test_a_worker_that_looked_before_the_move_sends_nothing(fakes, monkeypatch, turnable):
-    """Its key, and the gate it passed, were the other account's."""
+    """Its key and its circuit breaker were the other account's."""
     order = order_in("almaty")
     call = ApiCall.objects.get()
-    sender.circuit_breaker.trip(call.delivery, until=turnable.now, reason="a 429")
-    admit = sender.circuit_breaker.admit
+    circuit_breaker.trip(call.delivery, until=turnable.now, reason="a 429")
+    admit = circuit_breaker.admit
 
     def meanwhile(*args):
         move(order, "astana")
         return admit(*args)
 
-    monkeypatch.setattr(sender.circuit_breaker, "admit", meanwhile)
+    monkeypatch.setattr(circuit_breaker, "admit", meanwhile)
     assert not sender.send(call.pk)
     assert [kaspi.requests for kaspi in fakes.values()] == [[], []]
 

@@ -125,3 +125,22 @@ def test_every_reason_has_something_to_do(reason):
 def test_the_checks_tag_is_the_ids_beginning():
     """`check --tag kaspi_delivery` finds them all."""
     assert checks.TAG == "kaspi_delivery"
+
+
+LOGGED = ["circuit breaker opened", "order not followed", "webhook rejected", "Kaspi announces", "request_id="]
+
+
+@pytest.mark.parametrize("text", LOGGED)
+def test_a_log_line_to_look_for_is_written(text):
+    """Whoever greps for it finds it."""
+    assert text in code_of("kaspi_delivery_django")
+
+
+BUTTONS = ["Cancel delivery", "Ask Kaspi now", "Retry now", "Send it", "Link", "Rebook", "Acknowledge", "Mark as final"]
+
+
+@pytest.mark.parametrize("label", [*BUTTONS, "Replay"])
+def test_a_button_has_the_name_of_the_documentation(label):
+    """Staff find what the pages name."""
+    assert f'label=_("{label}")' in code_of("kaspi_delivery_django.admin")
+    assert any(cells[0] == label for cells in pages.read("docs/admin.md").rows)

@@ -5,7 +5,7 @@ from tests.shop import adapters
 
 
 class PaidAdapter(adapters.OrderAdapter):
-    """Ships what is paid, under a name that is made of the primary key."""
+    """An adapter that names orders by their primary key."""
 
     def wants_cancel(self, order):
         return False

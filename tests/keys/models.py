@@ -1,4 +1,4 @@
-"""Orders whose primary keys can be written in more than one way."""
+"""Orders whose primary keys can be spelled in more than one way."""
 
 import uuid
 from typing import Any
@@ -7,37 +7,37 @@ from django.db import models
 
 
 class Numbered(models.Model):
-    """An integer, which imports write with zeros and spaces."""
+    """An integer, which imports spell with zeros and spaces."""
 
     id = models.IntegerField(primary_key=True)
     paid = models.BooleanField(default=True)
 
 
 class Identified(models.Model):
-    """A UUID, which is written in capitals, in hex and in braces."""
+    """A UUID, which is spelled in capitals, in hex and in braces."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     paid = models.BooleanField(default=True)
 
 
 class FoldedCharField(models.CharField):  # type: ignore[type-arg]  # no generics at run time
-    """Text that the database compares without case, as MariaDB does by itself."""
+    """Text that the database compares case-insensitively, as MariaDB does by default."""
 
     def db_parameters(self, connection: Any) -> Any:
-        """Ask SQLite for it; on PostgreSQL a collation of that kind must be made first."""
+        """Use such a collation on SQLite; PostgreSQL has none by default."""
         parameters = super().db_parameters(connection)
         return {**parameters, "collation": "NOCASE"} if connection.vendor == "sqlite" else parameters
 
 
 class Named(models.Model):
-    """A text, in whatever case."""
+    """A case-insensitive text."""
 
     number = FoldedCharField(primary_key=True, max_length=100)
     paid = models.BooleanField(default=True)
 
 
 class Priced(models.Model):
-    """A decimal, whose places the column decides."""
+    """A decimal, whose column decides the places."""
 
     id = models.DecimalField(primary_key=True, max_digits=12, decimal_places=2)
     paid = models.BooleanField(default=True)
@@ -51,11 +51,11 @@ class CodeField(models.IntegerField):  # type: ignore[type-arg]  # no generics a
         return value if value is None else f"ORD-{value}"
 
     def get_prep_value(self, value: Any) -> Any:
-        """Take either."""
+        """Accept a number or a text."""
         return value if value is None else int(str(value).removeprefix("ORD-"))
 
     def to_python(self, value: Any) -> Any:
-        """Take either."""
+        """Accept a number or a text."""
         return value if value is None else f"ORD-{self.get_prep_value(value)}"
 
 
@@ -87,7 +87,7 @@ class Sealed(Numbered):
 
 
 class Timed(models.Model):
-    """A key that has no text it could be found by."""
+    """A key that cannot be found by its text."""
 
     id = models.DurationField(primary_key=True)
     paid = models.BooleanField(default=True)

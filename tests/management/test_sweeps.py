@@ -109,10 +109,10 @@ def test_enqueue_goes_on_after_an_order_that_breaks(run, shop, monkeypatch, capl
     troubles = [RuntimeError("+7 727 111 0000"), None]
     book = backfill._book
 
-    def breaking(adapter, order):
+    def breaking(*args):
         if trouble := troubles.pop(0):
             raise trouble
-        return book(adapter, order)
+        return book(*args)
 
     monkeypatch.setattr(backfill, "_book", breaking)
     assert run("kaspi_enqueue") == (1, "seen: 2, failed: 1, booked: 1\n")

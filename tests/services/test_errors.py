@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from kaspi_delivery_django import receivers
 from kaspi_delivery_django.client.exceptions import UsageError
 from kaspi_delivery_django.services.deliveries import booking, payloads
 from kaspi_delivery_django.services.errors import AdapterFailed, describe, one_line
@@ -41,7 +42,7 @@ def test_a_description_is_one_line(code):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("step", ["flagged", "no reason", "not enqueued"])
+@pytest.mark.parametrize("step", ["flagged", "no reason", "not enqueued", "not followed"])
 def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
     """The shop's customers may choose any text as a key."""
 
@@ -58,6 +59,9 @@ def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
             booking.flag_adapter_failure(adapter, order, AdapterFailed("it fails"))
     elif step == "no reason":
         assert payloads.cancel_reason_of(order) == ""
+    elif step == "not followed":
+        monkeypatch.setattr(receivers.orders, "follow_order", fail)
+        receivers.order_saved(Order, order, "default")
     else:
         monkeypatch.setattr(backfill, "_book", fail)
         assert backfill._process(adapter, FORGED, "default", dry_run=False) == "failed"

@@ -1,9 +1,9 @@
 """Act on a delivery: cancel, refresh, retry, link, acknowledge, mark as final."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 
 from kaspi_delivery_django.client.types import check_reason
 from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError
@@ -11,11 +11,10 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import (
-    db_alias,
     defer_or_raise,
     is_transient,
     is_unavailable,
-    lock_current,
+    locked_row,
     storable,
 )
 from kaspi_delivery_django.services.deliveries import attention, calls, preflight, refreshing, rules, status
@@ -34,12 +33,11 @@ def cancel_delivery(delivery: Delivery, *, reason: str = "") -> Delivery:
     """
     check_reason(reason)
     reason = storable(reason)
-    with transaction.atomic(using=db_alias()):
-        locked = lock_current(delivery)
+    with locked_row(delivery) as locked:
         if locked.status == CANCELLED or rules.is_abandoned(locked):
             return locked
         rules.check_cancel(locked)
-        locked.cancel_requested_at = locked.cancel_requested_at or clock.now()
+        locked.cancel_requested_at = locked.cancel_requested_at or clock.now_of(locked)
         if not ApiCall.objects.of(locked, Kind.CANCEL).filter(state__in=ApiCall.UNRESOLVED).exists():
             locked.cancel_reason = reason or locked.cancel_reason  # else another one is under way
         if locked.delivery_id:
@@ -56,9 +54,8 @@ def cancel_for_shop(delivery: Delivery, *, reason: str) -> None:
     try:
         cancel_delivery(delivery, reason=reason)
     except CannotCancel:
-        with transaction.atomic(using=db_alias()):
-            locked = lock_current(delivery)
-            locked.cancel_requested_at = clock.now()
+        with locked_row(delivery) as locked:
+            locked.cancel_requested_at = clock.now_of(locked)
             attention.flag(locked, Attention.CANCEL_REFUSED)
             locked.save(update_fields=["cancel_requested_at", *attention.COLUMNS])
 
@@ -76,9 +73,8 @@ def retry_delivery(delivery: Delivery, *, send_anyway: bool = False) -> Delivery
     because `wants_delivery` is false, as staff decide; `wants_cancel` still cancels it. A delivery that its adapter
     failed on and does not want is deleted, and returned without a primary key. Raises `CannotRetry`.
     """
-    with transaction.atomic(using=db_alias()):
-        locked = lock_current(delivery)
-        safe = rules.check_retry(locked, clock.now())
+    with locked_row(delivery) as locked:
+        safe = rules.check_retry(locked, clock.now_of(locked))
         if send_anyway:
             rules.check_send(locked)
         if locked.is_held:
@@ -88,7 +84,7 @@ def retry_delivery(delivery: Delivery, *, send_anyway: bool = False) -> Delivery
             return preflight.retry_naming(locked)
         reasons = frozenset(Attention(call.reason) for call in safe if call.reason)
         for call in safe:
-            _retry(call)
+            _retry(call, clock.now_of(locked))
         attention.clear(locked, reasons)
         locked.save(update_fields=attention.COLUMNS)
     return locked
@@ -99,8 +95,7 @@ def link_delivery(delivery: Delivery, delivery_id: str) -> ApiCall:
 
     A GET comes first: Kaspi must return the delivery's own external order id. Raises `CannotLink`.
     """
-    with transaction.atomic(using=db_alias()):
-        locked = lock_current(delivery)
+    with locked_row(delivery) as locked:
         rules.check_link(locked, delivery_id)
         return calls.add_link(locked, delivery_id)
 
@@ -111,12 +106,11 @@ def acknowledge_delivery(delivery: Delivery, *, confirmed_absent: bool = False) 
     An unbooked delivery is abandoned. `confirmed_absent` confirms that Kaspi has no delivery of this name. The
     delivery stays flagged if another of its calls needs manual review. Raises `CannotAcknowledge`.
     """
-    with transaction.atomic(using=db_alias()):
-        locked = lock_current(delivery)
+    with locked_row(delivery) as locked:
         rules.check_acknowledge(locked, confirmed_absent=confirmed_absent)
         if locked.delivery_id:
             flagged = ApiCall.objects.filter(delivery=locked, reason=locked.attention, state__in=ApiCall.STOPPED)
-            calls.finish(flagged, State.ABANDONED)
+            calls.finish(flagged, State.ABANDONED, clock.now_of(locked))
             attention.acknowledge(locked)
             locked.save(update_fields=attention.COLUMNS)
         else:
@@ -130,13 +124,12 @@ def mark_final(delivery: Delivery) -> Delivery:
     It is no longer refreshed, and its personal data is anonymized like that of every ended delivery.
     Another status from Kaspi opens it again. Raises `CannotMarkFinal`.
     """
-    with transaction.atomic(using=db_alias()):
-        locked = lock_current(delivery)
+    with locked_row(delivery) as locked:
         rules.check_mark_final(locked)
-        locked.final_at, locked.next_refresh_at = clock.now(), None
+        locked.final_at, locked.next_refresh_at = clock.now_of(locked), None
         for kind in (Kind.REFRESH, Kind.CANCEL):
             pending = ApiCall.objects.of(locked, kind).exclude(state__in=(State.SENDING, State.DONE))
-            calls.finish(pending, State.ABANDONED)
+            calls.finish(pending, State.ABANDONED, clock.now_of(locked))
         attention.clear(locked, attention.OF_COURIER)
         status.save(locked, status.STATUS_COLUMNS)
     return locked
@@ -183,8 +176,7 @@ def _delay_refresh(delivery: Delivery, using: str) -> bool:
 
 
 def _add_refresh(delivery: Delivery, *, at_once: bool) -> ApiCall:
-    with transaction.atomic(using=db_alias()):
-        locked = lock_current(delivery)
+    with locked_row(delivery) as locked:
         rules.check_refresh(locked)
         locked.next_refresh_at = refreshing.next_refresh(locked)
         if at_once:
@@ -193,10 +185,12 @@ def _add_refresh(delivery: Delivery, *, at_once: bool) -> ApiCall:
         return calls.add_refresh(locked, at_once=at_once)
 
 
-def _retry(call: ApiCall) -> None:
+def _retry(call: ApiCall, now: datetime) -> None:
     if call.state in rules.RETRYABLE:
-        calls.make_due(call)
+        calls.make_due(call, now)
     elif call.unknown_since is None:
-        calls.restart(call, clock.database_now(db_alias()))
+        calls.restart(call, now)
     else:
-        calls.send_again(call, strikes=MAX_FAILURES - 2 if call.kind == Kind.CANCEL else 0)  # a cancel: one POST more
+        calls.send_again(
+            call, now, strikes=MAX_FAILURES - 2 if call.kind == Kind.CANCEL else 0
+        )  # a cancel: one POST more

@@ -13,7 +13,7 @@ from kaspi_delivery_django.exceptions import CannotReissue
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import fast_sql
-from kaspi_delivery_django.services.db import db_alias, lock, lock_current
+from kaspi_delivery_django.services.db import db_alias, lock, locked_row
 from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, preflight, rules, status
 from kaspi_delivery_django.services.deliveries.identities import (
     Identity,
@@ -81,8 +81,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
     `confirmed_absent` confirms that Kaspi has no delivery of this name: without it an order that Kaspi may have
     booked is not rebooked. Raises `CannotReissue`.
     """
-    with transaction.atomic(using=db_alias()):
-        locked = lock_current(delivery)
+    with locked_row(delivery) as locked:
         rules.check_reissue(locked, confirmed_absent=confirmed_absent)
         status.abandon(locked)
         try:
@@ -159,8 +158,7 @@ def _update(newest: Delivery, identity: Identity) -> Delivery:
         return newest
     if newest.attention == Attention.ADAPTER_FAILED:
         return preflight.retry_failed(newest, identity)
-    with transaction.atomic(using=db_alias()):
-        locked = lock_current(newest)
+    with locked_row(newest) as locked:
         preflight.move(locked, numbered(identity, newest.generation))
     return locked
 
@@ -217,8 +215,7 @@ def _flag_adapter_failure(adapter: AnyAdapter, object_id: str, failure: AdapterF
 def _flagged(delivery: Delivery | None) -> Delivery | None:
     if delivery is None or delivery.attention:
         return delivery
-    with transaction.atomic(using=db_alias()):
-        locked = lock_current(delivery)
+    with locked_row(delivery) as locked:
         attention.flag(locked, Attention.ADAPTER_FAILED)
         locked.save(update_fields=attention.COLUMNS)
     return locked

@@ -37,20 +37,20 @@ def end_lease(
     return rows.update(state=state, claim_token="", next_attempt_at=next_attempt_at, updated_at=now, **columns)
 
 
-def finish(rows: QuerySet[ApiCall], state: str, **columns: Any) -> int:
+def finish(rows: QuerySet[ApiCall], state: str, now: datetime, **columns: Any) -> int:
     """End calls that need no request. Return the number of calls."""
-    return end_lease(rows, state, now=clock.now(), unknown_since=None, reason="", **columns)
+    return end_lease(rows, state, now=now, unknown_since=None, reason="", **columns)
 
 
-def mark_stuck(call: ApiCall, reason: Attention, error: str = "") -> None:
+def mark_stuck(call: ApiCall, reason: Attention, now: datetime, error: str = "") -> None:
     """Stop a call until staff decide."""
     logger.error("call stuck: call=%s reason=%s error=%s", call.pk, reason.value, error or "-")
-    _end_lease(call, State.STUCK, reason=reason, error_message=error or call.error_message)
+    _end_lease(call, State.STUCK, now, reason=reason, error_message=error or call.error_message)
 
 
-def postpone(call: ApiCall, until: datetime, reason: Attention) -> None:
+def postpone(call: ApiCall, until: datetime, reason: Attention, now: datetime) -> None:
     """Postpone a call that was never sent."""
-    _end_lease(call, State.DUE, next_attempt_at=until, reason=reason)
+    _end_lease(call, State.DUE, now, next_attempt_at=until, reason=reason)
 
 
 def add_create(delivery: Delivery) -> ApiCall:
@@ -82,7 +82,7 @@ def add_cancel(delivery: Delivery) -> None:
     latest = cancels.first()
     if latest and (latest.state in ApiCall.UNRESOLVED or _is_same(latest, payload)):
         return
-    now = _now()
+    now = clock.now_of(delivery)
     call = ApiCall.objects.create(
         delivery=delivery,
         kind=Kind.CANCEL,
@@ -102,9 +102,9 @@ def add_refresh(delivery: Delivery, *, at_once: bool = False) -> ApiCall:
     """
     call, created = _only_call(delivery, Kind.REFRESH)
     if not created and call.state not in ApiCall.UNRESOLVED:
-        restart(call, _now())
+        restart(call, clock.now_of(delivery))
     elif not created and at_once:
-        make_due(call)
+        make_due(call, clock.now_of(delivery))
     return call
 
 
@@ -114,7 +114,7 @@ def add_link(delivery: Delivery, delivery_id: str) -> ApiCall:
     if not created:
         call.payload = delivery_id
         call.save(update_fields=["payload"])
-        restart(call, _now())
+        restart(call, clock.now_of(delivery))
     return call
 
 
@@ -126,16 +126,15 @@ def restart(call: ApiCall, now: datetime) -> None:
     runners.notify_runner(call)
 
 
-def send_again(call: ApiCall, *, strikes: int = 0) -> None:
+def send_again(call: ApiCall, now: datetime, *, strikes: int = 0) -> None:
     """Make a stuck call due that Kaspi may have acted on: with the same key and the same bytes."""
-    _change(call, state=State.UNKNOWN, strikes=strikes, next_attempt_at=_now() - MAX_CLOCK_SKEW, reason="")
+    _change(call, state=State.UNKNOWN, strikes=strikes, next_attempt_at=now - MAX_CLOCK_SKEW, reason="")
     runners.notify_runner(call)
 
 
-def make_due(call: ApiCall) -> None:
+def make_due(call: ApiCall, now: datetime) -> None:
     """Make a call due that waits for its next attempt. A claimed call is left alone."""
     waiting = ApiCall.objects.filter(pk=call.pk, state__in=(State.DUE, State.UNKNOWN))
-    now = _now()
     if waiting.update(next_attempt_at=now - MAX_CLOCK_SKEW, updated_at=now):
         runners.notify_runner(call)
 
@@ -146,12 +145,7 @@ def rename_unsent(delivery: Delivery, external_order_id: str | None) -> int:
     unsent = Q(state=State.DUE, attempts=0, http_status__isnull=True, error_code="", error_message="")
     own = ApiCall.objects.never_sent(delivery).filter(unbuilt | unsent)
     key = idempotency_key(external_order_id, Kind.CREATE)
-    return own.update(idempotency_key=key, payload="", payload_sha256="", updated_at=clock.now())
-
-
-def _now() -> datetime:
-    """Return the database's time: it decides what is due, and this process's clock may be wrong."""
-    return clock.database_now(db_alias())
+    return own.update(idempotency_key=key, payload="", payload_sha256="", updated_at=clock.now_of(delivery))
 
 
 def _new_create(delivery: Delivery, **columns: Any) -> ApiCall:
@@ -160,7 +154,7 @@ def _new_create(delivery: Delivery, **columns: Any) -> ApiCall:
 
 
 def _only_call(delivery: Delivery, kind: ApiCall.Kind, *, payload: str = "") -> tuple[ApiCall, bool]:
-    now = _now()
+    now = clock.now_of(delivery)
     call, created = ApiCall.objects.get_or_create(
         delivery=delivery,
         idempotency_key=idempotency_key(delivery.external_order_id, kind),
@@ -171,8 +165,8 @@ def _only_call(delivery: Delivery, kind: ApiCall.Kind, *, payload: str = "") -> 
     return call, created
 
 
-def _end_lease(call: ApiCall, state: str, **columns: Any) -> None:
-    end_lease(ApiCall.objects.filter(pk=call.pk), state, now=clock.now(), **columns)
+def _end_lease(call: ApiCall, state: str, now: datetime, **columns: Any) -> None:
+    end_lease(ApiCall.objects.filter(pk=call.pk), state, now=now, **columns)
     for name, value in {"next_attempt_at": None, **columns, "state": state, "claim_token": ""}.items():
         setattr(call, name, value)
 

@@ -40,7 +40,7 @@ def apply(delivery: Delivery, event: WebhookEvent, remote: RemoteEvent | None = 
     if found is Transition.CONTRADICTION:
         attention.flag(delivery, Attention.CONTRADICTION, occurrence=remote.event_id)
     event.delivery, event.state, event.error = delivery, _state_after(found), update.note
-    event.applied_at = clock.now()
+    event.applied_at = clock.now_of(delivery)
     if event._state.adding:
         insert(event, using=db_alias())
     status.apply(delivery, update)
@@ -95,7 +95,8 @@ def link(delivery: Delivery, delivery_id: str, *, is_requested: bool = False) ->
 def after_link(delivery: Delivery) -> None:
     """Finish the create of a delivery that was just linked, apply parked events, and add a requested cancel."""
     creates = ApiCall.objects.of(delivery, ApiCall.Kind.CREATE)
-    calls.finish(creates.exclude(state__in=(ApiCall.State.SENDING, ApiCall.State.DONE)), ApiCall.State.DONE)
+    unclaimed = creates.exclude(state__in=(ApiCall.State.SENDING, ApiCall.State.DONE))
+    calls.finish(unclaimed, ApiCall.State.DONE, clock.now_of(delivery))
     apply_parked(delivery)
     if delivery.cancel_requested_at and delivery.is_open:
         calls.add_cancel(delivery)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext, gettext_lazy
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias, lock, lock_current
+from kaspi_delivery_django.services.db import db_alias, lock, locked_row
 from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, status
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.deliveries.payloads import Wish
@@ -69,17 +69,16 @@ def hold(call: ApiCall, delivery: Delivery, now: datetime) -> None:
     """Postpone a create that is not wanted; after WAIT_BEFORE_FLAG stop and flag it. Saves both."""
     since = delivery.unwanted_since = delivery.unwanted_since or now
     if now >= since + WAIT_BEFORE_FLAG:
-        calls.mark_stuck(call, Attention.NOT_WANTED)
+        calls.mark_stuck(call, Attention.NOT_WANTED, now)
         attention.flag(delivery, Attention.NOT_WANTED)
     else:
-        calls.postpone(call, since + WAIT_BEFORE_FLAG, Attention.NOT_WANTED)
+        calls.postpone(call, since + WAIT_BEFORE_FLAG, Attention.NOT_WANTED, now)
     delivery.save(update_fields=HELD_COLUMNS)
 
 
 def release(delivery: Delivery) -> Delivery:
     """Release a held delivery, which its adapter wants now. Return it as it is then."""
-    with transaction.atomic(using=db_alias()):
-        locked = lock_current(delivery)
+    with locked_row(delivery) as locked:
         if locked.is_held:
             _release(locked)
     return locked
@@ -91,7 +90,7 @@ def release_for_staff(delivery: Delivery, *, send_anyway: bool) -> None:
     Staff overrule `wants_delivery`, never `wants_cancel`. Raises `CannotRetry` if the adapter still does not want it.
     """
     if send_anyway:
-        delivery.send_anyway_at = clock.now()
+        delivery.send_anyway_at = clock.now_of(delivery)
     elif not _is_wanted(delivery):
         raise CannotRetry(
             gettext("The shop's adapter does not want it sent: send it all the same, cancel it, or save the order.")
@@ -112,23 +111,22 @@ def note_refusal(delivery: Delivery) -> None:
             locked.delete()
             return
         for call in ApiCall.objects.never_sent(locked).filter(state=State.STUCK, reason=Attention.ADAPTER_FAILED):
-            hold(call, locked, clock.now())
+            hold(call, locked, clock.now_of(locked))
         attention.clear(locked, OF_ADAPTER_FAILED)
         locked.save(update_fields=attention.COLUMNS)
 
 
 def retry_failed(delivery: Delivery, identity: Identity) -> Delivery:
     """Restart the create that the adapter failed on, under the order's identity now. Raises `AdapterFailed`."""
-    own, now = identities.numbered(identity, delivery.generation), clock.database_now(db_alias())
+    own = identities.numbered(identity, delivery.generation)
     try:
-        with transaction.atomic(using=db_alias()):
-            locked = lock_current(delivery)
+        with locked_row(delivery) as locked:
             never_sent = ApiCall.objects.never_sent(locked)
             if never_sent.filter(payload="").exists():
                 _rename(locked, own)
             for call in never_sent.filter(state=State.STUCK):
                 call.idempotency_key = call.idempotency_key if call.payload else ""
-                calls.restart(call, now)
+                calls.restart(call, clock.now_of(locked))
             attention.clear(locked, OF_ADAPTER_FAILED)
             locked.save(update_fields=attention.COLUMNS)
     except IntegrityError as err:
@@ -200,7 +198,7 @@ def _is_wanted(delivery: Delivery) -> bool:
 def _release(delivery: Delivery) -> None:
     delivery.unwanted_since = None
     for call in ApiCall.objects.never_sent(delivery).filter(reason=Attention.NOT_WANTED):
-        calls.restart(call, clock.now())
+        calls.restart(call, clock.now_of(delivery))
     attention.clear(delivery, OF_NOT_WANTED)
     delivery.save(update_fields=HELD_COLUMNS)
 

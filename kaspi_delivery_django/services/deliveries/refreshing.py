@@ -11,22 +11,17 @@ FLAG_AFTER = timedelta(days=1)
 MAX_INTERVAL = timedelta(days=1)
 
 
-def now_of(delivery: Delivery) -> datetime:
-    """Return the database's time when the delivery was locked; this process's time for one that is not locked."""
-    return delivery.locked_at or clock.now()
-
-
 def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datetime | None:
     """Return when the delivery is refreshed next if Kaspi sends no webhook; None once it has ended."""
     if not delivery.is_open or not delivery.delivery_id:
         return None
-    now = now_of(delivery)
+    now = clock.now_of(delivery)
     return now + (after or refresh_interval(delivery, now))
 
 
 def schedule_refresh_now(delivery: Delivery) -> None:
     """Schedule a GET at once. The caller saves the delivery."""
-    delivery.next_refresh_at = now_of(delivery)
+    delivery.next_refresh_at = clock.now_of(delivery)
 
 
 def reschedule(delivery: Delivery, *, after: timedelta | None = None) -> None:
@@ -43,7 +38,7 @@ def reschedule(delivery: Delivery, *, after: timedelta | None = None) -> None:
 
 def is_refresh_due(delivery: Delivery) -> bool:
     """Return whether a GET is due."""
-    return delivery.next_refresh_at is not None and delivery.next_refresh_at <= now_of(delivery)
+    return delivery.next_refresh_at is not None and delivery.next_refresh_at <= clock.now_of(delivery)
 
 
 def refresh_interval(delivery: Delivery, now: datetime) -> timedelta:

@@ -97,7 +97,7 @@ def cancel_unsent(delivery: Delivery, *, notifies: bool = True) -> bool:
     the delivery.
     """
     never_sent = ApiCall.objects.never_sent(delivery)
-    if delivery.delivery_id is not None or not calls.finish(never_sent, State.ABANDONED):
+    if delivery.delivery_id is not None or not calls.finish(never_sent, State.ABANDONED, clock.now_of(delivery)):
         return False
     delivery.unwanted_since = None
     attention.clear(delivery, attention.OF_BOOKING)
@@ -108,7 +108,7 @@ def cancel_unsent(delivery: Delivery, *, notifies: bool = True) -> bool:
 def abandon(delivery: Delivery) -> None:
     """Abandon the stopped calls of a locked delivery that is not linked. Saves the delivery."""
     stopped = ApiCall.objects.filter(delivery=delivery, state__in=ApiCall.STOPPED)
-    calls.finish(stopped, State.ABANDONED)
+    calls.finish(stopped, State.ABANDONED, clock.now_of(delivery))
     delivery.attention, delivery.raised_reasons, delivery.unwanted_since = "", "", None
     if delivery.cancel_requested_at and not delivery.delivery_id and not delivery.status:
         mark_cancelled(delivery)
@@ -142,7 +142,7 @@ def first_change(delivery: Delivery, update: StatusUpdate) -> StatusChange:
 def mirror(delivery: Delivery, remote: RemoteDelivery) -> None:
     """Copy Kaspi's answer to the delivery, except its status. The caller saves the delivery."""
     delivery.tracking_url = remote.tracking_url[:500] or delivery.tracking_url
-    soon = clock.now() + MAX_ETA
+    soon = clock.now_of(delivery) + MAX_ETA
     delivery.pickup_by = clock.plausible(remote.eta.pickup_by, soon) or delivery.pickup_by
     delivery.delivery_by = clock.plausible(remote.eta.delivery_by, soon) or delivery.delivery_by
     raw = {} if delivery.blanked_at else remote.raw  # an anonymized delivery stays anonymized
@@ -213,7 +213,9 @@ def _move(delivery: Delivery, update: StatusUpdate, *, notifies: bool = True) ->
         delivery.blanked_at = None  # new personal data is anonymized when the delivery has ended
     elif delivery.cancel_requested_at:
         idle = (State.DUE, State.UNKNOWN, State.STUCK)
-        calls.finish(ApiCall.objects.of(delivery, Kind.CANCEL).filter(state__in=idle), State.DONE)
+        calls.finish(
+            ApiCall.objects.of(delivery, Kind.CANCEL).filter(state__in=idle), State.DONE, clock.now_of(delivery)
+        )
     if update.status in PICKED_UP and not was_picked_up and delivery.cancel_requested_at:
         attention.flag(delivery, Attention.CANCEL_REFUSED, even_if_cleared=True)  # `_end` may clear it
     if update.status in PICKED_UP:
@@ -238,7 +240,7 @@ def _end(delivery: Delivery) -> None:
     """Clear flags that a delivery's end resolves. A second parcel stays, and a contradiction until Kaspi answers."""
     if delivery.attention in attention.OF_REFRESH:
         unanswered = ApiCall.objects.of(delivery, Kind.REFRESH).filter(state=State.STUCK)
-        calls.finish(unanswered, State.ABANDONED)
+        calls.finish(unanswered, State.ABANDONED, clock.now_of(delivery))
     attention.clear(delivery, attention.OVER_AT_END)
 
 
@@ -254,7 +256,7 @@ def _record_change(
 
 def _new_change(delivery: Delivery, update: StatusUpdate, *, applied: bool, before: str | None = None) -> StatusChange:
     reopened_from = getattr(delivery, "reopened_from", "")
-    now, came_from = clock.now(), (reopened_from or delivery.status) if before is None else before
+    now, came_from = clock.now_of(delivery), (reopened_from or delivery.status) if before is None else before
     is_creation = delivery.delivery_id is not None and (not came_from or bool(reopened_from))
     return StatusChange(
         delivery=delivery,

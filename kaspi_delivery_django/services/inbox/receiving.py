@@ -23,7 +23,7 @@ from kaspi_delivery_django.services.db import (
     lock,
     run_in_transaction,
 )
-from kaspi_delivery_django.services.deliveries import events, refreshing
+from kaspi_delivery_django.services.deliveries import events
 from kaspi_delivery_django.services.deliveries.events import EventNotStored
 from kaspi_delivery_django.services.inbox.applying import (
     apply_or_store,
@@ -154,7 +154,7 @@ def _schedule_refresh_unless_locked(event: WebhookEvent, using: str) -> None:
     own = {"account": event.account, "environment": event.environment}
     named: dict[str, Any] = {**own, "delivery_id": event.kaspi_delivery_id}
     if event.kaspi_delivery_id and (delivery := lock(using=using, wait=False, **named)):
-        Delivery.objects.using(using).filter(**named).update(next_refresh_at=refreshing.now_of(delivery))
+        Delivery.objects.using(using).filter(**named).update(next_refresh_at=clock.now_of(delivery))
 
 
 def _count_again(event: WebhookEvent, using: str) -> str | None:

@@ -113,7 +113,7 @@ def _cancel_if_unwanted(delivery: Delivery, order: models.Model) -> bool:
         defer_or_raise(err, f"delivery={delivery.pk}")
         return False
     except (AdapterFailed, DatabaseError, models.ObjectDoesNotExist) as err:
-        logger.error("wants_cancel failed: delivery=%s error=%s", delivery.pk, _text_of(err))  # noqa: TRY400  # no data in logs
+        logger.error("wants_cancel failed: delivery=%s error=%s", delivery.pk, errors.describe(err))  # noqa: TRY400  # no data in logs
         return False
     return True
 
@@ -121,7 +121,3 @@ def _cancel_if_unwanted(delivery: Delivery, order: models.Model) -> bool:
 def _wants_cancel(order: models.Model) -> bool:
     adapter = adapter_for(type(order))
     return adapter is not None and call_adapter_predicate(adapter.wants_cancel, order)
-
-
-def _text_of(err: Exception) -> str:
-    return str(err) if isinstance(err, AdapterFailed) else errors.describe(err)

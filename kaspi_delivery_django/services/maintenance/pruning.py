@@ -28,24 +28,13 @@ OUR_NOTES = (status.CONFIRMED_BY_KASPI, WebhookEvent.Reason.UNUSABLE_TIME)
 
 def prune_events(*, received_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
     """Delete resolved events, and yield the number of each batch. The history is kept."""
-    using = db_alias()
-    old = _old_events(received_before)
-    if dry_run:
-        yield old.count()
-        return
-    for keys in _batches(old, batch, by="received_at"):
-        yield run_in_transaction(partial(_delete_events, old.filter(pk__in=keys)), using=using)
+    return _prune(_old_events(received_before), by="received_at", batch=batch, dry_run=dry_run)
 
 
 def prune_attempts(*, failed_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
     """Delete old failed attempts, and yield the number of each batch. The call keeps its last error."""
-    using = db_alias()
     old = FailedAttempt.objects.filter(at__lt=failed_before).order_by("at", "pk")
-    if dry_run:
-        yield old.count()
-        return
-    for keys in _batches(old, batch, by="at"):
-        yield run_in_transaction(partial(_delete, old.filter(pk__in=keys)), using=using)
+    return _prune(old, by="at", batch=batch, dry_run=dry_run)
 
 
 def anonymize_personal_data(*, ended_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
@@ -60,6 +49,14 @@ def anonymize_personal_data(*, ended_before: datetime, batch: int, dry_run: bool
             continue
         for keys in _batches(ended, batch, by=by):
             yield run_in_transaction(partial(_anonymize, ended, keys), using=using)
+
+
+def _prune(old: QuerySet[Any], *, by: str, batch: int, dry_run: bool) -> Iterator[int]:
+    if dry_run:
+        yield old.count()
+        return
+    for keys in _batches(old, batch, by=by):
+        yield run_in_transaction(partial(_delete, old.filter(pk__in=keys)), using=db_alias())
 
 
 def _old_events(received_before: datetime) -> QuerySet[WebhookEvent]:
@@ -102,12 +99,8 @@ def _batches(rows: QuerySet[Any], size: int, *, by: str) -> Iterator[list[int]]:
         rest = models.Q(**{f"{by}__gte": at}) & later
 
 
-def _delete(old: QuerySet[FailedAttempt]) -> int:
-    return old.delete()[0]
-
-
-def _delete_events(old: QuerySet[WebhookEvent]) -> int:
-    return old.delete()[1].get(WebhookEvent._meta.label, 0)
+def _delete(old: QuerySet[Any]) -> int:
+    return old.delete()[1].get(old.model._meta.label, 0)
 
 
 def _anonymize(ended: QuerySet[Delivery], keys: Sequence[int]) -> int:

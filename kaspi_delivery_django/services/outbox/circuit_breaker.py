@@ -7,12 +7,9 @@ spread out.
 
 import logging
 import random
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from django.db import IntegrityError, transaction
 from django.db.models import Case, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Mod
 
@@ -27,6 +24,7 @@ ANNOUNCEMENT_INTERVAL = timedelta(days=1)
 SPREAD = timedelta(seconds=30)
 SPREAD_STEPS = 16
 BATCH = 500
+MAX_SPREAD = 100_000
 PENDING = (ApiCall.State.DUE, ApiCall.State.UNKNOWN)
 HELD_BY_LENGTH = 150
 
@@ -81,34 +79,27 @@ def reset(delivery: Delivery, now: datetime) -> None:
 
 
 def _spread(delivery: Delivery, now: datetime) -> None:
-    """Schedule the account's due calls within `SPREAD`, in batches.
+    """Schedule the account's due calls within `SPREAD`, in batches; those beyond `MAX_SPREAD` are not delayed.
 
-    No statement joins calls and deliveries: without statistics PostgreSQL expects few of them to be the account's.
+    Each statement has one condition. Without statistics PostgreSQL takes every further one, and a join, to leave few
+    rows, and then reads all due calls, or all of the account's deliveries, for each batch.
     """
-    for batch in _batches_due(now):
-        seen = Delivery.objects.filter(pk__in={delivery_pk for _pk, _at, delivery_pk in batch})
-        own = set(seen.filter(_own(delivery)).values_list("pk", flat=True))
-        pks = [pk for pk, _at, delivery_pk in batch if delivery_pk in own]
-        pending = ApiCall.objects.filter(pk__in=pks, state__in=PENDING, next_attempt_at__lte=now)
-        pending.annotate(share=Mod(F("pk"), SPREAD_STEPS)).update(next_attempt_at=_spread_times(now))
-
-
-def _batches_due(now: datetime) -> Iterator[list[tuple[int, datetime | None, int]]]:
-    """Read the due calls of all accounts in the index's order: primary key, time, delivery's primary key."""
-    due = ApiCall.objects.due(now).order_by("next_attempt_at", "pk")
-    rest = due.values_list("pk", "next_attempt_at", "delivery_id")
-    while batch := list(rest[:BATCH]):
-        yield batch
-        last_pk, last_at, _delivery_pk = batch[-1]
-        later = Q(next_attempt_at__gt=last_at) | Q(pk__gt=last_pk)
-        rest = due.filter(later, next_attempt_at__gte=last_at).values_list("pk", "next_attempt_at", "delivery_id")
+    due = list(ApiCall.objects.due(now).values_list("pk", "delivery_id")[:MAX_SPREAD])
+    for start in range(0, len(due), BATCH):
+        batch = due[start : start + BATCH]
+        named = Delivery.objects.filter(pk__in={delivery_pk for _pk, delivery_pk in batch})
+        owners = named.values_list("pk", "account", "environment")
+        own = {pk for pk, *owner in owners if owner == [delivery.account, delivery.environment]}
+        calls = ApiCall.objects.filter(pk__in=[pk for pk, delivery_pk in batch if delivery_pk in own])
+        calls.annotate(share=Mod(F("pk"), SPREAD_STEPS)).update(next_attempt_at=_spread_times(now))
 
 
 def _spread_times(now: datetime) -> Case:
-    """Return a time for each share of the calls, with jitter."""
+    """Return a time for each share of the calls, with jitter; a call that was claimed meanwhile keeps its own."""
     part = SPREAD / SPREAD_STEPS
     times = [now + part * (step + random.random()) for step in range(SPREAD_STEPS)]  # noqa: S311  # no secret
-    return Case(*(When(share=step, then=Value(at, DateTimeField())) for step, at in enumerate(times)))
+    spread = Case(*(When(share=step, then=Value(at, DateTimeField())) for step, at in enumerate(times)))
+    return Case(When(state__in=PENDING, next_attempt_at__lte=now, then=spread), default=F("next_attempt_at"))
 
 
 def blocked_accounts(now: datetime) -> list[AccountState]:
@@ -158,9 +149,7 @@ def is_held() -> bool:
 
 
 def _make_state(delivery: Delivery) -> None:
-    if not _states(delivery).exists():
-        with suppress(IntegrityError), transaction.atomic(using=db_alias()):  # another sender may be faster
-            AccountState.objects.create(account=delivery.account, environment=delivery.environment)
+    AccountState.objects.get_or_create(account=delivery.account, environment=delivery.environment)
 
 
 def _states(delivery: Delivery) -> QuerySet[AccountState]:

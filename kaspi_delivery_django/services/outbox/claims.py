@@ -163,7 +163,7 @@ def _is_obsolete(call: ApiCall, delivery: Delivery) -> bool:
     booked = call.kind in (Kind.CREATE, Kind.LINK) and delivery.delivery_id is not None
     ended = call.kind == Kind.CANCEL and not delivery.is_open
     if booked or ended:
-        calls.finish(ApiCall.objects.filter(pk=call.pk), State.DONE)
+        calls.finish(ApiCall.objects.filter(pk=call.pk), State.DONE, clock.now_of(delivery))
     return booked or ended
 
 
@@ -189,7 +189,7 @@ def _why_not_book(call: ApiCall, delivery: Delivery, account: Account, now: date
 
 
 def _stop(call: ApiCall, delivery: Delivery, reason: Attention, error: str = "") -> None:
-    calls.mark_stuck(call, reason, error)
+    calls.mark_stuck(call, reason, clock.now_of(delivery), error)
     attention.flag(delivery, reason)
     if call.kind == Kind.REFRESH:
         delivery.next_refresh_at = None

@@ -106,7 +106,7 @@ def _finish(booked: Sequence[Booking]) -> None:
     rows = ApiCall.objects.filter(fenced, state=State.SENDING)
     exchanges = [When(pk=booking.claim.call.pk, then=Value(booking.remote.request_id)) for booking in booked]
     answered = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
-    if calls.finish(rows, State.DONE, **answered, request_id=Case(*exchanges)) != len(booked):
+    if calls.finish(rows, State.DONE, clock.now(), **answered, request_id=Case(*exchanges)) != len(booked):
         raise ClaimsLost
 
 

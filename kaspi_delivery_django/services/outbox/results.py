@@ -185,14 +185,14 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: da
     elif remote.status:
         status.apply(delivery, update)
     attention.clear(delivery, attention.OF_REFRESH)
-    refreshing.flag_unknown(delivery, refreshing.now_of(delivery))
+    refreshing.flag_unknown(delivery, clock.now_of(delivery))
     status.save(delivery)
 
 
 def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError, now: datetime) -> None:
     kind, ended = claim.call.kind, decision.retry_in_s is None
     if kind == Kind.CREATE and delivery.delivery_id:  # linked by a webhook meanwhile
-        calls.finish(ApiCall.objects.of(delivery, Kind.CREATE), State.DONE)
+        calls.finish(ApiCall.objects.of(delivery, Kind.CREATE), State.DONE, now)
         return
     if decision.attention is not None:
         attention.flag(delivery, decision.attention)

@@ -60,6 +60,31 @@ def test_all_batches_of_pending_calls_are_spread(due, turnable, monkeypatch):
     assert set(left.values_list("pk", flat=True)) == {first.pk, *others}
 
 
+def test_calls_beyond_a_limit_are_not_delayed(due, turnable, monkeypatch):
+    """What is read at once stays small."""
+    monkeypatch.setattr(circuit_breaker, "MAX_SPREAD", 3)
+    for _ in range(9):
+        Order.objects.create()
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    circuit_breaker.reset(due.delivery, turnable.now)
+    assert ApiCall.objects.filter(next_attempt_at__gt=turnable.now).count() == 3
+
+
+def test_a_call_that_is_claimed_meanwhile_keeps_its_lease(due, turnable, monkeypatch):
+    """Another worker may claim a call between the read and the update."""
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    lease = turnable.now + timedelta(minutes=1)
+    times = circuit_breaker._spread_times
+
+    def claim_first(now):
+        ApiCall.objects.update(state="sending", next_attempt_at=lease)
+        return times(now)
+
+    monkeypatch.setattr(circuit_breaker, "_spread_times", claim_first)
+    circuit_breaker.reset(due.delivery, turnable.now)
+    assert fresh(due).next_attempt_at == lease
+
+
 def test_one_statement_without_a_join_spreads_a_batch(due, turnable, monkeypatch):
     """Without statistics PostgreSQL plans a join for few rows, and takes minutes."""
     taken = []

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from django.db import OperationalError, connection, transaction
 
+from kaspi_delivery_django.client import ServerFault
 from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -307,6 +308,15 @@ def test_a_late_answer_still_links_its_delivery_id(kaspi, due):
     record_late(claim, answer)
     assert fresh(due.delivery).delivery_id == answer.delivery_id
     assert fresh(due).claim_token == "somebody-else"
+
+
+def test_a_late_error_is_an_attempt_and_no_more(kaspi, due):
+    """A lost claim changes no state."""
+    claim = claims.claim(due.pk, using="default")
+    ApiCall.objects.update(claim_token="another")
+    record_late(claim, ServerFault("late", status=500))
+    assert (fresh(due).state, fresh(due).claim_token, fresh(due).failed_attempts.count()) == ("sending", "another", 1)
+    assert Delivery.objects.get().attention == ""
 
 
 def test_a_second_delivery_id_is_kept_out_and_flagged(kaspi, due):

@@ -10,13 +10,12 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.client import read_event
+from kaspi_delivery_django.client import RemoteDelivery, read_event
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, clock, refresh_delivery, retry_delivery
-from kaspi_delivery_django.services.deliveries import refreshing
 from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.services.outbox import clients, due_calls, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
@@ -86,6 +85,15 @@ def test_a_cancel_keeps_an_earlier_refresh(kaspi, booked, turnable, monkeypatch)
 def _still_created(remote):
     object.__setattr__(remote, "status", "created")
     return remote
+
+
+def test_an_answer_to_a_cancel_without_a_status_keeps_the_status(kaspi, booked, turnable, monkeypatch):
+    """A refresh follows within a minute."""
+    cancel_delivery(booked)
+    remote = RemoteDelivery(delivery_id=booked.delivery_id, status="")
+    monkeypatch.setattr(sender, "transmit", lambda *_args: remote)
+    sender.send(ApiCall.objects.get(kind="cancel").pk)
+    assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("created", turnable.now + timedelta(minutes=1))
 
 
 @pytest.mark.parametrize("status", [404, 405])
@@ -239,7 +247,7 @@ def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
 def test_an_unlocked_delivery_uses_this_processs_clock(turnable):
     """The database's time was not read with it."""
     Order.objects.create()
-    assert refreshing.now_of(Delivery.objects.get()) == turnable.now
+    assert clock.now_of(Delivery.objects.get()) == turnable.now
 
 
 def test_the_database_stamps_nothing_while_a_test_turns_the_clock(turnable):
