@@ -1,6 +1,7 @@
 """What goes wrong in a storm, and how often."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from kaspi_delivery_django.sandbox.faults import Fault
 
@@ -45,20 +46,21 @@ class Chaos:
     def __init__(self, stage, plan, dice):
         self._stage, self._plan, self._dice = stage, plan, dice
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._threads = ThreadPoolExecutor(max_workers=1)
         self.kills = 0
 
     def __enter__(self):
         for fault in faults(self._plan.faults, self._plan.speed):
             self._stage.kaspi.faults.add(fault)
-        self._thread.start()
+        self._running = self._threads.submit(self._run)
         return self
 
     def __exit__(self, *_exc_info):
         self._stopped.set()
-        self._thread.join()
+        self._threads.shutdown()
         self._stage.kaspi.faults.clear()
         self._stage.kaspi.webhooks.calm()
+        self._running.result()  # raises what has ended it early
 
     def _run(self):
         due = self._plan.kill_every_s
@@ -80,4 +82,4 @@ class Chaos:
     def _close_the_gate(self):
         if self._dice.random() < self._plan.faults:
             fault = Fault(**self._dice.choice(GATE_CLOSERS))
-            self._stage.kaspi.faults._waiting.insert(0, fault)
+            self._stage.kaspi.faults._pending.insert(0, fault)
