@@ -91,6 +91,7 @@ def suite(options, engine, folder):
     arguments = list(options.pytest)
     if not options.all and not options.pytest:
         arguments += [f"--ignore={place}" for places in kinds.SLOW.values() for place in places]
+        arguments += ["-m", "not thorough"]
     if engine != options.engines[0]:
         arguments.append("--engine-only")
     (folder / engine).mkdir()

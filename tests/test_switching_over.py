@@ -21,7 +21,7 @@ from tests.shop.models import Order, Shipment
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FIRST_SALE = datetime(2021, 3, 1, tzinfo=UTC)
-OLD, NEW = 5000, 3
+OLD, NEW = 1200, 3
 LIFE = ["accepted", "in_transit", "out_for_delivery", "delivered"]
 
 

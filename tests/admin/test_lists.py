@@ -1,6 +1,7 @@
 """The lists: what they cost, what they find, and what they say when they leave rows out."""
 
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from django.contrib.admin import AdminSite
@@ -75,12 +76,13 @@ def test_the_primary_key_is_the_only_order(staff, busy, query):
     assert shown == sorted(shown, reverse=True)
 
 
-@pytest.mark.parametrize("name", ["status", "attention", "promise", "since", "account", "environment", "state"])
 @pytest.mark.parametrize("value", ["\x00", "x" * 3000, "9" * 30])
-def test_a_choice_that_was_not_offered_is_none(staff, busy, name, value):
+def test_a_choice_that_was_not_offered_is_none(staff, busy, value):
     """And breaks nothing."""
-    table = "webhookevent" if name == "state" else "delivery"
-    assert staff(*VIEWS).get(f"{FOLDER}/{table}/", {name: value}).status_code == 200
+    client = staff(*VIEWS)
+    for name in ("status", "attention", "promise", "since", "account", "environment"):
+        assert client.get(f"{FOLDER}/delivery/", {name: value}).status_code == 200
+    assert client.get(f"{FOLDER}/webhookevent/", {"state": value}).status_code == 200
 
 
 @pytest.mark.parametrize("key", ["x", "9" * 30, str(2**63), "\x00"])
@@ -133,11 +135,11 @@ def test_three_digits_are_no_phone(staff, busy):
     assert found(staff("view_personal_data"), LIST, q="033") == []
 
 
-@pytest.mark.parametrize("term", ["'; --", "%", "_", "x" * 3000, "ж", "٣٣٣٣", "0033\x00"])
-def test_no_search_term_breaks_a_list(staff, busy, term):
+def test_no_search_term_breaks_a_list(staff, busy):
     """Nothing is found, and nothing fails."""
     client = staff(*VIEWS, "view_personal_data")
-    for table in TABLES:
+    terms = ("'; --", "%", "_", "x" * 3000, "ж", "٣٣٣٣", "0033\x00")
+    for table, term in product(TABLES, terms):
         assert client.get(f"{FOLDER}/{table}/", {"q": term}).status_code == 200
 
 

@@ -8,7 +8,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.db.utils import load_backend
 
-from tests.replicas.routers import ROUTERS
+from tests.replicas.routers import EVERYDAY, ROUTERS
 
 READ_ONLY = {
     "sqlite": {"init_command": "PRAGMA query_only = 1; PRAGMA read_uncommitted = 1"},
@@ -66,7 +66,13 @@ def asked():
     return Asked()
 
 
-@pytest.fixture(params=ROUTERS, ids=lambda router: router.__name__)
+def cases():
+    """Return the routers; those that the everyday run leaves out are marked."""
+    for router in ROUTERS:
+        yield pytest.param(router, id=router.__name__, marks=[] if router in EVERYDAY else pytest.mark.thorough)
+
+
+@pytest.fixture(params=cases())
 def replica(request, transactional_db, settings, asked):
     """Have reads go to a replica under each of the routers."""
     options = READ_ONLY[connections["default"].vendor]

@@ -56,3 +56,4 @@ class ReadsOnly:
 
 
 ROUTERS = [PrimaryReplica, RandomReplica, NamedPrimary, ReadsOnly]
+EVERYDAY = {PrimaryReplica, NamedPrimary}

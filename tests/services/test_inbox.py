@@ -499,6 +499,7 @@ def test_a_time_with_an_offset_is_kaspis_time(delivery, timestamp, at):
 # In any order
 
 
+@pytest.mark.thorough
 def test_any_order_of_a_life_ends_the_same(unlinked):
     """Every order of six arrivals, one of them a repeat: delivered, and each status told once."""
     unlinked.delivery_id = "dlv_1"

@@ -1,7 +1,8 @@
 """What is left when a storm is over: counted, row by row, on both sides."""
 
 from collections import Counter
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.db.models import Min
 
@@ -9,6 +10,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, Webhoo
 from kaspi_delivery_django.statuses import RANKS, TERMINAL
 from tests.shop.spellings import MODELS, order_in
 from tests.storm.shopping import GHOST
+from tests.storm.stage import CANCEL_CHECK_S
 
 MUST_BE_NONE = (
     "lost",
@@ -18,6 +20,8 @@ MUST_BE_NONE = (
     "status regressions",
     "unexplained rows",
 )
+INTERVAL = timedelta(seconds=CANCEL_CHECK_S)
+ROUNDS = 3
 OPEN_EVENTS = (WebhookEvent.State.PARKED, WebhookEvent.State.FAILED, WebhookEvent.State.CONFLICT)
 
 
@@ -34,18 +38,20 @@ def listed():
     return Delivery.objects.exclude(attention="").count()
 
 
-def tally(kaspi, shopping, hearing_time):
+def tally(kaspi, shopping, heartbeats):
     """Return the closing table: name to figure. `MUST_BE_NONE` names those that must be 0.
 
-    What is cancelled by `update()` at least `hearing_time` before the pickup must be heard of by then.
+    `heartbeats` are the times at which workers began a round.
     """
-    unheard, heard = _brought(kaspi, shopping.cancelled_later)
+    brought = list(_brought(kaspi, shopping.cancelled_later))
+    unheard = [cancel for cancel in brought if not cancel.is_heard]
+    missed = [cancel for cancel in unheard if cancel.should_be_heard(heartbeats)]
     live = Counter(order_in(r.external_order_id) for r in kaspi.deliveries.values() if r.status != "cancelled")
     return {
         "lost": _lost(live),
         "doubled": sum(1 for count in live.values() if count > 1),
         "cancelled unsent, yet sent": _sent(kaspi, shopping.cancelled_unsent),
-        "cancelled in time, yet not asked about": sum(1 for early_by in unheard if early_by >= hearing_time),
+        "cancelled in time, yet not asked about": len(missed),
         "status regressions": _regressions(kaspi),
         "unexplained rows": sum(_unexplained(kaspi).values()),
         "orders saved": sum(model.objects.count() for model in MODELS),
@@ -53,8 +59,8 @@ def tally(kaspi, shopping, hearing_time):
         "orders cancelled by the shop": sum(model.objects.filter(cancelled=True).count() for model in MODELS),
         "orders cancelled by update(), unsent": len(shopping.cancelled_unsent),
         "orders cancelled by update(), later": len(shopping.cancelled_later),
-        "of these picked up before they were asked about": sum(1 for early_by in unheard if early_by < hearing_time),
-        "of these picked up before Kaspi took the cancel": len(heard),
+        "of these picked up before they were asked about": len(unheard) - len(missed),
+        "of these picked up before Kaspi took the cancel": len(brought) - len(unheard),
         "deliveries booked at Kaspi": len(kaspi.deliveries),
         "deliveries delivered": Delivery.objects.filter(status="delivered").count(),
         "deliveries cancelled": Delivery.objects.filter(status="cancelled").count(),
@@ -80,19 +86,37 @@ def _sent(kaspi, cancelled):
     return len(heard & cancelled)
 
 
-def _brought(kaspi, cancelled):
-    """Return how long before the pickup the delivered ones were cancelled: those not asked about by then, and others.
+@dataclass(frozen=True)
+class LateCancel:
+    """An order that was delivered although an `update()` had cancelled it.
 
-    The sweep asks about what it knows to be booked: what is learnt later counts from then.
+    `since` is when it was cancelled, or known to be booked: the sweep asks about what it knows to be booked.
     """
-    unheard, heard = [], []
+
+    since: datetime
+    picked_up_at: datetime
+    asked_at: datetime | None
+
+    @property
+    def is_heard(self):
+        """Whether the sweep came before the courier."""
+        return self.asked_at is not None and self.asked_at < self.picked_up_at
+
+    def should_be_heard(self, heartbeats):
+        """Tell whether the workers had their time: an interval of the sweep and a round.
+
+        The worker that sweeps may be killed, so there is one more interval, and more rounds than workers. They are
+        counted by heartbeats, because neither a round nor a start takes less real time when the clocks run faster.
+        """
+        first = next((beat for beat in heartbeats if beat >= self.since + INTERVAL), self.picked_up_at)
+        return sum(1 for beat in heartbeats if first + INTERVAL <= beat < self.picked_up_at) >= ROUNDS
+
+
+def _brought(kaspi, cancelled):
     delivered = Delivery.objects.filter(status="delivered", object_id__in=cancelled)
     for delivery in delivered.annotate(known_at=Min("history__created_at")):
-        picked_up_at = _picked_up_at(kaspi.deliveries[delivery.delivery_id])
-        early_by = picked_up_at - max(cancelled[delivery.object_id], delivery.known_at)
-        asked_at = delivery.cancel_requested_at
-        (heard if asked_at and asked_at < picked_up_at else unheard).append(early_by)
-    return unheard, heard
+        since = max(cancelled[delivery.object_id], delivery.known_at)
+        yield LateCancel(since, _picked_up_at(kaspi.deliveries[delivery.delivery_id]), delivery.cancel_requested_at)
 
 
 def _picked_up_at(record):

@@ -49,6 +49,7 @@ def running(fast):
     with (
         clock.replaced(fast.now),
         patch.object(client, "KaspiClient", partial(KaspiClient, timeouts=waits)),
+        patch.object(worker, "HEARTBEAT_S", 30 / fast.speed),
         patch.object(worker, "IDLE_S", 0.1),
         patch.object(worker, "SEND_S", 10 / fast.speed),
         patch.object(pipeline, "MAX_WAIT_S", 25 / fast.speed),

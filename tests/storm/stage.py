@@ -9,7 +9,6 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -27,8 +26,6 @@ PACE_S = 180.0
 # A courier comes half an hour after the booking at the earliest, and the sweep every five minutes: a sixth of that.
 PICKUP_S = 2 * PACE_S
 CANCEL_CHECK_S = PICKUP_S / 6
-# A round of a worker, and the start of one that was killed, take no less real time because the clocks run faster.
-ROUND_S = 3.0
 FIRST_RETRY_S = 60.0
 ADAPTERS = ["tests.shop.adapters.OrderAdapter", "tests.shop.adapters.AppOrderAdapter"]
 
@@ -109,11 +106,6 @@ class Stage:
             yield
         finally:
             self._resting.clear()
-
-    @property
-    def hearing_time(self):
-        """Return how long it may take until a cancel by `update()` is heard: an interval of the sweep and a round."""
-        return timedelta(seconds=CANCEL_CHECK_S + ROUND_S * self._plan.speed)
 
     def log(self):
         """Return what the processes wrote to their standard error."""

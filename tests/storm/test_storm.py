@@ -15,7 +15,7 @@ ORDERS = {"postgresql": 500, "mysql": 150, "sqlite": 60}
 def run_storm(*arguments, **environment):
     """Run a storm in a process of its own, and return its closing table."""
     engine = os.environ.get("DATABASE", "sqlite")
-    command = [sys.executable, "-m", "tests.storm", "--limit", "400", *arguments]
+    command = [sys.executable, "-m", "tests.storm", "--limit", "1500", *arguments]
     inherited = {name: value for name, value in os.environ.items() if name not in {"TEST_DATABASE_NAME", *environment}}
     ran = subprocess.run(
         command, cwd=ROOT, env={**inherited, "DATABASE": engine}, capture_output=True, text=True, check=False
