@@ -32,7 +32,7 @@ class Cause(Exception):
 
 def caused(kind, **facts):
     """Return Django's error with the driver's behind it."""
-    err = kind("what the driver says")
+    err = kind("the text of the driver")
     err.__cause__ = Cause(**facts)
     return err
 

@@ -61,7 +61,7 @@ def test_a_refused_row_raises_as_with_the_orm():
 def test_an_update_writes_the_given_fields(delivery):
     """With their own values, such as the time of the write; other fields stay."""
     written_before = delivery.updated_at
-    delivery.status, delivery.dropoff_name = "accepted", "somebody else"
+    delivery.status, delivery.dropoff_name = "accepted", "another person"
     fast_sql.update(delivery, ["status", "updated_at"], using="default")
     stored = Delivery.objects.get()
     assert (stored.status, stored.dropoff_name) == ("accepted", "Әлия 100%")

@@ -97,9 +97,9 @@ def _first(rows: QuerySet[ApiCall], limit: int) -> list[int]:
 
 
 def _round_robin(rows: QuerySet[ApiCall], limit: int) -> list[int]:
-    """Select one call of each account in turn; accounts that are no longer configured share the last turn."""
+    """Select one call of each account, round by round; removed accounts count as one."""
     accounts = conf.current().accounts
     own = (_first(rows.filter(delivery__account=alias), limit) for alias in accounts)
     removed = _first(rows.exclude(delivery__account__in=accounts), limit)
-    turns = zip_longest(*own, removed)
-    return list(islice((pk for turn in turns for pk in turn if pk is not None), limit))
+    rounds = zip_longest(*own, removed)
+    return list(islice((pk for keys in rounds for pk in keys if pk is not None), limit))

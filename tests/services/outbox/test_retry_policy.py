@@ -50,7 +50,7 @@ def unknown(was_unknown, strikes):
     return Decision(state=State.UNKNOWN, retry_in_s=AGAIN_S, acted=True)
 
 
-def strike(pause_s=AGAIN_S, last_reason=Attention.OUTCOME_UNKNOWN):
+def count_failure(pause_s=AGAIN_S, last_reason=Attention.OUTCOME_UNKNOWN):
     """Kaspi may have acted: the same bytes again, but after the third failure staff decide."""
     last = Decision(state=State.STUCK, attention=last_reason, strikes=3, acted=True)
 
@@ -99,7 +99,7 @@ def stops(was_unknown, strikes):
 
 foreign = stuck(Attention.FOREIGN_DELIVERY)
 no_cancel = refused(Attention.CANCEL_REFUSED)
-cancel_strike = strike(last_reason=Attention.CANCEL_UNKNOWN)
+cancel_failure = count_failure(last_reason=Attention.CANCEL_UNKNOWN)
 # outcome: create, cancel, refresh
 TABLE = {
     "not reached": [again, again, again],
@@ -109,12 +109,12 @@ TABLE = {
     "other 4xx": [refused(Attention.REFUSED), no_cancel, stops],
     "404 of a delivery": [refused(Attention.REFUSED), refused(Attention.NOT_FOUND), not_found],
     "409 of a cancel": [refused(Attention.REFUSED), no_cancel, stops],
-    "409 in progress": [strike(30.0), cancel_strike, fetch_again],
+    "409 in progress": [count_failure(30.0), cancel_failure, fetch_again],
     "409 mismatch": [stuck(Attention.KEY_REUSED), no_cancel, stops],
-    "no whole answer": [unknown, cancel_strike, fetch_again],
-    "408, 425, 5xx": [unknown, cancel_strike, fetch_again],
-    "5xx replayed": [strike(), cancel_strike, fetch_again],
-    "2xx without an id": [strike(30.0), cancel_strike, fetch_again],
+    "no whole answer": [unknown, cancel_failure, fetch_again],
+    "408, 425, 5xx": [unknown, cancel_failure, fetch_again],
+    "5xx replayed": [count_failure(), cancel_failure, fetch_again],
+    "2xx without an id": [count_failure(30.0), cancel_failure, fetch_again],
     "2xx of another order": [foreign, foreign, foreign],
 }
 ROWS = [

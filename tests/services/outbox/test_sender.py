@@ -304,10 +304,10 @@ def test_a_late_answer_still_links_its_delivery_id(kaspi, due):
     """A lost claim changes no state, but its delivery id is stored."""
     claim = claims.claim(due.pk, using="default")
     answer = sender.transmit(claim, None)
-    ApiCall.objects.update(claim_token="somebody-else")
+    ApiCall.objects.update(claim_token="another-sender")
     record_late(claim, answer)
     assert fresh(due.delivery).delivery_id == answer.delivery_id
-    assert fresh(due).claim_token == "somebody-else"
+    assert fresh(due).claim_token == "another-sender"
 
 
 def test_a_late_error_is_an_attempt_and_no_more(kaspi, due):

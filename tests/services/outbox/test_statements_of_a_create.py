@@ -19,7 +19,7 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SQLITE_LOCKS = 0 if connection.features.has_select_for_update else 2
-AT_MOST = 12
+MAX_STATEMENTS = 12
 TRANSACTIONS = 4  # the begin and the end of two
 SENDERS = {
     "outbox": sender.send,
@@ -58,7 +58,7 @@ def receivers(request, monkeypatch):
 def test_a_create_takes_twelve_statements_at_most(kaspi, receivers, send):
     """With the adapter's own query and its savepoint; a receiver costs one more."""
     everything, working = counted(send)
-    assert len(working) <= AT_MOST - 1 + receivers + SQLITE_LOCKS, working
+    assert len(working) <= MAX_STATEMENTS - 1 + receivers + SQLITE_LOCKS, working
     assert len(everything) <= len(working) + TRANSACTIONS
 
 
@@ -68,7 +68,7 @@ def test_the_clocks_cost_no_statement(receivers):
     kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0])
     with clients.transport(SandboxAdapter(kaspi)):
         _everything, working = counted(sender.send)
-    assert len(working) <= AT_MOST - 1 + receivers + SQLITE_LOCKS, working
+    assert len(working) <= MAX_STATEMENTS - 1 + receivers + SQLITE_LOCKS, working
 
 
 @pytest.mark.parametrize("err", [IntegrityError, plain_bookings.ClaimsLost])
