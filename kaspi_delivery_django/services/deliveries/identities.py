@@ -113,14 +113,14 @@ def order_ref(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> Or
     `from_row` reads the whole order, for an instance whose values differ from its row.
     Raises `AdapterFailed` for an unusable key.
     """
-    model, content_type_id = adapter.model_class(), content_type_of(adapter).pk
+    using, model, content_type_id = db_alias(), adapter.model_class(), content_type_of(adapter).pk
     if not orders.can_be_looked_up(model) or (orders.has_simple_key(model) and not from_row):
         key = key_of(order)
-        known = fast_sql.delivery_keys_of(str(key), content_type_id, using=db_alias())
+        known = fast_sql.delivery_keys_of(str(key), content_type_id, using=using)
         return OrderRef(orders.with_key(order, key), str(key), known)
     written = getattr(order, orders.key_name(model))
     same_text = Delivery.objects.filter(object_id=str(written), content_type=content_type_id)
-    rows: models.QuerySet[models.Model] = model._base_manager.using(db_alias()).filter(pk=written)
+    rows: models.QuerySet[models.Model] = model._base_manager.using(using).filter(pk=written)
     with project_locale():  # a translated model remembers the language it was read in
         row = rows.annotate(kaspi_delivery_is_known=models.Exists(same_text)).first()
     if row is None:
@@ -128,7 +128,7 @@ def order_ref(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> Or
     key, is_known = row.pk, row.__dict__.pop("kaspi_delivery_is_known")
     _check(model, key)
     is_new = str(written) == str(key) and not is_known
-    known = () if is_new else fast_sql.delivery_keys_of(str(key), content_type_id, using=db_alias())
+    known = () if is_new else fast_sql.delivery_keys_of(str(key), content_type_id, using=using)
     return OrderRef(row if from_row else orders.with_key(order, key), str(key), known)
 
 

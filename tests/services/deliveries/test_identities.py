@@ -163,6 +163,7 @@ def test_an_unusable_key_is_flagged(kaspi, drain, kind):
     """However often the order is saved or retried; it is never abandoned, and ignored while it is not wanted."""
     model, values = UNUSABLE[kind]
     order = model.objects.create(**values, paid=False)
+    order.save()
     assert not Delivery.objects.exists()
     order.paid = True
     order.save()

@@ -116,6 +116,15 @@ def test_a_sent_delivery_keeps_its_name(kaspi, drain, name_by_address):
     assert Delivery.objects.get().external_order_id == "KZ-1"
 
 
+def test_a_new_name_of_another_order_is_flagged(name_by_address):
+    """The unsent delivery keeps its own."""
+    Order.objects.create(address="KZ-1")
+    order = Order.objects.create(address="KZ-2")
+    save(order, address="KZ-1")
+    delivery = Delivery.objects.get(object_id=str(order.pk))
+    assert (delivery.attention, delivery.external_order_id) == ("adapter_failed", "KZ-2")
+
+
 @pytest.mark.parametrize("is_corrected", [False, True])
 def test_a_name_of_another_order_is_flagged_after_the_commit(kaspi, drain, name_by_address, flags, is_corrected):
     """Unless a second save in the same transaction corrects it."""

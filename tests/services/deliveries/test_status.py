@@ -149,6 +149,15 @@ def test_kaspis_answer_corrects_backwards_too(delivery, current, value):
     assert delivery.history.get().note == status.CONFIRMED_BY_KASPI
 
 
+def test_a_cancelled_delivery_that_is_live_after_all_is_flagged(delivery):
+    """The requested cancel had no effect."""
+    Delivery.objects.update(status="cancelled", cancel_requested_at=NOON)
+    found = correct(delivery, "in_transit")
+    assert (found.status, found.attention) == ("in_transit", "cancel_refused")
+    Delivery.objects.update(status="cancelled", attention="", raised_reasons="")
+    assert correct(delivery, "accepted").attention == "cancel_refused"
+
+
 def test_an_answer_with_the_known_status_adds_no_row(delivery):
     """Polling grows no table."""
     for _ in range(3):
