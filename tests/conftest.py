@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.cache import cache
 from django.db import connections, transaction
 from django.test import TransactionTestCase
 
@@ -89,8 +90,9 @@ def empty_tables(case):
 
 
 @pytest.fixture(autouse=True)
-def _log_lines_start_over():
-    """Let each test see the lines that a process logs once in a while."""
+def _process_starts_over():
+    """Let no test see what another has cached, or a log line that the process writes once in a while left out."""
+    cache.clear()
     throttled_log.forget()
 
 

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -16,12 +15,6 @@ from tests.conftest import event
 pytestmark = pytest.mark.django_db(transaction=True)
 
 URL = "/admin/kaspi_delivery/delivery/dashboard/"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_cache():
-    """Forget what other tests have counted."""
-    cache.clear()
 
 
 @pytest.fixture

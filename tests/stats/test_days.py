@@ -12,12 +12,6 @@ from kaspi_delivery_django.stats import days
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True)
-def _fresh_cache():
-    """Forget what other tests have counted."""
-    cache.clear()
-
-
 def step(delivery, at, to_status="accepted", **columns):
     """Record one step at a time."""
     return StatusChange.objects.create(
