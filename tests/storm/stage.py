@@ -22,7 +22,7 @@ from tests.storm.mail import RoughWebhookQueue
 
 ROOT = Path(__file__).parents[2]
 POSTMEN = 3
-PACE_S = 180.0
+PACE_S = 240.0
 # A courier comes half an hour after the booking at the earliest, and the sweep every five minutes: a sixth of that.
 PICKUP_S = 2 * PACE_S
 CANCEL_CHECK_S = PICKUP_S / 6
