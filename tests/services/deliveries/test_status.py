@@ -202,6 +202,14 @@ def test_each_status_of_kaspis_history_occurs_once(delivery, name):
     assert sorted(delivery.history.values_list("to_status", flat=True)) == sorted(WAY)
 
 
+@pytest.mark.parametrize("turn", [tuple, reversed], ids=["oldest first", "newest first"])
+def test_a_step_without_a_time_gets_that_of_the_step_before_it(delivery, turn):
+    """Whichever way Kaspi lists them."""
+    steps = tuple(zip(WAY[:3], (TIMES[0], None, TIMES[2]), strict=True))
+    status.add_missing_steps(delivery, entries(*turn(steps)), NOON)
+    assert delivery.history.get(to_status="accepted").at == delivery.history.get(to_status="created").at
+
+
 def test_unusable_statuses_are_skipped(delivery):
     """Empty, with a space, too long, or not ASCII."""
     status.add_missing_steps(
