@@ -273,7 +273,7 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
             "more": more,
         }
         request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/kaspi_delivery/ask.html", context)
+        return TemplateResponse(request, "admin/kaspi_delivery/confirm.html", context)
 
     def _do(self, request: HttpRequest, action: Action, row: Model, answers: Mapping[str, Any]) -> None:
         self.log_change(request, row, _recorded(action, answers))
