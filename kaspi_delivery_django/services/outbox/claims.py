@@ -95,7 +95,7 @@ def _claim_all(
     blocked = [call.pk for call in found if _is_blocked(call, admitted)]
     sendable = [call for call in found if call.pk not in blocked and _has_key(call.delivery)]
     orders = payloads.orders_of(call.delivery for call in sendable if _is_first_create(call))
-    unbuilt = {call.pk for call in sendable if call.kind == Kind.CREATE and not call.payload}
+    before = {call.pk: call.payload for call in sendable}  # a payload is built again for a new name
     ready = []
     for call in sendable:
         delivery, account = call.delivery, conf.account(call.delivery.account)
@@ -107,7 +107,7 @@ def _claim_all(
         elif account is not None and delivery.account != account.alias:
             blocked.append(call.pk)  # its order was moved to another account, whose breaker decides
     is_alone = len(ready) == 1  # its payload is written with its lease
-    built = [(claim.call, claim.delivery) for claim in ready if claim.call.pk in unbuilt]
+    built = [(claim.call, claim.delivery) for claim in ready if claim.call.payload != before[claim.call.pk]]
     payloads.store(built, using=using, with_calls=not is_alone)
     frozen = payloads.FROZEN if built and is_alone else ()
     now = clock.reading(now, using=using, seconds=time.monotonic() - began)  # a lease begins when it is taken

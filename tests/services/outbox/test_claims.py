@@ -10,6 +10,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, leases, sender
+from tests.shop import adapters
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -223,6 +224,17 @@ def test_a_released_call_is_as_it_was(orders):
     leases.release(claim, using="default")
     call = ApiCall.objects.get(pk=keys()[0])
     assert (call.state, call.attempts, call.unknown_since, call.claim_token) == ("due", 0, None, "")
+
+
+def test_a_released_call_that_is_renamed_stores_the_payload_that_it_sends(orders, monkeypatch):
+    """Its order got another name without a save: the payload is built again, and every attempt sends the same one."""
+    leases.release(claims.claim(keys()[0], using="default"), using="default")
+    monkeypatch.setattr(adapters.OrderAdapter, "external_order_id", lambda _self, order: f"parcel-{order.pk}")
+    claim = claims.claim(keys()[0], using="default")
+    call, name = ApiCall.objects.get(pk=keys()[0]), f"parcel-{orders[0].pk}"
+    assert name in call.payload
+    assert (call.payload, call.payload_sha256) == (claim.call.payload, claim.call.payload_sha256)
+    assert (call.idempotency_key, call.delivery.external_order_id) == (name, name)
 
 
 def test_a_released_call_of_unknown_outcome_stays_unknown(orders, turnable):
