@@ -376,3 +376,12 @@ def test_a_delivery_that_was_deleted_meanwhile_is_shown_as_it_was(stand):
     delivery = stand("created")
     Delivery.objects.all().delete()
     assert track(delivery).status == "created"
+
+
+@pytest.mark.django_db
+def test_a_delivery_without_a_call_has_a_page(client):
+    """As one from a fixture."""
+    order = Order.objects.create()
+    delivery = Delivery.objects.get(object_id=str(order.pk))
+    delivery.calls.all().delete()
+    assert client.get(tracking_path(delivery)).status_code == 200

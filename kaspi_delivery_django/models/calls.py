@@ -166,6 +166,7 @@ class AccountState(WrittenModel):
 
     While one row has `held_at`, nothing is sent for any account. `worker_trouble` names the tasks that failed in the
     worker's last round; a worker with such a task does not count as seen. `announcement` comes from Kaspi's headers.
+    The circuit breaker is open while `closed_until` is set: no request is sent until then, and one trial call after it.
     """
 
     account = ExactCharField(_("account"), max_length=40)

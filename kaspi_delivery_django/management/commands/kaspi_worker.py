@@ -1,4 +1,4 @@
-"""Send due calls to Kaspi and run the chores: `manage.py kaspi_worker`."""
+"""Send due calls to Kaspi and run the maintenance tasks: `manage.py kaspi_worker`."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Serve = Callable[[int, str], AbstractContextManager[int]]
 class Command(BaseCommand):
     """Run until SIGTERM or SIGINT, then finish the calls under way; `--once` for cron."""
 
-    help = "Send due calls to Kaspi, refresh silent deliveries, retry failed calls."
+    help = "Send due calls to Kaspi, refresh stale deliveries, retry failed calls."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take how many threads send, and --once, or where to serve metrics."""

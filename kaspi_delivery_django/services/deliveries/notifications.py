@@ -74,7 +74,7 @@ def notify_pending(*, limit: int, using: str) -> int:
 
     Return the number of changes that are notified now.
     """
-    due = StatusChange.objects.using(using).unnotified(clock.now())
+    due = StatusChange.objects.using(using).unnotified(clock.database_now(using))
     return sum(notify(change) for change in list(due.select_related("delivery")[:limit]))
 
 
@@ -92,7 +92,7 @@ def _send_signals(change: StatusChange) -> bool:
     failed = sum(isinstance(answer, Exception) for _receiver, answer in answers)
     if failed:
         logger.error("receivers failed: change=%s receivers=%s", change.pk, failed)
-        now = clock.now()
+        now = clock.database_now(db_alias())
         change.notify_after = now + min(max(now - change.created_at, RETRY_INTERVAL), MAX_RETRY_INTERVAL)
         fast_sql.update(change, ["notify_after"], using=db_alias())
     return not failed

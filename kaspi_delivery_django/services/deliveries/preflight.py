@@ -162,7 +162,8 @@ def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None) -> W
         order = order or payloads.order_of(delivery)
         wish = payloads.current_wish(delivery, order)
         if wish is Wish.SEND and _take_over_identity(call, delivery, order) and not call.payload:
-            payloads.build(call, delivery, order)
+            with transaction.atomic(using=db_alias()) if is_read_and_frozen else nullcontext():
+                payloads.build(call, delivery, order)
     return wish
 
 

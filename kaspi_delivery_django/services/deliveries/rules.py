@@ -46,7 +46,8 @@ def allowed_actions(delivery: Delivery, now: datetime) -> frozenset[str]:
 
 def is_abandoned(delivery: Delivery) -> bool:
     """Return whether the delivery is not booked and will not be: its booking was cancelled or abandoned."""
-    return delivery.delivery_id is None and _newest_create(delivery).state == State.ABANDONED
+    create = next((call for call in reversed(_calls(delivery)) if call.kind == Kind.CREATE), None)
+    return delivery.delivery_id is None and create is not None and create.state == State.ABANDONED
 
 
 def may_be_booked(delivery: Delivery) -> bool:

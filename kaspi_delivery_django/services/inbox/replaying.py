@@ -47,7 +47,7 @@ def acknowledge_event(event: WebhookEvent) -> None:
     using = db_alias()
     dead = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
     if not dead.update(state=State.ACKNOWLEDGED):
-        raise CannotAcknowledge(gettext("Nothing needs attention."))
+        raise CannotAcknowledge(gettext("It needs no manual review."))
 
 
 def apply_parked(*, limit: int, using: str) -> int:

@@ -7,9 +7,11 @@ spread out.
 
 import logging
 import random
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from django.db import IntegrityError
 from django.db.models import Case, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Mod
 
@@ -149,7 +151,8 @@ def is_held() -> bool:
 
 
 def _make_state(delivery: Delivery) -> None:
-    AccountState.objects.get_or_create(account=delivery.account, environment=delivery.environment)
+    with suppress(IntegrityError):  # MySQL's REPEATABLE READ does not see the row of another sender that was faster
+        AccountState.objects.get_or_create(account=delivery.account, environment=delivery.environment)
 
 
 def _states(delivery: Delivery) -> QuerySet[AccountState]:
