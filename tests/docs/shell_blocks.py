@@ -54,7 +54,7 @@ FOREIGN = {
     "oscar_fork_app": "of django-oscar, likewise",
 }
 OUTSIDE = {
-    "alert-somebody": "stands for the reader's own alert",
+    "alert-someone": "stands for the reader's own alert",
     "cd": "the reader's folders",
     "pre-commit": "not part of an extra; CONTRIBUTING.md offers it to those who have it",
     "source": "the reader's own environment",

@@ -130,7 +130,7 @@ class System:
     def move_on(self, parcel):
         """Let the courier take one step with a parcel; one that left the route is delivered."""
         if parcel.status in STATUSES:
-            Courier(self.kaspi, 0)._step_one(parcel, self.clock.timestamp())
+            Courier(self.kaspi, 0)._move(parcel, self.clock.timestamp())
         else:
             self.kaspi.move(parcel.delivery_id, DELIVERED)
 
