@@ -133,7 +133,7 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[Any]:
         """Add the page that asks."""
-        name = f"{self.opts.app_label}_{self.opts.model_name}_action"
+        name = f"{self.opts.app_label}_{self.opts.model_name}_exit"
         page = path("<path:object_id>/do/<slug:name>/", self.admin_site.admin_view(self.action_view), name=name)
         return [page, *super().get_urls()]
 

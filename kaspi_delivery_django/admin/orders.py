@@ -92,7 +92,7 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
         """Link the page that asks for the reason, while it can be cancelled."""
         if "cancel" not in rules.allowed_actions(delivery, clock.now()):
             return ""
-        url = display.address(self.admin_site, "kaspi_delivery_delivery_action", delivery.pk, "cancel")
+        url = display.address(self.admin_site, "kaspi_delivery_delivery_exit", delivery.pk, "cancel")
         return format_html('<a class="kd-button" href="{}">{}</a>', url, ACTIONS["cancel"].label) if url else ""
 
 

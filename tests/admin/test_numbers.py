@@ -96,9 +96,9 @@ def addresses():
             yield reverse(f"admin:{name}", args=[newest[model].pk])
     yield reverse("admin:kaspi_delivery_dashboard")
     for way in ("cancel", "refresh", "retry", "acknowledge"):
-        yield reverse("admin:kaspi_delivery_delivery_action", args=[newest["delivery"].pk, way])
-    yield reverse("admin:kaspi_delivery_webhookevent_action", args=[newest["webhookevent"].pk, "replay"])
-    yield reverse("admin:kaspi_delivery_pendingaction_action", args=[newest["pendingaction"].pk, "dismiss"])
+        yield reverse("admin:kaspi_delivery_delivery_exit", args=[newest["delivery"].pk, way])
+    yield reverse("admin:kaspi_delivery_webhookevent_exit", args=[newest["webhookevent"].pk, "replay"])
+    yield reverse("admin:kaspi_delivery_pendingaction_exit", args=[newest["pendingaction"].pk, "dismiss"])
     yield reverse("admin:shop_order_change", args=[THOUSAND])
     yield reverse("admin:shop_order_changelist")
     yield tracking_path(newest["delivery"])

@@ -53,7 +53,7 @@ def go_to_row(model, order=LAST):
 
 def go_to_question(name, model, order):
     """Open the page that asks about one row."""
-    page_name = f"admin:kaspi_delivery_{model._meta.model_name}_action"
+    page_name = f"admin:kaspi_delivery_{model._meta.model_name}_exit"
     return lambda page: page.goto(reverse(page_name, args=[model.objects.order_by(order).first().pk, name]))
 
 
