@@ -37,6 +37,7 @@ from kaspi_delivery_django.client.types import (
     RemoteDelivery,
     RemoteEvent,
     TestWebhook,
+    normalize_phone,
 )
 from kaspi_delivery_django.client.webhooks import read_event, sign, verify
 
@@ -73,6 +74,7 @@ __all__ = [
     "UnusableAnswer",
     "UsageError",
     "WebhookRejected",
+    "normalize_phone",
     "read_event",
     "sign",
     "verify",

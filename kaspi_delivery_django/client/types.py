@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+from kaspi_delivery_django.client import phones
 from kaspi_delivery_django.client.exceptions import UsageError
 
 Json = Mapping[str, Any]
@@ -16,8 +17,6 @@ MAX_INT = 2**31 - 1
 MAX_REASON_LENGTH = 500
 _ID = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
 _WORD = re.compile(r"[!-~]{1,64}")
-_PHONE = re.compile(r"\+?[0-9 ()\-]{7,24}")
-_MIN_PHONE_DIGITS = 7
 _LEAP_SECOND = re.compile(r"(:[0-5][0-9]:)60(?=[.Z+-])")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -69,6 +68,24 @@ def read_text(value: object) -> str:
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else ""
 
 
+def normalize_phone(phone: object) -> str:
+    """Return a number as `+7 701 111 1111`; one that is not Kazakh keeps its own form.
+
+    `phone` is a text, as a customer types it or a page shows it (`8 (701) 111-11-11`, other kinds of spaces and
+    dashes, direction marks), or a PhoneNumber of phonenumbers or django-phonenumber-field. Raises `UsageError`
+    for what is no phone number.
+    """
+    normalized = phones.normalized(phone)
+    check_phone(normalized, "the phone")
+    return normalized
+
+
+def check_phone(value: object, name: str) -> None:
+    """Raise `UsageError` unless Kaspi can be sent this as a phone."""
+    if not phones.is_phone(value):
+        raise UsageError(f"{name} must look like +7 727 111 0000: digits only, and an extension belongs in the notes")
+
+
 def _whole(value: object, name: str, *, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_INT:
         raise UsageError(f"{name} must be a whole number from {least} to {MAX_INT}: write int(…)")
@@ -94,17 +111,16 @@ def _read_object(raw: Json, key: str) -> Json:
 
 @dataclass(frozen=True, kw_only=True)
 class Contact:
-    """Whom the courier meets. `phone` looks like `+7 727 111 0000`."""
+    """Whom the courier meets. `phone` becomes `+7 727 111 0000` where `normalize_phone` can read it.
+
+    The request that it becomes a part of checks it, and names the side.
+    """
 
     name: str = field(repr=False)
     phone: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        check_text(self.name, "Contact.name")
-        check_text(self.phone, "Contact.phone")
-        digits = sum(letter.isdigit() for letter in self.phone)
-        if not _PHONE.fullmatch(self.phone) or digits < _MIN_PHONE_DIGITS:
-            raise UsageError("Contact.phone must look like +7 727 111 0000")
+        object.__setattr__(self, "phone", phones.normalized(self.phone))
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -112,7 +128,7 @@ class Contact:
 
     @classmethod
     def from_json(cls, raw: Json) -> Self:
-        """Read the wire form; raise `UsageError` for what could not be sent either."""
+        """Read the wire form."""
         return cls(name=read_text(raw.get("name")), phone=read_text(raw.get("phone")))
 
 
@@ -124,11 +140,14 @@ class Location:
     contact: Contact
     notes: str = field(default="", repr=False)
 
-    def __post_init__(self) -> None:
-        check_text(self.address, "Location.address")
-        check_text(self.notes, "Location.notes", required=False)
+    def check(self, name: str, whose: str) -> None:
+        """Raise `UsageError` unless it can be sent. `name` is the request's part, `whose` says it in plain words."""
+        check_text(self.address, f"the {whose}'s address ({name}.address)")
+        check_text(self.notes, f"the notes about the {whose} ({name}.notes)", required=False)
         if not isinstance(self.contact, Contact):
-            raise UsageError("Location.contact must be a Contact")
+            raise UsageError(f"{name}.contact must be a Contact")
+        check_text(self.contact.name, f"the {whose}'s name ({name}.contact.name)")
+        check_phone(self.contact.phone, f"the {whose}'s phone ({name}.contact.phone)")
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form; empty notes are left out."""
@@ -139,7 +158,9 @@ class Location:
     def from_json(cls, raw: Json) -> Self:
         """Read the wire form; raise `UsageError` for what could not be sent either."""
         contact = Contact.from_json(_read_object(raw, "contact"))
-        return cls(address=read_text(raw.get("address")), contact=contact, notes=read_text(raw.get("notes")))
+        location = cls(address=read_text(raw.get("address")), contact=contact, notes=read_text(raw.get("notes")))
+        location.check("location", "contact")
+        return location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +203,8 @@ class DeliveryRequest:
         for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
                 raise UsageError(f"DeliveryRequest.{name} must be a {kind.__name__}")
+        self.pickup.check("pickup", "sender")
+        self.dropoff.check("dropoff", "recipient")
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form."""

@@ -19,9 +19,12 @@ class AdapterFailed(Exception):
 
 
 def describe(err: BaseException) -> str:
-    """Return the exception's type and the line that raised it; the text of our own exceptions, which is safe."""
-    frames = traceback.extract_tb(err.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    """Return the exception's type and the module and line that raised it: staff see no path of the server.
+
+    Of our own exceptions it is the text, which is safe: that is how an adapter speaks to staff.
+    """
+    frames = list(traceback.walk_tb(err.__traceback__))
+    place = "".join(f" at {frame.f_globals.get('__name__')}:{line}" for frame, line in frames[-1:])
     return one_line(err if isinstance(err, UsageError | AdapterFailed) else f"{type(err).__name__}{place}")
 
 
