@@ -1,6 +1,6 @@
 """The actions of staff: permission, confirmation text, and the answer that is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -13,10 +13,11 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import display, outcomes
 from kaspi_delivery_django.admin.confirmation import Action, CancelForm, LinkForm, TypedForm
-from kaspi_delivery_django.admin.outcomes import Answer
+from kaspi_delivery_django.admin.outcomes import EFFECTS, Answer, Preview
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.services.deliveries import rules
+from kaspi_delivery_django.services.deliveries.rules import Effect
 from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.statuses import CANCELLED
 
@@ -155,6 +156,13 @@ def _dismiss(action: PendingAction, _answers: Mapping[str, Any]) -> Answer:
     return Answer(messages.SUCCESS, gettext("taken off the list."), outcomes.CLOSED)
 
 
+def _preview(name: str, keys: Sequence[Any]) -> Preview:
+    """Return what the bulk action of this name would do to these rows."""
+    found = bulk_actions.forecast(name, keys)
+    effects = [str(EFFECTS[effect] % {"count": found.effects[effect]}) for effect in Effect if found.effects[effect]]
+    return Preview(keys=found.keys, effects=effects, refused=found.refused)
+
+
 ACTIONS: Mapping[str, Action] = {
     "cancel": Action(
         permission="cancel_delivery",
@@ -162,7 +170,7 @@ ACTIONS: Mapping[str, Action] = {
         question=_("Kaspi will be asked to cancel. A parcel that was picked up can no longer be cancelled."),
         act=_cancel,
         form=CancelForm,
-        preview=partial(outcomes.preview, Name.CANCEL),
+        preview=partial(_preview, Name.CANCEL),
         bulk_name=Name.CANCEL,
         is_dangerous=True,
     ),
@@ -171,7 +179,7 @@ ACTIONS: Mapping[str, Action] = {
         label=_("Ask Kaspi now"),
         question=_("Kaspi will be asked how the delivery stands. Its answer is taken as it is."),
         act=_refresh,
-        preview=partial(outcomes.preview, Name.REFRESH),
+        preview=partial(_preview, Name.REFRESH),
         bulk_name=Name.REFRESH,
     ),
     "retry": Action(
@@ -181,7 +189,7 @@ ACTIONS: Mapping[str, Action] = {
             "Pending calls are sent now, with the same key and the same bytes as before: nothing is booked twice."
         ),
         act=_retry,
-        preview=partial(outcomes.preview, Name.RETRY),
+        preview=partial(_preview, Name.RETRY),
         bulk_name=Name.RETRY,
     ),
     "send": Action(
@@ -246,6 +254,7 @@ ABANDON_CANCEL_WARNING = replace(
     ACTIONS["acknowledge"],
     permission="cancel_delivery",
     question=_("A cancel was requested: it is abandoned, and the delivery leaves the list."),
+    is_dangerous=True,
 )
 
 
@@ -268,7 +277,7 @@ REPLAY = Action(
     label=_("Replay"),
     question=_("The event is applied as if it came now. Its signature was verified when it came."),
     act=_replay,
-    preview=partial(outcomes.preview, Name.REPLAY),
+    preview=partial(_preview, Name.REPLAY),
     bulk_name=Name.REPLAY,
 )
 
@@ -278,7 +287,7 @@ ACKNOWLEDGE_EVENT = Action(
     label=ACTIONS["acknowledge"].label,
     question=_("You have dealt with the event: it leaves the dead letters and no longer takes effect."),
     act=_acknowledge_event,
-    preview=partial(outcomes.preview, Name.ACKNOWLEDGE),
+    preview=partial(_preview, Name.ACKNOWLEDGE),
     bulk_name=Name.ACKNOWLEDGE,
 )
 

@@ -10,7 +10,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 
 from kaspi_delivery_django.admin import display
-from kaspi_delivery_django.services import bulk_actions
 from kaspi_delivery_django.services.deliveries.rules import Effect
 
 ROWS_NAMED = 10
@@ -147,16 +146,9 @@ def preview_all(keys: Sequence[Any]) -> Preview:
     return Preview(keys=keys)
 
 
-def preview(bulk_name: str, keys: Sequence[Any]) -> Preview:
-    """Return the preview of an action that the worker knows by this name."""
-    found = bulk_actions.forecast(bulk_name, keys)
-    effects = [str(EFFECTS[effect] % {"count": found.effects[effect]}) for effect in Effect if found.effects[effect]]
-    return Preview(keys=found.keys, effects=effects, refused=found.refused)
-
-
 def refused_lines(site: admin.AdminSite, refused: Mapping[str, Sequence[Any]]) -> list[str]:
     """Return a line for each reason why rows are left alone, with links to them."""
-    lines = []
+    lines: list[str] = []
     for reason, rows in refused.items():
         words = ngettext("%(count)s is left alone.", "%(count)s are left alone.", len(rows)) % {"count": len(rows)}
         lines.append(format_html("{} {} {}", words, reason, links(site, rows)))
