@@ -13,6 +13,7 @@ from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.services.deliveries.rules import Effect
 
 ROWS_NAMED = 10
+ROWS_LINKED = 100
 
 EFFECTS: Mapping[Effect, Any] = {
     Effect.CANCEL_SENT: ngettext_lazy(
@@ -197,13 +198,13 @@ class Report:
 
 
 def links(site: admin.AdminSite, rows: Sequence[Model]) -> str:
-    """Link rows by their names; those after the first ten are folded."""
-    linked = [format_html("<bdi>{}</bdi>", display.page_link(site, row)) for row in rows]
-    shown, folded = _listed(linked[:ROWS_NAMED]), linked[ROWS_NAMED:]
-    if not folded:
-        return shown
-    words = ngettext("and %(counter)s more row", "and %(counter)s more rows", len(folded)) % {"counter": len(folded)}
-    return format_html("{}<details><summary>{}</summary>{}</details>", shown, words, _listed(folded))
+    """Link rows by their names: ten of them, up to ninety more folded, and the number of all the others."""
+    linked = [format_html("<bdi>{}</bdi>", display.page_link(site, row)) for row in rows[:ROWS_LINKED]]
+    named, more = _listed(linked[:ROWS_NAMED]), len(rows) - ROWS_NAMED
+    if more <= 0:
+        return named
+    words = ngettext("and %(counter)s more row", "and %(counter)s more rows", more) % {"counter": more}
+    return format_html("{}<details><summary>{}</summary>{}</details>", named, words, _listed(linked[ROWS_NAMED:]))
 
 
 def _listed(linked: Iterable[str]) -> str:
