@@ -235,7 +235,7 @@ def test_rows_beyond_one_requests_number_are_queued(staff, several, monkeypatch,
     monkeypatch.setattr(confirmation, "ROWS_PER_REQUEST", 2)
     client = staff("cancel_delivery", "view_pendingaction")
     asked = choose(client, several)
-    assert "2 of them are handed to the worker." in text_of(asked)
+    assert "2 of them are queued for the worker." in text_of(asked)
     page = confirm(client, asked, reason="out of stock")
     [message] = page.context["messages"]
     assert "Kaspi is asked to cancel 2;" in message_text(page)
