@@ -72,6 +72,13 @@ class OrderAdapter(ABC, Generic[Order]):
         """Return the order's id at Kaspi: unique in the account, 1 to 128 printable ASCII."""
         return f"order-{order.pk}"
 
+    def order_label(self, order: Order) -> str:
+        """Return the shop's own name for the order, by which staff find it; without the customer's data.
+
+        The default is `str(order)`, which staff without `view_personal_data` see if it is a plain number.
+        """
+        return str(order)
+
     def account(self, order: Order) -> str:
         """Return the alias of the account that ships the order."""
         return conf.DEFAULT_ACCOUNT

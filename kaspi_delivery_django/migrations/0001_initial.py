@@ -44,6 +44,10 @@ class Migration(migrations.Migration):
                 ('object_id', kaspi_delivery_django.models.fields.ExactCharField(max_length=64, verbose_name='order id')),
                 ('generation', models.PositiveSmallIntegerField(default=1, verbose_name='generation')),
                 ('external_order_id', kaspi_delivery_django.models.fields.ExactCharField(max_length=128, null=True, verbose_name='external order id')),
+                ('external_key', kaspi_delivery_django.models.fields.SearchKeyField(blank=True, db_default='', default='', max_length=64, verbose_name='external order id, as it is searched')),
+                ('order_label', models.CharField(blank=True, db_default='', default='', max_length=100, verbose_name="order's name in the shop")),
+                ('label_is_personal', models.BooleanField(db_default=True, default=True, verbose_name="order's name may be personal")),
+                ('label_key', kaspi_delivery_django.models.fields.SearchKeyField(blank=True, db_default='', default='', max_length=64, verbose_name="order's name, as it is searched")),
                 ('delivery_id', kaspi_delivery_django.models.fields.ExactCharField(max_length=128, null=True, verbose_name='delivery id')),
                 ('status', kaspi_delivery_django.models.fields.ExactCharField(blank=True, default='', max_length=64, verbose_name='status')),
                 ('status_at', models.DateTimeField(null=True, verbose_name='status since')),
@@ -58,6 +62,9 @@ class Migration(migrations.Migration):
                 ('dropoff_name', models.TextField(blank=True, default='', verbose_name='dropoff name')),
                 ('dropoff_phone', models.CharField(blank=True, default='', max_length=32, verbose_name='dropoff phone')),
                 ('phone_tail', models.CharField(blank=True, db_default='', default='', max_length=10, verbose_name="phone's last digits, reversed")),
+                ('name_key', kaspi_delivery_django.models.fields.SearchKeyField(blank=True, db_default='', default='', max_length=64, verbose_name="customer's name, as it is searched")),
+                ('surname_key', kaspi_delivery_django.models.fields.SearchKeyField(blank=True, db_default='', default='', max_length=64, verbose_name="customer's second name, as it is searched")),
+                ('city_key', kaspi_delivery_django.models.fields.SearchKeyField(blank=True, db_default='', default='', max_length=64, verbose_name='city, as it is searched')),
                 ('dropoff_notes', models.TextField(blank=True, default='', verbose_name='dropoff notes')),
                 ('parcel_description', models.TextField(blank=True, default='', verbose_name='parcel description')),
                 ('parcel_weight_grams', models.PositiveIntegerField(null=True, verbose_name='weight, grams')),
@@ -210,6 +217,26 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='delivery',
             index=models.Index(fields=['phone_tail'], name='kaspi_delivery_by_phone'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(fields=['external_key'], name='kaspi_delivery_by_number'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(fields=['label_key'], name='kaspi_delivery_by_label'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(fields=['name_key'], name='kaspi_delivery_by_name'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(fields=['surname_key'], name='kaspi_delivery_by_surname'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(fields=['city_key'], name='kaspi_delivery_by_city'),
         ),
         migrations.AddIndex(
             model_name='delivery',

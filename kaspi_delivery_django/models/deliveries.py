@@ -1,9 +1,9 @@
 """Deliveries: the mirror of Kaspi's."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
-from string import digits
 from typing import ClassVar, Self
 
 from django.contrib.contenttypes.fields import GenericForeignKey
@@ -12,15 +12,18 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf, statuses
-from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, WrittenQuerySet
+from kaspi_delivery_django.models.fields import ExactCharField, SearchKeyField, WrittenModel, WrittenQuerySet
+from kaspi_delivery_django.models.search import PHONE_TAIL_DIGITS, beginning, number_key, phone_tail, words_key
 
-PHONE_TAIL_DIGITS = 10
+ORDER_LABEL_LENGTH = 100
+LEAST_PHONE_DIGITS = 4
+CUSTOMER_KEYS = ("name_key", "surname_key", "city_key")
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # "later than" excludes null, and SQLite answers it by the index
 
 
-def phone_tail(phone: str) -> str:
-    """Return the last ten digits of a phone, reversed: an index finds texts by how they begin."""
-    return "".join(sign for sign in reversed(phone) if sign in digits)[:PHONE_TAIL_DIGITS]
+def _may_end_phone(term: str) -> bool:
+    digits_given = sum(sign.isascii() and sign.isdigit() for sign in term)
+    return digits_given >= LEAST_PHONE_DIGITS and not set(term) - set("+-() 0123456789")
 
 
 class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
@@ -36,13 +39,26 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         start = phone_tail(ending)
         return models.Q(phone_tail__gte=start, phone_tail__lte=start.ljust(PHONE_TAIL_DIGITS, "9"))
 
-    def keys_of(self, name: str) -> list[int]:
-        """Return the primary keys of deliveries with this external order id or delivery id.
+    def matching(self, term: str, *, order_ids: Iterable[str] = (), shows_personal: bool = False) -> models.Q:
+        """Return the condition that a delivery has this id, number, phone, name or city.
 
-        A search by these keys needs no join: no engine's index answers a join combined with an "or".
+        Deliveries that have the term as whole words come before those that have a longer word: order 74 before 742.
         """
-        named = self.filter(models.Q(external_order_id=name) | models.Q(delivery_id=name))
-        return list(named.values_list("pk", flat=True))
+        exact = models.Q(external_order_id=term) | models.Q(delivery_id=term) | models.Q(object_id__in=order_ids)
+        if shows_personal and _may_end_phone(term):
+            exact |= self.phone_ending(term)
+        whole = exact | self._keys_beginning(term, shows_personal=shows_personal, whole_words=True)
+        if self.filter(whole).exists():
+            return whole
+        return exact | self._keys_beginning(term, shows_personal=shows_personal, whole_words=False)
+
+    def _keys_beginning(self, term: str, *, shows_personal: bool, whole_words: bool) -> models.Q:
+        number, words = number_key(term), words_key(term)
+        ids = beginning(["external_key"], number, whole_words=whole_words)
+        labels = beginning(["label_key"], number, whole_words=whole_words)
+        if shows_personal:
+            return ids | labels | beginning(CUSTOMER_KEYS, words, whole_words=whole_words)
+        return ids | (labels & models.Q(label_is_personal=False)) if labels else ids
 
     def flagged(self) -> Self:
         """Filter deliveries that need manual review."""
@@ -81,6 +97,12 @@ class Delivery(WrittenModel):
     order = GenericForeignKey("content_type", "object_id")
     generation = models.PositiveSmallIntegerField(_("generation"), default=1)
     external_order_id = ExactCharField(_("external order id"), max_length=128, null=True)
+    external_key = SearchKeyField(_("external order id, as it is searched"))
+    order_label = models.CharField(
+        _("order's name in the shop"), max_length=ORDER_LABEL_LENGTH, default="", db_default="", blank=True
+    )
+    label_is_personal = models.BooleanField(_("order's name may be personal"), default=True, db_default=True)
+    label_key = SearchKeyField(_("order's name, as it is searched"))
     delivery_id = ExactCharField(_("delivery id"), max_length=128, null=True)
     status = ExactCharField(_("status"), max_length=64, default="", blank=True)
     status_at = models.DateTimeField(_("status since"), null=True)
@@ -97,6 +119,9 @@ class Delivery(WrittenModel):
     phone_tail = models.CharField(
         _("phone's last digits, reversed"), max_length=PHONE_TAIL_DIGITS, default="", db_default="", blank=True
     )
+    name_key = SearchKeyField(_("customer's name, as it is searched"))
+    surname_key = SearchKeyField(_("customer's second name, as it is searched"))
+    city_key = SearchKeyField(_("city, as it is searched"))
     dropoff_notes = models.TextField(_("dropoff notes"), default="", blank=True)
     parcel_description = models.TextField(_("parcel description"), default="", blank=True)
     parcel_weight_grams = models.PositiveIntegerField(_("weight, grams"), null=True)
@@ -148,6 +173,11 @@ class Delivery(WrittenModel):
             models.Index(fields=["account", "id"], name="kaspi_delivery_by_account"),
             models.Index(fields=["status", "status_at"], name="kaspi_delivery_by_status"),
             models.Index(fields=["phone_tail"], name="kaspi_delivery_by_phone"),
+            models.Index(fields=["external_key"], name="kaspi_delivery_by_number"),
+            models.Index(fields=["label_key"], name="kaspi_delivery_by_label"),
+            models.Index(fields=["name_key"], name="kaspi_delivery_by_name"),
+            models.Index(fields=["surname_key"], name="kaspi_delivery_by_surname"),
+            models.Index(fields=["city_key"], name="kaspi_delivery_by_city"),
             models.Index(fields=["created_at"], name="kaspi_delivery_by_age"),
             models.Index(fields=["cancel_requested_at"], name="kaspi_delivery_by_cancel"),
             models.Index(fields=["next_refresh_at"], name="kaspi_delivery_next_refresh"),

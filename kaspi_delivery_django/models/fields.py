@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import models, router
 
+from kaspi_delivery_django.models.search import KEY_LENGTH
+
 if TYPE_CHECKING:
     ExactCharField = models.CharField  # a plain one for type checkers: Django's has no generics
 else:
@@ -16,6 +18,18 @@ else:
             parameters = super().db_parameters(connection)
             is_mysql = connection.vendor == "mysql"
             return {**parameters, "collation": "utf8mb4_bin"} if is_mysql else parameters
+
+
+class SearchKeyField(ExactCharField):
+    """A key of `models.search`: every engine sorts it by its letters' numbers, so that a range finds a beginning."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"max_length": KEY_LENGTH, "default": "", "db_default": "", "blank": True, **kwargs})
+
+    def db_parameters(self, connection: Any) -> dict[str, Any]:
+        """Use PostgreSQL's collation "C" there: a language's ignores what is between two words."""
+        parameters = super().db_parameters(connection)
+        return {**parameters, "collation": "C"} if connection.vendor == "postgresql" else parameters
 
 
 Row = TypeVar("Row", bound=models.Model)

@@ -180,7 +180,8 @@ def _quoted(name: str, using: str) -> str:
 
 
 _DELIVERIES_SQL = """
-SELECT content_type_id, id, generation, environment, account, external_order_id, delivery_id, attention, unwanted_since
+SELECT content_type_id, id, generation, environment, account, external_order_id, order_label, delivery_id, attention,
+    unwanted_since
 FROM kaspi_delivery_delivery WHERE object_id = %s
 """
 
@@ -194,6 +195,7 @@ class DeliveryKeys:
     environment: str
     account: str
     external_order_id: str | None
+    order_label: str
     delivery_id: str | None
     attention: str
     unwanted_since: object = None

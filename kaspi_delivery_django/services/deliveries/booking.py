@@ -97,14 +97,14 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
 def is_up_to_date(newest: DeliveryKeys | Delivery, identity: Identity) -> bool:
     """Return whether a save changes nothing about the order's newest delivery.
 
-    It changes one that the adapter failed on, one that is held back, and an unbooked one whose account or name differs.
+    It changes one that the adapter failed on, one that is held back, and an unbooked one whose account, name or label
+    differs.
     """
     is_held = newest.unwanted_since is not None and newest.delivery_id is None
     if is_held or newest.attention == Attention.ADAPTER_FAILED:
         return False
     own = numbered(identity, newest.generation)
-    is_same = (newest.account, newest.external_order_id) == (own.account, own.external_order_id)
-    return is_same or newest.delivery_id is not None
+    return newest.delivery_id is not None or identities.is_same(newest, own)
 
 
 def open_delivery(
@@ -125,7 +125,7 @@ def open_delivery(
 
 def flag_adapter_failure(adapter: AnyAdapter, order: models.Model, failure: AdapterFailed) -> Delivery:
     """Flag the delivery of an order that the adapter failed on; saving the order again retries."""
-    return _flag_adapter_failure(adapter, identities.object_id_of(order), failure)
+    return _flag_adapter_failure(adapter, order, identities.object_id_of(order), failure)
 
 
 def flag_foreign_database(adapter: AnyAdapter, order: models.Model, using: str) -> Delivery:
@@ -136,7 +136,7 @@ def flag_foreign_database(adapter: AnyAdapter, order: models.Model, using: str) 
     text = f"The order is in the database {using!r}, which no worker reads: deliveries are in {db_alias()!r}"
     object_id = identities.fitting(f"{using}:{identities.object_id_of(order)}")
     return _flag_adapter_failure(
-        adapter, object_id, AdapterFailed(f"{text}. Route both to one database, or save it there.")
+        adapter, order, object_id, AdapterFailed(f"{text}. Route both to one database, or save it there.")
     )
 
 
@@ -188,9 +188,7 @@ def _winner(adapter: AnyAdapter, identity: Identity) -> Delivery | None:
 
 def _insert(adapter: AnyAdapter, identity: Identity) -> Delivery:
     delivery = Delivery(
-        account=identity.account,
-        environment=identity.environment,
-        external_order_id=identity.external_order_id,
+        **identity.columns(),
         generation=identity.generation,
         content_type=content_type_of(adapter),
         object_id=identity.object_id,
@@ -199,11 +197,11 @@ def _insert(adapter: AnyAdapter, identity: Identity) -> Delivery:
     return delivery
 
 
-def _flag_adapter_failure(adapter: AnyAdapter, object_id: str, failure: AdapterFailed) -> Delivery:
+def _flag_adapter_failure(adapter: AnyAdapter, order: models.Model, object_id: str, failure: AdapterFailed) -> Delivery:
     logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, one_line(object_id), failure)
     accounts = conf.current().accounts
     account = accounts.get(conf.DEFAULT_ACCOUNT) or next(iter(accounts.values()))
-    nameless = Identity(account.alias, account.environment, object_id=object_id)
+    nameless = identities.labelled(Identity(account.alias, account.environment, object_id=object_id), adapter, order)
     environments = {one.environment for one in accounts.values()}
     known = deliveries_as(adapter, object_id).filter(environment__in=environments)
     try:

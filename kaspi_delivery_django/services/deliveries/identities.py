@@ -1,6 +1,7 @@
 """Identify an order: the text of its primary key, and the account, environment and name that Kaspi knows it by."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,14 +11,20 @@ from django.db import models, router
 from django.db.models import Q
 
 from kaspi_delivery_django import conf, orders
-from kaspi_delivery_django.client.types import is_identifier
+from kaspi_delivery_django.client.types import is_identifier, read_text
 from kaspi_delivery_django.exceptions import NoAdapter, UnusableKey, UsageError
 from kaspi_delivery_django.models import Attention, Delivery
+from kaspi_delivery_django.models.deliveries import ORDER_LABEL_LENGTH
+from kaspi_delivery_django.models.search import has_digit, number_key, words_of
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
 from kaspi_delivery_django.services import fast_sql
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import db_alias, storable
 from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter, project_locale
 from kaspi_delivery_django.services.fast_sql import DeliveryKeys
+
+logger = logging.getLogger(__name__)
+MAX_PLAIN_DIGITS = 9  # a phone has ten
+MAX_PLAIN_LETTERS = 3  # as in KZ742
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,21 @@ class Identity:
     external_order_id: str | None = None
     generation: int = 1
     object_id: str = ""
+    label: str | None = None  # not asked for, or the adapter failed
+    label_is_personal: bool = True
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of a delivery that follow its order until it is booked."""
+        known = {
+            "account": self.account,
+            "environment": self.environment,
+            "external_order_id": self.external_order_id,
+            "external_key": number_key(self.external_order_id or ""),
+        }
+        if self.label is None:
+            return known
+        label_key = number_key(self.label)
+        return {**known, "order_label": self.label, "label_is_personal": self.label_is_personal, "label_key": label_key}
 
 
 @dataclass(frozen=True)
@@ -64,7 +86,42 @@ def identity_as(adapter: AnyAdapter, ref: OrderRef) -> Identity:
         raise AdapterFailed("account must return an alias in KASPI_DELIVERY['ACCOUNTS']")
     if not is_identifier(external_order_id):
         raise AdapterFailed("external_order_id must return 1 to 128 printable ASCII characters")
-    return Identity(account.alias, account.environment, external_order_id, object_id=ref.object_id)
+    own = Identity(account.alias, account.environment, external_order_id, object_id=ref.object_id)
+    here = [one for one in ref.known if one.environment == account.environment]
+    is_booked = bool(here) and here[0].delivery_id is not None
+    return own if is_booked else labelled(own, adapter, ref.order)
+
+
+def labelled(identity: Identity, adapter: AnyAdapter, order: models.Model) -> Identity:
+    """Return the identity with the shop's own name for the order; without one if the adapter fails."""
+    try:
+        label, is_personal = call_adapter(_label, adapter, order)
+    except AdapterFailed as err:
+        logger.error("no order label: model=%s error=%s", adapter.model, err)  # noqa: TRY400  # no data in logs
+        return identity
+    return replace(identity, label=label, label_is_personal=is_personal)
+
+
+def _label(adapter: AnyAdapter, order: models.Model) -> tuple[str, bool]:
+    """Return one line of text, cut to its column, and whether it may be personal."""
+    text = storable(read_text(str(adapter.order_label(order))))
+    printable = "".join(sign if sign.isprintable() else " " for sign in text)
+    label = " ".join(printable.split())[:ORDER_LABEL_LENGTH]
+    return label, _may_be_personal(adapter, label)
+
+
+def _may_be_personal(adapter: AnyAdapter, label: str) -> bool:
+    """Return whether a label may name the customer: it is no shop's `order_label`, and more than a number."""
+    if type(adapter).order_label is not orders.OrderAdapter.order_label:
+        return False
+    model = adapter.model_class()
+    known = {*words_of(f"{model._meta.verbose_name} {model._meta.object_name}"), "object"}
+    digits = sum(sign.isdigit() for sign in label)
+    return digits > MAX_PLAIN_DIGITS or not all(word in known or _is_number(word) for word in words_of(label))
+
+
+def _is_number(word: str) -> bool:
+    return has_digit(word) and sum(sign.isalpha() for sign in word) <= MAX_PLAIN_LETTERS
 
 
 def numbered(identity: Identity, generation: int) -> Identity:
@@ -73,6 +130,12 @@ def numbered(identity: Identity, generation: int) -> Identity:
         return identity
     name = f"{identity.external_order_id}-{generation}"
     return replace(identity, external_order_id=name, generation=generation)
+
+
+def is_same(delivery: DeliveryKeys | Delivery, own: Identity) -> bool:
+    """Return whether a delivery has the account, the name and the label that its order has now."""
+    known = (delivery.account, delivery.external_order_id)
+    return known == (own.account, own.external_order_id) and own.label in {None, delivery.order_label}
 
 
 def key_of(order: models.Model) -> Any:

@@ -11,10 +11,11 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils.functional import Promise
 
-from kaspi_delivery_django.client import DeliveryRequest, Parcel, protocol
+from kaspi_delivery_django.client import DeliveryRequest, Location, Parcel, protocol
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.models.deliveries import phone_tail
+from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
+from kaspi_delivery_django.models.search import city_key, phone_tail, second_words_key, words_key
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
 from kaspi_delivery_django.services import fast_sql
 from kaspi_delivery_django.services.db import db_alias, storable
@@ -35,6 +36,7 @@ MIRRORED = (
     *(f"{side}_{name}" for side in ("pickup", "dropoff") for name in PLACE),
     *(f"parcel_{field.name}" for field in fields(Parcel)),
     "phone_tail",
+    *CUSTOMER_KEYS,
     "order_sha256",
 )
 _WRONG_KEY = (AttributeError, OverflowError, TypeError, ValueError, ValidationError)  # the key's type was changed
@@ -195,4 +197,13 @@ def _mirrored(request: DeliveryRequest) -> dict[str, object]:
         columns[f"{side}_address"], columns[f"{side}_notes"] = place.address, place.notes
         columns[f"{side}_name"] = place.contact.name
         columns[f"{side}_phone"] = place.contact.phone
-    return {**columns, "phone_tail": phone_tail(request.dropoff.contact.phone)}
+    return {**columns, **_searched(request.dropoff)}
+
+
+def _searched(dropoff: Location) -> dict[str, object]:
+    return {
+        "phone_tail": phone_tail(dropoff.contact.phone),
+        "name_key": words_key(dropoff.contact.name),
+        "surname_key": second_words_key(dropoff.contact.name),
+        "city_key": city_key(dropoff.address),
+    }

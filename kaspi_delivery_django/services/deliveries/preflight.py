@@ -172,8 +172,7 @@ def _take_over_identity(call: ApiCall, delivery: Delivery, order: models.Model) 
     account = delivery.account
     identity = identities.identity_as(identities.adapter_of(order), OrderRef(order, delivery.object_id))
     own = identities.numbered(identity, delivery.generation)
-    is_same = (own.account, own.external_order_id) == (account, delivery.external_order_id)
-    if is_same or not move(delivery, own):
+    if identities.is_same(delivery, own) or not move(delivery, own):
         return True
     call.idempotency_key = calls.idempotency_key(own.external_order_id, Kind.CREATE)
     call.payload = call.payload_sha256 = ""
@@ -181,9 +180,10 @@ def _take_over_identity(call: ApiCall, delivery: Delivery, order: models.Model) 
 
 
 def _rename(delivery: Delivery, own: Identity) -> None:
-    delivery.account, delivery.environment = own.account, own.environment
-    delivery.external_order_id = own.external_order_id
-    delivery.save(update_fields=["account", "environment", "external_order_id", "updated_at"])
+    columns = own.columns()
+    for name, value in columns.items():
+        setattr(delivery, name, value)
+    delivery.save(update_fields=[*columns, "updated_at"])
 
 
 def _is_wanted(delivery: Delivery) -> bool:

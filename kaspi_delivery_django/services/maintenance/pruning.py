@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
+from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias, run_in_transaction
 from kaspi_delivery_django.services.deliveries import status
@@ -19,6 +20,7 @@ PLACE = ("address", "name", "phone", "notes")
 PERSONAL = (
     *(f"{side}_{part}" for side in ("pickup", "dropoff") for part in PLACE),
     "phone_tail",
+    *CUSTOMER_KEYS,
     "parcel_description",
     "cancel_reason",
     "raw",
@@ -40,7 +42,7 @@ def prune_attempts(*, failed_before: datetime, batch: int, dry_run: bool = False
 def anonymize_personal_data(*, ended_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
     """Clear phones, names, addresses and texts that may repeat them, and yield the number of each batch's deliveries.
 
-    Ids, times, statuses and the parcel's measures are kept.
+    Ids, times, statuses, the parcel's measures, and orders' names that are not personal are kept.
     """
     using = db_alias()
     for ended, by in (_ended(ended_before), "status_at"), (_never_booked(ended_before), "updated_at"):
@@ -115,4 +117,5 @@ def _anonymize(ended: QuerySet[Delivery], keys: Sequence[int]) -> int:
     history = StatusChange.objects.filter(delivery__in=keys)
     history.exclude(note__in=("", *OUR_NOTES)).update(note="")
     same = Delivery.objects.filter(pk__in=keys)
+    same.filter(label_is_personal=True).exclude(order_label="").update(order_label="", label_key="")
     return same.update(**dict.fromkeys(PERSONAL, ""), blanked_at=clock.now())
