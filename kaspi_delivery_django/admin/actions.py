@@ -29,7 +29,9 @@ def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     delivery.refresh_from_db()
     if delivery.status == CANCELLED and not delivery.delivery_id:
         return Answer(
-            messages.SUCCESS, gettext("it was never sent to Kaspi, and will not be."), outcomes.CANCELLED_UNSENT
+            messages.SUCCESS,
+            gettext("cancelled without a request: it was not booked at Kaspi."),
+            outcomes.CANCELLED_UNSENT,
         )
     if delivery.status == CANCELLED:
         return Answer(messages.SUCCESS, gettext("cancelled."), outcomes.CANCELLED)

@@ -26,6 +26,7 @@ from kaspi_delivery_django.admin.outcomes import ROWS_NAMED, Answer, Preview, Re
 from kaspi_delivery_django.admin.readonly import STYLE, ReadOnlyAdmin
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, is_identifier
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
+from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.services.db import in_transaction, is_transient
 from kaspi_delivery_django.services.deliveries import rules, runners
@@ -125,8 +126,8 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
     """Bulk actions with a confirmation page. The rows may be of another model than the admin's own."""
 
     def facts(self, request: HttpRequest, row: Any) -> Iterable[str]:
-        """Return what staff recognise a row by, shown beside its name."""
-        return ()
+        """Return what staff recognise a row by, shown beside its name; for a delivery its order and customer."""
+        return display.delivery_facts(self.admin_site, request, row) if isinstance(row, Delivery) else ()
 
     def confirm_bulk(self, request: HttpRequest, queryset: QuerySet[Any], action: Action) -> HttpResponse | None:
         """Ask about several rows first; then do it, and report the outcome in one message.

@@ -194,6 +194,14 @@ def may_see_personal_data(request: HttpRequest) -> bool:
     return bool(request.user.has_perm(VIEW_PERSONAL_DATA))
 
 
+def delivery_facts(site: admin.AdminSite, request: HttpRequest, delivery: Delivery) -> Iterable[str]:
+    """Return what staff recognise a delivery by: its order, its status, and the customer if the user may see them."""
+    yield order_link(site, delivery)
+    yield status_badge(delivery.status)
+    if may_see_personal_data(request):
+        yield ", ".join(filter(None, (delivery.dropoff_name, delivery.dropoff_address)))
+
+
 def visible(request: HttpRequest, names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
     """Leave out fields that the user must not see."""
     hidden = () if may_see_personal_data(request) else personal

@@ -29,14 +29,9 @@ EFFECTS: Mapping[Effect, Any] = {
         "Kaspi may have booked %(count)s deliveries: they are cancelled as soon as that is known.",
         "count",
     ),
-    Effect.NEVER_SENT: ngettext_lazy(
-        "%(count)s delivery was never sent to Kaspi: no request, and it will not be booked.",
-        "%(count)s deliveries were never sent to Kaspi: no request, and they will not be booked.",
-        "count",
-    ),
-    Effect.ALREADY_CANCELLED: ngettext_lazy(
-        "%(count)s delivery is cancelled already: nothing changes.",
-        "%(count)s deliveries are cancelled already: nothing changes.",
+    Effect.CANCEL_UNSENT: ngettext_lazy(
+        "%(count)s delivery is not booked at Kaspi: no request, and it will not be booked.",
+        "%(count)s deliveries are not booked at Kaspi: no request, and they will not be booked.",
         "count",
     ),
     Effect.REFRESH_SENT: ngettext_lazy(
@@ -73,8 +68,8 @@ EFFECTS: Mapping[Effect, Any] = {
 
 CANCELLED = ngettext_lazy("%(count)s cancelled.", "%(count)s cancelled.", "count")
 CANCELLED_UNSENT = ngettext_lazy(
-    "%(count)s cancelled without a request: never sent to Kaspi.",
-    "%(count)s cancelled without a request: never sent to Kaspi.",
+    "%(count)s cancelled without a request: not booked at Kaspi.",
+    "%(count)s cancelled without a request: not booked at Kaspi.",
     "count",
 )
 CANCEL_SENT = ngettext_lazy(
@@ -183,7 +178,7 @@ class Report:
     @property
     def text(self) -> str:
         """The message: what is done first. About one row alone it begins with the row's name."""
-        answered = sorted(self._answers.values(), key=lambda group: group[0].level)
+        answered = sorted(self._answers.values(), key=lambda group: (group[0].level, -len(group[1])))
         if not answered and not self._lines:
             return gettext("The row is gone.")
         if [len(rows) for _answer, rows in answered] == [1] and not self._lines:

@@ -87,7 +87,7 @@ def test_the_confirmation_of_a_cancel_counts_the_requests(staff, several, turnab
     page = choose(staff("cancel_delivery"), several)
     text = text_of(page)
     assert "1 request to cancel is sent to Kaspi." in text
-    assert "1 delivery was never sent to Kaspi: no request, and it will not be booked." in text
+    assert "1 delivery is not booked at Kaspi: no request, and it will not be booked." in text
     assert "Kaspi may have booked 1 delivery" in text
     assert f"1 is left alone. It can no longer be cancelled: its status is In transit. {moving}" in text
     assert page.context["hidden"]["asked_about"] == ",".join(str(row.pk) for row in (sent, unsent, unknown))
@@ -111,7 +111,7 @@ def test_a_cancel_that_is_repeated_sends_nothing(staff, several, drain):
     cancel_delivery(several[0])
     text = text_of(choose(staff("cancel_delivery"), several[:2]))
     assert "A cancel of 1 delivery is under way already: no second request." in text
-    assert "1 delivery is cancelled already: nothing changes." in text
+    assert f"1 is left alone. It can no longer be cancelled: its status is Cancelled. {several[1]}" in text
 
 
 def test_the_confirmation_of_a_refresh_counts_the_requests(staff, several):

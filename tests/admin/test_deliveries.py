@@ -140,7 +140,7 @@ def test_a_bulk_cancel_is_reported_in_one_message_and_recorded(staff, kaspi, dra
     page = cancel(user, cancelled, unsent, moving, unknown, reason="out of stock")
     assert message_text(page).splitlines() == [
         "1 cancelled.",
-        "1 cancelled without a request: never sent to Kaspi.",
+        "1 cancelled without a request: not booked at Kaspi.",
         f"1 will be cancelled as soon as its booking is resolved. {unknown}",
         f"1 refused by Kaspi: already in transit, or ended. {moving}",
     ]
