@@ -3,6 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
@@ -78,6 +79,13 @@ class OrderAdapter(ABC, Generic[Order]):
         The default is `str(order)`, which staff without `view_personal_data` see if it is a plain number.
         """
         return str(order)
+
+    def not_before(self, order: Order) -> datetime | None:
+        """Return the aware time before which the courier must not be booked, None for at once.
+
+        Called right before a courier is booked; a save of the order asks again. See `timetables.WeeklyTimetable`.
+        """
+        return None
 
     def account(self, order: Order) -> str:
         """Return the alias of the account that ships the order."""

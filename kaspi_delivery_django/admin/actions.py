@@ -107,6 +107,11 @@ def _send(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
     return Answer(messages.INFO, gettext("it is sent now, unless the shop's adapter wants it cancelled."))
 
 
+def _send_early(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
+    services.retry_delivery(delivery, send_anyway=True)
+    return Answer(messages.INFO, gettext("it is sent now, if the shop's adapter still wants it."))
+
+
 def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     services.link_delivery(delivery, answers["delivery_id"])
     delivery.refresh_from_db()
@@ -268,6 +273,14 @@ UNBOOKED: Mapping[str, Action] = {
 }
 
 
+SEND_NOW = replace(
+    ACTIONS["send"],
+    label=_("Send now"),
+    question=_("The shop wants it to be booked later. It is booked at once: a courier comes."),
+    act=_send_early,
+)
+
+
 FIRST_TRY = replace(
     ACTIONS["retry"],
     question=_("Nothing was sent so far: the order is read as it is now, and sent for the first time."),
@@ -333,4 +346,6 @@ def actions_for(delivery: Delivery) -> Mapping[str, Action]:
         own |= UNBOOKED
     if rules.is_unread(delivery):
         own["retry"] = FIRST_TRY
+    if delivery.is_postponed:
+        own["send"] = SEND_NOW
     return own

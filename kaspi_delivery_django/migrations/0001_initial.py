@@ -76,6 +76,8 @@ class Migration(migrations.Migration):
                 ('raised_reasons', models.CharField(blank=True, db_default='', default='', editable=False, max_length=600, verbose_name='reasons raised so far')),
                 ('unwanted_since', models.DateTimeField(null=True, verbose_name='not wanted by the adapter since')),
                 ('send_anyway_at', models.DateTimeField(null=True, verbose_name='sent by staff at')),
+                ('not_before', models.DateTimeField(null=True, verbose_name='to be booked from')),
+                ('send_early_at', models.DateTimeField(null=True, verbose_name='sent early by staff at')),
                 ('next_refresh_at', models.DateTimeField(null=True, verbose_name='next refresh at')),
                 ('order_sha256', models.CharField(blank=True, default='', max_length=64, verbose_name="order's SHA-256 as last seen")),
                 ('final_at', models.DateTimeField(null=True, verbose_name='marked as final at')),

@@ -135,6 +135,8 @@ class Delivery(WrittenModel):
     )
     unwanted_since = models.DateTimeField(_("not wanted by the adapter since"), null=True)
     send_anyway_at = models.DateTimeField(_("sent by staff at"), null=True)
+    not_before = models.DateTimeField(_("to be booked from"), null=True)
+    send_early_at = models.DateTimeField(_("sent early by staff at"), null=True)
     next_refresh_at = models.DateTimeField(_("next refresh at"), null=True)
     order_sha256 = models.CharField(_("order's SHA-256 as last seen"), max_length=64, default="", blank=True)
     final_at = models.DateTimeField(_("marked as final at"), null=True)
@@ -212,6 +214,12 @@ class Delivery(WrittenModel):
     def is_held(self) -> bool:
         """Whether the delivery waits because its adapter does not want it sent."""
         return self.unwanted_since is not None and self.delivery_id is None and self.is_open
+
+    @property
+    def is_postponed(self) -> bool:
+        """Whether the delivery waits for the time from which its adapter wants it booked."""
+        is_waiting = self.not_before is not None and not self.is_held and not self.attention
+        return is_waiting and self.delivery_id is None and self.is_open
 
     @property
     def status_snapshot(self) -> statuses.StatusSnapshot:

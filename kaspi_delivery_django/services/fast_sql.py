@@ -181,7 +181,7 @@ def _quoted(name: str, using: str) -> str:
 
 _DELIVERIES_SQL = """
 SELECT content_type_id, id, generation, environment, account, external_order_id, order_label, delivery_id, attention,
-    unwanted_since
+    unwanted_since, not_before
 FROM kaspi_delivery_delivery WHERE object_id = %s
 """
 
@@ -199,6 +199,7 @@ class DeliveryKeys:
     delivery_id: str | None
     attention: str
     unwanted_since: object = None
+    not_before: object = None
 
 
 def delivery_keys_of(object_id: str, content_type_id: int, *, using: str) -> Sequence[DeliveryKeys]:

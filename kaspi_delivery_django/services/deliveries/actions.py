@@ -69,15 +69,16 @@ def retry_delivery(delivery: Delivery, *, send_anyway: bool = False) -> Delivery
     """Retry the delivery's pending and stuck calls now; return the delivery as it is then.
 
     A create that Kaspi may have booked is sent with its own key and bytes, and only while Kaspi surely knows the
-    key. Before a first create is sent the adapter is asked again. `send_anyway` sends a delivery that is held back
-    because `wants_delivery` is false, as staff decide; `wants_cancel` still cancels it. A delivery that its adapter
-    failed on and does not want is deleted, and returned without a primary key. Raises `CannotRetry`.
+    key. Before a first create is sent the adapter is asked again. `send_anyway` sends a delivery that waits, because
+    `wants_delivery` is false or `not_before` postpones it, as staff decide; `wants_cancel` still cancels it. A delivery
+    that its adapter failed on and does not want is deleted, and returned without a primary key. Raises `CannotRetry`.
     """
     with locked_row(delivery) as locked:
-        safe = rules.check_retry(locked, clock.now_of(locked))
         if send_anyway:
             rules.check_send(locked)
-        if locked.is_held:
+        else:
+            safe = rules.check_retry(locked, clock.now_of(locked))
+        if locked.is_held or locked.is_postponed:
             preflight.release_for_staff(locked, send_anyway=send_anyway)
             return locked
         if not locked.external_order_id:

@@ -97,11 +97,11 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
 def is_up_to_date(newest: DeliveryKeys | Delivery, identity: Identity) -> bool:
     """Return whether a save changes nothing about the order's newest delivery.
 
-    It changes one that the adapter failed on, one that is held back, and an unbooked one whose account, name or label
-    differs.
+    It changes one that the adapter failed on, one that is held back or postponed, and an unbooked one whose account,
+    name or label differs.
     """
-    is_held = newest.unwanted_since is not None and newest.delivery_id is None
-    if is_held or newest.attention == Attention.ADAPTER_FAILED:
+    is_waiting = newest.unwanted_since is not None or newest.not_before is not None
+    if (is_waiting and newest.delivery_id is None) or newest.attention == Attention.ADAPTER_FAILED:
         return False
     own = numbered(identity, newest.generation)
     return newest.delivery_id is not None or identities.is_same(newest, own)
@@ -152,7 +152,7 @@ def _book(adapter: AnyAdapter, identity: Identity) -> Delivery:
 
 def _update(newest: Delivery, identity: Identity) -> Delivery:
     """Update an order's newest delivery after a save that wants it; return it as it is then."""
-    if newest.is_held:
+    if newest.is_held or newest.is_postponed:
         newest = preflight.release(newest)
     if is_up_to_date(newest, identity):
         return newest

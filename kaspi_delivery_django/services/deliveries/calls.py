@@ -48,9 +48,9 @@ def mark_stuck(call: ApiCall, reason: Attention, now: datetime, error: str = "")
     _end_lease(call, State.STUCK, now, reason=reason, error_message=error or call.error_message)
 
 
-def postpone(call: ApiCall, until: datetime, reason: Attention, now: datetime) -> None:
+def postpone(call: ApiCall, until: datetime, reason: str, now: datetime, **columns: Any) -> None:
     """Postpone a call that was never sent."""
-    _end_lease(call, State.DUE, now, next_attempt_at=until, reason=reason)
+    _end_lease(call, State.DUE, now, next_attempt_at=until, reason=reason, **columns)
 
 
 def add_create(delivery: Delivery) -> ApiCall:

@@ -4,11 +4,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
+from datetime import datetime
 from enum import Enum, auto
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.utils import timezone
 from django.utils.functional import Promise
 
 from kaspi_delivery_django.client import DeliveryRequest, Location, Parcel, protocol
@@ -43,9 +45,10 @@ _WRONG_KEY = (AttributeError, OverflowError, TypeError, ValueError, ValidationEr
 
 
 class Wish(Enum):
-    """What the shop's adapter wants for an order: have it sent, not now, or cancelled."""
+    """What the shop's adapter wants for an order: have it sent, sent later, not sent, or cancelled."""
 
     SEND = auto()
+    LATER = auto()
     WAIT = auto()
     CANCEL = auto()
 
@@ -123,6 +126,21 @@ def wish_for(adapter: AnyAdapter, order: models.Model, *, is_sent_anyway: bool =
     if is_sent_anyway or call_adapter_predicate(adapter.wants_delivery, order):
         return Wish.SEND
     return Wish.WAIT
+
+
+def postponed_until(delivery: Delivery, order: models.Model, now: datetime) -> datetime | None:
+    """Return when the adapter wants a wanted order to be booked; None for now, or if staff sent it before.
+
+    Raises `AdapterFailed`.
+    """
+    if delivery.send_anyway_at or delivery.send_early_at:
+        return None
+    at = call_adapter(_adapter_of(order).not_before, order)
+    if at is None:
+        return None
+    if not isinstance(at, datetime) or timezone.is_naive(at):
+        raise AdapterFailed("not_before must return None or a datetime with a time zone")
+    return at if at > now else None
 
 
 def store(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: bool = True) -> None:

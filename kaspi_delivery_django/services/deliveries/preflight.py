@@ -1,13 +1,14 @@
 """Ask the adapter again before a create is sent; hold it back while it is not wanted; correct what was never sent.
 
 A delivery that is not wanted is neither sent nor abandoned: it waits for a save that wants it, and is flagged
-after `WAIT_BEFORE_FLAG`.
+after `WAIT_BEFORE_FLAG`. One that is wanted later is postponed, and the adapter is asked again then.
 """
 
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, models, transaction
+from django.db.models import Q
 from django.utils.translation import gettext, gettext_lazy
 
 from kaspi_delivery_django.exceptions import CannotRetry
@@ -23,7 +24,8 @@ State, Kind = ApiCall.State, ApiCall.Kind
 WAIT_BEFORE_FLAG = timedelta(minutes=15)
 ADAPTER_FAILED = gettext_lazy("The shop's adapter failed: %(error)s.")
 NAME_TAKEN = "another order has this external_order_id already"
-HELD_COLUMNS = ("unwanted_since", "send_anyway_at", *attention.COLUMNS)
+WAITING = ("unwanted_since", "not_before")
+HELD_COLUMNS = (*WAITING, "send_anyway_at", "send_early_at", *attention.COLUMNS)
 OF_ADAPTER_FAILED = frozenset({Attention.ADAPTER_FAILED})
 OF_NOT_WANTED = frozenset({Attention.NOT_WANTED})
 
@@ -31,12 +33,13 @@ OF_NOT_WANTED = frozenset({Attention.NOT_WANTED})
 def may_send(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
     """Ask the adapter about a locked delivery's first create; build its payload if it may be sent.
 
-    A deleted order, or one that the adapter wants cancelled, cancels the delivery; one that is not wanted waits.
+    A deleted order, or one that the adapter wants cancelled, cancels the delivery; one that is not wanted, or is
+    wanted later, waits.
     A delivery that moved to another account is left to that account's next claim. Raises `AdapterFailed`.
     """
     account = delivery.account
     try:
-        wish = _prepare(call, delivery, order)
+        wish = _prepare(call, delivery, order, now)
     except models.ObjectDoesNotExist:
         status.cancel_unsent(delivery, notifies=False)  # the shop has no order that the signal could be about
         status.save(delivery, (*status.STATUS_COLUMNS, "unwanted_since"))
@@ -45,8 +48,10 @@ def may_send(call: ApiCall, delivery: Delivery, order: models.Model | None, now:
         _cancel(delivery, order or payloads.order_of(delivery), now)
     elif wish is Wish.WAIT:
         hold(call, delivery, now)
-    elif delivery.unwanted_since is not None:
-        _clear_hold(call, delivery)
+    elif wish is Wish.LATER:
+        _postpone(call, delivery, now)
+    elif delivery.unwanted_since or delivery.not_before:
+        _clear_wait(call, delivery)
     return wish is Wish.SEND and delivery.account == account
 
 
@@ -68,6 +73,7 @@ def move(delivery: Delivery, own: Identity) -> bool:
 def hold(call: ApiCall, delivery: Delivery, now: datetime) -> None:
     """Postpone a create that is not wanted; after WAIT_BEFORE_FLAG stop and flag it. Saves both."""
     since = delivery.unwanted_since = delivery.unwanted_since or now
+    delivery.not_before = None
     if now >= since + WAIT_BEFORE_FLAG:
         calls.mark_stuck(call, Attention.NOT_WANTED, now)
         attention.flag(delivery, Attention.NOT_WANTED)
@@ -77,19 +83,22 @@ def hold(call: ApiCall, delivery: Delivery, now: datetime) -> None:
 
 
 def release(delivery: Delivery) -> Delivery:
-    """Release a held delivery, which its adapter wants now. Return it as it is then."""
+    """Let a waiting delivery ask its adapter at once: a save of its order wants it. Return it as it is then."""
     with locked_row(delivery) as locked:
-        if locked.is_held:
+        if locked.is_held or locked.is_postponed:
             _release(locked)
     return locked
 
 
 def release_for_staff(delivery: Delivery, *, send_anyway: bool) -> None:
-    """Release a locked, held delivery: if the adapter wants it now, or if staff `send_anyway`.
+    """Release a locked, waiting delivery: if the adapter wants it now, or if staff `send_anyway`.
 
-    Staff overrule `wants_delivery`, never `wants_cancel`. Raises `CannotRetry` if the adapter still does not want it.
+    Staff overrule `wants_delivery` of a held one, and `not_before` of a postponed one; never `wants_cancel`. Raises
+    `CannotRetry` if the adapter still does not want it.
     """
-    if send_anyway:
+    if delivery.is_postponed:
+        delivery.send_early_at = clock.now_of(delivery)
+    elif send_anyway:
         delivery.send_anyway_at = clock.now_of(delivery)
     elif not _is_wanted(delivery):
         raise CannotRetry(
@@ -152,7 +161,7 @@ def retry_naming(delivery: Delivery) -> Delivery:
         raise CannotRetry(ADAPTER_FAILED % {"error": err}) from err
 
 
-def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None) -> Wish:
+def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> Wish:
     """Ask the adapter what it wants; before a send take over the order's name and account, and build the payload.
 
     Raises `ObjectDoesNotExist` when the order is deleted, and `AdapterFailed`.
@@ -161,6 +170,8 @@ def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None) -> W
     with nullcontext() if is_read_and_frozen else transaction.atomic(using=db_alias()):
         order = order or payloads.order_of(delivery)
         wish = payloads.current_wish(delivery, order)
+        if wish is Wish.SEND and (later := payloads.postponed_until(delivery, order, now)):
+            delivery.not_before, wish = later, Wish.LATER
         if wish is Wish.SEND and _take_over_identity(call, delivery, order) and not call.payload:
             with transaction.atomic(using=db_alias()) if is_read_and_frozen else nullcontext():
                 payloads.build(call, delivery, order)
@@ -197,18 +208,25 @@ def _is_wanted(delivery: Delivery) -> bool:
 
 
 def _release(delivery: Delivery) -> None:
-    delivery.unwanted_since = None
-    for call in ApiCall.objects.never_sent(delivery).filter(reason=Attention.NOT_WANTED):
+    delivery.unwanted_since = delivery.not_before = None
+    for call in ApiCall.objects.never_sent(delivery).filter(Q(reason=Attention.NOT_WANTED) | Q(state=State.DUE)):
         calls.restart(call, clock.now_of(delivery))
     attention.clear(delivery, OF_NOT_WANTED)
     delivery.save(update_fields=HELD_COLUMNS)
 
 
-def _clear_hold(call: ApiCall, delivery: Delivery) -> None:
-    """Clear the hold of a delivery that its adapter wants now, though no save has released it."""
-    call.reason, delivery.unwanted_since = "", None
+def _postpone(call: ApiCall, delivery: Delivery, now: datetime) -> None:
+    """Make a create due, and let it begin to age, at the time from which its adapter wants it."""
+    calls.postpone(call, delivery.not_before or now, "", now, queued_at=delivery.not_before)
+    delivery.unwanted_since = None
+    delivery.save(update_fields=[*WAITING, "updated_at"])
+
+
+def _clear_wait(call: ApiCall, delivery: Delivery) -> None:
+    """Let a delivery go that its adapter wants now, though no save has released it."""
+    call.reason, delivery.unwanted_since, delivery.not_before = "", None, None
     call.save(update_fields=["reason", "updated_at"])
-    delivery.save(update_fields=["unwanted_since", "updated_at"])
+    delivery.save(update_fields=[*WAITING, "updated_at"])
 
 
 def _cancel(delivery: Delivery, order: models.Model, now: datetime) -> None:

@@ -139,6 +139,8 @@ def check_refresh(delivery: Delivery) -> None:
 
 def check_retry(delivery: Delivery, now: datetime) -> Sequence[ApiCall]:
     """Return the calls that may be sent now; raise `CannotRetry` when there is none."""
+    if delivery.is_postponed:
+        raise CannotRetry(gettext('The shop wants it to be booked later: "Send now" books it at once.'))
     waiting = [call for call in _calls(delivery) if call.state in {*RETRYABLE, State.STUCK}]
     if delivery.delivery_id:
         waiting = [call for call in waiting if call.kind != Kind.CREATE]
@@ -152,8 +154,8 @@ def check_retry(delivery: Delivery, now: datetime) -> Sequence[ApiCall]:
 
 
 def check_send(delivery: Delivery) -> None:
-    """Raise `CannotRetry` unless the adapter holds the delivery back."""
-    if not delivery.is_held:
+    """Raise `CannotRetry` unless the adapter holds the delivery back, or postpones it."""
+    if not (delivery.is_held or delivery.is_postponed):
         raise CannotRetry(gettext("The shop's adapter does not hold it back: there is nothing to overrule."))
 
 

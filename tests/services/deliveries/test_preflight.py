@@ -1,6 +1,6 @@
 """What is asked right before a create is sent, by whichever sender; and how a held delivery goes on."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core.management import call_command
@@ -14,10 +14,11 @@ from kaspi_delivery_django.services import (
     acknowledge_delivery,
     bulk_actions,
     cancel_delivery,
+    clock,
     request_delivery,
     retry_delivery,
 )
-from kaspi_delivery_django.services.deliveries import booking, preflight
+from kaspi_delivery_django.services.deliveries import booking, preflight, rules
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.services.conftest import fresh
@@ -362,3 +363,85 @@ def test_the_base_manager_finds_the_order(due, hide_deleted, manager, adapter, a
     Order.objects.update(address=address)
     assert sender.send(due.pk) is (status == "created")
     assert fresh(due.delivery).status == status
+
+
+@pytest.fixture
+def opens_at(monkeypatch, turnable):
+    """Let the shop book couriers from three days on, which is longer than a call may wait; return that time."""
+    times = {"opens": turnable.now + timedelta(days=3)}
+    monkeypatch.setattr(adapters.OrderAdapter, "not_before", lambda _self, _order: times["opens"])
+    return times
+
+
+def test_a_booking_waits_for_its_time(due, opens_at, drain, kaspi, turnable):
+    """Nothing is sent and nothing flagged before; then the order is read, and its age begins."""
+    drain()
+    delivery, call = fresh(due.delivery), fresh(due)
+    assert (delivery.not_before, delivery.is_postponed, delivery.attention) == (opens_at["opens"], True, "")
+    assert (call.state, call.next_attempt_at, call.payload, kaspi.requests) == ("due", opens_at["opens"], "", [])
+    turnable.turn(days=3)
+    drain()
+    delivery = fresh(due.delivery)
+    assert (delivery.status, delivery.not_before, delivery.attention) == ("created", None, "")
+
+
+def test_a_save_asks_for_the_time_again(due, opens_at, drain):
+    """The customer has chosen another day, or today."""
+    drain()
+    opens_at["opens"] += timedelta(days=1)
+    save_order(paid=True)
+    drain()
+    assert fresh(due.delivery).not_before == opens_at["opens"]
+    opens_at["opens"] = None
+    save_order(paid=True)
+    drain()
+    assert fresh(due.delivery).status == "created"
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [({}, "created"), ({"paid": False}, ""), ({"cancelled": True}, "cancelled")]
+)
+def test_staff_send_a_postponed_one_early(due, opens_at, drain, kaspi, change, status):
+    """They overrule the time alone: an order that is no longer paid waits, a cancelled one ends."""
+    drain()
+    retry_delivery(fresh(due.delivery), send_anyway=True)
+    Order.objects.update(**change)
+    drain()
+    delivery = fresh(due.delivery)
+    assert (delivery.status, delivery.is_held) == (status, "paid" in change)
+    assert len(kaspi.requests) == (1 if status == "created" else 0)
+
+
+def test_a_retry_of_a_postponed_one_is_refused(due, opens_at, drain):
+    """It would only ask the adapter again; the refusal names the action that books it."""
+    drain()
+    assert "send" in rules.allowed_actions(fresh(due.delivery), clock.now())
+    assert "retry" not in rules.allowed_actions(fresh(due.delivery), clock.now())
+    with pytest.raises(CannotRetry, match="Send now"):
+        retry_delivery(fresh(due.delivery))
+
+
+def test_a_postponed_one_is_cancelled_without_a_request(due, opens_at, drain, kaspi):
+    """Nothing was sent so far."""
+    drain()
+    assert cancel_delivery(fresh(due.delivery)).status == "cancelled"
+    assert kaspi.requests == []
+
+
+def test_a_postponed_one_that_is_no_longer_wanted_is_held(due, opens_at, drain, turnable):
+    """When its time comes the adapter is asked everything again."""
+    drain()
+    Order.objects.update(paid=False)
+    turnable.turn(days=3)
+    drain()
+    delivery = fresh(due.delivery)
+    assert (delivery.is_held, delivery.is_postponed, delivery.not_before) == (True, False, None)
+
+
+@pytest.mark.parametrize("answer", ["2026-03-01", datetime(2099, 3, 1)])  # noqa: DTZ001  # a mistake that is made
+def test_a_time_without_a_zone_is_a_failure_of_the_adapter(due, opens_at, drain, answer):
+    """Nothing is guessed."""
+    opens_at["opens"] = answer
+    drain()
+    assert fresh(due.delivery).attention == "adapter_failed"
+    assert "not_before must return None or a datetime with a time zone" in fresh(due).error_message
