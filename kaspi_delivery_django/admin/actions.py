@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -10,8 +11,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.admin import display
-from kaspi_delivery_django.admin.confirmation import Action, Answer, CancelForm, LinkForm, TypedForm
+from kaspi_delivery_django.admin import display, outcomes
+from kaspi_delivery_django.admin.confirmation import Action, CancelForm, LinkForm, TypedForm
+from kaspi_delivery_django.admin.outcomes import Answer
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.services.deliveries import rules
@@ -25,29 +27,33 @@ def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     services.cancel_delivery(delivery, reason=answers["reason"])
     delivery.refresh_from_db()
     if delivery.status == CANCELLED and not delivery.delivery_id:
-        return messages.SUCCESS, gettext("it was never sent to Kaspi, and will not be.")
+        return Answer(
+            messages.SUCCESS, gettext("it was never sent to Kaspi, and will not be."), outcomes.CANCELLED_UNSENT
+        )
     if delivery.status == CANCELLED:
-        return messages.SUCCESS, gettext("cancelled.")
+        return Answer(messages.SUCCESS, gettext("cancelled."), outcomes.CANCELLED)
     if delivery.delivery_id:
         return _progress_of_cancel(delivery)
-    return messages.WARNING, gettext("it will be cancelled as soon as its booking is resolved.")
+    words = gettext("it will be cancelled as soon as its booking is resolved.")
+    return Answer(messages.WARNING, words, outcomes.CANCEL_LATER)
 
 
 def _hold(state: AccountState, _answers: Mapping[str, Any]) -> Answer:
     circuit_breaker.hold_sending(by=getattr(state, "asked_by", ""))
-    return messages.SUCCESS, gettext("all sending is held.")
+    return Answer(messages.SUCCESS, gettext("all sending is held."))
 
 
 def _release(_state: AccountState, _answers: Mapping[str, Any]) -> Answer:
     circuit_breaker.release_sending()
-    return messages.SUCCESS, gettext("sending is released.")
+    return Answer(messages.SUCCESS, gettext("sending is released."))
 
 
 def _progress_of_cancel(delivery: Delivery) -> Answer:
     """Return Kaspi's response to the cancel, and what happens next."""
     call = delivery.calls.filter(kind=ApiCall.Kind.CANCEL).latest("pk")
     if call.state in {ApiCall.State.REFUSED, ApiCall.State.STUCK}:
-        return messages.ERROR, _cancel_refusal(call)
+        is_conflict = call.state == ApiCall.State.REFUSED and call.http_status == HTTPStatus.CONFLICT
+        return Answer(messages.ERROR, _cancel_refusal(call), outcomes.CANCEL_REFUSED if is_conflict else None)
     when = _next_try(call, delivery)
     if call.http_status:
         words = gettext("not cancelled yet: Kaspi answered %(answer)s. The next attempt is automatic: %(time)s.")
@@ -56,8 +62,9 @@ def _progress_of_cancel(delivery: Delivery) -> Answer:
     elif when:
         words = gettext("not cancelled yet: the request is sent automatically: %(time)s.")
     else:
-        return messages.INFO, gettext("Kaspi is asked to cancel; the status follows.")
-    return messages.WARNING, words % {"answer": call.http_status, "time": when or gettext("soon")}
+        return Answer(messages.INFO, gettext("Kaspi is asked to cancel; the status follows."), outcomes.CANCEL_SENT)
+    words %= {"answer": call.http_status, "time": when or gettext("soon")}
+    return Answer(messages.WARNING, words, outcomes.CANCEL_DELAYED)
 
 
 def _cancel_refusal(call: ApiCall) -> str:
@@ -82,70 +89,70 @@ def _next_try(call: ApiCall, delivery: Delivery) -> str:
 
 def _refresh(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
     services.refresh_delivery(delivery)
-    return messages.INFO, gettext("Kaspi is asked; its answer follows.")
+    return Answer(messages.INFO, gettext("Kaspi is asked; its answer follows."), outcomes.REFRESHED)
 
 
 def _retry(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
     if services.retry_delivery(delivery).pk is None:
-        return messages.INFO, gettext("the shop's adapter answers, and does not want it: saving the order asks again.")
-    return messages.INFO, gettext("what waited is tried now.")
+        words = gettext("the shop's adapter answers, and does not want it: saving the order asks again.")
+        return Answer(messages.INFO, words)
+    return Answer(messages.INFO, gettext("what waited is tried now."), outcomes.RETRIED)
 
 
 def _send(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
     services.retry_delivery(delivery, send_anyway=True)
-    return messages.INFO, gettext("it is sent now, unless the shop's adapter wants it cancelled.")
+    return Answer(messages.INFO, gettext("it is sent now, unless the shop's adapter wants it cancelled."))
 
 
 def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     services.link_delivery(delivery, answers["delivery_id"])
     delivery.refresh_from_db()
     if delivery.delivery_id:
-        return messages.SUCCESS, gettext("linked to %(id)s.") % {"id": delivery.delivery_id}
+        return Answer(messages.SUCCESS, gettext("linked to %(id)s.") % {"id": delivery.delivery_id})
     if delivery.attention == Attention.SECOND_PARCEL:
-        return messages.ERROR, gettext("not linked: that id belongs to another delivery of yours.")
+        return Answer(messages.ERROR, gettext("not linked: that id belongs to another delivery of yours."))
     refused = delivery.calls.filter(kind=ApiCall.Kind.LINK, state=ApiCall.State.REFUSED)
     if refused.exists():
-        return messages.ERROR, gettext("Kaspi has no delivery with this id and this name.")
-    return messages.INFO, gettext("Kaspi is asked whether the id is this delivery's; it is linked if it is.")
+        return Answer(messages.ERROR, gettext("Kaspi has no delivery with this id and this name."))
+    return Answer(messages.INFO, gettext("Kaspi is asked whether the id is this delivery's; it is linked if it is."))
 
 
 def _reissue(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     confirmed = bool(answers.get("confirmed_absent"))
     successor = services.reissue_delivery(delivery, confirmed_absent=confirmed)
-    return messages.SUCCESS, gettext("rebooked as %(name)s.") % {"name": successor}
+    return Answer(messages.SUCCESS, gettext("rebooked as %(name)s.") % {"name": successor})
 
 
 def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     left = services.acknowledge_delivery(delivery, confirmed_absent=bool(answers.get("confirmed_absent")))
     if left.attention:
         reason = Attention(left.attention).label
-        return messages.WARNING, gettext("acknowledged; it waits for another reason as well: %(reason)s.") % {
-            "reason": reason
-        }
-    return messages.SUCCESS, gettext("taken off the list.")
+        words = gettext("acknowledged; it waits for another reason as well: %(reason)s.") % {"reason": reason}
+        return Answer(messages.WARNING, words)
+    return Answer(messages.SUCCESS, gettext("taken off the list."), outcomes.CLOSED)
 
 
 def _mark_final(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
     services.mark_final(delivery)
-    return messages.SUCCESS, gettext("marked as final: Kaspi is no longer asked about it.")
+    return Answer(messages.SUCCESS, gettext("marked as final: Kaspi is no longer asked about it."))
 
 
 def _replay(event: WebhookEvent, _answers: Mapping[str, Any]) -> Answer:
     state = services.replay_event(event)
     words = f"{State(state).label}."
     if state == State.FAILED:
-        return messages.ERROR, words
-    return (messages.WARNING if state in {State.PARKED, State.CONFLICT} else messages.SUCCESS), words
+        return Answer(messages.ERROR, words, outcomes.REPLAY_FAILED)
+    return Answer(messages.WARNING if state in {State.PARKED, State.CONFLICT} else messages.SUCCESS, words)
 
 
 def _acknowledge_event(event: WebhookEvent, _answers: Mapping[str, Any]) -> Answer:
     services.acknowledge_event(event)
-    return messages.SUCCESS, gettext("taken off the list.")
+    return Answer(messages.SUCCESS, gettext("taken off the list."), outcomes.CLOSED)
 
 
 def _dismiss(action: PendingAction, _answers: Mapping[str, Any]) -> Answer:
     bulk_actions.dismiss(action)
-    return messages.SUCCESS, gettext("taken off the list.")
+    return Answer(messages.SUCCESS, gettext("taken off the list."), outcomes.CLOSED)
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -155,13 +162,16 @@ ACTIONS: Mapping[str, Action] = {
         question=_("Kaspi will be asked to cancel. A parcel that was picked up can no longer be cancelled."),
         act=_cancel,
         form=CancelForm,
+        preview=partial(outcomes.preview, Name.CANCEL),
         bulk_name=Name.CANCEL,
+        is_dangerous=True,
     ),
     "refresh": Action(
         permission="retry_delivery",
         label=_("Ask Kaspi now"),
         question=_("Kaspi will be asked how the delivery stands. Its answer is taken as it is."),
         act=_refresh,
+        preview=partial(outcomes.preview, Name.REFRESH),
         bulk_name=Name.REFRESH,
     ),
     "retry": Action(
@@ -171,6 +181,7 @@ ACTIONS: Mapping[str, Action] = {
             "Pending calls are sent now, with the same key and the same bytes as before: nothing is booked twice."
         ),
         act=_retry,
+        preview=partial(outcomes.preview, Name.RETRY),
         bulk_name=Name.RETRY,
     ),
     "send": Action(
@@ -198,6 +209,7 @@ ACTIONS: Mapping[str, Action] = {
         question=_("The order's next delivery is booked: another courier comes, and it costs another delivery."),
         act=_reissue,
         form=TypedForm,
+        is_dangerous=True,
     ),
     "acknowledge": Action(
         permission="retry_delivery",
@@ -226,6 +238,7 @@ ABANDON_WARNING = Action(
     ),
     act=_acknowledge,
     form=TypedForm,
+    is_dangerous=True,
 )
 
 
@@ -255,6 +268,7 @@ REPLAY = Action(
     label=_("Replay"),
     question=_("The event is applied as if it came now. Its signature was verified when it came."),
     act=_replay,
+    preview=partial(outcomes.preview, Name.REPLAY),
     bulk_name=Name.REPLAY,
 )
 
@@ -264,6 +278,7 @@ ACKNOWLEDGE_EVENT = Action(
     label=ACTIONS["acknowledge"].label,
     question=_("You have dealt with the event: it leaves the dead letters and no longer takes effect."),
     act=_acknowledge_event,
+    preview=partial(outcomes.preview, Name.ACKNOWLEDGE),
     bulk_name=Name.ACKNOWLEDGE,
 )
 
@@ -281,6 +296,7 @@ HOLD = Action(
     label=_("Hold all sending"),
     question=_("No request is sent to Kaspi for any account, by any runner, until sending is released."),
     act=_hold,
+    is_dangerous=True,
 )
 
 

@@ -114,6 +114,10 @@ class PendingActionAdmin(ConfirmedActionsAdmin):
             self.message_user(request, words, messages.WARNING)
         return self.confirm_bulk(request, own, DISMISS) if own.exists() else None
 
+    def facts(self, request: HttpRequest, row: PendingAction) -> Iterable[str]:
+        """Return the row that the action is about, and why it was refused."""
+        return self.about(row), row.failure
+
     def row_actions(self, row: PendingAction) -> Iterable[tuple[str, Action]]:
         """Name the one thing that can be done."""
         return [("dismiss", _dismissal_of(row))]

@@ -1,4 +1,4 @@
-"""Confirmation pages: show what an action will do, run it, log it, and report row by row."""
+"""Confirmation pages: show what an action will do, run it, log it, and report the outcome."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, SuspiciousOperation
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, SuspiciousOperation, ValidationError
 from django.db import OperationalError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.functional import Promise
-from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
+from kaspi_delivery_django.admin import display, outcomes
+from kaspi_delivery_django.admin.outcomes import ROWS_NAMED, Answer, Preview, Report
+from kaspi_delivery_django.admin.readonly import STYLE, ReadOnlyAdmin
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, is_identifier
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.services import bulk_actions, clock
@@ -95,19 +96,19 @@ class TypedForm(ConfirmForm):
         return name
 
 
-Answer = tuple[int, str]
 MAX_ROWS = 10_000
-ROWS_SHOWN = 100
+ROWS_PER_REQUEST = 100
 REQUEST_S = 5.0
-KEY_DIGITS = 19
+MAX_KEY = 2**63 - 1
 CONFIRMED = "asked_about"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """One thing that can be done. `act` does it, and returns a message's level and words.
+    """One thing that can be done. `act` does it to a row, and returns what became of it.
 
-    `bulk_name` is its name for the worker, for what can be done in bulk.
+    For what can be done in bulk, `preview` gets the keys of the chosen rows, at most MAX_ROWS, and `bulk_name` is
+    the action's name for the worker; without it the worker gets nothing. A dangerous one looks like a deletion.
     """
 
     permission: str
@@ -115,10 +116,148 @@ class Action:
     question: Promise
     act: Callable[[Any, Mapping[str, Any]], Answer]
     form: type[ConfirmForm] = ConfirmForm
+    preview: Callable[[Sequence[Any]], Preview] = outcomes.preview_all
     bulk_name: str = ""
+    is_dangerous: bool = False
 
 
-class ConfirmedActionsAdmin(ReadOnlyAdmin):
+class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
+    """Bulk actions with a confirmation page. The rows may be of another model than the admin's own."""
+
+    def facts(self, request: HttpRequest, row: Any) -> Iterable[str]:
+        """Return what staff recognise a row by, shown beside its name."""
+        return ()
+
+    def confirm_bulk(self, request: HttpRequest, queryset: QuerySet[Any], action: Action) -> HttpResponse | None:
+        """Ask about several rows first; then do it, and report the outcome in one message.
+
+        Rows that one request has no time for are queued for the worker.
+        """
+        known = request.POST.get(CONFIRMED)
+        chosen = queryset if known is None else queryset.filter(pk__in=_keys(queryset.model, known)[:MAX_ROWS])
+        keys = list(chosen.order_by("pk").values_list("pk", flat=True)[: MAX_ROWS + 1])
+        if len(keys) > MAX_ROWS:
+            words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
+            self.message_user(request, words % {"most": MAX_ROWS}, messages.ERROR)
+            return None
+        if not keys:
+            self.message_user(request, gettext("The row is gone."), messages.WARNING)
+            return None
+        form = action.form(request.POST if "apply" in request.POST else None)
+        if not form.is_valid():
+            return self._confirm_all(request, action, queryset, keys, form)
+        self._do_all(request, action, queryset.model, keys, form.cleaned_data)
+        return None
+
+    def _confirm_all(
+        self, request: HttpRequest, action: Action, queryset: QuerySet[Any], keys: Sequence[Any], form: ConfirmForm
+    ) -> HttpResponse:
+        """Ask, and have the answer name the rows that were asked about: the list may have others by then."""
+        preview = action.preview(keys)
+        hidden = {
+            "action": request.POST["action"],
+            "apply": "1",
+            "select_across": "1",
+            ACTION_CHECKBOX_NAME: request.POST.getlist(ACTION_CHECKBOX_NAME)[0],
+            CONFIRMED: ",".join(str(quote(str(key))) for key in preview.keys),
+        }
+        rows = queryset.filter(pk__in=preview.keys[:ROWS_NAMED]).order_by("pk")
+        context = {
+            "hidden": hidden,
+            "selected": len(keys),
+            "effects": preview.effects,
+            "refused": outcomes.refused_lines(self.admin_site, preview.refused),
+            "more": max(0, len(preview.keys) - ROWS_NAMED),
+            "queued": max(0, len(preview.keys) - ROWS_PER_REQUEST) if action.bulk_name else 0,
+        }
+        return self._confirm(request, action, rows, form, context=context)
+
+    def _confirm(
+        self,
+        request: HttpRequest,
+        action: Action,
+        rows: Iterable[Model],
+        form: ConfirmForm,
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> HttpResponse:
+        values = {
+            **self.admin_site.each_context(request),
+            "title": action.label,
+            "chosen": action,
+            "rows": [(display.page_link(self.admin_site, row), self.facts(request, row)) for row in rows],
+            "subject": form.row,
+            "form": form,
+            "opts": self.opts,
+            "media": self.media + form.media + forms.Media(css=STYLE),
+            **(context or {}),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/kaspi_delivery/confirm.html", values)
+
+    def _do_all(
+        self,
+        request: HttpRequest,
+        action: Action,
+        model: type[Model],
+        keys: Sequence[Any],
+        answers: Mapping[str, Any],
+    ) -> None:
+        """Do one row after the other while there is time, hand over the rest, and report both.
+
+        Under ATOMIC_REQUESTS nothing is sent before the end, when there is no time left: that is the worker's.
+        """
+        ended = time.monotonic() + REQUEST_S
+        here = keys[:ROWS_PER_REQUEST]
+        report = Report(self.admin_site)
+        with runners.deferred_to_worker() if in_transaction() else nullcontext():
+            for done, key in enumerate(here):
+                if time.monotonic() >= ended:
+                    here = keys[:done]
+                    break
+                row = model._default_manager.filter(pk=key).first()
+                if row is not None:
+                    report.add(row, self._do(request, action, row, answers))
+        if len(keys) > len(here):
+            self._queue(request, action, model._default_manager.filter(pk__in=keys[len(here) :]), answers, report)
+        self.message_user(request, report.text, report.level)
+
+    def _queue(
+        self, request: HttpRequest, action: Action, rows: QuerySet[Any], answers: Mapping[str, Any], report: Report
+    ) -> None:
+        if not action.bulk_name:
+            report.add_line(messages.WARNING, gettext("There was no time for all of them: do it again for the rest."))
+            return
+        user: Any = request.user
+        keys = list(rows.order_by("pk").values_list("pk", flat=True))
+        reason, asked_by = str(answers.get("reason", "")), bulk_actions.login_of(user)
+        bulk_actions.queue(action.bulk_name, keys, reason=reason, asked_by=asked_by)
+        text = gettext("%(action)s: queued for the worker") % {"action": _recorded(action, answers)}
+        LogEntry.objects.log_actions(user.pk, rows, CHANGE, text)
+        words = ngettext("%(count)s is queued for the worker.", "%(count)s are queued for the worker.", len(keys))
+        url = display.list_url(self.admin_site, request, "pendingaction", state="waiting")
+        report.add_line(messages.INFO, display.link(url, words % {"count": len(keys)}))
+        if any(account.is_without_worker(clock.now()) for account in accounts.read()):
+            report.add_line(messages.WARNING, gettext("No worker is seen: nothing is done until one runs."))
+
+    def _do(self, request: HttpRequest, action: Action, row: Model, answers: Mapping[str, Any]) -> Answer:
+        self.log_change(request, row, _recorded(action, answers))
+        try:
+            return Answer(*action.act(row, answers))
+        except (DeliveryError, UsageError, ObjectDoesNotExist) as err:
+            self.log_change(request, row, f"{action.label}: {err}")
+            return Answer(messages.ERROR, str(err))
+        except OperationalError as err:
+            if not is_transient(err):
+                raise
+            return Answer(messages.ERROR, gettext("not done, the database was busy: try again."))
+
+    def _may(self, request: HttpRequest, action: Action) -> bool:
+        allowed = request.user.has_perm(f"kaspi_delivery.{action.permission}")
+        return allowed and self.has_view_permission(request)
+
+
+class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
     """A mirror's pages with buttons for what can be done now."""
 
     actions: Any = ()
@@ -143,7 +282,9 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
         """Offer the actions that are allowed now and that the user may do."""
         actions_now = self.row_actions(context["original"])
         context["row_actions"] = [
-            {"name": name, "label": action.label} for name, action in actions_now if self._may(request, action)
+            {"name": name, "label": action.label, "is_dangerous": action.is_dangerous}
+            for name, action in actions_now
+            if self._may(request, action)
         ]
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -160,7 +301,9 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
         form = action.form(request.POST if request.method == "POST" else None, row=row)
         if not form.is_valid():
             return self._confirm(request, action, [row], form)
-        self._do(request, action, row, form.cleaned_data)
+        report = Report(self.admin_site)
+        report.add(row, self._do(request, action, row, form.cleaned_data))
+        self.message_user(request, report.text, report.level)
         is_there = self.model._default_manager.filter(pk=row.pk).exists()
         page, keys = ("change", [row.pk]) if is_there else ("changelist", [])
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
@@ -171,133 +314,25 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
         asked, keys = request.POST.get("action", ""), request.POST.getlist(ACTION_CHECKBOX_NAME)
         if asked in self.actions and asked not in self.get_actions(request):
             raise PermissionDenied
-        if keys and not _keys(",".join(keys)):
+        if keys and not _keys(self.model, ",".join(keys)):
             raise SuspiciousOperation("the rows of an action are named by whole numbers")
         return super().changelist_view(request, extra_context)
 
-    def confirm_bulk(self, request: HttpRequest, queryset: QuerySet[Any], action: Action) -> HttpResponse | None:
-        """Ask about several rows first; then do it, and report row by row.
 
-        Rows that one request has no time for are queued for the worker.
-        """
-        known = request.POST.get(CONFIRMED)
-        chosen = queryset if known is None else queryset.filter(pk__in=_keys(known)[:MAX_ROWS])
-        keys = list(chosen.order_by("pk").values_list("pk", flat=True)[: MAX_ROWS + 1])
-        if len(keys) > MAX_ROWS:
-            words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
-            self.message_user(request, words % {"most": MAX_ROWS}, messages.ERROR)
-            return None
-        if not keys:
-            self.message_user(request, gettext("The row is gone."), messages.WARNING)
-            return None
-        form = action.form(request.POST if "apply" in request.POST else None)
-        if not form.is_valid():
-            return self._confirm_all(request, action, keys, form)
-        self._do_all(request, action, keys, form.cleaned_data)
-        return None
-
-    def _confirm_all(
-        self, request: HttpRequest, action: Action, keys: Sequence[Any], form: ConfirmForm
-    ) -> HttpResponse:
-        """Ask, and have the answer name the rows that were asked about: the list may have others by then."""
-        hidden = {
-            "action": request.POST["action"],
-            "apply": "1",
-            "select_across": "1",
-            ACTION_CHECKBOX_NAME: str(keys[0]),  # as text: a template may write a number as "1 234"
-            CONFIRMED: ",".join(str(key) for key in keys),
-        }
-        rows = self.model._default_manager.filter(pk__in=keys[:ROWS_SHOWN]).order_by("pk")
-        return self._confirm(request, action, rows, form, hidden=hidden, more=max(0, len(keys) - ROWS_SHOWN))
-
-    def _do_all(self, request: HttpRequest, action: Action, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
-        """Do one row after the other while there is time, and hand over the rest.
-
-        Under ATOMIC_REQUESTS nothing is sent before the end, when there is no time left: that is the worker's.
-        """
-        ended = time.monotonic() + REQUEST_S
-        here = keys[:ROWS_SHOWN]
-        with runners.deferred_to_worker() if in_transaction() else nullcontext():
-            for done, key in enumerate(here):
-                if time.monotonic() >= ended:
-                    here = keys[:done]
-                    break
-                row = self.model._default_manager.filter(pk=key).first()
-                if row is not None:
-                    self._do(request, action, row, answers)
-        self._queue(request, action, keys[len(here) :], answers)
-
-    def _queue(self, request: HttpRequest, action: Action, keys: Sequence[Any], answers: Mapping[str, Any]) -> None:
-        if not keys:
-            return
-        if not action.bulk_name:
-            left = gettext("There was no time for all of them: do it again for the rest.")
-            self.message_user(request, left, messages.WARNING)
-            return
-        user: Any = request.user
-        asked_by = bulk_actions.login_of(user)
-        bulk_actions.queue(action.bulk_name, keys, reason=str(answers.get("reason", "")), asked_by=asked_by)
-        rows = self.model._default_manager.filter(pk__in=keys)
-        text = gettext("%(action)s: queued for the worker") % {"action": _recorded(action, answers)}
-        LogEntry.objects.log_actions(user.pk, rows, CHANGE, text)
-        words = ngettext(
-            "%(count)s more row is queued for the worker.",
-            "%(count)s more rows are queued for the worker.",
-            len(keys),
-        )
-        self.message_user(request, words % {"count": len(keys)}, messages.INFO)
-        if any(account.is_without_worker(clock.now()) for account in accounts.read()):
-            warning = gettext("No worker is seen: nothing is done until one runs.")
-            self.message_user(request, warning, messages.WARNING)
-
-    def _confirm(
-        self,
-        request: HttpRequest,
-        action: Action,
-        rows: Iterable[Model],
-        form: ConfirmForm,
-        *,
-        hidden: Mapping[str, Any] | None = None,
-        more: int = 0,
-    ) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": action.label,
-            "chosen": action,
-            "rows": rows,
-            "subject": form.row,
-            "form": form,
-            "opts": self.opts,
-            "media": self.media + form.media,
-            "hidden": hidden or {},
-            "more": more,
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/kaspi_delivery/confirm.html", context)
-
-    def _do(self, request: HttpRequest, action: Action, row: Model, answers: Mapping[str, Any]) -> None:
-        self.log_change(request, row, _recorded(action, answers))
-        try:
-            level, words = action.act(row, answers)
-        except (DeliveryError, UsageError, ObjectDoesNotExist) as err:
-            level, words = messages.ERROR, str(err)
-            self.log_change(request, row, f"{action.label}: {words}")
-        except OperationalError as err:
-            if not is_transient(err):
-                raise
-            level, words = messages.ERROR, gettext("not done, the database was busy: try again.")
-        self.message_user(request, format_html("<bdi>{}</bdi>: {}", row, words), level)
-
-    def _may(self, request: HttpRequest, action: Action) -> bool:
-        allowed = request.user.has_perm(f"kaspi_delivery.{action.permission}")
-        return allowed and self.has_view_permission(request)
+def _keys(model: type[Model], text: str) -> list[Any]:
+    """Read the keys that a form names; a forged text names none."""
+    try:
+        return [_key(model, unquote(part)) for part in text.split(",")]
+    except (TypeError, ValueError, ValidationError):
+        return []
 
 
-def _keys(text: str) -> Sequence[int]:
-    """Read the keys that a form names; one that was forged names none."""
-    parts = text.split(",")
-    is_good = all(part.isascii() and part.isdigit() and len(part) < KEY_DIGITS for part in parts)
-    return [int(part) for part in parts] if is_good else []
+def _key(model: type[Model], text: str) -> Any:
+    """Read one key. Raises `ValueError` for a number that is not written as we write it, or that no column holds."""
+    key = model._meta.pk.to_python(text)
+    if isinstance(key, int) and (str(key) != text or not 0 <= key <= MAX_KEY):
+        raise ValueError(text)
+    return key
 
 
 def _recorded(action: Action, answers: Mapping[str, Any]) -> str:

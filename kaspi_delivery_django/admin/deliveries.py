@@ -138,6 +138,13 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
         """Ask Kaspi how they stand."""
         return self.confirm_bulk(request, queryset, ACTIONS["refresh"])
 
+    def facts(self, request: HttpRequest, row: Delivery) -> Iterable[str]:
+        """Return the order, the status, and for users who may see them the customer's name and address."""
+        yield display.order_link(self.admin_site, row)
+        yield display.status_badge(row.status)
+        if display.may_see_personal_data(request):
+            yield ", ".join(filter(None, (row.dropoff_name, row.dropoff_address)))
+
     def row_actions(self, row: Delivery) -> Iterable[tuple[str, Action]]:
         """Name what can be done about the delivery now."""
         possible = rules.allowed_actions(row, clock.now())

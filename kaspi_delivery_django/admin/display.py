@@ -142,7 +142,7 @@ def page_link(site: admin.AdminSite, row: Model | None, *, text: object = None) 
     """Link a row's own page."""
     if row is None:
         return ""
-    return link(address(site, f"{row._meta.app_label}_{row._meta.model_name}_change", row.pk), text or row)
+    return link(address(site, f"{row._meta.app_label}_{row._meta.model_name}_change", quote(row.pk)), text or row)
 
 
 def address(site: admin.AdminSite, page: str, *keys: object) -> str:

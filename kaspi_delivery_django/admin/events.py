@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.admin import filters
+from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.actions import ACKNOWLEDGE_EVENT, REPLAY
 from kaspi_delivery_django.admin.columns import DeliveryLink, EventColumns
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
@@ -68,12 +68,17 @@ class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
         """Take several off the dead letters."""
         return self.confirm_bulk(request, queryset, ACKNOWLEDGE_EVENT)
 
+    def facts(self, request: HttpRequest, row: WebhookEvent) -> Iterable[str]:
+        """Return the delivery, or the order that the event names, and the event's state and time."""
+        yield display.page_link(self.admin_site, row.delivery) or row.external_order_id
+        yield display.event_badge(row)
+        yield display.moment(row.received_at)
+
     def row_actions(self, row: WebhookEvent) -> Iterable[tuple[str, Action]]:
         """Return the actions for a dead letter; one with two contents cannot be replayed."""
-        if row.state not in WebhookEvent.DEAD_LETTERS:
+        if not row.is_dead_letter:
             return []
-        useless = {"replay"} if row.error == WebhookEvent.Reason.OTHER_DATA else set()
-        return [(name, way) for name, way in _ACTIONS.items() if name not in useless]
+        return [(name, action) for name, action in _ACTIONS.items() if name != "replay" or row.is_replayable]
 
     def row_action(self, row: WebhookEvent, name: str) -> Action | None:
         """Return what stands behind the name."""

@@ -93,7 +93,9 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
         if "cancel" not in rules.allowed_actions(delivery, clock.now()):
             return ""
         url = display.address(self.admin_site, "kaspi_delivery_delivery_exit", delivery.pk, "cancel")
-        return format_html('<a class="kd-button" href="{}">{}</a>', url, ACTIONS["cancel"].label) if url else ""
+        return (
+            format_html('<a class="kd-button kd-danger" href="{}">{}</a>', url, ACTIONS["cancel"].label) if url else ""
+        )
 
 
 class OrderAttentionFilter(admin.SimpleListFilter):

@@ -49,8 +49,7 @@ class ApiCallQuerySet(WrittenQuerySet["ApiCall"]):
 
     def never_sent(self, delivery: models.Model) -> Self:
         """Filter the creates that Kaspi cannot have acted on and that no sender has claimed."""
-        idle = (ApiCall.State.DUE, ApiCall.State.STUCK, ApiCall.State.REFUSED)
-        return self.of(delivery, ApiCall.Kind.CREATE).filter(state__in=idle, unknown_since__isnull=True)
+        return self.of(delivery, ApiCall.Kind.CREATE).filter(state__in=ApiCall.IDLE, unknown_since__isnull=True)
 
 
 class ApiCall(WrittenModel):
@@ -80,6 +79,7 @@ class ApiCall(WrittenModel):
     UNRESOLVED: ClassVar = (State.DUE, State.SENDING, State.UNKNOWN)
     UNFINISHED: ClassVar = (*UNRESOLVED, State.STUCK)
     STOPPED: ClassVar = (State.STUCK, State.REFUSED)
+    IDLE: ClassVar = (State.DUE, *STOPPED)
 
     delivery = models.ForeignKey(
         "kaspi_delivery.Delivery", models.CASCADE, related_name="calls", verbose_name=_("delivery")
@@ -128,6 +128,11 @@ class ApiCall(WrittenModel):
     def is_changed(self) -> bool:
         """Whether the stored payload differs from the one that was written for the idempotency key."""
         return bool(self.payload_sha256) and digest(self.payload) != self.payload_sha256
+
+    @property
+    def is_never_sent(self) -> bool:
+        """Whether Kaspi cannot have acted on it, and no sender has claimed it."""
+        return self.state in self.IDLE and self.unknown_since is None
 
     def is_key_expired(self, now: datetime) -> bool:
         """Return whether Kaspi may have forgotten the idempotency key of an attempt of unknown outcome."""

@@ -85,6 +85,16 @@ class WebhookEvent(WrittenModel):
     def __str__(self) -> str:
         return f"{self.type} {self.event_id}"
 
+    @property
+    def is_dead_letter(self) -> bool:
+        """Whether the event was not applied, and needs manual review."""
+        return self.state in self.DEAD_LETTERS
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether a replay can apply the event: not if it came with two contents, of which one is wrong."""
+        return self.is_dead_letter and self.error != self.Reason.OTHER_DATA
+
 
 class StatusChangeQuerySet(WrittenQuerySet["StatusChange"]):
     """Queries about the history."""

@@ -1,10 +1,12 @@
-"""Bulk actions too large for one request: queued row by row, and run by the worker.
+"""Bulk actions: what they would do, and those too large for one request, queued row by row and run by the worker.
 
 Each action is idempotent, so a worker may be killed between the action and the deletion of its row.
 """
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
@@ -18,12 +20,39 @@ from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import is_transient
-from kaspi_delivery_django.services.deliveries import actions, runners
+from kaspi_delivery_django.services.deliveries import actions, rules, runners
+from kaspi_delivery_django.services.deliveries.rules import Effect
 from kaspi_delivery_django.services.inbox import replaying
 
 logger = logging.getLogger(__name__)
 Name = PendingAction.Name
 BATCH_SIZE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What an action would do now: the keys of the rows that allow it, counted by effect; the others by the reason."""
+
+    keys: list[int] = field(default_factory=list)
+    effects: Counter[Effect] = field(default_factory=Counter)
+    refused: dict[str, list[Delivery | WebhookEvent]] = field(default_factory=lambda: defaultdict(list))
+
+
+def forecast(name: str, keys: Sequence[int]) -> Forecast:
+    """Return what an action would do to these rows, given by their primary keys. Two queries for each batch.
+
+    Nothing is asked of Kaspi or of the shop's adapter, and nothing is written.
+    """
+    result, effect_of = Forecast(), _EFFECTS[name]
+    read_rows = _read_events if name in _OF_EVENTS else _read_deliveries
+    for start in range(0, len(keys), BATCH_SIZE):
+        for row in read_rows(keys[start : start + BATCH_SIZE]):
+            try:
+                result.effects[effect_of(row)] += 1
+                result.keys.append(row.pk)
+            except DeliveryError as err:
+                result.refused[str(err)].append(row)
+    return result
 
 
 def queue(name: str, keys: Sequence[Any], *, reason: str = "", asked_by: str = "") -> None:
@@ -72,6 +101,37 @@ def names_allowed_for(user: Any) -> list[str]:
 def dismiss(action: PendingAction) -> None:
     """Delete an action, done or not."""
     PendingAction.objects.filter(pk=action.pk).delete()
+
+
+def _read_deliveries(keys: Sequence[int]) -> list[Delivery]:
+    deliveries = list(Delivery.objects.filter(pk__in=keys).defer("raw").order_by("pk"))
+    rules.read_calls(deliveries)
+    return deliveries
+
+
+def _read_events(keys: Sequence[int]) -> list[WebhookEvent]:
+    return list(WebhookEvent.objects.filter(pk__in=keys).defer("body").order_by("pk"))
+
+
+def _effect_of_retry(delivery: Delivery) -> Effect:
+    return rules.effect_of_retry(delivery, clock.now())
+
+
+def _effect_of_replay(event: WebhookEvent) -> Effect:
+    _check_dead_letter(event)
+    if not event.is_replayable:
+        raise DeliveryError(gettext("It came twice with different contents: it can be acknowledged, but not replayed."))
+    return Effect.EVENT_APPLIED
+
+
+def _effect_of_acknowledge(event: WebhookEvent) -> Effect:
+    _check_dead_letter(event)
+    return Effect.EVENT_CLOSED
+
+
+def _check_dead_letter(event: WebhookEvent) -> None:
+    if not event.is_dead_letter:
+        raise DeliveryError(gettext("It needs no manual review."))
 
 
 def _run(action: PendingAction, may: Callable[[str, str], bool]) -> bool:
@@ -168,6 +228,13 @@ _OF_DELIVERIES: Mapping[str, Callable[[Delivery, str], str | None]] = {
     Name.CANCEL: _cancel,
     Name.RETRY: _retry,
     Name.REFRESH: _refresh,
+}
+_EFFECTS: Mapping[str, Callable[[Any], Effect]] = {
+    Name.CANCEL: rules.effect_of_cancel,
+    Name.RETRY: _effect_of_retry,
+    Name.REFRESH: rules.effect_of_refresh,
+    Name.REPLAY: _effect_of_replay,
+    Name.ACKNOWLEDGE: _effect_of_acknowledge,
 }
 _PERMISSIONS: Mapping[str, str] = {
     Name.CANCEL: "cancel_delivery",

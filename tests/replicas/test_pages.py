@@ -79,7 +79,7 @@ def test_each_other_button_answers(boss, due, drain, name):
 
 def test_a_bulk_action_and_what_it_hands_over_are_done(boss, drain, monkeypatch):
     """Some rows in the request, the others by the worker."""
-    monkeypatch.setattr(confirmation, "ROWS_SHOWN", 1)
+    monkeypatch.setattr(confirmation, "ROWS_PER_REQUEST", 1)
     for _ in range(3):
         Order.objects.create()
     drain()

@@ -4,8 +4,10 @@ No rule lets staff book a second parcel by accident: a booking that Kaspi may ha
 with its own key and bytes, or abandoned by staff who confirm that Kaspi does not have it.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from enum import Enum, auto
 from functools import partial
 
 from django.utils.translation import gettext
@@ -28,6 +30,22 @@ State, Kind = ApiCall.State, ApiCall.Kind
 RETRYABLE = (State.DUE, State.UNKNOWN)
 
 
+class Effect(Enum):
+    """What an action does about a row that allows it."""
+
+    CANCEL_SENT = auto()
+    CANCEL_PENDING = auto()  # requested before: no second request
+    CANCEL_LATER = auto()  # once Kaspi's answer to the booking is known
+    NEVER_SENT = auto()  # cancelled without a request
+    ALREADY_CANCELLED = auto()
+    REFRESH_SENT = auto()
+    RETRY_SENT = auto()
+    FIRST_SENT = auto()  # the order is read as it is then
+    ADAPTER_DECIDES = auto()
+    EVENT_APPLIED = auto()
+    EVENT_CLOSED = auto()
+
+
 def allowed_actions(delivery: Delivery, now: datetime) -> frozenset[str]:
     """Return the allowed ones of: cancel, refresh, retry, send, link, reissue, acknowledge, mark_final."""
     delivery.known_calls = _calls(delivery)  # type: ignore[attr-defined]  # each rule reads them
@@ -42,6 +60,42 @@ def allowed_actions(delivery: Delivery, now: datetime) -> frozenset[str]:
         "mark_final": partial(check_mark_final, delivery),
     }
     return frozenset(name for name, rule in rules.items() if _allows(rule))
+
+
+def read_calls(deliveries: Sequence[Delivery]) -> None:
+    """Read the calls of these deliveries in one query: the rules use them until the deliveries are read again."""
+    calls = ApiCall.objects.filter(delivery__in=[delivery.pk for delivery in deliveries])
+    by_delivery = defaultdict(list)
+    for call in calls.defer("error_message").order_by("pk"):
+        by_delivery[call.delivery_id].append(call)
+    for delivery in deliveries:
+        delivery.known_calls = by_delivery[delivery.pk]  # type: ignore[attr-defined]  # as in `allowed_actions`
+
+
+def effect_of_cancel(delivery: Delivery) -> Effect:
+    """Return what a cancel would do now. Raises `CannotCancel`."""
+    if delivery.status == CANCELLED or is_abandoned(delivery):
+        return Effect.ALREADY_CANCELLED
+    check_cancel(delivery)
+    if delivery.delivery_id:
+        cancels = [call for call in _calls(delivery) if call.kind == Kind.CANCEL]
+        is_pending = bool(cancels) and cancels[-1].state in ApiCall.UNRESOLVED
+        return Effect.CANCEL_PENDING if is_pending else Effect.CANCEL_SENT
+    return Effect.NEVER_SENT if _newest_create(delivery).is_never_sent else Effect.CANCEL_LATER
+
+
+def effect_of_refresh(delivery: Delivery) -> Effect:
+    """Return what a refresh would do now. Raises `CannotRefresh`."""
+    check_refresh(delivery)
+    return Effect.REFRESH_SENT
+
+
+def effect_of_retry(delivery: Delivery, now: datetime) -> Effect:
+    """Return what a retry would do now. Raises `CannotRetry`."""
+    check_retry(delivery, now)
+    if delivery.is_held or not delivery.external_order_id:
+        return Effect.ADAPTER_DECIDES
+    return Effect.FIRST_SENT if is_unread(delivery) else Effect.RETRY_SENT
 
 
 def is_abandoned(delivery: Delivery) -> bool:

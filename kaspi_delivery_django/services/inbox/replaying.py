@@ -74,7 +74,7 @@ def apply_parked(*, limit: int, using: str) -> int:
 def _replay_event(seen: WebhookEvent, using: str) -> str:
     delivery = lock_delivery(seen, using)
     event = WebhookEvent.objects.using(using).select_for_update().get(pk=seen.pk)
-    if event.state not in WebhookEvent.DEAD_LETTERS or event.error == Reason.OTHER_DATA:
+    if not event.is_replayable:
         return event.state
     return apply_or_store(event, read_event(event.body.encode()), delivery, using)
 

@@ -1,0 +1,218 @@
+"""What an action will do to the chosen rows, and what became of them, in words that count them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from django.contrib import admin, messages
+from django.db.models import Model
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext, ngettext, ngettext_lazy
+
+from kaspi_delivery_django.admin import display
+from kaspi_delivery_django.services import bulk_actions
+from kaspi_delivery_django.services.deliveries.rules import Effect
+
+ROWS_NAMED = 10
+
+EFFECTS: Mapping[Effect, Any] = {
+    Effect.CANCEL_SENT: ngettext_lazy(
+        "%(count)s request to cancel is sent to Kaspi.", "%(count)s requests to cancel are sent to Kaspi.", "count"
+    ),
+    Effect.CANCEL_PENDING: ngettext_lazy(
+        "A cancel of %(count)s delivery is under way already: no second request.",
+        "Cancels of %(count)s deliveries are under way already: no second requests.",
+        "count",
+    ),
+    Effect.CANCEL_LATER: ngettext_lazy(
+        "Kaspi may have booked %(count)s delivery: it is cancelled as soon as that is known.",
+        "Kaspi may have booked %(count)s deliveries: they are cancelled as soon as that is known.",
+        "count",
+    ),
+    Effect.NEVER_SENT: ngettext_lazy(
+        "%(count)s delivery was never sent to Kaspi: no request, and it will not be booked.",
+        "%(count)s deliveries were never sent to Kaspi: no request, and they will not be booked.",
+        "count",
+    ),
+    Effect.ALREADY_CANCELLED: ngettext_lazy(
+        "%(count)s delivery is cancelled already: nothing changes.",
+        "%(count)s deliveries are cancelled already: nothing changes.",
+        "count",
+    ),
+    Effect.REFRESH_SENT: ngettext_lazy(
+        "Kaspi is asked about %(count)s delivery: one request.",
+        "Kaspi is asked about %(count)s deliveries: one request for each.",
+        "count",
+    ),
+    Effect.RETRY_SENT: ngettext_lazy(
+        "Pending requests of %(count)s delivery are sent to Kaspi again.",
+        "Pending requests of %(count)s deliveries are sent to Kaspi again.",
+        "count",
+    ),
+    Effect.FIRST_SENT: ngettext_lazy(
+        "%(count)s delivery was never sent: its order is read now, and a courier is booked.",
+        "%(count)s deliveries were never sent: their orders are read now, and couriers are booked.",
+        "count",
+    ),
+    Effect.ADAPTER_DECIDES: ngettext_lazy(
+        "%(count)s delivery is sent only if the shop's adapter wants it now.",
+        "%(count)s deliveries are sent only if the shop's adapter wants them now.",
+        "count",
+    ),
+    Effect.EVENT_APPLIED: ngettext_lazy(
+        "%(count)s event is applied again: no request to Kaspi.",
+        "%(count)s events are applied again: no request to Kaspi.",
+        "count",
+    ),
+    Effect.EVENT_CLOSED: ngettext_lazy(
+        "%(count)s event leaves the dead letters: no request to Kaspi.",
+        "%(count)s events leave the dead letters: no request to Kaspi.",
+        "count",
+    ),
+}
+
+CANCELLED = ngettext_lazy("%(count)s cancelled.", "%(count)s cancelled.", "count")
+CANCELLED_UNSENT = ngettext_lazy(
+    "%(count)s cancelled without a request: never sent to Kaspi.",
+    "%(count)s cancelled without a request: never sent to Kaspi.",
+    "count",
+)
+CANCEL_SENT = ngettext_lazy(
+    "Kaspi is asked to cancel %(count)s; the status follows.",
+    "Kaspi is asked to cancel %(count)s; their statuses follow.",
+    "count",
+)
+CANCEL_DELAYED = ngettext_lazy(
+    "%(count)s not cancelled yet: the next attempt is automatic.",
+    "%(count)s not cancelled yet: the next attempts are automatic.",
+    "count",
+)
+CANCEL_LATER = ngettext_lazy(
+    "%(count)s will be cancelled as soon as its booking is resolved.",
+    "%(count)s will be cancelled as soon as their bookings are resolved.",
+    "count",
+)
+CANCEL_REFUSED = ngettext_lazy(
+    "%(count)s refused by Kaspi: already in transit, or ended.",
+    "%(count)s refused by Kaspi: already in transit, or ended.",
+    "count",
+)
+REFRESHED = ngettext_lazy(
+    "Kaspi is asked about %(count)s; its answer follows.",
+    "Kaspi is asked about %(count)s; its answers follow.",
+    "count",
+)
+RETRIED = ngettext_lazy(
+    "Pending requests of %(count)s are sent now.", "Pending requests of %(count)s are sent now.", "count"
+)
+REPLAY_FAILED = ngettext_lazy("%(count)s failed again.", "%(count)s failed again.", "count")
+CLOSED = ngettext_lazy("%(count)s taken off the list.", "%(count)s taken off the list.", "count")
+
+
+class Answer(NamedTuple):
+    """What became of one row: the level of its message, and the words after the row's name.
+
+    `several` is a plural text with `%(count)s` about the rows that have it in common.
+    """
+
+    level: int
+    words: str
+    several: Any = None
+
+    def about(self, count: int) -> str:
+        """Return the words about this many rows."""
+        if self.several is not None:
+            return str(self.several % {"count": count})
+        if self.level < messages.ERROR:
+            return f"{count}: {self.words}"
+        refused = ngettext("%(count)s refused: %(reason)s", "%(count)s refused: %(reason)s", count)
+        return refused % {"count": count, "reason": self.words}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What an action would do to the chosen rows.
+
+    It is confirmed for the rows with these `keys`, and `effects` say what happens to them. The other rows are left
+    alone: `refused` has them by the reason.
+    """
+
+    keys: Sequence[Any]
+    effects: Sequence[str] = ()
+    refused: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+def preview_all(keys: Sequence[Any]) -> Preview:
+    """Return the preview of an action that every row allows."""
+    return Preview(keys=keys)
+
+
+def preview(bulk_name: str, keys: Sequence[Any]) -> Preview:
+    """Return the preview of an action that the worker knows by this name."""
+    found = bulk_actions.forecast(bulk_name, keys)
+    effects = [str(EFFECTS[effect] % {"count": found.effects[effect]}) for effect in Effect if found.effects[effect]]
+    return Preview(keys=found.keys, effects=effects, refused=found.refused)
+
+
+def refused_lines(site: admin.AdminSite, refused: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return a line for each reason why rows are left alone, with links to them."""
+    lines = []
+    for reason, rows in refused.items():
+        words = ngettext("%(count)s is left alone.", "%(count)s are left alone.", len(rows)) % {"count": len(rows)}
+        lines.append(format_html("{} {} {}", words, reason, links(site, rows)))
+    return lines
+
+
+class Report:
+    """What became of the rows, in one message: a line for each outcome, with links to the rows that are not done."""
+
+    def __init__(self, site: admin.AdminSite) -> None:
+        self._site = site
+        self._answers: dict[tuple[int, str], tuple[Answer, list[Model]]] = {}
+        self._lines: list[tuple[int, str]] = []
+
+    def add(self, row: Model, answer: Answer) -> None:
+        """Add what became of a row."""
+        _answer, rows = self._answers.setdefault((answer.level, answer.about(1)), (answer, []))
+        rows.append(row)
+
+    def add_line(self, level: int, line: str) -> None:
+        """Add a line about rows that nothing was done about."""
+        self._lines.append((level, line))
+
+    @property
+    def level(self) -> int:
+        """The level of the message: a warning if some rows are done and others refused."""
+        levels = {level for level, _text in (*self._answers, *self._lines)}
+        is_mixed = messages.ERROR in levels and len(levels) > 1
+        return messages.WARNING if is_mixed else max(levels, default=messages.WARNING)
+
+    @property
+    def text(self) -> str:
+        """The message: what is done first. About one row alone it begins with the row's name."""
+        answered = sorted(self._answers.values(), key=lambda group: group[0].level)
+        if not answered and not self._lines:
+            return gettext("The row is gone.")
+        if [len(rows) for _answer, rows in answered] == [1] and not self._lines:
+            [(answer, [row])] = answered
+            return format_html("<bdi>{}</bdi>: {}", row, answer.words)
+        lines = [*(self._line(*group) for group in answered), *(line for _level, line in self._lines)]
+        return format_html_join("", '<div class="kd-line">{}</div>', ((line,) for line in lines))
+
+    def _line(self, answer: Answer, rows: Sequence[Model]) -> str:
+        words = answer.about(len(rows))
+        return words if answer.level < messages.WARNING else format_html("{} {}", words, links(self._site, rows))
+
+
+def links(site: admin.AdminSite, rows: Sequence[Model]) -> str:
+    """Link rows by their names; those after the first ten are folded."""
+    linked = [format_html("<bdi>{}</bdi>", display.page_link(site, row)) for row in rows]
+    shown, folded = _listed(linked[:ROWS_NAMED]), linked[ROWS_NAMED:]
+    if not folded:
+        return shown
+    words = ngettext("and %(counter)s more row", "and %(counter)s more rows", len(folded)) % {"counter": len(folded)}
+    return format_html("{}<details><summary>{}</summary>{}</details>", shown, words, _listed(folded))
+
+
+def _listed(linked: Iterable[str]) -> str:
+    return format_html_join(", ", "{}", ((link,) for link in linked))
