@@ -1,12 +1,13 @@
 """The actions of staff: permission, confirmation text, and the answer that is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import Model
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -155,6 +156,23 @@ def _dismiss(action: PendingAction, _answers: Mapping[str, Any]) -> Answer:
     return Answer(messages.SUCCESS, gettext("taken off the list."), outcomes.CLOSED)
 
 
+def _book(order: Model, _answers: Mapping[str, Any]) -> Answer:
+    return outcome_of_booking([services.book_delivery(order)])
+
+
+def outcome_of_booking(booked: Sequence[Delivery], refused: Sequence[str] = ()) -> Answer:
+    """Return what became of an order's bookings."""
+    for delivery in booked:
+        delivery.refresh_from_db()
+    flagged = [display.attention_label(delivery.attention) for delivery in booked if delivery.attention]
+    if flagged or refused:
+        return Answer(messages.ERROR, " ".join([*flagged, *refused]))
+    names = {"names": ", ".join(map(str, booked))}
+    if all(delivery.delivery_id for delivery in booked):
+        return Answer(messages.SUCCESS, gettext("a courier is booked: %(names)s.") % names, outcomes.BOOKED)
+    return Answer(messages.INFO, gettext("the booking is on its way to Kaspi: %(names)s.") % names, outcomes.SENT_LATER)
+
+
 ACTIONS: Mapping[str, Action] = {
     "cancel": Action(
         permission="cancel_delivery",
@@ -227,6 +245,14 @@ ACTIONS: Mapping[str, Action] = {
         act=_mark_final,
     ),
 }
+
+
+BOOK = Action(
+    permission="reissue_delivery",
+    label=_("Book a courier"),
+    question=_("Kaspi is asked for a courier, and it costs a delivery. The order is sent as it is saved now."),
+    act=_book,
+)
 
 
 ABANDON_WARNING = Action(

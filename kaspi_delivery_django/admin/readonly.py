@@ -1,5 +1,6 @@
 """Read-only admin classes: nothing is added, changed or deleted by hand."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -11,7 +12,7 @@ from kaspi_delivery_django.admin.filters import CappedChangeList, CappedPaginato
 
 FILTERS = {"", "exact"}
 TABLE = "admin/kaspi_delivery/table.html"
-STYLE = {"all": ("kaspi_delivery/desk.css",)}
+STYLE: dict[str, Sequence[str]] = {"all": ("kaspi_delivery/desk.css",)}
 
 
 class ReadOnlyMixin:
