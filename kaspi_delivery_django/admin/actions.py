@@ -14,10 +14,11 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import display, outcomes
 from kaspi_delivery_django.admin.confirmation import Action, CancelForm, LinkForm, TypedForm
-from kaspi_delivery_django.admin.outcomes import Answer
+from kaspi_delivery_django.admin.outcomes import EFFECTS, Answer, Preview
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.services.deliveries import rules
+from kaspi_delivery_django.services.deliveries.rules import Effect
 from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.statuses import CANCELLED
 
@@ -29,7 +30,9 @@ def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     delivery.refresh_from_db()
     if delivery.status == CANCELLED and not delivery.delivery_id:
         return Answer(
-            messages.SUCCESS, gettext("it was never sent to Kaspi, and will not be."), outcomes.CANCELLED_UNSENT
+            messages.SUCCESS,
+            gettext("cancelled without a request: it was not booked at Kaspi."),
+            outcomes.CANCELLED_UNSENT,
         )
     if delivery.status == CANCELLED:
         return Answer(messages.SUCCESS, gettext("cancelled."), outcomes.CANCELLED)
@@ -161,16 +164,26 @@ def _book(order: Model, _answers: Mapping[str, Any]) -> Answer:
 
 
 def outcome_of_booking(booked: Sequence[Delivery], refused: Sequence[str] = ()) -> Answer:
-    """Return what became of an order's bookings."""
+    """Return what became of an order's bookings: those that are booked or sent soon, then those that are not."""
     for delivery in booked:
         delivery.refresh_from_db()
-    flagged = [display.attention_label(delivery.attention) for delivery in booked if delivery.attention]
-    if flagged or refused:
-        return Answer(messages.ERROR, " ".join([*flagged, *refused]))
-    names = {"names": ", ".join(map(str, booked))}
-    if all(delivery.delivery_id for delivery in booked):
-        return Answer(messages.SUCCESS, gettext("a courier is booked: %(names)s.") % names, outcomes.BOOKED)
-    return Answer(messages.INFO, gettext("the booking is on its way to Kaspi: %(names)s.") % names, outcomes.SENT_LATER)
+    problems = [*(display.attention_label(delivery.attention) for delivery in booked if delivery.attention), *refused]
+    good = [delivery for delivery in booked if not delivery.attention]
+    if all(delivery.delivery_id for delivery in good):
+        words, several = gettext("a courier is booked: %(names)s."), outcomes.BOOKED
+    else:
+        words, several = gettext("the booking is on its way to Kaspi: %(names)s."), outcomes.SENT_LATER
+    done = [words % {"names": ", ".join(map(str, good))}] if good else []
+    if problems:
+        return Answer(messages.WARNING if good else messages.ERROR, " ".join([*done, *problems]))
+    return Answer(messages.SUCCESS, done[0], several)
+
+
+def _preview(name: str, keys: Sequence[Any]) -> Preview:
+    """Return what the bulk action of this name would do to these rows."""
+    found = bulk_actions.forecast(name, keys)
+    effects = [str(EFFECTS[effect] % {"count": found.effects[effect]}) for effect in Effect if found.effects[effect]]
+    return Preview(keys=found.keys, effects=effects, refused=found.refused)
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -180,7 +193,7 @@ ACTIONS: Mapping[str, Action] = {
         question=_("Kaspi will be asked to cancel. A parcel that was picked up can no longer be cancelled."),
         act=_cancel,
         form=CancelForm,
-        preview=partial(outcomes.preview, Name.CANCEL),
+        preview=partial(_preview, Name.CANCEL),
         bulk_name=Name.CANCEL,
         is_dangerous=True,
     ),
@@ -189,7 +202,7 @@ ACTIONS: Mapping[str, Action] = {
         label=_("Ask Kaspi now"),
         question=_("Kaspi will be asked how the delivery stands. Its answer is taken as it is."),
         act=_refresh,
-        preview=partial(outcomes.preview, Name.REFRESH),
+        preview=partial(_preview, Name.REFRESH),
         bulk_name=Name.REFRESH,
     ),
     "retry": Action(
@@ -199,7 +212,7 @@ ACTIONS: Mapping[str, Action] = {
             "Pending calls are sent now, with the same key and the same bytes as before: nothing is booked twice."
         ),
         act=_retry,
-        preview=partial(outcomes.preview, Name.RETRY),
+        preview=partial(_preview, Name.RETRY),
         bulk_name=Name.RETRY,
     ),
     "send": Action(
@@ -272,6 +285,7 @@ ABANDON_CANCEL_WARNING = replace(
     ACTIONS["acknowledge"],
     permission="cancel_delivery",
     question=_("A cancel was requested: it is abandoned, and the delivery leaves the list."),
+    is_dangerous=True,
 )
 
 
@@ -294,7 +308,7 @@ REPLAY = Action(
     label=_("Replay"),
     question=_("The event is applied as if it came now. Its signature was verified when it came."),
     act=_replay,
-    preview=partial(outcomes.preview, Name.REPLAY),
+    preview=partial(_preview, Name.REPLAY),
     bulk_name=Name.REPLAY,
 )
 
@@ -304,7 +318,7 @@ ACKNOWLEDGE_EVENT = Action(
     label=ACTIONS["acknowledge"].label,
     question=_("You have dealt with the event: it leaves the dead letters and no longer takes effect."),
     act=_acknowledge_event,
-    preview=partial(outcomes.preview, Name.ACKNOWLEDGE),
+    preview=partial(_preview, Name.ACKNOWLEDGE),
     bulk_name=Name.ACKNOWLEDGE,
 )
 

@@ -10,10 +10,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 
 from kaspi_delivery_django.admin import display
-from kaspi_delivery_django.services import bulk_actions
 from kaspi_delivery_django.services.deliveries.rules import Effect
 
 ROWS_NAMED = 10
+ROWS_LINKED = 100
 
 EFFECTS: Mapping[Effect, Any] = {
     Effect.CANCEL_SENT: ngettext_lazy(
@@ -29,14 +29,9 @@ EFFECTS: Mapping[Effect, Any] = {
         "Kaspi may have booked %(count)s deliveries: they are cancelled as soon as that is known.",
         "count",
     ),
-    Effect.NEVER_SENT: ngettext_lazy(
-        "%(count)s delivery was never sent to Kaspi: no request, and it will not be booked.",
-        "%(count)s deliveries were never sent to Kaspi: no request, and they will not be booked.",
-        "count",
-    ),
-    Effect.ALREADY_CANCELLED: ngettext_lazy(
-        "%(count)s delivery is cancelled already: nothing changes.",
-        "%(count)s deliveries are cancelled already: nothing changes.",
+    Effect.CANCEL_UNSENT: ngettext_lazy(
+        "%(count)s delivery is not booked at Kaspi: no request, and it will not be booked.",
+        "%(count)s deliveries are not booked at Kaspi: no request, and they will not be booked.",
         "count",
     ),
     Effect.REFRESH_SENT: ngettext_lazy(
@@ -78,8 +73,8 @@ SENT_LATER = ngettext_lazy(
 TO_BOOK = ngettext_lazy("%(count)s courier is asked of Kaspi.", "%(count)s couriers are asked of Kaspi.", "count")
 CANCELLED = ngettext_lazy("%(count)s cancelled.", "%(count)s cancelled.", "count")
 CANCELLED_UNSENT = ngettext_lazy(
-    "%(count)s cancelled without a request: never sent to Kaspi.",
-    "%(count)s cancelled without a request: never sent to Kaspi.",
+    "%(count)s cancelled without a request: not booked at Kaspi.",
+    "%(count)s cancelled without a request: not booked at Kaspi.",
     "count",
 )
 CANCEL_SENT = ngettext_lazy(
@@ -152,16 +147,9 @@ def preview_all(keys: Sequence[Any]) -> Preview:
     return Preview(keys=keys)
 
 
-def preview(bulk_name: str, keys: Sequence[Any]) -> Preview:
-    """Return the preview of an action that the worker knows by this name."""
-    found = bulk_actions.forecast(bulk_name, keys)
-    effects = [str(EFFECTS[effect] % {"count": found.effects[effect]}) for effect in Effect if found.effects[effect]]
-    return Preview(keys=found.keys, effects=effects, refused=found.refused)
-
-
 def refused_lines(site: admin.AdminSite, refused: Mapping[str, Sequence[Any]]) -> list[str]:
     """Return a line for each reason why rows are left alone, with links to them."""
-    lines = []
+    lines: list[str] = []
     for reason, rows in refused.items():
         words = ngettext("%(count)s is left alone.", "%(count)s are left alone.", len(rows)) % {"count": len(rows)}
         lines.append(format_html("{} {} {}", words, reason, links(site, rows)))
@@ -195,7 +183,7 @@ class Report:
     @property
     def text(self) -> str:
         """The message: what is done first. About one row alone it begins with the row's name."""
-        answered = sorted(self._answers.values(), key=lambda group: group[0].level)
+        answered = sorted(self._answers.values(), key=lambda group: (group[0].level, -len(group[1])))
         if not answered and not self._lines:
             return gettext("The row is gone.")
         if [len(rows) for _answer, rows in answered] == [1] and not self._lines:
@@ -210,13 +198,13 @@ class Report:
 
 
 def links(site: admin.AdminSite, rows: Sequence[Model]) -> str:
-    """Link rows by their names; those after the first ten are folded."""
-    linked = [format_html("<bdi>{}</bdi>", display.page_link(site, row)) for row in rows]
-    shown, folded = _listed(linked[:ROWS_NAMED]), linked[ROWS_NAMED:]
-    if not folded:
-        return shown
-    words = ngettext("and %(counter)s more row", "and %(counter)s more rows", len(folded)) % {"counter": len(folded)}
-    return format_html("{}<details><summary>{}</summary>{}</details>", shown, words, _listed(folded))
+    """Link rows by their names: ten of them, up to ninety more folded, and the number of all the others."""
+    linked = [format_html("<bdi>{}</bdi>", display.page_link(site, row)) for row in rows[:ROWS_LINKED]]
+    named, more = _listed(linked[:ROWS_NAMED]), len(rows) - ROWS_NAMED
+    if more <= 0:
+        return named
+    words = ngettext("and %(counter)s more row", "and %(counter)s more rows", more) % {"counter": more}
+    return format_html("{}<details><summary>{}</summary>{}</details>", named, words, _listed(linked[ROWS_NAMED:]))
 
 
 def _listed(linked: Iterable[str]) -> str:

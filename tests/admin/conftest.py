@@ -2,6 +2,13 @@
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.utils.html import strip_tags
+
+
+def message_text(page):
+    """Return the page's messages as one text without markup, each on lines of its own."""
+    lines = (str(message).replace("</div>", "</div>\n") for message in page.context["messages"])
+    return strip_tags("\n".join(lines))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import refresh_delivery
+from tests.admin.conftest import message_text
 from tests.conftest import NOON
 from tests.shop.models import Order
 
@@ -35,7 +36,7 @@ def refused(kaspi, drain):
 
 @pytest.fixture
 def lost(kaspi, drain):
-    """Return a delivery that Kaspi has booked, and of which nobody knows: its call is stuck."""
+    """Return a delivery that Kaspi has booked, and whose id is not known: its call is stuck."""
     kaspi.faults.add(Fault(operation="create", drop="after"))
     Order.objects.create()
     drain()
@@ -52,11 +53,6 @@ def address(delivery, name):
 def confirm(client, delivery, name, /, **answers):
     """Say yes; return the page one lands on."""
     return client.post(address(delivery, name), answers, follow=True)
-
-
-def said(page):
-    """Return the messages as one text."""
-    return "\n".join(str(message) for message in page.context["messages"])
 
 
 def offered(client, delivery):
@@ -124,7 +120,7 @@ def test_retry_sends_the_same_bytes_again(staff, lost, kaspi, drain):
     """The key replays: still one parcel, and now it is ours."""
     page = confirm(staff(*ALL), lost, "retry")
     drain()
-    assert "tried now" in said(page)
+    assert "tried now" in message_text(page)
     assert len(kaspi.deliveries) == 1
     assert Delivery.objects.get().delivery_id
     bodies = {request.body for request in kaspi.requests if request.idempotency_key}
@@ -135,7 +131,7 @@ def test_a_retry_that_is_not_safe_says_why(staff, lost):
     """After 23 hours the operator reads what to do instead."""
     ApiCall.objects.update(unknown_since=NOON.replace(year=2025))
     page = confirm(staff(*ALL), lost, "retry")
-    assert "too old to be safe" in said(page)
+    assert "too old to be safe" in message_text(page)
     assert ApiCall.objects.get().state == "stuck"
 
 
@@ -144,7 +140,7 @@ def test_link_asks_kaspi_and_links(staff, lost, kaspi, settings):
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     [remote] = kaspi.deliveries.values()
     page = confirm(staff(*ALL), lost, "link", delivery_id=remote.delivery_id)
-    assert f"linked to {remote.delivery_id}" in said(page)
+    assert f"linked to {remote.delivery_id}" in message_text(page)
     linked = Delivery.objects.get()
     assert (linked.delivery_id, linked.status, linked.attention) == (remote.delivery_id, "created", "")
 
@@ -153,13 +149,13 @@ def test_link_of_an_unknown_id_is_refused(staff, lost, settings):
     """Kaspi says no; nothing changes."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     page = confirm(staff(*ALL), lost, "link", delivery_id="dlv_nowhere")
-    assert "Kaspi has no delivery" in said(page)
+    assert "Kaspi has no delivery" in message_text(page)
     assert Delivery.objects.get().attention == "outcome_unknown"
 
 
 def test_link_with_a_worker_says_that_kaspi_is_asked(staff, lost):
     """The answer comes later."""
-    assert "Kaspi is asked whether" in said(confirm(staff(*ALL), lost, "link", delivery_id="dlv_1"))
+    assert "Kaspi is asked whether" in message_text(confirm(staff(*ALL), lost, "link", delivery_id="dlv_1"))
 
 
 def test_reissue_wants_the_name_typed(staff, refused):
@@ -174,7 +170,7 @@ def test_reissue_books_the_next_delivery(staff, refused, drain):
     page = confirm(staff(*ALL), refused, "reissue", name=str(refused))
     drain()
     first, second = Delivery.objects.order_by("generation")
-    assert f"rebooked as {refused}-2" in said(page)
+    assert f"rebooked as {refused}-2" in message_text(page)
     assert (first.attention, second.status) == ("", "created")
     assert "Rebook" in LogEntry.objects.get().change_message
 
@@ -194,14 +190,14 @@ def test_a_second_reissue_books_nothing_more(staff, refused):
     user = staff(*ALL)
     confirm(user, refused, "reissue", name=str(refused))
     page = confirm(user, refused, "reissue", name=str(refused))
-    assert "later delivery already" in said(page)
+    assert "later delivery already" in message_text(page)
     assert Delivery.objects.count() == 2
 
 
 def test_acknowledge_takes_it_off_the_list(staff, refused):
     """It was shipped otherwise; it will not be booked."""
     page = confirm(staff(*ALL), refused, "acknowledge")
-    assert "taken off the list" in said(page)
+    assert "taken off the list" in message_text(page)
     assert Delivery.objects.get().attention == ""
     assert ApiCall.objects.get().state == "abandoned"
 
@@ -219,18 +215,18 @@ def test_refresh_asks_kaspi(staff, booked, kaspi, drain):
     kaspi.move(booked.delivery_id, "in_transit")
     page = confirm(staff(*ALL), booked, "refresh")
     drain()
-    assert "Kaspi is asked" in said(page)
+    assert "Kaspi is asked" in message_text(page)
     assert Delivery.objects.get().status == "in_transit"
 
 
 @pytest.mark.parametrize("action", ["retry_deliveries", "refresh_deliveries"])
 def test_the_list_can_do_it_for_several(staff, booked, action):
-    """It asks first, and reports row by row."""
+    """It asks first, and reports."""
     user = staff(*ALL)
     chosen = {"action": action, "_selected_action": [booked.pk]}
     assert "form" in user.post(LIST, chosen).context
     page = user.post(LIST, {**chosen, "apply": "1"}, follow=True)
-    assert str(booked) in said(page)
+    assert str(booked) in message_text(page)
 
 
 def test_every_action_is_recorded(staff, booked):
@@ -246,7 +242,7 @@ def test_who_acknowledges_reads_what_else_waits(staff, booked):
     refresh_delivery(booked)
     ApiCall.objects.filter(kind="refresh").update(state="stuck", reason="not_found", next_attempt_at=None)
     Delivery.objects.update(attention="cancel_refused")
-    assert "Kaspi does not know the delivery" in said(confirm(staff(*ALL), booked, "acknowledge"))
+    assert "Kaspi does not know the delivery" in message_text(confirm(staff(*ALL), booked, "acknowledge"))
 
 
 def test_what_was_answered_is_recorded(staff, lost):
@@ -295,7 +291,7 @@ def test_more_rows_than_one_page_can_ask_about_are_refused(staff, booked, monkey
     monkeypatch.setattr(confirmation, "MAX_ROWS", 0)
     chosen = {"action": "cancel_deliveries", "_selected_action": [booked.pk], "apply": "1", "reason": "no"}
     page = staff(*ALL).post(LIST, chosen, follow=True)
-    assert "more than 0 rows are selected" in said(page)
+    assert "more than 0 rows are selected" in message_text(page)
     assert Delivery.objects.get().cancel_requested_at is None
 
 
@@ -314,7 +310,7 @@ def test_one_row_that_cannot_be_done_stops_no_other(staff, booked, monkeypatch, 
         raise trouble
 
     monkeypatch.setattr(services, "cancel_delivery", fail)
-    assert words in said(confirm(staff(*ALL), booked, "cancel", reason="no"))
+    assert words in message_text(confirm(staff(*ALL), booked, "cancel", reason="no"))
 
 
 def test_a_database_that_is_away_is_no_answer(staff, booked, monkeypatch):
@@ -341,14 +337,14 @@ def test_an_id_of_another_delivery_is_not_linked(staff, lost, kaspi, drain):
     lost.attention = "second_parcel"
     lost.save()
     page = confirm(staff(*ALL), lost, "link", delivery_id=other.delivery_id)
-    assert "belongs to another delivery" in said(page)
+    assert "belongs to another delivery" in message_text(page)
 
 
 def test_a_booking_whose_order_has_another_key_now_is_not_booked_anew(staff, refused):
     """The shop's model was rebuilt: the order is gone, which is no crash."""
     Delivery.objects.update(object_id="not-a-number")
     page = confirm(staff(*ALL), refused, "reissue", name=str(refused))
-    assert "The order is gone" in said(page)
+    assert "The order is gone" in message_text(page)
 
 
 def test_an_asking_page_must_say_what_can_be_done():
@@ -368,7 +364,7 @@ def test_an_asking_page_must_say_what_can_be_done():
     ],
 )
 def test_the_question_says_what_happens_to_what_was_never_sent(staff, due, name, words):
-    """No courier was ordered: nobody is asked to cancel one."""
+    """No courier was ordered, so none is cancelled."""
     ApiCall.objects.update(state="stuck", reason="adapter_failed", next_attempt_at=None)
     Delivery.objects.update(attention="adapter_failed")
     page = staff(*ALL).get(f"{LIST}{due.delivery_id}/do/{name}/").content.decode()
@@ -393,7 +389,7 @@ def test_an_unknown_status_is_marked_as_final(staff, returned):
     client = staff("retry_delivery")
     assert "do/mark_final/" in client.get(f"{LIST}{returned.pk}/change/").content.decode()
     assert Delivery.objects.get().final_at is None
-    assert "marked as final" in said(confirm(client, returned, "mark_final"))
+    assert "marked as final" in message_text(confirm(client, returned, "mark_final"))
     returned.refresh_from_db()
     assert (returned.final_at is not None, returned.attention) == (True, "")
     assert LogEntry.objects.get().change_message == "Mark as final"
@@ -411,14 +407,14 @@ def test_a_known_status_is_not_marked_as_final(staff, booked):
     """The address does not help."""
     client = staff("retry_delivery")
     assert "do/mark_final/" not in client.get(f"{LIST}{booked.pk}/change/").content.decode()
-    assert "Only a status that is new" in said(confirm(client, booked, "mark_final"))
+    assert "Only a status that is new" in message_text(confirm(client, booked, "mark_final"))
 
 
 def test_an_unknown_status_can_be_cancelled(staff, returned):
     """Kaspi decides."""
     client = staff("cancel_delivery")
     assert "do/cancel/" in client.get(f"{LIST}{returned.pk}/change/").content.decode()
-    assert "Kaspi is asked to cancel" in said(confirm(client, returned, "cancel", reason="closed"))
+    assert "Kaspi is asked to cancel" in message_text(confirm(client, returned, "cancel", reason="closed"))
 
 
 @pytest.fixture
@@ -436,7 +432,7 @@ def test_staff_can_send_what_the_adapter_does_not_want(staff, held, drain):
     """It asks first, says what it means, and is recorded."""
     user = staff("retry_delivery")
     assert "all the same" in user.get(address(held, "send")).content.decode()
-    assert "sent now" in said(confirm(user, held, "send"))
+    assert "sent now" in message_text(confirm(user, held, "send"))
     drain()
     assert Delivery.objects.get().status == "created"
     assert LogEntry.objects.get().change_message == "Send it"
@@ -447,7 +443,7 @@ def test_a_plain_retry_of_it_says_why_not(staff, held, drain, kaspi):
     user = staff("retry_delivery")
     chosen = {"action": "retry_deliveries", "_selected_action": [held.pk], "apply": "1"}
     for page in (confirm(user, held, "retry"), user.post(LIST, chosen, follow=True)):
-        assert "does not want it sent" in said(page)
+        assert "does not want it sent" in message_text(page)
     drain()
     assert kaspi.requests == []
 
@@ -459,7 +455,7 @@ def test_a_retry_of_what_was_never_wanted_says_that_it_left_the_list(staff, kasp
     Order.objects.create(paid=False)
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": shop}
     page = confirm(staff("retry_delivery"), Delivery.objects.get(), "retry")
-    assert "saving the order asks again" in said(page)
+    assert "saving the order asks again" in message_text(page)
 
 
 @pytest.mark.parametrize(("permission", "left"), [("retry_delivery", "cancel_unknown"), ("cancel_delivery", "")])
@@ -490,7 +486,7 @@ def test_who_cancels_reads_what_became_of_it(staff, booked, kaspi, settings, fau
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     if fault:
         kaspi.faults.add(Fault(operation="cancel", **fault))
-    assert words in said(confirm(staff(*ALL), booked, "cancel", reason="out of stock"))
+    assert words in message_text(confirm(staff(*ALL), booked, "cancel", reason="out of stock"))
 
 
 def test_who_cancels_behind_a_closed_gate_reads_until_when(staff, booked):
@@ -499,11 +495,11 @@ def test_who_cancels_behind_a_closed_gate_reads_until_when(staff, booked):
         account="default", environment=booked.environment, defaults={"closed_until": NOON + timedelta(days=1)}
     )
     page = confirm(staff(*ALL), booked, "cancel", reason="out of stock")
-    assert "not cancelled yet: the request is sent automatically" in said(page)
+    assert "not cancelled yet: the request is sent automatically" in message_text(page)
 
 
 def test_who_cancels_again_what_is_stuck_reads_so(staff, booked, settings, kaspi):
     """As a cancel whose answer was another order's delivery."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     kaspi.faults.add(Fault(operation="cancel", body=b'{"deliveryId": "dlv_other", "status": "created"}'))
-    assert "not known whether" in said(confirm(staff(*ALL), booked, "cancel", reason="out of stock"))
+    assert "not known whether" in message_text(confirm(staff(*ALL), booked, "cancel", reason="out of stock"))

@@ -36,8 +36,7 @@ class Effect(Enum):
     CANCEL_SENT = auto()
     CANCEL_PENDING = auto()  # requested before: no second request
     CANCEL_LATER = auto()  # once Kaspi's answer to the booking is known
-    NEVER_SENT = auto()  # cancelled without a request
-    ALREADY_CANCELLED = auto()
+    CANCEL_UNSENT = auto()  # Kaspi has not booked it: no request
     REFRESH_SENT = auto()
     RETRY_SENT = auto()
     FIRST_SENT = auto()  # the order is read as it is then
@@ -74,14 +73,12 @@ def read_calls(deliveries: Sequence[Delivery]) -> None:
 
 def effect_of_cancel(delivery: Delivery) -> Effect:
     """Return what a cancel would do now. Raises `CannotCancel`."""
-    if delivery.status == CANCELLED or is_abandoned(delivery):
-        return Effect.ALREADY_CANCELLED
-    check_cancel(delivery)
+    _check_cancel_is_new(delivery)
     if delivery.delivery_id:
         cancels = [call for call in _calls(delivery) if call.kind == Kind.CANCEL]
         is_pending = bool(cancels) and cancels[-1].state in ApiCall.UNRESOLVED
         return Effect.CANCEL_PENDING if is_pending else Effect.CANCEL_SENT
-    return Effect.NEVER_SENT if _newest_create(delivery).is_never_sent else Effect.CANCEL_LATER
+    return Effect.CANCEL_UNSENT if _newest_create(delivery).is_never_sent else Effect.CANCEL_LATER
 
 
 def effect_of_refresh(delivery: Delivery) -> Effect:
