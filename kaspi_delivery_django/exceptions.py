@@ -7,6 +7,7 @@ from kaspi_delivery_django.client.exceptions import KaspiError, UsageError
 
 __all__ = [
     "CannotAcknowledge",
+    "CannotBook",
     "CannotCancel",
     "CannotLink",
     "CannotMarkFinal",
@@ -31,6 +32,10 @@ class DeliveryError(Exception):
 
 class NoAdapter(DeliveryError):
     """ORDER_ADAPTERS has no adapter for this model."""
+
+
+class CannotBook(DeliveryError):
+    """The order has a delivery, is to be cancelled, or has no data that could be sent."""
 
 
 class CannotCancel(DeliveryError):

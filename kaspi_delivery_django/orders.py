@@ -3,12 +3,13 @@
 import copy
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
 from django.db import models
 from django.utils.module_loading import import_string
 
@@ -120,6 +121,40 @@ def adapters() -> dict[type[models.Model], AnyAdapter]:
 def adapter_for(model: type[models.Model]) -> AnyAdapter | None:
     """Return the adapter of a model, its proxies and its multi-table children."""
     return _find(model, conf.current().order_adapters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipments:
+    """The rows of a page's model that are shipped: its own, or those that `path` leads to, as an order's parcels."""
+
+    adapter: AnyAdapter
+    path: str = ""
+
+
+def shipments_of(model: type[models.Model], path: str = "") -> Shipments | None:
+    """Return which rows an adapter ships for a model; None if there are none.
+
+    `path` is a lookup such as "parcels" or "groups__parcels". Without one, a model that has no adapter is taken as the
+    parent of the rows of the only relation to it whose model has one.
+    """
+    if not path and (own := adapter_for(model)):
+        return Shipments(adapter=own)
+    related = [relation.name for relation in model._meta.related_objects if adapter_for(relation.related_model)]
+    path = path or (related[0] if len(related) == 1 else "")
+    target = _at_end(model, path) if path else None
+    adapter = adapter_for(target) if target else None
+    return Shipments(adapter=adapter, path=path) if adapter else None
+
+
+def _at_end(model: type[models.Model], path: str) -> type[models.Model] | None:
+    """Return the model that a lookup ends at; None if it is no lookup of relations."""
+    target: Any = model
+    for name in path.split("__"):
+        try:
+            target = target._meta.get_field(name).related_model
+        except (AttributeError, FieldDoesNotExist):
+            return None
+    return cast("type[models.Model] | None", target)
 
 
 @lru_cache(maxsize=16)

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from example_project.shop.forms import OrderForm
 from example_project.shop.models import CustomerNotice, Order, OrderLine, Product
-from kaspi_delivery_django.admin import DeliveryAttentionMixin, DeliveryInline
+from kaspi_delivery_django.admin import DeliveryInline, OrderDeliveriesMixin
 
 
 @admin.register(Product)
@@ -44,7 +44,7 @@ class CustomerNoticeInline(admin.TabularInline):  # type: ignore[type-arg]  # no
 
 
 @admin.register(Order)
-class OrderAdmin(DeliveryAttentionMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
+class OrderAdmin(OrderDeliveriesMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
     """Saving a paid order here books its courier, once the lines are saved too."""
 
     form = OrderForm

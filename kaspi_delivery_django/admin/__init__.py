@@ -1,9 +1,25 @@
 """The staff's side: read-only mirrors of what happened, and actions that ask first.
 
-A shop's own order pages take `DeliveryInline` and `DeliveryAttentionMixin` from here.
+A shop's own order pages take `DeliveryInline` and the mixins from here.
 """
 
 from kaspi_delivery_django.admin import calls, deliveries, events, records
-from kaspi_delivery_django.admin.orders import DeliveryAttentionMixin, DeliveryInline
+from kaspi_delivery_django.admin.inlines import DeliveryInline
+from kaspi_delivery_django.admin.orders import (
+    DeliveryActionsMixin,
+    DeliveryAttentionMixin,
+    DeliveryStatusMixin,
+    OrderDeliveriesMixin,
+)
 
-__all__ = ["DeliveryAttentionMixin", "DeliveryInline", "calls", "deliveries", "events", "records"]
+__all__ = [
+    "DeliveryActionsMixin",
+    "DeliveryAttentionMixin",
+    "DeliveryInline",
+    "DeliveryStatusMixin",
+    "OrderDeliveriesMixin",
+    "calls",
+    "deliveries",
+    "events",
+    "records",
+]

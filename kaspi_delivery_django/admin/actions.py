@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import Model
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -163,6 +164,26 @@ def _dismiss(action: PendingAction, _answers: Mapping[str, Any]) -> Answer:
     return Answer(messages.SUCCESS, gettext("taken off the list."), outcomes.CLOSED)
 
 
+def _book(order: Model, _answers: Mapping[str, Any]) -> Answer:
+    return outcome_of_booking([services.book_delivery(order)])
+
+
+def outcome_of_booking(booked: Sequence[Delivery], refused: Sequence[str] = ()) -> Answer:
+    """Return what became of an order's bookings: those that are booked or sent soon, then those that are not."""
+    for delivery in booked:
+        delivery.refresh_from_db()
+    problems = [*(display.attention_label(delivery.attention) for delivery in booked if delivery.attention), *refused]
+    good = [delivery for delivery in booked if not delivery.attention]
+    if all(delivery.delivery_id for delivery in good):
+        words, several = gettext("a courier is booked: %(names)s."), outcomes.BOOKED
+    else:
+        words, several = gettext("the booking is on its way to Kaspi: %(names)s."), outcomes.SENT_LATER
+    done = [words % {"names": ", ".join(map(str, good))}] if good else []
+    if problems:
+        return Answer(messages.WARNING if good else messages.ERROR, " ".join([*done, *problems]))
+    return Answer(messages.SUCCESS, done[0], several)
+
+
 def _preview(name: str, keys: Sequence[Any]) -> Preview:
     """Return what the bulk action of this name would do to these rows."""
     found = bulk_actions.forecast(name, keys)
@@ -242,6 +263,14 @@ ACTIONS: Mapping[str, Action] = {
         act=_mark_final,
     ),
 }
+
+
+BOOK = Action(
+    permission="reissue_delivery",
+    label=_("Book a courier"),
+    question=_("Kaspi is asked for a courier, and it costs a delivery. The order is sent as it is saved now."),
+    act=_book,
+)
 
 
 ABANDON_WARNING = Action(

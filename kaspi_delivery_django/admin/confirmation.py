@@ -18,6 +18,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.functional import Promise
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -97,11 +98,30 @@ class TypedForm(ConfirmForm):
         return name
 
 
+class CountForm(ConfirmForm):
+    """A confirmation of several rebookings that no double click can give: their number, typed."""
+
+    count = 0
+    number = forms.IntegerField(label=_("Type the number of couriers to confirm"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["number"].help_text = gettext("It is %(count)s.") % {"count": self.count}
+
+    def clean_number(self) -> int:
+        """Accept the number of couriers that were asked about."""
+        number = int(self.cleaned_data["number"])
+        if number != self.count:
+            raise forms.ValidationError(gettext("That is not the number."))
+        return number
+
+
 MAX_ROWS = 10_000
 ROWS_PER_REQUEST = 100
 REQUEST_S = 5.0
 MAX_KEY = 2**63 - 1
 CONFIRMED = "asked_about"
+BACK = "back"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +184,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
         }
         rows = queryset.filter(pk__in=preview.keys[:ROWS_NAMED]).order_by("pk")
         context = {
+            "back": request.get_full_path(),
             "hidden": hidden,
             "selected": len(keys),
             "effects": preview.effects,
@@ -189,6 +210,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
             "rows": [(display.page_link(self.admin_site, row), self.facts(request, row)) for row in rows],
             "subject": form.row,
             "form": form,
+            "back": _back(request),
             "opts": self.opts,
             "media": self.media + form.media + forms.Media(css=STYLE),
             **(context or {}),
@@ -305,6 +327,8 @@ class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
         report = Report(self.admin_site)
         report.add(row, self._do(request, action, row, form.cleaned_data))
         self.message_user(request, report.text, report.level)
+        if url := _back(request):
+            return HttpResponseRedirect(url)
         is_there = self.model._default_manager.filter(pk=row.pk).exists()
         page, keys = ("change", [row.pk]) if is_there else ("changelist", [])
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
@@ -318,6 +342,12 @@ class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
         if keys and not _keys(self.model, ",".join(keys)):
             raise SuspiciousOperation("the rows of an action are named by whole numbers")
         return super().changelist_view(request, extra_context)
+
+
+def _back(request: HttpRequest) -> str:
+    """Return the page that the user came from, as its link names it; empty for none, or for another site's."""
+    url = request.GET.get(BACK, "")
+    return url if url_has_allowed_host_and_scheme(url, allowed_hosts=None) else ""
 
 
 def _keys(model: type[Model], text: str) -> list[Any]:

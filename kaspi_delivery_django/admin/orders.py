@@ -1,140 +1,367 @@
-"""What a shop puts on its own order pages: the order's deliveries, and a filter of its list."""
+"""What a shop puts on its own order pages: buttons and bulk actions, a column and a filter of deliveries."""
 
-from typing import Any
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
-from django.contrib.contenttypes.admin import GenericTabularInline
-from django.contrib.contenttypes.forms import BaseGenericInlineFormSet
-from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import ValidationError
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
-from django.utils.html import format_html
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path
+from django.utils.html import format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import display, filters
-from kaspi_delivery_django.admin.actions import ACTIONS
-from kaspi_delivery_django.admin.columns import DeliveryColumns
-from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE, TABLE, ReadOnlyMixin
-from kaspi_delivery_django.exceptions import NoAdapter
+from kaspi_delivery_django import services
+from kaspi_delivery_django.admin import display, filters, outcomes
+from kaspi_delivery_django.admin.actions import ACTIONS, BOOK, outcome_of_booking
+from kaspi_delivery_django.admin.confirmation import (
+    CONFIRMED,
+    MAX_ROWS,
+    ROWS_PER_REQUEST,
+    Action,
+    BulkActionsMixin,
+    ConfirmForm,
+    CountForm,
+)
+from kaspi_delivery_django.admin.inlines import BOOK_AGAIN, book_page
+from kaspi_delivery_django.admin.outcomes import Answer, Preview, Report
+from kaspi_delivery_django.admin.readonly import STYLE
+from kaspi_delivery_django.exceptions import CannotBook, CannotReissue, NoAdapter
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.orders import adapter_for, key_field, key_name
-from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import identities, rules
-from kaspi_delivery_django.stats.snapshot import MAX_COUNT
+from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
+from kaspi_delivery_django.services.deliveries import rules
+from kaspi_delivery_django.services.deliveries.identities import ShippedRows
+from kaspi_delivery_django.services.deliveries.orders import check_booking
 
-MAX_KEY = 2**63 - 1  # more is no integer to SQLite
-CANCEL = "kaspi_delivery.cancel_delivery"
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = object  # the mixins stand before the shop's own class, whatever that is
+
+VIEW = "kaspi_delivery.view_delivery"
+COLUMN = "kaspi_delivery_status"
+NOT_WANTED = _("The shop's adapter does not want it sent.")
+BULK_ACTIONS = ("kaspi_book", "kaspi_book_again", "kaspi_cancel")
+READ_BY_LIST = "_kaspi_deliveries"
 
 
-class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # no generics at run time
-    """Finds the deliveries as the services do: a child or a proxy of the adapter's model counts as the model.
+class DeliveryAttentionMixin(ModelAdmin):
+    """Adds the filter "delivery needs attention" to an order list: `class OrderAdmin(DeliveryAttentionMixin, …)`.
 
-    It only shows: nothing that is posted for it is read, and nothing need be.
+    On the page of a model without an adapter, `kaspi_shipments` is the lookup that leads to what is shipped, as in
+    `DeliveryInline`.
     """
 
-    def __init__(self, data: Any = None, files: Any = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.new_objects, self.changed_objects, self.deleted_objects = [], [], []
-        order = self.instance
-        if order is None or order.pk is None:
-            return
-        try:
-            self.queryset = identities.deliveries_of(identities.adapter_of(order), order)
-        except NoAdapter:
-            return
-
-    def is_valid(self) -> bool:
-        """Never invalid: nothing is edited here."""
-        return True
-
-    def save(self, commit: bool = True) -> list[Model]:  # noqa: FBT001, FBT002  # Django's signature
-        """Save nothing."""
-        return []
-
-
-class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
-    """An order's deliveries, the newest first: `inlines = [DeliveryInline]`."""
-
-    model = Delivery
-    template = TABLE
-    formset = DeliveriesOfOrder  # type: ignore[assignment]  # the stubs know no generic inlines here
-    ct_field, ct_fk_field = "content_type", "object_id"
-    extra = 0
-    can_delete = False
-    verbose_name_plural = _("Kaspi deliveries")
-    fields = ("status_text", "in_status_for", "promise", "attention_text", "tracking_page", "timeline")
-
-    class Media:
-        css = STYLE
-        js = SCRIPTS
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Show nothing where an order is only being made."""
-        return obj is not None and super().has_view_permission(request, obj)
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Add the cancel action for users who may cancel."""
-        return (*self.fields, "cancel") if request.user.has_perm(CANCEL) else self.fields
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """All of it is computed."""
-        return self.get_fields(request, obj)
-
-    @admin.display(description=_("timeline"))
-    def timeline(self, delivery: Delivery) -> str:
-        """Link the delivery's own page, with its history."""
-        return display.page_link(self.admin_site, delivery, text=gettext("Timeline"))
-
-    @admin.display(description=_("cancel"))
-    def cancel(self, delivery: Delivery) -> str:
-        """Link the page that asks for the reason, while it can be cancelled."""
-        if "cancel" not in rules.allowed_actions(delivery, clock.now()):
-            return ""
-        url = display.address(self.admin_site, "kaspi_delivery_delivery_exit", delivery.pk, "cancel")
-        return (
-            format_html('<a class="kd-button kd-danger" href="{}">{}</a>', url, ACTIONS["cancel"].label) if url else ""
-        )
-
-
-class OrderAttentionFilter(admin.SimpleListFilter):
-    """The orders whose delivery needs attention."""
-
-    title = _("delivery")
-    parameter_name = "kaspi_delivery"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
-        """Offer the one question."""
-        return [("attention", _("Delivery needs attention"))]
-
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep those orders. Their keys are read first: ours are text, and no engine joins that by an index."""
-        adapter = adapter_for(queryset.model)
-        if not self.value() or adapter is None:
-            return queryset if not self.value() else queryset.none()
-        kind = ContentType.objects.db_manager(db_alias()).get_for_model(adapter.model_class())
-        flagged = Delivery.objects.flagged().filter(content_type=kind).order_by("-pk")
-        field = key_field(adapter.model_class())
-        texts = flagged.values_list("object_id", flat=True)[:MAX_COUNT]
-        keys = [text for text in texts if _is_key(field, text)]
-        return queryset.filter(**{f"{key_name(adapter.model_class())}__in": keys})  # a child has its parent's key too
-
-
-class DeliveryAttentionMixin:
-    """Adds the filter "delivery needs attention" to an order list: `class OrderAdmin(DeliveryAttentionMixin, …)`."""
+    kaspi_shipments = ""
+    kaspi_filter: type[filters.OrderAttentionFilter] = filters.OrderAttentionFilter
 
     def get_list_filter(self, request: HttpRequest) -> Any:
         """Put the filter first, for users who can view deliveries."""
-        own: Any = super()
-        mine = (OrderAttentionFilter,) if request.user.has_perm("kaspi_delivery.view_delivery") else ()
-        return (*mine, *own.get_list_filter(request))
+        own = super().get_list_filter(request)
+        return (self.kaspi_filter, *own) if request.user.has_perm(VIEW) else own
 
 
-def _is_key(field: Any, text: str) -> bool:
-    try:
-        key = field.get_prep_value(text)
-    except (TypeError, ValueError, ValidationError):  # the shop's key has become of another type
-        return False
-    return not isinstance(key, int) or key <= MAX_KEY
+class DeliveryStatusMixin(DeliveryAttentionMixin):
+    """Adds the column `kaspi_delivery_status` to an order list, and the filter by it.
+
+    A page of the list costs one query more; on the page of a parent model two.
+    """
+
+    kaspi_filter = filters.OrderDeliveryFilter
+
+    @property
+    def media(self) -> forms.Media:
+        """Add the style of the statuses."""
+        own: forms.Media = super().media
+        return own + forms.Media(css=STYLE)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Put the column last unless the shop has placed it; leave it out for users who cannot view deliveries."""
+        own = super().get_list_display(request)
+        if not request.user.has_perm(VIEW):
+            return [name for name in own if name != COLUMN]
+        return own if COLUMN in own else [*own, COLUMN]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Have the list read the deliveries of a page at once."""
+        kind: Any = super().get_changelist(request, **kwargs)
+        return _reading_deliveries(kind)
+
+    @admin.display(description=_("Kaspi delivery"))
+    def kaspi_delivery_status(self, order: Any) -> str:
+        """Link the order's newest delivery by its status, and show why it needs attention."""
+        deliveries = order.__dict__.get(READ_BY_LIST)
+        if deliveries is None:
+            deliveries = ShippedRows(self.model, self.kaspi_shipments).newest([order]).get(order.pk, [])
+        lines = ((self._status_of(delivery), display.attention_badge(delivery)) for delivery in deliveries)
+        return format_html_join("", '<div class="kd-line">{} {}</div>', lines)
+
+    def _status_of(self, delivery: Delivery) -> str:
+        return display.page_link(self.admin_site, delivery, text=display.status_badge(delivery.status))
+
+
+class DeliveryActionsMixin(ModelAdmin):
+    """Adds bulk actions to an order list, and to `DeliveryInline` the button that books a courier.
+
+    Each needs its permission and asks first.
+    """
+
+    kaspi_shipments = ""
+
+    def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
+        super().__init__(model, admin_site)
+        if self.actions is not None:  # None switches all bulk actions off
+            self.actions = [*self.actions, *BULK_ACTIONS]
+
+    def get_urls(self) -> list[Any]:
+        """Add the page that books a courier for one order."""
+        view = self.admin_site.admin_view(self.kaspi_book_view)
+        return [path("<path:object_id>/book-courier/", view, name=book_page(self.model)), *super().get_urls()]
+
+    def kaspi_book_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask about one order; book a courier when the answer is a yes."""
+        return OrderConfirmation(self).book_one(request, object_id)
+
+    def has_kaspi_book_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may book couriers here."""
+        return OrderConfirmation(self).may(request, BOOK)
+
+    def has_kaspi_cancel_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may cancel deliveries here."""
+        return OrderConfirmation(self).may(request, ACTIONS["cancel"])
+
+    @admin.action(description=_("Book a courier for the selected orders"), permissions=["kaspi_book"])
+    def kaspi_book(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Book the orders that have no delivery yet and that the adapter wants sent."""
+        return OrderConfirmation(self).book(request, queryset)
+
+    @admin.action(description=_("Book a courier again for the selected orders"), permissions=["kaspi_book"])
+    def kaspi_book_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Book the orders again whose newest delivery Kaspi surely does not have."""
+        return OrderConfirmation(self).rebook(request, queryset)
+
+    @admin.action(description=_("Cancel the deliveries of the selected orders"), permissions=["kaspi_cancel"])
+    def kaspi_cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Cancel the newest deliveries of the orders, for one reason."""
+        return OrderConfirmation(self).cancel(request, queryset)
+
+
+class OrderDeliveriesMixin(DeliveryActionsMixin, DeliveryStatusMixin):
+    """All of a shop's order page: `class OrderAdmin(OrderDeliveriesMixin, admin.ModelAdmin)` with `DeliveryInline`."""
+
+
+class BookForm(ConfirmForm):
+    """Which parcels to book, where there is something to choose or to insist on; `wanted` are ticked."""
+
+    choices: Sequence[tuple[str, str]] = ()
+    wanted: Sequence[str] = ()
+    refused: Sequence[str] = ()
+    parcels = forms.MultipleChoiceField(label=_("Courier for"), widget=forms.CheckboxSelectMultiple)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["parcels"]
+        field.choices, field.initial = self.choices, self.wanted
+        notes = [*self.refused]
+        if len(self.wanted) < len(self.choices):
+            notes.append(gettext("Tick what the adapter does not want only if it is to be sent all the same."))
+        field.help_text = " ".join(notes)
+
+
+class OrderConfirmation(BulkActionsMixin):
+    """Asks about orders on behalf of a shop's page, whose rows and permissions count, then acts on their deliveries."""
+
+    def __init__(self, page: Any) -> None:
+        super().__init__(page.model, page.admin_site)
+        self.page = page
+        self.shipped = ShippedRows(page.model, page.kaspi_shipments)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Ask the shop's page, and for our own permission."""
+        return bool(self.page.has_view_permission(request, obj) and request.user.has_perm(VIEW))
+
+    def may(self, request: HttpRequest, action: Action) -> bool:
+        """Return whether the user may do it here."""
+        return self.admin_site.is_registered(Delivery) and self._may(request, action)
+
+    def book_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask about one order, and book when the answer is a yes. Say at once why nothing can be booked."""
+        order = self.page.get_object(request, unquote(object_id))
+        if order is None:
+            raise Http404
+        if not (self._may(request, BOOK) and self.has_view_permission(request, order)):
+            raise PermissionDenied
+        report = Report(self.admin_site)
+        try:
+            action = self._booking(order)
+        except CannotBook as err:
+            report.add(order, Answer(messages.ERROR, str(err)))
+        else:
+            form = action.form(request.POST if request.method == "POST" else None, row=order)
+            if not form.is_valid():
+                return self._confirm(request, action, [order], form)
+            report.add(order, self._do(request, action, order, form.cleaned_data))
+        self.message_user(request, report.text, report.level)
+        page = f"{self.opts.app_label}_{self.opts.model_name}_change"
+        return HttpResponseRedirect(display.address(self.admin_site, page, quote(order.pk)))
+
+    def book(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Book the orders that have no delivery yet and that the adapter wants sent."""
+        if self._refuses_many(request, queryset, most=ROWS_PER_REQUEST):
+            return None
+        return self.confirm_bulk(request, queryset, replace(BOOK, act=self._book, preview=self._preview_booking))
+
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Cancel the newest deliveries of the orders, for one reason."""
+        deliveries = self._newest(request, queryset, most=MAX_ROWS)
+        return None if deliveries is None else self.confirm_bulk(request, deliveries, ACTIONS["cancel"])
+
+    def rebook(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Book the orders again whose newest delivery Kaspi surely does not have."""
+        deliveries = self._newest(request, queryset, most=ROWS_PER_REQUEST)
+        if deliveries is None:
+            return None
+        known = request.POST.get(CONFIRMED)
+        preview = _preview_rebooking(deliveries) if known is None else Preview(keys=known.split(","))
+        form = type("CountForm", (CountForm,), {"count": len(preview.keys)})
+        action = replace(ACTIONS["reissue"], label=BOOK_AGAIN, form=form, preview=lambda _keys: preview)
+        return self.confirm_bulk(request, deliveries, action)
+
+    def _newest(self, request: HttpRequest, queryset: QuerySet[Any], *, most: int) -> DeliveryQuerySet | None:
+        """Return the newest deliveries of the chosen orders, or those that were asked about; None with a message."""
+        if CONFIRMED in request.POST:
+            return _all_deliveries()
+        if self._refuses_many(request, queryset, most=most):
+            return None
+        found = self.shipped.newest(queryset)
+        keys = [delivery.pk for deliveries in found.values() for delivery in deliveries]
+        if keys:
+            return _all_deliveries().filter(pk__in=keys)
+        self.message_user(request, gettext("Nothing was done: no selected order has a delivery."), messages.WARNING)
+        return None
+
+    def _refuses_many(self, request: HttpRequest, queryset: QuerySet[Any], *, most: int) -> bool:
+        if CONFIRMED in request.POST or len(queryset.order_by().values_list("pk")[: most + 1]) <= most:
+            return False
+        words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
+        self.message_user(request, words % {"most": most}, messages.ERROR)
+        return True
+
+    def _checked(self, order: Model) -> tuple[list[tuple[Any, bool]], list[tuple[Any, str]]]:
+        """Return what can be booked of an order, and whether the adapter wants it sent; and what cannot, and why.
+
+        Raises `CannotBook` if all of it has a delivery.
+        """
+        bookable, refused = [], []
+        for parcel in self._unbooked(order):
+            try:
+                bookable.append((parcel, check_booking(parcel)))
+            except CannotBook as err:
+                refused.append((parcel, str(err)))
+        return bookable, refused
+
+    def _unbooked(self, order: Model) -> list[Any]:
+        try:
+            parcels = self.shipped.unbooked(order)
+        except NoAdapter as err:
+            raise CannotBook(str(err)) from err
+        if not parcels:
+            raise CannotBook(gettext("There is nothing to book: it has a delivery already."))
+        return parcels
+
+    def _booking(self, order: Model) -> Action:
+        """Return the action for this order, which asks what to book where that is a question. Raises `CannotBook`."""
+        bookable, failed = self._checked(order)
+        is_parent = bool(self.shipped.shipments and self.shipped.shipments.path)
+        refused = [f"{parcel}: {reason}" if is_parent else reason for parcel, reason in failed]
+        if not bookable:
+            raise CannotBook(" ".join(refused))
+        wanted = [str(parcel.pk) for parcel, is_wanted in bookable if is_wanted]
+        action = replace(BOOK, act=self._book)
+        if len(wanted) == len(bookable) == 1 and not refused:
+            return action
+        unwanted = gettext("%(order)s: the shop's adapter does not want it sent")
+        choices = [(str(one.pk), str(one) if wants else unwanted % {"order": one}) for one, wants in bookable]
+        return replace(
+            action, form=type("Form", (BookForm,), {"choices": choices, "wanted": wanted, "refused": refused})
+        )
+
+    def _preview_booking(self, keys: Sequence[Any]) -> Preview:
+        """Return which orders can be booked as the adapter wants, how many couriers come, and why the others cannot."""
+        able: list[Any] = []
+        couriers, refused = 0, defaultdict(list)
+        for order in self.model._default_manager.filter(pk__in=keys).order_by("pk"):
+            try:
+                bookable, failed = self._checked(order)
+            except CannotBook as err:
+                refused[str(err)].append(order)
+                continue
+            count = sum(is_wanted for _parcel, is_wanted in bookable)
+            if count:
+                couriers += count
+                able.append(order.pk)
+            reasons = {reason for _parcel, reason in failed} | ({NOT_WANTED} if count < len(bookable) else set())
+            for reason in reasons:
+                refused[str(reason)].append(order)
+        return Preview(
+            keys=able, effects=[str(outcomes.TO_BOOK % {"count": couriers})] if able else [], refused=refused
+        )
+
+    def _book(self, order: Model, answers: Mapping[str, Any]) -> Answer:
+        """Book what was chosen of the order; without a choice what the adapter wants."""
+        chosen = answers.get("parcels")
+        booked, refused = [], []
+        for parcel in self._unbooked(order):
+            if chosen is not None and str(parcel.pk) not in chosen:
+                continue
+            try:
+                booked.append(services.book_delivery(parcel, send_anyway=chosen is not None))
+            except CannotBook as err:
+                refused.append(str(err))
+        if not booked:
+            raise CannotBook(" ".join(refused) or gettext("There is nothing to book: it has a delivery already."))
+        return outcome_of_booking(booked, refused)
+
+
+def _all_deliveries() -> DeliveryQuerySet:
+    everything: DeliveryQuerySet = Delivery.objects.all()
+    return everything
+
+
+def _preview_rebooking(deliveries: DeliveryQuerySet) -> Preview:
+    rows = list(deliveries.with_successors().defer("raw").order_by("pk"))
+    rules.read_calls(rows)
+    keys: list[int] = []
+    refused = defaultdict(list)
+    for delivery in rows:
+        try:
+            rules.check_reissue(delivery, confirmed_absent=False)
+            keys.append(delivery.pk)
+        except CannotReissue as err:
+            refused[str(err)].append(delivery)
+    return Preview(keys=keys, effects=[str(outcomes.TO_BOOK % {"count": len(keys)})] if keys else [], refused=refused)
+
+
+class _DeliveriesOfPage(ChangeList):
+    """Reads the deliveries of a page of orders at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Keep the deliveries at the rows that the template shows."""
+        super().get_results(request)
+        if COLUMN in self.list_display:
+            page: Any = self.model_admin
+            deliveries = ShippedRows(self.model, page.kaspi_shipments).newest(self.result_list)
+            for order in self.result_list:
+                setattr(order, READ_BY_LIST, deliveries.get(order.pk, []))
+
+
+@lru_cache(maxsize=64)
+def _reading_deliveries(kind: type[ChangeList]) -> type[ChangeList]:
+    return type(kind.__name__, (_DeliveriesOfPage, kind), {})

@@ -66,6 +66,11 @@ EFFECTS: Mapping[Effect, Any] = {
     ),
 }
 
+BOOKED = ngettext_lazy("%(count)s booked.", "%(count)s booked.", "count")
+SENT_LATER = ngettext_lazy(
+    "%(count)s booking is on its way to Kaspi.", "%(count)s bookings are on their way to Kaspi.", "count"
+)
+TO_BOOK = ngettext_lazy("%(count)s courier is asked of Kaspi.", "%(count)s couriers are asked of Kaspi.", "count")
 CANCELLED = ngettext_lazy("%(count)s cancelled.", "%(count)s cancelled.", "count")
 CANCELLED_UNSENT = ngettext_lazy(
     "%(count)s cancelled without a request: not booked at Kaspi.",

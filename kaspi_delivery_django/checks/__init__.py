@@ -6,6 +6,7 @@ from kaspi_delivery_django.checks.adapters import (
     check_accounts_of_adapters,
     check_adapters,
     check_key_texts,
+    check_order_pages,
     check_primary_keys,
 )
 from kaspi_delivery_django.checks.databases import (
@@ -51,6 +52,7 @@ __all__ = [
     "check_key_texts",
     "check_language_prefix",
     "check_middleware",
+    "check_order_pages",
     "check_orm_caches",
     "check_primary_keys",
     "check_routers",
@@ -78,6 +80,7 @@ ALWAYS = (
     check_primary_keys,
     check_key_texts,
     check_accounts_of_adapters,
+    check_order_pages,
     check_databases,
     check_routers,
     check_sqlite,

@@ -1,7 +1,9 @@
 """The shop's adapters: whether they can be used, and for which orders and accounts."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
@@ -69,6 +71,36 @@ def check_accounts_of_adapters(**_kwargs: Any) -> list[CheckMessage]:
         text = 'Every adapter ships from the account "default": the others are never used.'
         return [Caution(text, hint=hint, obj=aliases, id="kaspi_delivery.W014")]
     return []
+
+
+def check_order_pages(**_kwargs: Any) -> list[CheckMessage]:
+    """W038: an order page of the shop's admin shows deliveries of a model that no adapter serves."""
+    if not usable_adapters():
+        return []
+    found: list[CheckMessage] = []
+    for page, model, path in _order_pages():
+        if orders.shipments_of(model, path) is None:
+            text = f"It shows deliveries of {model._meta.label}, which no adapter serves: nothing is found."
+            hint = (
+                f"Name an adapter for {model._meta.label} in ORDER_ADAPTERS. If its parcels are shipped, write the"
+                ' lookup that leads to them, as kaspi_shipments = "shipments".'
+            )
+            found.append(Caution(text, hint=hint, obj=page, id="kaspi_delivery.W038"))
+    return found
+
+
+def _order_pages() -> Iterator[tuple[type[Any], type[models.Model], str]]:
+    """Yield the pages and inlines that show deliveries: their class, the page's model, and the lookup they have."""
+    if not apps.is_installed("django.contrib.admin"):
+        return
+    from django.contrib.admin.sites import all_sites  # noqa: PLC0415  # it cannot be imported without its apps
+
+    for site in all_sites:
+        for model, page in site._registry.items():  # noqa: SLF001  # Django has no public list
+            for kind in (type(page), *page.inlines):
+                path = getattr(kind, "kaspi_shipments", None)
+                if path is not None:
+                    yield kind, model, path
 
 
 def _fits(model: type[models.Model], max_length: int | None) -> bool:

@@ -34,6 +34,16 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         own = self.filter(content_type=content_type, object_id=object_id)
         return own.order_by("-generation")
 
+    def with_successors(self) -> Self:
+        """Annotate whether the order has a later generation, which `has_successor` then returns without a query."""
+        later = self.model.objects.filter(
+            object_id=models.OuterRef("object_id"),
+            content_type=models.OuterRef("content_type"),
+            environment=models.OuterRef("environment"),
+            generation__gt=models.OuterRef("generation"),
+        )
+        return self.annotate(known_successor=models.Exists(later))
+
     def phone_ending(self, ending: str) -> models.Q:
         """Return the condition that a customer's phone ends in these digits: a range, which every index answers."""
         start = phone_tail(ending)
@@ -145,6 +155,7 @@ class Delivery(WrittenModel):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
+    known_successor: bool | None = None  # not a column: what `with_successors` has read
     locked_at: datetime | None = None  # not a column: the database's time when this row was locked
 
     objects: ClassVar = DeliveryQuerySet.as_manager()
@@ -228,6 +239,8 @@ class Delivery(WrittenModel):
 
     def has_successor(self) -> bool:
         """Return whether the order has a later generation."""
+        if self.known_successor is not None:
+            return self.known_successor
         return self._siblings().filter(generation__gt=self.generation).exists()
 
     def has_live_predecessor(self) -> bool:

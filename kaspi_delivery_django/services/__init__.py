@@ -9,13 +9,14 @@ from kaspi_delivery_django.services.deliveries.actions import (
     retry_delivery,
 )
 from kaspi_delivery_django.services.deliveries.booking import reissue_delivery, request_delivery
-from kaspi_delivery_django.services.deliveries.orders import adopt_delivery
+from kaspi_delivery_django.services.deliveries.orders import adopt_delivery, book_delivery
 from kaspi_delivery_django.services.inbox.replaying import acknowledge_event, replay_event
 
 __all__ = [
     "acknowledge_delivery",
     "acknowledge_event",
     "adopt_delivery",
+    "book_delivery",
     "cancel_delivery",
     "link_delivery",
     "mark_final",

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from django.contrib import admin
 from django.core import checks as django_checks
 from django.db import connections
 
@@ -21,6 +22,14 @@ def sealed(monkeypatch):
     for connection in connections.all():
         monkeypatch.setattr(connection, "connect", refuse)
         monkeypatch.setattr(connection, "cursor", refuse)
+
+
+@pytest.fixture(autouse=True)
+def pages(monkeypatch):
+    """Return the only site of the admin, without pages: those of the test shops need adapters of both."""
+    site = admin.AdminSite("checked")
+    monkeypatch.setattr("django.contrib.admin.sites.all_sites", [site])
+    return site
 
 
 @pytest.fixture

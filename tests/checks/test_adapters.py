@@ -1,14 +1,17 @@
 """Checks of the shop's adapters: each red and green."""
 
 import pytest
+from django.apps import apps
+from django.contrib import admin
 from django.db import models
 from django.test.utils import isolate_apps
 
+from kaspi_delivery_django.admin import DeliveryInline, OrderDeliveriesMixin
 from kaspi_delivery_django.checks.adapters import _fits
 from tests.checks.samples import GOOD, ORDERS, OTHER
 from tests.keys.models import Timed
 from tests.shop.adapters import OrderAdapter
-from tests.shop.models import GiftOrder, Order
+from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 
 class GiftAdapter(OrderAdapter):
@@ -178,3 +181,52 @@ def test_w014_is_silent_when_one_adapter_names_an_account(found):
     """The others may ship from the default one."""
     adapters = [ORDERS, f"{__name__}.GiftAccountAdapter"]
     assert found(**GOOD, ACCOUNTS={"almaty": OTHER}, ORDER_ADAPTERS=adapters) == {}
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ({"inlines": [DeliveryInline]}, DeliveryInline),
+        ({"bases": (OrderDeliveriesMixin,)}, None),
+        ({"bases": (OrderDeliveriesMixin,), "kaspi_shipments": "no_such_relation"}, None),
+    ],
+)
+def test_w038_an_order_page_of_a_model_that_nothing_serves(found, pages, parts, named):
+    """The mixin on a page, or the inline: both would show nothing."""
+    values = {name: value for name, value in parts.items() if name != "bases"}
+    page = type("NoteAdmin", (*parts.get("bases", ()), admin.ModelAdmin), values)
+    pages.register(Note, page)
+    message = found(**GOOD)["W038"]
+    assert message.obj is (named or page)
+    assert "shop.Note" in message.msg
+    assert 'kaspi_shipments = "shipments"' in message.hint
+
+
+@pytest.mark.parametrize(
+    ("adapter", "values"),
+    [
+        (ORDERS, {}),
+        ("tests.shop.switching.ShipmentAdapter", {}),
+        ("tests.shop.switching.ShipmentAdapter", {"kaspi_shipments": "shipments"}),
+    ],
+)
+def test_w038_is_silent_for_orders_and_for_parents_of_parcels(found, pages, adapter, values):
+    """An adapter serves the page's model, or the only related one that is shipped."""
+    inline = type("Table", (DeliveryInline,), values)
+    pages.register(Order, type("Page", (OrderDeliveriesMixin, admin.ModelAdmin), {"inlines": [inline], **values}))
+    pages.register(ProxyOrder, type("Page", (OrderDeliveriesMixin, admin.ModelAdmin), values))
+    assert found(**{**GOOD, "ORDER_ADAPTERS": [adapter]}) == {}
+
+
+def test_w038_says_nothing_before_there_are_adapters(found, pages):
+    """Other checks do."""
+    pages.register(Note, type("NoteAdmin", (OrderDeliveriesMixin, admin.ModelAdmin), {}))
+    assert list(found(**GOOD, ORDER_ADAPTERS=[])) == ["W013"]
+
+
+def test_w038_needs_no_admin(found, pages, monkeypatch):
+    """A worker may have settings without it."""
+    pages.register(Note, type("NoteAdmin", (OrderDeliveriesMixin, admin.ModelAdmin), {}))
+    installed = apps.is_installed
+    monkeypatch.setattr(apps, "is_installed", lambda name: name != "django.contrib.admin" and installed(name))
+    assert found(**GOOD) == {}

@@ -1,13 +1,13 @@
-"""The test shop's own pages, with the table and the filter that the package has for them."""
+"""The test shop's own pages, with what the package has for them."""
 
 from django.contrib import admin
 
-from kaspi_delivery_django.admin import DeliveryAttentionMixin, DeliveryInline
-from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
+from kaspi_delivery_django.admin import DeliveryInline, OrderDeliveriesMixin
+from tests.shop.models import AppOrder, GiftOrder, Note, Order, ProxyOrder
 
 
-@admin.register(Order, ProxyOrder, GiftOrder, Note)
-class OrderAdmin(DeliveryAttentionMixin, admin.ModelAdmin):
+@admin.register(Order, ProxyOrder, GiftOrder, Note, AppOrder)
+class OrderAdmin(OrderDeliveriesMixin, admin.ModelAdmin):
     """A page that anybody could have written."""
 
     inlines = [DeliveryInline]

@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from kaspi_delivery_django import conf, orders
 from kaspi_delivery_django.client.types import is_identifier, read_text
 from kaspi_delivery_django.exceptions import NoAdapter, UnusableKey, UsageError
 from kaspi_delivery_django.models import Attention, Delivery
-from kaspi_delivery_django.models.deliveries import ORDER_LABEL_LENGTH
+from kaspi_delivery_django.models.deliveries import ORDER_LABEL_LENGTH, DeliveryQuerySet
 from kaspi_delivery_django.models.search import has_digit, number_key, words_of
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
 from kaspi_delivery_django.services import fast_sql
@@ -25,6 +26,8 @@ from kaspi_delivery_django.services.fast_sql import DeliveryKeys
 logger = logging.getLogger(__name__)
 MAX_PLAIN_DIGITS = 9  # a phone has ten
 MAX_PLAIN_LETTERS = 3  # as in KZ742
+BATCH_SIZE = 1000
+SETTING = "KASPI_DELIVERY['ORDER_ADAPTERS']"
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,80 @@ class OrderRef:
     known: Sequence[DeliveryKeys] = ()
 
 
+class ShippedRows:
+    """What is shipped for the rows of a model: the rows themselves, or their parcels; and their newest deliveries.
+
+    `path` is the lookup that leads to the parcels; see `orders.shipments_of`.
+    """
+
+    def __init__(self, model: type[models.Model], path: str = "") -> None:
+        self.model = model
+        self.shipments = orders.shipments_of(model, path)
+
+    @property
+    def adapter(self) -> AnyAdapter:
+        """The adapter of what is shipped. Raises `NoAdapter`."""
+        if self.shipments is None:
+            raise NoAdapter(f"No adapter in {SETTING} is for {self.model._meta.label}.")
+        return self.shipments.adapter
+
+    @property
+    def lookup(self) -> str:
+        """The lookup from a row to the primary key of what is shipped."""
+        path = self.shipments.path if self.shipments else ""
+        name = orders.key_name(self.adapter.model_class())
+        return f"{path}__{name}" if path else name
+
+    def of(self, row: models.Model) -> list[Any]:
+        """Return what is shipped of one row."""
+        if self.shipments is None or not self.shipments.path:
+            return [row] if self.shipments else []
+        parcels: models.QuerySet[models.Model] = self.adapter.model_class()._base_manager.using(db_alias())
+        return list(parcels.filter(pk__in=[key for _pk, key in self._keys([row.pk])]).order_by("pk"))
+
+    def unbooked(self, row: models.Model) -> list[Any]:
+        """Return what is shipped of one row and has no delivery yet. Raises `NoAdapter`."""
+        name = orders.key_name(self.adapter.model_class())
+        booked = {delivery.object_id for delivery in self.newest([row]).get(row.pk, ())}
+        return [one for one in self.of(row) if fitting(str(getattr(one, name))) not in booked]
+
+    def object_ids(self, rows: Iterable[models.Model]) -> dict[Any, list[str]]:
+        """Return the texts that deliveries are found by, by the rows' primary keys. One query, for parcels alone."""
+        if self.shipments is None:
+            return {}
+        if not self.shipments.path:
+            return {row.pk: [fitting(str(getattr(row, self.lookup)))] for row in rows}
+        found = defaultdict(list)
+        for pk, key in self._keys([row.pk for row in rows]):
+            found[pk].append(fitting(str(key)))
+        return found
+
+    def deliveries(self, object_ids: Sequence[str]) -> DeliveryQuerySet:
+        """Return the deliveries of these, found by an index: the newest generation first."""
+        kind = content_type_of(self.adapter)
+        own: DeliveryQuerySet = Delivery.objects.using(db_alias())
+        return own.filter(content_type=kind, object_id__in=object_ids).order_by("object_id", "-generation")
+
+    def newest(self, rows: Iterable[models.Model]) -> dict[Any, list[Delivery]]:
+        """Return the newest delivery of what is shipped, whatever its environment, by the rows' primary keys."""
+        object_ids = self.object_ids(rows)
+        texts = [text for own in object_ids.values() for text in own]
+        found: dict[str, Delivery] = {}
+        for batch in (texts[start : start + BATCH_SIZE] for start in range(0, len(texts), BATCH_SIZE)):
+            found |= {one.object_id: one for one in self.deliveries(batch).defer("raw").order_by("pk")}
+        return {pk: [found[text] for text in own if text in found] for pk, own in object_ids.items()}
+
+    def _keys(self, pks: Sequence[Any]) -> list[tuple[Any, Any]]:
+        rows: models.QuerySet[models.Model] = self.model._base_manager.using(db_alias())
+        shipped = rows.filter(**{"pk__in": pks, f"{self.lookup}__isnull": False})
+        return list(shipped.order_by(self.lookup).values_list("pk", self.lookup).distinct())
+
+
 def adapter_of(order: models.Model) -> AnyAdapter:
     """Return the adapter of the order's model. Raises `NoAdapter`."""
     adapter = adapter_for(type(order))
     if adapter is None:
-        setting = "KASPI_DELIVERY['ORDER_ADAPTERS']"
-        raise NoAdapter(f"No adapter in {setting} is for {order._meta.label}.")
+        raise NoAdapter(f"No adapter in {SETTING} is for {order._meta.label}.")
     return adapter
 
 

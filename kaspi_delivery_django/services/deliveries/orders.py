@@ -1,17 +1,20 @@
 """Follow the shop's orders: book or cancel when one is saved, adopt a delivery that Kaspi has already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from django.db import IntegrityError, models, transaction
+from django.utils.translation import gettext
 
 from kaspi_delivery_django import orders
 from kaspi_delivery_django.client.exceptions import UsageError
 from kaspi_delivery_django.client.types import is_identifier
-from kaspi_delivery_django.exceptions import CannotLink, UnusableKey
-from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.exceptions import CannotBook, CannotLink, UnusableKey
+from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
+from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import after_commit, db_alias, savepoint
 from kaspi_delivery_django.services.deliveries import booking, calls, identities, payloads, preflight, rules
 from kaspi_delivery_django.services.deliveries.actions import cancel_for_shop, link_delivery
@@ -53,6 +56,28 @@ def follow_order(adapter: AnyAdapter, order: models.Model, save: Save | None = N
             _carry_out(adapter, order, wish, booking.book_after_conflict)
 
 
+def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery:
+    """Book an order's first delivery, as staff decide; return it.
+
+    The order is read again and its request is built first, so an order that cannot be sent is refused, and nothing is
+    written. `send_anyway` overrules `wants_delivery`, never `wants_cancel`. Raises `NoAdapter`, and `CannotBook` for an
+    order that has a delivery, is not wanted, is to be cancelled, is gone, or that the adapter fails on.
+    """
+    adapter = identities.adapter_of(order)
+    with _booking_by_staff():
+        identity, wish = _first_booking(adapter, order)
+        if wish is Wish.WAIT and not send_anyway:
+            raise CannotBook(gettext("The shop's adapter does not want it sent."))
+        return booking.open_delivery(adapter, identity, calls.add_create if wish is Wish.SEND else _add_overruled)
+
+
+def check_booking(order: models.Model) -> bool:
+    """Return whether the adapter wants the order sent. Raises what `book_delivery` would raise; writes nothing."""
+    adapter = identities.adapter_of(order)
+    with _booking_by_staff():
+        return _first_booking(adapter, order)[1] is Wish.SEND
+
+
 def adopt_delivery(order: models.Model, delivery_id: str, *, external_order_id: str = "") -> Delivery:
     """Link the order to a delivery that Kaspi has already; the order is not booked, whatever its adapter wants.
 
@@ -69,6 +94,41 @@ def adopt_delivery(order: models.Model, delivery_id: str, *, external_order_id: 
         return _adopt(adapter, delivery_id, known_as)
     except AdapterFailed as err:
         raise CannotLink(preflight.ADAPTER_FAILED % {"error": err}) from err
+
+
+@contextmanager
+def _booking_by_staff() -> Iterator[None]:
+    """Open a transaction in which a failure of the adapter is a refusal."""
+    try:
+        with transaction.atomic(using=db_alias()):
+            yield
+    except AdapterFailed as err:
+        raise CannotBook(preflight.ADAPTER_FAILED % {"error": err}) from err
+
+
+def _first_booking(adapter: AnyAdapter, order: models.Model) -> tuple[Identity, Wish]:
+    """Return the identity of an order without a delivery, and what its adapter wants; build its request as a test.
+
+    Raises `CannotBook` and `AdapterFailed`.
+    """
+    ref = identities.order_ref(adapter, order, from_row=True)
+    if ref is None:
+        raise CannotBook(gettext("The order is gone."))
+    identity = identities.identity_as(adapter, ref)
+    newest = identities.newest_of(adapter, ref.object_id, identity.environment)
+    if newest is not None:
+        raise CannotBook(gettext("The order has a delivery already: %(name)s.") % {"name": newest})
+    wish = wish_for(adapter, ref.order)
+    if wish is Wish.CANCEL:
+        raise CannotBook(gettext("The shop's adapter wants it cancelled."))
+    payloads.build(ApiCall(), Delivery(external_order_id=identity.external_order_id), ref.order)
+    return identity, wish
+
+
+def _add_overruled(delivery: Delivery) -> None:
+    delivery.send_anyway_at = clock.now()
+    delivery.save(update_fields=["send_anyway_at", "updated_at"])
+    calls.add_create(delivery)
 
 
 def _wish_for_instance(adapter: AnyAdapter, order: models.Model) -> Wish | None:

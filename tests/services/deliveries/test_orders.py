@@ -5,7 +5,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, connection, models, transaction
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.exceptions import CannotRetry
+from kaspi_delivery_django.exceptions import CannotBook, CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import fast_sql, request_delivery, retry_delivery
 from kaspi_delivery_django.services.deliveries import booking, calls, identities, orders
@@ -405,3 +405,72 @@ def test_another_models_delivery_with_the_same_key_is_left(saved):
     Delivery.objects.update(content_type=elsewhere, external_order_id="gift-1")
     saved.save()
     assert Delivery.objects.exclude(content_type=elsewhere).get().attention == ""
+
+
+# Staff book an order
+
+
+def test_staff_book_an_order_that_was_never_booked():
+    """It came by an import, which no signal reports."""
+    order = Order.objects.bulk_create([Order(pk=7)])[0]
+    delivery = orders.book_delivery(order)
+    assert (delivery.external_order_id, delivery.send_anyway_at) == ("order-7", None)
+    assert ApiCall.objects.get().state == "due"
+
+
+def test_an_unwanted_order_is_booked_only_if_staff_insist(drain):
+    """Nothing is written for the refused one, and the other one is sent."""
+    order = Order.objects.create(paid=False)
+    with pytest.raises(CannotBook, match="does not want it sent"):
+        orders.book_delivery(order)
+    assert not Delivery.objects.exists()
+    orders.book_delivery(order, send_anyway=True)
+    drain()
+    assert Delivery.objects.get().status == "created"
+
+
+@pytest.mark.parametrize(
+    ("values", "refusal"),
+    [
+        ({"cancelled": True}, "wants it cancelled"),
+        ({"phone": "none"}, "adapter failed: .*phone"),
+        ({"address": "broken"}, "adapter failed: TypeError"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_and_nothing_is_written(adapter_may_fail, values, refusal):
+    """Whatever staff insist on."""
+    order = Order.objects.bulk_create([Order(**values)])[0]
+    for attempt in (orders.check_booking, lambda row: orders.book_delivery(row, send_anyway=True)):
+        with pytest.raises(CannotBook, match=refusal):
+            attempt(order)
+    assert not Delivery.objects.exists()
+
+
+def test_an_order_with_a_delivery_is_not_booked_by_staff():
+    """Its first one is never booked twice; rebooking is another action."""
+    order = Order.objects.create()
+    with pytest.raises(CannotBook, match=f"has a delivery already: order-{order.pk}"):
+        orders.book_delivery(order)
+
+
+def test_a_deleted_order_is_not_booked_by_staff():
+    """Somebody deleted it while the page was open."""
+    order = Order.objects.create(paid=False)
+    Order.objects.all().delete()
+    with pytest.raises(CannotBook, match="gone"):
+        orders.book_delivery(order, send_anyway=True)
+
+
+def test_two_people_book_one_order_once(at_once):
+    """Both pressed the button."""
+    order = Order.objects.create(paid=False)
+    found = at_once(*[lambda: orders.book_delivery(order, send_anyway=True)] * 2)
+    assert Delivery.objects.count() == 1
+    assert all(isinstance(one, Delivery | CannotBook) for one in found)
+
+
+def test_checking_a_booking_writes_nothing():
+    """It only says whether the adapter wants the order sent."""
+    orders_ = Order.objects.bulk_create([Order(pk=1), Order(pk=2, paid=False)])
+    assert [orders.check_booking(order) for order in orders_] == [True, False]
+    assert not Delivery.objects.exists()
