@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext
 
@@ -156,6 +157,21 @@ def address(site: admin.AdminSite, page: str, *keys: object) -> str:
 def link(url: str, text: object) -> str:
     """Return a link, or the text alone where there is nothing to link."""
     return format_html('<a href="{}">{}</a>', url, text) if url else str(text)
+
+
+def copy_button(text: str, label: str = "") -> SafeString:
+    """Return a button that copies the text, shown by copy.js; a `label` is visible, else there is only a picture."""
+    name = format_html("<span>{}</span>", label) if label else ""
+    return format_html(
+        '<button type="button" class="kd-copy" data-kd-copy="{}" data-kd-copied="{}" title="{}" aria-label="{}" hidden>'
+        '<svg viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path d="M5.5 5.5h8v8h-8z"/>'
+        '<path d="M10.5 5V2.5h-8v8H5"/></svg>{}<span class="kd-unseen" role="status"></span></button>',
+        text,
+        gettext("Copied"),
+        gettext("Copy"),
+        label or gettext("Copy %(text)s") % {"text": text},
+        name,
+    )
 
 
 def list_url(site: admin.AdminSite, request: HttpRequest, model: str, **query: str) -> str:

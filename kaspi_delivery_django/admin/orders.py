@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.actions import ACTIONS
 from kaspi_delivery_django.admin.columns import DeliveryColumns
-from kaspi_delivery_django.admin.readonly import STYLE, TABLE, ReadOnlyMixin
+from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE, TABLE, ReadOnlyMixin
 from kaspi_delivery_django.exceptions import NoAdapter
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import adapter_for, key_field, key_name
@@ -69,6 +69,7 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
 
     class Media:
         css = STYLE
+        js = SCRIPTS
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Show nothing where an order is only being made."""

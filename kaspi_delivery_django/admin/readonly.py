@@ -12,6 +12,7 @@ from kaspi_delivery_django.admin.filters import CappedChangeList, CappedPaginato
 FILTERS = {"", "exact"}
 TABLE = "admin/kaspi_delivery/table.html"
 STYLE = {"all": ("kaspi_delivery/desk.css",)}
+SCRIPTS = ("kaspi_delivery/copy.js",)
 
 
 class ReadOnlyMixin:
@@ -51,6 +52,7 @@ class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg] 
 
     class Media:
         css = STYLE
+        js = SCRIPTS
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
         """Note on the page when rows are left out."""
