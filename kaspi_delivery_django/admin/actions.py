@@ -156,6 +156,7 @@ ACTIONS: Mapping[str, Action] = {
         act=_cancel,
         form=CancelForm,
         bulk_name=Name.CANCEL,
+        is_dangerous=True,
     ),
     "refresh": Action(
         permission="retry_delivery",
@@ -226,6 +227,7 @@ ABANDON_WARNING = Action(
     ),
     act=_acknowledge,
     form=TypedForm,
+    is_dangerous=True,
 )
 
 
@@ -233,6 +235,7 @@ ABANDON_CANCEL_WARNING = replace(
     ACTIONS["acknowledge"],
     permission="cancel_delivery",
     question=_("A cancel was requested: it is abandoned, and the delivery leaves the list."),
+    is_dangerous=True,
 )
 
 

@@ -107,7 +107,7 @@ CONFIRMED = "asked_about"
 class Action:
     """One thing that can be done. `act` does it, and returns a message's level and words.
 
-    `bulk_name` is its name for the worker, for what can be done in bulk.
+    `bulk_name` is its name for the worker, for what can be done in bulk. A dangerous one looks like a deletion.
     """
 
     permission: str
@@ -116,6 +116,7 @@ class Action:
     act: Callable[[Any, Mapping[str, Any]], Answer]
     form: type[ConfirmForm] = ConfirmForm
     bulk_name: str = ""
+    is_dangerous: bool = False
 
 
 class ConfirmedActionsAdmin(ReadOnlyAdmin):
@@ -143,7 +144,9 @@ class ConfirmedActionsAdmin(ReadOnlyAdmin):
         """Offer the actions that are allowed now and that the user may do."""
         actions_now = self.row_actions(context["original"])
         context["row_actions"] = [
-            {"name": name, "label": action.label} for name, action in actions_now if self._may(request, action)
+            {"name": name, "label": action.label, "is_dangerous": action.is_dangerous}
+            for name, action in actions_now
+            if self._may(request, action)
         ]
         return super().render_change_form(request, context, *args, **kwargs)
 
