@@ -1,12 +1,15 @@
 """The page of deliveries, with their history, calls and events, and what can be done about them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.utils.html import format_html_join
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf, orders
@@ -14,36 +17,33 @@ from kaspi_delivery_django.admin import dashboard, display, explanations, filter
 from kaspi_delivery_django.admin.actions import ACTIONS, actions_for
 from kaspi_delivery_django.admin.columns import DeliveryColumns
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
-from kaspi_delivery_django.admin.inlines import CallsInline, EventsInline, HistoryInline
-from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.admin.inlines import CallsInline, EventsInline
+from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import rules
 from kaspi_delivery_django.services.maintenance.pruning import PERSONAL
+from kaspi_delivery_django.tracking import allowed_tracking_url, tracking_path
 
 LEAST_PHONE_DIGITS = 4
 
 
 def _place(side: str) -> tuple[tuple[str, ...], ...]:
-    return (f"{side}_name", f"{side}_phone"), (f"{side}_address", f"{side}_notes")
+    return (tuple(f"{side}_{part}" for part in ("name", "phone", "address", "notes")),)
 
 
-_PICKUP, _DROPOFF = _place("pickup"), _place("dropoff")
-_GROUPS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
+_GROUPS: tuple[tuple[Any, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = (
+    (_("Dropoff"), (), _place("dropoff")),
+    (_("Parcel"), (), (("parcel_description", "parcel_weight_grams", "parcel_value_kzt"),)),
+    (_("Pickup"), (), _place("pickup")),
     (
-        None,
+        _("Record"),
+        ("collapse",),
         (
-            ("order", "delivery_id"),
-            ("status_text", "in_status_for", "promise"),
-            ("attention_text", "advice"),
-            ("tracking",),
+            ("account", "environment", "generation"),
+            ("created_at", "updated_at", "next_refresh_at", "final_at", "blanked_at"),
+            ("raw",),
         ),
     ),
-    (_("Promise"), (("pickup_by", "delivery_by", "next_refresh_at"),)),
-    (_("Cancellation"), (("cancel_requested_at", "cancel_reason"),)),
-    (_("Pickup"), _PICKUP),
-    (_("Dropoff"), _DROPOFF),
-    (_("Parcel"), (("parcel_description", "parcel_weight_grams", "parcel_value_kzt"),)),
-    (_("Record"), (("account", "environment", "generation"), ("created_at", "updated_at", "final_at"), ("raw",))),
 )
 
 
@@ -62,7 +62,7 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
     )
     search_fields = ("external_order_id", "delivery_id", "object_id")
     search_help_text = _("An order id, external order id or delivery id, or the end of the customer's phone")
-    inlines = (HistoryInline, CallsInline, EventsInline)
+    inlines = (CallsInline, EventsInline)
     actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries")
     personal = (*PERSONAL, "parcel_weight_grams", "parcel_value_kzt")
 
@@ -98,30 +98,48 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
         return found
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Group the fields, and mask those that the user may not see."""
+        """Group the fields that have a value, and mask those that the user may not see."""
+        groups = [(title, styles, [_filled(obj, line) for line in lines]) for title, styles, lines in _GROUPS]
+        masked = partial(display.masked, request, Delivery, personal=self.personal)
         return [
-            (title, {"fields": [display.masked(request, Delivery, line, self.personal) for line in lines]})
-            for title, lines in _GROUPS
+            (title, {"classes": styles, "fields": [masked(line) for line in lines if line]})
+            for title, styles, lines in groups
+            if any(lines)
         ]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the computed fields too."""
-        return ("order", "status_text", "in_status_for", "promise", "attention_text", "advice", "tracking")
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Put above the fields what is wrong, how the delivery stands, and its timeline."""
+        delivery = context["original"]
+        context["problem"] = explanations.explain_problem(delivery)
+        context["facts"] = [(name, value) for name, value in self._facts(request, delivery) if value]
+        if request.user.has_perm("kaspi_delivery.view_statuschange"):
+            context["timeline"] = [
+                (display.moment(change.at), display.status_badge(change.to_status), change)
+                for change in StatusChange.objects.filter(delivery=delivery).order_by("-at", "-pk")
+            ]
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=_("order"))
     def order(self, delivery: Delivery) -> str:
         """Link the shop's order."""
         return display.order_link(self.admin_site, delivery)
 
-    @admin.display(description=_("what to do"))
-    def advice(self, delivery: Delivery) -> str:
-        """Explain how it leaves the list."""
-        return explanations.explain_attention(delivery)
-
-    @admin.display(description=_("tracking address"))
-    def tracking(self, delivery: Delivery) -> str:
-        """Link the customer's page."""
-        return display.tracking_link(delivery)
+    def _facts(self, request: HttpRequest, delivery: Delivery) -> Iterator[tuple[Any, Any]]:
+        """Yield what staff look for first; an empty value is left out."""
+        yield _("status"), self.status_text(delivery)
+        yield _("in status for"), self.in_status_for(delivery)
+        yield _("promised"), self.promise(delivery)
+        for name in ("pickup_by", "delivery_by", "cancel_requested_at"):
+            yield _label(name), display.moment(getattr(delivery, name))
+        is_hidden = delivery.cancel_reason and not display.may_see_personal_data(request)
+        yield _label("cancel_reason"), display.HIDDEN if is_hidden else delivery.cancel_reason
+        yield _("order"), display.copied(self.order(delivery), delivery.object_id)
+        for name in ("external_order_id", "delivery_id"):
+            yield _label(name), display.copied(getattr(delivery, name), getattr(delivery, name))
+        pages = (_own_page(request, delivery), _kaspis_page(delivery))
+        yield _("tracking"), format_html_join(" ", "{}", ((page,) for page in pages if page))
 
     @admin.action(description=_("Cancel selected deliveries"), permissions=["cancel"])
     def cancel_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
@@ -139,10 +157,32 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
         return self.confirm_bulk(request, queryset, ACTIONS["refresh"])
 
     def row_actions(self, row: Delivery) -> Iterable[tuple[str, Action]]:
-        """Name what can be done about the delivery now."""
+        """Name what can be done about the delivery now, what is dangerous last."""
         possible = rules.allowed_actions(row, clock.now())
-        return [(name, way) for name, way in actions_for(row).items() if name in possible]
+        ways = [(name, way) for name, way in actions_for(row).items() if name in possible]
+        return sorted(ways, key=lambda named: named[1].is_dangerous)
 
     def row_action(self, row: Delivery, name: str) -> Action | None:
         """Return what stands behind the name."""
         return actions_for(row).get(name)
+
+
+def _label(name: str) -> Any:
+    return Delivery._meta.get_field(name).verbose_name  # type: ignore[union-attr]  # a column of its own
+
+
+def _filled(delivery: Delivery | None, names: Iterable[str]) -> list[str]:
+    """Return the names of the fields that have a value; zero is one."""
+    return [name for name in names if delivery is not None and getattr(delivery, name) not in {None, ""}]
+
+
+def _own_page(request: HttpRequest, delivery: Delivery) -> str:
+    """Link what the customer sees, if the project includes our addresses, until the data is anonymized."""
+    page = "" if delivery.blanked_at else tracking_path(delivery)
+    url = request.build_absolute_uri(page) if page else ""
+    return display.copied(display.external_link(url, gettext("Link for the customer")), url)
+
+
+def _kaspis_page(delivery: Delivery) -> str:
+    url = allowed_tracking_url(delivery)
+    return display.copied(display.tracking_link(delivery, gettext("Kaspi's page")), url) or delivery.tracking_url

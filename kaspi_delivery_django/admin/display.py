@@ -186,7 +186,17 @@ def tracking_link(delivery: Delivery, text: str = "") -> str:
     url = allowed_tracking_url(delivery)
     if not url:
         return delivery.tracking_url
+    return external_link(url, text)
+
+
+def external_link(url: str, text: str = "") -> str:
+    """Return a link that opens a page outside the admin; its address is the text if none is given."""
     return format_html('<a href="{}" rel="noopener noreferrer" target="_blank">{}</a>', url, text or url)
+
+
+def copied(shown: object, text: str | None) -> str:
+    """Return what is shown of a text with the button that copies the text; empty for no text."""
+    return format_html("<bdi>{}</bdi> {}", shown, copy_button(text)) if text else ""
 
 
 def may_see_personal_data(request: HttpRequest) -> bool:

@@ -1,6 +1,8 @@
 """Explain in plain words why something waits, failed, or was not applied."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext
@@ -8,7 +10,11 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, WebhookEvent
+from kaspi_delivery_django.services import clock
 
+Kind = ApiCall.Kind
+_SETTINGS = _("Kaspi does not accept our API key or address")
+_FAULT = _("Something is wrong at Kaspi")
 _ADVICE: Mapping[str, Promise] = {
     Attention.ADAPTER_FAILED: _("Correct the order's data (its call shows what is wrong), then retry."),
     Attention.REFUSED: _("Correct what Kaspi names in the call's error, then rebook it."),
@@ -30,6 +36,121 @@ _ADVICE: Mapping[str, Promise] = {
     ),
     Attention.NOT_FOUND: _("Look it up in Kaspi's console; ask Kaspi now, or acknowledge."),
 }
+
+
+_ANSWERS: Mapping[int, Promise] = {
+    HTTPStatus.UNAUTHORIZED: _SETTINGS,
+    HTTPStatus.FORBIDDEN: _SETTINGS,
+    HTTPStatus.METHOD_NOT_ALLOWED: _SETTINGS,
+    HTTPStatus.GONE: _SETTINGS,
+    HTTPStatus.UPGRADE_REQUIRED: _SETTINGS,
+    HTTPStatus.NOT_FOUND: Attention.NOT_FOUND.label,
+    HTTPStatus.CONFLICT: _("Kaspi has another request with this key, or has not finished it"),
+    HTTPStatus.TOO_MANY_REQUESTS: _("Kaspi asks to wait: there were too many requests"),
+    HTTPStatus.REQUEST_TIMEOUT: _FAULT,
+    HTTPStatus.TOO_EARLY: _FAULT,
+}
+_ANSWERS_TO: Mapping[tuple[str, int], Promise] = {
+    (Kind.CREATE, HTTPStatus.NOT_FOUND): _SETTINGS,
+    (Kind.CANCEL, HTTPStatus.CONFLICT): _("It is already in transit, or has ended"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """How a call failed. `attempt` is the last failed one, None once it is pruned."""
+
+    call: ApiCall
+    attempt: FailedAttempt | None
+
+    @property
+    def meaning(self) -> str:
+        """What the answer means, or that there was none."""
+        return explain_error(self.call)
+
+    @property
+    def words(self) -> str:
+        """The message of Kaspi, or of the shop's adapter: it may hold personal data."""
+        if self.attempt is None or _is_ours(self.call):
+            return self.call.error_message
+        return self.attempt.error_message
+
+    @property
+    def source(self) -> str:
+        """Which request it was, and when."""
+        at = self.attempt.at if self.attempt else self.call.updated_at
+        return f"{self.call.get_kind_display()}, {display.moment(at)}"
+
+    @property
+    def request_id(self) -> str:
+        """Kaspi's support asks for it."""
+        return display.copied(self.call.request_id, self.call.request_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is wrong with a delivery, and what to do. It is `urgent` if it needs staff."""
+
+    title: str
+    advice: str
+    is_urgent: bool
+    failure: Failure | None = None
+
+
+def explain_problem(delivery: Delivery) -> Problem | None:
+    """Return what is wrong with a delivery: the reason of its flag, else a call that fails and is tried again."""
+    calls = ApiCall.objects.filter(delivery=delivery).order_by("-pk")
+    failed = [call for call in calls if call.http_status or call.error_code or call.error_message]
+    stopped = [call for call in failed if delivery.attention and delivery.attention in {call.reason, call.error_code}]
+    retried = [call for call in failed if call.state in ApiCall.UNRESOLVED]
+    call = next(iter([*stopped, *retried]), None)
+    attempt = FailedAttempt.objects.filter(call=call).order_by("-pk").first() if call else None
+    failure = Failure(call=call, attempt=attempt) if call else None
+    if delivery.attention:
+        title = display.attention_label(delivery.attention)
+        return Problem(title=title, advice=explain_attention(delivery), is_urgent=True, failure=failure)
+    if call is None:
+        return None
+    needs_staff = _meaning(call.kind, call.http_status) is _SETTINGS
+    advice = gettext("Correct the settings. Until then the account's requests wait.") if needs_staff else _retry(call)
+    return Problem(title=gettext("A request to Kaspi fails"), advice=advice, is_urgent=needs_staff, failure=failure)
+
+
+def explain_error(call: ApiCall) -> str:
+    """Return what a call failed with; empty if its last attempt did not fail."""
+    if _is_ours(call):
+        return display.attention_label(call.reason or call.error_code)
+    if call.http_status:
+        return explain_answer(call.kind, call.http_status)
+    return explain_answer(call.kind, None) if call.error_message else ""
+
+
+def _is_ours(call: ApiCall) -> bool:
+    """Return whether the call's error is no answer of Kaspi's."""
+    is_second = call.error_code == Attention.SECOND_PARCEL
+    return is_second or call.reason in {Attention.ADAPTER_FAILED, Attention.DATA_ERROR}
+
+
+def explain_answer(kind: str, http_status: int | None) -> str:
+    """Return what an HTTP status means that failed a call of this kind; None is no answer."""
+    return str(_meaning(kind, http_status))
+
+
+def _meaning(kind: str, http_status: int | None) -> Promise:
+    if http_status is None:
+        return _("Kaspi did not answer")
+    if http_status < HTTPStatus.MULTIPLE_CHOICES:
+        return _("Kaspi's answer cannot be used")
+    if http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _FAULT
+    others = _SETTINGS if http_status < HTTPStatus.BAD_REQUEST else _("Kaspi does not accept the data of the request")
+    return _ANSWERS_TO.get((kind, http_status)) or _ANSWERS.get(http_status, others)
+
+
+def _retry(call: ApiCall) -> str:
+    at = call.next_attempt_at
+    when = display.moment(at) if at is not None and at > clock.now() else gettext("soon")
+    return gettext("Nothing: the next attempt is automatic, %(time)s.") % {"time": when}
 
 
 def explain_attention(delivery: Delivery) -> str:
@@ -77,5 +198,6 @@ def explain_waiting(call: ApiCall) -> str:
 
 
 def explain_failure(attempt: FailedAttempt) -> str:
-    """Return how an attempt failed: the response's status, or that there was none."""
-    return f"{attempt.http_status or gettext('no answer')}: {attempt.error}"
+    """Return how an attempt failed: the response's status, or why there was none."""
+    meaning = explain_answer(attempt.kind, attempt.http_status)
+    return f"{attempt.http_status}: {meaning}" if attempt.http_status else f"{meaning}: {attempt.error}"

@@ -1,4 +1,4 @@
-"""Inline tables: a delivery's history, calls and events, a call's failed attempts, an order's deliveries."""
+"""Inline tables: a delivery's calls and events, a call's failed attempts, an order's deliveries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,10 +17,10 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, explanations
 from kaspi_delivery_django.admin.actions import ACTIONS
-from kaspi_delivery_django.admin.columns import CallColumns, DeliveryColumns, EventColumns, StepColumn
+from kaspi_delivery_django.admin.columns import CallColumns, DeliveryColumns, EventColumns
 from kaspi_delivery_django.admin.confirmation import BACK
 from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE, ReadOnlyInline, ReadOnlyMixin
-from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange, WebhookEvent
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, WebhookEvent
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import rules
@@ -32,26 +32,13 @@ BOOK_AGAIN = _("Book a courier again")
 BUTTONS = ("send", "retry", "reissue", "cancel")
 
 
-class HistoryInline(StepColumn, ReadOnlyInline):
-    """The delivery's timeline. Notes may hold free text of couriers or staff."""
-
-    verbose_name_plural = _("timeline")
-    personal = ("note",)
-    model = StatusChange
-    fields = ("at", "step", "source", "note", "notified")
-
-    @admin.display(description=_("shop notified at"))
-    def notified(self, change: StatusChange) -> Any:
-        """Return when the shop's receivers had handled it."""
-        return display.moment(change.notified_at) if change.applied else "—"
-
-
 class CallsInline(CallColumns, ReadOnlyInline):
-    """The delivery's calls to Kaspi, with what went wrong."""
+    """The delivery's calls to Kaspi, the newest first, with what went wrong."""
 
     personal = ("error_message",)
     model = ApiCall
-    fields = ("kind", "idempotency_key", "state_text", "waits", "attempts", "error_message", "failed_attempts")
+    ordering = ("-pk",)
+    fields = ("state_text", "waits", "attempts", "answer", "error_message", "failed_attempts")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Read the attempts of all calls in one query."""
@@ -62,6 +49,11 @@ class CallsInline(CallColumns, ReadOnlyInline):
         shown = Prefetch("failed_attempts", queryset=latest, to_attr="latest_failures")
         return super().get_queryset(request).prefetch_related(shown)
 
+    @admin.display(description=_("what went wrong"))
+    def answer(self, call: ApiCall) -> str:
+        """Explain the last answer, if it was an error."""
+        return explanations.explain_error(call)
+
     @admin.display(description=_("failed attempts"))
     def failed_attempts(self, call: Any) -> str:
         """List the tries that failed, the latest first."""
@@ -70,9 +62,10 @@ class CallsInline(CallColumns, ReadOnlyInline):
 
 
 class EventsInline(EventColumns, ReadOnlyInline):
-    """The delivery's webhook events."""
+    """The delivery's webhook events, the newest first."""
 
     model = WebhookEvent
+    ordering = ("-pk",)
     fields = ("received_at", "event_id", "type", "state_text", "received_count", "why")
 
 

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 from kaspi_delivery_django.admin.display import masked, visible
 from kaspi_delivery_django.admin.filters import CappedChangeList, CappedPaginator
@@ -79,6 +80,17 @@ class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg] 
         """Look for the term as a whole; no row is found twice."""
         term = search_term.strip() if self.search_fields else ""
         return (queryset.filter(self.find(request, term)) if term else queryset), False
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Name the kind of row: Django's title declines no noun."""
+        context = {"title": capfirst(self.opts.verbose_name), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def get_inline_formsets(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """Leave out empty tables."""
+        return [table for table in super().get_inline_formsets(*args, **kwargs) if table.formset.forms]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         """Show every column, in the model's order."""

@@ -62,7 +62,7 @@ def test_the_page_shows_them_with_the_permission(staff, booked):
     page = page_of(staff("view_personal_data", "view_statuschange", "view_apicall"), booked)
     assert booked.dropoff_phone in page
     assert f"create {booked.external_order_id}" in page
-    assert "— → Created" in page
+    assert 'class="kd-timeline"' in page
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,9 @@ def test_a_tracking_address_is_linked_only_where_it_is_safe(staff, booked, addre
     Delivery.objects.update(tracking_url=address)
     page = page_of(staff(), booked)
     assert (f'href="{address}"' in page) is linked
-    assert ('rel="noopener noreferrer"' in page) is linked
+    assert (f'href="{address}" rel="noopener noreferrer"' in page) is linked
+    assert (f'data-kd-copy="{address}"' in page) is linked
+    assert address in page
 
 
 def test_mirrors_are_read_only(admin_client, booked):

@@ -34,7 +34,7 @@ def test_she_cancels_what_needs_somebody_without_a_mouse(window, operator, edite
     keyboard.write(page, page.get_by_label("Reason"), "wrong address")
     keyboard.follow(page, page.get_by_role("button", name="Cancel delivery"))
     assert page.locator(".messagelist").inner_text() == f"{edited}: cancelled."
-    assert page.locator("#history-group").locator(".kd-badge", has_text="Cancelled").is_visible()
+    assert page.locator(".kd-timeline").locator(".kd-badge", has_text="Cancelled").is_visible()
     assert [request.path.rsplit("/", 1)[1] for request in kaspi.requests].count("cancel") == 1
     edited.refresh_from_db()
     assert (edited.status, edited.cancel_reason) == ("cancelled", "wrong address")

@@ -26,7 +26,7 @@ def test_the_order_shows_how_its_delivery_stands(ordered):
     pages.press(deliveries(ordered).get_by_role("link", name="Timeline"))
     delivery = Delivery.objects.get()
     assert ordered.url.endswith(f"/kaspi_delivery/delivery/{delivery.pk}/change/")
-    assert ordered.locator("#history-group").locator(".kd-badge", has_text="Created").is_visible()
+    assert ordered.locator(".kd-timeline").locator(".kd-badge", has_text="Created").is_visible()
 
 
 def test_a_delivery_is_cancelled_from_the_order(ordered):
