@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 CREATED = "created"
 ACCEPTED = "accepted"
@@ -108,20 +108,33 @@ def status_explanation(status: str) -> str:
     return str(STATUS_EXPLANATIONS.get(status, ""))
 
 
-def duration_label(time: timedelta) -> str:
-    """Return a duration in one unit: "45 min", "3 h", "2 d"; a negative one as "0 min".
+_UNITS = (  # from how many seconds on each is used, and how many it has; hours go up to two days: a day is too coarse
+    (172_800, 86_400, gettext_lazy("%(count)s d")),
+    (3600, 3600, gettext_lazy("%(count)s h")),
+    (60, 60, gettext_lazy("%(count)s min")),
+    (0, 1, gettext_lazy("%(count)s s")),
+)
 
-    A day is too coarse for a parcel that comes today, so hours go up to two days.
-    """
-    minutes = max(0, int(time.total_seconds() // 60))
-    if time < timedelta(hours=1):
-        return gettext("%(count)s min") % {"count": minutes}
-    if time < timedelta(days=2):
-        return gettext("%(count)s h") % {"count": minutes // 60}
-    return gettext("%(count)s d") % {"count": time.days}
+
+def duration_label(time: timedelta) -> str:
+    """Return a duration in one unit: "45 s", "45 min", "3 h", "2 d"; a negative one as "0 s"."""
+    seconds = max(0, int(time.total_seconds()))
+    _least, size, label = _UNITS[_greatest_unit(seconds)]
+    return str(label % {"count": seconds // size})
 
 
 def exact_duration_label(time: timedelta) -> str:
-    """Return a duration in hours and minutes: "30 h 5 min"."""
-    hours, minutes = divmod(round(time.total_seconds() / 60), 60)
-    return gettext("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}
+    """Return a duration in its two greatest units, rounded: "20 s", "12 min 5 s", "30 h 5 min", "3 d"."""
+    rest = max(0, round(time.total_seconds()))
+    units = _UNITS[_greatest_unit(rest) :][:2]
+    rest = round(rest / units[-1][1]) * units[-1][1]
+    counted = list[str]()
+    for _least, size, label in units:
+        count, rest = divmod(rest, size)
+        if count or not (counted or rest):
+            counted.append(str(label % {"count": count}))
+    return " ".join(counted)
+
+
+def _greatest_unit(seconds: int) -> int:
+    return next(number for number, (least, _size, _label) in enumerate(_UNITS) if seconds >= least)

@@ -51,8 +51,9 @@ def test_an_unknown_status_stays_as_it_came(status):
 @pytest.mark.parametrize(
     ("time", "english", "russian"),
     [
-        (timedelta(0), "0 min", "0 мин"),
-        (timedelta(seconds=-5), "0 min", "0 мин"),
+        (timedelta(0), "0 s", "0 сек"),
+        (timedelta(seconds=-5), "0 s", "0 сек"),
+        (timedelta(seconds=59), "59 s", "59 сек"),
         (timedelta(minutes=59, seconds=59), "59 min", "59 мин"),
         (timedelta(minutes=60), "1 h", "1 ч"),
         (timedelta(hours=47, minutes=59), "47 h", "47 ч"),
@@ -68,8 +69,22 @@ def test_a_span_of_time_has_one_unit(time, english, russian):
         assert duration_label(time).startswith(russian)
 
 
-@pytest.mark.parametrize(("minutes", "text"), [(0, "0 h 0 min"), (61, "1 h 1 min"), (6000, "100 h 0 min")])
-def test_a_figure_is_in_hours_and_minutes(minutes, text):
-    """Exact to the minute."""
-    with translation.override("en"):
-        assert exact_duration_label(timedelta(minutes=minutes)) == text
+@pytest.mark.parametrize(
+    ("seconds", "english", "russian", "kazakh"),
+    [
+        (0, "0 s", "0 сек", "0 сек"),
+        (20, "20 s", "20 сек", "20 сек"),
+        (59.6, "1 min", "1 мин", "1 мин"),
+        (725, "12 min 5 s", "12 мин 5 сек", "12 мин 5 сек"),
+        (3661, "1 h 1 min", "1 ч 1 мин", "1 сағ 1 мин"),
+        (3600 + 59.9, "1 h 1 min", "1 ч 1 мин", "1 сағ 1 мин"),
+        (108_300, "30 h 5 min", "30 ч 5 мин", "30 сағ 5 мин"),
+        (3 * 86_400, "3 d", "3 д", "3 күн"),
+        (100 * 3600, "4 d 4 h", "4 д 4 ч", "4 күн 4 сағ"),
+    ],
+)
+def test_a_figure_is_in_the_units_that_fit(seconds, english, russian, kazakh):
+    """Two at most: nothing that took a while took 0 of anything."""
+    for language, text in (("en", english), ("ru", russian), ("kk", kazakh)):
+        with translation.override(language):
+            assert exact_duration_label(timedelta(seconds=seconds)) == text

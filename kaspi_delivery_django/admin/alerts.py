@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.models import WebhookEvent
-from kaspi_delivery_django.stats.accounts import AccountStats
+from kaspi_delivery_django.stats.accounts import AccountStats, Unserved
 from kaspi_delivery_django.stats.metrics import METRICS
 from kaspi_delivery_django.stats.report import Report
 from kaspi_delivery_django.stats.snapshot import Snapshot
@@ -32,16 +33,17 @@ class Alert:
 
 
 def find(to: Linker, report: Report) -> Iterator[Alert]:
-    """Yield the alerts: deliveries and events first, then calls, webhooks and accounts.
+    """Yield the alerts: settings, deliveries and events first, then calls, webhooks and accounts.
 
     `to` returns the URL of a list, from the model's name and a filter.
     """
     now = report.snapshot
     yield from _of_hold(to, report.accounts)
+    yield from _of_settings(to, report.unserved)
     yield from _of_deliveries(to, now)
     yield from _of_events(to, now)
     yield from _of_calls(to, report)
-    yield from _of_webhooks(report)
+    yield from _of_webhooks(to, report)
     for account in report.accounts:
         yield from _of_account(now, account)
 
@@ -82,14 +84,19 @@ def _of_calls(to: Linker, report: Report) -> Iterator[Alert]:
         yield Alert(words=words, url=to("apicall", state="waiting"))
 
 
-def _of_webhooks(report: Report) -> Iterator[Alert]:
+def _of_webhooks(to: Linker, report: Report) -> Iterator[Alert]:
     if not METRICS["silence"].is_crossed(report):
         return
     if report.snapshot.silence is None:
-        yield Alert(words=gettext("Kaspi has never sent a webhook: see that it knows the address"))
+        words = gettext(
+            "Kaspi has never sent a webhook: enter this site's webhook address in Kaspi's console, and check the secret"
+        )
     else:
-        silent = display.age(report.snapshot.last_webhook_at)
-        yield Alert(words=gettext("Kaspi has sent no webhook for %(time)s") % {"time": silent})
+        words = gettext(
+            "Kaspi has sent no webhook for %(time)s, though parcels are on their way: check the webhook address and"
+            " its secret in Kaspi's console"
+        ) % {"time": display.age(report.snapshot.last_webhook_at)}
+    yield Alert(words=words, url=to("webhookevent"))
 
 
 def _of_hold(to: Linker, accounts: Sequence[AccountStats]) -> Iterator[Alert]:
@@ -98,6 +105,30 @@ def _of_hold(to: Linker, accounts: Sequence[AccountStats]) -> Iterator[Alert]:
         words = gettext("Nothing is sent to Kaspi: sending is held for %(time)s (%(user)s)")
         values = {"time": display.age(held.held_at), "user": held.held_by or "—"}
         yield Alert(words=words % values, url=to("accountstate"))
+
+
+def _of_settings(to: Linker, unserved: Sequence[Unserved]) -> Iterator[Alert]:
+    for one in unserved:
+        account = conf.account(one.account)
+        if account is None:
+            words = ngettext(
+                "%(count)s delivery was saved for account %(account)s, which the settings no longer have, so Kaspi is"
+                " not asked about it: have the account put back, or acknowledge it",
+                "%(count)s deliveries were saved for account %(account)s, which the settings no longer have, so Kaspi"
+                " is not asked about them: have the account put back, or acknowledge them",
+                one.deliveries,
+            )
+        else:
+            words = ngettext(
+                "%(count)s delivery was saved for environment %(saved)s; this site is set to %(current)s, so Kaspi is"
+                " not asked about it: have ENVIRONMENT set back to %(saved)s, or acknowledge it",
+                "%(count)s deliveries were saved for environment %(saved)s; this site is set to %(current)s, so Kaspi"
+                " is not asked about them: have ENVIRONMENT set back to %(saved)s, or acknowledge them",
+                one.deliveries,
+            )
+        values = {"account": one.account, "saved": one.environment, "current": account and account.environment}
+        url = to("delivery", saved_for=f"{one.environment}/{one.account}")
+        yield Alert(words=words % {"count": display.counted(one.deliveries), **values}, url=url)
 
 
 def _of_account(now: Snapshot, account: AccountStats) -> Iterator[Alert]:

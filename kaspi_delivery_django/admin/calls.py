@@ -1,5 +1,6 @@
 """The pages of the outbox: calls, failed attempts, and pending bulk actions."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,8 @@ from kaspi_delivery_django.admin.columns import CallColumns, DeliveryLink
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction
-from kaspi_delivery_django.services import bulk_actions
+from kaspi_delivery_django.services import bulk_actions, clock
+from kaspi_delivery_django.stats import recent
 
 
 class CallStateFilter(filters.ChoiceFilter):
@@ -34,6 +36,45 @@ class CallStateFilter(filters.ChoiceFilter):
         if self.value() == "waiting":
             return queryset.filter(state__in=ApiCall.UNFINISHED)
         return super().queryset(request, queryset)
+
+
+class EndedFilter(filters.LinkedFilter):
+    """The calls of one kind that ended so in the last 24 hours: "create:done"."""
+
+    title = _("ended")
+    parameter_name = "ended"
+
+    def label(self, _request: HttpRequest, value: str) -> str:
+        """Name the kind and the end."""
+        kind, _colon, state = value.partition(":")
+        if kind not in ApiCall.Kind.values or state not in recent.ENDED:
+            return ""
+        return f"{ApiCall.Kind(kind).label}: {ApiCall.State(state).label}, {gettext('The last 24 hours')}"
+
+    def condition(self, value: str) -> Q:
+        """Look at the calls that ended in this time."""
+        kind, _colon, state = value.partition(":")
+        return Q(recent.ended(clock.now()), kind=kind, state=state)
+
+
+class AnswerFilter(filters.LinkedFilter):
+    """The attempts of one kind that failed so in the last 24 hours: "create:503"; "create:" for no answer."""
+
+    title = _("answer")
+    parameter_name = "answer"
+
+    def label(self, _request: HttpRequest, value: str) -> str:
+        """Name the kind and the HTTP status."""
+        kind, _colon, status = value.partition(":")
+        if kind not in ApiCall.Kind.values or not re.fullmatch("([0-9]{3})?", status):
+            return ""
+        answer = status or gettext("no answer")
+        return f"{ApiCall.Kind(kind).label}: {answer}, {gettext('The last 24 hours')}"
+
+    def condition(self, value: str) -> Q:
+        """Look at the attempts that failed in this time."""
+        kind, _colon, status = value.partition(":")
+        return Q(recent.failed(clock.now()), kind=kind, http_status=int(status) if status else None)
 
 
 class ActionStateFilter(admin.SimpleListFilter):
@@ -58,7 +99,7 @@ class ApiCallAdmin(DeliveryLink, CallColumns, ReadOnlyAdmin):
     """Calls to Kaspi: sent, or still to be sent."""
 
     list_display = ("__str__", "delivery_page", "state_text", "waits", "attempts", "http_status", "updated_at")
-    list_filter = (CallStateFilter, filters.UpdatedFilter)
+    list_filter = (CallStateFilter, filters.UpdatedFilter, EndedFilter)
     list_prefetch_related = ("delivery",)
     search_fields = ("idempotency_key",)
     search_help_text = _("An idempotency key, an external order id or a delivery id")
@@ -76,7 +117,7 @@ class FailedAttemptAdmin(ReadOnlyAdmin):
     """Every try that failed: where a spike of 4xx and 5xx is seen."""
 
     list_display = ("at", "kind", "http_status", "error", "request_id", "call_page")
-    list_filter = (filters.FailedFilter,)
+    list_filter = (filters.FailedFilter, AnswerFilter)
     list_prefetch_related = ("call",)
     personal = ("error_message",)
 

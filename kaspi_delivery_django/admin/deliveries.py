@@ -59,6 +59,9 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
         filters.SinceFilter,
         filters.AccountFilter,
         filters.EnvironmentFilter,
+        filters.DayFilter,
+        filters.ReasonFilter,
+        filters.UnservedFilter,
     )
     search_fields = ("external_order_id", "delivery_id", "object_id")
     search_help_text = _("An order id, external order id or delivery id, or the end of the customer's phone")

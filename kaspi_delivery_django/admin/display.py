@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format, get_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
@@ -95,16 +95,19 @@ def attention_badge(delivery: Delivery) -> str:
 
 def counted(count: int) -> str:
     """Format a count; a plus sign marks a count that stopped at its bound."""
-    return (
-        f"{number_format(MAX_COUNT, force_grouping=True)}+"
-        if count > MAX_COUNT
-        else number_format(count, force_grouping=True)
-    )
+    return f"{_grouped(MAX_COUNT)}+" if count > MAX_COUNT else _grouped(count)
 
 
 def sampled(count: int, most: int) -> str:
     """Format a count of a sample; a plus sign marks a full sample."""
-    return f"{number_format(count, force_grouping=True)}{'+' if count >= most else ''}"
+    return f"{_grouped(count)}{'+' if count >= most else ''}"
+
+
+def _grouped(count: int) -> str:
+    """Group the thousands as the language does; with a space where Django does not know how, as for Kazakh."""
+    if get_format("NUMBER_GROUPING"):
+        return number_format(count, force_grouping=True)
+    return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
 def isolated(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
@@ -14,10 +15,26 @@ from kaspi_delivery_django.admin.actions import ACKNOWLEDGE_EVENT, REPLAY
 from kaspi_delivery_django.admin.columns import DeliveryLink, EventColumns
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
 from kaspi_delivery_django.models import Delivery, WebhookEvent
-from kaspi_delivery_django.stats import accounts
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.stats import accounts, recent
 
 State = WebhookEvent.State
 _ACTIONS = {"replay": REPLAY, "acknowledge": ACKNOWLEDGE_EVENT}
+
+
+class RepeatedFilter(filters.LinkedFilter):
+    """The events of the last 24 hours that came more than once."""
+
+    title = _("came more than once")
+    parameter_name = "repeated"
+
+    def label(self, _request: HttpRequest, value: str) -> str:
+        """Know one value."""
+        return gettext("The last 24 hours") if value == "1" else ""
+
+    def condition(self, _value: str) -> Q:
+        """Look at the events of this time."""
+        return Q(recent.received(clock.now()), recent.REPEATED)
 
 
 @admin.register(WebhookEvent)
@@ -30,6 +47,7 @@ class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
         filters.ReceivedFilter,
         filters.AccountFilter,
         filters.EnvironmentFilter,
+        RepeatedFilter,
     )
     list_prefetch_related = ("delivery",)
     search_fields = ("event_id", "external_order_id", "kaspi_delivery_id")

@@ -1,16 +1,20 @@
 """Paginators with bounded counts, and list filters whose choices cost no query."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
@@ -19,9 +23,9 @@ from kaspi_delivery_django.orders import key_field
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.deliveries.identities import ShippedRows
-from kaspi_delivery_django.stats import accounts
-from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER
-from kaspi_delivery_django.statuses import STATUS_LABELS
+from kaspi_delivery_django.stats import accounts, days, recent
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER, is_unserved
+from kaspi_delivery_django.statuses import CANCELLED, DELIVERED, STATUS_LABELS
 
 Choices = Iterable[tuple[Any, Any]]
 ANY = "any"
@@ -270,3 +274,123 @@ def _is_key(field: Any, text: str) -> bool:
     except (TypeError, ValueError, ValidationError):  # the shop's key has become of another type
         return False
     return not isinstance(key, int) or key <= MAX_KEY
+
+
+class LinkedFilter(admin.SimpleListFilter):
+    """The rows behind a number of the dashboard. It is offered only while the address asks for it."""
+
+    def lookups(self, request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer what the address asks for, if that is known."""
+        value = request.GET.get(str(self.parameter_name), "")
+        label = self.label(request, value)
+        return [(value, label)] if label else []
+
+    def label(self, request: HttpRequest, value: str) -> str:
+        """Return the label of a value; empty for an unknown one."""
+        raise NotImplementedError
+
+    def condition(self, value: str) -> Q:
+        """Return the condition that a known value stands for: one that an index answers."""
+        raise NotImplementedError
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows that were counted. Named by their keys, or SQLite would walk through the table."""
+        value = str(self.value())
+        if value not in {key for key, _label in self.lookup_choices}:
+            return queryset
+        rows = queryset.model._default_manager.filter(self.condition(value))
+        return queryset.filter(pk__in=rows.order_by().values("pk"))
+
+
+KIND_LABELS = {
+    days.BOOKED: pgettext_lazy("parcels", "Booked"),
+    DELIVERED: pgettext_lazy("parcels", "Delivered"),
+    CANCELLED: pgettext_lazy("parcels", "Cancelled"),
+}
+LAST_WEEK = f"{DELIVERED}:week"
+EARLIEST = date(2000, 1, 1)
+
+
+def day_label(day: date) -> str:
+    """Return "Today", "Yesterday", or the date."""
+    ago = (timezone.localdate(clock.now()) - day).days
+    names = {0: gettext("Today"), 1: gettext("Yesterday")}
+    return names.get(ago) or date_format(day, "j E")
+
+
+class DayFilter(LinkedFilter):
+    """The parcels booked, delivered or cancelled on one day: "booked:2026-03-01". Today's are always offered."""
+
+    title = _("day")
+    parameter_name = "day"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        """Offer today's, and what the address asks for."""
+        today = timezone.localdate(clock.now())
+        offered = [f"{kind}:{today.isoformat()}" for kind in days.KINDS]
+        asked = [choice for choice in super().lookups(request, model_admin) if choice[0] not in offered]
+        return [*((value, self.label(request, value)) for value in offered), *asked]
+
+    def label(self, _request: HttpRequest, value: str) -> str:
+        """Name the kind and the day."""
+        if value == LAST_WEEK:
+            return f"{KIND_LABELS[DELIVERED]}: {gettext('The last 7 days')}"
+        kind, day = _kind_and_day(value)
+        return f"{KIND_LABELS[kind]}: {day_label(day)}" if day else ""
+
+    def condition(self, value: str) -> Q:
+        """Find the parcels by the steps that were recorded on the day."""
+        kind, day = _kind_and_day(value)
+        return Q(pk__in=days.steps(kind, day).order_by().values("delivery")) if day else recent.arrived(clock.now())
+
+
+def _kind_and_day(value: str) -> tuple[str, date | None]:
+    """Return the two parts; no day for a value that is not one of a day that was."""
+    kind, _colon, text = value.partition(":")
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return kind, None
+    is_known = kind in days.KINDS and EARLIEST <= day <= timezone.localdate(clock.now())
+    return kind, day if is_known else None
+
+
+class ReasonFilter(LinkedFilter):
+    """The cancels of the last week for one reason. The address has no reason, which may name people: only a digest."""
+
+    title = _("cancel reason")
+    parameter_name = "reason"
+
+    def label(self, request: HttpRequest, value: str) -> str:
+        """Find the reason among those that the dashboard shows, for users who may read them."""
+        self.reason = None
+        if value and request.user.has_perm("kaspi_delivery.view_personal_data"):
+            found = recent.cancel_reasons(clock.now())
+            self.reason = next((reason for reason, _count in found if digest(reason) == value), None)
+        return "" if self.reason is None else self.reason or gettext("no reason given")
+
+    def condition(self, value: str) -> Q:
+        """Compare the reason among the cancels of the week."""
+        return Q(recent.cancel_requested(clock.now()), cancel_reason=self.reason)
+
+
+def digest(reason: str) -> str:
+    """Return what stands for a reason in an address."""
+    return salted_hmac("kaspi_delivery.reason", reason, algorithm="sha256").hexdigest()[:16]
+
+
+class UnservedFilter(LinkedFilter):
+    """The deliveries saved for an account and environment that the settings do not have: "sandbox/default"."""
+
+    title = _("saved for")
+    parameter_name = "saved_for"
+
+    def label(self, _request: HttpRequest, value: str) -> str:
+        """Name both."""
+        environment, _slash, account = value.partition("/")
+        return f"{account} ({environment})" if environment in conf.BASE_URLS and account else ""
+
+    def condition(self, value: str) -> Q:
+        """Look at those that the settings have no account for."""
+        environment, _slash, account = value.partition("/")
+        return Q(is_unserved(), account=account, environment=environment)

@@ -1,12 +1,11 @@
 """The report as a table for a terminal or a mail."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from kaspi_delivery_django.management.argtypes import format_duration
 from kaspi_delivery_django.services.errors import one_line
-from kaspi_delivery_django.stats import snapshot
+from kaspi_delivery_django.stats import days, snapshot
 from kaspi_delivery_django.stats.accounts import AccountStats
 from kaspi_delivery_django.stats.report import Report, by_status, total
 from kaspi_delivery_django.stats.snapshot import OTHER, Snapshot
@@ -41,6 +40,9 @@ def _sections(report: Report) -> Mapping[str, Rows]:
         "Calls that ended, last day": _counts({f"{kind} {state}": n for (kind, state), n in _ended(report)}),
         "Webhooks": _webhooks(report),
         "Deliveries, last seven days": _week(report),
+        "Saved for what the settings do not have": {
+            f"{one.account} ({one.environment})": count(one.deliveries) for one in report.unserved
+        },
         "Accounts": dict(row for account in report.accounts for row in _account(account, now)),
     }
 
@@ -77,12 +79,17 @@ def _webhooks(report: Report) -> Rows:
 
 
 def _week(report: Report) -> Rows:
-    steps = sum((Counter(day.changes) for day in report.days), Counter[str]())
     took = {"median time to the door": report.durations.median, "90 % took at most": report.durations.p90}
     return {
-        **{f"became {status}": count(number) for status, number in sorted(steps.items())},
+        **{kind: _summed([day.parcels[kind] for day in report.days]) for kind in days.KINDS},
         **{label: format_duration(_s(length)) for label, length in took.items() if length is not None},
     }
+
+
+def _summed(counts: Sequence[int]) -> str:
+    """Return the sum; a plus sign marks one that has a count which stopped at its bound."""
+    capped = [min(number, snapshot.MAX_COUNT) for number in counts]
+    return f"{sum(capped):,}{'+' if capped != [*counts] else ''}"
 
 
 def _account(account: AccountStats, now: datetime) -> Iterator[tuple[str, str]]:

@@ -1,12 +1,13 @@
-"""Each account's circuit breaker, worker and hold."""
+"""Each account's circuit breaker, worker and hold; and the deliveries that no account of the settings serves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.models import AccountState
+from kaspi_delivery_django.models import AccountState, Delivery
 from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT, CountUpTo, is_unserved, read_together
 
 LOST_AFTER = timedelta(minutes=5)
 FORGOTTEN_AFTER = timedelta(days=2)  # it is noted once a day while Kaspi announces it
@@ -57,6 +58,33 @@ def read() -> Sequence[AccountStats]:
     return [
         _figures(account, states.get((account.alias, account.environment)))
         for account in conf.current().accounts.values()
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unserved:
+    """How many open deliveries were saved for an account and environment that the settings do not have."""
+
+    account: str
+    environment: str
+    deliveries: int
+
+
+def unserved() -> Sequence[Unserved]:
+    """Count the open deliveries that no account of the settings serves, of each account and environment."""
+    using = db_alias()
+    rows = Delivery.objects.using(using).filter(is_unserved())
+    owners = sorted(set(rows.values_list("account", "environment")[:MAX_COUNT]))
+    if not owners:
+        return []
+    counts = {
+        f"of_{number}": CountUpTo(rows.filter(account=account, environment=environment))
+        for number, (account, environment) in enumerate(owners)
+    }
+    found = read_together(counts, using=using)
+    return [
+        Unserved(account=account, environment=environment, deliveries=found[name])
+        for name, (account, environment) in zip(counts, owners, strict=True)
     ]
 
 

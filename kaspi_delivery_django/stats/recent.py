@@ -1,4 +1,7 @@
-"""The last day and week: outcomes of calls, delays of webhooks, reasons of cancels, durations."""
+"""The last day and week: outcomes of calls, delays of webhooks, reasons of cancels, durations.
+
+The conditions of the rows that are counted stand at the end: the lists of the admin filter by them too.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -64,7 +67,7 @@ class Webhooks:
 
 @dataclass(frozen=True, kw_only=True)
 class Durations:
-    """How long deliveries took, from booking to delivery, to the minute, None for no delivery."""
+    """How long deliveries took, from booking to delivery, to the second, None for no delivery."""
 
     deliveries: int
     median: timedelta | None
@@ -73,7 +76,7 @@ class Durations:
 
 def calls_ended(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[str, str], int]:
     """Count the calls whose last step was in this time, by kind and state."""
-    rows = ApiCall.objects.using(db_alias()).filter(state__in=ENDED, updated_at__gte=now - within)
+    rows = ApiCall.objects.using(db_alias()).filter(ended(now, within=within))
     ends = {f"{kind}_{state}": (kind, state) for kind in ApiCall.Kind.values for state in ENDED}
     counts = {name: Count("pk", filter=Q(kind=kind, state=state)) for name, (kind, state) in ends.items()}
     found = rows.order_by("-updated_at")[:SAMPLE].aggregate(**counts)
@@ -82,31 +85,59 @@ def calls_ended(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[st
 
 def failed_attempts(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[str, int | None], int]:
     """Count the failed attempts of this time, by kind of call and HTTP status (None: no response)."""
-    rows = FailedAttempt.objects.using(db_alias()).filter(at__gte=now - within)
+    rows = FailedAttempt.objects.using(db_alias()).filter(failed(now, within=within))
     return Counter(rows.order_by("-at").values_list("kind", "http_status")[:SAMPLE])
 
 
 def webhooks(now: datetime, *, within: timedelta = A_DAY) -> Webhooks:
     """Count the events that came in this time."""
-    rows = WebhookEvent.objects.using(db_alias()).filter(received_at__gte=now - within)
-    repeated = Count("pk", filter=Q(attempt__gt=1) | Q(received_count__gt=1))
+    rows = WebhookEvent.objects.using(db_alias()).filter(received(now, within=within))
     latest = rows.order_by("-received_at")[:SAMPLE]
+    repeated = Count("pk", filter=REPEATED)
     found = latest.aggregate(events=Count("pk"), repeated=repeated, most_attempts=Max("attempt"))
     return Webhooks(**{name: value or 0 for name, value in found.items()})
 
 
 def cancel_reasons(now: datetime, *, within: timedelta = A_WEEK) -> Sequence[tuple[str, int]]:
     """Count the reasons of cancels, the most frequent first. They may hold personal data."""
-    rows = Delivery.objects.using(db_alias()).filter(cancel_requested_at__gte=now - within)
+    rows = Delivery.objects.using(db_alias()).filter(cancel_requested(now, within=within))
     latest = rows.order_by("-cancel_requested_at").values_list("cancel_reason", flat=True)[:SAMPLE]
     return Counter(latest).most_common(MAX_REASONS)
 
 
 def durations(now: datetime, *, within: timedelta = A_WEEK) -> Durations:
     """Return how long the latest 1,000 deliveries took that arrived in this time."""
-    arrived = Delivery.objects.using(db_alias()).filter(status=DELIVERED, status_at__gte=now - within)
-    pairs: Any = arrived.order_by("-status_at").values_list("created_at", "status_at")[:ARRIVALS]
-    minutes = Counter(max(0, round((end - start).total_seconds() / 60)) for start, end in pairs)
-    found = {name: percentile(minutes, share) for name, share in (("median", 0.5), ("p90", 0.9))}
-    spans = {name: None if value is None else timedelta(minutes=value) for name, value in found.items()}
-    return Durations(deliveries=minutes.total(), **spans)
+    rows: Any = Delivery.objects.using(db_alias()).filter(arrived(now, within=within))
+    times = rows.order_by("-status_at").values_list("created_at", "status_at")[:ARRIVALS]
+    seconds = Counter(max(0, round((end - start).total_seconds())) for start, end in times)
+    found = {name: percentile(seconds, share) for name, share in (("median", 0.5), ("p90", 0.9))}
+    spans = {name: None if value is None else timedelta(seconds=value) for name, value in found.items()}
+    return Durations(deliveries=seconds.total(), **spans)
+
+
+REPEATED = Q(attempt__gt=1) | Q(received_count__gt=1)
+
+
+def ended(now: datetime, *, within: timedelta = A_DAY) -> Q:
+    """Return the condition of calls whose last step was in this time."""
+    return Q(state__in=ENDED, updated_at__gte=now - within)
+
+
+def failed(now: datetime, *, within: timedelta = A_DAY) -> Q:
+    """Return the condition of attempts that failed in this time."""
+    return Q(at__gte=now - within)
+
+
+def received(now: datetime, *, within: timedelta = A_DAY) -> Q:
+    """Return the condition of events that came in this time."""
+    return Q(received_at__gte=now - within)
+
+
+def cancel_requested(now: datetime, *, within: timedelta = A_WEEK) -> Q:
+    """Return the condition of deliveries whose cancel was requested in this time."""
+    return Q(cancel_requested_at__gte=now - within)
+
+
+def arrived(now: datetime, *, within: timedelta = A_WEEK) -> Q:
+    """Return the condition of deliveries that arrived in this time."""
+    return Q(status=DELIVERED, status_at__gte=now - within)

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from kaspi_delivery_django.stats import accounts, days, recent, snapshot
-from kaspi_delivery_django.stats.accounts import AccountStats
+from kaspi_delivery_django.stats.accounts import AccountStats, Unserved
 from kaspi_delivery_django.stats.snapshot import Snapshot
 
 AN_HOUR = timedelta(hours=1)
@@ -32,6 +33,11 @@ class Report:
         return accounts.read()
 
     @cached_property
+    def unserved(self) -> Sequence[Unserved]:
+        """The deliveries that no account of the settings serves."""
+        return accounts.unserved() if self.snapshot.unserved else []
+
+    @cached_property
     def failed_attempts(self) -> Mapping[tuple[str, int | None], int]:
         """The attempts that failed, by kind of call and HTTP status."""
         return recent.failed_attempts(self.snapshot.read_at, within=AN_HOUR)
@@ -53,7 +59,7 @@ class Report:
 
     @cached_property
     def days(self) -> Sequence[days.Day]:
-        """The status changes day by day."""
+        """The parcels booked, delivered and cancelled day by day."""
         return days.read()
 
     @property
@@ -65,7 +71,7 @@ class Report:
         return found
 
 
-PARTS = ("snapshot", "accounts", "failed_attempts", "calls_ended", "webhooks", "durations", "days")
+PARTS = ("snapshot", "accounts", "unserved", "failed_attempts", "calls_ended", "webhooks", "durations", "days")
 
 
 def read() -> Report:
@@ -90,6 +96,7 @@ def document(report: Report, crossed: Sequence[Document]) -> Document:
         "crossed": list(crossed),
         **_snapshot(report.snapshot),
         "accounts": [_account(account, now) for account in report.accounts],
+        "unserved": [asdict(one) for one in report.unserved],
         "last_hour": {"failed_attempts": dict(report.failures)},
         "last_day": _last_day(report),
         "last_week": _last_week(report),
@@ -146,7 +153,7 @@ def _last_day(report: Report) -> Document:
 
 def _last_week(report: Report) -> Document:
     return {
-        "status_changes": [{"date": day.date.isoformat(), "changes": dict(day.changes)} for day in report.days],
+        "days": [{"date": day.date.isoformat(), **day.parcels} for day in report.days],
         "delivered": report.durations.deliveries,
         "median_seconds": _seconds(report.durations.median),
         "p90_seconds": _seconds(report.durations.p90),

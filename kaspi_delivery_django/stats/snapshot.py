@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import QuerySet
 
-from kaspi_delivery_django import statuses
+from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.models.deliveries import LONG_AGO
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
 
@@ -32,7 +35,7 @@ def first_rows(rows: QuerySet[Any], column: str) -> models.Subquery:
     return models.Subquery(rows.values(column)[:1])
 
 
-def read_together(expressions: dict[str, models.Subquery], *, using: str) -> dict[str, Any]:
+def read_together(expressions: Mapping[str, models.Subquery], *, using: str) -> dict[str, Any]:
     """Read several subqueries, which refer to nothing outside of themselves, in one statement."""
     one_row = ContentType.objects.using(using).order_by("pk").annotate(**expressions)
     found: dict[str, Any] = one_row.values(*expressions)[0]  # our own models have one each
@@ -49,6 +52,7 @@ class Snapshot:
     """The counts of this moment. A count of `MAX_COUNT` + 1 means "more than `MAX_COUNT`".
 
     `deliveries` counts those that have not ended by status: "" for not booked yet, "other" for unknown statuses.
+    `unserved` counts the open ones that no account of the settings serves.
     `attention` goes by reason, `dead_letters` by the event's state, `calls` by the call's. Times are aware UTC, None
     for never.
     """
@@ -56,6 +60,7 @@ class Snapshot:
     read_at: datetime
     deliveries: Mapping[str, int]
     overdue: int
+    unserved: int
     attention: Mapping[str, int]
     dead_letters: Mapping[str, int]
     calls: Mapping[str, int]
@@ -125,9 +130,21 @@ def _single(using: str, now: datetime) -> Mapping[tuple[str, ...], QuerySet[Any]
     actions = PendingAction.objects.using(using)
     return {
         ("overdue",): Delivery.objects.using(using).overdue(now),
+        ("unserved",): Delivery.objects.using(using).filter(is_unserved()),
         ("actions_waiting",): actions.waiting().order_by(),
         ("actions_refused",): actions.filter(failed_at__isnull=False),
     }
+
+
+def is_unserved() -> models.Q:
+    """Return the condition of deliveries that are refreshed, or flagged, and that the settings have no account for.
+
+    Their account is gone, or is of another environment now. An acknowledged one is neither refreshed nor flagged.
+    """
+    flagged = (Attention.CONFIGURATION_CHANGED, Attention.CONFIGURATION_CHANGED)  # a range, because of SQLite
+    is_open = models.Q(next_refresh_at__gt=LONG_AGO) | models.Q(attention__range=flagged)
+    served = (models.Q(account=one.alias, environment=one.environment) for one in conf.current().accounts.values())
+    return is_open & ~reduce(or_, served, models.Q(pk__in=[]))
 
 
 def _label(key: tuple[str, ...]) -> str:

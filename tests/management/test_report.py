@@ -75,7 +75,7 @@ def test_the_table_says_how_things_stand(run, booked, post_webhook, turnable):
     assert table.startswith("Kaspi Delivery, 2026-03-01 12:03:05 UTC\n")
     assert (row(table, "accepted"), row(table, "order_edited")) == ("1", "1")
     assert row(table, "last one") == "3 min 5 s ago"
-    assert row(table, "became accepted") == "1"
+    assert [row(table, kind) for kind in ("booked", "delivered", "cancelled")] == ["1", "0", "0"]
     assert row(table, "default (sandbox) worker") == "seen 3 min 5 s ago"
 
 
@@ -126,10 +126,20 @@ def test_the_document_tells_the_last_hour_day_and_week(read, booked, post_webhoo
     assert found["last_day"]["calls_ended"] == [{"kind": "create", "state": "done", "count": 1}]
     assert found["last_day"]["webhooks"] == {"events": 1, "repeated": 1, "most_attempts": 4}
     assert found["last_week"]["delivered"] == 1
-    assert found["last_week"]["status_changes"][-1] == {
-        "date": "2026-03-01",
-        "changes": {"created": 1, "delivered": 1},
-    }
+    assert found["last_week"]["days"][-1] == {"date": "2026-03-01", "booked": 1, "delivered": 1, "cancelled": 0}
+
+
+def test_a_sum_of_days_says_where_it_stopped(run, booked, monkeypatch):
+    """A day is counted to its bound; the week is the sum."""
+    assert report_table._summed([10_000, 9_000]) == "19,000"
+    assert report_table._summed([10_001, 9_000]) == "19,000+"
+
+
+def test_what_no_account_serves_is_named(run, read, booked):
+    """In the table, and in the document."""
+    Delivery.objects.update(environment="production")
+    assert read()["unserved"] == [{"account": "default", "environment": "production", "deliveries": 1}]
+    assert row(run()[1], "default (production)") == "1"
 
 
 def test_every_key_of_the_document_is_documented(read, booked):
@@ -145,7 +155,7 @@ def keys(document):
         yield key
         if key in {"oldest_due", "last_webhook", "last_hour", "last_day", "last_week", "webhooks", "actions"}:
             yield from keys(value)
-        elif key in {"accounts", "crossed", "calls_ended", "status_changes"}:
+        elif key in {"accounts", "crossed", "calls_ended", "days", "unserved"}:
             yield from (inner for entry in value for inner in entry)
 
 

@@ -1,7 +1,7 @@
 """Every statement of a busy shop's day finds its rows by an index, however many there are."""
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 
 import pytest
@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from kaspi_delivery_django import tracking
+from kaspi_delivery_django.admin import filters
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.services.deliveries import actions, notifications
@@ -172,6 +173,25 @@ def test_pruning(kaspi):
 def test_the_figures(kaspi):
     """Counts stop at ten thousand, and what happened lately is found by its time."""
     assert_by_index(report.read)
+
+
+@pytest.mark.parametrize(
+    ("table", "query"),
+    [
+        ("delivery", {"day": f"booked:{date(2025, 1, 31)}"}),
+        ("delivery", {"day": f"delivered:{date(2025, 1, 31)}"}),
+        ("delivery", {"day": "delivered:week"}),
+        ("delivery", {"saved_for": "production/default"}),
+        ("delivery", {"reason": filters.digest("changed their mind")}),
+        ("apicall", {"ended": "create:done"}),
+        ("failedattempt", {"answer": "create:503"}),
+        ("webhookevent", {"repeated": "1"}),
+    ],
+)
+def test_the_rows_behind_a_number_of_the_dashboard(admin_client, table, query):
+    """The filter that the number links."""
+    Delivery.objects.filter(pk=ROWS).update(cancel_requested_at=timezone.now(), cancel_reason="changed their mind")
+    assert_by_index(lambda: admin_client.get(f"/admin/kaspi_delivery/{table}/", query))
 
 
 def test_the_question_for_unheard_cancels(kaspi):

@@ -1,4 +1,4 @@
-"""The steps of the last days: by the shop's own midnights, and kept once a day is over."""
+"""The parcels of the last days: by the shop's own midnights, and kept once a day is over."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -6,22 +6,34 @@ import pytest
 from django.core.cache import cache
 from django.db import connection
 
-from kaspi_delivery_django.models import StatusChange
+from kaspi_delivery_django import services
+from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.stats import days
+from tests.conftest import event
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+TODAY = date(2026, 3, 1)
 
-def step(delivery, at, to_status="accepted", **columns):
+
+def step(delivery, at, to_status="delivered", from_status="created", source="webhook", **columns):
     """Record one step at a time."""
     return StatusChange.objects.create(
-        delivery=delivery, to_status=to_status, at=at, source="webhook", created_at=at, notify_after=at, **columns
+        delivery=delivery,
+        from_status=from_status,
+        to_status=to_status,
+        at=at,
+        source=source,
+        created_at=at,
+        notify_after=at,
+        **columns,
     )
 
 
 def counted():
-    """Return the changes of each day that has any."""
-    return {day.date: day.changes for day in days.read() if day.changes}
+    """Return each day that has any parcels, and what is not zero of it."""
+    found = {day.date: {kind: count for kind, count in day.parcels.items() if count} for day in days.read()}
+    return {day: parcels for day, parcels in found.items() if parcels}
 
 
 def test_a_week_ends_today(booked, turnable):
@@ -34,8 +46,48 @@ def test_a_day_begins_at_the_shops_midnight(booked, turnable):
     """19:30 UTC is half past midnight in Almaty."""
     StatusChange.objects.all().delete()
     step(booked, datetime(2026, 2, 27, 18, 59, tzinfo=UTC))
-    step(booked, datetime(2026, 2, 27, 19, 30, tzinfo=UTC), "in_transit")
-    assert counted() == {date(2026, 2, 27): {"accepted": 1}, date(2026, 2, 28): {"in_transit": 1}}
+    step(booked, datetime(2026, 2, 27, 19, 30, tzinfo=UTC), "cancelled")
+    assert counted() == {date(2026, 2, 27): {"delivered": 1}, date(2026, 2, 28): {"cancelled": 1}}
+
+
+def test_a_parcel_counts_once_however_many_steps_it_took(booked, post_webhook, turnable):
+    """Five statuses are one booking and one arrival; so is an arrival that was taken back and came again."""
+    for number, status in enumerate(("accepted", "in_transit", "out_for_delivery", "delivered")):
+        post_webhook(event(booked, status, event_id=f"wh_{number}"))
+    assert counted() == {TODAY: {"booked": 1, "delivered": 1}}
+    step(booked, turnable.now)
+    assert counted() == {TODAY: {"booked": 1, "delivered": 1}}
+
+
+def test_a_parcel_is_booked_by_its_first_step_whichever_that_is(due, turnable):
+    """A webhook may come before the answer to the booking."""
+    step(due.delivery, turnable.now, "accepted", from_status="")
+    assert counted() == {TODAY: {"booked": 1}}
+
+
+def test_what_was_cancelled_unsent_was_not_booked(due):
+    """Kaspi never heard of it."""
+    services.cancel_delivery(due.delivery, reason="out of stock")
+    assert counted() == {TODAY: {"cancelled": 1}}
+
+
+def test_the_rows_behind_a_count_are_as_many(booked, post_webhook):
+    """They are found by the same steps."""
+    post_webhook(event(booked, "delivered"))
+    for kind, count in days.read()[-1].parcels.items():
+        rows = Delivery.objects.filter(pk__in=days.steps(kind, TODAY).values("delivery"))
+        assert rows.count() == count
+
+
+def test_a_count_stops_at_its_bound(booked, turnable, monkeypatch):
+    """One more than the bound says that there are more."""
+    monkeypatch.setattr(days, "MAX_COUNT", 2)
+    for number in range(2, 5):
+        booked.pk, booked.generation = None, number
+        booked.external_order_id = booked.delivery_id = f"of {number}"
+        booked.save()
+        step(booked, turnable.now)
+    assert counted() == {TODAY: {"booked": 1, "delivered": 3}}
 
 
 def test_late_news_is_no_step(booked, turnable):
@@ -45,34 +97,47 @@ def test_late_news_is_no_step(booked, turnable):
     assert counted() == {}
 
 
-def test_all_days_take_one_statement_and_then_none(booked, django_assert_num_queries):
-    """The first look counts, the next ones remember."""
-    with django_assert_num_queries(1):
-        days.read()
-    with django_assert_num_queries(0):
-        days.read()
+def test_all_days_take_one_statement(booked, django_assert_num_queries):
+    """Today is counted each time, so that its number is that of its rows."""
+    for _look in range(2):
+        with django_assert_num_queries(1) as queries:
+            days.read()
+    assert queries[0]["sql"].count("DISTINCT") == len(days.KINDS)
 
 
-def test_today_is_counted_anew_and_the_past_is_not(booked, turnable, django_assert_num_queries):
-    """When a new day begins, yesterday is counted as what it was."""
+def test_today_is_counted_anew_and_the_past_is_not(booked, turnable):
+    """What changes about a past day, as by a deletion, is not looked at again for a week."""
     days.read()
     turnable.turn(days=1)
-    step(booked, turnable.now, "delivered")
-    with django_assert_num_queries(1):
-        found = counted()
-    assert found[date(2026, 3, 1)] == {"created": 1}
-    assert found[date(2026, 3, 2)] == {"delivered": 1}
+    assert counted() == {TODAY: {"booked": 1}}
+    StatusChange.objects.all().delete()
+    step(booked, turnable.now)
+    assert counted() == {TODAY: {"booked": 1}, date(2026, 3, 2): {"delivered": 1}}
+
+
+def test_a_day_that_has_just_ended_is_not_kept(booked, turnable):
+    """A transaction that began before midnight may commit after it."""
+    turnable.now = datetime(2026, 3, 1, 19, 5, tzinfo=UTC)
+    assert counted() == {TODAY: {"booked": 1}}
+    step(booked, turnable.now - timedelta(minutes=6))
+    assert counted() == {TODAY: {"booked": 1, "delivered": 1}}
+
+
+def test_days_kept_by_an_earlier_version_are_not_read(booked):
+    """They counted something else."""
+    assert ":days:2:" in days._key(TODAY)
 
 
 @pytest.mark.parametrize("method", ["get_many", "set"])
-def test_a_cache_that_is_away_costs_time_only(booked, monkeypatch, method, caplog):
+def test_a_cache_that_is_away_costs_time_only(booked, turnable, monkeypatch, method, caplog):
     """The figures are read from the tables."""
 
     def fail(*_args, **_kwargs):
         raise ConnectionError("redis://:password@host")
 
     monkeypatch.setattr(type(cache._connections[cache._alias]), method, fail)
-    assert counted() == {date(2026, 3, 1): {"created": 1}}
+    turnable.turn(days=1)  # so that there is a day to keep
+    assert counted() == {TODAY: {"booked": 1}}
     assert "password" not in caplog.text
 
 

@@ -51,13 +51,20 @@ def test_the_reasons_of_cancels_are_counted(drain, turnable):
 
 
 def test_durations_are_from_the_booking_to_the_door(drain, turnable):
-    """Median and nine tenths, to the minute."""
+    """Median and nine tenths."""
     for hours in range(1, 11):
         order = Order.objects.create()
         row = Delivery.objects.filter(object_id=str(order.pk))
         row.update(status="delivered", status_at=turnable.now, created_at=turnable.now - timedelta(hours=hours))
     found = recent.durations(turnable.now)
     assert found == recent.Durations(deliveries=10, median=timedelta(hours=5), p90=timedelta(hours=9))
+
+
+def test_a_duration_of_seconds_is_one(booked, turnable):
+    """A courier at the door took 20 s, not 0 min."""
+    booked.status, booked.status_at = "delivered", booked.created_at + timedelta(seconds=20)
+    booked.save()
+    assert recent.durations(turnable.now).median == timedelta(seconds=20)
 
 
 def test_without_a_delivery_there_is_no_duration(turnable):
