@@ -7,13 +7,14 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import path
 from django.utils.html import format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf, orders
-from kaspi_delivery_django.admin import dashboard, display, explanations, filters
+from kaspi_delivery_django.admin import dashboard, display, explanations, exports, filters
 from kaspi_delivery_django.admin.actions import ACTIONS, actions_for
 from kaspi_delivery_django.admin.columns import DeliveryColumns
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
@@ -66,7 +67,7 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
     search_fields = ("external_order_id", "delivery_id", "object_id")
     search_help_text = _("An order id, external order id or delivery id, or the end of the customer's phone")
     inlines = (CallsInline, EventsInline)
-    actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries")
+    actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries", "print_labels")
     personal = (*PERSONAL, "parcel_weight_grams", "parcel_value_kzt")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
@@ -77,14 +78,30 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
         """Return whether the user may refresh and retry."""
         return request.user.has_perm("kaspi_delivery.retry_delivery")
 
+    def has_personal_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may take personal data out: print labels, and export the list."""
+        return display.may_see_personal_data(request)
+
     def get_urls(self) -> list[Any]:
-        """Add the dashboard."""
-        view = self.admin_site.admin_view(self.dashboard_view)
-        return [path("dashboard/", view, name="kaspi_delivery_dashboard"), *super().get_urls()]
+        """Add the dashboard, the labels of today, and the CSV file."""
+        pages = {"dashboard": self.dashboard_view, "labels": self.labels_view, "export": self.export_view}
+        own = [
+            path(f"{name}/", self.admin_site.admin_view(view), name=f"kaspi_delivery_{name}")
+            for name, view in pages.items()
+        ]
+        return [*own, *super().get_urls()]
 
     def dashboard_view(self, request: HttpRequest) -> HttpResponse:
         """Show the dashboard to users who can view deliveries."""
         return dashboard.page(self, request)
+
+    def labels_view(self, request: HttpRequest) -> HttpResponse:
+        """Show what leaves today, to print."""
+        return exports.labels_of_today(self, request)
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Stream the list as a CSV file."""
+        return exports.csv_file(self, request)
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Name the account where there are several."""
@@ -158,6 +175,11 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
     def refresh_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
         """Ask Kaspi how they stand."""
         return self.confirm_bulk(request, queryset, ACTIONS["refresh"])
+
+    @admin.action(description=_("Print labels of selected deliveries"), permissions=["personal"])
+    def print_labels(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse:
+        """Show the chosen ones, to print."""
+        return exports.labels(self, request, queryset, gettext("Labels"))
 
     def row_actions(self, row: Delivery) -> Iterable[tuple[str, Action]]:
         """Name what can be done about the delivery now, what is dangerous last."""

@@ -90,6 +90,11 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         """Filter booked deliveries that are not known to be picked up."""
         return self.filter(status__in=statuses.AWAITING_PICKUP, delivery_id__isnull=False)
 
+    def leaving(self, *, before: datetime) -> Self:
+        """Filter parcels that a courier is to pick up before this time, or that Kaspi named no time for."""
+        is_due = models.Q(pickup_by__isnull=True) | models.Q(pickup_by__lt=before)
+        return self.awaiting_pickup().filter(is_due, cancel_requested_at__isnull=True)
+
     def stale(self, now: datetime) -> Self:
         """Filter deliveries that are due for a refresh, the longest due first."""
         return self.filter(next_refresh_at__lte=now).order_by("next_refresh_at")

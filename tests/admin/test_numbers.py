@@ -88,13 +88,15 @@ def addresses():
     app = get_resolver().namespace_dict["admin"][1]
     names = {name for name in app.reverse_dict if isinstance(name, str) and name.startswith("kaspi_delivery_")}
     newest = {model._meta.model_name: model.objects.latest("pk") for model in (Delivery, *OURS)}
-    for name in sorted(names - {"kaspi_delivery_dashboard"}):
+    own_pages = {"kaspi_delivery_dashboard", "kaspi_delivery_labels", "kaspi_delivery_export"}
+    for name in sorted(names - own_pages):
         model, _, kind = name.removeprefix("kaspi_delivery_").rpartition("_")
         if kind in {"changelist", "add"}:
             yield reverse(f"admin:{name}")
         elif kind in {"change", "history"} and model in newest:
             yield reverse(f"admin:{name}", args=[newest[model].pk])
     yield reverse("admin:kaspi_delivery_dashboard")
+    yield reverse("admin:kaspi_delivery_labels")
     for way in ("cancel", "refresh", "retry", "acknowledge"):
         yield reverse("admin:kaspi_delivery_delivery_exit", args=[newest["delivery"].pk, way])
     yield reverse("admin:kaspi_delivery_webhookevent_exit", args=[newest["webhookevent"].pk, "replay"])

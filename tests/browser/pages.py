@@ -35,6 +35,11 @@ def go_to_dashboard(page):
     page.goto(reverse("admin:kaspi_delivery_dashboard"))
 
 
+def go_to_labels(page):
+    """Open what leaves today."""
+    page.goto(reverse("admin:kaspi_delivery_labels"))
+
+
 def go_to_app(page):
     """Open the list of our tables."""
     page.goto(reverse("admin:app_list", args=["kaspi_delivery"]))
@@ -84,6 +89,7 @@ def go_to_orders(page):
 
 OURS = {
     "dashboard": go_to_dashboard,
+    "labels": go_to_labels,
     "app": go_to_app,
     **{f"list of {model._meta.model_name}": go_to_list(model) for model in MODELS},
     **{f"one {model._meta.model_name}": go_to_row(model) for model in MODELS},

@@ -101,6 +101,15 @@ def test_an_event_is_replayed_by_a_button(boss, booked, post_webhook):
     assert WebhookEvent.objects.get().state != "failed"
 
 
+def test_what_is_taken_out_is_read_where_it_is_written(boss, booked, asked):
+    """The labels, and each batch of the CSV file; both are recorded."""
+    asked.clear()
+    assert booked.delivery_id in boss.get(f"{ADMIN}delivery/labels/").content.decode()
+    assert booked.delivery_id in boss.get(f"{ADMIN}delivery/export/?status=created").getvalue().decode()
+    assert asked.of_our_tables == []
+    assert sorted(LogEntry.objects.values_list("object_repr", flat=True)) == ["CSV export", "Labels"]
+
+
 def test_the_shops_order_page_shows_its_delivery(boss, booked, asked):
     """With the table, the button and the filter."""
     asked.clear()

@@ -1,0 +1,378 @@
+"""What is taken out of the admin: labels to print, and the list as a CSV file."""
+
+import asyncio
+import csv
+import html
+import io
+import re
+import tracemalloc
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.http import StreamingHttpResponse
+from django.test import AsyncClient
+from django.test.utils import CaptureQueriesContext
+
+from kaspi_delivery_django.admin import exports, filters
+from kaspi_delivery_django.models import Delivery
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "/admin/kaspi_delivery/delivery/"
+LABELS, EXPORT = f"{LIST}labels/", f"{LIST}export/"
+HOSTILE = "<script>alert(1)</script>"
+PERSONAL = "view_personal_data"
+
+
+@pytest.fixture
+def several(drain):
+    """Return five booked deliveries, each with its own phone."""
+    for number in range(5):
+        Order.objects.create(phone=f"+7 701 555 00 0{number}")
+    drain()
+    Delivery.objects.update(pickup_by=None)
+    return list(Delivery.objects.order_by("pk"))
+
+
+def choose(client, rows, **more):
+    """Ask for the labels of these rows."""
+    return client.post(LIST, {"action": "print_labels", "_selected_action": [row.pk for row in rows], **more})
+
+
+def printed(page):
+    """Return the deliveries on the page of labels."""
+    assert page.status_code == 200
+    return [label.delivery for label in page.context["labels"]]
+
+
+def read(response, delimiter=","):
+    """Return the file's rows as dictionaries."""
+    assert response.status_code == 200
+    text = response.getvalue().decode()
+    assert text.startswith("\ufeff")
+    return list(csv.DictReader(io.StringIO(text[1:], newline=""), delimiter=delimiter))
+
+
+def names(response):
+    """Return the orders in the file, from the top."""
+    return [row["External order id"] for row in read(response)]
+
+
+def recorded():
+    """Return what the admin's log says: who, what and how much."""
+    return [(str(entry.user), entry.object_repr, entry.change_message) for entry in LogEntry.objects.order_by("pk")]
+
+
+def test_what_leaves_today_is_what_a_courier_picks_up_today(staff, several, turnable):
+    """Late ones and those without a time too; neither tomorrow's nor what was picked up, cancelled or not booked."""
+    Order.objects.create()
+    today = turnable.now.replace(hour=18, minute=59)  # 23:59 in Almaty
+    changes = (
+        {"pickup_by": today},
+        {"pickup_by": today + timedelta(minutes=1)},
+        {"status": "in_transit"},
+        {"cancel_requested_at": turnable.now},
+        {"pickup_by": today - timedelta(days=2), "status": "accepted"},
+    )
+    for row, change in zip(several, changes, strict=True):
+        Delivery.objects.filter(pk=row.pk).update(**change)
+    assert printed(staff(PERSONAL).get(LABELS)) == [several[0], several[4]]
+    Delivery.objects.update(pickup_by=None)
+    assert printed(staff(PERSONAL).get(LABELS)) == [several[0], several[1], several[4]]
+
+
+def test_a_label_has_what_the_packer_and_the_courier_need(staff, booked):
+    """Whatever the customer wrote is text."""
+    own = {"dropoff_name": "Aigerim", "dropoff_address": "Abay 1", "dropoff_notes": f"Gate 2\n{HOSTILE}"}
+    Delivery.objects.update(**own)
+    page = staff(PERSONAL).get(LABELS).content.decode()
+    for text in (booked.external_order_id, booked.delivery_id, "Aigerim", "Abay 1", "Gate 2<br>"):
+        assert text in page
+    assert page.count('class="kd-code"') == page.count("<li>") == 1
+    assert HOSTILE not in page
+    assert "style=" not in page
+
+
+def test_without_the_extra_the_label_has_text_and_the_page_says_what_to_install(staff, booked, monkeypatch):
+    """Nobody is left wondering where the codes are."""
+    monkeypatch.setattr(exports, "make_qr", None)
+    page = staff(PERSONAL).get(LABELS).content.decode()
+    assert "<svg" not in page
+    assert booked.delivery_id in page
+    assert "kaspi-delivery-django[labels]" in page
+
+
+def test_the_chosen_deliveries_are_printed_whatever_their_status(staff, several, turnable):
+    """One that is not to be handed over says so."""
+    Delivery.objects.filter(pk=several[1].pk).update(status="cancelled")
+    Delivery.objects.filter(pk=several[2].pk).update(cancel_requested_at=turnable.now)
+    page = choose(staff(PERSONAL), several[:3])
+    assert printed(page) == several[:3]
+    warnings = [label.warning for label in page.context["labels"]]
+    assert warnings == ["", "Cancelled", "A cancel was requested"]
+
+
+def test_a_page_of_labels_has_its_limit(staff, several, monkeypatch):
+    """It says that there are more."""
+    monkeypatch.setattr(exports, "MAX_LABELS", 3)
+    page = choose(staff(PERSONAL), several[:1], select_across="1")
+    assert printed(page) == several[:3]
+    assert "There are more parcels" in page.content.decode()
+
+
+def test_labels_cost_the_same_queries_for_many_as_for_one(staff, several):
+    """No query for each parcel."""
+    client = staff(PERSONAL)
+    client.get(LABELS)
+    with CaptureQueriesContext(connection) as many:
+        client.get(LABELS)
+    Delivery.objects.exclude(pk=several[0].pk).delete()
+    with CaptureQueriesContext(connection) as one:
+        assert printed(client.get(LABELS)) == several[:1]
+    assert len(many) == len(one) <= 8
+
+
+def test_both_need_the_permission_to_see_personal_data(staff, several):
+    """Without it there is neither link nor action, and no address answers."""
+    client = staff()
+    assert client.get(LABELS).status_code == client.get(EXPORT).status_code == 403
+    assert choose(client, several).status_code == 403
+    page = client.get(LIST).content.decode()
+    assert not [address for address in (LABELS, EXPORT, "print_labels") if address in page]
+    assert recorded() == []
+
+
+def test_personal_data_alone_opens_neither(client, staff, several):
+    """The deliveries must be visible too."""
+    staff(PERSONAL).get("/")
+    user = LogEntry._meta.get_field("user").related_model.objects.get()
+    user.user_permissions.set(user.user_permissions.filter(codename=PERSONAL))
+    assert client.get(LABELS).status_code == client.get(EXPORT).status_code == 403
+
+
+def test_neither_is_kept_by_a_browser_or_a_proxy(staff, booked):
+    """Both hold names and addresses."""
+    client = staff(PERSONAL)
+    for answer in (client.get(LABELS), client.get(EXPORT), choose(client, [booked])):
+        assert "no-store" in answer["Cache-Control"]
+
+
+def test_all_rows_are_exported_once(staff, several, monkeypatch):
+    """Not only those of the page, nor those that the list can page through: the newest first."""
+    monkeypatch.setattr(filters, "MAX_COUNT", 2)
+    expected = [row.external_order_id for row in reversed(several)]
+    for size in (1, 2, 4, 5, 6):
+        monkeypatch.setattr(exports, "BATCH_ROWS", size)
+        assert names(staff(PERSONAL).get(EXPORT, {"p": "9"})) == expected
+
+
+def test_the_lists_link_keeps_its_filters_and_its_search(staff, several):
+    """What she sees is what she gets."""
+    client = staff(PERSONAL)
+    Delivery.objects.filter(pk__in=[several[1].pk, several[3].pk]).update(status="accepted")
+    asked = ({"status": "accepted"}, [3, 1]), ({"q": several[2].external_order_id}, [2]), ({}, [4, 3, 2, 1, 0])
+    for query, found in asked:
+        page = client.get(LIST, {**query, "p": "1"}).content.decode()
+        [link] = re.findall(f'href="({EXPORT}[^"]*)"', page)
+        assert names(client.get(html.unescape(link))) == [several[number].external_order_id for number in found]
+
+
+def test_a_filter_that_cannot_be_one_leads_back_to_the_list(staff, booked):
+    """As Django's own lists do."""
+    answer = staff(PERSONAL).get(EXPORT, {"id__exact": "x"})
+    assert (answer.status_code, answer["Location"]) == (302, f"{LIST}?e=1")
+
+
+def test_an_empty_list_is_a_file_with_a_header(staff):
+    """Nothing else is in it."""
+    response = staff(PERSONAL).get(EXPORT)
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert response["Content-Disposition"].startswith('attachment; filename="deliveries-20')
+    assert len(response.getvalue().splitlines()) == 1
+
+
+def test_values_are_written_for_people(staff, booked, turnable):
+    """Times in the shop's zone; a status and a reason in words; nothing for what is not known."""
+    Delivery.objects.update(
+        created_at=turnable.now, delivery_by=None, attention="too_old", dropoff_notes='Say "hi",\nthen ring'
+    )
+    [row] = read(staff(PERSONAL).get(EXPORT))
+    assert row["Created at"] == "2026-03-01 17:00:00"
+    assert (row["Status"], row["Delivery by"]) == ("Created", "")
+    assert row["Attention"] == "It waited too long to be sent automatically"
+    assert row["Dropoff notes"] == 'Say "hi",\nthen ring'
+
+
+@pytest.mark.parametrize(("language", "header"), [("ru", "Внешний номер заказа"), ("kk", "Тапсырыстың сыртқы нөмірі")])
+def test_excel_in_her_language_opens_it(staff, booked, settings, language, header):
+    """With semicolons between the columns, and headers that she reads, whatever the thread speaks later."""
+    settings.LANGUAGE_CODE = language
+    response = staff(PERSONAL).get(EXPORT)
+    settings.LANGUAGE_CODE = "en"
+    [row] = read(response, delimiter=";")
+    assert row[header] == booked.external_order_id
+    assert len(row) == len(exports.COLUMNS)
+
+
+DANGEROUS = (
+    "=1+1",
+    "+7 701 555 00 42",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\ttext",
+    "\rtext",
+    "  =1",
+    '"=1"',
+    "' =1",
+    "\u00a0=1",
+    "\u200b=1",
+    "\ufeff=1",
+    "\uff1d1",
+    "\n=1",
+)
+
+
+@pytest.mark.parametrize("text", DANGEROUS)
+def test_a_cell_that_a_spreadsheet_would_run_begins_with_an_apostrophe(text):
+    """Blanks, quotes and what cannot be seen do not hide it."""
+    safe = exports.without_formula(text)
+    assert safe.startswith("'")
+    assert safe.replace("'", "") == text.replace("'", "")
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", "\n"])
+def test_a_part_of_a_cell_that_becomes_a_cell_is_no_formula_either(sign):
+    """A spreadsheet that expects another separator splits the cell there."""
+    assert exports.without_formula(f"Abay 1{sign} =1") == f"Abay 1{sign}' =1"
+
+
+@pytest.mark.parametrize("text", ["", "Abay 1-5", "a=b", "e@mail", "1+1", "«Рахат», 2; этаж 3", "'", '"'])
+def test_other_text_is_left_as_it_is(text):
+    """Signs inside it are harmless."""
+    assert exports.without_formula(text) == text
+
+
+def test_no_column_is_left_out(staff, booked):
+    """Whoever can write a delivery's texts could write a formula into any of them."""
+    fields = [Delivery._meta.get_field(name) for name in exports.COLUMNS]
+    texts = [field.name for field in fields if field.get_internal_type() in {"CharField", "TextField"}]
+    Delivery.objects.update(**dict.fromkeys(texts, "=1"))
+    [row] = read(staff(PERSONAL).get(EXPORT))
+    assert [value for value in row.values() if value.startswith("=")] == []
+    assert list(row.values()).count("'=1") == len(texts) >= 16
+
+
+def test_the_admins_log_says_who_printed_what(staff, several):
+    """Once for each page."""
+    client = staff(PERSONAL)
+    client.get(LABELS)
+    choose(client, several[1:2])
+    keys = ", ".join(str(row.pk) for row in several)
+    assert recorded() == [
+        ("operator", "Labels", f"deliveries: 5 ({keys})"),
+        ("operator", "Labels", f"deliveries: 1 ({several[1].pk})"),
+    ]
+    assert set(LogEntry.objects.values_list("content_type__model", "object_id")) == {("delivery", None)}
+
+
+def test_the_admins_log_says_who_exported_what(staff, several):
+    """With the filter, and how many rows there were; a search may be a customer's phone."""
+    client = staff(PERSONAL)
+    client.get(EXPORT).getvalue()
+    client.get(EXPORT, {"status": "created", "q": "555 00 03"}).getvalue()
+    client.get(EXPORT, {"status": "\x00"}).getvalue()
+    assert recorded() == [
+        ("operator", "CSV export", "rows: 5; no filter"),
+        ("operator", "CSV export", "rows: 1; status=created, a search"),
+        ("operator", "CSV export", "rows: 5; status=%00"),
+    ]
+
+
+def test_an_export_is_recorded_from_its_start(staff, several, monkeypatch):
+    """And how far it came, if the reader went away."""
+    monkeypatch.setattr(exports, "BATCH_ROWS", 2)
+    response = staff(PERSONAL).get(EXPORT)
+    assert recorded() == [("operator", "CSV export", "started; no filter")]
+    parts = iter(response.streaming_content)
+    for _ in range(3):
+        next(parts)
+    response.close()
+    assert recorded() == [("operator", "CSV export", "broken off; rows: 2; no filter")]
+
+
+def test_an_export_holds_no_transaction_and_asks_once_for_each_batch(staff, several, monkeypatch):
+    """However long the reader takes."""
+    monkeypatch.setattr(exports, "BATCH_ROWS", 2)
+    response = staff(PERSONAL).get(EXPORT)
+    with CaptureQueriesContext(connection) as queries:
+        for _part in response.streaming_content:
+            assert not connection.in_atomic_block
+    selects = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
+    assert len(selects) == 3
+    assert all("LIMIT 2" in sql and "OFFSET" not in sql for sql in selects)
+
+
+def test_under_asgi_it_is_streamed_too(staff, several, monkeypatch):
+    """Django would collect a plain iterator first, and warn."""
+    monkeypatch.setattr(exports, "BATCH_ROWS", 2)
+    session = staff(PERSONAL).cookies["sessionid"].value
+
+    async def fetch(most):
+        client = AsyncClient()
+        client.cookies["sessionid"] = session
+        response = await client.get(EXPORT)
+        assert isinstance(response, StreamingHttpResponse)
+        parts = response.streaming_content
+        got = [part async for _number, part in _numbered(parts, most)]
+        await parts.aclose()
+        await response._iterator.aclose()
+        return b"".join(got)
+
+    text = asyncio.run(fetch(99)).decode()
+    assert [row.external_order_id in text for row in several] == [True] * 5
+    assert recorded()[-1][2] == "rows: 5; no filter"
+    asyncio.run(fetch(3))
+    assert recorded()[-1][2] == "broken off; rows: 2; no filter"
+
+
+async def _numbered(parts, most):
+    """Yield the first parts, numbered."""
+    number = 0
+    async for part in parts:
+        number += 1
+        yield number, part
+        if number == most:
+            return
+
+
+def test_a_long_list_takes_no_more_memory_than_a_short_one(staff, booked, monkeypatch):
+    """Only one batch is held at a time."""
+    monkeypatch.setattr(exports, "BATCH_ROWS", 200)
+    client, peaks = staff(PERSONAL), []
+    for rows in (600, 6_000):
+        add(booked, rows - Delivery.objects.count())
+        response = client.get(EXPORT)
+        tracemalloc.start()
+        size = sum(len(part) for part in response.streaming_content)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert size > 6_000 * 500
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def add(delivery, count):
+    """Add copies of the delivery, with texts as long as a shop's."""
+    first = Delivery.objects.count()
+    known = {"content_type": delivery.content_type, "account": delivery.account, "environment": delivery.environment}
+    Delivery.objects.bulk_create(
+        (
+            Delivery(**known, object_id=f"x{n}", external_order_id=f"order-x{n}", dropoff_notes=f"{n} " * 100)
+            for n in range(first, first + count)
+        ),
+        batch_size=500,
+    )
