@@ -34,6 +34,7 @@ LAYERS = {
     "client": 1,
     "sandbox": 1,
     "statuses": 1,
+    "timetables": 1,
     "environment": 1,
     "signals": 1,
     "exceptions": 1,

@@ -3,11 +3,14 @@
 from django import template
 
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.statuses import status_label
+from kaspi_delivery_django.stats.estimates import estimate
+from kaspi_delivery_django.statuses import duration_label, status_label
 from kaspi_delivery_django.tracking import Tracking, track
 
 register = template.Library()
 register.filter("kaspi_status", status_label)
+register.filter("kaspi_duration", duration_label)
+register.simple_tag(estimate, name="kaspi_estimate")
 
 
 @register.inclusion_tag("kaspi_delivery/timeline.html", name="kaspi_timeline")
