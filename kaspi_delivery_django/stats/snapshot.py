@@ -32,7 +32,7 @@ def first_rows(rows: QuerySet[Any], column: str) -> models.Subquery:
     return models.Subquery(rows.values(column)[:1])
 
 
-def read_together(expressions: dict[str, models.Subquery], *, using: str) -> dict[str, Any]:
+def read_together(expressions: Mapping[str, models.Subquery], *, using: str) -> dict[str, Any]:
     """Read several subqueries, which refer to nothing outside of themselves, in one statement."""
     one_row = ContentType.objects.using(using).order_by("pk").annotate(**expressions)
     found: dict[str, Any] = one_row.values(*expressions)[0]  # our own models have one each
