@@ -1,5 +1,6 @@
 """How values are shown: badges, ages, links, and hidden personal data."""
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import lru_cache
@@ -20,6 +21,7 @@ from django.utils.translation import gettext
 from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client.webhooks import readable_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.models.search import number_key
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT
@@ -29,6 +31,9 @@ from kaspi_delivery_django.tracking import allowed_tracking_url
 STORED_IN_ASCII = {"body", "payload", "raw"}
 VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
 HIDDEN = "•••"
+
+
+_LONG_WORD = re.compile(r"(\S{10})\S{6,}(\S{4})")
 
 
 _STATUS_MARKS = {
@@ -140,6 +145,46 @@ def order_link(site: admin.AdminSite, delivery: Delivery) -> str:
     kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
     page = f"{kind.app_label}_{kind.model}_change"
     return link(address(site, page, quote(delivery.object_id)), f"{kind.name} {delivery.object_id}")
+
+
+def short(text: str) -> str:
+    """Return a text whose long words, such as UUIDs, are cut in the middle."""
+    return _LONG_WORD.sub(r"\1…\2", text)
+
+
+def short_id(text: str) -> str:
+    """Show an id in its short form; the whole id is its title, and is copied by a button."""
+    if not text:
+        return ""
+    return format_html('<span class="kd-id"><bdi title="{}">{}</bdi>{}</span>', text, short(text), copy_button(text))
+
+
+def order_name(delivery: Delivery, *, shows_personal: bool) -> str:
+    """Return the shop's own name for the order, else its id at Kaspi."""
+    is_shown = shows_personal or not delivery.label_is_personal
+    return delivery.order_label if delivery.order_label and is_shown else str(delivery)
+
+
+def order_cell(site: admin.AdminSite, delivery: Delivery, *, shows_personal: bool) -> str:
+    """Link a row's delivery by its order's name, and the shop's order; the id at Kaspi where it is another number."""
+    name = order_name(delivery, shows_personal=shows_personal)
+    url = address(site, "kaspi_delivery_delivery_change", delivery.pk)
+    is_other = delivery.external_key != number_key(name)
+    number = short_id(str(delivery)) if is_other else copy_button(name)
+    return format_html(
+        '<bdi class="kd-name" title="{}">{}</bdi><div class="kd-line">{} {}</div>',
+        name,
+        link(url, short(name)),
+        number,
+        _shop_order(site, delivery),
+    )
+
+
+def _shop_order(site: admin.AdminSite, delivery: Delivery) -> str:
+    kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
+    url = address(site, f"{kind.app_label}_{kind.model}_change", quote(delivery.object_id))
+    name = f"{kind.name} {delivery.object_id}"
+    return format_html('<a href="{0}" title="{1}" aria-label="{1}">{2}</a>', url, name, kind.name) if url else ""
 
 
 def page_link(site: admin.AdminSite, row: Model | None, *, text: object = None) -> str:

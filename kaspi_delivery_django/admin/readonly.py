@@ -14,7 +14,7 @@ from kaspi_delivery_django.admin.filters import CappedChangeList, CappedPaginato
 FILTERS = {"", "exact"}
 TABLE = "admin/kaspi_delivery/table.html"
 STYLE: dict[str, Sequence[str]] = {"all": ("kaspi_delivery/desk.css",)}
-SCRIPTS = ("kaspi_delivery/copy.js",)
+SCRIPTS = ("kaspi_delivery/copy.js", "kaspi_delivery/cards.js")
 
 
 class ReadOnlyMixin:
