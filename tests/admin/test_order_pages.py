@@ -227,7 +227,7 @@ def test_the_shop_may_place_the_column(rf, admin_user):
     request = rf.get("/")
     request.user = admin_user
     for own, shown in (
-        (["id"], ["id", "kaspi_delivery_status"]),
+        (["id", "paid"], ["id", "kaspi_delivery_status", "paid"]),
         (["kaspi_delivery_status", "id"], ["kaspi_delivery_status", "id"]),
     ):
         page = type("OrderAdmin", (OrderDeliveriesMixin, admin.ModelAdmin), {"list_display": own})(Order, admin.site)

@@ -2,7 +2,7 @@
 
 from django.urls import reverse
 
-from example_project.shop.models import Order
+from example_project.shop.models import Order, Product
 from kaspi_delivery_django.models import (
     AccountState,
     ApiCall,
@@ -90,9 +90,10 @@ def go_to_orders(page):
 
 def go_to_booking(page):
     """Open the page that books a courier for an order that is not paid yet."""
-    order, _new = Order.objects.get_or_create(
-        customer_name="Aliya", phone="+7 727 111 0001", address="Abay 1", paid=False
-    )
+    order = Order.objects.filter(paid=False).first()
+    if order is None:
+        order = Order.objects.create(customer_name="Aliya", phone="+7 727 111 0001", address="Abay 1", paid=False)
+        order.lines.create(product=Product.objects.get(), price_kzt=4900)
     page.goto(reverse("admin:example_shop_order_kaspi_book", args=[order.pk]))
 
 
