@@ -10,8 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.formats import date_format
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, pgettext_lazy
 
 from kaspi_delivery_django import statuses
 from kaspi_delivery_django.admin import alerts, display
@@ -104,7 +103,7 @@ def page(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
     now = report.snapshot
     context = {
         **site.each_context(request),
-        "title": _("Dashboard"),
+        "title": pgettext_lazy("Kaspi Delivery admin", "Dashboard"),
         "opts": model_admin.opts,
         "media": model_admin.media,
         "now": now,
