@@ -13,6 +13,7 @@ from tests import catalogues
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%%|\{\w*\}")
 LETTER = re.compile("[а-яё]", re.IGNORECASE)  # noqa: RUF001  # Cyrillic is meant
 TAG = re.compile(r"</?[a-z]\w*[^>]*>")
+PHONE = re.compile(r"\+7(?: \d+)+")
 ENDS = ".:;,?!…"
 RUSSIAN_FORMS = {1: 0, 2: 1, 5: 2, 11: 2, 21: 0, 22: 1, 25: 2}
 KAZAKH_FORMS = {1: 0, 2: 1, 5: 1, 11: 1, 21: 1}
@@ -56,6 +57,50 @@ def test_everything_is_translated():
 def test_nothing_is_kept_that_is_gone(language):
     """A catalogue has no obsolete entries at its end."""
     assert "#~" not in catalogues.po_path(language).read_text()
+
+
+GLOSSARY = {
+    "ru": ("Глоссарий", "delivery — доставка", "cancel — отменить", "accepted — курьер назначен", "median — медиана"),
+    "kk": ("Глоссарий", "delivery — жеткізу", "cancel — күшін жою", "accepted — курьер тағайындалды"),
+}
+MASCULINE = re.compile(r"\b(?:Создан|Отменён|Доставлен|Принят)\b", re.IGNORECASE)
+
+
+@languages
+def test_the_glossary_is_at_the_top(language):
+    """The words that were chosen, each with a reason, are the first that a translator reads."""
+    header = catalogues.po_path(language).read_text().partition("msgid")[0]
+    assert [term for term in GLOSSARY[language] if term not in header] == []
+    assert header.count(";") >= 15
+
+
+def test_a_delivery_is_feminine():
+    """«Создан» and «Отменён» would agree with the order; «Принят курьером» would say that he has the parcel."""
+    assert [text for _source, text in pairs("ru") if MASCULINE.search(text)] == []
+
+
+@languages
+def test_no_half_is_no_longer(language):
+    """A median is called one: «Половина — не дольше» was not understood."""
+    halves = ("Половина", "Жартысы")
+    assert [text for _source, text in pairs(language) if text.startswith(halves)] == []
+
+
+def test_a_cancelled_delivery_was_not_refused():
+    """«Бас тарту» is both in Kazakh; Kaspi writes «күшін жою»."""
+    assert [text for _source, text in pairs("kk") if "тарт" in text] == []
+
+
+@languages
+def test_quotation_marks_are_the_languages(language):
+    """«Ёлочки», which both languages use."""
+    assert [text for _source, text in pairs(language) if set(text) & set("“”„") or '"' in TAG.sub("", text)] == []
+
+
+@languages
+def test_numbers_do_not_break(language):
+    """Thousands are held together by a space that does not break."""
+    assert [text for _source, text in pairs(language) if re.search(r"\d \d{3}(?!\d| )", PHONE.sub("", text))] == []
 
 
 @languages

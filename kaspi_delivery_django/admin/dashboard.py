@@ -9,7 +9,6 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -20,7 +19,7 @@ from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.stats import days, recent, snapshot
 from kaspi_delivery_django.stats.report import Report
 from kaspi_delivery_django.stats.snapshot import NOT_BOOKED, OTHER
-from kaspi_delivery_django.statuses import exact_duration_label, status_label
+from kaspi_delivery_django.statuses import exact_duration_label, status_label, time_label
 
 WIDTH, HEIGHT = 700, 220
 TOP, BOTTOM = 24, 28
@@ -151,7 +150,7 @@ def _reasons(now: snapshot.Snapshot, *, may_see: bool) -> dict[str, Any]:
 def _days() -> dict[str, Any]:
     """Return the status changes of the last days, as a chart and as a table."""
     week = days.read()
-    rows = [(date_format(day.date, "j M"), _grouped(day.changes)) for day in week]
+    rows = [(time_label(day.date, "j M"), _grouped(day.changes)) for day in week]
     shown = [*statuses.STATUSES, *([OTHER] if any(OTHER in counts for _label, counts in rows) else [])]
     return {
         "chart": chart_columns(rows),
