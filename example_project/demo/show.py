@@ -101,7 +101,8 @@ class Show:
         return not self.stage.kaspi.webhooks.pending and not any(o.wrong for o in outcomes)
 
     def _tell(self, text: str) -> None:
-        self.say(f"{self.stage.deadline.elapsed_s:5.1f} s  {text}")
+        elapsed = gettext("%(seconds)s s") % {"seconds": f"{self.stage.deadline.elapsed_s:5.1f}"}
+        self.say(f"{elapsed}  {text}")
 
     def _tell_step(self, placed: Placed, step: Step) -> None:
         status, late = step
