@@ -12,7 +12,6 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
-from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
@@ -27,7 +26,7 @@ from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.deliveries.identities import ShippedRows
 from kaspi_delivery_django.stats import accounts, days, recent
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER, CountUpTo, is_unserved, read_together
-from kaspi_delivery_django.statuses import CANCELLED, DELIVERED, STATUS_LABELS
+from kaspi_delivery_django.statuses import CANCELLED, DELIVERED, STATUS_LABELS, time_label
 
 Choices = Iterable[tuple[Any, Any]]
 ANY = "any"
@@ -339,7 +338,7 @@ def day_label(day: date) -> str:
     """Return "Today", "Yesterday", or the date."""
     ago = (timezone.localdate(clock.now()) - day).days
     names = {0: gettext("Today"), 1: gettext("Yesterday")}
-    return names.get(ago) or date_format(day, "j E")
+    return names.get(ago) or time_label(day, "j E")
 
 
 class DayFilter(LinkedFilter):
