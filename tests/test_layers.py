@@ -36,6 +36,7 @@ LAYERS = {
     "statuses": 1,
     "timetables": 1,
     "environment": 1,
+    "formats": 1,
     "locale": 1,
     "signals": 1,
     "exceptions": 1,
@@ -47,7 +48,7 @@ FORBIDDEN_NAMES = {"utils", "helpers", "base", "common"}
 APART = {"sandbox", "testing", "contrib"}  # not counted: a shop runs without them
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
-MAX_PACKAGE_LINES = 15_200
+MAX_PACKAGE_LINES = 18_200
 MAX_CHAIN = 17
 MAX_MODULES_IN_FOLDER = 16
 SMALL_MODULE_LINES = 60
@@ -340,8 +341,8 @@ VIOLATIONS = {
         f"services has {MAX_MODULES_IN_FOLDER + 1} modules",
     ),
     "a big package": (
-        {f"services/m{number}.py": "a = 1\n" * 400 for number in range(40)},
-        "the package has 16000 lines",
+        {f"services/m{number}.py": "a = 1\n" * 400 for number in range(50)},
+        "the package has 20000 lines",
     ),
 }
 

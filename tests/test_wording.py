@@ -7,17 +7,11 @@ import pytest
 from django.utils import formats, translation
 
 from kaspi_delivery_django import statuses
+from kaspi_delivery_django.formats import DAY_AND_TIME, duration_label, exact_duration_label, number_label, time_label
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.deliveries import payloads, preflight
 from kaspi_delivery_django.services.outbox import sender
-from kaspi_delivery_django.statuses import (
-    customer_label,
-    duration_label,
-    exact_duration_label,
-    number_label,
-    status_label,
-    time_label,
-)
+from kaspi_delivery_django.statuses import customer_label, status_label
 from tests.catalogues import PACKAGE
 
 ENGLISH = {
@@ -144,9 +138,9 @@ def test_a_figure_is_in_the_units_that_fit(seconds, english, russian, kazakh):
         ("ru", "SHORT_DATETIME_FORMAT", "03.11.2026 21:08"),
         ("kk", "SHORT_DATETIME_FORMAT", "03.11.2026 21:08"),
         ("kk", "DATETIME_FORMAT", "03.11.2026 21:08"),
-        ("en", statuses.DAY_AND_TIME, "3 November, 21:08"),
-        ("ru", statuses.DAY_AND_TIME, "3 ноября, 21:08"),
-        ("kk", statuses.DAY_AND_TIME, "3 қараша, 21:08"),
+        ("en", DAY_AND_TIME, "3 November, 21:08"),
+        ("ru", DAY_AND_TIME, "3 ноября, 21:08"),
+        ("kk", DAY_AND_TIME, "3 қараша, 21:08"),
     ],
 )
 def test_a_time_is_written_as_the_language_writes_it(language, form, text):

@@ -4,8 +4,8 @@ A shop's own order pages take `DeliveryInline` and the mixins from here.
 """
 
 from kaspi_delivery_django.admin import calls, deliveries, events, records
-from kaspi_delivery_django.admin.inlines import DeliveryInline
-from kaspi_delivery_django.admin.orders import (
+from kaspi_delivery_django.admin.orders.inline import DeliveryInline
+from kaspi_delivery_django.admin.orders.mixins import (
     DeliveryActionsMixin,
     DeliveryAttentionMixin,
     DeliveryStatusMixin,

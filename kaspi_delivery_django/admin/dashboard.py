@@ -15,12 +15,13 @@ from django.utils.translation import gettext, pgettext_lazy
 from kaspi_delivery_django.admin import alerts, display, filters
 from kaspi_delivery_django.admin.alerts import Linker
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
+from kaspi_delivery_django.formats import exact_duration_label
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.stats import recent
 from kaspi_delivery_django.stats.days import Day
 from kaspi_delivery_django.stats.report import Report
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER
-from kaspi_delivery_django.statuses import exact_duration_label, status_label
+from kaspi_delivery_django.statuses import status_label
 
 SHORTEST = 2
 

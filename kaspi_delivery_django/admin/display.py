@@ -19,12 +19,13 @@ from django.utils.translation import gettext
 
 from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client.webhooks import readable_text
+from kaspi_delivery_django.formats import duration_label, lacks_formats, number_label, time_label
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.models.search import number_key
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT
-from kaspi_delivery_django.statuses import duration_label, lacks_formats, number_label, status_label, time_label
+from kaspi_delivery_django.statuses import status_label
 from kaspi_delivery_django.tracking import allowed_tracking_url
 
 STORED_IN_ASCII = {"body", "payload", "raw"}

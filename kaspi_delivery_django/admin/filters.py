@@ -6,9 +6,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -18,20 +17,16 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf, orders
 from kaspi_delivery_django.admin import display
+from kaspi_delivery_django.formats import time_label
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
-from kaspi_delivery_django.orders import key_field
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import identities
-from kaspi_delivery_django.services.deliveries.identities import ShippedRows
 from kaspi_delivery_django.stats import accounts, days, recent
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER, CountUpTo, is_unserved, read_together
-from kaspi_delivery_django.statuses import CANCELLED, DELIVERED, STATUS_LABELS, time_label
+from kaspi_delivery_django.statuses import CANCELLED, DELIVERED, STATUS_LABELS
 
 Choices = Iterable[tuple[Any, Any]]
 ANY = "any"
-ATTENTION = "attention"
-MAX_KEY = 2**63 - 1  # more is no integer to SQLite
 MAX_KEYS = 1000
 SEARCH_HELP = _("An order's number or id; with access to personal data also the customer's phone, name or city")
 
@@ -233,70 +228,6 @@ class FailedFilter(SinceFilter):
     """When an attempt failed."""
 
     column = "at"
-
-
-class OrderAttentionFilter(admin.SimpleListFilter):
-    """The orders whose delivery needs attention, on a shop's own list."""
-
-    title = _("delivery")
-    parameter_name = "kaspi_delivery"
-
-    def __init__(self, request: HttpRequest, params: Any, model: type[Model], model_admin: Any) -> None:
-        super().__init__(request, params, model, model_admin)
-        self.shipped = ShippedRows(model, model_admin.kaspi_shipments)
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
-        """Offer the one question."""
-        return [(ATTENTION, _("Delivery needs attention"))]
-
-    def deliveries(self, value: str) -> QuerySet[Delivery]:
-        """Return the deliveries that a choice is about, in the order of an index."""
-        return Delivery.objects.flagged().order_by("-pk")
-
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep those orders. Their keys are read first: ours are text, and no engine joins that by an index."""
-        value, shipped = self.value(), self.shipped
-        if value is None or shipped.shipments is None:
-            return queryset if value is None else queryset.none()
-        kind = identities.content_type_of(shipped.adapter)
-        texts = self.deliveries(value).filter(content_type=kind).values_list("object_id", flat=True)[:MAX_COUNT]
-        field = key_field(shipped.adapter.model_class())
-        found = {f"{shipped.lookup}__in": [text for text in texts if _is_key(field, text)]}
-        if not shipped.shipments.path:
-            return queryset.filter(**found)  # a child has its parent's key too
-        return queryset.filter(pk__in=shipped.model._base_manager.filter(**found).values("pk"))
-
-
-class OrderDeliveryFilter(OrderAttentionFilter):
-    """The orders whose delivery needs attention, or whose newest delivery has a status; the latest 10,000 of them."""
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        """Offer attention and the statuses that we know."""
-        statuses = ((status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items())
-        return [*super().lookups(request, model_admin), *statuses]
-
-    def value(self) -> str | None:
-        """Return the choice, None if it was not offered."""
-        chosen = super().value()
-        return chosen if chosen in {str(key) for key, _label in self.lookup_choices} else None
-
-    def deliveries(self, value: str) -> QuerySet[Delivery]:
-        """Return the deliveries that have the status, without those that were booked again."""
-        if value == ATTENTION:
-            return super().deliveries(value)
-        later = Delivery.objects.filter(
-            object_id=OuterRef("object_id"), content_type=OuterRef("content_type"), pk__gt=OuterRef("pk")
-        )
-        own = Delivery.objects.filter(~Exists(later), status="" if value == NOT_BOOKED else value)
-        return own.order_by("-status_at")
-
-
-def _is_key(field: Any, text: str) -> bool:
-    try:
-        key = field.get_prep_value(text)
-    except (TypeError, ValueError, ValidationError):  # the shop's key has become of another type
-        return False
-    return not isinstance(key, int) or key <= MAX_KEY
 
 
 class LinkedFilter(admin.SimpleListFilter):

@@ -4,10 +4,11 @@ from datetime import datetime
 
 from django import template
 
+from kaspi_delivery_django.formats import DAY_AND_TIME, duration_label, time_label
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.stats.estimates import estimate
-from kaspi_delivery_django.statuses import DAY_AND_TIME, duration_label, status_label, time_label
+from kaspi_delivery_django.statuses import status_label
 from kaspi_delivery_django.tracking import Tracking, track
 
 register = template.Library()

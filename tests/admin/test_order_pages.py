@@ -15,7 +15,7 @@ from django.utils.html import escape
 
 from example_project.shop.models import Order as ExampleOrder
 from kaspi_delivery_django.admin import DeliveryAttentionMixin, DeliveryInline, OrderDeliveriesMixin
-from kaspi_delivery_django.admin.filters import OrderAttentionFilter, OrderDeliveryFilter
+from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, reissue_delivery
@@ -476,7 +476,7 @@ def test_several_orders_are_booked_again_when_their_number_is_typed(admin_client
 
 def test_too_many_orders_are_refused_as_a_whole(admin_client, kaspi, monkeypatch):
     """Each is read by the adapter; a bulk cancel may have more."""
-    monkeypatch.setattr("kaspi_delivery_django.admin.orders.ROWS_PER_REQUEST", 1)
+    monkeypatch.setattr("kaspi_delivery_django.admin.orders.mixins.ROWS_PER_REQUEST", 1)
     orders = unsaved_by_signals(Order(), Order())
     for name in ("kaspi_book", "kaspi_book_again"):
         assert "more than 1 rows" in words(chosen(admin_client, name, *orders))

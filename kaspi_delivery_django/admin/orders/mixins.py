@@ -1,4 +1,4 @@
-"""What a shop puts on its own order pages: buttons and bulk actions, a column and a filter of deliveries."""
+"""Mixins for the admin of a shop's orders: buttons and bulk actions, a column and a filter of deliveries."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.admin import display, filters, outcomes
+from kaspi_delivery_django.admin import display, outcomes
 from kaspi_delivery_django.admin.actions import ACTIONS, BOOK, outcome_of_booking
 from kaspi_delivery_django.admin.confirmation import (
     CONFIRMED,
@@ -30,7 +30,9 @@ from kaspi_delivery_django.admin.confirmation import (
     ConfirmForm,
     CountForm,
 )
-from kaspi_delivery_django.admin.inlines import BOOK_AGAIN, book_page
+from kaspi_delivery_django.admin.orders import BOOK_AGAIN
+from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
+from kaspi_delivery_django.admin.orders.inline import book_page
 from kaspi_delivery_django.admin.outcomes import Answer, Preview, Report
 from kaspi_delivery_django.admin.readonly import STYLE
 from kaspi_delivery_django.exceptions import CannotBook, CannotReissue, NoAdapter
@@ -45,11 +47,11 @@ if TYPE_CHECKING:
 else:
     ModelAdmin = object  # the mixins stand before the shop's own class, whatever that is
 
-VIEW = "kaspi_delivery.view_delivery"
 COLUMN = "kaspi_delivery_status"
-NOT_WANTED = _("The shop's adapter does not want it sent.")
 BULK_ACTIONS = ("kaspi_book", "kaspi_book_again", "kaspi_cancel")
 READ_BY_LIST = "_kaspi_deliveries"
+VIEW = "kaspi_delivery.view_delivery"
+NOT_WANTED = _("The shop's adapter does not want it sent.")
 
 
 class DeliveryAttentionMixin(ModelAdmin):
@@ -60,7 +62,7 @@ class DeliveryAttentionMixin(ModelAdmin):
     """
 
     kaspi_shipments = ""
-    kaspi_filter: type[filters.OrderAttentionFilter] = filters.OrderAttentionFilter
+    kaspi_filter: type[OrderAttentionFilter] = OrderAttentionFilter
 
     def get_list_filter(self, request: HttpRequest) -> Any:
         """Put the filter first, for users who can view deliveries."""
@@ -74,7 +76,7 @@ class DeliveryStatusMixin(DeliveryAttentionMixin):
     A page of the list costs one query more; on the page of a parent model two.
     """
 
-    kaspi_filter = filters.OrderDeliveryFilter
+    kaspi_filter = OrderDeliveryFilter
 
     @property
     def media(self) -> forms.Media:

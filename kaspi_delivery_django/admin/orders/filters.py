@@ -1,0 +1,84 @@
+"""Filters of a shop's order list, by the orders' deliveries."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.admin.filters import Choices
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.orders import key_field
+from kaspi_delivery_django.services.deliveries import identities
+from kaspi_delivery_django.services.deliveries.identities import ShippedRows
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED
+from kaspi_delivery_django.statuses import STATUS_LABELS
+
+ATTENTION = "attention"
+MAX_KEY = 2**63 - 1  # more is no integer to SQLite
+
+
+class OrderAttentionFilter(admin.SimpleListFilter):
+    """The orders whose delivery needs attention, on a shop's own list."""
+
+    title = _("delivery")
+    parameter_name = "kaspi_delivery"
+
+    def __init__(self, request: HttpRequest, params: Any, model: type[Model], model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.shipped = ShippedRows(model, model_admin.kaspi_shipments)
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the one question."""
+        return [(ATTENTION, _("Delivery needs attention"))]
+
+    def deliveries(self, value: str) -> QuerySet[Delivery]:
+        """Return the deliveries that a choice is about, in the order of an index."""
+        return Delivery.objects.flagged().order_by("-pk")
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep those orders. Their keys are read first: ours are text, and no engine joins that by an index."""
+        value, shipped = self.value(), self.shipped
+        if value is None or shipped.shipments is None:
+            return queryset if value is None else queryset.none()
+        kind = identities.content_type_of(shipped.adapter)
+        texts = self.deliveries(value).filter(content_type=kind).values_list("object_id", flat=True)[:MAX_COUNT]
+        field = key_field(shipped.adapter.model_class())
+        found = {f"{shipped.lookup}__in": [text for text in texts if _is_key(field, text)]}
+        if not shipped.shipments.path:
+            return queryset.filter(**found)  # a child has its parent's key too
+        return queryset.filter(pk__in=shipped.model._base_manager.filter(**found).values("pk"))
+
+
+class OrderDeliveryFilter(OrderAttentionFilter):
+    """The orders whose delivery needs attention, or whose newest delivery has a status; the latest 10,000 of them."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        """Offer attention and the statuses that we know."""
+        statuses = ((status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items())
+        return [*super().lookups(request, model_admin), *statuses]
+
+    def value(self) -> str | None:
+        """Return the choice, None if it was not offered."""
+        chosen = super().value()
+        return chosen if chosen in {str(key) for key, _label in self.lookup_choices} else None
+
+    def deliveries(self, value: str) -> QuerySet[Delivery]:
+        """Return the deliveries that have the status, without those that were booked again."""
+        if value == ATTENTION:
+            return super().deliveries(value)
+        later = Delivery.objects.filter(
+            object_id=OuterRef("object_id"), content_type=OuterRef("content_type"), pk__gt=OuterRef("pk")
+        )
+        own = Delivery.objects.filter(~Exists(later), status="" if value == NOT_BOOKED else value)
+        return own.order_by("-status_at")
+
+
+def _is_key(field: Any, text: str) -> bool:
+    try:
+        key = field.get_prep_value(text)
+    except (TypeError, ValueError, ValidationError):  # the shop's key has become of another type
+        return False
+    return not isinstance(key, int) or key <= MAX_KEY
