@@ -9,8 +9,9 @@ import tracemalloc
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.admin.models import LogEntry
-from django.db import connection
+from django.db import connection, connections
 from django.http import StreamingHttpResponse
 from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
@@ -335,6 +336,7 @@ def test_under_asgi_it_is_streamed_too(staff, several, monkeypatch):
         got = [part async for _number, part in _numbered(parts, most)]
         await parts.aclose()
         await response._iterator.aclose()
+        await sync_to_async(connections.close_all)()  # those of the thread that served it
         return b"".join(got)
 
     text = asyncio.run(fetch(99)).decode()
