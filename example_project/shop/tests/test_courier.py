@@ -26,7 +26,7 @@ def test_each_status_notifies_the_customer(kaspi: KaspiSandbox, order: Order) ->
         "Created",
         "Accepted",
         "In transit",
-        "Out for delivery",
+        "The courier is on the way to you",
         "Delivered",
     ]
     kaspi.assert_up_to_date(order)
