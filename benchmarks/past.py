@@ -47,7 +47,7 @@ PAYLOAD = """'{"externalOrderId":"' || d.external_order_id || '","pickup":{"addr
     || '{"name":"Warehouse","phone":"+7 727 222 0000"}},"dropoff":{"address":"' || d.dropoff_address
     || '","contact":{"name":"Aigerim","phone":"' || d.dropoff_phone || '"}},"parcel":{"description":"Books"}}'"""
 DIGITS = "CAST(n * 7919 %% 8999999 + 1000000 AS varchar(7))"
-SURNAME = "'omarova' || n %% 5000"
+SURNAME = "'omarova' || (n %% 5000)"  # SQLite joins texts before it divides
 IS_CANCELLED = "n %% 20 = 7"
 DELIVERIES = {
     "id": "n",
@@ -62,7 +62,7 @@ DELIVERIES = {
     "label_key": "'2026 ' || n",
     "delivery_id": "'dlv_' || (n * 2654435761 %% 4294967296)",  # in no order, as Kaspi's are
     "status": f"CASE WHEN {IS_CANCELLED} THEN '{CANCELLED}' ELSE '{DELIVERED}' END",
-    "dropoff_address": "'Almaty, Abay ' || n %% 200 || ', flat ' || n %% 90",
+    "dropoff_address": "'Almaty, Abay ' || (n %% 200) || ', flat ' || (n %% 90)",
     "dropoff_name": f"'Aigerim ' || {SURNAME}",
     "name_key": f"'aigerim ' || {SURNAME}",
     "surname_key": f"{SURNAME} || ' aigerim'",

@@ -67,7 +67,8 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         ids = beginning(["external_key"], number, whole_words=whole_words)
         labels = beginning(["label_key"], number, whole_words=whole_words)
         if shows_personal:
-            return ids | labels | beginning(CUSTOMER_KEYS, words, whole_words=whole_words)
+            people = CUSTOMER_KEYS if any(map(str.isalpha, words)) else ()  # SQLite reads all rows for many conditions
+            return ids | labels | beginning(people, words, whole_words=whole_words)
         return ids | (labels & models.Q(label_is_personal=False)) if labels else ids
 
     def flagged(self) -> Self:

@@ -162,8 +162,8 @@ def test_a_parked_event_is_found_by_the_delivery_that_nobody_knows(staff, busy, 
 def numbered(busy):
     """Return a delivery whose order has a number of its own, beside one that begins as it does."""
     wanted, longer = Delivery.objects.order_by("pk")[1:3]
-    name_order(wanted, "Заказ №2026-00006", external_order_id="Shop-7A", label_is_personal=False)
-    name_order(longer, "Заказ №2026-000061", external_order_id="Shop-7A1", label_is_personal=False)
+    name_order(wanted, "Заказ №2026-00006", external_order_id="Shop-0A7", label_is_personal=False)
+    name_order(longer, "Заказ №2026-000061", external_order_id="Shop-0A71", label_is_personal=False)
     return wanted
 
 
@@ -177,13 +177,13 @@ def name_order(delivery, label, *, name="Айгерим Сапарова", addre
     )
 
 
-@pytest.mark.parametrize("term", ["2026-00006", "заказ 2026-00006", "2026/00006", "Shop-7A", "shop-7a", "7A"])
+@pytest.mark.parametrize("term", ["2026-00006", "заказ 2026-00006", "2026/00006", "Shop-0A7", "shop-0a7", "0A7"])
 def test_a_delivery_is_found_by_its_orders_number(staff, numbered, term):
     """Whole; a longer number is another order's."""
     assert found(staff(), LIST, q=term) == [numbered]
 
 
-@pytest.mark.parametrize(("term", "count"), [("2026-0000", 2), ("shop-7", 2), ("2026-000061", 1), ("2027", 0)])
+@pytest.mark.parametrize(("term", "count"), [("2026-0000", 2), ("shop-0a", 2), ("2026-000061", 1), ("2027", 0)])
 def test_the_beginning_of_a_number_finds_what_begins_so(staff, numbered, term, count):
     """Where no order has it as whole words."""
     assert len(found(staff(), LIST, q=term)) == count
