@@ -1,4 +1,7 @@
-"""Settings of the test suite. DATABASE picks the engine: sqlite, postgresql or mariadb."""
+"""Settings of the test suite. DATABASE picks the engine: sqlite, postgresql or mariadb.
+
+KASPI_THEME picks the admin's theme: unfold or jazzmin, which tox's environment `themes` installs; none is Django's own.
+"""
 
 import os
 from importlib.util import find_spec
@@ -48,6 +51,10 @@ TEMPLATES = [
         },
     }
 ]
+if theme := os.environ.get("KASPI_THEME"):
+    INSTALLED_APPS.insert(0, theme)
+JAZZMIN_SETTINGS = {"use_google_fonts_cdn": False}
+JAZZMIN_UI_TWEAKS = {"default_theme_mode": "auto"}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if find_spec("django_tasks_db"):  # only where tests/engines are run
     INSTALLED_APPS += ["django_tasks_db"] if django.VERSION >= (6,) else ["django_tasks", "django_tasks_db"]

@@ -1,8 +1,12 @@
 """The catalogues that the package brings: complete, true to the source, and found by Django."""
 
 import re
+from pathlib import Path
 
+import django
 import pytest
+from babel.messages.mofile import read_mo
+from django.apps import apps
 from django.utils import translation
 from django.utils.translation import gettext, ngettext, npgettext, pgettext
 
@@ -37,6 +41,17 @@ def pairs(language):
         yield from ((source, form) for form in forms(message))
 
 
+def others(language):
+    """Yield what Django and the other installed apps translate, without contexts: each text and its translation."""
+    places = [Path(django.__path__[0], "conf"), *(Path(app.path) for app in apps.get_app_configs())]
+    for place in places:
+        path = place / "locale" / language / "LC_MESSAGES" / "django.mo"
+        if place != catalogues.PACKAGE and path.exists():
+            with path.open("rb") as file:
+                found = [message for message in read_mo(file) if message.id and not message.context]
+            yield from ((tuple(one.id) if one.pluralizable else one.id, one.string) for one in found)
+
+
 def sins(language, same):
     """Return the translations that differ from their source in what this reads from both."""
     return [(source, text) for source, text in pairs(language) if same(source) != same(text)]
@@ -65,6 +80,15 @@ def test_what_django_reads_is_what_people_translate(language):
     assert compiled == catalogues.mo_bytes(
         catalogues.merge(language, catalogues.extract_all(), catalogues.read(language))
     )
+
+
+@languages
+def test_no_text_is_translated_otherwise_by_another_app(language):
+    """One of the two would be shown for both: a text of ours that has another meaning there has a context here."""
+    ours = {message.id: message.string for message in messages(language) if not message.context}
+    theirs = list(others(language))
+    assert theirs
+    assert [(text, known) for text, known in theirs if ours.get(text, known) != known] == []
 
 
 @languages

@@ -10,8 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, pgettext_lazy
 
 from kaspi_delivery_django.admin import alerts, display, filters
 from kaspi_delivery_django.admin.alerts import Linker
@@ -57,7 +56,7 @@ def page(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
     report = Report()
     context = {
         **site.each_context(request),
-        "title": _("Dashboard"),
+        "title": pgettext_lazy("Kaspi Delivery admin", "Dashboard"),
         "opts": model_admin.opts,
         "media": model_admin.media,
         "now": report.snapshot,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ActionForm
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
@@ -33,6 +34,14 @@ class ReadOnlyMixin:
         return False
 
 
+class ActionsForm(ActionForm):
+    """Django's choice of an action, by a name that django-unfold shows its button for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["action"].widget.attrs["x-model"] = "action"
+
+
 class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
     """A read-only page; `personal` fields are shown to users who can view personal data.
 
@@ -44,6 +53,7 @@ class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg] 
     personal: tuple[str, ...] = ()
     list_prefetch_related: ClassVar[tuple[str, ...]] = ()
     list_filter: ClassVar[tuple[type[admin.SimpleListFilter], ...]] = ()
+    action_form = ActionsForm
     list_per_page = 50
     list_max_show_all = 50
     show_full_result_count = False

@@ -18,7 +18,7 @@ from django.test import Client, override_settings
 from pytest_django.live_server_helper import LiveServer
 
 from kaspi_delivery_django.management.commands import kaspi_operators
-from tests.browser import rows
+from tests.browser import pages, rows
 from tests.browser.watching import Watch
 from tests.example_project import conftest as shop
 
@@ -33,12 +33,20 @@ ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",  # nothing leaves the machine
 ]
 MIDDLEWARE = [
-    "tests.browser.middleware.StrictPolicy",
+    *([] if pages.THEME else ["tests.browser.middleware.StrictPolicy"]),  # themes have scripts in their pages
     *django_settings.MIDDLEWARE[:1],
     "django.middleware.locale.LocaleMiddleware",  # after the sessions, before the rest
     *django_settings.MIDDLEWARE[1:],
 ]
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+IN_RUSSIAN = {"locale": "ru-KZ"}
+LOOKS = {
+    "in English": {},
+    "on a laptop": IN_RUSSIAN,
+    "on a laptop, dark": {**IN_RUSSIAN, "color_scheme": "dark"},
+    "on a phone": {**IN_RUSSIAN, "viewport": PHONE},
+    "on a phone, dark": {**IN_RUSSIAN, "viewport": PHONE, "color_scheme": "dark"},
+}
 PASSWORD = "correct horse"
 
 apples, make_order = shop.apples, shop.make_order

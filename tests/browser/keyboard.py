@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 MOST_STOPS = 300
 IS_FOCUSED = "element => element === document.activeElement"
-MARK_STOPS = """() => {
+MARK_STOPS = """(place) => {
   const found = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")];
   const stops = found.filter((one) => !one.disabled && one.type !== "hidden" && one.tabIndex >= 0
-    && one.checkVisibility({visibilityProperty: true}) && one.getClientRects().length);
+    && one.checkVisibility({visibilityProperty: true}) && one.getClientRects().length && one.closest(place));
   return stops.map((one, number) => one.dataset.stop = `${number}: ${one.outerHTML.slice(0, 120)}`);
 }"""
 WHERE = """() => {
@@ -52,9 +52,9 @@ def write(page, target, text):
     page.keyboard.type(text)
 
 
-def mark_stops(page):
-    """Name everything on the page that can be clicked, written in or scrolled; return the names."""
-    return set(page.evaluate(MARK_STOPS))
+def mark_stops(page, place="body"):
+    """Name everything in that part of the page that can be clicked, written in or scrolled; return the names."""
+    return set(page.evaluate(MARK_STOPS, place))
 
 
 def walk(page):

@@ -1,5 +1,7 @@
 """Every page of ours, by the name that a test or a picture goes by."""
 
+import os
+
 from django.urls import reverse
 
 from kaspi_delivery_django.models import (
@@ -12,6 +14,14 @@ from kaspi_delivery_django.models import (
     WebhookEvent,
 )
 
+THEME = os.environ.get("KASPI_THEME", "")
+PLACES = {
+    "unfold": "#content, .object-tools",
+    "jazzmin": ".app-content",
+}  # ours, without a theme's menus around it
+FILTERS = {"jazzmin": "#change-list-filters"}
+PLACE = PLACES.get(THEME, "body")
+SHOPS_PLACES = {"one order": ".kd-table", "list of orders": FILTERS.get(THEME, "#changelist-filter")}
 MODELS = (Delivery, ApiCall, FailedAttempt, WebhookEvent, StatusChange, AccountState, PendingAction)
 FIRST, LAST = "pk", "-pk"
 ASKING = {  # what can be asked about one row, and about which: the first delivery of `rows.fill` was refused
