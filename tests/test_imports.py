@@ -10,7 +10,7 @@ import pytest
 import kaspi_delivery_django.client
 
 HEAVY = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi", "simplejson", "socks", "OpenSSL"}
-OPTIONAL = {"celery", "kombu", "prometheus_client", "rich", "django_tasks", "drf_spectacular"}
+OPTIONAL = {"celery", "kombu", "prometheus_client", "rich", "django_tasks", "drf_spectacular", "segno"}
 CODE = """
 import json, sys
 from importlib import import_module

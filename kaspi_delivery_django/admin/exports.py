@@ -43,7 +43,7 @@ except ImportError:  # the extra `labels` is not installed
 
 INSTALL = "pip install 'kaspi-delivery-django[labels]'"
 MAX_LABELS = 1_000
-BATCH_ROWS = 1_000
+BATCH_ROWS = 2_000
 MAX_FILTER_LENGTH = 500
 LABELS, CSV = _("Labels"), _("CSV export")
 COLUMNS = (
@@ -132,7 +132,7 @@ def csv_file(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponseBa
         return HttpResponseRedirect(f"{_list_url(model_admin)}?{ERROR_FLAG}=1")
     chosen = _filter_of(changelist)
     entry = _record(request, CSV, gettext("started; %(filter)s") % {"filter": chosen})
-    parts = _csv_parts(changelist.get_queryset(request), entry, chosen, translation.get_language() or "")
+    parts = _csv_parts(changelist.queryset, entry, chosen, translation.get_language())
     content = _asynchronous(parts) if isinstance(request, ASGIRequest) else parts
     name = f"deliveries-{timezone.localdate(clock.now())}.csv"
     disposition = content_disposition_header(as_attachment=True, filename=name)
@@ -166,7 +166,7 @@ def _code(text: str) -> str:
     return mark_safe(drawing)  # noqa: S308  # shapes only, no text
 
 
-def _csv_parts(rows: QuerySet[Any], entry: LogEntry, chosen: str, language: str) -> Generator[bytes]:
+def _csv_parts(rows: QuerySet[Any], entry: LogEntry, chosen: str, language: str | None) -> Generator[bytes]:
     """Yield the file in parts; write into the admin's log how many rows there were, also if the reader goes away."""
     count, words = 0, _("broken off; rows: %(count)s; %(filter)s")
     try:
@@ -179,8 +179,8 @@ def _csv_parts(rows: QuerySet[Any], entry: LogEntry, chosen: str, language: str)
         words = _("rows: %(count)s; %(filter)s")
     finally:
         with translation.override(language):
-            entry.change_message = words % {"count": count, "filter": chosen}
-        entry.save(update_fields=["change_message"])
+            message = words % {"count": count, "filter": chosen}
+        LogEntry.objects.filter(pk=entry.pk).update(change_message=message)
 
 
 def _batches(rows: QuerySet[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
@@ -193,7 +193,7 @@ def _batches(rows: QuerySet[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
         batch = [] if is_last else list(ordered.filter(pk__lt=batch[-1][0])[:BATCH_ROWS])
 
 
-def _header(language: str) -> Sequence[str]:
+def _header(language: str | None) -> Sequence[str]:
     with translation.override(language):
         return [capfirst(str(Delivery._meta.get_field(name).verbose_name)) for name in COLUMNS]  # type: ignore[union-attr]  # all are columns
 
@@ -211,11 +211,11 @@ def _cell(name: str, value: Any) -> str:
     return without_formula(str(value))
 
 
-def _written(lines: Sequence[Sequence[str]], language: str, *, start: str = "") -> bytes:
+def _written(lines: Sequence[Sequence[str]], language: str | None, *, start: str = "") -> bytes:
     """Write lines as Excel reads them: outside English it expects semicolons."""
     text = io.StringIO(start, newline="")
     text.seek(0, io.SEEK_END)
-    csv.writer(text, delimiter="," if language.startswith("en") else ";").writerows(lines)
+    csv.writer(text, delimiter="," if (language or "en").startswith("en") else ";").writerows(lines)
     return text.getvalue().encode()
 
 

@@ -14,9 +14,11 @@ from django.db import connection
 from django.http import StreamingHttpResponse
 from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from kaspi_delivery_django.admin import exports, filters
 from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.statuses import status_label
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -208,13 +210,15 @@ def test_values_are_written_for_people(staff, booked, turnable):
 
 @pytest.mark.parametrize(("language", "header"), [("ru", "Внешний номер заказа"), ("kk", "Тапсырыстың сыртқы нөмірі")])
 def test_excel_in_her_language_opens_it(staff, booked, settings, language, header):
-    """With semicolons between the columns, and headers that she reads, whatever the thread speaks later."""
+    """With semicolons between the columns, in words that she reads, whatever the thread speaks later."""
     settings.LANGUAGE_CODE = language
     response = staff(PERSONAL).get(EXPORT)
-    settings.LANGUAGE_CODE = "en"
-    [row] = read(response, delimiter=";")
+    with translation.override("en"):
+        [row] = read(response, delimiter=";")
     assert row[header] == booked.external_order_id
     assert len(row) == len(exports.COLUMNS)
+    with translation.override(language):
+        assert status_label("created") in row.values()
 
 
 DANGEROUS = (
