@@ -41,6 +41,11 @@ SEARCHES: Mapping[type[Model], Mapping[str, Callable[[Any], str]]] = {
     Delivery: {
         "order id": lambda row: row.object_id,
         "external id": lambda row: row.external_order_id,
+        "external id without its prefix": lambda row: row.external_key,
+        "order's number": lambda row: row.order_label.partition(" ")[2],
+        "order's number, its beginning": lambda row: row.order_label.partition(" ")[2][:-1],
+        "customer's surname": lambda row: row.dropoff_name.partition(" ")[2],
+        "city of every row": lambda row: row.dropoff_address.partition(",")[0],
         "delivery id": lambda row: row.delivery_id,
         "whole phone": lambda row: row.dropoff_phone,
         "a phone's last four digits": lambda row: row.dropoff_phone[-4:],
@@ -51,10 +56,12 @@ SEARCHES: Mapping[type[Model], Mapping[str, Callable[[Any], str]]] = {
         "delivery id": lambda row: row.kaspi_delivery_id,
     },
     ApiCall: {
+        "order's number": lambda row: row.delivery.order_label,
         "idempotency key": lambda row: row.idempotency_key,
         "delivery id": lambda row: row.delivery.delivery_id,
     },
     StatusChange: {
+        "order's number": lambda row: row.delivery.order_label,
         "external id": lambda row: row.delivery.external_order_id,
         "delivery id": lambda row: row.delivery.delivery_id,
     },
@@ -170,7 +177,8 @@ def _choices(changelist: ChangeList) -> Iterator[tuple[str, str]]:
     for specification in changelist.filter_specs:
         for choice in specification.choices(changelist):
             if not choice.get("selected") and choice.get("query_string"):
-                yield f"{specification.title} = {choice['display']}", str(choice["query_string"])
+                name = str(choice["display"]).partition(" (")[0]  # without a count, which differs
+                yield f"{specification.title} = {name}", str(choice["query_string"])
 
 
 def _terms(model: type[Model]) -> dict[str, str]:

@@ -47,6 +47,7 @@ PAYLOAD = """'{"externalOrderId":"' || d.external_order_id || '","pickup":{"addr
     || '{"name":"Warehouse","phone":"+7 727 222 0000"}},"dropoff":{"address":"' || d.dropoff_address
     || '","contact":{"name":"Aigerim","phone":"' || d.dropoff_phone || '"}},"parcel":{"description":"Books"}}'"""
 DIGITS = "CAST(n * 7919 %% 8999999 + 1000000 AS varchar(7))"
+SURNAME = "'omarova' || n %% 5000"
 IS_CANCELLED = "n %% 20 = 7"
 DELIVERIES = {
     "id": "n",
@@ -55,10 +56,17 @@ DELIVERIES = {
     "content_type_id": "kind.id",
     "object_id": "CAST(n AS varchar(64))",
     "external_order_id": "'order-' || n",
+    "external_key": "CAST(n AS varchar(64))",
+    "order_label": "'No. 2026-' || n",
+    "label_is_personal": "FALSE",
+    "label_key": "'2026 ' || n",
     "delivery_id": "'dlv_' || (n * 2654435761 %% 4294967296)",  # in no order, as Kaspi's are
     "status": f"CASE WHEN {IS_CANCELLED} THEN '{CANCELLED}' ELSE '{DELIVERED}' END",
     "dropoff_address": "'Almaty, Abay ' || n %% 200 || ', flat ' || n %% 90",
-    "dropoff_name": "'Aigerim'",
+    "dropoff_name": f"'Aigerim ' || {SURNAME}",
+    "name_key": f"'aigerim ' || {SURNAME}",
+    "surname_key": f"{SURNAME} || ' aigerim'",
+    "city_key": "'almaty'",
     "dropoff_phone": f"'+7701' || {DIGITS}",
     "phone_tail": " || ".join([*(f"substr({DIGITS}, {place}, 1)" for place in range(7, 0, -1)), "'107'"]),
     "raw": """'{"deliveryId":"' || n || '","status":"delivered","trackingUrl":"https://track.kaspi.kz/' || n || '"}'""",

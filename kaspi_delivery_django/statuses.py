@@ -5,11 +5,16 @@ a delivery that was not picked up. Any other status is stored and shown, and a r
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum, auto
 
+from django.utils import numberformat
+from django.utils.formats import date_format, get_format_modules, number_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.timezone import is_aware, localtime
+from django.utils.translation import get_language, gettext_lazy, pgettext_lazy
+
+from kaspi_delivery_django.locale.kk import formats as kazakh
 
 CREATED = "created"
 ACCEPTED = "accepted"
@@ -18,6 +23,7 @@ OUT_FOR_DELIVERY = "out_for_delivery"
 DELIVERED = "delivered"
 CANCELLED = "cancelled"
 RANKS = {"": 0, CREATED: 1, ACCEPTED: 2, IN_TRANSIT: 3, OUT_FOR_DELIVERY: 4, DELIVERED: 5, CANCELLED: 5}
+DAY_AND_TIME = "j E, H:i"
 STATUSES = tuple(status for status in RANKS if status)
 TERMINAL = frozenset({DELIVERED, CANCELLED})
 OPEN = tuple(status for status in STATUSES if status not in TERMINAL)
@@ -88,11 +94,16 @@ STATUS_LABELS: dict[str, Promise] = {
 }
 
 
+CUSTOMER_LABELS: dict[str, Promise] = {
+    **STATUS_LABELS,
+    OUT_FOR_DELIVERY: gettext_lazy("The courier is on the way to you"),
+}
+
+
 STATUS_EXPLANATIONS: dict[str, Promise] = {
     CREATED: gettext_lazy("Kaspi has your order."),
     ACCEPTED: gettext_lazy("A courier is on the way to the shop."),
     IN_TRANSIT: gettext_lazy("The courier has your parcel."),
-    OUT_FOR_DELIVERY: gettext_lazy("The courier is on the way to you."),
     DELIVERED: gettext_lazy("Your parcel has arrived."),
     CANCELLED: gettext_lazy("This parcel will not be delivered."),
 }
@@ -103,8 +114,13 @@ def status_label(status: str) -> str:
     return str(STATUS_LABELS.get(status, status))
 
 
+def customer_label(status: str) -> str:
+    """Return the label of a status as its customer reads it; an unknown status is its own label."""
+    return str(CUSTOMER_LABELS.get(status, status))
+
+
 def status_explanation(status: str) -> str:
-    """Return what a status means for the customer; empty for an unknown status."""
+    """Return what a status means for the customer; empty where the label is enough."""
     return str(STATUS_EXPLANATIONS.get(status, ""))
 
 
@@ -138,3 +154,30 @@ def exact_duration_label(time: timedelta) -> str:
 
 def _greatest_unit(seconds: int) -> int:
     return next(number for number, (least, _size, _label) in enumerate(_UNITS) if seconds >= least)
+
+
+def lacks_formats() -> bool:
+    """Return whether the active language is Kazakh and neither Django nor the project has formats for it."""
+    return _language() == "kk" and not get_format_modules()
+
+
+def time_label(at: date, form: str = "SHORT_DATETIME_FORMAT") -> str:
+    """Return a day, or a time in the active time zone, as the active language writes it.
+
+    `form` is the name of one of Django's formats, or a format. Russian and Kazakh months have no capital in a date.
+    """
+    own = getattr(kazakh, form, form) if lacks_formats() else form
+    text = date_format(localtime(at) if isinstance(at, datetime) and is_aware(at) else at, own)
+    return text.lower() if _language() in {"kk", "ru"} else text
+
+
+def number_label(number: int) -> str:
+    """Return a number with its thousands grouped as the active language groups them."""
+    if not lacks_formats():
+        return number_format(number, force_grouping=True)
+    separators = (kazakh.DECIMAL_SEPARATOR, None, kazakh.NUMBER_GROUPING, kazakh.THOUSAND_SEPARATOR)
+    return numberformat.format(number, *separators, force_grouping=True)
+
+
+def _language() -> str:
+    return (get_language() or "").partition("-")[0]

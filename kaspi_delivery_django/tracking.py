@@ -14,7 +14,7 @@ from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import identities, rules
-from kaspi_delivery_django.statuses import status_explanation, status_label
+from kaspi_delivery_django.statuses import customer_label, status_explanation
 
 SALT = "kaspi_delivery.tracking"
 SEPARATOR = "."  # what a mail program takes into a link, and base64 has no use for
@@ -51,7 +51,7 @@ class Step:
     @property
     def label(self) -> str:
         """The status in the reader's language."""
-        return status_label(self.status)
+        return customer_label(self.status)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Tracking:
         """How it stands, in the reader's language."""
         if self.is_being_cancelled:
             return gettext("Your delivery is being cancelled")
-        return status_label(self.status) if self.status else gettext("We are arranging your delivery")
+        return customer_label(self.status) if self.status else gettext("We are arranging your delivery")
 
     @property
     def explanation(self) -> str:

@@ -1,9 +1,10 @@
-"""Keep the translations in step with the texts of the package; needs Babel, and none of gettext's programs.
+"""Keep the translations in step with the texts of the package and of the example shop; needs Babel, no other program.
 
     python -m tests.catalogues            write django.po and django.mo anew, and list what is to be translated
     python -m tests.catalogues --check    write nothing; list what is out of date or empty, and exit with 1
 
-Translations that exist are kept, new texts come in empty, and texts that are gone go: nothing is guessed.
+Translations that exist are kept, new texts come in empty, and texts that are gone go: nothing is guessed. The comment
+at the top of a catalogue, its glossary, is kept.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "kaspi_delivery_django"
+PACKAGES = (PACKAGE, ROOT / "example_project")
 DJANGO = "django.utils.translation"
 LANGUAGES = ("ru", "kk")
 RUSSIAN_FORM = (
@@ -40,8 +42,8 @@ TEMPLATE_CALLS = {
 class Texts(Catalog):
     """A catalogue of one language, whose header holds nothing that changes by itself."""
 
-    def __init__(self, language, header_comment):
-        super().__init__(locale=language, header_comment=header_comment, fuzzy=False)
+    def __init__(self, language, header_comment, package=PACKAGE):
+        super().__init__(locale=language, header_comment=header_comment, project=package.name, fuzzy=False)
 
     @property
     def num_plurals(self):
@@ -53,7 +55,7 @@ class Texts(Catalog):
         """The header without a date, a tool or a version."""
         count, rule = PLURALS[self.locale.language]
         return [
-            ("Project-Id-Version", PACKAGE.name),
+            ("Project-Id-Version", self.project),
             ("Language", self.locale.language),
             ("MIME-Version", "1.0"),
             ("Content-Type", "text/plain; charset=UTF-8"),
@@ -115,9 +117,9 @@ def extract_template(source, path):
         yield Text(id=found, context=context, path=path)
 
 
-def merge(language, texts, old):
-    """Return a catalogue of these texts, with the translations that the old one has for them."""
-    new = Texts(language, old.header_comment)
+def merge(language, texts, old, package=PACKAGE):
+    """Return a catalogue of these texts, with the translations and the glossary that the old one has."""
+    new = Texts(language, old.header_comment, package)
     for text in texts:
         known = old.get(text.id, text.context)
         kept = known if known and known.id == text.id else None
@@ -166,7 +168,7 @@ def mo_bytes(catalogue):
 
 def files(language, package=PACKAGE):
     """Return what a language's two files should hold, by their paths."""
-    catalogue = merge(language, extract_all(package), read(language, package))
+    catalogue = merge(language, extract_all(package), read(language, package), package)
     po = po_path(language, package)
     return {po: po_bytes(catalogue), po.with_suffix(".mo"): mo_bytes(catalogue)}
 
@@ -211,11 +213,15 @@ def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m tests.catalogues", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when there is something to do")
     check = parser.parse_args(arguments).check
-    if not check:
-        update()
-    left = [*out_of_date(), *untranslated()]
+    left = [line for package in PACKAGES for line in _left(package, check=check)]
     print("\n".join(left) or "The catalogues are complete.")  # noqa: T201  # a command speaks
     return int(check and bool(left))
+
+
+def _left(package, *, check):
+    if not check:
+        update(package)
+    return [f"{package.name}: {line}" for line in (*out_of_date(package), *untranslated(package))]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ KASPI_THEME picks the admin's theme: unfold or jazzmin, which tox's environment 
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 
 import django
 
@@ -17,6 +18,7 @@ ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tests.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
+LOCALE_PATHS = [Path(__file__).resolve().parent.parent / "example_project" / "locale"]
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",

@@ -157,7 +157,7 @@ def test_the_forms_are_djangos(package, language, forms):
 @pytest.mark.parametrize("arguments", [[], ["--check"]])
 def test_the_command_says_what_is_left(capsys, monkeypatch, arguments):
     """It ends with 1 only when it was asked to check."""
-    monkeypatch.setattr(catalogues, "update", lambda: None)
-    monkeypatch.setattr(catalogues, "untranslated", lambda: ["ru: to be translated: 'Home'"])
+    monkeypatch.setattr(catalogues, "update", lambda _package: None)
+    monkeypatch.setattr(catalogues, "untranslated", lambda _package: ["ru: to be translated: 'Home'"])
     assert catalogues.main(arguments) == len(arguments)
     assert "ru: to be translated: 'Home'\n" in capsys.readouterr().out

@@ -34,7 +34,9 @@ LAYERS = {
     "client": 1,
     "sandbox": 1,
     "statuses": 1,
+    "timetables": 1,
     "environment": 1,
+    "locale": 1,
     "signals": 1,
     "exceptions": 1,
 }
@@ -49,7 +51,7 @@ MAX_PACKAGE_LINES = 15_200
 MAX_CHAIN = 17
 MAX_MODULES_IN_FOLDER = 16
 SMALL_MODULE_LINES = 60
-UNIMPORTED = {"apps", "urls", "templatetags", "commands"}  # Django finds them by their place
+UNIMPORTED = {"apps", "urls", "templatetags", "commands", "locale"}  # Django finds them by their place
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,16 +17,19 @@ from tests import catalogues
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%%|\{\w*\}")
 LETTER = re.compile("[а-яё]", re.IGNORECASE)  # noqa: RUF001  # Cyrillic is meant
 TAG = re.compile(r"</?[a-z]\w*[^>]*>")
+PHONE = re.compile(r"\+7(?: \d+)+")
 ENDS = ".:;,?!…"
 RUSSIAN_FORMS = {1: 0, 2: 1, 5: 2, 11: 2, 21: 0, 22: 1, 25: 2}
 KAZAKH_FORMS = {1: 0, 2: 1, 5: 1, 11: 1, 21: 1}
 
+packages = pytest.mark.parametrize("package", catalogues.PACKAGES, ids=lambda package: package.name)
 languages = pytest.mark.parametrize("language", catalogues.LANGUAGES)
 
 
-def messages(language):
-    """Return what is translated in a catalogue; one test alone speaks of what is not."""
-    return [message for message in catalogues.read(language) if message.id and all(forms(message))]
+def messages(language, packages=catalogues.PACKAGES):
+    """Return what is translated in the catalogues; one test alone speaks of what is not."""
+    found = (message for package in packages for message in catalogues.read(language, package))
+    return [message for message in found if message.id and all(forms(message))]
 
 
 def forms(message):
@@ -34,9 +37,9 @@ def forms(message):
     return message.string if message.pluralizable else [message.string]
 
 
-def pairs(language):
+def pairs(language, packages=catalogues.PACKAGES):
     """Yield each form of each translation beside its source, which is the plural of what is counted."""
-    for message in messages(language):
+    for message in messages(language, packages):
         source = message.id[1] if message.pluralizable else message.id
         yield from ((source, form) for form in forms(message))
 
@@ -57,29 +60,85 @@ def sins(language, same):
     return [(source, text) for source, text in pairs(language) if same(source) != same(text)]
 
 
-def test_the_catalogues_are_up_to_date():
+@packages
+def test_the_catalogues_are_up_to_date(package):
     """No text is missing, none is left over, and both files are what `python -m tests.catalogues` writes."""
-    assert list(catalogues.out_of_date()) == []
+    assert list(catalogues.out_of_date(package)) == []
 
 
-def test_everything_is_translated():
+@packages
+def test_everything_is_translated(package):
     """No translation is empty or fuzzy, and what is counted has all of its forms."""
-    assert list(catalogues.untranslated()) == []
+    assert list(catalogues.untranslated(package)) == []
 
 
+@packages
 @languages
-def test_nothing_is_kept_that_is_gone(language):
+def test_nothing_is_kept_that_is_gone(language, package):
     """A catalogue has no obsolete entries at its end."""
-    assert "#~" not in catalogues.po_path(language).read_text()
+    assert "#~" not in catalogues.po_path(language, package).read_text()
+
+
+@packages
+@languages
+def test_a_catalogue_begins_with_its_glossary(language, package):
+    """Each term has its word and the reason for it."""
+    header = catalogues.po_path(language, package).read_text().partition("msgid")[0]
+    assert "# Глоссарий" in header
+    assert header.count(";") >= 3
+
+
+GLOSSARY = {
+    "ru": ("Глоссарий", "delivery — доставка", "cancel — отменить", "accepted — курьер назначен", "median — медиана"),
+    "kk": ("Глоссарий", "delivery — жеткізу", "cancel — күшін жою", "accepted — курьер тағайындалды"),
+}
+MASCULINE = re.compile(r"\b(?:Создан|Отменён|Доставлен|Принят)\b", re.IGNORECASE)
 
 
 @languages
-def test_what_django_reads_is_what_people_translate(language):
+def test_the_glossary_is_at_the_top(language):
+    """The words that were chosen, each with a reason, are the first that a translator reads."""
+    header = catalogues.po_path(language).read_text().partition("msgid")[0]
+    assert [term for term in GLOSSARY[language] if term not in header] == []
+    assert header.count(";") >= 15
+
+
+def test_a_delivery_is_feminine():
+    """«Создан» and «Отменён» would agree with the order; «Принят курьером» would say that he has the parcel."""
+    assert [text for _source, text in pairs("ru", [catalogues.PACKAGE]) if MASCULINE.search(text)] == []
+
+
+@languages
+def test_no_half_is_no_longer(language):
+    """A median is called one: «Половина — не дольше» was not understood."""
+    halves = ("Половина", "Жартысы")
+    assert [text for _source, text in pairs(language) if text.startswith(halves)] == []
+
+
+def test_a_cancelled_delivery_was_not_refused():
+    """«Бас тарту» is both in Kazakh; Kaspi writes «күшін жою»."""
+    assert [text for _source, text in pairs("kk") if "тарт" in text] == []
+
+
+@languages
+def test_quotation_marks_are_the_languages(language):
+    """«Ёлочки», which both languages use."""
+    assert [text for _source, text in pairs(language) if set(text) & set("“”„") or '"' in TAG.sub("", text)] == []
+
+
+@languages
+def test_numbers_do_not_break(language):
+    """Thousands are held together by a space that does not break."""
+    assert [text for _source, text in pairs(language) if re.search(r"\d \d{3}(?!\d| )", PHONE.sub("", text))] == []
+
+
+@packages
+@languages
+def test_what_django_reads_is_what_people_translate(language, package):
     """The compiled file holds the translations of the other one."""
-    compiled = catalogues.po_path(language).with_suffix(".mo").read_bytes()
-    assert compiled == catalogues.mo_bytes(
-        catalogues.merge(language, catalogues.extract_all(), catalogues.read(language))
-    )
+    compiled = catalogues.po_path(language, package).with_suffix(".mo").read_bytes()
+    texts, old = catalogues.extract_all(package), catalogues.read(language, package)
+    assert compiled == catalogues.mo_bytes(catalogues.merge(language, texts, old, package))
 
 
 @languages

@@ -1,12 +1,24 @@
-"""A status and a span of time in words, in the reader's language."""
+"""A status, a time, a number and an error in words, in the reader's language."""
 
-from datetime import timedelta
+import ast
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.utils import translation
+from django.utils import formats, translation
 
 from kaspi_delivery_django import statuses
-from kaspi_delivery_django.statuses import duration_label, exact_duration_label, status_label
+from kaspi_delivery_django.services import errors
+from kaspi_delivery_django.services.deliveries import payloads, preflight
+from kaspi_delivery_django.services.outbox import sender
+from kaspi_delivery_django.statuses import (
+    customer_label,
+    duration_label,
+    exact_duration_label,
+    number_label,
+    status_label,
+    time_label,
+)
+from tests.catalogues import PACKAGE
 
 ENGLISH = {
     "": "Not booked yet",
@@ -17,6 +29,32 @@ ENGLISH = {
     "delivered": "Delivered",
     "cancelled": "Cancelled",
 }
+
+RUSSIAN = {
+    "": "Ещё не оформлена",
+    "created": "Создана",
+    "accepted": "Курьер назначен",
+    "in_transit": "В пути",  # noqa: RUF001  # Cyrillic is meant
+    "out_for_delivery": "Доставляется",
+    "delivered": "Доставлена",
+    "cancelled": "Отменена",
+}
+KAZAKH = {
+    "": "Әлі ресімделмеген",
+    "created": "Құрылды",
+    "accepted": "Курьер тағайындалды",
+    "in_transit": "Жолда",
+    "out_for_delivery": "Жеткізілуде",
+    "delivered": "Жеткізілді",
+    "cancelled": "Күші жойылды",
+}
+ON_THE_WAY = {
+    "en": "The courier is on the way to you",
+    "ru": "Курьер едет к вам",
+    "kk": "Курьер сізге келе жатыр",
+}
+AT_NIGHT = datetime(2026, 11, 3, 16, 8, tzinfo=UTC)  # 21:08 in Almaty
+HARD_SPACE = "\N{NO-BREAK SPACE}"
 
 
 def test_every_known_status_is_named():
@@ -32,13 +70,22 @@ def test_a_status_is_named_in_english(status):
 
 
 @pytest.mark.parametrize("status", ENGLISH)
-@pytest.mark.parametrize("language", ["ru", "kk"])
-def test_a_status_is_named_in_the_readers_language(status, language):
-    """The name is chosen when it is asked for, and is a plain text."""
+@pytest.mark.parametrize(("language", "labels"), [("ru", RUSSIAN), ("kk", KAZAKH)])
+def test_a_status_is_named_in_the_readers_language(status, language, labels):
+    """The name is chosen when it is asked for, is a plain text, and agrees with the feminine «доставка»."""
     with translation.override(language):
         name = status_label(status)
     assert type(name) is str
-    assert name != ENGLISH[status]
+    assert name == labels[status]
+
+
+@pytest.mark.parametrize("language", ["en", "ru", "kk"])
+@pytest.mark.parametrize("status", ENGLISH)
+def test_a_customer_reads_that_the_courier_comes(status, language):
+    """The last stretch is named as customers see it; all else as staff do."""
+    with translation.override(language):
+        expected = ON_THE_WAY[language] if status == "out_for_delivery" else status_label(status)
+        assert customer_label(status) == expected
 
 
 @pytest.mark.parametrize("status", ["returned", "RETURNED_TO_SENDER", "Created"])
@@ -88,3 +135,134 @@ def test_a_figure_is_in_the_units_that_fit(seconds, english, russian, kazakh):
     for language, text in (("en", english), ("ru", russian), ("kk", kazakh)):
         with translation.override(language):
             assert exact_duration_label(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("language", "form", "text"),
+    [
+        ("en", "SHORT_DATETIME_FORMAT", "11/03/2026 9:08 p.m."),
+        ("ru", "SHORT_DATETIME_FORMAT", "03.11.2026 21:08"),
+        ("kk", "SHORT_DATETIME_FORMAT", "03.11.2026 21:08"),
+        ("kk", "DATETIME_FORMAT", "03.11.2026 21:08"),
+        ("en", statuses.DAY_AND_TIME, "3 November, 21:08"),
+        ("ru", statuses.DAY_AND_TIME, "3 ноября, 21:08"),
+        ("kk", statuses.DAY_AND_TIME, "3 қараша, 21:08"),
+    ],
+)
+def test_a_time_is_written_as_the_language_writes_it(language, form, text):
+    """By the shop's clock; Kazakh has no English order, no noon, and no capital in a month."""
+    with translation.override(language):
+        assert time_label(AT_NIGHT, form) == text
+
+
+@pytest.mark.parametrize(("language", "text"), [("en", "3 Nov"), ("ru", "3 ноя"), ("kk", "3 қар")])
+def test_a_day_of_a_chart_has_no_capital_inside(language, text):
+    """A day is written without a time zone."""
+    with translation.override(language):
+        assert time_label(date(2026, 11, 3), "j M") == text
+
+
+@pytest.fixture
+def no_cached_formats():
+    """Forget the formats that Django has read, before and after."""
+    formats.reset_format_cache()
+    yield
+    formats.reset_format_cache()
+
+
+def test_a_projects_own_kazakh_formats_win(settings, no_cached_formats):
+    """Ours are for a project that has none."""
+    settings.FORMAT_MODULE_PATH = ["tests.shop.formats"]
+    with translation.override("kk"):
+        assert time_label(AT_NIGHT) == "2026-11-03"
+
+
+def test_our_kazakh_formats_can_be_the_projects(settings, no_cached_formats):
+    """The setting that the documentation shows makes Django write Kazakh dates on every page."""
+    settings.FORMAT_MODULE_PATH = ["kaspi_delivery_django.locale"]
+    with translation.override("kk"):
+        assert formats.localize(AT_NIGHT) == "03.11.2026 16:08"
+        assert formats.number_format(1234567.5, force_grouping=True) == f"1{HARD_SPACE}234{HARD_SPACE}567,5"
+
+
+@pytest.mark.parametrize(("language", "sign"), [("en", ","), ("ru", HARD_SPACE), ("kk", HARD_SPACE)])
+def test_thousands_are_grouped_as_the_language_groups_them(language, sign):
+    """A number does not break at the end of a line."""
+    with translation.override(language):
+        assert number_label(12345) == f"12{sign}345"
+
+
+@pytest.mark.parametrize(
+    ("stored", "russian"),
+    [
+        (
+            "Kaspi answered the booking with an error (status=401 code=unauthorized)",
+            "Kaspi ответил ошибкой на оформление (status=401 code=unauthorized)",
+        ),
+        (
+            "Kaspi answered the cancellation with an error, no such address at Kaspi: correct BASE_URL (status=404)",
+            "Kaspi ответил ошибкой на отмену, такого адреса у Kaspi нет: исправьте BASE_URL (status=404)",  # noqa: RUF001  # Cyrillic is meant
+        ),
+        ("no whole answer from Kaspi: ReadTimeout", "ответ Kaspi получен не полностью: ReadTimeout"),
+        (
+            "no whole answer from Kaspi: the body cannot be decompressed",
+            "ответ Kaspi получен не полностью: не удалось распаковать содержимое",
+        ),
+        (
+            "Parcel.weight_grams must be a whole number from 1 to 2147483647: write int(…)",
+            "Parcel.weight_grams: нужно целое число от 1 до 2147483647, напишите int(…)",
+        ),
+        (
+            (
+                "the recipient's phone (dropoff.contact.phone) must look like +7 727 111 0000: digits only, and an"
+                " extension belongs in the notes"
+            ),
+            (
+                "телефон получателя (dropoff.contact.phone): нужен номер вида +7 727 111 0000, только цифры; добавочный"
+                " номер напишите в примечаниях"
+            ),
+        ),
+        ("dropoff address is not in Almaty", "dropoff address is not in Almaty"),
+        ("ValueError at /srv/shop/kaspi.py:12", "ValueError at /srv/shop/kaspi.py:12"),
+        ("", ""),
+    ],
+)
+def test_an_error_of_our_own_is_translated_when_it_is_shown(stored, russian):
+    """What Kaspi or the shop's code wrote stays as it is."""
+    with translation.override("ru"):
+        assert errors.translated(stored) == russian
+    with translation.override("en"):
+        assert errors.translated(stored) == stored
+
+
+def raised(*names):
+    """Return the texts of the exceptions of these names that the package raises."""
+    places = ("client", "services/deliveries", "services/outbox")
+    for path in (found for place in places for found in (PACKAGE / place).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in names and node.args:
+                yield from texts_of(node.args[0])
+
+
+def texts_of(node):
+    """Return what a literal holds, the values of an f-string apart."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    text = "".join(part.value if isinstance(part, ast.Constant) else "1" for part in parts)
+    return [text] if any(isinstance(part, ast.Constant) for part in parts) else []
+
+
+@pytest.mark.parametrize(
+    "text",
+    sorted(
+        {
+            *raised("NotReached", "OutcomeUnknown", "UnusableAnswer", "ForeignDelivery", "AdapterFailed"),
+            payloads.NO_ADAPTER,
+            preflight.NAME_TAKEN,
+            sender.NOT_STORED,
+        }
+    ),
+)
+def test_each_error_of_a_call_can_be_translated(text):
+    """A new one is listed, or shown in English."""
+    with translation.override("ru"):
+        assert errors.translated(text) != text

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin
 
 import requests
+from django.utils.translation import gettext
 
 from example_project.demo.deadline import DemoFailed
 
@@ -65,7 +66,7 @@ class Page(HTMLParser):
         for form in self.forms:
             if name in form.names:
                 return form
-        raise DemoFailed(f"{self.url} has no form with a field {name!r}.")
+        raise DemoFailed(gettext("%(url)s has no form with a field %(name)s.") % {"url": self.url, "name": repr(name)})
 
     def having(self, attribute: str) -> list[Attributes]:
         """Return the attributes of every tag that has this one."""
@@ -87,7 +88,9 @@ class Browser:
     def submit(self, page: Page, form: Form, values: Mapping[str, str]) -> Page:
         """Send a form with these values filled in, and return the page that comes."""
         if unknown := set(values) - form.names:
-            raise DemoFailed(f"The form of {page.url} has no field {unknown.pop()!r}.")
+            raise DemoFailed(
+                gettext("%(url)s has no form with a field %(name)s.") % {"url": page.url, "name": repr(unknown.pop())}
+            )
         target = urljoin(page.url, form.action)
         return self._read("POST", target, data={**form.values, **values}, referer=page.url)
 
@@ -96,7 +99,9 @@ class Browser:
         try:
             answer = self._session.request(method, url, data=data, headers=headers, timeout=TIMEOUT_S)
         except requests.RequestException as err:
-            raise DemoFailed(f"{method} {url} failed: {err}") from err
+            words = gettext("%(method)s %(url)s failed: %(error)s")
+            raise DemoFailed(words % {"method": method, "url": url, "error": err}) from err
         if not answer.ok:
-            raise DemoFailed(f"{method} {url} answered {answer.status_code}.")
+            words = gettext("%(method)s %(url)s answered %(status)s.")
+            raise DemoFailed(words % {"method": method, "url": url, "status": answer.status_code})
         return Page(answer.url, answer.text)

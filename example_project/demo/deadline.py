@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from django.utils.translation import gettext
+
 POLL_S = 0.05
 
 
@@ -32,5 +34,13 @@ class Deadline:
         """Look again and again until it happened; raise `DemoFailed` when the time is over."""
         while not happened():
             if self.is_over:
-                raise DemoFailed(f"After {self.total_s:.0f} s the demo still waits for {what}.")
+                raise DemoFailed(still_waits(self.total_s, what))
             time.sleep(POLL_S)
+
+
+def still_waits(total_s: float, what: str) -> str:
+    """Return how the demo fails when its time is over."""
+    return gettext("After %(seconds)s s the demo still waits for %(what)s.") % {
+        "seconds": f"{total_s:.0f}",
+        "what": what,
+    }

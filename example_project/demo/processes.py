@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext
+
 from example_project.demo.deadline import DemoFailed
 
 PATIENCE_S = 60.0
@@ -54,7 +56,8 @@ class Household:
             check=False,
         )
         if done.returncode:
-            raise DemoFailed(f"manage.py {arguments[0]} failed:\n{done.stdout}{done.stderr}")
+            words = gettext("manage.py %(command)s failed:") % {"command": arguments[0]}
+            raise DemoFailed(f"{words}\n{done.stdout}{done.stderr}")
 
     def start(self, *arguments: str) -> Child:
         """Start a command that runs on, away from the terminal's Ctrl-C: we stop it ourselves."""
@@ -76,7 +79,8 @@ class Household:
         """Raise `DemoFailed` when a child has ended by itself."""
         for child in self.children:
             if (code := child.process.poll()) is not None:
-                raise DemoFailed(f"manage.py {child.name} ended by itself, exit code {code}.")
+                words = gettext("manage.py %(command)s ended by itself, exit code %(code)s.")
+                raise DemoFailed(words % {"command": child.name, "code": code})
 
     def tails(self) -> str:
         """Return the end of every log."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import requests
+from django.utils.translation import gettext
 
 from example_project.demo.courier import DemoCourier
 from example_project.demo.deadline import Deadline, DemoFailed
@@ -90,8 +91,8 @@ def _start(household: Household, shop_url: str, deadline: Deadline) -> None:
     household.start("runserver", shop_url.removeprefix("http://"), "--noreload")
     worker = household.start("kaspi_worker")
     household.run("createsuperuser", "--noinput", "--verbosity=0")
-    deadline.wait_for("the web server", lambda: _answers(shop_url, household))
-    deadline.wait_for("the worker", lambda: _is_ready(worker, household))
+    deadline.wait_for(gettext("the web server"), lambda: _answers(shop_url, household))
+    deadline.wait_for(gettext("the worker"), lambda: _is_ready(worker, household))
 
 
 def _answers(shop_url: str, household: Household) -> bool:

@@ -5,6 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
 from example_project.demo.browser import Browser, Page
 from example_project.demo.deadline import DemoFailed
 from example_project.demo.stage import LOGIN, PASSWORD, Stage
@@ -12,7 +16,7 @@ from kaspi_delivery_django.sandbox.faults import Fault
 
 SLOW_S = 6.0
 REFUSAL = 422
-REASON = "The customer called: wrong size."
+REASON = _("The customer called: wrong size.")
 DELIVERIES = "/admin/kaspi_delivery/delivery/"
 DASHBOARD = f"{DELIVERIES}dashboard/"
 
@@ -21,7 +25,7 @@ DASHBOARD = f"{DELIVERIES}dashboard/"
 class Story:
     """One order to place. `ends` is its last status; empty for one that is never booked and asks for a person."""
 
-    how: str
+    how: Promise
     ends: str
     customer: str
     phone: str
@@ -45,7 +49,7 @@ class Placed:
 
 
 STRAIGHT = Story(
-    how="delivered straight",
+    how=_("delivered without trouble"),
     ends="delivered",
     customer="Aigerim Serikova",
     phone="+7 701 234 5678",
@@ -53,28 +57,28 @@ STRAIGHT = Story(
     notes="Second entrance, code 17",
 )
 MUDDLED = Story(
-    how="webhooks twice and out of order",
+    how=_("webhooks repeated and out of order"),
     ends="delivered",
     customer="Bauyrzhan Akhmetov",
     phone="8 (702) 345-67-89",
     address="Dostyk Avenue 132, office 4",
 )
 CANCELLED = Story(
-    how="cancelled by staff before pickup",
+    how=_("cancelled by staff before pickup"),
     ends="cancelled",
     customer="Dana Kim",
     phone="87473456789",
     address="Tole Bi Street 189, flat 3",
 )
 REFUSED = Story(
-    how="refused by Kaspi, waits for a person",
+    how=_("refused by Kaspi, needs manual review"),
     ends="",
     customer="Saule Nurlanova",
     phone="+7 708 678 9012",
     address="the yellow house behind the bazaar",
 )
 TIMED_OUT = Story(
-    how="create timed out after the booking",
+    how=_("no answer, though Kaspi booked it"),
     ends="delivered",
     customer="Yerlan Ospanov",
     phone="+77054567890",
@@ -102,7 +106,8 @@ class Play:
         _cancel_as_staff(self.stage, self._place(customer, CANCELLED))
         self.stage.kaspi.faults.add(Fault(operation="create", status=REFUSAL))
         _find_on_the_dashboard(self.stage, self._place(customer, REFUSED))
-        self.say(f"Kaspi's next answer will take {SLOW_S:.0f} s, longer than a customer waits")
+        words = gettext("Kaspi's next answer will take %(seconds)s s, longer than a customer waits")
+        self.say(words % {"seconds": f"{SLOW_S:.0f}"})
         slow = Fault(operation="create", latency_s=SLOW_S)
         self.stage.kaspi.faults.add(slow)
         self._place(customer, TIMED_OUT)
@@ -114,7 +119,8 @@ class Play:
         took_s = time.monotonic() - began
         [order] = page.having("data-order")
         placed = Placed(story=story, url=page.url, number=order["data-order"], took_s=took_s)
-        self.say(f"{placed.external_id}  ordered by {story.customer}, which took {took_s:.1f} s")
+        words = gettext("%(order)s  ordered by %(customer)s, which took %(seconds)s s")
+        self.say(words % {"order": placed.external_id, "customer": story.customer, "seconds": f"{took_s:.1f}"})
         self.placed.append(placed)
         return placed
 
@@ -131,7 +137,7 @@ def _check_out(customer: Browser, story: Story, *, shelf_place: int) -> Page:
     }
     page = customer.submit(checkout, checkout.form_with("customer_name"), details)
     if page.url == checkout.url:
-        raise DemoFailed(f"The shop did not take the order of {story.customer}.")
+        raise DemoFailed(gettext("The shop did not take the order of %(customer)s.") % {"customer": story.customer})
     return page
 
 
@@ -146,7 +152,8 @@ def _find_on_the_dashboard(stage: Stage, placed: Placed) -> None:
     """See that staff are asked for: nobody has to look for the order."""
     wanted = _log_in(stage).get(DASHBOARD).having("href")
     if not any("attention=refused" in link["href"] for link in wanted):
-        raise DemoFailed(f"The dashboard does not ask for a person because of {placed.external_id}.")
+        words = gettext("The dashboard does not show that %(order)s needs attention.")
+        raise DemoFailed(words % {"order": placed.external_id})
 
 
 def _cancel_as_staff(stage: Stage, placed: Placed) -> None:
@@ -157,4 +164,4 @@ def _cancel_as_staff(stage: Stage, placed: Placed) -> None:
     [row] = rows.choices["_selected_action"]
     chosen = {"action": "cancel_deliveries", "_selected_action": row}
     confirmation = staff.submit(found, rows, chosen)
-    staff.submit(confirmation, confirmation.form_with("reason"), {"reason": REASON})
+    staff.submit(confirmation, confirmation.form_with("reason"), {"reason": str(REASON)})

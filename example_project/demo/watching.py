@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from django.utils.translation import gettext
+
 from example_project.demo.browser import Browser
 from example_project.demo.stories import MUDDLED, REFUSAL, REFUSED, SLOW_S, TIMED_OUT, Placed
 from kaspi_delivery_django.sandbox.api import FakeKaspi, LoggedRequest
@@ -14,11 +16,15 @@ Step = tuple[str, bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """An order's page at one moment: `steps` are the statuses, each with whether it was late."""
+    """An order's page at one moment: `steps` are the statuses, each with whether it was late.
+
+    `tracking` is the path of the page that the shop sends to the customer.
+    """
 
     status: str = ""
     delivery_id: str = ""
     steps: tuple[Step, ...] = ()
+    tracking: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +53,12 @@ class Watcher:
         rows = [(row["data-kaspi-step"], row["class"]) for row in page.having("data-kaspi-step")]
         steps = tuple((status, "kaspi-late" in how) for status, how in rows if "kaspi-ahead" not in how)
         before = self.last.get(placed.url, Sight())
-        self.last[placed.url] = Sight(status=frame["data-status"], delivery_id=frame["data-delivery"], steps=steps)
+        self.last[placed.url] = Sight(
+            status=frame["data-status"],
+            delivery_id=frame["data-delivery"],
+            steps=steps,
+            tracking=next((link["href"] for link in page.having("data-tracking")), ""),
+        )
         yield from (Counter(steps) - Counter(before.steps)).elements()
 
     def judge(self, placed: Placed) -> Outcome:
@@ -55,7 +66,7 @@ class Watcher:
         sight = self.last.get(placed.url, Sight())
         return Outcome(
             placed=placed,
-            how=placed.story.how + _healed(placed, sight, self.kaspi),
+            how=str(placed.story.how) + _healed(placed, sight, self.kaspi),
             sight=sight,
             booked=len(self.kaspi.deliveries_for(placed.external_id)),
             wrong=tuple(_faults(placed, sight, self.kaspi)),
@@ -66,15 +77,15 @@ def _faults(placed: Placed, sight: Sight, kaspi: FakeKaspi) -> Iterator[str]:
     records = kaspi.deliveries_for(placed.external_id)
     ends = placed.story.ends
     if len(records) != bool(ends):
-        yield f"Kaspi has {len(records)} deliveries"
+        yield gettext("Kaspi has %(count)s deliveries") % {"count": len(records)}
     if [record.delivery_id for record in records] != [sight.delivery_id] * bool(ends):
-        yield "the shop does not have Kaspi's delivery id"
+        yield gettext("the shop does not have Kaspi's delivery id")
     if any(record.status != ends for record in records):
-        yield f"at Kaspi it is not {ends}"
+        yield gettext("at Kaspi it is not %(status)s") % {"status": ends}
     if sight.status != ends:
-        yield f"in the shop it is not {ends}"
+        yield gettext("in the shop it is not %(status)s") % {"status": ends}
     if ends == "delivered" and sorted(status for status, _ in sight.steps) != sorted(ROUTE):
-        yield "the timeline is not whole"
+        yield gettext("the timeline is not whole")
     yield from _unproven(placed, sight, kaspi)
 
 
@@ -82,13 +93,13 @@ def _unproven(placed: Placed, sight: Sight, kaspi: FakeKaspi) -> Iterator[str]:
     """Yield what the story claims and did not happen."""
     any_late = any(late for _, late in sight.steps)
     if placed.story is MUDDLED and not any_late:
-        yield "no news came late"
+        yield gettext("no webhook came late")
     if placed.story is MUDDLED and not _came_twice(sight, kaspi):
-        yield "no webhook came twice"
+        yield gettext("no webhook came twice")
     if placed.story is TIMED_OUT and (len(kaspi.faults) or placed.took_s >= SLOW_S):
-        yield "the create did not time out"
+        yield gettext("the booking did not time out")
     if placed.story is REFUSED and not any(call.status == REFUSAL for call in _creates(placed, kaspi)):
-        yield "Kaspi did not refuse it"
+        yield gettext("Kaspi did not refuse it")
 
 
 def _came_twice(sight: Sight, kaspi: FakeKaspi) -> bool:
@@ -100,7 +111,9 @@ def _healed(placed: Placed, sight: Sight, kaspi: FakeKaspi) -> str:
     """Say what brought the shop the delivery id that it had not been told in time."""
     if placed.story is not TIMED_OUT or not sight.delivery_id:
         return ""
-    return ", healed by the webhook" if len(_creates(placed, kaspi)) == 1 else ", healed by the replay"
+    if len(_creates(placed, kaspi)) == 1:
+        return gettext(", resolved by the webhook")
+    return gettext(", resolved by the second request")
 
 
 def _creates(placed: Placed, kaspi: FakeKaspi) -> list[LoggedRequest]:

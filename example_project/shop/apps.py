@@ -1,6 +1,7 @@
 """The shop's app."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ShopConfig(AppConfig):
@@ -8,7 +9,7 @@ class ShopConfig(AppConfig):
 
     name = "example_project.shop"
     label = "example_shop"
-    verbose_name = "Shop"
+    verbose_name = _("Shop")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

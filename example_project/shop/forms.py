@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from example_project.shop import phones
 from example_project.shop.models import Order, OrderLine, Product
@@ -22,7 +23,7 @@ class PhoneField(forms.CharField):
 class OrderForm(forms.ModelForm):  # type: ignore[type-arg]  # no generics at run time
     """An order as staff edit it."""
 
-    phone = PhoneField()
+    phone = PhoneField(label=_("Phone"))
 
     class Meta:
         model = Order
@@ -32,19 +33,20 @@ class OrderForm(forms.ModelForm):  # type: ignore[type-arg]  # no generics at ru
 class CheckoutForm(forms.ModelForm):  # type: ignore[type-arg]  # no generics at run time
     """What the customer fills in; there is no cart and, this being an example, no payment."""
 
-    phone = PhoneField(help_text="The courier calls this number.")
-    quantity = forms.IntegerField(min_value=1, max_value=20, initial=1)
+    phone = PhoneField(label=_("Phone"), help_text=_("The courier calls this number."))
+    quantity = forms.IntegerField(label=_("Quantity"), min_value=1, max_value=20, initial=1)
 
     class Meta:
         model = Order
         fields = ["customer_name", "phone", "address", "courier_notes"]
+        labels = {"customer_name": _("Your name")}
         widgets = {
             "customer_name": forms.TextInput(attrs={"autocomplete": "name"}),
             "address": forms.TextInput(attrs={"autocomplete": "street-address"}),
         }
         help_texts = {
-            "address": "Street, house, flat. We deliver in Almaty.",
-            "courier_notes": "Entrance, floor, door code, if it helps.",
+            "address": _("Street, house, flat. We deliver in Almaty."),
+            "courier_notes": _("Entrance, floor, door code, if it helps."),
         }
 
     def place(self, product: Product) -> Order:

@@ -1,5 +1,7 @@
 """All that the shop tells the delivery package about its orders."""
 
+from django.utils.translation import gettext
+
 from example_project.shop.models import Order
 from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel
 from kaspi_delivery_django.orders import OrderAdapter
@@ -26,7 +28,7 @@ class ShopOrderAdapter(OrderAdapter[Order]):
 
     def cancel_reason(self, order: Order) -> str:
         """Tell Kaspi why."""
-        return "The customer cancelled the order."
+        return gettext("The customer cancelled the order.")
 
     def build_request(self, order: Order) -> DeliveryRequest:
         """Put all the lines into one parcel."""

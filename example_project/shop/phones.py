@@ -3,8 +3,9 @@
 import re
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
-HINT = "Write a phone number in Kazakhstan, such as +7 701 234 5678."
+HINT = _("Write a phone number in Kazakhstan, such as +7 701 234 5678.")
 _CHARACTERS = re.compile(r"\+?[0-9 ()\-.]+")
 _NATIONAL = re.compile(r"[78]?([67][0-9]{2})([0-9]{3})([0-9]{4})")
 

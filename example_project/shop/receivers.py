@@ -4,11 +4,12 @@ import logging
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
+from django.utils.translation import gettext
 
 from example_project.shop.models import CustomerNotice, Order
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.signals import delivery_status_changed
-from kaspi_delivery_django.statuses import status_label
+from kaspi_delivery_django.statuses import customer_label
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def tell_customer(delivery: Delivery, change: StatusChange, **_kwargs: Any) -> N
     order = delivery.order if is_ours else None
     if not isinstance(order, Order):  # somebody else's, or deleted since
         return
-    text = f"the customer was told: {status_label(change.to_status)}"
+    text = gettext("the customer was told: %(status)s") % {"status": customer_label(change.to_status)}
     _, is_new = CustomerNotice.objects.get_or_create(change=change, defaults={"order": order, "text": text})
     if is_new:
         logger.info("%s: order=%s", text, order.pk)

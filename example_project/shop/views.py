@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from example_project.shop.forms import CheckoutForm
 from example_project.shop.models import Order, Product
-from kaspi_delivery_django.tracking import delivery_of
+from kaspi_delivery_django.tracking import delivery_of, tracking_path
 
 
 @require_safe
@@ -33,4 +33,6 @@ def checkout(request: HttpRequest, pk: int) -> HttpResponse:
 def order_page(request: HttpRequest, token: UUID) -> HttpResponse:
     """Show an order, and where its parcel is."""
     order = get_object_or_404(Order.objects.prefetch_related("lines__product"), token=token)
-    return render(request, "shop/order.html", {"order": order, "delivery": delivery_of(order)})
+    delivery = delivery_of(order)
+    tracking = tracking_path(delivery) if delivery else ""
+    return render(request, "shop/order.html", {"order": order, "delivery": delivery, "tracking": tracking})

@@ -100,7 +100,7 @@ def _retry(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
     if services.retry_delivery(delivery).pk is None:
         words = gettext("the shop's adapter answers, and does not want it: saving the order asks again.")
         return Answer(messages.INFO, words)
-    return Answer(messages.INFO, gettext("what waited is tried now."), outcomes.RETRIED)
+    return Answer(messages.INFO, gettext("pending requests are sent now."), outcomes.RETRIED)
 
 
 def _send(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
@@ -205,7 +205,7 @@ ACTIONS: Mapping[str, Action] = {
     "refresh": Action(
         permission="retry_delivery",
         label=_("Ask Kaspi now"),
-        question=_("Kaspi will be asked how the delivery stands. Its answer is taken as it is."),
+        question=_("Kaspi will be asked for the delivery's status. Its answer is taken as it is."),
         act=_refresh,
         preview=partial(_preview, Name.REFRESH),
         bulk_name=Name.REFRESH,
@@ -356,7 +356,7 @@ HOLD = Action(
 RELEASE = Action(
     permission="hold_sending",
     label=_("Release sending"),
-    question=_("All that became due meanwhile is sent, as far as it is not too old."),
+    question=_("Requests that became due meanwhile are sent, unless they are too old."),
     act=_release,
 )
 

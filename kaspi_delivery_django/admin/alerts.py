@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.stats.accounts import AccountStats, Unserved
 from kaspi_delivery_django.stats.metrics import METRICS
 from kaspi_delivery_django.stats.report import Report
@@ -134,7 +135,7 @@ def _of_settings(to: Linker, unserved: Sequence[Unserved]) -> Iterator[Alert]:
 def _of_account(now: Snapshot, account: AccountStats) -> Iterator[Alert]:
     if account.is_closed:
         words = gettext("The circuit breaker of %(account)s is open: %(reason)s")
-        yield Alert(words=words % {"account": account.alias, "reason": account.closed_reason})
+        yield Alert(words=words % {"account": account.alias, "reason": errors.translated(account.closed_reason)})
     if announced := account.announced(now.read_at):
         words = gettext("Kaspi announces for %(account)s: %(text)s. Upgrade this app before that day")
         yield Alert(words=words % {"account": account.alias, "text": announced})

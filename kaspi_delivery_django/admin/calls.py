@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, filters, inlines
 from kaspi_delivery_django.admin.actions import DISMISS
-from kaspi_delivery_django.admin.columns import CallColumns, DeliveryLink
+from kaspi_delivery_django.admin.columns import CallColumns, OrderColumn
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
-from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.stats import recent
 
@@ -95,31 +95,42 @@ class ActionStateFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApiCall)
-class ApiCallAdmin(DeliveryLink, CallColumns, ReadOnlyAdmin):
+class ApiCallAdmin(OrderColumn, CallColumns, ReadOnlyAdmin):
     """Calls to Kaspi: sent, or still to be sent."""
 
-    list_display = ("__str__", "delivery_page", "state_text", "waits", "attempts", "http_status", "updated_at")
+    list_display = ("__str__", "order_page", "state_text", "waits", "attempts", "http_status", "updated_at")
     list_filter = (CallStateFilter, filters.UpdatedFilter, EndedFilter)
     list_prefetch_related = ("delivery",)
     search_fields = ("idempotency_key",)
-    search_help_text = _("An idempotency key, an external order id or a delivery id")
+    search_help_text = filters.SEARCH_HELP
     inlines = (inlines.AttemptsInline,)
     raw_id_fields = ("delivery",)
     personal = ("payload", "payload_sha256", "error_message")
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for the key, and for the calls of a delivery."""
-        return Q(idempotency_key=term) | Q(delivery__in=Delivery.objects.keys_of(term))
+        return Q(idempotency_key=term) | Q(delivery__in=filters.delivery_keys(request, term))
 
 
 @admin.register(FailedAttempt)
-class FailedAttemptAdmin(ReadOnlyAdmin):
+class FailedAttemptAdmin(OrderColumn, ReadOnlyAdmin):
     """Every try that failed: where a spike of 4xx and 5xx is seen."""
 
-    list_display = ("at", "kind", "http_status", "error", "request_id", "call_page")
+    list_display = ("at", "order_page", "kind", "http_status", "error", "request_id", "call_page")
     list_filter = (filters.FailedFilter, AnswerFilter)
-    list_prefetch_related = ("call",)
+    list_prefetch_related = ("call__delivery",)
+    search_fields = ("call",)
+    search_help_text = filters.SEARCH_HELP
     personal = ("error_message",)
+
+    def find(self, request: HttpRequest, term: str) -> Q:
+        """Look for the attempts of a delivery's calls."""
+        calls = ApiCall.objects.filter(delivery__in=filters.delivery_keys(request, term))
+        return Q(call__in=list(calls.values_list("pk", flat=True)))
+
+    def delivery_of(self, row: FailedAttempt) -> Delivery:
+        """Return the delivery of the attempt's call."""
+        return row.call.delivery
 
     @admin.display(description=_("call"))
     def call_page(self, attempt: FailedAttempt) -> str:
@@ -128,12 +139,14 @@ class FailedAttemptAdmin(ReadOnlyAdmin):
 
 
 @admin.register(PendingAction)
-class PendingActionAdmin(ConfirmedActionsAdmin):
+class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
     """Bulk actions that are pending, or were refused."""
 
     list_filter = (ActionStateFilter,)
-    list_display = ("name", "about", "asked_by", "created_at", "failed_at", "failure")
-    list_prefetch_related = ("delivery", "event")
+    list_display = ("name", "order_page", "event_page", "asked_by", "created_at", "failed_at", "failure")
+    list_prefetch_related = ("delivery", "event__delivery")
+    search_fields = ("delivery",)
+    search_help_text = filters.SEARCH_HELP
     personal = ("reason",)
     actions = ("dismiss_actions",)
 
@@ -141,10 +154,20 @@ class PendingActionAdmin(ConfirmedActionsAdmin):
         """Return whether the user may dismiss some of them."""
         return bool(bulk_actions.names_allowed_for(request.user))
 
-    @admin.display(description=_("about"))
-    def about(self, action: PendingAction) -> str:
-        """Link the row."""
-        return display.page_link(self.admin_site, action.delivery or action.event)
+    def find(self, request: HttpRequest, term: str) -> Q:
+        """Look for what was asked about a delivery, or about one of its events."""
+        keys = filters.delivery_keys(request, term)
+        events = WebhookEvent.objects.filter(delivery__in=keys, pk__in=PendingAction.objects.values("event"))
+        return Q(delivery__in=keys) | Q(event__in=list(events.values_list("pk", flat=True)))
+
+    def delivery_of(self, row: PendingAction) -> Delivery | None:
+        """Return the delivery of the action, or of its event."""
+        return row.delivery or (row.event.delivery if row.event else None)
+
+    @admin.display(description=_("webhook event"))
+    def event_page(self, action: PendingAction) -> str:
+        """Link the event."""
+        return display.page_link(self.admin_site, action.event)
 
     @admin.action(description=_("Take selected actions off the list"), permissions=["dismiss"])
     def dismiss_actions(self, request: HttpRequest, queryset: QuerySet[PendingAction]) -> HttpResponse | None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -34,7 +35,7 @@ class DeliveryColumns:
         """Explain why it needs attention."""
         return display.attention_badge(delivery)
 
-    @admin.display(description=_("tracking"))
+    @admin.display(description=_("Track"))
     def tracking_page(self, delivery: Delivery) -> str:
         """Link the customer's page; an address is too long for a table."""
         return display.tracking_link(delivery, gettext("Track"))
@@ -81,12 +82,35 @@ class EventColumns:
         return explanations.explain_event(event)
 
 
-class DeliveryLink:
-    """The delivery that a row of another list is about."""
+class OrderColumn:
+    """The order that a row of a list is about: it links the delivery's page and the shop's own."""
 
     admin_site: admin.AdminSite
 
-    @admin.display(description=_("delivery"))
-    def delivery_page(self, row: Any) -> str:
-        """Link it."""
-        return display.page_link(self.admin_site, row.delivery)
+    def delivery_of(self, row: Any) -> Delivery | None:
+        """Return the delivery that a row is about."""
+        found: Delivery | None = row.delivery
+        return found
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Show names that may be personal to users who can view personal data."""
+        own: Any = super()
+        names = own.get_list_display(request)
+        if display.may_see_personal_data(request):
+            return names
+        return ["public_order_page" if name == "order_page" else name for name in names]
+
+    def order_cell(self, row: Any, *, shows_personal: bool) -> str:
+        """Return the cell of a row."""
+        delivery = self.delivery_of(row)
+        return display.order_cell(self.admin_site, delivery, shows_personal=shows_personal) if delivery else ""
+
+    @admin.display(description=_("order"))
+    def order_page(self, row: Any) -> str:
+        """Link it by the shop's own name."""
+        return self.order_cell(row, shows_personal=True)
+
+    @admin.display(description=_("order"))
+    def public_order_page(self, row: Any) -> str:
+        """Link it by its id where the shop's own name may be personal."""
+        return self.order_cell(row, shows_personal=False)

@@ -9,14 +9,14 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django import conf, orders
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import dashboard, display, explanations, exports, filters
 from kaspi_delivery_django.admin.actions import ACTIONS, actions_for
-from kaspi_delivery_django.admin.columns import DeliveryColumns
+from kaspi_delivery_django.admin.columns import DeliveryColumns, OrderColumn
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
 from kaspi_delivery_django.admin.inlines import CallsInline, EventsInline
 from kaspi_delivery_django.models import Delivery, StatusChange
@@ -24,8 +24,6 @@ from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import rules
 from kaspi_delivery_django.services.maintenance.pruning import PERSONAL
 from kaspi_delivery_django.tracking import allowed_tracking_url, tracking_path
-
-LEAST_PHONE_DIGITS = 4
 
 
 def _place(side: str) -> tuple[tuple[str, ...], ...]:
@@ -49,10 +47,11 @@ _GROUPS: tuple[tuple[Any, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = 
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
+class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
     """Deliveries: their status, and what needs attention."""
 
-    list_display = ("__str__", "attention_text", "status_text", "in_status_for", "promise", "order", "tracking_page")
+    list_display = ("order_page", "customer", "status_text", "age", "attention_text", "tracking_page")
+    list_display_links = None
     list_filter = (
         filters.AttentionFilter,
         filters.DueFilter,
@@ -65,7 +64,7 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
         filters.UnservedFilter,
     )
     search_fields = ("external_order_id", "delivery_id", "object_id")
-    search_help_text = _("An order id, external order id or delivery id, or the end of the customer's phone")
+    search_help_text = filters.SEARCH_HELP
     inlines = (CallsInline, EventsInline)
     actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries", "print_labels")
     personal = (*PERSONAL, "parcel_weight_grams", "parcel_value_kzt")
@@ -104,18 +103,18 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
         return exports.csv_file(self, request)
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """Name the account where there are several."""
-        several = len(conf.current().accounts) > 1
-        return (*self.list_display, "account") if several else self.list_display
+        """Name the customer to users who can view personal data, and the account where there are several."""
+        hidden = () if display.may_see_personal_data(request) else ("customer",)
+        shown = [name for name in super().get_list_display(request) if name not in hidden]
+        return [*shown, "account"] if len(conf.current().accounts) > 1 else shown
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        """Search ids as a whole, and phones by their last digits if the user may see phones."""
-        found = Q(external_order_id=term) | Q(delivery_id=term) | Q(object_id__in=orders.key_texts(term))
-        digits = [sign for sign in term if sign.isascii() and sign.isdigit()]
-        is_phone = len(digits) >= LEAST_PHONE_DIGITS and not set(term) - set("+-() 0123456789")
-        if is_phone and display.may_see_personal_data(request):
-            return found | Delivery.objects.phone_ending(term)
-        return found
+        """Search the deliveries themselves."""
+        return filters.deliveries_found(request, term)
+
+    def delivery_of(self, row: Delivery) -> Delivery:
+        """Return the row."""
+        return row
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Group the fields that have a value, and mask those that the user may not see."""
@@ -140,6 +139,16 @@ class DeliveryAdmin(DeliveryColumns, ConfirmedActionsAdmin):
                 for change in StatusChange.objects.filter(delivery=delivery).order_by("-at", "-pk")
             ]
         return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=_("customer"))
+    def customer(self, delivery: Delivery) -> str:
+        """Name the customer."""
+        return delivery.dropoff_name
+
+    @admin.display(description=_("in status for"))
+    def age(self, delivery: Delivery) -> str:
+        """Return for how long it has had its status, and when it was promised."""
+        return format_html('{}<div class="kd-line">{}</div>', self.in_status_for(delivery), self.promise(delivery))
 
     @admin.display(description=_("order"))
     def order(self, delivery: Delivery) -> str:

@@ -1,6 +1,8 @@
 """How values are shown: badges, ages, links, and hidden personal data."""
 
+import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -8,27 +10,30 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Model
+from django.db.models import DateTimeField, Model
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
-from django.utils.formats import date_format, get_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timezone import localtime
 from django.utils.translation import gettext
 
 from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client.webhooks import readable_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
-from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.models.search import number_key
+from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT
-from kaspi_delivery_django.statuses import duration_label, status_label
+from kaspi_delivery_django.statuses import duration_label, lacks_formats, number_label, status_label, time_label
 from kaspi_delivery_django.tracking import allowed_tracking_url
 
 STORED_IN_ASCII = {"body", "payload", "raw"}
+STORED_IN_ENGLISH = {"closed_reason", "error", "error_message"}
 VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
 HIDDEN = "•••"
+
+
+_LONG_WORD = re.compile(r"(\S{10})\S{6,}(\S{4})")
 
 
 _STATUS_MARKS = {
@@ -95,19 +100,12 @@ def attention_badge(delivery: Delivery) -> str:
 
 def counted(count: int) -> str:
     """Format a count; a plus sign marks a count that stopped at its bound."""
-    return f"{_grouped(MAX_COUNT)}+" if count > MAX_COUNT else _grouped(count)
+    return f"{number_label(MAX_COUNT)}+" if count > MAX_COUNT else number_label(count)
 
 
 def sampled(count: int, most: int) -> str:
     """Format a count of a sample; a plus sign marks a full sample."""
-    return f"{_grouped(count)}{'+' if count >= most else ''}"
-
-
-def _grouped(count: int) -> str:
-    """Group the thousands as the language does; with a space where Django does not know how, as for Kazakh."""
-    if get_format("NUMBER_GROUPING"):
-        return number_format(count, force_grouping=True)
-    return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")
+    return f"{number_label(count)}{'+' if count >= most else ''}"
 
 
 def isolated(text: str) -> str:
@@ -122,7 +120,7 @@ def age(since: datetime | None) -> str:
 
 def moment(at: datetime | None) -> str:
     """Write a time in the shop's time zone, as Django writes it elsewhere."""
-    return date_format(localtime(at), "SHORT_DATETIME_FORMAT") if at else ""
+    return time_label(at) if at else ""
 
 
 def promise(delivery: Delivery) -> str:
@@ -140,6 +138,46 @@ def order_link(site: admin.AdminSite, delivery: Delivery) -> str:
     kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
     page = f"{kind.app_label}_{kind.model}_change"
     return link(address(site, page, quote(delivery.object_id)), f"{kind.name} {delivery.object_id}")
+
+
+def short(text: str) -> str:
+    """Return a text whose long words, such as UUIDs, are cut in the middle."""
+    return _LONG_WORD.sub(r"\1…\2", text)
+
+
+def short_id(text: str) -> str:
+    """Show an id in its short form; the whole id is its title, and is copied by a button."""
+    if not text:
+        return ""
+    return format_html('<span class="kd-id"><bdi title="{}">{}</bdi>{}</span>', text, short(text), copy_button(text))
+
+
+def order_name(delivery: Delivery, *, shows_personal: bool) -> str:
+    """Return the shop's own name for the order, else its id at Kaspi."""
+    is_shown = shows_personal or not delivery.label_is_personal
+    return delivery.order_label if delivery.order_label and is_shown else str(delivery)
+
+
+def order_cell(site: admin.AdminSite, delivery: Delivery, *, shows_personal: bool) -> str:
+    """Link a row's delivery by its order's name, and the shop's order; the id at Kaspi where it is another number."""
+    name = order_name(delivery, shows_personal=shows_personal)
+    url = address(site, "kaspi_delivery_delivery_change", delivery.pk)
+    is_other = delivery.external_key != number_key(name)
+    number = short_id(str(delivery)) if is_other else copy_button(name)
+    return format_html(
+        '<bdi class="kd-name" title="{}">{}</bdi><div class="kd-line">{} {}</div>',
+        name,
+        link(url, short(name)),
+        number,
+        _shop_order(site, delivery),
+    )
+
+
+def _shop_order(site: admin.AdminSite, delivery: Delivery) -> str:
+    kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
+    url = address(site, f"{kind.app_label}_{kind.model}_change", quote(delivery.object_id))
+    name = f"{kind.name} {delivery.object_id}"
+    return format_html('<a href="{0}" title="{1}" aria-label="{1}">{2}</a>', url, name, kind.name) if url else ""
 
 
 def page_link(site: admin.AdminSite, row: Model | None, *, text: object = None) -> str:
@@ -222,20 +260,45 @@ def visible(request: HttpRequest, names: Iterable[Any], personal: tuple[str, ...
 
 
 def masked(request: HttpRequest, model: type[Model], names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
-    """Mask fields that the user must not see, and show stored JSON without its escapes."""
+    """Mask fields that the user must not see; the others are written for the reader."""
     hidden = () if may_see_personal_data(request) else personal
-    shown = (_mask(model, name) if name in hidden else name for name in names)
-    return [_readable(model, name) if name in STORED_IN_ASCII else name for name in shown]
+    return as_read(model, [_mask(model, name) if name in hidden else name for name in names])
 
 
-@lru_cache
-def _readable(model: type[Model], name: str) -> Callable[[Any], str]:
-    @admin.display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]  # the field exists
-    def shown(row: Any) -> str:
-        return readable_text(getattr(row, name))
+def as_read(model: type[Model], names: Iterable[Any]) -> list[Any]:
+    """Replace the fields that the reader would not read as they are stored by columns that write them."""
+    fields = {field.name: field for field in model._meta.fields}
+    return [_as_read(fields[name]) if name in fields else name for name in names]
 
-    shown.__name__ = f"readable_{name}"
-    return shown
+
+def _as_read(field: Any) -> Any:
+    if field.name in STORED_IN_ASCII:
+        return Column(field.name, field.verbose_name, readable_text)
+    if field.name in STORED_IN_ENGLISH:
+        return Column(field.name, field.verbose_name, errors.translated)
+    if isinstance(field, DateTimeField) and lacks_formats():
+        return Column(field.name, field.verbose_name, moment)
+    return field.name
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, or a line of a page, that writes a field for its reader."""
+
+    name: str
+    short_description: object
+    write: Callable[[Any], str]
+
+    @property
+    def __name__(self) -> str:  # Django's name of the column
+        return self.name
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __call__(self, row: Any) -> str | None:
+        """Return the text; None for none."""
+        return self.write(getattr(row, self.name)) or None
 
 
 @lru_cache

@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.actions import ACKNOWLEDGE_EVENT, REPLAY
-from kaspi_delivery_django.admin.columns import DeliveryLink, EventColumns
+from kaspi_delivery_django.admin.columns import EventColumns, OrderColumn
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
-from kaspi_delivery_django.models import Delivery, WebhookEvent
+from kaspi_delivery_django.models import WebhookEvent
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.stats import accounts, recent
 
@@ -38,10 +38,10 @@ class RepeatedFilter(filters.LinkedFilter):
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
+class WebhookEventAdmin(OrderColumn, EventColumns, ConfirmedActionsAdmin):
     """Kaspi's webhook events; dead letters can be replayed."""
 
-    list_display = ("__str__", "delivery_page", "state_text", "why", "received_count", "received_at")
+    list_display = ("__str__", "order_page", "state_text", "why", "received_count", "received_at")
     list_filter = (
         filters.EventStateFilter,
         filters.ReceivedFilter,
@@ -51,9 +51,13 @@ class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
     )
     list_prefetch_related = ("delivery",)
     search_fields = ("event_id", "external_order_id", "kaspi_delivery_id")
-    search_help_text = _("An event id, an external order id or a delivery id")
+    search_help_text = filters.SEARCH_HELP
     personal = ("body",)
     actions = ("replay_events", "acknowledge_events")
+
+    def order_cell(self, row: WebhookEvent, *, shows_personal: bool) -> str:
+        """Show the id that a parked event names."""
+        return super().order_cell(row, shows_personal=shows_personal) or display.short_id(row.external_order_id)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may replay events."""
@@ -71,10 +75,9 @@ class WebhookEventAdmin(DeliveryLink, EventColumns, ConfirmedActionsAdmin):
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for ids as a whole, each together with what its index begins with; a linked event by its delivery."""
         named = Q(account__in=accounts.aliases(), environment__in=conf.BASE_URLS, event_id=term)
-        linked = list(Delivery.objects.filter(delivery_id=term).values_list("pk", flat=True))
         unlinked = Q(state__in=(*WebhookEvent.DEAD_LETTERS, State.ACKNOWLEDGED), kaspi_delivery_id=term)
         by_order = Q(state__in=State.values, external_order_id=term)
-        return named | by_order | unlinked | Q(delivery__in=linked)
+        return named | by_order | unlinked | Q(delivery__in=filters.delivery_keys(request, term))
 
     @admin.action(description=_("Replay selected events"), permissions=["replay"])
     def replay_events(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, WebhookEvent
-from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services import clock, errors
 
 Kind = ApiCall.Kind
 _SETTINGS = _("Kaspi does not accept our API key or address")
@@ -23,13 +23,13 @@ _ADVICE: Mapping[str, Promise] = {
     Attention.PAYLOAD_CHANGED: _("Look it up in Kaspi's console: cancel again, link what is there, rebook the rest."),
     Attention.DATA_ERROR: _("Have the database's character set or column corrected (its call shows why), then retry."),
     Attention.FOREIGN_DELIVERY: _("Look both orders up in Kaspi's console, then link, rebook or acknowledge."),
-    Attention.SECOND_PARCEL: _("Cancel the parcel that is one too many at Kaspi, then acknowledge."),
-    Attention.CONTRADICTION: _("Nothing: Kaspi's next answer decides."),
+    Attention.SECOND_PARCEL: _("Cancel the extra delivery in Kaspi's console, then acknowledge."),
+    Attention.CONTRADICTION: _("Wait: Kaspi's next answer decides."),
     Attention.TOO_OLD: _("Retry if it is still to be shipped, cancel if not."),
     Attention.CONFIGURATION_CHANGED: _("Have the former key and address put back, then retry."),
     Attention.ORDER_EDITED: _("Inform the courier and acknowledge, or cancel."),
-    Attention.CANCEL_REFUSED: _("Agree with the customer, then acknowledge."),
-    Attention.CANCEL_UNKNOWN: _("Nothing: Kaspi is asked. Or cancel again."),
+    Attention.CANCEL_REFUSED: _("Talk to the customer, then acknowledge."),
+    Attention.CANCEL_UNKNOWN: _("Wait: Kaspi is being asked. Or cancel again."),
     Attention.NOT_WANTED: _("Send it if it is to be shipped, cancel it if not; or correct the order and save it."),
     Attention.UNKNOWN_STATUS: _(
         "Look it up in Kaspi's console: mark it as final if nothing more is to come, else acknowledge."
@@ -167,9 +167,9 @@ def explain_event(event: WebhookEvent) -> str:
     """Explain why an event was not applied; the technical error is added."""
     reason = WebhookEvent.Reason
     known = {
-        reason.FOREIGN: gettext("It speaks of another order than its delivery is for: look at both."),
+        reason.FOREIGN: gettext("It is about another order than its delivery: check both."),
         reason.SECOND_PARCEL: gettext(
-            "It speaks of another delivery than the one booked: a second parcel may be on its way."
+            "It is about another delivery than the one booked: a second parcel may be on its way."
         ),
         reason.OTHER_DATA: gettext("It came twice with different contents: ask Kaspi about the delivery."),
         reason.NO_DELIVERY: gettext("No delivery has this id yet: the event is applied when one appears."),
@@ -180,7 +180,7 @@ def explain_event(event: WebhookEvent) -> str:
     }
     if event.state == WebhookEvent.State.FAILED:
         return gettext("It could not be applied: %(error)s. Fix that, then replay it.") % {
-            "error": display.isolated(event.error)
+            "error": display.isolated(errors.translated(event.error))
         }
     return known.get(event.error, event.error) or "—"
 
@@ -200,4 +200,6 @@ def explain_waiting(call: ApiCall) -> str:
 def explain_failure(attempt: FailedAttempt) -> str:
     """Return how an attempt failed: the response's status, or why there was none."""
     meaning = explain_answer(attempt.kind, attempt.http_status)
-    return f"{attempt.http_status}: {meaning}" if attempt.http_status else f"{meaning}: {attempt.error}"
+    if attempt.http_status:
+        return f"{attempt.http_status}: {meaning}"
+    return f"{meaning}: {errors.translated(attempt.error)}"

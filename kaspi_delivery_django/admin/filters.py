@@ -1,4 +1,4 @@
-"""Paginators with bounded counts, and list filters whose choices cost no query."""
+"""Searches by delivery, paginators with bounded counts, and list filters whose choices read no whole table."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
@@ -12,25 +12,43 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
-from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django import conf
+from kaspi_delivery_django import conf, orders
+from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.orders import key_field
 from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.deliveries.identities import ShippedRows
 from kaspi_delivery_django.stats import accounts, days, recent
-from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER, is_unserved
-from kaspi_delivery_django.statuses import CANCELLED, DELIVERED, STATUS_LABELS
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER, CountUpTo, is_unserved, read_together
+from kaspi_delivery_django.statuses import CANCELLED, DELIVERED, STATUS_LABELS, time_label
 
 Choices = Iterable[tuple[Any, Any]]
 ANY = "any"
 ATTENTION = "attention"
 MAX_KEY = 2**63 - 1  # more is no integer to SQLite
+MAX_KEYS = 1000
+SEARCH_HELP = _("An order's number or id; with access to personal data also the customer's phone, name or city")
+
+
+def deliveries_found(request: HttpRequest, term: str) -> Q:
+    """Return the condition that a delivery is meant by a search term; by personal data if the user may see it."""
+    is_allowed = display.may_see_personal_data(request)
+    return Delivery.objects.matching(term, order_ids=orders.key_texts(term), shows_personal=is_allowed)
+
+
+def delivery_keys(request: HttpRequest, term: str) -> list[int]:
+    """Return the primary keys of the newest deliveries that are meant by a search term.
+
+    A search by these keys needs no join: no engine's index answers a join combined with an "or".
+    """
+    found = Delivery.objects.filter(deliveries_found(request, term)).order_by("-pk")
+    return list(found.values_list("pk", flat=True)[:MAX_KEYS])
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generics at run time
@@ -94,14 +112,19 @@ class StatusFilter(ChoiceFilter):
 
 
 class AttentionFilter(ChoiceFilter):
-    """The reason for attention, or any."""
+    """The reasons for attention that occur, with their counts, or any."""
 
     title = _("attention")
     parameter_name = "attention"
 
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
-        """Offer the reasons."""
-        return [(ANY, _("For any reason")), *Attention.choices]
+    def lookups(self, request: HttpRequest, _model_admin: Any) -> Choices:
+        """Offer the reasons that occur, and the one that the address names. Each is counted by its index."""
+        rows = {reason: CountUpTo(Delivery.objects.filter(attention=reason)) for reason in Attention.values}
+        counts = {reason: count for reason, count in read_together(rows, using=db_alias()).items() if count}
+        named = {reason: 0 for reason in request.GET.getlist(self.parameter_name) if reason in Attention.values}
+        found = {ANY: sum(counts.values()), **named, **counts}
+        labels = {ANY: _("For any reason"), **dict(Attention.choices)}
+        return [(key, f"{label} ({display.counted(found[key])})") for key, label in labels.items() if key in found]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep those that need attention."""
@@ -315,7 +338,7 @@ def day_label(day: date) -> str:
     """Return "Today", "Yesterday", or the date."""
     ago = (timezone.localdate(clock.now()) - day).days
     names = {0: gettext("Today"), 1: gettext("Yesterday")}
-    return names.get(ago) or date_format(day, "j E")
+    return names.get(ago) or time_label(day, "j E")
 
 
 class DayFilter(LinkedFilter):

@@ -10,26 +10,23 @@ from django.contrib.contenttypes.admin import GenericTabularInline
 from django.contrib.contenttypes.forms import BaseGenericInlineFormSet
 from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest
-from django.utils.functional import Promise
 from django.utils.html import format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, explanations
-from kaspi_delivery_django.admin.actions import ACTIONS
 from kaspi_delivery_django.admin.columns import CallColumns, DeliveryColumns, EventColumns
 from kaspi_delivery_django.admin.confirmation import BACK
 from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE, ReadOnlyInline, ReadOnlyMixin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, WebhookEvent
-from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import rules
 from kaspi_delivery_django.services.deliveries.identities import ShippedRows
 
 ATTEMPTS_SHOWN = 20
 BOOK_PERMISSION = "kaspi_delivery.reissue_delivery"
 BOOK_AGAIN = _("Book a courier again")
-BUTTONS = ("send", "retry", "reissue", "cancel")
+BUTTONS = ("cancel", "retry", "send", "reissue")
+BUTTON = '<a class="kd-button{}" href="{}">{}</a>'
 
 
 class CallsInline(CallColumns, ReadOnlyInline):
@@ -161,27 +158,26 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
     @admin.display(description=_("actions"))
     def buttons(self, delivery: Delivery) -> str:
         """Link the pages that ask, for what the delivery allows now and the user may do."""
-        allowed = rules.allowed_actions(delivery, clock.now())
-        names = [name for name in BUTTONS if name in allowed and (name != "retry" or delivery.attention)]
-        links = ((_tone(name), self._url(delivery, name), _label(name)) for name in names if self._may(name))
-        return format_html_join(" ", '<a class="kd-button{}" href="{}">{}</a>', (one for one in links if one[1]))
+        if self.request is None or not self.admin_site.is_registered(Delivery):
+            return ""
+        page: Any = self.admin_site.get_model_admin(Delivery)
+        found = {name: action for name, action in page.row_actions(delivery) if name in BUTTONS}
+        if not delivery.attention:
+            found.pop("retry", None)  # what is under way by itself
+        return format_html_join(
+            " ", BUTTON, (self._button(delivery, *one) for one in found.items() if self._may(one[1]))
+        )
 
-    def _may(self, name: str) -> bool:
+    def _may(self, action: Any) -> bool:
         user: Any = self.request.user if self.request else None
-        return user is not None and user.has_perm(f"kaspi_delivery.{ACTIONS[name].permission}")
+        return user is not None and user.has_perm(f"kaspi_delivery.{action.permission}")
 
-    def _url(self, delivery: Delivery, name: str) -> str:
-        """Return where the action is confirmed; it leads back to this page."""
+    def _button(self, delivery: Delivery, name: str, action: Any) -> tuple[str, str, str]:
+        """Return a button's tone, its link, which leads back to this page, and its label."""
         url = display.address(self.admin_site, "kaspi_delivery_delivery_exit", delivery.pk, name)
-        return f"{url}?{urlencode({BACK: self.request.get_full_path()})}" if url and self.request else url
-
-
-def _label(name: str) -> Promise:
-    return BOOK_AGAIN if name == "reissue" else ACTIONS[name].label
-
-
-def _tone(name: str) -> str:
-    return " kd-danger" if ACTIONS[name].is_dangerous else ""
+        back = urlencode({BACK: self.request.get_full_path()}) if self.request else ""
+        label = BOOK_AGAIN if name == "reissue" else action.label
+        return " kd-danger" if action.is_dangerous else "", f"{url}?{back}", str(label)
 
 
 def book_page(model: type[Model]) -> str:

@@ -83,11 +83,11 @@ class DeliveryStatusMixin(DeliveryAttentionMixin):
         return own + forms.Media(css=STYLE)
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """Put the column last unless the shop has placed it; leave it out for users who cannot view deliveries."""
+        """Put the column second unless the shop has placed it; leave it out for users who cannot view deliveries."""
         own = super().get_list_display(request)
         if not request.user.has_perm(VIEW):
             return [name for name in own if name != COLUMN]
-        return own if COLUMN in own else [*own, COLUMN]
+        return own if COLUMN in own else [*own[:1], COLUMN, *own[1:]]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         """Have the list read the deliveries of a page at once."""

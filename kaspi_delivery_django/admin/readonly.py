@@ -9,13 +9,13 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
-from kaspi_delivery_django.admin.display import masked, visible
+from kaspi_delivery_django.admin.display import as_read, masked, visible
 from kaspi_delivery_django.admin.filters import CappedChangeList, CappedPaginator
 
 FILTERS = {"", "exact"}
 TABLE = "admin/kaspi_delivery/table.html"
 STYLE: dict[str, Sequence[str]] = {"all": ("kaspi_delivery/desk.css",)}
-SCRIPTS = ("kaspi_delivery/copy.js",)
+SCRIPTS = ("kaspi_delivery/copy.js", "kaspi_delivery/cards.js")
 
 
 class ReadOnlyMixin:
@@ -80,6 +80,10 @@ class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg] 
         offered: set[Any] = {kind.parameter_name for kind in self.list_filter}
         return lookup in offered or (name in {"id", "pk"} and how in FILTERS)
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Write each field for its reader."""
+        return as_read(self.model, super().get_list_display(request))
+
     def find(self, request: HttpRequest, term: str) -> Q:
         """Return the condition that a search term stands for."""
         raise NotImplementedError
@@ -119,7 +123,7 @@ class ReadOnlyInline(ReadOnlyMixin, admin.TabularInline):  # type: ignore[type-a
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leave out fields that the user must not see."""
-        return visible(request, self.fields or (), self.personal)
+        return as_read(self.model, visible(request, self.fields or (), self.personal))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Name them all: some are computed."""

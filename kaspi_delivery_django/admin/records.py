@@ -6,27 +6,26 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import filters
 from kaspi_delivery_django.admin.actions import HOLD, RELEASE
-from kaspi_delivery_django.admin.columns import DeliveryLink, StepColumn
+from kaspi_delivery_django.admin.columns import OrderColumn, StepColumn
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
-from kaspi_delivery_django.models import AccountState, Delivery, StatusChange
+from kaspi_delivery_django.models import AccountState, StatusChange
 from kaspi_delivery_django.services.outbox import circuit_breaker
 
 
 @admin.register(StatusChange)
-class StatusChangeAdmin(DeliveryLink, StepColumn, ReadOnlyAdmin):
+class StatusChangeAdmin(OrderColumn, StepColumn, ReadOnlyAdmin):
     """Every step of every delivery."""
 
     personal = ("note",)
-    list_display = ("__str__", "delivery_page", "step", "at", "source", "applied", "notified_at")
+    list_display = ("__str__", "order_page", "step", "at", "source", "applied", "notified_at")
     list_filter = (filters.SinceFilter,)
     list_prefetch_related = ("delivery",)
     search_fields = ("delivery",)
-    search_help_text = _("An external order id or a delivery id")
+    search_help_text = filters.SEARCH_HELP
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show the step in the reader's words."""
@@ -39,7 +38,7 @@ class StatusChangeAdmin(DeliveryLink, StepColumn, ReadOnlyAdmin):
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for the steps of a delivery."""
-        return Q(delivery__in=Delivery.objects.keys_of(term))
+        return Q(delivery__in=filters.delivery_keys(request, term))
 
 
 @admin.register(AccountState)

@@ -55,6 +55,12 @@ _EXPLAINED: Mapping[int, str] = {
     HTTPStatus.GONE: _SUNSET,
     HTTPStatus.UPGRADE_REQUIRED: _SUNSET,
 }
+_ASKED_FOR: Mapping[Operation, str] = {
+    "create": "the booking",
+    "get": "the status request",
+    "cancel": "the cancellation",
+    "test_webhook": "the request of a test webhook",
+}
 _ANNOUNCING = ("Deprecation", "Sunset", "Warning", "Link")
 
 
@@ -271,7 +277,7 @@ def _raise_for_status(request: Request, answer: Answer, now: datetime) -> None:
     kind, wait = _kind_of(request.operation, status, code), answer.headers.get("retry-after")
     explained = _EXPLAINED.get(status, "") if kind is ConfigurationFault else ""
     error = kind(
-        f"Kaspi answered {request.operation} with an error" + (explained and f", {explained}"),
+        f"Kaspi answered {_ASKED_FOR[request.operation]} with an error" + (explained and f", {explained}"),
         status=status,
         code=code,
         message=message,

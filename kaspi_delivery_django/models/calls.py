@@ -33,7 +33,7 @@ class Attention(models.TextChoices):
     CANCEL_UNKNOWN = "cancel_unknown", _("It is unknown whether Kaspi cancelled it")
     NOT_FOUND = "not_found", _("Kaspi does not know the delivery")
     NOT_WANTED = "not_wanted", _("The shop's adapter does not want it sent (yet)")
-    UNKNOWN_STATUS = "unknown_status", _("Its status is new to this version, and has lasted")
+    UNKNOWN_STATUS = "unknown_status", _("Its status is unknown to this version and does not change")
 
 
 class ApiCallQuerySet(WrittenQuerySet["ApiCall"]):

@@ -20,7 +20,7 @@ else:
             return {**parameters, "collation": "utf8mb4_bin"} if is_mysql else parameters
 
 
-class SearchKeyField(ExactCharField):
+class SearchKeyField(ExactCharField):  # type: ignore[type-arg]  # no generics at run time
     """A key of `models.search`: every engine sorts it by its letters' numbers, so that a range finds a beginning."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

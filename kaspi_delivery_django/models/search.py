@@ -20,7 +20,7 @@ def phone_tail(phone: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """Return the words and numbers of a text, without case, accents or the signs between them."""
-    bare = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
+    bare = "".join(sign for sign in unicodedata.normalize("NFD", text) if not unicodedata.combining(sign))
     return _WORD.findall(bare.casefold())
 
 

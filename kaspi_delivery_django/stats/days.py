@@ -5,24 +5,21 @@ recorded here, in the project's TIME_ZONE. What was recorded on a past day stays
 default cache for a week.
 """
 
-import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from django.core.cache import cache
-from django.db import connections, models
+from django.db import models
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from kaspi_delivery_django.models import StatusChange
-from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.stats import cached
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT, read_together
 from kaspi_delivery_django.statuses import CANCELLED, DELIVERED
 
-logger = logging.getLogger(__name__)
 BOOKED = "booked"
 KINDS = (BOOKED, DELIVERED, CANCELLED)
 DAYS = 7
@@ -57,11 +54,12 @@ def read(days: int = DAYS) -> Sequence[Day]:
     """Read the last days, the oldest first; today is the last."""
     today = timezone.localdate(clock.now())
     dates = [today - timedelta(days=ago) for ago in reversed(range(days))]
-    known = _recall(dates)
+    kept = cached.recall([_name(day) for day in dates])
+    known: dict[date, Parcels] = {day: kept[_name(day)] for day in dates if _name(day) in kept}
     counted = _count([day for day in dates if day not in known])
     for day, parcels in counted.items():
         if bounds(day)[1] + KEPT_AFTER <= clock.now():
-            _keep(day, parcels)
+            cached.keep(_name(day), parcels, KEEP_S)
     return [Day(date=day, parcels={**known, **counted}[day]) for day in dates]
 
 
@@ -84,33 +82,9 @@ def bounds(day: date) -> tuple[datetime, datetime]:
     return timezone.make_aware(midnight), timezone.make_aware(midnight + timedelta(days=1))
 
 
-def _recall(days: Sequence[date]) -> dict[date, Parcels]:
-    """Return the cached days; none if the cache is unavailable."""
-    try:
-        found = cache.get_many([_key(day) for day in days])
-    except Exception as err:  # noqa: BLE001  # each backend has errors of its own
-        logger.warning("cache not read: error=%s", errors.describe(err))
-        return {}
-    return {day: found[_key(day)] for day in days if _key(day) in found}
-
-
-def _keep(day: date, parcels: Parcels) -> None:
-    try:
-        cache.set(_key(day), parcels, KEEP_S)
-    except Exception as err:  # noqa: BLE001  # the same
-        logger.warning("cache not written: error=%s", errors.describe(err))
-
-
-def _key(day: date) -> str:
+def _name(day: date) -> str:
     zone = timezone.get_current_timezone_name().replace(" ", "_")
-    return f"kaspi_delivery:days:{VERSION}:{_tables()}:{zone}:{day.isoformat()}"
-
-
-def _tables() -> str:
-    """Name the tables that are counted: tenants may share a cache and an alias, and have a schema each."""
-    connection = connections[db_alias()]
-    named = (connection.alias, connection.settings_dict["NAME"], getattr(connection, "schema_name", ""))
-    return hashlib.sha256(repr(named).encode()).hexdigest()[:16]
+    return f"days:{VERSION}:{zone}:{day.isoformat()}"
 
 
 def _count(days: Sequence[date]) -> dict[date, Parcels]:

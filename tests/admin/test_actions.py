@@ -120,7 +120,7 @@ def test_retry_sends_the_same_bytes_again(staff, lost, kaspi, drain):
     """The key replays: still one parcel, and now it is ours."""
     page = confirm(staff(*ALL), lost, "retry")
     drain()
-    assert "tried now" in message_text(page)
+    assert "sent now" in message_text(page)
     assert len(kaspi.deliveries) == 1
     assert Delivery.objects.get().delivery_id
     bodies = {request.body for request in kaspi.requests if request.idempotency_key}
@@ -379,7 +379,7 @@ def test_the_question_says_what_happens_to_what_is_booked(staff, booked, name, w
 
 @pytest.fixture
 def returned(booked):
-    """Return a delivery whose status is new to us, and has lasted."""
+    """Return a delivery whose status is new to us and has not changed for long."""
     Delivery.objects.update(status="returned", attention="unknown_status")
     return Delivery.objects.get()
 

@@ -39,7 +39,7 @@ def test_the_list_needs_the_view_permission(client):
 def test_the_list_shows_no_personal_data(staff, booked):
     """Phones, names and addresses stay in their columns."""
     page = staff("view_personal_data").get(LIST).content.decode()
-    assert booked.external_order_id in page
+    assert booked.order_label in page
     assert booked.dropoff_phone not in page
     assert booked.dropoff_name not in page
 

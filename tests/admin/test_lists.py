@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.deliveries import DeliveryAdmin
-from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent, search
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -156,6 +156,88 @@ def test_a_parked_event_is_found_by_the_delivery_that_nobody_knows(staff, busy, 
     post_webhook(document)
     (shown,) = found(staff("view_webhookevent"), f"{FOLDER}/webhookevent/", q="dlv_x")
     assert shown.event_id == "wh_x"
+
+
+@pytest.fixture
+def numbered(busy):
+    """Return a delivery whose order has a number of its own, beside one that begins as it does."""
+    wanted, longer = Delivery.objects.order_by("pk")[1:3]
+    name_order(wanted, "Заказ №2026-00006", external_order_id="Shop-7A", label_is_personal=False)
+    name_order(longer, "Заказ №2026-000061", external_order_id="Shop-7A1", label_is_personal=False)
+    return wanted
+
+
+def name_order(delivery, label, *, name="Айгерим Сапарова", address="Алматы, Абая 1", **columns):
+    """Give a delivery the columns that a booking of such an order writes."""
+    number = columns.get("external_order_id", delivery.external_order_id)
+    keys = {"label_key": search.number_key(label), "external_key": search.number_key(number)}
+    people = {"name_key": search.words_key(name), "surname_key": search.second_words_key(name)}
+    Delivery.objects.filter(pk=delivery.pk).update(
+        order_label=label, dropoff_name=name, city_key=search.city_key(address), **keys, **people, **columns
+    )
+
+
+@pytest.mark.parametrize("term", ["2026-00006", "заказ 2026-00006", "2026/00006", "Shop-7A", "shop-7a", "7A"])
+def test_a_delivery_is_found_by_its_orders_number(staff, numbered, term):
+    """Whole; a longer number is another order's."""
+    assert found(staff(), LIST, q=term) == [numbered]
+
+
+@pytest.mark.parametrize(("term", "count"), [("2026-0000", 2), ("shop-7", 2), ("2026-000061", 1), ("2027", 0)])
+def test_the_beginning_of_a_number_finds_what_begins_so(staff, numbered, term, count):
+    """Where no order has it as whole words."""
+    assert len(found(staff(), LIST, q=term)) == count
+
+
+@pytest.mark.parametrize("term", ["айгерим", "Сапарова", "сапарова айгерим", "АЙГЕРИМ САП", "Алматы", "алма"])
+def test_a_customer_is_found_by_name_and_city(staff, numbered, term):
+    """By users who can view personal data; others cannot guess a name."""
+    assert numbered in found(staff("view_personal_data"), LIST, q=term)
+    assert found(staff(), LIST, q=term) == []
+
+
+def test_a_label_that_may_be_personal_is_shown_and_found_by_personal_data_alone(staff, booked):
+    """Others see the id at Kaspi."""
+    name_order(booked, "Дарига 17", label_is_personal=True)
+    for query in ({}, {"q": "Дарига 17"}):
+        page = staff("view_personal_data").get(LIST, query).content.decode()
+        assert "Дарига 17" in page
+    assert "Дарига" not in staff().get(LIST).content.decode()
+    assert booked.external_order_id in staff().get(LIST).content.decode()
+    assert found(staff(), LIST, q="17") == []
+
+
+@pytest.mark.parametrize("table", ["apicall", "statuschange", "webhookevent", "failedattempt", "pendingaction"])
+def test_every_list_shows_the_orders_name_and_finds_by_it(staff, numbered, table):
+    """And links the delivery and the shop's order."""
+    client, url = staff(*VIEWS, "view_order"), f"{FOLDER}/{table}/"
+    rows = found(client, url, q="2026-00006")
+    assert rows
+    assert len(rows) < len(found(client, url))
+    page = client.get(url, {"q": "2026-00006"}).content.decode()
+    assert "Заказ №2026-00006" in page
+    assert f'href="{LIST}{numbered.pk}/change/"' in page
+    assert f'href="/admin/shop/order/{numbered.object_id}/change/"' in page
+
+
+def test_the_order_opens_with_one_click(staff, numbered):
+    """By its name; a long key is short there, and whole on hover and for copying."""
+    key = "order-0c7e3a10-9d3b-4d5f-8f0e-6a1b2c3d4e5f"
+    Delivery.objects.filter(pk=numbered.pk).update(external_order_id=key, external_key=search.number_key(key))
+    page = staff().get(LIST, {"q": "2026-00006"}).content.decode()
+    assert f'<a href="{LIST}{numbered.pk}/change/">Заказ №2026-00006</a>' in page
+    assert f'title="{key}">order-0c7e…4e5f<' in page
+    assert f'data-kd-copy="{key}"' in page
+
+
+def test_only_reasons_that_occur_are_offered_with_their_counts(staff, busy):
+    """And the one that an address names."""
+    Delivery.objects.filter(pk=Delivery.objects.first().pk).update(attention="refused")
+    page = staff().get(LIST, {"attention": "not_found"})
+    [spec] = [one for one in page.context["cl"].filter_specs if one.parameter_name == "attention"]
+    offered = {key: label.rpartition(" ")[2] for key, label in spec.lookup_choices}
+    assert offered == {"any": "(5)", "refused": "(1)", "too_old": "(4)", "not_found": "(0)"}
+    assert list(page.context["cl"].result_list) == []
 
 
 def test_calls_and_steps_are_found_by_their_delivery(staff, busy):

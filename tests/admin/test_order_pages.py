@@ -116,7 +116,9 @@ def test_a_second_generation_comes_first(admin_client, booked, drain):
 
 def test_a_model_without_an_adapter_has_an_empty_table(admin_client):
     """And no error."""
-    assert "Kaspi deliveries" in page_of(admin_client, Note.objects.create())
+    page = page_of(admin_client, Note.objects.create())
+    assert "Kaspi deliveries" in page
+    assert "No courier is booked yet." in page
 
 
 def test_a_new_order_has_no_table(admin_client):
@@ -225,7 +227,7 @@ def test_the_shop_may_place_the_column(rf, admin_user):
     request = rf.get("/")
     request.user = admin_user
     for own, shown in (
-        (["id"], ["id", "kaspi_delivery_status"]),
+        (["id", "paid"], ["id", "kaspi_delivery_status", "paid"]),
         (["kaspi_delivery_status", "id"], ["kaspi_delivery_status", "id"]),
     ):
         page = type("OrderAdmin", (OrderDeliveriesMixin, admin.ModelAdmin), {"list_display": own})(Order, admin.site)
@@ -261,6 +263,25 @@ def test_the_filter_keeps_orders_by_the_status_of_their_newest_delivery(admin_cl
     assert kept(admin_client, kaspi_delivery="cancelled") == [cancelled]
     assert [order.pk for order in kept(admin_client, kaspi_delivery="not_booked")] == [int(booked.object_id)]
     assert len(kept(admin_client, kaspi_delivery="no such status")) == 2
+
+
+def test_the_filter_counts_its_choices_if_the_shop_has_them_counted(admin_client, booked):
+    """Django's facets are on in a shop's own list."""
+    page = admin_client.get(LIST, {"_facets": "True"}).content.decode()
+    assert "Created (1)" in page
+    assert "Delivered (0)" in page
+
+
+def test_an_editable_list_reads_the_deliveries_once_too(rf, admin_user, booked):
+    """Its forms have the rows that the list has read."""
+    values = {"list_display": ["id", "paid"], "list_editable": ["paid"]}
+    page = type("OrderAdmin", (OrderDeliveriesMixin, admin.ModelAdmin), values)(Order, admin.site)
+    request = rf.get("/")
+    request.user, request._messages = admin_user, None
+    with CaptureQueriesContext(connection) as seen:
+        text = page.changelist_view(request).render().content.decode()
+    assert "kd-badge" in text
+    assert len([query for query in seen if 'FROM "kaspi_delivery_delivery"' in query["sql"].replace("`", '"')]) == 1
 
 
 def test_keys_that_engines_store_differently_are_found(admin_client, app_orders, kaspi, drain):

@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 
 from kaspi_delivery_django import statuses
-from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.models.deliveries import phone_tail
+from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent, search
+from kaspi_delivery_django.models.search import phone_tail
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor == "mysql", reason="the SQL is that of PostgreSQL and SQLite"),
@@ -26,6 +26,16 @@ def past():
 def test_phones_are_found_by_their_end():
     """The column beside the phone has the model's value."""
     assert all(row.phone_tail == phone_tail(row.dropoff_phone) for row in Delivery.objects.all())
+
+
+def test_search_keys_are_the_models():
+    """Each key is what our own code would have written."""
+    for row in Delivery.objects.all():
+        assert row.external_key == search.number_key(row.external_order_id)
+        assert row.label_key == search.number_key(row.order_label)
+        assert row.name_key == search.words_key(row.dropoff_name)
+        assert row.surname_key == search.second_words_key(row.dropoff_name)
+        assert row.city_key == search.city_key(row.dropoff_address)
 
 
 def test_the_newest_come_last():

@@ -4,6 +4,7 @@ import os
 
 from django.urls import reverse
 
+from example_project.shop.models import Order, Product
 from kaspi_delivery_django.models import (
     AccountState,
     ApiCall,
@@ -101,6 +102,15 @@ def go_to_orders(page):
     page.goto(reverse("admin:example_shop_order_changelist"))
 
 
+def go_to_booking(page):
+    """Open the page that books a courier for an order that is not paid yet."""
+    order = Order.objects.filter(paid=False).first()
+    if order is None:
+        order = Order.objects.create(customer_name="Aliya", phone="+7 727 111 0001", address="Abay 1", paid=False)
+        order.lines.create(product=Product.objects.get(), price_kzt=4900)
+    page.goto(reverse("admin:example_shop_order_kaspi_book", args=[order.pk]))
+
+
 OURS = {
     "dashboard": go_to_dashboard,
     "labels": go_to_labels,
@@ -113,7 +123,7 @@ OURS = {
     "ask again": go_to_refusal,
     BULK: go_to_bulk_question,
 }
-SHOPS = {"one order": go_to_order, "list of orders": go_to_orders}
+SHOPS = {"one order": go_to_order, "list of orders": go_to_orders, "ask to book": go_to_booking}
 ALL = {**OURS, **SHOPS}
 
 

@@ -1,10 +1,99 @@
-"""The pages on a phone."""
+"""The pages on a phone, and the list of deliveries on a laptop."""
 
+import uuid
+
+import pytest
+
+from kaspi_delivery_django import statuses
+from kaspi_delivery_django.models import Delivery
 from tests.browser import pages
 from tests.browser.conftest import PHONE
+
+LISTS = tuple(name for name in pages.OURS if name.startswith("list of"))
+
+
+@pytest.fixture
+def long_texts(busy):
+    """Give the deliveries UUIDs, long names, and the statuses and reasons with the longest words."""
+    longest = (statuses.OUT_FOR_DELIVERY, statuses.ACCEPTED, statuses.DELIVERED, statuses.IN_TRANSIT)
+    reasons = ("foreign_delivery", "order_edited", "configuration_changed", "contradiction")
+    for delivery, status, reason in zip(Delivery.objects.all(), longest, reasons, strict=True):
+        key = str(uuid.uuid4())
+        delivery.object_id, delivery.external_order_id, delivery.external_key = key, f"order-{key}", key
+        delivery.dropoff_name, delivery.order_label = (
+            "Нұрсұлтан Нұрмағамбетов-Қасымжанов",
+            f"Заказ 2026-{delivery.pk:05}",
+        )
+        delivery.tracking_url = "https://track.kaspi.kz/1"
+        delivery.status, delivery.attention = status, reason
+        delivery.save()
+
+
+def scrolled(page):
+    """Return by how much the list is wider than its place."""
+    return page.evaluate(
+        "(place => place.scrollWidth - place.clientWidth)(document.querySelector('#changelist .results'))"
+    )
 
 
 def test_no_page_is_wider_than_a_phone(window, operator, busy):
     """Wide tables scroll in their own place; the page does not."""
     page = window(operator, viewport=PHONE)
     assert pages.find(page, lambda _name: pages.overflow(page)) == {}
+
+
+@pytest.mark.parametrize("locale", ["ru-KZ", "kk-KZ", "en-GB"])
+def test_the_deliveries_fit_a_laptop(window, operator, long_texts, locale):
+    """Beside the open navigation and the filters, whatever the keys and the words."""
+    page = window(operator, locale=locale)
+    pages.go_to_list(Delivery)(page)
+    assert page.locator("#nav-sidebar").is_visible()
+    assert page.locator("#changelist-filter").is_visible()
+    assert page.locator("#result_list tbody .field-tracking_page a").count() == 4
+    assert (pages.overflow(page), scrolled(page)) == (0, 0)
+
+
+def test_a_row_is_a_card_on_a_phone(window, operator, long_texts):
+    """No list scrolls sideways, and each value has its column's name."""
+    page = window(operator, viewport=PHONE, locale="ru-KZ")
+    assert pages.find(page, lambda _name: scrolled(page), names=LISTS) == {}
+    pages.go_to_list(Delivery)(page)
+    card = page.locator("#result_list tbody tr").first
+    assert card.locator(".field-status_text").get_attribute("data-kd-column").casefold() == "статус"
+    assert card.bounding_box()["height"] > card.locator(".field-status_text").bounding_box()["height"] * 2
+
+
+@pytest.mark.parametrize("viewport", [PHONE, {"width": 1280, "height": 800}, {"width": 800, "height": 600}])
+def test_no_button_covers_the_title(window, operator, long_texts, viewport):
+    """However long it is, and however many buttons there are."""
+    page = window(operator, viewport=viewport, locale="ru-KZ")
+    pages.ALL["one delivery, refused"](page)
+    tools = page.locator(".object-tools li")
+    assert tools.count() > 1
+    boxes = [tools.nth(place).bounding_box() for place in range(tools.count())]
+    for title in page.locator("#content > h1, #content > h2, #content-main ~ h2").all():
+        assert not [box for box in boxes if overlap(box, title.bounding_box())]
+
+
+def overlap(one, other):
+    """Tell whether two boxes have a point in common."""
+    beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+    above = one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
+    return not (beside or above)
+
+
+def test_an_id_is_copied_whole(window, operator, long_texts):
+    """By a button; without the script there is none, and the whole id is the short one's title."""
+    whole = Delivery.objects.latest("pk").external_order_id
+    page = window(operator)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    pages.go_to_list(Delivery)(page)
+    row = page.locator("#result_list tbody tr").first
+    assert row.get_by_title(whole).inner_text() != whole
+    row.get_by_role("button", name=whole).click()
+    row.get_by_role("status").get_by_text("Copied").wait_for(state="attached")
+    assert page.evaluate("navigator.clipboard.readText()") == whole
+    plain = window(operator, java_script_enabled=False)
+    pages.go_to_list(Delivery)(plain)
+    assert plain.locator("#result_list button[data-kd-copy]").first.is_hidden()
+    assert plain.locator("#result_list tbody tr").first.get_by_title(whole).is_visible()

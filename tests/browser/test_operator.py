@@ -29,7 +29,7 @@ def test_she_cancels_what_needs_somebody_without_a_mouse(window, operator, edite
     keyboard.write(page, page.get_by_label("Password"), PASSWORD)
     keyboard.follow(page, page.get_by_role("button", name="Log in"))
     keyboard.follow(page, page.locator(".kd-needs").get_by_role("link", name="edited"))
-    keyboard.follow(page, page.get_by_role("link", name=edited.external_order_id))
+    keyboard.follow(page, page.get_by_role("link", name=edited.order_label, exact=True))
     keyboard.follow(page, page.get_by_role("link", name="Cancel delivery"))
     keyboard.write(page, page.get_by_label("Reason"), "wrong address")
     keyboard.follow(page, page.get_by_role("button", name="Cancel delivery"))

@@ -1,6 +1,7 @@
 """The shop's own pages of orders, with what they take from us."""
 
 import pytest
+from django.urls import reverse
 
 from kaspi_delivery_django.models import Delivery
 from tests.browser import pages, rows
@@ -30,15 +31,46 @@ def test_the_order_shows_how_its_delivery_stands(ordered):
 
 
 def test_a_delivery_is_cancelled_from_the_order(ordered):
-    """The button asks for the reason; afterwards the order offers it no more."""
+    """The button asks for the reason, and leads back; then the order offers another courier instead."""
     order = ordered.url
     pages.press(deliveries(ordered).get_by_role("link", name="Cancel delivery"))
     ordered.get_by_label("Reason").fill("out of stock")
     pages.press(ordered.get_by_role("button", name="Cancel delivery"))
     assert Delivery.objects.get().status == "cancelled"
-    ordered.goto(order)
+    assert ordered.url == order
     assert deliveries(ordered).locator(".kd-badge", has_text="Cancelled").is_visible()
     assert deliveries(ordered).get_by_role("link", name="Cancel delivery").count() == 0
+    pages.press(deliveries(ordered).get_by_role("link", name="Book a courier again"))
+    ordered.get_by_label("Type the delivery's number").fill(str(Delivery.objects.get()))
+    pages.press(ordered.get_by_role("button", name="Rebook"))
+    assert ordered.url == order
+    assert deliveries(ordered).locator(".kd-badge", has_text="Created").is_visible()
+
+
+def test_a_courier_is_booked_from_an_order_that_is_not_paid(window, operator, make_order, apples):
+    """The shop does not want it sent, so that is ticked; the order then shows the delivery."""
+    order = make_order(paid=False)
+    page = window(operator)
+    page.goto(reverse("admin:example_shop_order_change", args=[order.pk]))
+    pages.press(page.get_by_role("link", name="Book a courier"))
+    page.get_by_label(f"{order}: the shop's adapter does not want it sent").check()
+    pages.press(page.get_by_role("button", name="Book a courier"))
+    assert page.get_by_text(f"a courier is booked: order-{order.pk}").is_visible()
+    assert deliveries(page).locator(".kd-badge", has_text="Created").is_visible()
+
+
+def test_orders_are_cancelled_in_their_list(window, operator, make_order):
+    """The question names their deliveries, and leads back to the list, whose column then says so."""
+    for _ in range(2):
+        rows.book(make_order)
+    page = window(operator)
+    pages.go_to_orders(page)
+    page.locator("#action-toggle").check()
+    page.locator("select[name=action]").select_option("kaspi_cancel")
+    pages.press(page.locator(".actions button[name=index]"))
+    page.get_by_label("Reason").fill("out of stock")
+    pages.press(page.locator(".submit-row input[type=submit]"))
+    assert page.locator("#result_list .kd-badge", has_text="Cancelled").count() == 2
 
 
 def test_an_order_is_saved_with_the_table_on_its_page(ordered):

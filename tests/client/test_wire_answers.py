@@ -170,7 +170,7 @@ def test_the_words_of_an_error():
     """Kaspi's code and message are kept apart from the text that may be shown."""
     caught = error("create", answer(400, {"code": "invalid", "message": "phone +7 701 …"}))
     assert (caught.code, caught.message) == ("invalid", "phone +7 701 …")
-    assert str(caught) == "Kaspi answered create with an error (status=400 code=invalid)"
+    assert str(caught) == "Kaspi answered the booking with an error (status=400 code=invalid)"
 
 
 @pytest.mark.parametrize(

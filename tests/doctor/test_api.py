@@ -82,7 +82,7 @@ def test_a_429_is_left_in_peace(ask, kaspi):
 
 def test_a_pause_that_kaspi_asked_for_is_kept(ask, kaspi):
     """The gate says until when; nothing is asked."""
-    found = ask(state=closed("Kaspi answered create with an error (status=429 code=rate_limited)", seconds=60))
+    found = ask(state=closed("Kaspi answered the booking with an error (status=429 code=rate_limited)", seconds=60))
     assert ([*found], found["api"].verdict, kaspi.requests) == (["api"], "fail", [])
 
 

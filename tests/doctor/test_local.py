@@ -134,7 +134,7 @@ def test_a_worker_that_never_was(of_account):
 def test_gates(of_account):
     """A closed one has its reason, and says what opens it."""
     assert of_account()["gate"].verdict == "pass"
-    seen(closed_until=NOON, closed_reason="Kaspi answered create with an error (status=401)")
+    seen(closed_until=NOON, closed_reason="Kaspi answered the booking with an error (status=401)")
     found = of_account()["gate"]
     assert (found.verdict, "status=401" in found.says) == ("fail", True)
 

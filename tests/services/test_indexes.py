@@ -103,6 +103,17 @@ def test_a_repeated_webhook(booked, post_webhook):
     assert_by_index(lambda: post_webhook(event(booked, "accepted")))
 
 
+@pytest.mark.parametrize("term", ["2026-7", "order-7", "ORDER-", "omarova7", "Almaty", "9999", "no-such-parcel"])
+def test_a_search(term):
+    """Of all that a delivery is found by, whole and by its beginning."""
+
+    def search():
+        found = Delivery.objects.matching(term, order_ids=[term], shows_personal=True)
+        list(Delivery.objects.filter(found).order_by("-pk")[:50])
+
+    assert_by_index(search)
+
+
 def test_an_orders_saves(kaspi):
     """The first, which books, and another."""
     order = Order()

@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
-from django.db import connection
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.models import Delivery, StatusChange
@@ -125,7 +124,7 @@ def test_a_day_that_has_just_ended_is_not_kept(booked, turnable):
 
 def test_days_kept_by_an_earlier_version_are_not_read(booked):
     """They counted something else."""
-    assert ":days:2:" in days._key(TODAY)
+    assert "days:2:" in days._name(TODAY)
 
 
 @pytest.mark.parametrize("method", ["get_many", "set"])
@@ -139,14 +138,3 @@ def test_a_cache_that_is_away_costs_time_only(booked, turnable, monkeypatch, met
     turnable.turn(days=1)  # so that there is a day to keep
     assert counted() == {TODAY: {"booked": 1}}
     assert "password" not in caplog.text
-
-
-@pytest.mark.parametrize("what", ["schema_name", "NAME"])
-def test_tenants_share_no_figures(monkeypatch, what):
-    """They may have one alias and one cache, and a schema or a database each."""
-    before = days._key(date(2026, 3, 1))
-    if what == "NAME":
-        monkeypatch.setitem(connection.settings_dict, "NAME", "another")
-    else:
-        monkeypatch.setattr(connection, "schema_name", "almaty", raising=False)
-    assert days._key(date(2026, 3, 1)) != before

@@ -36,6 +36,7 @@ from kaspi_delivery_django.client import (
 from kaspi_delivery_django.contrib import prometheus
 from kaspi_delivery_django.exceptions import (
     CannotAcknowledge,
+    CannotBook,
     CannotCancel,
     CannotLink,
     CannotMarkFinal,
@@ -51,6 +52,7 @@ from kaspi_delivery_django.serializers import TrackingSerializer
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
     adopt_delivery,
+    book_delivery,
     cancel_delivery,
     link_delivery,
     mark_final,
@@ -229,11 +231,20 @@ def work_through_the_list(order: models.Model, delivery: Delivery, event: Webhoo
         assert_type(retry_delivery(delivery), Delivery)
         assert_type(link_delivery(delivery, "dlv_1"), ApiCall)
         assert_type(adopt_delivery(order, "dlv_1", external_order_id="KZ-742"), Delivery)
+        assert_type(book_delivery(order, send_anyway=True), Delivery)
         assert_type(reissue_delivery(delivery, confirmed_absent=True), Delivery)
         assert_type(acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
         assert_type(mark_final(delivery), Delivery)
         assert_type(replay_event(event), str)
-    except (CannotRetry, CannotLink, CannotMarkFinal, CannotReissue, CannotAcknowledge, CannotRefresh) as err:
+    except (
+        CannotBook,
+        CannotRetry,
+        CannotLink,
+        CannotMarkFinal,
+        CannotReissue,
+        CannotAcknowledge,
+        CannotRefresh,
+    ) as err:
         assert_type(str(err), str)
 
 

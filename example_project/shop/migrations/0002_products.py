@@ -30,7 +30,7 @@ PRODUCTS = [
         "price_kzt": 84_000,
         "weight_grams": 1_800,
         "description": "A two-stringed dombra of Turkistan walnut, tuned and packed in a soft "
-        "case. The first song takes an evening.",
+        "case. The first song takes an hour.",
     },
 ]
 

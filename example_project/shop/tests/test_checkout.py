@@ -36,7 +36,7 @@ class CheckoutTests(TestCase):
         """The order's page shows the status of Kaspi's webhook at once."""
         order = self.check_out()
         self.kaspi.deliver(order, until="out_for_delivery")
-        self.assertContains(self.client.get(order.get_absolute_url()), "The courier is on the way to you.")
+        self.assertContains(self.client.get(order.get_absolute_url()), "The courier is on the way to you")
 
     def test_a_checkout_does_not_need_kaspi(self) -> None:
         """While Kaspi is down, customers can order; the courier is booked later."""

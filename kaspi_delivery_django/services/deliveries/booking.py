@@ -25,7 +25,7 @@ from kaspi_delivery_django.services.deliveries.identities import (
     newest_of,
     numbered,
 )
-from kaspi_delivery_django.services.errors import AdapterFailed, one_line
+from kaspi_delivery_django.services.errors import AdapterFailed, one_line, translated
 from kaspi_delivery_django.services.fast_sql import DeliveryKeys
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
         except models.ObjectDoesNotExist as err:
             raise CannotReissue(gettext("The order is gone.")) from err
         except AdapterFailed as err:
-            raise CannotReissue(preflight.ADAPTER_FAILED % {"error": err}) from err
+            raise CannotReissue(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 def is_up_to_date(newest: DeliveryKeys | Delivery, identity: Identity) -> bool:
@@ -133,11 +133,12 @@ def flag_foreign_database(adapter: AnyAdapter, order: models.Model, using: str) 
 
     Its object id names that database too: an order of our own database may have the same key.
     """
-    text = f"The order is in the database {using!r}, which no worker reads: deliveries are in {db_alias()!r}"
-    object_id = identities.fitting(f"{using}:{identities.object_id_of(order)}")
-    return _flag_adapter_failure(
-        adapter, order, object_id, AdapterFailed(f"{text}. Route both to one database, or save it there.")
+    failure = AdapterFailed(
+        f"The order is in the database {using!r}, which no worker reads: deliveries are in {db_alias()!r}. Route both"
+        " to one database, or save it there."
     )
+    object_id = identities.fitting(f"{using}:{identities.object_id_of(order)}")
+    return _flag_adapter_failure(adapter, order, object_id, failure)
 
 
 def _book(adapter: AnyAdapter, identity: Identity) -> Delivery:

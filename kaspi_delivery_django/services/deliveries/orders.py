@@ -20,7 +20,7 @@ from kaspi_delivery_django.services.deliveries import booking, calls, identities
 from kaspi_delivery_django.services.deliveries.actions import cancel_for_shop, link_delivery
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.deliveries.payloads import Wish, wish_for
-from kaspi_delivery_django.services.errors import AdapterFailed
+from kaspi_delivery_django.services.errors import AdapterFailed, translated
 
 Book: TypeAlias = Callable[[AnyAdapter, OrderRef], None]
 
@@ -93,7 +93,7 @@ def adopt_delivery(order: models.Model, delivery_id: str, *, external_order_id: 
         known_as = replace(identity, external_order_id=external_order_id or identity.external_order_id)
         return _adopt(adapter, delivery_id, known_as)
     except AdapterFailed as err:
-        raise CannotLink(preflight.ADAPTER_FAILED % {"error": err}) from err
+        raise CannotLink(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 @contextmanager

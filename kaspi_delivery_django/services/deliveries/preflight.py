@@ -18,7 +18,7 @@ from kaspi_delivery_django.services.db import db_alias, lock, locked_row
 from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, status
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.deliveries.payloads import Wish
-from kaspi_delivery_django.services.errors import AdapterFailed
+from kaspi_delivery_django.services.errors import AdapterFailed, translated
 
 State, Kind = ApiCall.State, ApiCall.Kind
 WAIT_BEFORE_FLAG = timedelta(minutes=15)
@@ -158,7 +158,7 @@ def retry_naming(delivery: Delivery) -> Delivery:
     except models.ObjectDoesNotExist as err:
         raise CannotRetry(gettext("The order is gone: acknowledge it.")) from err
     except AdapterFailed as err:
-        raise CannotRetry(ADAPTER_FAILED % {"error": err}) from err
+        raise CannotRetry(ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> Wish:
@@ -204,7 +204,7 @@ def _is_wanted(delivery: Delivery) -> bool:
     except models.ObjectDoesNotExist as err:
         raise CannotRetry(gettext("The order is gone: cancel it.")) from err
     except AdapterFailed as err:
-        raise CannotRetry(ADAPTER_FAILED % {"error": err}) from err
+        raise CannotRetry(ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 def _release(delivery: Delivery) -> None:

@@ -34,6 +34,19 @@ def test_a_second_parcels_id_outlives_the_personal_data(booked, forget):
     assert ApiCall.objects.get().error_message == "dlv_second"
 
 
+@pytest.mark.parametrize(("is_personal", "kept"), [(True, ""), (False, "Order 742")])
+def test_an_orders_name_is_kept_unless_it_may_be_the_customers(booked, forget, is_personal, kept):
+    """What the customer's name and city are found by is cleared."""
+    assert booked.name_key
+    Delivery.objects.update(
+        status="delivered", status_at=clock.now(), order_label="Order 742", label_is_personal=is_personal
+    )
+    forget()
+    delivery = fresh(booked)
+    assert (delivery.order_label, delivery.name_key, delivery.surname_key, delivery.city_key) == (kept, "", "", "")
+    assert delivery.external_key
+
+
 def test_notes_do_not_come_back_with_a_late_history(booked, kaspi, drain, turnable, forget):
     """A refresh adds missing steps without the courier's notes."""
     for status in ("accepted", "in_transit", "delivered"):

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext
 
 from example_project.demo import show
 from example_project.demo.deadline import DemoFailed
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         except DemoFailed as err:
             raise CommandError(str(err)) from err
         except KeyboardInterrupt as err:
-            raise CommandError("Interrupted; everything is stopped.", returncode=INTERRUPTED) from err
+            raise CommandError(gettext("Interrupted; everything is stopped."), returncode=INTERRUPTED) from err
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)

@@ -1,11 +1,12 @@
 // One order per click: a slow answer must not tempt anybody to click twice.
 const form = document.getElementById("checkout");
 const button = form.querySelector("button");
+const label = button.textContent;
 form.addEventListener("submit", () => {
   button.disabled = true;
-  button.textContent = "One moment…";
+  button.textContent = button.dataset.wait;
 });
 window.addEventListener("pageshow", () => {
   button.disabled = false;
-  button.textContent = "Order and pay";
+  button.textContent = label;
 });

@@ -1,0 +1,1 @@
+"""The translations, and the formats of dates and numbers that Django lacks."""

@@ -1,0 +1,1 @@
+"""Formats of a project of its own."""

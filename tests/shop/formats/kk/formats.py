@@ -1,0 +1,3 @@
+"""A format that nobody else has."""
+
+SHORT_DATETIME_FORMAT = "Y-m-d"
