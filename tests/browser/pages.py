@@ -22,7 +22,11 @@ PLACES = {
 }  # ours, without a theme's menus around it
 FILTERS = {"jazzmin": "#change-list-filters"}
 PLACE = PLACES.get(THEME, "body")
-SHOPS_PLACES = {"one order": ".kd-table", "list of orders": FILTERS.get(THEME, "#changelist-filter")}
+PLACE_OF = {
+    "labels": "body",  # printed: no theme is around it
+    "one order": ".kd-table",
+    "list of orders": FILTERS.get(THEME, "#changelist-filter"),
+}
 MODELS = (Delivery, ApiCall, FailedAttempt, WebhookEvent, StatusChange, AccountState, PendingAction)
 FIRST, LAST = "pk", "-pk"
 ASKING = {  # what can be asked about one row, and about which: the first delivery of `rows.fill` was refused

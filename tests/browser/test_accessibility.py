@@ -38,4 +38,4 @@ def violations(page, axe, part):
 def test_no_page_shuts_anybody_out(window, operator, busy, axe, look):
     """No rule that axe calls serious or critical is broken."""
     page = window(operator, **LOOKS[look])
-    assert pages.find(page, lambda name: violations(page, axe, pages.SHOPS_PLACES.get(name, pages.PLACE))) == {}
+    assert pages.find(page, lambda name: violations(page, axe, pages.PLACE_OF.get(name, pages.PLACE))) == {}

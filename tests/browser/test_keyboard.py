@@ -5,9 +5,6 @@ import pytest
 from tests.browser import keyboard, pages
 from tests.browser.conftest import LAPTOP, PHONE
 
-WORKED_WITH = ("dashboard", "list of delivery", "one delivery", "ask to cancel", "ask to reissue", pages.BULK)
-SCROLLED = (*WORKED_WITH, "one delivery, refused", "one apicall, refused", "one order")
-
 
 def dead_ends(page):
     """Return what Tab does not reach, and where it stops without showing it."""
@@ -20,11 +17,11 @@ def dead_ends(page):
 def test_tab_reaches_everything_and_shows_where_it_is(window, operator, busy, scheme):
     """Each link, field, button and scrolling table is reached, and outlined while it has the focus."""
     page = window(operator, color_scheme=scheme)
-    assert pages.find(page, lambda _name: dead_ends(page), names=WORKED_WITH) == {}
+    assert pages.find(page, lambda _name: dead_ends(page), names=tuple(pages.OURS)) == {}
 
 
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_what_scrolls_can_be_scrolled_by_keyboard(window, operator, busy, size):
     """A table that is wider than its place has the focus itself, or something in it has."""
     page = window(operator, viewport=size)
-    assert pages.find(page, lambda _name: page.evaluate(keyboard.OUT_OF_REACH), names=SCROLLED) == {}
+    assert pages.find(page, lambda _name: page.evaluate(keyboard.OUT_OF_REACH)) == {}
