@@ -180,7 +180,8 @@ class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
 
     def facts(self, request: HttpRequest, row: PendingAction) -> Iterable[str]:
         """Return the row that the action is about, and why it was refused."""
-        return self.order_page(row) or self.event_page(row), row.failure
+        order = self.order_cell(row, shows_personal=display.may_see_personal_data(request))
+        return order or self.event_page(row), row.failure
 
     def row_actions(self, row: PendingAction) -> Iterable[tuple[str, Action]]:
         """Name the one thing that can be done."""
