@@ -162,9 +162,11 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
         yield _("promised"), self.promise(delivery)
         for name in ("pickup_by", "delivery_by", "cancel_requested_at"):
             yield _label(name), display.moment(getattr(delivery, name))
-        is_hidden = delivery.cancel_reason and not display.may_see_personal_data(request)
+        shows_personal = display.may_see_personal_data(request)
+        order = display.order_link(self.admin_site, delivery, shows_personal=shows_personal)
+        yield _("order"), display.copied(order, display.order_name(delivery, shows_personal=shows_personal))
+        is_hidden = delivery.cancel_reason and not shows_personal
         yield _label("cancel_reason"), display.HIDDEN if is_hidden else delivery.cancel_reason
-        yield _("order"), display.copied(self.order(delivery), delivery.object_id)
         for name in ("external_order_id", "delivery_id"):
             yield _label(name), display.copied(getattr(delivery, name), getattr(delivery, name))
         pages = (_own_page(request, delivery), _kaspis_page(delivery))

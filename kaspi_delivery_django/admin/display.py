@@ -125,8 +125,10 @@ def moment(at: datetime | None) -> str:
 
 
 def promise(delivery: Delivery) -> str:
-    """Return by when Kaspi promised to deliver, marked if that time has passed."""
+    """Return by when Kaspi promised to deliver, marked if that time has passed; or from when it is to be booked."""
     due_at, now = delivery.delivery_by, clock.now()
+    if delivery.is_postponed:
+        return gettext("to be booked from %(time)s") % {"time": moment(delivery.not_before)}
     if due_at is None or delivery.status not in statuses.OPEN:
         return ""
     if due_at >= now:
@@ -134,11 +136,12 @@ def promise(delivery: Delivery) -> str:
     return badge(gettext("overdue: %(time)s") % {"time": age(due_at)}, "!", "bad")
 
 
-def order_link(site: admin.AdminSite, delivery: Delivery) -> str:
+def order_link(site: admin.AdminSite, delivery: Delivery, *, shows_personal: bool = False) -> str:
     """Link the shop's own page of the order, where its admin has one; no query for each row."""
     kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
     page = f"{kind.app_label}_{kind.model}_change"
-    return link(address(site, page, quote(delivery.object_id)), f"{kind.name} {delivery.object_id}")
+    name = order_name(delivery, shows_personal=shows_personal)
+    return link(address(site, page, quote(delivery.object_id)), name)
 
 
 def short(text: str) -> str:
@@ -248,9 +251,10 @@ def may_see_personal_data(request: HttpRequest) -> bool:
 
 def delivery_facts(site: admin.AdminSite, request: HttpRequest, delivery: Delivery) -> Iterable[str]:
     """Return what staff recognise a delivery by: its order, its status, and the customer if the user may see them."""
-    yield order_link(site, delivery)
+    shows_personal = may_see_personal_data(request)
+    yield order_link(site, delivery, shows_personal=shows_personal)
     yield status_badge(delivery.status)
-    if may_see_personal_data(request):
+    if shows_personal:
         yield ", ".join(filter(None, (delivery.dropoff_name, delivery.dropoff_address)))
 
 

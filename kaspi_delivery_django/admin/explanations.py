@@ -72,7 +72,7 @@ class Failure:
     def words(self) -> str:
         """The message of Kaspi, or of the shop's adapter: it may hold personal data."""
         if self.attempt is None or _is_ours(self.call):
-            return self.call.error_message
+            return errors.translated(self.call.error_message)
         return self.attempt.error_message
 
     @property

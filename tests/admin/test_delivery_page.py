@@ -1,6 +1,7 @@
 """A delivery's page from top to bottom: what is wrong, what can be done, the timeline, and what else is known."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib import admin
@@ -9,12 +10,13 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
-from kaspi_delivery_django.admin import explanations
+from kaspi_delivery_django.admin import display, explanations
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery
 from kaspi_delivery_django.tracking import tracking_path
 from tests.conftest import NOON, event
+from tests.shop import adapters
 from tests.tracked import add
 
 urlpatterns = [path("admin/", admin.site.urls)]  # a project without our own addresses
@@ -230,11 +232,11 @@ def test_a_reason_is_masked(staff, booked, drain):
 
 
 def test_ids_and_links_are_copied(staff, booked):
-    """The order's key, both ids, the page that the customer sees, with its host, and Kaspi's."""
-    page = page_of(staff())
+    """The order's name, both ids, the page that the customer sees, with its host, and Kaspi's."""
+    page = page_of(staff("view_personal_data"))
     copied = re.findall(r'data-kd-copy="([^"]*)"', page)
     own = f"http://testserver{tracking_path(booked)}"
-    assert copied == [booked.object_id, booked.external_order_id, booked.delivery_id, own, booked.tracking_url]
+    assert copied == [booked.order_label, booked.external_order_id, booked.delivery_id, own, booked.tracking_url]
     assert f'href="{own}"' in page
 
 
@@ -268,3 +270,20 @@ def test_the_page_asks_the_same_for_many_rows_as_for_one(staff, refused, turnabl
         page_of(client)
     assert len(several) == len(one)
     assert len(one) <= 16
+
+
+def test_a_delivery_that_is_booked_later_says_when(staff, due, drain, monkeypatch, turnable):
+    """On its page and in the list; and staff who may retry can send it now."""
+    opens = turnable.now + timedelta(hours=9)
+    monkeypatch.setattr(adapters.OrderAdapter, "not_before", lambda _self, _order: opens)
+    drain()
+    client = staff(*ACTS)
+    words = f"to be booked from {display.moment(opens)}"
+    assert words in page_of(client)
+    assert words in client.get("/admin/kaspi_delivery/delivery/").content.decode()
+    page = client.get(f"/admin/kaspi_delivery/delivery/{due.delivery_id}/do/send/").content.decode()
+    assert "The shop wants it to be booked later. It is booked at once: a courier comes." in page
+    client.post(f"/admin/kaspi_delivery/delivery/{due.delivery_id}/do/send/")
+    drain()
+    assert Delivery.objects.get().status == "created"
+    assert "to be booked from" not in page_of(client)
