@@ -40,7 +40,7 @@ def test_the_list_needs_the_view_permission(client):
 def test_the_list_shows_the_name_at_most(staff, booked, permissions):
     """Phones and addresses stay in their columns; the customer's name is for users who may see personal data."""
     page = staff(*permissions).get(LIST).content.decode()
-    assert booked.external_order_id in page
+    assert booked.order_label in page
     assert booked.dropoff_phone not in page
     assert booked.dropoff_address not in page
     assert (booked.dropoff_name in page) == bool(permissions)
