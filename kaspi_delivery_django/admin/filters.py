@@ -1,6 +1,6 @@
 """Searches by delivery, paginators with bounded counts, and list filters whose choices read no whole table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -112,14 +112,21 @@ class AttentionFilter(ChoiceFilter):
     title = _("attention")
     parameter_name = "attention"
 
-    def lookups(self, request: HttpRequest, _model_admin: Any) -> Choices:
-        """Offer the reasons that occur, and the one that the address names. Each is counted by its index."""
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        """Know all reasons; `choices` offers those that occur."""
+        return [(ANY, _("For any reason")), *Attention.choices]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Offer the reasons that occur, and the chosen one, with their counts: read where the panel is shown."""
         rows = {reason: CountUpTo(Delivery.objects.filter(attention=reason)) for reason in Attention.values}
         counts = {reason: count for reason, count in read_together(rows, using=db_alias()).items() if count}
-        named = {reason: 0 for reason in request.GET.getlist(self.parameter_name) if reason in Attention.values}
-        found = {ANY: sum(counts.values()), **named, **counts}
-        labels = {ANY: _("For any reason"), **dict(Attention.choices)}
-        return [(key, f"{label} ({display.counted(found[key])})") for key, label in labels.items() if key in found]
+        found = {ANY: sum(counts.values()), **counts}
+        self.lookup_choices = [
+            (key, f"{label} ({display.counted(found.get(key, 0))})")
+            for key, label in self.lookup_choices
+            if key in found or key == self.value()
+        ]
+        yield from super().choices(changelist)
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep those that need attention."""

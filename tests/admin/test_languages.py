@@ -86,9 +86,9 @@ def test_an_error_of_our_calls_is_in_the_readers_language(pages, address, langua
 
 @pytest.mark.parametrize("language", SHOWN)
 def test_a_deliverys_page_translates_the_errors_of_its_calls(pages, delivery, language):
-    """Both the call's own and those of its attempts."""
+    """Those of its calls; an attempt that Kaspi answered is explained by its status."""
     shown = pages(f"delivery/{delivery.pk}/change/", language)
-    assert shown.count(SHOWN[language]) == 2
+    assert SHOWN[language] in shown
     assert "with an error" not in shown
 
 

@@ -15,7 +15,7 @@ from kaspi_delivery_django.management import report_table
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, WebhookEvent
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.outbox.worker import Worker
-from kaspi_delivery_django.stats import days, metrics, report, snapshot
+from kaspi_delivery_django.stats import cached, metrics, report, snapshot
 from tests.conftest import NOON, event
 from tests.shop.models import Order
 
@@ -317,7 +317,7 @@ def test_a_cache_that_is_away_costs_time_only(run, monkeypatch, caplog):
     def away(*_keys):
         raise ConnectionError("redis://user:password@cache")
 
-    monkeypatch.setattr(days.cache, "get_many", away)
+    monkeypatch.setattr(cached.cache, "get_many", away)
     code, _printed, said = run()
     assert (code, said) == (0, "")
     assert "password" not in caplog.text

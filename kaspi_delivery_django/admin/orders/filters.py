@@ -28,7 +28,7 @@ class OrderAttentionFilter(admin.SimpleListFilter):
 
     def __init__(self, request: HttpRequest, params: Any, model: type[Model], model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
-        self.shipped = ShippedRows(model, model_admin.kaspi_shipments)
+        self.shipped = ShippedRows(model, getattr(model_admin, "kaspi_shipments", ""))
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
         """Offer the one question."""

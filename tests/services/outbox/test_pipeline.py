@@ -77,6 +77,7 @@ def row_of(delivery):
                 f"order-{own[0]}", "ORDER"
             )
     keys = {"delivery.id", "delivery.object_id", "apicall.id", "apicall.delivery", "statuschange.id"}
+    keys |= {"delivery.external_key", "delivery.order_label", "delivery.label_key"}
     vary = {"statuschange.delivery", "apicall.created_at", "delivery.created_at", "delivery.updated_at"}
     hashes = {"apicall.payload_sha256", "delivery.order_sha256", "apicall.updated_at", "apicall.request_id"}
     return {name: value for name, value in rows.items() if name not in keys | vary | hashes}
