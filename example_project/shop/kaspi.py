@@ -30,6 +30,10 @@ class ShopOrderAdapter(OrderAdapter[Order]):
         """Tell Kaspi why."""
         return gettext("The customer cancelled the order.")
 
+    def order_label(self, order: Order) -> str:
+        """Staff find an order by the number that the customer was told."""
+        return order.number
+
     def build_request(self, order: Order) -> DeliveryRequest:
         """Put all the lines into one parcel."""
         lines = list(order.lines.select_related("product"))

@@ -62,11 +62,16 @@ class Order(models.Model):
         verbose_name_plural = _("orders")
 
     def __str__(self) -> str:
-        return gettext("Order %(number)s") % {"number": self.pk}
+        return gettext("Order %(number)s") % {"number": self.number}
 
     def get_absolute_url(self) -> str:
         """Return the page where the customer follows the parcel."""
         return reverse("shop:order", args=[self.token])
+
+    @property
+    def number(self) -> str:
+        """What the customer is told, such as 2026-00006."""
+        return f"{self.created_at.year}-{self.pk:05}"
 
     @property
     def total_kzt(self) -> int:

@@ -47,6 +47,7 @@ BATCH_ROWS = 2_000
 MAX_FILTER_LENGTH = 500
 LABELS, CSV = _("Labels"), _("CSV export")
 COLUMNS = (
+    "order_label",
     "external_order_id",
     "object_id",
     "generation",
@@ -85,6 +86,7 @@ class Label:
     """One parcel on the printed page; `code` is its delivery id as a drawing, empty without the extra `labels`."""
 
     delivery: Delivery
+    order: str
     code: str
     pickup_by: str
     warning: str
@@ -152,6 +154,7 @@ def _label(delivery: Delivery) -> Label:
         warning = gettext("A cancel was requested")
     return Label(
         delivery=delivery,
+        order=display.order_name(delivery, shows_personal=True),
         code=_code(delivery.delivery_id or ""),
         pickup_by=display.moment(delivery.pickup_by),
         warning=warning,

@@ -2,8 +2,14 @@
 
 from dataclasses import dataclass
 
-MOST_STOPS = 300
+MOST_STOPS = 400
 IS_FOCUSED = "element => element === document.activeElement"
+WAY = """element => {
+  const active = document.activeElement;
+  if (element === active) return "";
+  const isBefore = active.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_PRECEDING;
+  return isBefore && !active.contains(element) ? "Shift+Tab" : "Tab";
+}"""
 MARK_STOPS = """(place) => {
   const found = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")];
   const stops = found.filter((one) => !one.disabled && one.type !== "hidden" && one.tabIndex >= 0
@@ -31,11 +37,13 @@ class Stop:
 
 
 def tab_to(page, target):
-    """Press Tab until the element has the focus."""
+    """Press Tab, or Shift and Tab for what is above, until the element has the focus."""
+    handle = target.element_handle()
     for _ in range(MOST_STOPS):
-        if target.evaluate(IS_FOCUSED):
+        key = handle.evaluate(WAY)
+        if not key:
             return
-        page.keyboard.press("Tab")
+        page.keyboard.press(key)
     raise AssertionError(f"Tab never reaches {target}")
 
 

@@ -5,8 +5,8 @@ from datetime import UTC, timedelta
 import pytest
 from django.utils import timezone, translation
 
+from kaspi_delivery_django.formats import time_label
 from kaspi_delivery_django.models import WebhookEvent
-from kaspi_delivery_django.statuses import time_label
 from tests.browser import pages
 from tests.conftest import NOON
 
