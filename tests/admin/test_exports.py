@@ -92,7 +92,7 @@ def test_a_label_has_what_the_packer_and_the_courier_need(staff, booked):
     own = {"dropoff_name": "Aigerim", "dropoff_address": "Abay 1", "dropoff_notes": f"Gate 2\n{HOSTILE}"}
     Delivery.objects.update(**own)
     page = staff(PERSONAL).get(LABELS).content.decode()
-    for text in (booked.external_order_id, booked.delivery_id, "Aigerim", "Abay 1", "Gate 2<br>"):
+    for text in (booked.order_label, booked.delivery_id, "Aigerim", "Abay 1", "Gate 2<br>"):
         assert text in page
     assert page.count('class="kd-code"') == page.count("<li>") == 1
     assert HOSTILE not in page
