@@ -64,5 +64,5 @@ def test_the_chosen_ones_are_printed_without_a_question(window, operator, parcel
     page.locator(".action-select").nth(0).check()
     page.locator("select[name=action]").select_option("print_labels")
     pages.press(page.locator(".actions button"))
-    assert page.locator("li h2").all_text_contents() == [str(Delivery.objects.latest("pk"))]
+    assert page.locator("li h2").all_text_contents() == [Delivery.objects.latest("pk").order_label]
     assert page.locator("li .kd-notes").inner_text().startswith("The gate")

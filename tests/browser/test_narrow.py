@@ -68,7 +68,7 @@ def test_no_button_covers_the_title(window, operator, long_texts, viewport):
     """However long it is, and however many buttons there are."""
     page = window(operator, viewport=viewport, locale="ru-KZ")
     pages.ALL["one delivery, refused"](page)
-    tools = page.locator(".object-tools li")
+    tools = page.locator(".object-tools li, .kd-actions li")
     assert tools.count() > 1
     boxes = [tools.nth(place).bounding_box() for place in range(tools.count())]
     for title in page.locator("#content > h1, #content > h2, #content-main ~ h2").all():

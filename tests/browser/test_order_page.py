@@ -89,4 +89,4 @@ def test_the_list_finds_the_orders_that_need_somebody(window, operator, make_ord
     pages.go_to_orders(page)
     assert page.locator("#result_list tbody tr").count() == 2
     pages.press(page.get_by_role("link", name="Delivery needs attention"))
-    assert page.locator("#result_list tbody th").all_inner_texts() == [f"Order {edited.object_id}"]
+    assert page.locator("#result_list tbody th").all_inner_texts() == [str(edited.order)]

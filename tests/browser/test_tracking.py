@@ -351,7 +351,7 @@ def test_the_shops_own_page_refreshes_too(window, delivery, post_webhook):
     post_webhook(event(delivery, "accepted"))
     look_again(page)
     page.locator(".kaspi-timeline[data-kaspi-status=accepted]").wait_for()
-    assert page.get_by_role("heading", name=f"Order {delivery.object_id}").is_visible()
+    assert page.get_by_role("heading", name=str(delivery.order)).is_visible()
 
 
 @pytest.mark.parametrize("size", [LAPTOP, PHONE, SMALL], ids=["laptop", "phone", "320 pixels"])
