@@ -127,7 +127,8 @@ def _of_settings(to: Linker, unserved: Sequence[Unserved]) -> Iterator[Alert]:
                 " is not asked about them: have ENVIRONMENT set back to %(saved)s, or acknowledge them",
                 one.deliveries,
             )
-        values = {"account": display.isolated(one.account), "saved": one.environment, "current": account and account.environment}
+        current = account and account.environment
+        values = {"account": display.isolated(one.account), "saved": one.environment, "current": current}
         url = to("delivery", saved_for=f"{one.environment}/{one.account}")
         yield Alert(words=words % {"count": display.counted(one.deliveries), **values}, url=url)
 
