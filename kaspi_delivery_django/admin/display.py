@@ -301,9 +301,9 @@ class Column:
     def __str__(self) -> str:
         return self.name
 
-    def __call__(self, row: Any) -> str | None:
-        """Return the text; None for none."""
-        return self.write(getattr(row, self.name)) or None
+    def __call__(self, row: Any) -> str:
+        """Return the text; Django writes None where a page shows a callable."""
+        return self.write(getattr(row, self.name))
 
 
 @lru_cache
