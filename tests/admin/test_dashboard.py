@@ -324,7 +324,7 @@ def test_deliveries_of_an_account_that_is_gone_are_explained(staff, alive, turna
     Delivery.objects.update(account="almaty")
     client = staff()
     [(words, url)] = needs(client).items()
-    assert words.startswith("1 delivery was saved for account \N{FIRST STRONG ISOLATE}almaty\N{POP DIRECTIONAL ISOLATE}, which")
+    assert words.startswith(f"1 delivery was saved for account {display.isolated('almaty')}, which the")
     assert list(client.get(url).context["cl"].result_list) == [alive]
 
 
