@@ -65,6 +65,7 @@ def test_the_floors_are_those_with_the_security_fixes(name):
         ("django-tasks", {"django-tasks"}),
         ("openapi", {"drf-spectacular"}),
         ("labels", {"segno"}),
+        ("phones", {"phonenumbers"}),
     ],
 )
 def test_an_extra_brings_one_thing(extra, names):
@@ -75,7 +76,7 @@ def test_an_extra_brings_one_thing(extra, names):
 def test_the_extras_are_the_documented_ones():
     """No extra disappears or appears by accident."""
     extras = metadata.metadata(NAME).get_all("Provides-Extra")
-    shops = {"postgresql", "mysql", "prometheus", "celery", "django-tasks", "openapi", "labels"}
+    shops = {"postgresql", "mysql", "prometheus", "celery", "django-tasks", "openapi", "labels", "phones"}
     assert set(extras) == shops | {"test", "benchmarks", "browser", "lint"}
 
 
