@@ -1,7 +1,8 @@
 """Deadlocks and lock timeouts: one retry at once, then later, and nothing is lost."""
 
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from itertools import count
 
 import pytest
 from django.db import OperationalError, connection
@@ -9,7 +10,7 @@ from django.db import OperationalError, connection
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.services.db import is_lock_timeout, is_transient, run_in_transaction
 from kaspi_delivery_django.services.outbox.worker import Worker
-from tests.conftest import event
+from tests.conftest import PATIENCE_S, event
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -141,21 +142,27 @@ def test_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(kaspi, drain, post
 def test_a_real_deadlock_is_survived_by_both(kaspi, at_once):
     """Two transactions lock two deliveries in opposite order: the victim retries."""
     keys = [Delivery.objects.get(object_id=str(Order.objects.create().pk)).pk for _ in range(2)]
-    meeting = threading.Barrier(2)
+    meeting, committed = threading.Barrier(2, timeout=PATIENCE_S), threading.Event()
 
     def work(first, second):
+        attempts = count(1)
+
         def inside():
+            is_retry = next(attempts) > 1
+            if is_retry:  # which could take its first lock before the other wakes up: they would deadlock again
+                assert committed.wait(PATIENCE_S)
             rows = Delivery.objects.select_for_update()
             rows.get(pk=first)
-            _meet(meeting)
+            if not is_retry:
+                meeting.wait()
             rows.get(pk=second)
+            return is_retry
 
-        return lambda: run_in_transaction(inside, using="default")
+        def run():
+            is_retried = run_in_transaction(inside, using="default")
+            committed.set()
+            return is_retried
 
-    assert at_once(work(*keys), work(*reversed(keys))) == [None, None]
+        return run
 
-
-def _meet(meeting):
-    """Wait for the other, once; the victim's retry goes alone."""
-    with suppress(threading.BrokenBarrierError):
-        meeting.wait(timeout=2)
+    assert sorted(at_once(work(*keys), work(*reversed(keys)))) == [False, True]
