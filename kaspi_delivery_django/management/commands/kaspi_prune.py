@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from kaspi_delivery_django.management.batches import BatchCommand, days
-from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services import clock, extensions
 from kaspi_delivery_django.services.maintenance import pruning
 
 LEAST_EVENTS_DAYS = 7
@@ -39,5 +39,8 @@ class Command(BatchCommand):
             yield Counter({"events deleted": count})
         for count in pruning.prune_attempts(failed_before=old, **how):
             yield Counter({"failed attempts deleted": count})
+        for added in extensions.installed():
+            for count in added.prune(before=old, **how):
+                yield Counter({f"{added.rows} deleted": count})
         for count in pruning.anonymize_personal_data(ended_before=ended, **how):
             yield Counter({"deliveries anonymized": count})

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
-from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services import clock, extensions
 from kaspi_delivery_django.services.db import db_alias, run_in_transaction
 from kaspi_delivery_django.services.deliveries import status
 from kaspi_delivery_django.services.outbox.results import SECOND_PARCEL
@@ -116,6 +116,8 @@ def _anonymize(ended: QuerySet[Delivery], keys: Sequence[int]) -> int:
     PendingAction.objects.filter(delivery__in=keys).exclude(reason="").update(reason="")
     history = StatusChange.objects.filter(delivery__in=keys)
     history.exclude(note__in=("", *OUR_NOTES)).update(note="")
+    for added in extensions.installed():
+        added.anonymize(keys)
     same = Delivery.objects.filter(pk__in=keys)
     same.filter(label_is_personal=True).exclude(order_label="").update(order_label="", label_key="")
     return same.update(**dict.fromkeys(PERSONAL, ""), blanked_at=clock.now())

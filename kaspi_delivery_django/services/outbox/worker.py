@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
-from kaspi_delivery_django.services import bulk_actions, clock, errors
+from kaspi_delivery_django.services import bulk_actions, clock, errors, extensions
 from kaspi_delivery_django.services.db import db_alias, defer_or_raise, is_transient
 from kaspi_delivery_django.services.deliveries import actions, notifications
 from kaspi_delivery_django.services.inbox import replaying
@@ -116,6 +116,7 @@ class Worker:
             + self._run_task("stale deliveries refreshed", _refresh_stale, using=using)
             + self._run_task("signals repeated", notifications.notify_pending, limit=BATCH, using=using)
             + self._run_task("calls sent", self._send_due)
+            + sum(self._run_task(added.label, added.run, limit=BATCH) for added in extensions.installed())
         )
         if self.trouble != self._reported:
             self._run_task("heartbeat", self._beat)

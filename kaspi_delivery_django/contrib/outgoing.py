@@ -1,0 +1,145 @@
+"""Send rows of an optional app's outbox, each at least once: claim, send, record, and try again after an error.
+
+A process that dies between the sending and the recording leaves a claim that ends by itself; then the row is sent a
+second time. None is lost.
+"""
+
+import logging
+import random
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, ClassVar, Self, TypeVar
+
+from django.db import InterfaceError, OperationalError, models
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.models.fields import WrittenModel, WrittenQuerySet
+from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services.db import db_alias, run_in_transaction
+
+logger = logging.getLogger(__name__)
+LEASE = timedelta(seconds=60)  # longer than any one sending may take
+FIRST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 6 * 3600.0
+RETRIED_FOR = timedelta(days=3)
+ERROR_LENGTH = 400
+
+
+class NeverSendable(Exception):
+    """No later attempt can succeed: the recipient does not exist, or refuses it for good. Staff read the text."""
+
+
+class OutgoingQuerySet(WrittenQuerySet["Outgoing"]):
+    """Queries about rows to send."""
+
+    def due(self, now: datetime) -> Self:
+        """Filter rows that are due, also those whose claim has expired; the oldest first."""
+        return self.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
+
+
+class Outgoing(WrittenModel):
+    """One row of an outbox. `next_attempt_at` is null when nothing is left to do: it was sent, or has failed."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("failed")
+        SKIPPED = "skipped", _("skipped")
+
+    state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.WAITING)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    next_attempt_at = models.DateTimeField(_("next attempt at"), null=True, db_index=True)
+    claim_token = models.CharField(_("claim token"), max_length=32, default="", blank=True)
+    error = models.TextField(_("error"), default="", blank=True)
+    created_at = models.DateTimeField(_("created at"), default=clock.now, db_index=True)
+    sent_at = models.DateTimeField(_("sent at"), null=True)
+
+    objects: ClassVar = OutgoingQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+Row = TypeVar("Row", bound=Outgoing)
+
+
+def send_due(rows: models.QuerySet[Row], send: Callable[[Row], object], *, limit: int) -> int:
+    """Send the due rows of a queryset, outside any transaction. Return how many were sent.
+
+    `send` raises for a row that was not sent; another attempt follows, at growing intervals, for three days.
+    `NeverSendable` ends it at once.
+    """
+    now = clock.database_now(db_alias())
+    due = rows.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")[:limit]
+    return sum(_send(row, send) for row in list(due))
+
+
+def retry(rows: models.QuerySet[Row]) -> int:
+    """Make failed rows due again, as staff ask for it. Return how many."""
+    now = clock.now()
+    failed = rows.filter(state=Outgoing.State.FAILED)
+    return failed.update(state=Outgoing.State.WAITING, next_attempt_at=now, created_at=now, error="")
+
+
+def prune(model: type[Row], *, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
+    """Delete the rows that have ended and were created before a time; yield the number of each batch."""
+    old = model.objects.filter(created_at__lt=before).exclude(state=Outgoing.State.WAITING).order_by("created_at", "pk")
+    if dry_run:
+        yield old.count()
+        return
+    while keys := list(old.values_list("pk", flat=True)[:batch]):
+        yield run_in_transaction(partial(_delete, old, keys), using=db_alias())
+
+
+def _delete(old: models.QuerySet[Any], keys: list[int]) -> int:
+    return old.filter(pk__in=keys).order_by().delete()[1].get(old.model._meta.label, 0)
+
+
+def _send(row: Row, send: Callable[[Row], object]) -> bool:
+    if not _claim(row):
+        return False
+    try:
+        send(row)
+    except NeverSendable as err:
+        _end(row, state=Outgoing.State.FAILED, next_attempt_at=None, error=_text(err))
+    except (OperationalError, InterfaceError):
+        raise  # the worker waits for its database, and the claim ends by itself
+    except Exception as err:  # noqa: BLE001  # the others must be sent
+        _postpone(row, err)
+    else:
+        return _end(row, state=Outgoing.State.SENT, next_attempt_at=None, error="", sent_at=clock.now())
+    return False
+
+
+def _claim(row: Row) -> bool:
+    """Take the row by one conditional UPDATE; False when another process has it."""
+    now, token = clock.database_now(db_alias()), secrets.token_hex(16)
+    unchanged = _same(row).filter(claim_token=row.claim_token, next_attempt_at__lte=now)
+    row.attempts, row.claim_token, row.next_attempt_at = row.attempts + 1, token, now + LEASE
+    changes = {name: getattr(row, name) for name in ("attempts", "claim_token", "next_attempt_at")}
+    return bool(unchanged.update(**changes))
+
+
+def _postpone(row: Row, err: Exception) -> None:
+    now = clock.database_now(db_alias())
+    logger.warning("not sent: row=%s:%s error=%s", row._meta.label, row.pk, type(err).__name__)
+    if now - row.created_at > RETRIED_FOR:
+        _end(row, state=Outgoing.State.FAILED, next_attempt_at=None, error=_text(err))
+        return
+    pause_s = min(FIRST_PAUSE_S * 2 ** (row.attempts - 1), LONGEST_PAUSE_S) * (0.8 + 0.4 * random.random())  # noqa: S311
+    _end(row, next_attempt_at=now + timedelta(seconds=pause_s), error=_text(err))
+
+
+def _end(row: Row, **changes: Any) -> bool:
+    """Record what came of the claim, unless it had expired and another process took the row."""
+    return bool(_same(row).filter(claim_token=row.claim_token).update(claim_token="", **changes))
+
+
+def _same(row: Row) -> models.QuerySet[Any]:
+    return type(row)._default_manager.filter(pk=row.pk)
+
+
+def _text(err: Exception) -> str:
+    return (errors.one_line(err) if isinstance(err, NeverSendable) else errors.describe(err))[:ERROR_LENGTH]
