@@ -2,8 +2,12 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from os import environ
 
@@ -268,6 +272,27 @@ def test_an_erp_that_does_not_answer_is_left_alone_for_ten_times_as_long(stored,
     monkeypatch.setattr(sending, "TOTAL_S", PATIENCE_S)
     turnable.now += rest
     assert sending.run(limit=10) == 1
+
+
+def trickle(listening, pauses_s):
+    """Answer one request with a success whose head comes byte by byte."""
+    with suppress(OSError):
+        peer, _address = listening.accept()
+        with peer:
+            for byte in b"HTTP/1.1 204 No Content\r\nX-Slow: " + b"." * 500 + b"\r\n\r\n":
+                peer.sendall(bytes([byte]))
+                time.sleep(pauses_s)
+
+
+def test_an_answer_that_trickles_is_not_waited_for(relay_to, delivery, monkeypatch):
+    """The limit is for the whole exchange, not for each read."""
+    monkeypatch.setattr(sending, "TOTAL_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+        pool.submit(trickle, listening, 0.01)
+        relay_to(erp={"URL": f"http://127.0.0.1:{listening.getsockname()[1]}/", "SECRETS": [SECRET]})
+        delivery_needs_attention.send(Delivery, delivery=delivery, attention="refused")
+        assert sending.run(limit=10) == 0
+    assert only_row().error.startswith("no answer from the endpoint: ")
 
 
 def test_a_couriers_booking_goes_first(relayed, drain, kaspi, stored):

@@ -82,7 +82,7 @@ def _post(endpoint: Endpoint, adapter: DeadlineAdapter, row: RelayedEvent) -> tu
     token = current.set(exchange)
     try:
         request = requests.Request("POST", endpoint.url, data=row.body.encode(), headers=_headers(endpoint, row))
-        response = adapter.send(request.prepare(), stream=True, timeout=(CONNECT_S, TOTAL_S))
+        response = adapter.send(request.prepare(), timeout=(CONNECT_S, TOTAL_S))
         response.close()
     finally:
         current.reset(token)
