@@ -67,6 +67,7 @@ class Settings:
     cancel_check_interval: timedelta = timedelta(minutes=5)
     tracking_hosts: tuple[str, ...] = ("track.kaspi.kz",)
     final_statuses: tuple[str, ...] = ()
+    relay: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def from_env(**overrides: Any) -> dict[str, Any]:
@@ -74,11 +75,12 @@ def from_env(**overrides: Any) -> dict[str, Any]:
 
     Reads KASPI_DELIVERY_API_KEY, …_WEBHOOK_SECRETS (comma-separated), …_ENVIRONMENT, …_BASE_URL,
     …_RUNNER and …_MAX_REQUESTS_PER_SECOND; and for each alias in …_ACCOUNTS (comma-separated) the
-    first four of its own, as KASPI_DELIVERY_ALMATY_API_KEY. Each of them may name a file instead, as
-    KASPI_DELIVERY_API_KEY_FILE; the file wins over the variable. Raises `ImproperlyConfigured` for an
+    first four of its own, as KASPI_DELIVERY_ALMATY_API_KEY; and …_RELAY_URL, …_RELAY_SECRETS and …_RELAY_EVENTS of one
+    endpoint, "default". Each of them may name a file instead, as KASPI_DELIVERY_API_KEY_FILE; the file wins over the
+    variable. Raises `ImproperlyConfigured` for an
     unknown keyword, for a file that cannot be read, and for aliases that would share their variables.
     """
-    found = _attempt(partial(_from_env, overrides))
+    found = without_traceback(partial(_from_env, overrides))
     del overrides  # an error page shows the variables of each function that the error passed
     if isinstance(found, ImproperlyConfigured):
         raise found
@@ -86,7 +88,7 @@ def from_env(**overrides: Any) -> dict[str, Any]:
 
 
 def _from_env(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    _refuse_unknown(overrides, KEYS, SETTING)
+    refuse_unknown(overrides, KEYS, SETTING)
     return {**environment.read(), **overrides}
 
 
@@ -100,7 +102,7 @@ _parsed: tuple[Mapping[str, Any], bool, Settings] | None = None
 
 def current() -> Settings:
     """Return the settings as they are now. Raises `ImproperlyConfigured` when they are wrong."""
-    found = _attempt(_current)
+    found = without_traceback(_current)
     if isinstance(found, ImproperlyConfigured):
         raise found
     return found
@@ -115,7 +117,7 @@ def _current() -> Settings:
     return _parsed[2]
 
 
-def _attempt(read: Callable[[], Value]) -> Value | ImproperlyConfigured:
+def without_traceback(read: Callable[[], Value]) -> Value | ImproperlyConfigured:
     """Return the result, or an error without a traceback.
 
     Django's error page and mail show the variables of each function that an error passed: those that read the
@@ -139,7 +141,7 @@ def is_final(status: str) -> bool:
 
 def parse(raw: Mapping[str, Any], *, debug: bool) -> Settings:
     """Return the typed settings in a KASPI_DELIVERY dict, or raise `ImproperlyConfigured`."""
-    found = _attempt(partial(_parse, raw, debug))
+    found = without_traceback(partial(_parse, raw, debug))
     del raw  # an error page would show it
     if isinstance(found, ImproperlyConfigured):
         raise found
@@ -149,7 +151,7 @@ def parse(raw: Mapping[str, Any], *, debug: bool) -> Settings:
 def _parse(raw: Mapping[str, Any], debug: bool) -> Settings:  # noqa: FBT001  # private
     if not isinstance(raw, Mapping):
         raise ImproperlyConfigured(f"{SETTING} must be a dict, or conf.from_env(...).")
-    _refuse_unknown(raw, KEYS, SETTING)
+    refuse_unknown(raw, KEYS, SETTING)
     options: dict[str, Any] = {key.lower(): read(raw[key], key) for key, read in _OPTION_READERS.items() if key in raw}
     return Settings(accounts=_accounts(raw, debug=debug), **options)
 
@@ -192,7 +194,7 @@ def _refuse_nameless(alias: Any, own: Any) -> None:
 
 
 def _account(alias: str, raw: Mapping[str, Any], debug: bool) -> Account:  # noqa: FBT001  # private
-    _refuse_unknown(raw, ACCOUNT_KEYS, f"{SETTING}['ACCOUNTS'][{alias!r}]")
+    refuse_unknown(raw, ACCOUNT_KEYS, f"{SETTING}['ACCOUNTS'][{alias!r}]")
     environment = raw.get("ENVIRONMENT", DEFAULT_ENVIRONMENT)
     if not isinstance(environment, str) or environment not in BASE_URLS:
         raise ImproperlyConfigured(f"{SETTING}['ENVIRONMENT'] must be one of {', '.join(BASE_URLS)}.")
@@ -281,6 +283,12 @@ def _interval(value: Any, key: str) -> timedelta:
     return value
 
 
+def _mapping(value: Any, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ImproperlyConfigured(f"{SETTING}['{key}'] must be a dict.")
+    return copy.deepcopy(dict(value))
+
+
 _OPTION_READERS = {
     "ORDER_ADAPTERS": _texts,
     "RUNNER": _runner,
@@ -290,11 +298,13 @@ _OPTION_READERS = {
     "CANCEL_CHECK_INTERVAL": _interval,
     "TRACKING_HOSTS": _texts,
     "FINAL_STATUSES": _texts,
+    "RELAY": _mapping,
 }
 KEYS = (*ACCOUNT_KEYS, "ACCOUNTS", *_OPTION_READERS)
 
 
-def _refuse_unknown(raw: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+def refuse_unknown(raw: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    """Raise `ImproperlyConfigured`, with the nearest right one, for a key that is not known."""
     for key in raw:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)

@@ -34,7 +34,10 @@ def read() -> dict[str, Any]:
             alias: _from_variables(prefix, of_account) for alias, prefix in _prefixes(_split(text)).items()
         },
     }
-    return _from_variables(SETTING, {**of_account, **of_all})
+    of_endpoint: Readers = {"URL": _as_it_stands, "SECRETS": _list, "EVENTS": _list}
+    endpoint = _from_variables(f"{SETTING}_RELAY", of_endpoint)
+    relay = {"RELAY": {DEFAULT_ACCOUNT: endpoint}} if endpoint.get("URL") else {}
+    return {**_from_variables(SETTING, {**of_account, **of_all}), **relay}
 
 
 def variable_of(alias: str, key: str) -> str:

@@ -10,7 +10,16 @@ import pytest
 import kaspi_delivery_django.client
 
 HEAVY = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi", "simplejson", "socks", "OpenSSL"}
-OPTIONAL = {"celery", "kombu", "prometheus_client", "rich", "django_tasks", "drf_spectacular", "segno"}
+OPTIONAL = {
+    "celery",
+    "kombu",
+    "prometheus_client",
+    "rich",
+    "django_tasks",
+    "drf_spectacular",
+    "segno",
+    "standardwebhooks",
+}
 CODE = """
 import json, sys
 from importlib import import_module

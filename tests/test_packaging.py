@@ -66,6 +66,7 @@ def test_the_floors_are_those_with_the_security_fixes(name):
         ("openapi", {"drf-spectacular"}),
         ("labels", {"segno"}),
         ("phones", {"phonenumbers"}),
+        ("relay", {"standardwebhooks"}),
     ],
 )
 def test_an_extra_brings_one_thing(extra, names):
@@ -76,7 +77,7 @@ def test_an_extra_brings_one_thing(extra, names):
 def test_the_extras_are_the_documented_ones():
     """No extra disappears or appears by accident."""
     extras = metadata.metadata(NAME).get_all("Provides-Extra")
-    shops = {"postgresql", "mysql", "prometheus", "celery", "django-tasks", "openapi", "labels", "phones"}
+    shops = {"postgresql", "mysql", "prometheus", "celery", "django-tasks", "openapi", "labels", "phones", "relay"}
     assert set(extras) == shops | {"test", "benchmarks", "browser", "lint"}
 
 

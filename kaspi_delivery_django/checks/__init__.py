@@ -30,6 +30,7 @@ from kaspi_delivery_django.checks.settings import (
     check_accounts_in_use,
     check_final_statuses,
     check_inline,
+    check_optional_apps,
     check_runner,
     check_settings,
     check_shared_credentials,
@@ -52,6 +53,7 @@ __all__ = [
     "check_key_texts",
     "check_language_prefix",
     "check_middleware",
+    "check_optional_apps",
     "check_order_pages",
     "check_orm_caches",
     "check_primary_keys",
@@ -90,6 +92,7 @@ ALWAYS = (
     check_runner,
     check_tracking_hosts,
     check_final_statuses,
+    check_optional_apps,
 )
 BEFORE_A_DEPLOYMENT = (check_accounts_in_use, check_connections, check_inline)
 

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as Caution
@@ -41,6 +42,7 @@ def usable_adapters() -> Mapping[type[models.Model], AnyAdapter]:
         return {}
 
 
+RELAY_APP = "kaspi_delivery_django.contrib.relay"
 LIBRARIES = {"celery": ("celery",), "django_tasks": ("django.tasks", "django_tasks")}  # any one of them
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?")
 
@@ -88,6 +90,16 @@ def check_final_statuses(**_kwargs: Any) -> list[CheckMessage]:
     )
     text = "FINAL_STATUSES names a status that is known already, or that no status can be: it changes nothing."
     return [Caution(text, hint=hint, obj=repr(word), id="kaspi_delivery.W037") for word in useless]
+
+
+def check_optional_apps(**_kwargs: Any) -> list[CheckMessage]:
+    """W039: a key of an optional app that is not installed."""
+    found = settings_or_none()
+    if found is None or not found.relay or apps.is_installed(RELAY_APP):
+        return []
+    hint = f'Write "{RELAY_APP}" into INSTALLED_APPS, and run manage.py migrate.'
+    text = "RELAY is set, but its app is not installed: no webhook is relayed."
+    return [Caution(text, hint=hint, id="kaspi_delivery.W039")]
 
 
 def check_inline(**_kwargs: Any) -> list[CheckMessage]:

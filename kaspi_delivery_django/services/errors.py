@@ -56,6 +56,9 @@ OWN_ERRORS = (  # stored in English by code that knows no reader, and in part no
     stored("%(name)s must look like +7 727 111 0000: digits only, and an extension belongs in the notes"),
     stored("not_before must return None or a datetime with a time zone"),
     stored("the reason has %(count)s characters: shorten it to %(most)s"),
+    stored("no answer from the endpoint"),
+    stored("%(status)s from the endpoint"),
+    stored("it wants no more of them"),
 )
 
 

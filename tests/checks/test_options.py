@@ -113,3 +113,12 @@ def test_no_message_shows_a_credential(found):
     assert set(messages) >= {"W004", "W009", "W010", "W011"}
     shown = "".join(str(message) for message in messages.values())
     assert not any(credential in shown for credential in ("the-api-key", SECRET, short))
+
+
+def test_w039_an_optional_app_that_is_not_installed(found):
+    """Its settings would have no effect; once it is installed, its own checks read them."""
+    relay = {"erp": {"URL": "https://erp.example/"}}
+    messages = found(**GOOD, RELAY=relay)
+    assert list(messages) == ["W039"]
+    assert '"kaspi_delivery_django.contrib.relay" into INSTALLED_APPS' in messages["W039"].hint
+    assert found(**GOOD, RELAY={}) == {}

@@ -11,8 +11,16 @@ GIVEN = {
     "docs/switching-over.md": {"order"},
 }
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the example of Standard Webhooks
+
 BEFORE = {
     "docs/adapter.md": "KASPI_START = datetime(2026, 12, 1, tzinfo=UTC)",
+    "docs/relay.md": f"""
+import os
+for name in ("WEBHOOK_SECRET", "ERP_WEBHOOK_SECRETS", "ACCOUNTING_WEBHOOK_SECRETS"):
+    os.environ.setdefault(name, "{SECRET}")
+os.environ.setdefault("ERP_DATABASE", ":memory:")
+""",
 }
 
 ELSEWHERE = {

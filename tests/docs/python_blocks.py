@@ -22,6 +22,7 @@ from django.utils.module_loading import import_string
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import DeliveryRequest
+from kaspi_delivery_django.contrib.relay import conf as relay
 from kaspi_delivery_django.models import StatusChange
 from kaspi_delivery_django.orders import OrderAdapter
 from tests.docs import pages, prepared
@@ -104,6 +105,7 @@ def use_settings(names, context):
         patched = mock.patch.object(context["adapter"], "account", return_value=alias)
         with override_settings(DEBUG=True, KASPI_DELIVERY=ours), patched:
             errors = [m for m in checks.run_checks(tags=["kaspi_delivery"]) if m.level >= checks.ERROR]
+            assert set(relay.endpoints()) == set(ours.get("RELAY", ()))
         assert errors == []
 
 

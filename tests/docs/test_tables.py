@@ -7,6 +7,7 @@ import pytest
 from django.core.management import get_commands
 
 from kaspi_delivery_django import checks, client, conf, models, services
+from kaspi_delivery_django.contrib.relay import conf as relay
 from kaspi_delivery_django.stats.metrics import METRICS
 from tests.docs import files, pages
 from tests.docs.conftest import SIGNALS
@@ -47,6 +48,7 @@ def test_an_environment_variable_is_named_where_it_is_read(key, monkeypatch):
 def test_no_page_names_a_variable_that_nobody_reads():
     """A variable that was renamed is renamed everywhere."""
     keys = rf"(?:[A-Z_]+_)?(?:{'|'.join(conf.ACCOUNT_KEYS)})|{'|'.join(conf.KEYS)}"
+    keys = rf"{keys}|RELAY_(?:{'|'.join(relay.KEYS)})"
     known = re.compile(rf"(?:{keys})(?:_FILE)?")  # each may name a file that holds the value
     assert [name for name in VARIABLE.findall(EVERYTHING) if not known.fullmatch(name)] == []
 
