@@ -3,6 +3,7 @@
 import configparser
 import re
 import runpy
+import tomllib
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -78,8 +79,25 @@ def test_an_extra_brings_one_thing(extra, names):
 def test_the_extras_are_the_documented_ones():
     """No extra disappears or appears by accident."""
     extras = metadata.metadata(NAME).get_all("Provides-Extra")
-    shops = {"postgresql", "mysql", "prometheus", "celery", "django-tasks", "openapi", "labels", "phones"}
-    assert set(extras) == shops | {"test", "benchmarks", "browser", "lint"}
+    assert set(extras) == {
+        "postgresql",
+        "mysql",
+        "prometheus",
+        "celery",
+        "django-tasks",
+        "openapi",
+        "labels",
+        "phones",
+    }
+
+
+def test_what_contributors_need_is_no_extra():
+    """Its groups are in pyproject.toml; the tests have what each extra for shops brings, but for a server's driver."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert set(groups) == {"test", "lint", "browser", "benchmarks", "docs"}
+    needed = {Requirement(line).name for line in groups["test"]}
+    extras = set(metadata.metadata(NAME).get_all("Provides-Extra")) - {"mysql"}
+    assert needed >= {name for extra in extras for name in requirements(extra)}
 
 
 def test_type_checkers_may_trust_the_annotations():
