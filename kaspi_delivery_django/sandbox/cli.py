@@ -63,8 +63,8 @@ def run(options: Mapping[str, Any]) -> None:
     """
     kaspi = _kaspi(options)
     courier = None if options["replay"] else Courier(kaspi, options["pace"])
-    _log_to_stdout(logging.ERROR if options["quiet"] else logging.INFO)
-    _serve(SandboxServer(kaspi, options["host"], options["port"], courier))
+    with _logging_to_stdout(logging.ERROR if options["quiet"] else logging.INFO):
+        _serve(SandboxServer(kaspi, options["host"], options["port"], courier))
     _end_story(kaspi, options)
 
 
@@ -123,8 +123,17 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _log_to_stdout(level: int) -> None:
+@contextmanager
+def _logging_to_stdout(level: int) -> Iterator[None]:
+    """Log the sandbox's lines to stdout; afterwards the process logs as before."""
     logger = logging.getLogger("kaspi_delivery_django.sandbox")
-    logger.addHandler(logging.StreamHandler(sys.stdout))
+    handler, before = logging.StreamHandler(sys.stdout), (logger.level, logger.propagate)
+    logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
