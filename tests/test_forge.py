@@ -99,7 +99,7 @@ def test_updates_are_looked_for_where_something_is_pinned():
     updates = read(".github/dependabot.yml")
     assert updates["version"] == 2
     places = {one["package-ecosystem"]: one["directory"].strip("/") for one in updates["updates"]}
-    marks = {"github-actions": ".github/workflows/ci.yml", "pip": "setup.cfg"}
+    marks = {"github-actions": ".github/workflows/ci.yml", "pip": "setup.cfg", "docker": "Dockerfile"}
     assert {name: (ROOT / place / marks[name]).exists() for name, place in places.items()} == dict.fromkeys(marks, True)
     assert all(one["schedule"]["interval"] == "monthly" for one in updates["updates"])
 
