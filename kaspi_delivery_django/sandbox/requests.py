@@ -45,7 +45,7 @@ _BLOCK_SIZE = 64 * 1024
 _LENGTH = re.compile(r"[0-9]{1,20}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _MAX_LINE = 4096
-_TYPE_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+_TYPE_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false", list: "a list"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ class WebhookQueue:
 
     Options for the events that are queued next: `duplicate` sends each twice; `reorder` is a
     number of events to hold and send in reverse; `lose` is a number of events to drop into
-    `lost`; `delay_s` delays each one. `sent` lists every attempt.
+    `lost`; `delay_s` delays each one. `sent` lists every attempt; `before_post` is called before each.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class WebhookQueue:
         self.pending: list[Event] = []
         self.sent: list[Attempt] = []
         self.lost: list[Event] = []
+        self.before_post: Callable[[Event], None] | None = None
         self._held: list[Event] = []
         self._secret = secret
         self._clock = clock
@@ -99,6 +100,12 @@ class WebhookQueue:
             event = Event(self._new_event_id(), url, event_type, data, self._clock())
             self._enqueue(event)
             return event.event_id
+
+    def queue_after_others(self, event: Event, due_at: float) -> None:
+        """Queue an event for `due_at`, but not before the events that are pending already."""
+        with self._lock:
+            event.due_at = max([due_at, *(other.due_at for other in self.pending)])
+            self.pending.append(event)
 
     def due(self, now: float) -> list[Event]:
         """List the events that are due, in the order of sending."""
@@ -140,6 +147,8 @@ class WebhookQueue:
 
     def _attempt(self, event: Event, now: float, post: Post) -> Attempt:
         event.attempt += 1
+        if self.before_post:
+            self.before_post(event)
         body, status = event.body(), NO_RESPONSE
         headers = self._headers(body, str(int(now)))
         try:

@@ -24,3 +24,7 @@ class FakeClock:
         if by < timedelta():
             raise ValueError("Time can only be moved forward.")
         self._offset += by
+
+    def advance_to(self, timestamp: float) -> None:
+        """Move the clock forward to these Unix seconds, if they are to come."""
+        self.advance(timedelta(seconds=max(0.0, timestamp - self.timestamp())))

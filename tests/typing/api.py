@@ -1,6 +1,7 @@
 """Every promised public name as a shop uses it; `mypy --strict` reads this, nothing runs it."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any, assert_type
 
 from django.db import models
@@ -284,6 +285,14 @@ def claim_all(kaspi: KaspiSandbox, order: Order) -> None:
     kaspi.assert_status(order, "delivered")
     kaspi.assert_needs_attention(order, "refused")
     kaspi.assert_up_to_date(order)
+
+
+def test_a_story(order: Order) -> None:
+    """Record what the shop sends, and hold it to that."""
+    with kaspi_sandbox(record="story.json", account="almaty") as kaspi:
+        kaspi.deliver(order)
+    with kaspi_sandbox(replay=Path("story.json"), account="almaty") as kaspi:
+        assert_type(kaspi, KaspiSandbox)
 
 
 @kaspi_sandbox(runner="inline")

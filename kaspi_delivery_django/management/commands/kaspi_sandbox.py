@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from kaspi_delivery_django.sandbox import cli
+from kaspi_delivery_django.sandbox.cassettes import CassetteError
 
 
 class Command(BaseCommand):
@@ -19,5 +20,7 @@ class Command(BaseCommand):
         del args
         try:
             cli.run(options)
+        except CassetteError as err:
+            raise CommandError(str(err)) from err
         except (OSError, OverflowError) as err:
             raise CommandError(f"The sandbox cannot start: {err}. Try another --port.") from err
