@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import dashboard, display
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
-from kaspi_delivery_django.stats import days, recent
+from kaspi_delivery_django.stats import days, recent, snapshot
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -212,7 +212,7 @@ def test_a_great_number_is_written_as_the_language_does(staff, alive, monkeypatc
     """In the table of days, however the shop's own pages write numbers."""
     settings.LANGUAGE_CODE = language
     monkeypatch.setattr(days, "_count", lambda dates: {day: dict.fromkeys(days.KINDS, 12_346) for day in dates})
-    monkeypatch.setattr(display, "MAX_COUNT", 12_345)
+    monkeypatch.setattr(snapshot, "MAX_COUNT", 12_345)
     page = staff().get(URL)
     assert {bar.count for _label, bars in page.context["days"] for bar in bars} == {shown}
 
