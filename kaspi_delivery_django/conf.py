@@ -67,6 +67,7 @@ class Settings:
     cancel_check_interval: timedelta = timedelta(minutes=5)
     tracking_hosts: tuple[str, ...] = ("track.kaspi.kz",)
     final_statuses: tuple[str, ...] = ()
+    messages: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def from_env(**overrides: Any) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def from_env(**overrides: Any) -> dict[str, Any]:
 
 
 def _from_env(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    _refuse_unknown(overrides, KEYS, SETTING)
+    refuse_unknown(overrides, KEYS, SETTING)
     return {**environment.read(), **overrides}
 
 
@@ -149,7 +150,7 @@ def parse(raw: Mapping[str, Any], *, debug: bool) -> Settings:
 def _parse(raw: Mapping[str, Any], debug: bool) -> Settings:  # noqa: FBT001  # private
     if not isinstance(raw, Mapping):
         raise ImproperlyConfigured(f"{SETTING} must be a dict, or conf.from_env(...).")
-    _refuse_unknown(raw, KEYS, SETTING)
+    refuse_unknown(raw, KEYS, SETTING)
     options: dict[str, Any] = {key.lower(): read(raw[key], key) for key, read in _OPTION_READERS.items() if key in raw}
     return Settings(accounts=_accounts(raw, debug=debug), **options)
 
@@ -192,7 +193,7 @@ def _refuse_nameless(alias: Any, own: Any) -> None:
 
 
 def _account(alias: str, raw: Mapping[str, Any], debug: bool) -> Account:  # noqa: FBT001  # private
-    _refuse_unknown(raw, ACCOUNT_KEYS, f"{SETTING}['ACCOUNTS'][{alias!r}]")
+    refuse_unknown(raw, ACCOUNT_KEYS, f"{SETTING}['ACCOUNTS'][{alias!r}]")
     environment = raw.get("ENVIRONMENT", DEFAULT_ENVIRONMENT)
     if not isinstance(environment, str) or environment not in BASE_URLS:
         raise ImproperlyConfigured(f"{SETTING}['ENVIRONMENT'] must be one of {', '.join(BASE_URLS)}.")
@@ -281,6 +282,12 @@ def _interval(value: Any, key: str) -> timedelta:
     return value
 
 
+def _mapping(value: Any, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ImproperlyConfigured(f"{SETTING}['{key}'] must be a dict.")
+    return copy.deepcopy(dict(value))
+
+
 _OPTION_READERS = {
     "ORDER_ADAPTERS": _texts,
     "RUNNER": _runner,
@@ -290,11 +297,13 @@ _OPTION_READERS = {
     "CANCEL_CHECK_INTERVAL": _interval,
     "TRACKING_HOSTS": _texts,
     "FINAL_STATUSES": _texts,
+    "MESSAGES": _mapping,
 }
 KEYS = (*ACCOUNT_KEYS, "ACCOUNTS", *_OPTION_READERS)
 
 
-def _refuse_unknown(raw: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+def refuse_unknown(raw: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    """Raise `ImproperlyConfigured`, with the nearest right one, for a key that is not known."""
     for key in raw:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)

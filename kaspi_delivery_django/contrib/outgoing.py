@@ -31,6 +31,14 @@ class NeverSendable(Exception):
     """No later attempt can succeed: the recipient does not exist, or refuses it for good. Staff read the text."""
 
 
+class RetryLater(Exception):
+    """The service asks for a pause of so many seconds before the next attempt."""
+
+    def __init__(self, pause_s: float) -> None:
+        super().__init__(f"asked to wait {pause_s:g} s")
+        self.pause_s = pause_s
+
+
 class OutgoingQuerySet(WrittenQuerySet["Outgoing"]):
     """Queries about rows to send."""
 
@@ -129,6 +137,7 @@ def _postpone(row: Row, err: Exception) -> None:
         _end(row, state=Outgoing.State.FAILED, next_attempt_at=None, error=_text(err))
         return
     pause_s = min(FIRST_PAUSE_S * 2 ** (row.attempts - 1), LONGEST_PAUSE_S) * (0.8 + 0.4 * random.random())  # noqa: S311
+    pause_s = max(pause_s, err.pause_s) if isinstance(err, RetryLater) else pause_s
     _end(row, next_attempt_at=now + timedelta(seconds=pause_s), error=_text(err))
 
 

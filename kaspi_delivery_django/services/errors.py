@@ -56,6 +56,16 @@ OWN_ERRORS = (  # stored in English by code that knows no reader, and in part no
     stored("%(name)s must look like +7 727 111 0000: digits only, and an extension belongs in the notes"),
     stored("not_before must return None or a datetime with a time zone"),
     stored("the reason has %(count)s characters: shorten it to %(most)s"),
+    stored("a later message replaces it"),
+    stored("the order was booked again"),
+    stored("the order was deleted"),
+    stored("the customer's data is anonymized"),
+    stored("MESSAGES has no channel %(name)s"),
+    stored("this is no e-mail address"),
+    stored("the mail server refuses the recipient"),
+    stored("Telegram refuses it"),
+    stored("customer_recipients must return a dict of channel to recipient"),
+    stored("customer_recipients must return texts of at most %(most)s characters"),
 )
 
 
