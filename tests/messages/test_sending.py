@@ -31,7 +31,7 @@ def test_a_customer_gets_one_message_over_each_channel(news, mails, bot, booked)
 def test_a_repeated_signal_sends_nothing(news, drain, bot):
     """Another receiver of the shop failed, so all are called again."""
     news("in_transit")
-    notifications.notify(StatusChange.objects.get(to_status="in_transit"))
+    assert notifications.notify(StatusChange.objects.get(to_status="in_transit"))
     drain()
     assert (len(bot.sent), len(rows())) == (1, 2)
 
