@@ -9,6 +9,7 @@ from kaspi_delivery_django.admin import dashboard
 from kaspi_delivery_django.contrib.messages import alarms
 from kaspi_delivery_django.contrib.messages.models import Alarm, Message
 from kaspi_delivery_django.models import AccountState, Delivery
+from kaspi_delivery_django.services.deliveries import notifications
 from kaspi_delivery_django.stats import alerts
 from kaspi_delivery_django.stats.report import Report
 
@@ -159,7 +160,7 @@ def run():
 
 
 def test_cron_tells_of_a_dead_worker(staff, bot, turnable):
-    """It sends by itself, and leaves customers' messages to the worker."""
+    """It sends by itself."""
     assert run() == (0, "")
     turnable.turn(minutes=6)
     assert run() == (1, "No worker is seen for default: retries wait until one runs\n")
@@ -185,3 +186,14 @@ def test_cron_reports_wrong_settings_and_an_unusable_database(staff, configure, 
     monkeypatch.setattr("kaspi_delivery_django.contrib.messages.models.Alarm._meta.db_table", "no_such_table")
     code, text = run()
     assert (code, text.startswith("The database cannot be used:")) == (3, True)
+
+
+def test_cron_leaves_customers_to_the_worker(staff, shop, move, bot, drain):
+    """Their messages are not its business."""
+    shop(recipients={"telegram": "742"})
+    move("in_transit")
+    notifications.notify_pending(limit=10, using="default")
+    assert run() == (0, "")
+    assert bot.sent == []
+    drain()
+    assert len(bot.sent) == 1
