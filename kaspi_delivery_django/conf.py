@@ -68,6 +68,7 @@ class Settings:
     tracking_hosts: tuple[str, ...] = ("track.kaspi.kz",)
     final_statuses: tuple[str, ...] = ()
     relay: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    messages: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def from_env(**overrides: Any) -> dict[str, Any]:
@@ -299,6 +300,7 @@ _OPTION_READERS = {
     "TRACKING_HOSTS": _texts,
     "FINAL_STATUSES": _texts,
     "RELAY": _mapping,
+    "MESSAGES": _mapping,
 }
 KEYS = (*ACCOUNT_KEYS, "ACCOUNTS", *_OPTION_READERS)
 

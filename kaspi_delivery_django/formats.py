@@ -65,5 +65,10 @@ def number_label(number: int) -> str:
     return numberformat.format(number, *separators, force_grouping=True)
 
 
+def isolated(text: str) -> str:
+    """Keep a text's writing direction to itself, inside a sentence that is no markup."""
+    return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
+
+
 def _language() -> str:
     return (get_language() or "").partition("-")[0]

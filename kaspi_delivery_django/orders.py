@@ -2,6 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,6 +88,17 @@ class OrderAdapter(ABC, Generic[Order]):
         Called right before a courier is booked; a save of the order asks again. See `timetables.WeeklyTimetable`.
         """
         return None
+
+    def customer_recipients(self, order: Order) -> Mapping[str, str | None]:
+        """Return where the order's customer gets messages, by channel: `{"email": order.email}`.
+
+        Empty values, and channels that are left out, get none. For `contrib.messages`; called before each attempt.
+        """
+        return {}
+
+    def customer_language(self, order: Order) -> str:
+        """Return the language of messages to the customer, as "kk"; empty for LANGUAGE_CODE."""
+        return ""
 
     def account(self, order: Order) -> str:
         """Return the alias of the account that ships the order."""

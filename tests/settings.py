@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "kaspi_delivery_django",
+    "tests.messages.apps.Unconnected",
     "tests.shop",
     "tests.keys",
     "example_project.shop",

@@ -1,7 +1,7 @@
 """The dashboard: alerts, the parcels of the last days, statuses, and the state of workers and accounts."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,18 +12,19 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext, pgettext_lazy
 
-from kaspi_delivery_django.admin import alerts, display, filters
-from kaspi_delivery_django.admin.alerts import Linker
+from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.formats import exact_duration_label
 from kaspi_delivery_django.models import ApiCall
-from kaspi_delivery_django.stats import recent
+from kaspi_delivery_django.stats import alerts, recent
 from kaspi_delivery_django.stats.days import Day
 from kaspi_delivery_django.stats.report import Report
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER
 from kaspi_delivery_django.statuses import status_label
 
 SHORTEST = 2
+
+Linker = Callable[..., str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ def page(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
         "opts": model_admin.opts,
         "media": model_admin.media,
         "now": report.snapshot,
-        "alerts": list(alerts.find(to, report)),
+        "alerts": list(_alerts(to, report)),
         "kinds": filters.KIND_LABELS.values(),
         "days": _days(to, report),
         **_current(to, report),
@@ -70,6 +71,11 @@ def page(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
     }
     request.current_app = site.name
     return TemplateResponse(request, "admin/kaspi_delivery/dashboard.html", context)
+
+
+def _alerts(to: Linker, report: Report) -> Iterator[alerts.Alert]:
+    for alert in alerts.find(report):
+        yield replace(alert, url=to(alert.model, **alert.query)) if alert.model else alert
 
 
 def _days(to: Linker, report: Report) -> Sequence[tuple[str, Sequence[Bar]]]:

@@ -20,11 +20,12 @@ from django.utils.translation import gettext
 from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client.webhooks import readable_text
 from kaspi_delivery_django.formats import duration_label, lacks_formats, number_label, time_label
+from kaspi_delivery_django.formats import isolated as isolated
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.models.search import number_key
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.stats.snapshot import MAX_COUNT
+from kaspi_delivery_django.stats.snapshot import counted as counted
 from kaspi_delivery_django.statuses import status_label
 from kaspi_delivery_django.tracking import allowed_tracking_url
 
@@ -99,24 +100,9 @@ def attention_badge(delivery: Delivery) -> str:
     return badge(attention_label(delivery.attention), "!", "bad") if delivery.attention else ""
 
 
-def counted(count: int) -> str:
-    """Format a count; a plus sign marks a count that stopped at its bound."""
-    return f"{number_label(MAX_COUNT)}+" if count > MAX_COUNT else number_label(count)
-
-
-def plural_of(count: int) -> int:
-    """Return the number that chooses a text's plural form: the one that `counted` shows."""
-    return min(count, MAX_COUNT)
-
-
 def sampled(count: int, most: int) -> str:
     """Format a count of a sample; a plus sign marks a full sample."""
     return f"{number_label(count)}{'+' if count >= most else ''}"
-
-
-def isolated(text: str) -> str:
-    """Keep a text's writing direction to itself, inside a sentence that is no markup."""
-    return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
 
 
 def age(since: datetime | None) -> str:

@@ -15,8 +15,11 @@ from django.db import models
 from django.urls import LocalePrefixPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
+from kaspi_delivery_django.checks.settings import settings_or_none
+
 APP_NAME = "kaspi_delivery"
 VIEW = "WebhookView"
+MESSAGES = "kaspi_delivery_django.contrib.messages"
 
 
 MINIMUM_VERSIONS = (  # the oldest with their security fixes; a series of its own has one of its own
@@ -51,12 +54,18 @@ def check_webhook_route(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_apps(**_kwargs: Any) -> list[CheckMessage]:
-    """W018: REST framework is used, and not installed as an app."""
-    if apps.is_installed("rest_framework"):
-        return []
-    hint = 'Write "rest_framework" into INSTALLED_APPS, before "kaspi_delivery_django".'
-    text = "rest_framework is not in INSTALLED_APPS: its templates and translations are missing."
-    return [Caution(text, hint=hint, id="kaspi_delivery.W018")]
+    """W018: REST framework is used, and not installed as an app. W041: the same of the messages."""
+    found: list[CheckMessage] = []
+    if not apps.is_installed("rest_framework"):
+        hint = 'Write "rest_framework" into INSTALLED_APPS, before "kaspi_delivery_django".'
+        text = "rest_framework is not in INSTALLED_APPS: its templates and translations are missing."
+        found.append(Caution(text, hint=hint, id="kaspi_delivery.W018"))
+    options = settings_or_none()
+    if options and options.messages and not apps.is_installed(MESSAGES):
+        hint = f'Write "{MESSAGES}" into INSTALLED_APPS, after "kaspi_delivery_django", and run manage.py migrate.'
+        text = "KASPI_DELIVERY['MESSAGES'] is set, and its app is not in INSTALLED_APPS: nothing is sent."
+        found.append(Caution(text, hint=hint, id="kaspi_delivery.W041"))
+    return found
 
 
 def _numbers(version: str) -> tuple[int, ...]:

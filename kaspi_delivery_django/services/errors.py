@@ -59,6 +59,16 @@ OWN_ERRORS = (  # stored in English by code that knows no reader, and in part no
     stored("no answer from the endpoint"),
     stored("%(status)s from the endpoint"),
     stored("it wants no more of them"),
+    stored("a later message replaces it"),
+    stored("the order was booked again"),
+    stored("the order was deleted"),
+    stored("the customer's data is anonymized"),
+    stored("MESSAGES has no channel %(name)s"),
+    stored("this is no e-mail address"),
+    stored("the mail server refuses the recipient"),
+    stored("Telegram refuses it"),
+    stored("customer_recipients must return a dict of channel to recipient"),
+    stored("customer_recipients must return texts of at most %(most)s characters"),
 )
 
 

@@ -12,12 +12,23 @@ from django.db import models
 from django.db.models import QuerySet
 
 from kaspi_delivery_django import conf, statuses
+from kaspi_delivery_django.formats import number_label
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.models.deliveries import LONG_AGO
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
 
 MAX_COUNT = 10_000
+
+
+def counted(count: int) -> str:
+    """Format a count; a plus sign marks a count that stopped at its bound."""
+    return f"{number_label(MAX_COUNT)}+" if count > MAX_COUNT else number_label(count)
+
+
+def plural_of(count: int) -> int:
+    """Return the number that chooses a text's plural form: the one that `counted` shows."""
+    return min(count, MAX_COUNT)
 
 
 class CountUpTo(models.Subquery):

@@ -12,10 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.admin import alerts, dashboard, display
+from kaspi_delivery_django.admin import dashboard, display
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
-from kaspi_delivery_django.stats import days, recent
-from kaspi_delivery_django.stats.snapshot import MAX_COUNT
+from kaspi_delivery_django.stats import alerts, days, recent, snapshot
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -91,9 +90,9 @@ def test_an_overdue_one_is_too(staff, alive, turnable):
 
 def test_a_capped_count_has_the_plural_of_what_is_shown(alive):
     """10,000+ in Russian is not the singular of 10,001."""
-    snapshot = SimpleNamespace(attention={}, overdue=MAX_COUNT + 1)
+    many = SimpleNamespace(attention={}, overdue=snapshot.MAX_COUNT + 1)
     with translation.override("ru"):
-        (alert,) = alerts._of_deliveries(lambda *_args, **_filters: "", snapshot)
+        (alert,) = alerts._of_deliveries(many)
     assert "доставок" in alert.words
 
 
@@ -223,7 +222,7 @@ def test_a_great_number_is_written_as_the_language_does(staff, alive, monkeypatc
     """In the table of days, however the shop's own pages write numbers."""
     settings.LANGUAGE_CODE = language
     monkeypatch.setattr(days, "_count", lambda dates: {day: dict.fromkeys(days.KINDS, 12_346) for day in dates})
-    monkeypatch.setattr(display, "MAX_COUNT", 12_345)
+    monkeypatch.setattr(snapshot, "MAX_COUNT", 12_345)
     page = staff().get(URL)
     assert {bar.count for _label, bars in page.context["days"] for bar in bars} == {shown}
 

@@ -5,7 +5,7 @@ from importlib import metadata
 from types import ModuleType
 
 import pytest
-from django.test import modify_settings
+from django.conf import settings as django_settings
 from django.urls import include, path
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -102,9 +102,23 @@ def test_w007_is_silent_in_a_project_without_urls(found, settings):
     assert found(**GOOD) == {}
 
 
-def test_w018_rest_framework_is_no_app(found):
+def without(app):
+    """Return the apps that are installed, except for one."""
+    return [entry for entry in django_settings.INSTALLED_APPS if entry != app]
+
+
+def test_w018_rest_framework_is_no_app(found, settings):
     """It is named in INSTALLED_APPS."""
-    with modify_settings(INSTALLED_APPS={"remove": "rest_framework"}):
-        messages = found(**GOOD)
+    settings.INSTALLED_APPS = without("rest_framework")
+    messages = found(**GOOD)
     assert list(messages) == ["W018"]
     assert '"rest_framework" into INSTALLED_APPS' in messages["W018"].hint
+
+
+def test_w041_messages_without_their_app(found, settings):
+    """What is set, and cannot work; silent where nothing is set, or the app is there."""
+    own = {**GOOD, "MESSAGES": {"ORIGIN": "https://shop.kz"}}
+    assert found(**own) == {}
+    settings.INSTALLED_APPS = without("tests.messages.apps.Unconnected")
+    assert found(**GOOD) == {}
+    assert list(found(**own)) == ["W041"]

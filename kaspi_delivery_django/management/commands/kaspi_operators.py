@@ -23,6 +23,7 @@ from kaspi_delivery_django.models import (
 
 NAME = "Kaspi operators"
 PERMISSIONS = ("cancel_delivery", "retry_delivery", "reissue_delivery", "replay_event", "view_personal_data")
+OPTIONAL = (("kaspi_delivery_messages", "view_message"),)  # where the app is installed
 MODELS = (Delivery, ApiCall, FailedAttempt, WebhookEvent, StatusChange, AccountState, PendingAction)
 
 
@@ -32,10 +33,12 @@ def make_group(*, using: str) -> int:
     What a shop has added to it stays. Raises `DeliveryError` when `migrate` has not made the permissions yet.
     """
     codenames = {*PERMISSIONS, *(f"view_{model._meta.model_name}" for model in MODELS)}
-    own = Permission.objects.using(using).filter(content_type__app_label=Delivery._meta.app_label)
-    wanted = set(own.filter(codename__in=codenames))
+    known = Permission.objects.using(using)
+    wanted = set(known.filter(content_type__app_label=Delivery._meta.app_label, codename__in=codenames))
     if len(wanted) < len(codenames):
         raise DeliveryError("The permissions are not there yet: run manage.py migrate first.")
+    for label, codename in OPTIONAL:
+        wanted |= set(known.filter(content_type__app_label=label, codename=codename))
     with transaction.atomic(using=using):
         group, _created = Group.objects.using(using).get_or_create(name=NAME)
         missing = wanted - set(group.permissions.using(using))

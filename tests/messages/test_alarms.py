@@ -1,0 +1,199 @@
+"""Alarms to staff: one message when something begins, one when it is over, with or without a worker."""
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from kaspi_delivery_django.admin import dashboard
+from kaspi_delivery_django.contrib.messages import alarms
+from kaspi_delivery_django.contrib.messages.models import Alarm, Message
+from kaspi_delivery_django.models import AccountState, Delivery
+from kaspi_delivery_django.services.deliveries import notifications
+from kaspi_delivery_django.stats import alerts
+from kaspi_delivery_django.stats.report import Report
+
+pytestmark = pytest.mark.django_db(transaction=True)
+STAFF = {"telegram": [-100742], "email": ["ops@shop.kz", "owner@shop.kz"]}
+
+
+@pytest.fixture
+def staff(shop, configure, news):
+    """Have alarms go to staff; a worker and a webhook have been seen, and nothing needs attention."""
+    shop(recipients={})
+    configure(ALARMS=STAFF)
+    news("accepted")
+    Message.objects.all().delete()
+    Alarm.objects.all().delete()
+
+
+@pytest.fixture
+def minutes(turnable, drain, staff):
+    """Return a function that lets minutes pass, with a healthy worker's rounds and nothing else to alarm about."""
+
+    def run(count):
+        for _ in range(count):
+            turnable.turn(minutes=1)
+            AccountState.objects.update(worker_seen_at=turnable.now)
+            drain()
+
+    return run
+
+
+def flag(reason="refused"):
+    """Flag the delivery for manual review; an empty reason is none."""
+    Delivery.objects.update(attention=reason)
+
+
+def test_one_message_at_the_beginning_and_one_at_the_end(minutes, bot, mails):
+    """To each recipient; not one in every round."""
+    flag()
+    minutes(10)
+    assert len(bot.sent) == 1
+    assert bot.sent[0]["chat_id"] == "-100742"
+    assert bot.texts[0].startswith("New:\n• Kaspi refused the request: 1")
+    assert bot.texts[0].endswith("https://shop.kz/admin/kaspi_delivery/delivery/dashboard/")
+    assert sorted(mail["To"] for mail in mails()) == ["ops@shop.kz", "owner@shop.kz"]
+    flag("")
+    minutes(10)
+    assert len(bot.sent) == 2
+    assert bot.texts[1].startswith("Over:\n• Kaspi refused the request: 1")
+    assert mails()[-1]["Subject"] == "Kaspi Delivery: an alarm is over"
+    assert not Alarm.objects.exists()
+
+
+def test_it_is_a_digest(minutes, bot, booked, turnable):
+    """What begins together is one message; what is still on stands below."""
+    flag()
+    Delivery.objects.update(delivery_by=turnable.now, next_refresh_at=None)
+    minutes(3)
+    flag("key_reused")
+    minutes(8)
+    assert [text.count("•") for text in bot.texts] == [2, 2, 3]
+    assert [text.split("\n")[0] for text in bot.texts] == ["New:", "New:", "Over:"]
+    assert "Still on:\n• 1 delivery is overdue" in bot.texts[1]
+
+
+def test_what_comes_and_goes_alarms_no_one(minutes, bot):
+    """Neither for a moment, nor between two messages."""
+    flag()
+    minutes(1)
+    flag("")
+    minutes(10)
+    assert bot.sent == []
+    flag()
+    minutes(3)
+    for _ in range(3):
+        flag("")
+        minutes(2)
+        flag()
+        minutes(2)
+    assert len(bot.sent) == 1
+
+
+def test_they_are_the_alerts_of_the_dashboard(minutes, bot, turnable):
+    """Circuit breaker, webhooks and Kaspi's announcements too: one list, one decision."""
+    sunset = {"announcement": "sunset on 2027-01-01", "announced_at": turnable.now}
+    AccountState.objects.update(closed_until=turnable.now, closed_reason="HTTP 401", held_at=turnable.now, **sunset)
+    turnable.turn(hours=4)
+    minutes(3)
+    words = "\n".join(bot.texts)
+    for part in (
+        "circuit breaker of default is open",
+        "has sent no webhook for 4 h",
+        "sunset on 2027-01-01",
+        "is held",
+    ):
+        assert part in words
+    shown = [alert.kind for alert in dashboard._alerts(lambda *_model, **_filter: "", Report())]
+    assert shown == [alert.kind for alert in alerts.find(Report())]
+    assert set(shown) == set(Alarm.objects.values_list("kind", flat=True))
+
+
+@pytest.mark.parametrize(("language", "heading"), [("ru", "Новое:"), ("kk", "Жаңа:")])
+def test_staff_read_the_projects_language(minutes, bot, settings, language, heading):
+    """LANGUAGE_CODE."""
+    settings.LANGUAGE_CODE = language
+    flag()
+    minutes(3)
+    assert bot.texts[0].splitlines()[0] == heading
+
+
+def test_staff_have_no_quiet_hours(configure, minutes, bot):
+    """A night's alarm is sent at night."""
+    configure(ALARMS=STAFF, QUIET_HOURS=("16:00", "08:00"))
+    flag()
+    minutes(3)
+    assert len(bot.sent) == 1
+
+
+def test_without_recipients_a_round_makes_no_query(connected, configure, django_assert_num_queries):
+    """Nor does a round within the same minute."""
+    configure()
+    with django_assert_num_queries(0):
+        assert alarms.run(limit=1) == 0
+
+
+def test_two_at_once_alarm_once(staff, at_once, turnable):
+    """A worker, and cron: whoever changes the row queues the message."""
+    flag()
+    alarms.check()
+    turnable.turn(minutes=1)
+    AccountState.objects.update(worker_seen_at=turnable.now)
+    assert sorted(queued for _found, queued in at_once(alarms.check, alarms.check)) == [0, 3]
+    flag("")
+    turnable.turn(minutes=6)
+    AccountState.objects.update(worker_seen_at=turnable.now)
+    assert sorted(queued for _found, queued in at_once(alarms.check, alarms.check)) == [0, 3]
+
+
+def run():
+    """Run the command as cron does; return its exit code and its output."""
+    out = io.StringIO()
+    try:
+        call_command("kaspi_alarms", stdout=out)
+    except SystemExit as end:
+        return end.code, out.getvalue()
+    except CommandError as err:
+        return err.returncode, str(err)
+    return 0, out.getvalue()
+
+
+def test_cron_tells_of_a_dead_worker(staff, bot, turnable):
+    """It sends by itself."""
+    assert run() == (0, "")
+    turnable.turn(minutes=6)
+    assert run() == (1, "No worker is seen for default: retries wait until one runs\n")
+    assert bot.sent == []
+    turnable.turn(minutes=1)
+    assert run()[0] == 1
+    assert bot.texts[0].startswith("New:\n• No worker is seen for default")
+    assert len(bot.sent) == 1
+    AccountState.objects.update(worker_seen_at=turnable.now)
+    assert run() == (0, "")
+
+
+def test_cron_reports_wrong_settings_and_an_unusable_database(staff, configure, monkeypatch):
+    """By exit codes that mean no alarm."""
+    configure(ALARMS={})
+    assert run() == (2, """KASPI_DELIVERY['MESSAGES']['ALARMS'] names no recipient, as {"email": ["ops@shop.kz"]}.""")
+    configure(ALARMS={"pager": ["1"]})
+    assert run() == (
+        2,
+        "KASPI_DELIVERY['MESSAGES']['ALARMS'] names the channel 'pager'; CHANNELS has: email, telegram.",
+    )
+    configure(ALARMS=STAFF)
+    monkeypatch.setattr("kaspi_delivery_django.contrib.messages.models.Alarm._meta.db_table", "no_such_table")
+    code, text = run()
+    assert (code, text.startswith("The database cannot be used:")) == (3, True)
+
+
+def test_cron_leaves_customers_to_the_worker(staff, shop, move, bot, drain):
+    """Their messages are not its business."""
+    shop(recipients={"telegram": "742"})
+    move("in_transit")
+    notifications.notify_pending(limit=10, using="default")
+    assert run() == (0, "")
+    assert bot.sent == []
+    drain()
+    assert len(bot.sent) == 1
