@@ -62,6 +62,14 @@ class OrderAdapter(ABC, Generic[Order]):
         it is called again at each refresh, to detect an edited order.
         """
 
+    def build_return(self, order: Order, request: DeliveryRequest) -> DeliveryRequest:
+        """Return the request of a return: by default `request`, which is what was sent, with both places swapped.
+
+        Called once, right before the courier is booked. Nothing else is asked about a return: neither `wants_delivery`
+        nor `wants_cancel`, `not_before`, `account` or `external_order_id`.
+        """
+        return request
+
     def wants_cancel(self, order: Order) -> bool:
         """Return whether to cancel the order's delivery. Called on every save, and before booking, until pickup."""
         return False

@@ -1,14 +1,14 @@
 """What a customer may see of a delivery, and the signed link to it: no personal data, no ids."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy
 
 from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import Delivery, StatusChange
@@ -26,6 +26,7 @@ SHOWN = (
     "object_id",
     "environment",
     "generation",
+    "returned_generation",
     "delivery_id",
     "status",
     "status_at",
@@ -36,6 +37,8 @@ SHOWN = (
     "final_at",
     "blanked_at",
 )
+ARRANGED = (gettext_lazy("We are arranging your delivery"), gettext_lazy("We are arranging the return"))
+BEING_CANCELLED = (gettext_lazy("Your delivery is being cancelled"), gettext_lazy("The return is being cancelled"))
 ROUTE = (*statuses.OPEN, statuses.DELIVERED)
 
 
@@ -47,11 +50,12 @@ class Step:
     at: datetime | None = None
     is_late: bool = False
     is_current: bool = False
+    is_return: bool = False
 
     @property
     def label(self) -> str:
         """The status in the reader's language."""
-        return customer_label(self.status)
+        return customer_label(self.status, is_return=self.is_return)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,8 @@ class Tracking:
     """A delivery as its customer sees it, in values alone: a template that has it can show nothing else.
 
     `status` is Kaspi's word, empty before the booking. `url` is Kaspi's own page, empty unless it may be
-    linked. `path` is our page, empty when the project does not include our addresses.
+    linked. `path` is our page, empty when the project does not include our addresses. `returned` is the way back to
+    the shop, once it is booked.
     """
 
     status: str = ""
@@ -72,20 +77,27 @@ class Tracking:
     is_overdue: bool = False
     url: str = ""
     path: str = ""
+    is_return: bool = False
+    returned: "Tracking | None" = None
 
     @property
     def label(self) -> str:
         """How it stands, in the reader's language."""
         if self.is_being_cancelled:
-            return gettext("Your delivery is being cancelled")
-        return customer_label(self.status) if self.status else gettext("We are arranging your delivery")
+            return str(BEING_CANCELLED[self.is_return])
+        return customer_label(self.status, is_return=self.is_return) if self.status else str(ARRANGED[self.is_return])
 
     @property
     def explanation(self) -> str:
         """What the status means for the customer; empty where the label is enough."""
         if self.is_being_cancelled:
             return ""
-        return status_explanation(self.status)
+        return status_explanation(self.status, is_return=self.is_return)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether there is more to come: the delivery or its return has not ended."""
+        return not self.is_final or (self.returned is not None and self.returned.may_change)
 
 
 def token_of(delivery: Delivery) -> str:
@@ -106,13 +118,8 @@ def delivery_for(token: str) -> Delivery | None:
 
     A token with a wrong signature costs no query.
     """
-    try:
-        key = int(_signer().unsign(token))
-    except (BadSignature, ValueError):
-        return None
-    named = Delivery.objects.only(*SHOWN).filter(pk=key).first()
-    current = _current(named) if named else None
-    return None if current is None or current.blanked_at else current
+    found = _named(token)
+    return found[0] if found else None
 
 
 def delivery_of(order: Model) -> Delivery | None:
@@ -121,41 +128,65 @@ def delivery_of(order: Model) -> Delivery | None:
     Raises `NoAdapter` when no adapter is for the order's model.
     """
     newest = identities.deliveries_of(identities.adapter_of(order), order).order_by("-pk").only(*SHOWN).first()
-    return _current(newest) if newest else None
+    return _current(newest)[0] if newest else None
 
 
 def track(delivery: Delivery | None) -> Tracking:
-    """Return what the customer of this delivery's order sees, whichever generation is given. Two queries."""
-    return _tracking(_current(delivery)) if delivery else Tracking()
+    """Return what the customer of this delivery's order sees, whichever generation, or its return, is given.
+
+    Two queries; one more for a return.
+    """
+    return _both(*_current(delivery)) if delivery else Tracking()
 
 
 def tracking_for(token: str) -> Tracking | None:
-    """Return what the holder of a token sees; None if it leads to no delivery. Three queries at most."""
-    delivery = delivery_for(token)
-    return _tracking(delivery) if delivery else None
+    """Return what the holder of a token sees; None if it leads to no delivery. Three queries; one more for a return."""
+    found = _named(token)
+    return _both(*found) if found else None
 
 
 def _signer() -> Signer:
     return Signer(salt=SALT, sep=SEPARATOR)
 
 
-def _current(delivery: Delivery) -> Delivery:
-    """Return the order's newest live delivery, or its newest delivery if none is live."""
+def _named(token: str) -> tuple[Delivery, Delivery | None] | None:
+    try:
+        key = int(_signer().unsign(token))
+    except (BadSignature, ValueError):
+        return None
+    named = Delivery.objects.only(*SHOWN).filter(pk=key).first()
+    found = _current(named) if named else None
+    return None if found is None or found[0].blanked_at else found
+
+
+def _current(delivery: Delivery) -> tuple[Delivery, Delivery | None]:
+    """Return the order's newest live delivery, or its newest delivery if none is live; and its newest return."""
     same_order = Delivery.objects.filter(
         content_type=delivery.content_type_id, object_id=delivery.object_id, environment=delivery.environment
     )
-    generations = list(same_order.only(*SHOWN).order_by("-generation"))
-    return next((one for one in generations if one.is_live), generations[0] if generations else delivery)
+    rows = list(same_order.only(*SHOWN).order_by("-generation"))
+    outbound = [one for one in rows if not one.is_return]
+    current = next((one for one in outbound if one.is_live), outbound[0] if outbound else delivery)
+    return current, next((one for one in rows if one.returned_generation == current.generation), None)
+
+
+def _both(delivery: Delivery, back: Delivery | None) -> Tracking:
+    """Return the tracking of a delivery, with that of its return unless that will not take place."""
+    is_shown = back is not None and (back.is_live or (back.is_open and not rules.is_abandoned(back)))
+    way = _tracking(delivery)
+    return replace(way, returned=replace(_tracking(back), path="")) if back and is_shown else way
 
 
 def _tracking(delivery: Delivery) -> Tracking:
     is_final = not delivery.is_open
     is_unwanted = delivery.cancel_requested_at is not None and delivery.is_cancellable
     has_no_next = is_final or is_unwanted or (not delivery.status and rules.is_abandoned(delivery))
+    steps = (*_steps_taken(delivery), *(() if has_no_next else _steps_ahead(delivery.status)))
     return Tracking(
         status=delivery.status,
         status_at=delivery.status_at,
-        steps=(*_steps_taken(delivery), *(() if has_no_next else _steps_ahead(delivery.status))),
+        steps=tuple(replace(step, is_return=delivery.is_return) for step in steps),
+        is_return=delivery.is_return,
         pickup_by=delivery.pickup_by,
         delivery_by=delivery.delivery_by,
         is_final=is_final,

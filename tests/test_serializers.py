@@ -26,6 +26,7 @@ FIELDS = {
     "is_final",
     "tracking_url",
     "steps",
+    "returned",
 }
 
 

@@ -45,6 +45,8 @@ OWN_ERRORS = (  # stored in English by code that knows no reader, and in part no
     stored("external_order_id must return 1 to 128 printable ASCII characters"),
     stored("external_order_id must be 1 to 128 printable ASCII characters"),
     stored("build_request must return a DeliveryRequest"),
+    stored("build_return must return a DeliveryRequest"),
+    stored("external_order_id is too long for a return: shorten it"),
     stored(
         "The order is in the database %(other)s, which no worker reads: deliveries are in %(own)s. Route both to one"
         " database, or save it there."

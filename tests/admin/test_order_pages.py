@@ -18,7 +18,7 @@ from kaspi_delivery_django.admin import DeliveryAttentionMixin, DeliveryInline, 
 from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, reissue_delivery
+from kaspi_delivery_django.services import cancel_delivery, reissue_delivery, request_return
 from tests.shop import adapters
 from tests.shop.models import AppOrder, GiftOrder, Note, Order, ProxyOrder, Shipment
 
@@ -596,3 +596,22 @@ def test_the_parcels_of_several_orders_are_booked(admin_client, splits_orders):
     assert "3 couriers are asked of Kaspi." in chosen(admin_client, "kaspi_book", order, other).content.decode()
     chosen(admin_client, "kaspi_book", order, other, apply="1")
     assert Delivery.objects.count() == 3
+
+
+def test_a_return_stands_beside_the_first_delivery(admin_client, booked, drain):
+    """In the table and in the column of the list; the list's cancel and filters are about the delivery alone."""
+    order = Order.objects.get()
+    Delivery.objects.update(status="delivered")
+    assert "Book a return" in page_of(admin_client, order)
+    back = request_return(booked)
+    drain()
+    page = page_of(admin_client, order)
+    assert (page.count(">Timeline<"), "Book a return" in page, page.count("↩")) == (2, False, 1)
+    Delivery.objects.filter(pk=back.pk).update(attention="refused")
+    column = admin_client.get(LIST).content.decode().split("field-kaspi_delivery_status")[1]
+    assert ("✓" in column, "↩" in column, "Kaspi refused the request" in column) == (True, True, True)
+    assert "1 order" in admin_client.get(LIST, {"kaspi_delivery": "delivered"}).content.decode()
+    assert "0 orders" in admin_client.get(LIST, {"kaspi_delivery": "created"}).content.decode()
+    chosen(admin_client, "kaspi_cancel", order, reason="no")
+    back.refresh_from_db()
+    assert back.cancel_requested_at is None

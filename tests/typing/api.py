@@ -43,6 +43,7 @@ from kaspi_delivery_django.exceptions import (
     CannotRefresh,
     CannotReissue,
     CannotRetry,
+    CannotReturn,
     DeliveryError,
     NoAdapter,
 )
@@ -60,6 +61,7 @@ from kaspi_delivery_django.services import (
     reissue_delivery,
     replay_event,
     request_delivery,
+    request_return,
     retry_delivery,
 )
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
@@ -100,6 +102,10 @@ class ShopOrderAdapter(OrderAdapter[Order]):
     def wants_cancel(self, order: Order) -> bool:
         """Call off what is cancelled."""
         return order.cancelled
+
+    def build_return(self, order: Order, request: DeliveryRequest) -> DeliveryRequest:
+        """Have it brought to the same shop."""
+        return request
 
     def build_request(self, order: Order) -> DeliveryRequest:
         """Say what is shipped."""
@@ -235,6 +241,7 @@ def work_through_the_list(order: models.Model, delivery: Delivery, event: Webhoo
         assert_type(reissue_delivery(delivery, confirmed_absent=True), Delivery)
         assert_type(acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
         assert_type(mark_final(delivery), Delivery)
+        assert_type(request_return(delivery, reason="too small").returned_delivery(), Delivery)
         assert_type(replay_event(event), str)
     except (
         CannotBook,
@@ -244,6 +251,7 @@ def work_through_the_list(order: models.Model, delivery: Delivery, event: Webhoo
         CannotReissue,
         CannotAcknowledge,
         CannotRefresh,
+        CannotReturn,
     ) as err:
         assert_type(str(err), str)
 

@@ -69,10 +69,10 @@ class OrderDeliveryFilter(OrderAttentionFilter):
         """Return the deliveries that have the status, without those that were booked again."""
         if value == ATTENTION:
             return super().deliveries(value)
-        later = Delivery.objects.filter(
+        later = Delivery.objects.outbound().filter(
             object_id=OuterRef("object_id"), content_type=OuterRef("content_type"), pk__gt=OuterRef("pk")
         )
-        own = Delivery.objects.filter(~Exists(later), status="" if value == NOT_BOOKED else value)
+        own = Delivery.objects.outbound().filter(~Exists(later), status="" if value == NOT_BOOKED else value)
         return own.order_by("-status_at")
 
 

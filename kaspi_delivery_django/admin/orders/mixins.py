@@ -98,12 +98,13 @@ class DeliveryStatusMixin(DeliveryAttentionMixin):
 
     @admin.display(description=_("Kaspi delivery"))
     def kaspi_delivery_status(self, order: Any) -> str:
-        """Link the order's newest delivery by its status, and show why it needs attention."""
+        """Link the order's newest delivery, and its return, by its status, and show why it needs attention."""
         deliveries = order.__dict__.get(READ_BY_LIST)
         if deliveries is None:
-            deliveries = ShippedRows(self.model, self.kaspi_shipments).newest([order]).get(order.pk, [])
-        lines = ((self._status_of(delivery), display.attention_badge(delivery)) for delivery in deliveries)
-        return format_html_join("", '<div class="kd-line">{} {}</div>', lines)
+            shipped = ShippedRows(self.model, self.kaspi_shipments)
+            deliveries = shipped.newest_and_returns([order]).get(order.pk, [])
+        lines = ((display.return_badge(one), self._status_of(one), display.attention_badge(one)) for one in deliveries)
+        return format_html_join("", '<div class="kd-line">{} {} {}</div>', lines)
 
     def _status_of(self, delivery: Delivery) -> str:
         return display.page_link(self.admin_site, delivery, text=display.status_badge(delivery.status))
@@ -359,7 +360,7 @@ class _DeliveriesOfPage(ChangeList):
         super().get_results(request)
         if COLUMN in self.list_display:
             page: Any = self.model_admin
-            deliveries = ShippedRows(self.model, page.kaspi_shipments).newest(self.result_list)
+            deliveries = ShippedRows(self.model, page.kaspi_shipments).newest_and_returns(self.result_list)
             for order in self.result_list:
                 setattr(order, READ_BY_LIST, deliveries.get(order.pk, []))
 

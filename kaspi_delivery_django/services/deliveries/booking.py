@@ -8,12 +8,12 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext, gettext_lazy
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.client.types import is_identifier
-from kaspi_delivery_django.exceptions import CannotReissue
+from kaspi_delivery_django.client.types import check_reason, is_identifier
+from kaspi_delivery_django.exceptions import CannotReissue, CannotReturn
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import fast_sql
-from kaspi_delivery_django.services.db import db_alias, lock, locked_row
+from kaspi_delivery_django.services.db import db_alias, lock, locked_row, storable
 from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, preflight, rules, status
 from kaspi_delivery_django.services.deliveries.identities import (
     Identity,
@@ -29,6 +29,7 @@ from kaspi_delivery_django.services.errors import AdapterFailed, one_line, trans
 from kaspi_delivery_django.services.fast_sql import DeliveryKeys
 
 logger = logging.getLogger(__name__)
+KEY_COLUMNS = ("object_id", "environment", "returned_generation", "generation")
 OTHER_DELIVERY = gettext_lazy("The order has another delivery: %(name)s.")
 
 
@@ -87,11 +88,36 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
         try:
             order = payloads.order_of(locked)
             adapter = adapter_of(order)
+            if locked.is_return:
+                identity = identities.of_return(adapter, locked.returned_delivery(), order)
+                return _open_return(adapter, _next(adapter, locked, identity), locked.return_reason)
             return open_delivery(adapter, _next(adapter, locked, identity_of(adapter, order)))
         except models.ObjectDoesNotExist as err:
             raise CannotReissue(gettext("The order is gone.")) from err
         except AdapterFailed as err:
             raise CannotReissue(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
+
+
+def request_return(delivery: Delivery, *, reason: str = "") -> Delivery:
+    """Book the way back of a delivery that its customer has, once, however often this is called; return the return.
+
+    The courier fetches the parcel at the customer. `reason` is for staff, not for Kaspi. A return that was cancelled
+    or refused is rebooked by staff: see `reissue_delivery`. Raises `CannotReturn`, and `UsageError` for a reason that
+    cannot be stored.
+    """
+    check_reason(reason)
+    with locked_row(delivery) as locked:
+        if (booked := locked.returns().first()) is not None:
+            return booked
+        rules.check_return(locked)
+        try:
+            order = payloads.order_of(locked)
+            adapter = adapter_of(order)
+            return _open_return(adapter, identities.of_return(adapter, locked, order), storable(reason))
+        except models.ObjectDoesNotExist as err:
+            raise CannotReturn(gettext("The order is gone.")) from err
+        except AdapterFailed as err:
+            raise CannotReturn(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 def is_up_to_date(newest: DeliveryKeys | Delivery, identity: Identity) -> bool:
@@ -164,9 +190,17 @@ def _update(newest: Delivery, identity: Identity) -> Delivery:
     return locked
 
 
+def _open_return(adapter: AnyAdapter, identity: Identity, reason: str) -> Delivery:
+    def add_create(delivery: Delivery) -> None:
+        delivery.return_reason = reason
+        delivery.save(update_fields=["return_reason", "updated_at"])
+        calls.add_create(delivery)
+
+    return open_delivery(adapter, identity, add_create)
+
+
 def _next(adapter: AnyAdapter, last: Delivery, identity: Identity) -> Identity:
-    known = deliveries_as(adapter, identity.object_id)
-    newest = known.filter(environment=identity.environment).first()
+    newest = identities.generations_of(adapter, identity).first()
     if newest is None:
         return identity
     if newest.pk != last.pk:
@@ -182,18 +216,14 @@ def _winner(adapter: AnyAdapter, identity: Identity) -> Delivery | None:
 
     The read locks, because on MariaDB our snapshot may be older than that transaction's commit.
     """
-    own: dict[str, Any] = {"object_id": identity.object_id, "content_type": content_type_of(adapter).pk}
+    own: dict[str, Any] = {name: getattr(identity, name) for name in KEY_COLUMNS}
     with transaction.atomic(using=db_alias()):
-        return lock(using=db_alias(), **own, environment=identity.environment, generation=identity.generation)
+        return lock(using=db_alias(), **own, content_type=content_type_of(adapter).pk)
 
 
 def _insert(adapter: AnyAdapter, identity: Identity) -> Delivery:
-    delivery = Delivery(
-        **identity.columns(),
-        generation=identity.generation,
-        content_type=content_type_of(adapter),
-        object_id=identity.object_id,
-    )
+    own = identity.columns() | {name: getattr(identity, name) for name in KEY_COLUMNS}
+    delivery = Delivery(**own, content_type=content_type_of(adapter))
     fast_sql.insert(delivery, using=db_alias())
     return delivery
 

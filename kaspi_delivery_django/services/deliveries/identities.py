@@ -38,6 +38,7 @@ class Identity:
     environment: str
     external_order_id: str | None = None
     generation: int = 1
+    returned_generation: int = 0
     object_id: str = ""
     label: str | None = None  # not asked for, or the adapter failed
     label_is_personal: bool = True
@@ -114,19 +115,29 @@ class ShippedRows:
         return found
 
     def deliveries(self, object_ids: Sequence[str]) -> DeliveryQuerySet:
-        """Return the deliveries of these, found by an index: the newest generation first."""
+        """Return the deliveries and returns of these, found by an index: the newest first, a return after its own."""
         kind = content_type_of(self.adapter)
         own: DeliveryQuerySet = Delivery.objects.using(db_alias())
-        return own.filter(content_type=kind, object_id__in=object_ids).order_by("object_id", "-generation")
+        of_these = own.filter(content_type=kind, object_id__in=object_ids)
+        return of_these.order_by("object_id", "-generation", "returned_generation")
 
     def newest(self, rows: Iterable[models.Model]) -> dict[Any, list[Delivery]]:
-        """Return the newest delivery of what is shipped, whatever its environment, by the rows' primary keys."""
+        """Return the newest delivery of what is shipped, whatever its environment, by the rows' primary keys.
+
+        Returns are left out.
+        """
+        found = self.newest_and_returns(rows)
+        return {pk: [one for one in own if not one.is_return] for pk, own in found.items()}
+
+    def newest_and_returns(self, rows: Iterable[models.Model]) -> dict[Any, list[Delivery]]:
+        """Return the newest delivery, and the newest return, of what is shipped, by the rows' primary keys."""
         object_ids = self.object_ids(rows)
         texts = [text for own in object_ids.values() for text in own]
-        found: dict[str, Delivery] = {}
+        found: dict[str, dict[bool, Delivery]] = defaultdict(dict)
         for batch in (texts[start : start + BATCH_SIZE] for start in range(0, len(texts), BATCH_SIZE)):
-            found |= {one.object_id: one for one in self.deliveries(batch).defer("raw").order_by("pk")}
-        return {pk: [found[text] for text in own if text in found] for pk, own in object_ids.items()}
+            for one in self.deliveries(batch).defer("raw").order_by("pk"):
+                found[one.object_id][one.is_return] = one
+        return {pk: [one for text in own for one in found[text].values()] for pk, own in object_ids.items()}
 
     def _keys(self, pks: Sequence[Any]) -> list[tuple[Any, Any]]:
         rows: models.QuerySet[models.Model] = self.model._base_manager.using(db_alias())
@@ -203,6 +214,24 @@ def numbered(identity: Identity, generation: int) -> Identity:
     return replace(identity, external_order_id=name, generation=generation)
 
 
+def of_return(adapter: AnyAdapter, delivery: Delivery, order: models.Model) -> Identity:
+    """Return the identity of the first return of a delivery: its account and name are the delivery's, not the order's.
+
+    Raises `AdapterFailed` for a name that is too long.
+    """
+    name = f"{delivery.external_order_id}-return"
+    if not is_identifier(name):
+        raise AdapterFailed("external_order_id is too long for a return: shorten it")
+    own = Identity(
+        delivery.account,
+        delivery.environment,
+        name,
+        returned_generation=delivery.generation,
+        object_id=delivery.object_id,
+    )
+    return labelled(own, adapter, order)
+
+
 def is_same(delivery: DeliveryKeys | Delivery, own: Identity) -> bool:
     """Return whether a delivery has the account, the name and the label that its order has now."""
     known = (delivery.account, delivery.external_order_id)
@@ -272,7 +301,7 @@ def content_type_of(adapter: AnyAdapter) -> ContentType:
 
 
 def deliveries_of(adapter: AnyAdapter, order: models.Model) -> models.QuerySet[Delivery]:
-    """Return the order's deliveries, the newest generation first; none for an unsaved order."""
+    """Return the order's deliveries to its customer, the newest generation first; none for an unsaved order."""
     try:
         return deliveries_as(adapter, object_id_of(order))
     except UsageError:
@@ -280,8 +309,15 @@ def deliveries_of(adapter: AnyAdapter, order: models.Model) -> models.QuerySet[D
 
 
 def deliveries_as(adapter: AnyAdapter, object_id: str) -> models.QuerySet[Delivery]:
-    """Return the deliveries of the order whose key has this text, the newest generation first."""
+    """Return the deliveries to the customer of the order with this key, the newest generation first."""
     return Delivery.objects.using(db_alias()).of_order(content_type_of(adapter), object_id)
+
+
+def generations_of(adapter: AnyAdapter, identity: Identity) -> models.QuerySet[Delivery]:
+    """Return the generations of an order's delivery, or of its return, the newest first."""
+    own = Delivery.objects.using(db_alias()).filter(content_type=content_type_of(adapter))
+    same = {name: getattr(identity, name) for name in ("object_id", "environment", "returned_generation")}
+    return own.filter(**same).order_by("-generation")
 
 
 def newest_of(adapter: AnyAdapter, object_id: str, environment: str) -> Delivery | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from enum import Enum, auto
+from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
@@ -13,7 +14,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.functional import Promise
 
-from kaspi_delivery_django.client import DeliveryRequest, Location, Parcel, protocol
+from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel, protocol
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
@@ -110,12 +111,18 @@ def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
     request = _build(delivery, order)
     call.payload = protocol.dump(request.to_json(), ascii_only=True)
     call.payload_sha256 = delivery.order_sha256 = protocol.digest(call.payload)
-    for name, value in _mirrored(request).items():
+    customer = request.pickup if delivery.is_return else request.dropoff
+    for name, value in _mirrored(request, customer).items():
         setattr(delivery, name, value)
 
 
 def current_wish(delivery: Delivery, order: models.Model) -> Wish:
-    """Ask the adapter whether to send the delivery of this order, as the database has it. Raises `AdapterFailed`."""
+    """Ask the adapter whether to send the delivery of this order, as the database has it. Raises `AdapterFailed`.
+
+    A return is sent whatever the adapter wants for its order: the customer hands back what was ordered once.
+    """
+    if delivery.is_return:
+        return Wish.SEND
     return wish_for(_adapter_of(order), order, is_sent_anyway=delivery.send_anyway_at is not None)
 
 
@@ -133,7 +140,7 @@ def postponed_until(delivery: Delivery, order: models.Model, now: datetime) -> d
 
     Raises `AdapterFailed`.
     """
-    if delivery.send_anyway_at or delivery.send_early_at:
+    if delivery.is_return or delivery.send_anyway_at or delivery.send_early_at:
         return None
     at = call_adapter(_adapter_of(order).not_before, order)
     if at is None:
@@ -156,11 +163,11 @@ def store(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: 
 def flag_edits(delivery: Delivery) -> None:
     """Flag an order that was edited between its booking and its pickup, once for each edit.
 
-    Reverting the edit clears the flag.
+    Reverting the edit clears the flag. A return does not follow its order.
     """
     create = ApiCall.objects.of(delivery, ApiCall.Kind.CREATE).exclude(payload="").first()
     is_busy = delivery.attention not in {"", Attention.ORDER_EDITED}
-    if create is None or is_busy or not delivery.is_before_pickup:
+    if create is None or is_busy or not delivery.is_before_pickup or delivery.is_return:
         return
     try:
         with transaction.atomic(using=db_alias()):
@@ -203,25 +210,61 @@ def _adapter_of(order: models.Model) -> AnyAdapter:
 
 
 def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:
-    request = call_adapter(_adapter_of(order).build_request, order)
-    if not isinstance(request, DeliveryRequest):
-        raise AdapterFailed("build_request must return a DeliveryRequest")
+    adapter = _adapter_of(order)
+    if delivery.is_return:
+        request = _checked(call_adapter(adapter.build_return, order, _way_back(delivery, order)), "build_return")
+    else:
+        request = _checked(call_adapter(adapter.build_request, order), "build_request")
     return replace(request, external_order_id=delivery.external_order_id or "")
 
 
-def _mirrored(request: DeliveryRequest) -> dict[str, object]:
+def _checked(request: object, method: str) -> DeliveryRequest:
+    if not isinstance(request, DeliveryRequest):
+        raise AdapterFailed(f"{method} must return a DeliveryRequest")
+    return request
+
+
+def _way_back(delivery: Delivery, order: models.Model) -> DeliveryRequest:
+    """Return what was sent for the delivery that a return brings back, with its contacts and places swapped.
+
+    Where that is not known, since other code booked it or its personal data is removed, `build_request` is asked.
+    """
+    sent = delivery.returned_delivery()
+    request = (
+        call_adapter(_mirrored_request, sent)
+        if sent.dropoff_address
+        else _checked(call_adapter(_adapter_of(order).build_request, order), "build_request")
+    )
+    return replace(request, pickup=request.dropoff, dropoff=request.pickup)
+
+
+def _mirrored_request(delivery: Delivery) -> DeliveryRequest:
+    """Read a request from the columns that `_mirrored` has written."""
+    places: dict[str, Any] = {
+        side: Location(
+            address=getattr(delivery, f"{side}_address"),
+            contact=Contact(name=getattr(delivery, f"{side}_name"), phone=getattr(delivery, f"{side}_phone")),
+            notes=getattr(delivery, f"{side}_notes"),
+        )
+        for side in ("pickup", "dropoff")
+    }
+    measures: dict[str, Any] = {field.name: getattr(delivery, f"parcel_{field.name}") for field in fields(Parcel)}
+    return DeliveryRequest(**places, parcel=Parcel(**measures))
+
+
+def _mirrored(request: DeliveryRequest, customer: Location) -> dict[str, object]:
     columns = {f"parcel_{name}": value for name, value in vars(request.parcel).items()}
     for side, place in (("pickup", request.pickup), ("dropoff", request.dropoff)):
         columns[f"{side}_address"], columns[f"{side}_notes"] = place.address, place.notes
         columns[f"{side}_name"] = place.contact.name
         columns[f"{side}_phone"] = place.contact.phone
-    return {**columns, **_searched(request.dropoff)}
+    return {**columns, **_searched(customer)}
 
 
-def _searched(dropoff: Location) -> dict[str, object]:
+def _searched(customer: Location) -> dict[str, object]:
     return {
-        "phone_tail": phone_tail(dropoff.contact.phone),
-        "name_key": words_key(dropoff.contact.name),
-        "surname_key": second_words_key(dropoff.contact.name),
-        "city_key": city_key(dropoff.address),
+        "phone_tail": phone_tail(customer.contact.phone),
+        "name_key": words_key(customer.contact.name),
+        "surname_key": second_words_key(customer.contact.name),
+        "city_key": city_key(customer.address),
     }

@@ -179,7 +179,12 @@ def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None, now:
 
 
 def _take_over_identity(call: ApiCall, delivery: Delivery, order: models.Model) -> bool:
-    """Take over a name or an account that the order got without a save. Return whether the account is the same."""
+    """Take over a name or an account that the order got without a save. Return whether the account is the same.
+
+    A return keeps those of the delivery that it brings back.
+    """
+    if delivery.is_return:
+        return True
     account = delivery.account
     identity = identities.identity_as(identities.adapter_of(order), OrderRef(order, delivery.object_id))
     own = identities.numbered(identity, delivery.generation)
