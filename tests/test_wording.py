@@ -251,6 +251,8 @@ def texts_of(node):
         {
             *raised("NotReached", "OutcomeUnknown", "UnusableAnswer", "ForeignDelivery", "AdapterFailed"),
             payloads.NO_ADAPTER,
+            payloads.NO_REQUEST,
+            payloads.NO_RETURN,
             preflight.NAME_TAKEN,
             sender.NOT_STORED,
         }

@@ -33,6 +33,8 @@ from kaspi_delivery_django.services.errors import (
 
 logger = logging.getLogger(__name__)
 NO_ADAPTER = "ORDER_ADAPTERS has no adapter for this order's model"
+NO_REQUEST = "build_request must return a DeliveryRequest"
+NO_RETURN = "build_return must return a DeliveryRequest"
 FROZEN = ("payload", "payload_sha256")
 PLACE = ("address", "notes", "name", "phone")
 MIRRORED = (
@@ -212,15 +214,15 @@ def _adapter_of(order: models.Model) -> AnyAdapter:
 def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:
     adapter = _adapter_of(order)
     if delivery.is_return:
-        request = _checked(call_adapter(adapter.build_return, order, _way_back(delivery, order)), "build_return")
+        request = _checked(call_adapter(adapter.build_return, order, _way_back(delivery, order)), NO_RETURN)
     else:
-        request = _checked(call_adapter(adapter.build_request, order), "build_request")
+        request = _checked(call_adapter(adapter.build_request, order), NO_REQUEST)
     return replace(request, external_order_id=delivery.external_order_id or "")
 
 
-def _checked(request: object, method: str) -> DeliveryRequest:
+def _checked(request: object, error: str) -> DeliveryRequest:
     if not isinstance(request, DeliveryRequest):
-        raise AdapterFailed(f"{method} must return a DeliveryRequest")
+        raise AdapterFailed(error)
     return request
 
 
@@ -233,7 +235,7 @@ def _way_back(delivery: Delivery, order: models.Model) -> DeliveryRequest:
     request = (
         call_adapter(_mirrored_request, sent)
         if sent.dropoff_address
-        else _checked(call_adapter(_adapter_of(order).build_request, order), "build_request")
+        else _checked(call_adapter(_adapter_of(order).build_request, order), NO_REQUEST)
     )
     return replace(request, pickup=request.dropoff, dropoff=request.pickup)
 
