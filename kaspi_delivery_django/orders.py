@@ -2,6 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,6 +62,15 @@ class OrderAdapter(ABC, Generic[Order]):
         Called after the order and its lines are committed; every attempt sends what it returns then. Until pickup
         it is called again at each refresh, to detect an edited order.
         """
+
+    def parcels(self, order: Order) -> Mapping[str, DeliveryRequest] | None:
+        """Return the requests of an order that goes in several parcels, by stable keys; None for one parcel.
+
+        Called instead of `build_request`: right before the order is booked, and until pickup at each refresh. A key has
+        at most 20 ASCII letters, digits and hyphens, such as "almaty" or "box-b2"; each word begins with a letter. It
+        becomes part of the external order id, and the keys of an order must not change once one parcel is booked.
+        """
+        return None
 
     def build_return(self, order: Order, request: DeliveryRequest) -> DeliveryRequest:
         """Return the request of a return: by default `request`, which is what was sent, with both places swapped.

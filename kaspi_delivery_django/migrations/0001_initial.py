@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
                 ('environment', kaspi_delivery_django.models.fields.ExactCharField(max_length=16, verbose_name='environment')),
                 ('object_id', kaspi_delivery_django.models.fields.ExactCharField(max_length=64, verbose_name='order id')),
                 ('generation', models.PositiveSmallIntegerField(default=1, verbose_name='generation')),
+                ('parcel', kaspi_delivery_django.models.fields.ExactCharField(blank=True, db_default='', default='', max_length=20, verbose_name='parcel')),
                 ('returned_generation', models.PositiveSmallIntegerField(db_default=0, default=0, verbose_name='return of generation')),
                 ('return_reason', models.TextField(blank=True, default='', verbose_name='reason of the return')),
                 ('external_order_id', kaspi_delivery_django.models.fields.ExactCharField(max_length=128, null=True, verbose_name='external order id')),
@@ -264,7 +265,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('object_id', 'content_type', 'environment', 'returned_generation', 'generation'), name='kaspi_delivery_one_per_order'),
+            constraint=models.UniqueConstraint(fields=('object_id', 'content_type', 'environment', 'parcel', 'returned_generation', 'generation'), name='kaspi_delivery_one_per_order'),
         ),
         migrations.AddConstraint(
             model_name='delivery',

@@ -17,7 +17,8 @@ from kaspi_delivery_django.models.search import PHONE_TAIL_DIGITS, beginning, nu
 
 ORDER_LABEL_LENGTH = 100
 LEAST_PHONE_DIGITS = 4
-ORDER_COLUMNS = ("object_id", "content_type", "environment")
+PARCEL_COLUMNS = ("object_id", "content_type", "environment", "parcel")
+PARCEL_KEY_LENGTH = 20
 CUSTOMER_KEYS = ("name_key", "surname_key", "city_key")
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # "later than" excludes null, and SQLite answers it by the index
 
@@ -33,7 +34,7 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
     def of_order(self, content_type: ContentType, object_id: str) -> Self:
         """Filter one order's deliveries to its customer, the newest generation first; returns are left out."""
         own = self.filter(content_type=content_type, object_id=object_id).outbound()
-        return own.order_by("-generation")
+        return own.order_by("-generation", "pk")
 
     def outbound(self) -> Self:
         """Filter deliveries to customers: all but the returns."""
@@ -41,13 +42,13 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
 
     def with_successors(self) -> Self:
         """Annotate whether there is a later generation, which `has_successor` then returns without a query."""
-        same = {name: models.OuterRef(name) for name in (*ORDER_COLUMNS, "returned_generation")}
+        same = {name: models.OuterRef(name) for name in (*PARCEL_COLUMNS, "returned_generation")}
         later = self.model.objects.filter(**same, generation__gt=models.OuterRef("generation"))
         return self.annotate(known_successor=models.Exists(later))
 
     def with_returns(self) -> Self:
         """Annotate whether a return is booked, which `has_return` then returns without a query."""
-        same = {name: models.OuterRef(name) for name in ORDER_COLUMNS}
+        same = {name: models.OuterRef(name) for name in PARCEL_COLUMNS}
         back = self.model.objects.filter(**same, returned_generation=models.OuterRef("generation"))
         return self.annotate(known_return=models.Exists(back))
 
@@ -119,6 +120,7 @@ class Delivery(WrittenModel):
     object_id = ExactCharField(_("order id"), max_length=64)
     order = GenericForeignKey("content_type", "object_id")
     generation = models.PositiveSmallIntegerField(_("generation"), default=1)
+    parcel = ExactCharField(_("parcel"), max_length=PARCEL_KEY_LENGTH, default="", db_default="", blank=True)
     returned_generation = models.PositiveSmallIntegerField(_("return of generation"), default=0, db_default=0)
     return_reason = models.TextField(_("reason of the return"), default="", blank=True)
     external_order_id = ExactCharField(_("external order id"), max_length=128, null=True)
@@ -189,7 +191,7 @@ class Delivery(WrittenModel):
         ]
         constraints = [
             models.UniqueConstraint(  # whichever account ships it; the order first: it is looked up by it alone
-                fields=["object_id", "content_type", "environment", "returned_generation", "generation"],
+                fields=["object_id", "content_type", "environment", "parcel", "returned_generation", "generation"],
                 name="kaspi_delivery_one_per_order",
             ),
             models.UniqueConstraint(  # the id first: staff search by it alone
@@ -287,17 +289,17 @@ class Delivery(WrittenModel):
 
     def returns(self) -> DeliveryQuerySet:
         """Return the returns of this delivery, the newest first; none of a return."""
-        back = self._of_same_order().filter(returned_generation=self.generation)
+        back = self._of_same_parcel().filter(returned_generation=self.generation)
         return back.none() if self.is_return else back.order_by("-generation")
 
     def returned_delivery(self) -> "Delivery":
         """Return the delivery that this return brings back. Raises `Delivery.DoesNotExist`."""
-        return self._of_same_order().get(returned_generation=0, generation=self.returned_generation)
+        return self._of_same_parcel().get(returned_generation=0, generation=self.returned_generation)
 
     def _siblings(self) -> DeliveryQuerySet:
-        """Return the generations of the order's delivery; of a return, those of the return."""
-        return self._of_same_order().filter(returned_generation=self.returned_generation)
+        """Return the generations of the parcel's delivery; of a return, those of the return."""
+        return self._of_same_parcel().filter(returned_generation=self.returned_generation)
 
-    def _of_same_order(self) -> DeliveryQuerySet:
-        own: dict[str, Any] = {name: getattr(self, name) for name in ("object_id", "content_type_id", "environment")}
+    def _of_same_parcel(self) -> DeliveryQuerySet:
+        own: dict[str, Any] = {name: getattr(self, name) for name in PARCEL_COLUMNS}
         return type(self).objects.filter(**own)

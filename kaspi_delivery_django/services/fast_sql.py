@@ -181,7 +181,7 @@ def _quoted(name: str, using: str) -> str:
 
 _DELIVERIES_SQL = """
 SELECT content_type_id, id, generation, environment, account, external_order_id, order_label, delivery_id, attention,
-    unwanted_since, not_before
+    unwanted_since, not_before, parcel
 FROM kaspi_delivery_delivery WHERE object_id = %s AND returned_generation = 0
 """
 
@@ -200,6 +200,7 @@ class DeliveryKeys:
     attention: str
     unwanted_since: object = None
     not_before: object = None
+    parcel: str = ""
 
 
 def delivery_keys_of(object_id: str, content_type_id: int, *, using: str) -> Sequence[DeliveryKeys]:

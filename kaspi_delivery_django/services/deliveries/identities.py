@@ -2,10 +2,11 @@
 
 import hashlib
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, router
@@ -14,8 +15,8 @@ from django.db.models import Q
 from kaspi_delivery_django import conf, orders
 from kaspi_delivery_django.client.types import is_identifier, read_text
 from kaspi_delivery_django.exceptions import NoAdapter, UnusableKey, UsageError
-from kaspi_delivery_django.models import Attention, Delivery
-from kaspi_delivery_django.models.deliveries import ORDER_LABEL_LENGTH, DeliveryQuerySet
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.deliveries import ORDER_LABEL_LENGTH, PARCEL_KEY_LENGTH, DeliveryQuerySet
 from kaspi_delivery_django.models.search import has_digit, number_key, words_of
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
 from kaspi_delivery_django.services import fast_sql
@@ -24,9 +25,12 @@ from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter, p
 from kaspi_delivery_django.services.fast_sql import DeliveryKeys
 
 logger = logging.getLogger(__name__)
+Row = TypeVar("Row", DeliveryKeys, Delivery)
 MAX_PLAIN_DIGITS = 9  # a phone has ten
 MAX_PLAIN_LETTERS = 3  # as in KZ742
 BATCH_SIZE = 1000
+RESERVED_WORDS = frozenset({"return", *ApiCall.Kind.values})
+_PARCEL_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z][A-Za-z0-9]*)*")
 SETTING = "KASPI_DELIVERY['ORDER_ADAPTERS']"
 
 
@@ -37,6 +41,7 @@ class Identity:
     account: str
     environment: str
     external_order_id: str | None = None
+    parcel: str = ""
     generation: int = 1
     returned_generation: int = 0
     object_id: str = ""
@@ -47,6 +52,7 @@ class Identity:
         """Return the columns of a delivery that follow its order until it is booked."""
         known = {
             "account": self.account,
+            "parcel": self.parcel,
             "environment": self.environment,
             "external_order_id": self.external_order_id,
             "external_key": number_key(self.external_order_id or ""),
@@ -119,10 +125,10 @@ class ShippedRows:
         kind = content_type_of(self.adapter)
         own: DeliveryQuerySet = Delivery.objects.using(db_alias())
         of_these = own.filter(content_type=kind, object_id__in=object_ids)
-        return of_these.order_by("object_id", "-generation", "returned_generation")
+        return of_these.order_by("object_id", "parcel", "-generation", "returned_generation")
 
     def newest(self, rows: Iterable[models.Model]) -> dict[Any, list[Delivery]]:
-        """Return the newest delivery of what is shipped, whatever its environment, by the rows' primary keys.
+        """Return the newest delivery of each parcel, whatever its environment, by the rows' primary keys.
 
         Returns are left out.
         """
@@ -130,13 +136,13 @@ class ShippedRows:
         return {pk: [one for one in own if not one.is_return] for pk, own in found.items()}
 
     def newest_and_returns(self, rows: Iterable[models.Model]) -> dict[Any, list[Delivery]]:
-        """Return the newest delivery, and the newest return, of what is shipped, by the rows' primary keys."""
+        """Return the newest delivery, and the newest return, of each parcel, by the rows' primary keys."""
         object_ids = self.object_ids(rows)
         texts = [text for own in object_ids.values() for text in own]
-        found: dict[str, dict[bool, Delivery]] = defaultdict(dict)
+        found: dict[str, dict[tuple[str, bool], Delivery]] = defaultdict(dict)
         for batch in (texts[start : start + BATCH_SIZE] for start in range(0, len(texts), BATCH_SIZE)):
             for one in self.deliveries(batch).defer("raw").order_by("pk"):
-                found[one.object_id][one.is_return] = one
+                found[one.object_id][one.parcel, one.is_return] = one
         return {pk: [one for text in own for one in found[text].values()] for pk, own in object_ids.items()}
 
     def _keys(self, pks: Sequence[Any]) -> list[tuple[Any, Any]]:
@@ -214,6 +220,42 @@ def numbered(identity: Identity, generation: int) -> Identity:
     return replace(identity, external_order_id=name, generation=generation)
 
 
+def is_parcel_key(key: object) -> bool:
+    """Return whether a parcel may have this key.
+
+    What follows an order's name at Kaspi is a parcel's key, a number or a word of ours, and none is taken for another.
+    """
+    if not isinstance(key, str) or len(key) > PARCEL_KEY_LENGTH or not _PARCEL_KEY.fullmatch(key):
+        return False
+    return RESERVED_WORDS.isdisjoint(key.lower().split("-"))
+
+
+def for_parcel(identity: Identity, key: str) -> Identity:
+    """Return the identity of one of an order's parcels; of the order without a key. Raises `AdapterFailed`."""
+    if not key:
+        return identity
+    name = f"{identity.external_order_id}-{key}"
+    if not is_identifier(name):
+        raise AdapterFailed("external_order_id is too long for the key of a parcel: shorten it")
+    return replace(identity, external_order_id=name, parcel=key)
+
+
+def within(identity: Identity, delivery: DeliveryKeys | Delivery) -> Identity:
+    """Return the identity that one of the order's deliveries has by its parcel and generation.
+
+    Raises `AdapterFailed`.
+    """
+    return numbered(for_parcel(identity, delivery.parcel), delivery.generation)
+
+
+def one_per_parcel(known: Iterable[Row]) -> list[Row]:
+    """Return the newest of each parcel's deliveries, which come with the newest generation first."""
+    newest: dict[str, Row] = {}
+    for one in known:
+        newest.setdefault(one.parcel, one)
+    return list(newest.values())
+
+
 def of_return(adapter: AnyAdapter, delivery: Delivery, order: models.Model) -> Identity:
     """Return the identity of the first return of a delivery: its account and name are the delivery's, not the order's.
 
@@ -226,6 +268,7 @@ def of_return(adapter: AnyAdapter, delivery: Delivery, order: models.Model) -> I
         delivery.account,
         delivery.environment,
         name,
+        parcel=delivery.parcel,
         returned_generation=delivery.generation,
         object_id=delivery.object_id,
     )
@@ -314,17 +357,20 @@ def deliveries_as(adapter: AnyAdapter, object_id: str) -> models.QuerySet[Delive
 
 
 def generations_of(adapter: AnyAdapter, identity: Identity) -> models.QuerySet[Delivery]:
-    """Return the generations of an order's delivery, or of its return, the newest first."""
+    """Return the generations of a parcel's delivery, or of its return, the newest first."""
     own = Delivery.objects.using(db_alias()).filter(content_type=content_type_of(adapter))
-    same = {name: getattr(identity, name) for name in ("object_id", "environment", "returned_generation")}
+    same = {name: getattr(identity, name) for name in ("object_id", "environment", "parcel", "returned_generation")}
     return own.filter(**same).order_by("-generation")
 
 
-def newest_of(adapter: AnyAdapter, object_id: str, environment: str) -> Delivery | None:
-    """Return the order's newest delivery in the environment; else one without a name, which has none yet."""
+def newest_of(adapter: AnyAdapter, object_id: str, environment: str) -> list[Delivery]:
+    """Return the newest delivery of each of the order's parcels in the environment.
+
+    If there is none, return the one without a name, which has no environment yet.
+    """
     nameless = Q(external_order_id__isnull=True, attention=Attention.ADAPTER_FAILED)
     known = list(deliveries_as(adapter, object_id).filter(Q(environment=environment) | nameless))
-    return next((one for one in known if one.environment == environment), next(iter(known), None))
+    return one_per_parcel([one for one in known if one.environment == environment] or known[:1])
 
 
 def _check(model: type[models.Model], key: Any) -> None:

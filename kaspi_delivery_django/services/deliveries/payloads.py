@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -19,10 +19,11 @@ from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.models.search import city_key, phone_tail, second_words_key, words_key
-from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
+from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, can_be_looked_up
 from kaspi_delivery_django.services import fast_sql
 from kaspi_delivery_django.services.db import db_alias, storable
-from kaspi_delivery_django.services.deliveries import attention
+from kaspi_delivery_django.services.deliveries import attention, identities
+from kaspi_delivery_django.services.deliveries.identities import Identity
 from kaspi_delivery_django.services.errors import (
     AdapterFailed,
     call_adapter,
@@ -45,6 +46,10 @@ MIRRORED = (
     "order_sha256",
 )
 _WRONG_KEY = (AttributeError, OverflowError, TypeError, ValueError, ValidationError)  # the key's type was changed
+
+
+class OtherParcels(AdapterFailed):
+    """The order no longer goes in the parcels that it was split into."""
 
 
 class Wish(Enum):
@@ -118,6 +123,30 @@ def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
         setattr(delivery, name, value)
 
 
+def parcels_of(adapter: AnyAdapter, order: models.Model) -> Mapping[str, DeliveryRequest]:
+    """Ask the adapter for the parcels of an order; none for an order that is one. Raises `AdapterFailed`."""
+    if type(adapter).parcels is OrderAdapter.parcels:
+        return {}
+    parcels = call_adapter(adapter.parcels, order)
+    if parcels is None:
+        return {}
+    if not isinstance(parcels, Mapping) or not all(isinstance(one, DeliveryRequest) for one in parcels.values()):
+        raise AdapterFailed("parcels must return None or a mapping of keys to DeliveryRequests")
+    if not all(map(identities.is_parcel_key, parcels)) or len({key.lower() for key in parcels}) < len(parcels):
+        raise AdapterFailed(
+            'a key of parcels must be at most 20 letters, digits and hyphens, such as "almaty" or "box-b2": each word'
+            ' begins with a letter, none is "return" or "cancel", and no two keys differ in case alone'
+        )
+    return parcels
+
+
+def check(adapter: AnyAdapter, identity: Identity, order: models.Model) -> None:
+    """Build an order's requests as a test. Raises `AdapterFailed`."""
+    for key in parcels_of(adapter, order) or [""]:
+        own = identities.for_parcel(identity, key)
+        build(ApiCall(), Delivery(external_order_id=own.external_order_id, parcel=key), order)
+
+
 def current_wish(delivery: Delivery, order: models.Model) -> Wish:
     """Ask the adapter whether to send the delivery of this order, as the database has it. Raises `AdapterFailed`.
 
@@ -173,7 +202,7 @@ def flag_edits(delivery: Delivery) -> None:
         return
     try:
         with transaction.atomic(using=db_alias()):
-            document = _build(delivery, order_of(delivery)).to_json()
+            document = _document(delivery, order_of(delivery))
     except (models.ObjectDoesNotExist, AdapterFailed):
         return
     digest, older = (protocol.digest(protocol.dump(document, ascii_only=escaped)) for escaped in (True, False))
@@ -185,6 +214,21 @@ def flag_edits(delivery: Delivery) -> None:
     else:
         attention.flag(delivery, Attention.ORDER_EDITED, occurrence=digest)
     delivery.save(update_fields=attention.COLUMNS)
+
+
+def _document(delivery: Delivery, order: models.Model) -> dict[str, Any]:
+    """Return the order's request as it would be now; what differs from every request if its parcels are others."""
+    try:
+        document = _build(delivery, order).to_json()
+        added = set(parcels_of(_adapter_of(order), order)) - set(_known_parcels(delivery)) if delivery.parcel else ()
+    except OtherParcels:
+        return {"parcels": []}
+    return {**document, "parcels": sorted(added)} if added else document
+
+
+def _known_parcels(delivery: Delivery) -> Iterable[str]:
+    same_order = Delivery.objects.of_order(delivery.content_type, delivery.object_id)
+    return same_order.filter(environment=delivery.environment).values_list("parcel", flat=True)
 
 
 def cancel_reason_of(order: models.Model) -> str:
@@ -216,8 +260,19 @@ def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:
     if delivery.is_return:
         request = _checked(call_adapter(adapter.build_return, order, _way_back(delivery, order)), NO_RETURN)
     else:
-        request = _checked(call_adapter(adapter.build_request, order), NO_REQUEST)
+        request = _way_there(delivery, order)
     return replace(request, external_order_id=delivery.external_order_id or "")
+
+
+def _way_there(delivery: Delivery, order: models.Model) -> DeliveryRequest:
+    """Ask the adapter for the request of an order's delivery, or of one of its parcels."""
+    adapter = _adapter_of(order)
+    if not delivery.parcel:
+        return _checked(call_adapter(adapter.build_request, order), NO_REQUEST)
+    found = parcels_of(adapter, order).get(delivery.parcel)
+    if found is None:
+        raise OtherParcels("parcels no longer has this parcel's key: cancel it, or bring the key back")
+    return found
 
 
 def _checked(request: object, error: str) -> DeliveryRequest:
@@ -229,14 +284,10 @@ def _checked(request: object, error: str) -> DeliveryRequest:
 def _way_back(delivery: Delivery, order: models.Model) -> DeliveryRequest:
     """Return what was sent for the delivery that a return brings back, with its contacts and places swapped.
 
-    Where that is not known, since other code booked it or its personal data is removed, `build_request` is asked.
+    Where that is not known, since other code booked it or its personal data is removed, the adapter is asked again.
     """
     sent = delivery.returned_delivery()
-    request = (
-        call_adapter(_mirrored_request, sent)
-        if sent.dropoff_address
-        else _checked(call_adapter(_adapter_of(order).build_request, order), NO_REQUEST)
-    )
+    request = call_adapter(_mirrored_request, sent) if sent.dropoff_address else _way_there(sent, order)
     return replace(request, pickup=request.dropoff, dropoff=request.pickup)
 
 
