@@ -63,6 +63,7 @@ class TrackingSerializer(WaySerializer):
     returned = WaySerializer(
         read_only=True, allow_null=True, help_text="The way back to the shop; null unless a return is booked."
     )
+    others = WaySerializer(many=True, read_only=True, help_text="The order's other parcels, without steps.")
 
     class Meta:
         ref_name = "KaspiDeliveryTracking"

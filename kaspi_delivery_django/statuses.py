@@ -44,6 +44,11 @@ class StatusSnapshot:
     at: datetime | None = None
 
 
+def progress_rank(status: str) -> int:
+    """Return how far a parcel is; an unknown status counts as under way."""
+    return RANKS.get(status, RANKS[IN_TRANSIT])
+
+
 def is_cancellable(status: str) -> bool:
     """Return whether Kaspi may accept a cancel; for an unknown status Kaspi decides."""
     return status in CANCELLABLE or status not in RANKS

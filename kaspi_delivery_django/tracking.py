@@ -1,6 +1,6 @@
 """What a customer may see of a delivery, and the signed link to it: no personal data, no ids."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ SHOWN = (
     "object_id",
     "environment",
     "generation",
+    "parcel",
     "returned_generation",
     "delivery_id",
     "status",
@@ -64,7 +65,7 @@ class Tracking:
 
     `status` is Kaspi's word, empty before the booking. `url` is Kaspi's own page, empty unless it may be
     linked. `path` is our page, empty when the project does not include our addresses. `returned` is the way back to
-    the shop, once it is booked.
+    the shop, once it is booked. `others` are the order's other parcels, without their steps.
     """
 
     status: str = ""
@@ -79,6 +80,7 @@ class Tracking:
     path: str = ""
     is_return: bool = False
     returned: "Tracking | None" = None
+    others: tuple["Tracking", ...] = ()
 
     @property
     def label(self) -> str:
@@ -96,8 +98,9 @@ class Tracking:
 
     @property
     def may_change(self) -> bool:
-        """Whether there is more to come: the delivery or its return has not ended."""
-        return not self.is_final or (self.returned is not None and self.returned.may_change)
+        """Whether there is more to come: the delivery, its return or another parcel has not ended."""
+        shown = (self, *self.others, *filter(None, (self.returned,)))
+        return not all(one.is_final for one in shown)
 
 
 def token_of(delivery: Delivery) -> str:
@@ -119,16 +122,19 @@ def delivery_for(token: str) -> Delivery | None:
     A token with a wrong signature costs no query.
     """
     found = _named(token)
-    return found[0] if found else None
+    return found.delivery if found else None
 
 
 def delivery_of(order: Model) -> Delivery | None:
     """Return the delivery that an order's customer waits for; None before one is intended.
 
-    Raises `NoAdapter` when no adapter is for the order's model.
+    Of several parcels it is the least advanced. Raises `NoAdapter` when no adapter is for the order's model.
     """
     newest = identities.deliveries_of(identities.adapter_of(order), order).order_by("-pk").only(*SHOWN).first()
-    return _current(newest)[0] if newest else None
+    if newest is None:
+        return None
+    shown = _current(newest)
+    return min((shown.delivery, *shown.others), key=lambda one: statuses.progress_rank(one.status))
 
 
 def track(delivery: Delivery | None) -> Tracking:
@@ -136,52 +142,66 @@ def track(delivery: Delivery | None) -> Tracking:
 
     Two queries; one more for a return.
     """
-    return _both(*_current(delivery)) if delivery else Tracking()
+    return _page(_current(delivery)) if delivery else Tracking()
 
 
 def tracking_for(token: str) -> Tracking | None:
     """Return what the holder of a token sees; None if it leads to no delivery. Three queries; one more for a return."""
     found = _named(token)
-    return _both(*found) if found else None
+    return _page(found) if found else None
 
 
 def _signer() -> Signer:
     return Signer(salt=SALT, sep=SEPARATOR)
 
 
-def _named(token: str) -> tuple[Delivery, Delivery | None] | None:
+def _named(token: str) -> "_Shown | None":
     try:
         key = int(_signer().unsign(token))
     except (BadSignature, ValueError):
         return None
     named = Delivery.objects.only(*SHOWN).filter(pk=key).first()
     found = _current(named) if named else None
-    return None if found is None or found[0].blanked_at else found
+    return None if found is None or found.delivery.blanked_at else found
 
 
-def _current(delivery: Delivery) -> tuple[Delivery, Delivery | None]:
-    """Return the order's newest live delivery, or its newest delivery if none is live; and its newest return."""
+@dataclass(frozen=True)
+class _Shown:
+    """What a page shows: a parcel's delivery, its newest return, and the deliveries of the order's other parcels."""
+
+    delivery: Delivery
+    back: Delivery | None
+    others: Sequence[Delivery]
+
+
+def _current(delivery: Delivery) -> _Shown:
+    """Read the order's deliveries: of each parcel the newest live one, or the newest if none is live."""
     same_order = Delivery.objects.filter(
         content_type=delivery.content_type_id, object_id=delivery.object_id, environment=delivery.environment
     )
-    rows = list(same_order.only(*SHOWN).order_by("-generation"))
-    outbound = [one for one in rows if not one.is_return]
-    current = next((one for one in outbound if one.is_live), outbound[0] if outbound else delivery)
-    return current, next((one for one in rows if one.returned_generation == current.generation), None)
+    rows = list(same_order.only(*SHOWN).order_by("-generation", "pk"))
+    by_parcel: dict[str, list[Delivery]] = {}
+    for row in rows:
+        if not row.is_return:
+            by_parcel.setdefault(row.parcel, []).append(row)
+    newest = {key: next((one for one in own if one.is_live), own[0]) for key, own in by_parcel.items()}
+    current = newest.pop(delivery.parcel, delivery)
+    back = (row for row in rows if row.parcel == current.parcel and row.returned_generation == current.generation)
+    return _Shown(current, next(back, None), list(newest.values()))
 
 
-def _both(delivery: Delivery, back: Delivery | None) -> Tracking:
-    """Return the tracking of a delivery, with that of its return unless that will not take place."""
-    is_shown = back is not None and (back.is_live or (back.is_open and not rules.is_abandoned(back)))
-    way = _tracking(delivery)
-    return replace(way, returned=replace(_tracking(back), path="")) if back and is_shown else way
+def _page(shown: _Shown) -> Tracking:
+    """Return the tracking of a delivery, with its return, unless that will not take place, and the other parcels."""
+    back, way = shown.back, _tracking(shown.delivery)
+    takes_place = back is not None and (back.is_live or (back.is_open and not rules.is_abandoned(back)))
+    returned = replace(_tracking(back), path="") if back and takes_place else None
+    return replace(way, returned=returned, others=tuple(_tracking(one, has_steps=False) for one in shown.others))
 
 
-def _tracking(delivery: Delivery) -> Tracking:
+def _tracking(delivery: Delivery, *, has_steps: bool = True) -> Tracking:
     is_final = not delivery.is_open
     is_unwanted = delivery.cancel_requested_at is not None and delivery.is_cancellable
-    has_no_next = is_final or is_unwanted or (not delivery.status and rules.is_abandoned(delivery))
-    steps = (*_steps_taken(delivery), *(() if has_no_next else _steps_ahead(delivery.status)))
+    steps = _steps(delivery, has_no_next=is_final or is_unwanted) if has_steps else ()
     return Tracking(
         status=delivery.status,
         status_at=delivery.status_at,
@@ -195,6 +215,12 @@ def _tracking(delivery: Delivery) -> Tracking:
         url=allowed_tracking_url(delivery),
         path=tracking_path(delivery),
     )
+
+
+def _steps(delivery: Delivery, *, has_no_next: bool) -> Iterator[Step]:
+    yield from _steps_taken(delivery)
+    if not (has_no_next or (not delivery.status and rules.is_abandoned(delivery))):
+        yield from _steps_ahead(delivery.status)
 
 
 def _steps_taken(delivery: Delivery) -> Iterator[Step]:

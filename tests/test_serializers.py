@@ -27,6 +27,7 @@ FIELDS = {
     "tracking_url",
     "steps",
     "returned",
+    "others",
 }
 
 

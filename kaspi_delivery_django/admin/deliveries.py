@@ -38,7 +38,7 @@ _GROUPS: tuple[tuple[Any, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = 
         _("Record"),
         ("collapse",),
         (
-            ("account", "environment", "generation"),
+            ("account", "environment", "parcel", "generation"),
             ("created_at", "updated_at", "next_refresh_at", "final_at", "blanked_at"),
             ("raw",),
         ),

@@ -79,6 +79,12 @@ def status_badge(status: str) -> str:
     return badge(status_label(status), *_STATUS_MARKS.get(status, _UNKNOWN_MARK))
 
 
+def way_badge(delivery: Delivery) -> str:
+    """Name the parcel of an order that has several, and mark a return; empty for an order's only delivery."""
+    parcel = badge(format_html("<bdi>{}</bdi>", delivery.parcel), "▣", "ended") if delivery.parcel else ""
+    return format_html("{} {}", parcel, return_badge(delivery))
+
+
 def return_badge(delivery: Delivery) -> str:
     """Mark a return; empty for a delivery to the customer."""
     return badge(gettext("Return"), "↩", "ended") if delivery.is_return else ""
@@ -258,7 +264,7 @@ def delivery_facts(site: admin.AdminSite, request: HttpRequest, delivery: Delive
     """Return what staff recognise a delivery by: its order, its status, and the customer if the user may see them."""
     shows_personal = may_see_personal_data(request)
     yield order_link(site, delivery, shows_personal=shows_personal)
-    yield format_html("{} {}", return_badge(delivery), status_badge(delivery.status))
+    yield format_html("{} {}", way_badge(delivery), status_badge(delivery.status))
     if shows_personal:
         yield ", ".join(filter(None, (delivery.customer_name, delivery.customer_address)))
 

@@ -51,6 +51,7 @@ COLUMNS = (
     "external_order_id",
     "object_id",
     "generation",
+    "parcel",
     "returned_generation",
     "delivery_id",
     "status",

@@ -52,7 +52,8 @@ OWN_ERRORS = (  # stored in English by code that knows no reader, and in part no
     stored("parcels no longer has this parcel's key: cancel it, or bring the key back"),
     stored(
         'a key of parcels must be at most 20 letters, digits and hyphens, such as "almaty" or "box-b2": each word'
-        ' begins with a letter, none is "return" or "cancel", and no two keys differ in case alone'
+        ' begins with a letter and is not "return", "create", "cancel", "refresh" or "link", and no two keys differ'
+        " in case alone"
     ),
     stored(
         "The order is in the database %(other)s, which no worker reads: deliveries are in %(own)s. Route both to one"

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.contrib.messages import get_messages
-from django.db import connection
+from django.db import connection, transaction
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils.html import escape
@@ -20,7 +20,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, reissue_delivery, request_return
 from tests.shop import adapters
-from tests.shop.models import AppOrder, GiftOrder, Note, Order, ProxyOrder, Shipment
+from tests.shop.models import AppOrder, GiftOrder, Line, Note, Order, ProxyOrder, Shipment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIST = "/admin/shop/order/"
@@ -606,7 +606,7 @@ def test_a_return_stands_beside_the_first_delivery(admin_client, booked, drain):
     back = request_return(booked)
     drain()
     page = page_of(admin_client, order)
-    assert (page.count(">Timeline<"), "Book a return" in page, page.count("↩")) == (2, False, 1)
+    assert (page.count("Timeline</a>"), "Book a return" in page, page.count("↩")) == (2, False, 1)
     Delivery.objects.filter(pk=back.pk).update(attention="refused")
     column = admin_client.get(LIST).content.decode().split("field-kaspi_delivery_status")[1]
     assert ("✓" in column, "↩" in column, "Kaspi refused the request" in column) == (True, True, True)
@@ -615,3 +615,25 @@ def test_a_return_stands_beside_the_first_delivery(admin_client, booked, drain):
     chosen(admin_client, "kaspi_cancel", order, reason="no")
     back.refresh_from_db()
     assert back.cancel_requested_at is None
+
+
+def test_an_order_in_several_parcels_shows_the_least_advanced(admin_client, settings, kaspi, drain):
+    """In the column, with their number and whatever needs attention; the table has a row for each by its key."""
+    paths = ["tests.shop.adapters.WarehousesAdapter"]
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": paths}
+    with transaction.atomic():
+        order = Order.objects.create()
+        Line.objects.bulk_create(Line(order=order, title=key) for key in ("almaty", "taraz"))
+    drain()
+    drain()
+    Delivery.objects.filter(parcel="almaty").update(status="in_transit")
+    Delivery.objects.filter(parcel="taraz").update(attention="order_edited")
+    column = admin_client.get(LIST).content.decode().split("field-kaspi_delivery_status")[1].split("</td>")[0]
+    found = [words in column for words in ("Created", "In transit", "2 parcels", "was edited")]
+    assert found == [True, False, True, True]
+    page = page_of(admin_client, order)
+    assert (page.count("Timeline</a>"), ">almaty<" in page, ">taraz<" in page) == (2, True, True)
+    Delivery.objects.update(status="created")
+    chosen(admin_client, "kaspi_cancel", order, reason="no")
+    drain()
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"cancelled"}

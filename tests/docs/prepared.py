@@ -13,7 +13,10 @@ GIVEN = {
 }
 
 BEFORE = {
-    "docs/adapter.md": "KASPI_START = datetime(2026, 12, 1, tzinfo=UTC)",
+    "docs/adapter.md": """
+KASPI_START = datetime(2026, 12, 1, tzinfo=UTC)
+type(delivery).objects.update(status="delivered")
+""",
 }
 
 ELSEWHERE = {

@@ -1,5 +1,6 @@
 """Every promised public name as a shop uses it; `mypy --strict` reads this, nothing runs it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, assert_type
 
@@ -102,6 +103,10 @@ class ShopOrderAdapter(OrderAdapter[Order]):
     def wants_cancel(self, order: Order) -> bool:
         """Call off what is cancelled."""
         return order.cancelled
+
+    def parcels(self, order: Order) -> Mapping[str, DeliveryRequest] | None:
+        """Send it in one parcel."""
+        return None
 
     def build_return(self, order: Order, request: DeliveryRequest) -> DeliveryRequest:
         """Have it brought to the same shop."""

@@ -53,7 +53,7 @@ class OrderAttentionFilter(admin.SimpleListFilter):
 
 
 class OrderDeliveryFilter(OrderAttentionFilter):
-    """The orders whose delivery needs attention, or whose newest delivery has a status; the latest 10,000 of them."""
+    """The orders whose delivery needs attention, or one of whose parcels has a status; the latest 10,000 of them."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         """Offer attention and the statuses that we know."""
@@ -70,7 +70,10 @@ class OrderDeliveryFilter(OrderAttentionFilter):
         if value == ATTENTION:
             return super().deliveries(value)
         later = Delivery.objects.outbound().filter(
-            object_id=OuterRef("object_id"), content_type=OuterRef("content_type"), pk__gt=OuterRef("pk")
+            object_id=OuterRef("object_id"),
+            content_type=OuterRef("content_type"),
+            parcel=OuterRef("parcel"),
+            pk__gt=OuterRef("pk"),
         )
         own = Delivery.objects.outbound().filter(~Exists(later), status="" if value == NOT_BOOKED else value)
         return own.order_by("-status_at")

@@ -135,7 +135,8 @@ def parcels_of(adapter: AnyAdapter, order: models.Model) -> Mapping[str, Deliver
     if not all(map(identities.is_parcel_key, parcels)) or len({key.lower() for key in parcels}) < len(parcels):
         raise AdapterFailed(
             'a key of parcels must be at most 20 letters, digits and hyphens, such as "almaty" or "box-b2": each word'
-            ' begins with a letter, none is "return" or "cancel", and no two keys differ in case alone'
+            ' begins with a letter and is not "return", "create", "cancel", "refresh" or "link", and no two keys differ'
+            " in case alone"
         )
     return parcels
 

@@ -4,9 +4,11 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from kaspi_delivery_django import tracking
 from kaspi_delivery_django.exceptions import CannotBook
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.serializers import TrackingSerializer
 from kaspi_delivery_django.services import (
     book_delivery,
     reissue_delivery,
@@ -182,6 +184,22 @@ def test_a_parcel_comes_back_alone(split, drain, kaspi):
     assert record.request["dropoff"]["address"] == "The warehouse of box-b2"
     assert (back.returned_delivery(), back.parcel) == (split["box-b2"], "box-b2")
     assert not split["almaty"].has_return()
+
+
+def test_the_customer_sees_all_parcels_on_each_of_their_pages(split, order, client):
+    """One in full, the others by their status; the page reads on until the last has arrived."""
+    Delivery.objects.filter(parcel="almaty").update(status="delivered")
+    Delivery.objects.filter(parcel="box-b2").update(status="in_transit")
+    assert tracking.delivery_of(order).parcel == "shymkent"
+    seen = tracking.track(split["almaty"])
+    assert (seen.status, [one.status for one in seen.others]) == ("delivered", ["in_transit", "created"])
+    page = client.get(seen.path).content.decode()
+    assert page.count("Another parcel of your order") == 2
+    assert seen.others[0].path in page
+    assert "data-kaspi-source" in page
+    assert [one["label"] for one in TrackingSerializer(seen).data["others"]] == ["In transit", "Created"]
+    Delivery.objects.update(status="delivered")
+    assert "data-kaspi-source" not in client.get(seen.path).content.decode()
 
 
 @pytest.mark.parametrize(
