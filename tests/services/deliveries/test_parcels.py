@@ -51,7 +51,7 @@ def split(order, drain):
 
 def parcels():
     """Return the newest delivery of each parcel by its key, as the table has it."""
-    return {one.parcel: one for one in Delivery.objects.outbound().order_by("generation")}
+    return {one.parcel: one for one in Delivery.objects.outbound().order_by("generation", "pk")}
 
 
 def test_each_parcel_is_booked_from_its_own_warehouse(split, order, kaspi):
@@ -260,9 +260,27 @@ def test_an_adapter_without_parcels_costs_no_query_more(due, kaspi, monkeypatch)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_eight_senders_split_an_order_once(order, at_once, drain, kaspi):
+def test_senders_and_saves_split_an_order_once(order, at_once, drain, kaspi):
     """And each parcel is booked once."""
     [call] = ApiCall.objects.all()
-    found = at_once(*[lambda: claims.claim(call.pk, using="default")] * 8)
+    found = at_once(*[lambda: claims.claim(call.pk, using="default"), lambda: Order.objects.get().save()] * 4)
     assert len([claim for claim in found if isinstance(claim, claims.Claim)]) == 1
+    assert not [end for end in found if isinstance(end, Exception)]
     assert sorted(Delivery.objects.values_list("parcel", flat=True)) == sorted(KEYS)
+    drain()
+    drain()
+    assert len(kaspi.deliveries) == 2  # the claim above died with its process, and its lease still holds
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("runner", ["inline", "worker"])
+def test_every_runner_sends_all_parcels(warehouses, settings, kaspi, drain, runner):
+    """Without a worker the process that has sent the first sends the others too."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
+    with transaction.atomic():
+        order = Order.objects.create()
+        Line.objects.bulk_create(Line(order=order, title=key) for key in KEYS)
+    if runner == "worker":
+        drain()
+        drain()
+    assert [one.status for one in parcels().values()] == ["created"] * 3
