@@ -14,6 +14,7 @@ __all__ = [
     "CannotRefresh",
     "CannotReissue",
     "CannotRetry",
+    "CannotReturn",
     "DeliveryError",
     "KaspiError",
     "NoAdapter",
@@ -60,6 +61,10 @@ class CannotMarkFinal(DeliveryError):
 
 class CannotReissue(DeliveryError):
     """A parcel exists, or may exist."""
+
+
+class CannotReturn(DeliveryError):
+    """The customer does not have the parcel, or its return is booked already."""
 
 
 class CannotAcknowledge(DeliveryError):

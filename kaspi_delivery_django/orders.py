@@ -63,6 +63,23 @@ class OrderAdapter(ABC, Generic[Order]):
         it is called again at each refresh, to detect an edited order.
         """
 
+    def parcels(self, order: Order) -> Mapping[str, DeliveryRequest] | None:
+        """Return the requests of an order that goes in several parcels, by stable keys; None for one parcel.
+
+        Called instead of `build_request`: right before the order is booked, and until pickup at each refresh. A key has
+        at most 20 ASCII letters, digits and hyphens, such as "almaty" or "box-b2"; each word begins with a letter. It
+        becomes part of the external order id, and the keys of an order must not change once one parcel is booked.
+        """
+        return None
+
+    def build_return(self, order: Order, request: DeliveryRequest) -> DeliveryRequest:
+        """Return the request of a return: by default `request`, which is what was sent, with both places swapped.
+
+        Called once, right before the courier is booked. Nothing else is asked about a return: neither `wants_delivery`
+        nor `wants_cancel`, `not_before`, `account` or `external_order_id`.
+        """
+        return request
+
     def wants_cancel(self, order: Order) -> bool:
         """Return whether to cancel the order's delivery. Called on every save, and before booking, until pickup."""
         return False

@@ -31,8 +31,8 @@ class StepSerializer(serializers.Serializer[Step]):
         ref_name = "KaspiDeliveryStep"  # what OpenAPI calls it, beside the host's own
 
 
-class TrackingSerializer(serializers.Serializer[Tracking | Delivery]):
-    """A delivery's timeline, for its customer."""
+class WaySerializer(serializers.Serializer[Tracking | Delivery]):
+    """One way of a parcel: to the customer, or back to the shop."""
 
     status = serializers.CharField(read_only=True, help_text="Kaspi's status, empty before the booking; an open set.")
     label = serializers.CharField(  # type: ignore[assignment]  # a field called label, not the label of this serializer
@@ -52,6 +52,18 @@ class TrackingSerializer(serializers.Serializer[Tracking | Delivery]):
         source="url", read_only=True, help_text="Kaspi's own page; empty unless it is https on an allowed host."
     )
     steps = StepSerializer(many=True, read_only=True)
+
+    class Meta:
+        ref_name = "KaspiDeliveryWay"
+
+
+class TrackingSerializer(WaySerializer):
+    """A delivery's timeline, for its customer, with that of its return."""
+
+    returned = WaySerializer(
+        read_only=True, allow_null=True, help_text="The way back to the shop; null unless a return is booked."
+    )
+    others = WaySerializer(many=True, read_only=True, help_text="The order's other parcels, without steps.")
 
     class Meta:
         ref_name = "KaspiDeliveryTracking"

@@ -44,6 +44,11 @@ class StatusSnapshot:
     at: datetime | None = None
 
 
+def progress_rank(status: str) -> int:
+    """Return how far a parcel is; an unknown status counts as under way."""
+    return RANKS.get(status, RANKS[IN_TRANSIT])
+
+
 def is_cancellable(status: str) -> bool:
     """Return whether Kaspi may accept a cancel; for an unknown status Kaspi decides."""
     return status in CANCELLABLE or status not in RANKS
@@ -103,16 +108,37 @@ STATUS_EXPLANATIONS: dict[str, Promise] = {
 }
 
 
+RETURN_LABELS: dict[str, Promise] = {
+    **STATUS_LABELS,
+    CREATED: pgettext_lazy("return", "Created"),
+    ACCEPTED: gettext_lazy("The courier is on the way to you"),
+    OUT_FOR_DELIVERY: pgettext_lazy("return", "On the way to the shop"),
+    DELIVERED: pgettext_lazy("return", "Back at the shop"),
+    CANCELLED: pgettext_lazy("return", "Cancelled"),
+}
+
+
+RETURN_EXPLANATIONS: dict[str, Promise] = {
+    CREATED: gettext_lazy("A courier will fetch the parcel from you."),
+    ACCEPTED: gettext_lazy("Please have the parcel ready."),
+    IN_TRANSIT: gettext_lazy("The courier has your parcel."),
+    DELIVERED: gettext_lazy("The shop has received your parcel."),
+    CANCELLED: gettext_lazy("This parcel will not be fetched."),
+}
+
+
 def status_label(status: str) -> str:
     """Return the label of a status in the active language; an unknown status is its own label."""
     return str(STATUS_LABELS.get(status, status))
 
 
-def customer_label(status: str) -> str:
+def customer_label(status: str, *, is_return: bool = False) -> str:
     """Return the label of a status as its customer reads it; an unknown status is its own label."""
-    return str(CUSTOMER_LABELS.get(status, status))
+    labels = RETURN_LABELS if is_return else CUSTOMER_LABELS
+    return str(labels.get(status, status))
 
 
-def status_explanation(status: str) -> str:
+def status_explanation(status: str, *, is_return: bool = False) -> str:
     """Return what a status means for the customer; empty where the label is enough."""
-    return str(STATUS_EXPLANATIONS.get(status, ""))
+    explanations = RETURN_EXPLANATIONS if is_return else STATUS_EXPLANATIONS
+    return str(explanations.get(status, ""))

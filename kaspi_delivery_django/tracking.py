@@ -1,14 +1,14 @@
 """What a customer may see of a delivery, and the signed link to it: no personal data, no ids."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy
 
 from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import Delivery, StatusChange
@@ -26,6 +26,8 @@ SHOWN = (
     "object_id",
     "environment",
     "generation",
+    "parcel",
+    "returned_generation",
     "delivery_id",
     "status",
     "status_at",
@@ -36,6 +38,8 @@ SHOWN = (
     "final_at",
     "blanked_at",
 )
+ARRANGED = (gettext_lazy("We are arranging your delivery"), gettext_lazy("We are arranging the return"))
+BEING_CANCELLED = (gettext_lazy("Your delivery is being cancelled"), gettext_lazy("The return is being cancelled"))
 ROUTE = (*statuses.OPEN, statuses.DELIVERED)
 
 
@@ -47,11 +51,12 @@ class Step:
     at: datetime | None = None
     is_late: bool = False
     is_current: bool = False
+    is_return: bool = False
 
     @property
     def label(self) -> str:
         """The status in the reader's language."""
-        return customer_label(self.status)
+        return customer_label(self.status, is_return=self.is_return)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,8 @@ class Tracking:
     """A delivery as its customer sees it, in values alone: a template that has it can show nothing else.
 
     `status` is Kaspi's word, empty before the booking. `url` is Kaspi's own page, empty unless it may be
-    linked. `path` is our page, empty when the project does not include our addresses.
+    linked. `path` is our page, empty when the project does not include our addresses. `returned` is the way back to
+    the shop, once it is booked. `others` are the order's other parcels, without their steps.
     """
 
     status: str = ""
@@ -72,20 +78,29 @@ class Tracking:
     is_overdue: bool = False
     url: str = ""
     path: str = ""
+    is_return: bool = False
+    returned: "Tracking | None" = None
+    others: tuple["Tracking", ...] = ()
 
     @property
     def label(self) -> str:
         """How it stands, in the reader's language."""
         if self.is_being_cancelled:
-            return gettext("Your delivery is being cancelled")
-        return customer_label(self.status) if self.status else gettext("We are arranging your delivery")
+            return str(BEING_CANCELLED[self.is_return])
+        return customer_label(self.status, is_return=self.is_return) if self.status else str(ARRANGED[self.is_return])
 
     @property
     def explanation(self) -> str:
         """What the status means for the customer; empty where the label is enough."""
         if self.is_being_cancelled:
             return ""
-        return status_explanation(self.status)
+        return status_explanation(self.status, is_return=self.is_return)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether there is more to come: the delivery, its return or another parcel has not ended."""
+        shown = (self, *self.others, *filter(None, (self.returned,)))
+        return not all(one.is_final for one in shown)
 
 
 def token_of(delivery: Delivery) -> str:
@@ -106,56 +121,92 @@ def delivery_for(token: str) -> Delivery | None:
 
     A token with a wrong signature costs no query.
     """
-    try:
-        key = int(_signer().unsign(token))
-    except (BadSignature, ValueError):
-        return None
-    named = Delivery.objects.only(*SHOWN).filter(pk=key).first()
-    current = _current(named) if named else None
-    return None if current is None or current.blanked_at else current
+    found = _named(token)
+    return found.delivery if found else None
 
 
 def delivery_of(order: Model) -> Delivery | None:
     """Return the delivery that an order's customer waits for; None before one is intended.
 
-    Raises `NoAdapter` when no adapter is for the order's model.
+    Of several parcels it is the least advanced. Raises `NoAdapter` when no adapter is for the order's model.
     """
     newest = identities.deliveries_of(identities.adapter_of(order), order).order_by("-pk").only(*SHOWN).first()
-    return _current(newest) if newest else None
+    if newest is None:
+        return None
+    shown = _current(newest)
+    return min((shown.delivery, *shown.others), key=lambda one: statuses.progress_rank(one.status))
 
 
 def track(delivery: Delivery | None) -> Tracking:
-    """Return what the customer of this delivery's order sees, whichever generation is given. Two queries."""
-    return _tracking(_current(delivery)) if delivery else Tracking()
+    """Return what the customer of this delivery's order sees, whichever generation, or its return, is given.
+
+    Two queries; one more for a return.
+    """
+    return _page(_current(delivery)) if delivery else Tracking()
 
 
 def tracking_for(token: str) -> Tracking | None:
-    """Return what the holder of a token sees; None if it leads to no delivery. Three queries at most."""
-    delivery = delivery_for(token)
-    return _tracking(delivery) if delivery else None
+    """Return what the holder of a token sees; None if it leads to no delivery. Three queries; one more for a return."""
+    found = _named(token)
+    return _page(found) if found else None
 
 
 def _signer() -> Signer:
     return Signer(salt=SALT, sep=SEPARATOR)
 
 
-def _current(delivery: Delivery) -> Delivery:
-    """Return the order's newest live delivery, or its newest delivery if none is live."""
+def _named(token: str) -> "_Shown | None":
+    try:
+        key = int(_signer().unsign(token))
+    except (BadSignature, ValueError):
+        return None
+    named = Delivery.objects.only(*SHOWN).filter(pk=key).first()
+    found = _current(named) if named else None
+    return None if found is None or found.delivery.blanked_at else found
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a page shows: a parcel's delivery, its newest return, and the deliveries of the order's other parcels."""
+
+    delivery: Delivery
+    back: Delivery | None
+    others: Sequence[Delivery]
+
+
+def _current(delivery: Delivery) -> _Shown:
+    """Read the order's deliveries: of each parcel the newest live one, or the newest if none is live."""
     same_order = Delivery.objects.filter(
         content_type=delivery.content_type_id, object_id=delivery.object_id, environment=delivery.environment
     )
-    generations = list(same_order.only(*SHOWN).order_by("-generation"))
-    return next((one for one in generations if one.is_live), generations[0] if generations else delivery)
+    rows = list(same_order.only(*SHOWN).order_by("-generation", "pk"))
+    by_parcel: dict[str, list[Delivery]] = {}
+    for row in rows:
+        if not row.is_return:
+            by_parcel.setdefault(row.parcel, []).append(row)
+    newest = {key: next((one for one in own if one.is_live), own[0]) for key, own in by_parcel.items()}
+    current = newest.pop(delivery.parcel, delivery)
+    back = (row for row in rows if row.parcel == current.parcel and row.returned_generation == current.generation)
+    return _Shown(current, next(back, None), list(newest.values()))
 
 
-def _tracking(delivery: Delivery) -> Tracking:
+def _page(shown: _Shown) -> Tracking:
+    """Return the tracking of a delivery, with its return, unless that will not take place, and the other parcels."""
+    back, way = shown.back, _tracking(shown.delivery)
+    takes_place = back is not None and (back.is_live or (back.is_open and not rules.is_abandoned(back)))
+    returned = replace(_tracking(back), path="") if back and takes_place else None
+    return replace(way, returned=returned, others=tuple(_tracking(one, has_steps=False) for one in shown.others))
+
+
+def _tracking(delivery: Delivery, *, has_steps: bool = True) -> Tracking:
     is_final = not delivery.is_open
     is_unwanted = delivery.cancel_requested_at is not None and delivery.is_cancellable
-    has_no_next = is_final or is_unwanted or (not delivery.status and rules.is_abandoned(delivery))
+    steps = _steps(delivery, has_no_next=is_final or is_unwanted) if has_steps else ()
     return Tracking(
         status=delivery.status,
         status_at=delivery.status_at,
-        steps=(*_steps_taken(delivery), *(() if has_no_next else _steps_ahead(delivery.status))),
+        steps=tuple(replace(step, is_return=delivery.is_return) for step in steps),
+        is_return=delivery.is_return,
         pickup_by=delivery.pickup_by,
         delivery_by=delivery.delivery_by,
         is_final=is_final,
@@ -164,6 +215,12 @@ def _tracking(delivery: Delivery) -> Tracking:
         url=allowed_tracking_url(delivery),
         path=tracking_path(delivery),
     )
+
+
+def _steps(delivery: Delivery, *, has_no_next: bool) -> Iterator[Step]:
+    yield from _steps_taken(delivery)
+    if not (has_no_next or (not delivery.status and rules.is_abandoned(delivery))):
+        yield from _steps_ahead(delivery.status)
 
 
 def _steps_taken(delivery: Delivery) -> Iterator[Step]:

@@ -26,6 +26,8 @@ FIELDS = {
     "is_final",
     "tracking_url",
     "steps",
+    "returned",
+    "others",
 }
 
 

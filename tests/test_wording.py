@@ -9,7 +9,7 @@ from django.utils import formats, translation
 from kaspi_delivery_django import statuses
 from kaspi_delivery_django.formats import DAY_AND_TIME, duration_label, exact_duration_label, number_label, time_label
 from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.services.deliveries import payloads, preflight
+from kaspi_delivery_django.services.deliveries import inserting, payloads
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.statuses import customer_label, status_label
 from tests.catalogues import PACKAGE
@@ -251,7 +251,9 @@ def texts_of(node):
         {
             *raised("NotReached", "OutcomeUnknown", "UnusableAnswer", "ForeignDelivery", "AdapterFailed"),
             payloads.NO_ADAPTER,
-            preflight.NAME_TAKEN,
+            payloads.NO_REQUEST,
+            payloads.NO_RETURN,
+            inserting.NAME_TAKEN,
             sender.NOT_STORED,
         }
     ),

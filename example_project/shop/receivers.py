@@ -25,7 +25,9 @@ def tell_customer(delivery: Delivery, change: StatusChange, **_kwargs: Any) -> N
     order = delivery.order if is_ours else None
     if not isinstance(order, Order):  # somebody else's, or deleted since
         return
-    text = gettext("the customer was told: %(status)s") % {"status": customer_label(change.to_status)}
+    text = gettext("the customer was told: %(status)s") % {
+        "status": customer_label(change.to_status, is_return=delivery.is_return)
+    }
     _, is_new = CustomerNotice.objects.get_or_create(change=change, defaults={"order": order, "text": text})
     if is_new:
         logger.info("%s: order=%s", text, order.pk)

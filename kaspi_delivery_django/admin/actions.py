@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import display, outcomes
-from kaspi_delivery_django.admin.confirmation import Action, CancelForm, LinkForm, TypedForm
+from kaspi_delivery_django.admin.confirmation import Action, CancelForm, LinkForm, ReturnForm, TypedForm
 from kaspi_delivery_django.admin.outcomes import EFFECTS, Answer, Preview
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock
@@ -130,6 +130,10 @@ def _reissue(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     confirmed = bool(answers.get("confirmed_absent"))
     successor = services.reissue_delivery(delivery, confirmed_absent=confirmed)
     return Answer(messages.SUCCESS, gettext("rebooked as %(name)s.") % {"name": successor})
+
+
+def _return(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
+    return outcome_of_booking([services.request_return(delivery, reason=answers["reason"])])
 
 
 def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
@@ -252,6 +256,17 @@ ACTIONS: Mapping[str, Action] = {
         act=_reissue,
         form=TypedForm,
         is_dangerous=True,
+    ),
+    "return": Action(
+        permission="return_delivery",
+        label=_("Book a return"),
+        question=_(
+            "A courier fetches the parcel from the customer and brings it back to the shop: it costs another delivery."
+        ),
+        act=_return,
+        form=ReturnForm,
+        preview=partial(_preview, Name.RETURN),
+        bulk_name=Name.RETURN,
     ),
     "acknowledge": Action(
         permission="retry_delivery",

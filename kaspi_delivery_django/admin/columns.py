@@ -17,8 +17,8 @@ class DeliveryColumns:
 
     @admin.display(description=_("status"))
     def status_text(self, delivery: Delivery) -> str:
-        """Show Kaspi's word."""
-        return display.status_badge(delivery.status)
+        """Show Kaspi's word, the parcel's key, and whether it is a return."""
+        return format_html("{} {}", display.way_badge(delivery), display.status_badge(delivery.status))
 
     @admin.display(description=_("in status for"))
     def in_status_for(self, delivery: Delivery) -> str:

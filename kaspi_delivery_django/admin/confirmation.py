@@ -58,6 +58,19 @@ class CancelForm(ConfirmForm):
     )
 
 
+class ReturnForm(ConfirmForm):
+    """Why the parcel comes back, for staff."""
+
+    personal = ("reason",)
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("For the staff: neither Kaspi nor the customer reads it."),
+        max_length=MAX_REASON_LENGTH,
+        required=False,
+        widget=forms.TextInput(attrs={"autofocus": True}),
+    )
+
+
 class LinkForm(ConfirmForm):
     """The delivery's id in Kaspi's console."""
 

@@ -38,7 +38,7 @@ _GROUPS: tuple[tuple[Any, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = 
         _("Record"),
         ("collapse",),
         (
-            ("account", "environment", "generation"),
+            ("account", "environment", "parcel", "generation"),
             ("created_at", "updated_at", "next_refresh_at", "final_at", "blanked_at"),
             ("raw",),
         ),
@@ -66,7 +66,7 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
     search_fields = ("external_order_id", "delivery_id", "object_id")
     search_help_text = filters.SEARCH_HELP
     inlines = (CallsInline, EventsInline)
-    actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries", "print_labels")
+    actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries", "return_deliveries", "print_labels")
     personal = (*PERSONAL, "parcel_weight_grams", "parcel_value_kzt")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
@@ -76,6 +76,10 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may refresh and retry."""
         return request.user.has_perm("kaspi_delivery.retry_delivery")
+
+    def has_return_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may book returns."""
+        return request.user.has_perm("kaspi_delivery.return_delivery")
 
     def has_personal_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may take personal data out: print labels, and export the list."""
@@ -144,7 +148,7 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
     @admin.display(description=_("customer"))
     def customer(self, delivery: Delivery) -> str:
         """Name the customer."""
-        return delivery.dropoff_name
+        return delivery.customer_name
 
     @admin.display(description=_("in status for"))
     def age(self, delivery: Delivery) -> str:
@@ -161,12 +165,24 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
         shows_personal = display.may_see_personal_data(request)
         order = display.order_link(self.admin_site, delivery, shows_personal=shows_personal)
         yield _("order"), display.copied(order, display.order_name(delivery, shows_personal=shows_personal))
-        is_hidden = delivery.cancel_reason and not shows_personal
-        yield _label("cancel_reason"), display.HIDDEN if is_hidden else delivery.cancel_reason
+        yield from self._other_way(delivery)
+        for name in ("cancel_reason", "return_reason"):
+            text = getattr(delivery, name)
+            yield _label(name), display.HIDDEN if text and not shows_personal else text
         for name in ("external_order_id", "delivery_id"):
             yield _label(name), display.copied(getattr(delivery, name), getattr(delivery, name))
         pages = (_own_page(request, delivery), _kaspis_page(delivery))
         yield _("tracking"), format_html_join(" ", "{}", ((page,) for page in pages if page))
+
+    def _other_way(self, delivery: Delivery) -> Iterator[tuple[Any, Any]]:
+        """Yield links to the delivery's returns, or to the delivery that a return brings back."""
+        if delivery.is_return:
+            yield _("return of"), display.page_link(self.admin_site, delivery.returned_delivery())
+            return
+        links = (
+            (display.page_link(self.admin_site, one), display.status_badge(one.status)) for one in delivery.returns()
+        )
+        yield _("return"), format_html_join(" ", "{} {}", links)
 
     @admin.action(description=_("Cancel selected deliveries"), permissions=["cancel"])
     def cancel_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
@@ -182,6 +198,11 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
     def refresh_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
         """Ask Kaspi how they stand."""
         return self.confirm_bulk(request, queryset, ACTIONS["refresh"])
+
+    @admin.action(description=_("Book returns of selected deliveries"), permissions=["return"])
+    def return_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
+        """Have couriers fetch several parcels from their customers."""
+        return self.confirm_bulk(request, queryset, ACTIONS["return"])
 
     @admin.action(description=_("Print labels of selected deliveries"), permissions=["personal"])
     def print_labels(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse:

@@ -80,6 +80,17 @@ def status_badge(status: str) -> str:
     return badge(status_label(status), *_STATUS_MARKS.get(status, _UNKNOWN_MARK))
 
 
+def way_badge(delivery: Delivery) -> str:
+    """Name the parcel of an order that has several, and mark a return; empty for an order's only delivery."""
+    parcel = badge(format_html("<bdi>{}</bdi>", delivery.parcel), "▣", "ended") if delivery.parcel else ""
+    return format_html("{} {}", parcel, return_badge(delivery))
+
+
+def return_badge(delivery: Delivery) -> str:
+    """Mark a return; empty for a delivery to the customer."""
+    return badge(gettext("Return"), "↩", "ended") if delivery.is_return else ""
+
+
 def call_badge(call: ApiCall) -> str:
     """Show our progress with a call."""
     return badge(call.get_state_display(), *_CALL_MARKS.get(ApiCall.State(call.state), _UNKNOWN_MARK))
@@ -244,9 +255,9 @@ def delivery_facts(site: admin.AdminSite, request: HttpRequest, delivery: Delive
     """Return what staff recognise a delivery by: its order, its status, and the customer if the user may see them."""
     shows_personal = may_see_personal_data(request)
     yield order_link(site, delivery, shows_personal=shows_personal)
-    yield status_badge(delivery.status)
+    yield format_html("{} {}", way_badge(delivery), status_badge(delivery.status))
     if shows_personal:
-        yield ", ".join(filter(None, (delivery.dropoff_name, delivery.dropoff_address)))
+        yield ", ".join(filter(None, (delivery.customer_name, delivery.customer_address)))
 
 
 def visible(request: HttpRequest, names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:

@@ -51,6 +51,8 @@ COLUMNS = (
     "external_order_id",
     "object_id",
     "generation",
+    "parcel",
+    "returned_generation",
     "delivery_id",
     "status",
     "status_at",
@@ -71,6 +73,7 @@ COLUMNS = (
     "pickup_notes",
     "cancel_requested_at",
     "cancel_reason",
+    "return_reason",
     "tracking_url",
     "account",
     "environment",
@@ -202,7 +205,7 @@ def _header(language: str | None) -> Sequence[str]:
 
 
 def _cell(name: str, value: Any) -> str:
-    if value is None:
+    if value is None or (name == "returned_generation" and not value):
         return ""
     if isinstance(value, datetime):
         in_zone = timezone.localtime(value, timezone.get_default_timezone())

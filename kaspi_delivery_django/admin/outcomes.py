@@ -54,6 +54,11 @@ EFFECTS: Mapping[Effect, Any] = {
         "%(count)s deliveries are sent only if the shop's adapter wants them now.",
         "count",
     ),
+    Effect.RETURN_BOOKED: ngettext_lazy(
+        "%(count)s return is booked: a courier fetches the parcel from the customer.",
+        "%(count)s returns are booked: couriers fetch the parcels from the customers.",
+        "count",
+    ),
     Effect.EVENT_APPLIED: ngettext_lazy(
         "%(count)s event is applied again: no request to Kaspi.",
         "%(count)s events are applied again: no request to Kaspi.",

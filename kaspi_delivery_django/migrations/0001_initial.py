@@ -43,6 +43,9 @@ class Migration(migrations.Migration):
                 ('environment', kaspi_delivery_django.models.fields.ExactCharField(max_length=16, verbose_name='environment')),
                 ('object_id', kaspi_delivery_django.models.fields.ExactCharField(max_length=64, verbose_name='order id')),
                 ('generation', models.PositiveSmallIntegerField(default=1, verbose_name='generation')),
+                ('parcel', kaspi_delivery_django.models.fields.ExactCharField(blank=True, db_default='', default='', max_length=20, verbose_name='parcel')),
+                ('returned_generation', models.PositiveSmallIntegerField(db_default=0, default=0, verbose_name='return of generation')),
+                ('return_reason', models.TextField(blank=True, default='', verbose_name='reason of the return')),
                 ('external_order_id', kaspi_delivery_django.models.fields.ExactCharField(max_length=128, null=True, verbose_name='external order id')),
                 ('external_key', kaspi_delivery_django.models.fields.SearchKeyField(blank=True, db_default='', default='', max_length=64, verbose_name='external order id, as it is searched')),
                 ('order_label', models.CharField(blank=True, db_default='', default='', max_length=100, verbose_name="order's name in the shop")),
@@ -90,7 +93,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'delivery',
                 'verbose_name_plural': 'deliveries',
-                'permissions': [('cancel_delivery', 'Can cancel deliveries'), ('retry_delivery', 'Can retry calls to Kaspi'), ('reissue_delivery', "Can book an order's next delivery"), ('view_personal_data', 'Can see phones, names and addresses')],
+                'permissions': [('cancel_delivery', 'Can cancel deliveries'), ('retry_delivery', 'Can retry calls to Kaspi'), ('reissue_delivery', "Can book an order's next delivery"), ('return_delivery', 'Can book returns'), ('view_personal_data', 'Can see phones, names and addresses')],
             },
         ),
         migrations.CreateModel(
@@ -193,7 +196,7 @@ class Migration(migrations.Migration):
             name='PendingAction',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(choices=[('cancel', 'cancel'), ('retry', 'retry'), ('refresh', 'refresh'), ('replay', 'replay'), ('acknowledge', 'acknowledge')], max_length=16, verbose_name='action')),
+                ('name', models.CharField(choices=[('cancel', 'cancel'), ('retry', 'retry'), ('refresh', 'refresh'), ('return', 'book a return'), ('replay', 'replay'), ('acknowledge', 'acknowledge')], max_length=16, verbose_name='action')),
                 ('reason', models.TextField(blank=True, default='', verbose_name='reason given')),
                 ('asked_by', models.CharField(blank=True, default='', max_length=254, verbose_name='requested by')),
                 ('created_at', models.DateTimeField(verbose_name='requested at')),
@@ -262,7 +265,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('object_id', 'content_type', 'environment', 'generation'), name='kaspi_delivery_one_per_order'),
+            constraint=models.UniqueConstraint(fields=('object_id', 'content_type', 'environment', 'parcel', 'returned_generation', 'generation'), name='kaspi_delivery_one_per_order'),
         ),
         migrations.AddConstraint(
             model_name='delivery',

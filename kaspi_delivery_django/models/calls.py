@@ -215,6 +215,7 @@ class PendingAction(WrittenModel):
         CANCEL = "cancel", _("cancel")
         RETRY = "retry", _("retry")
         REFRESH = "refresh", _("refresh")
+        RETURN = "return", _("book a return")
         REPLAY = "replay", _("replay")
         ACKNOWLEDGE = "acknowledge", _("acknowledge")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
@@ -17,6 +17,8 @@ from kaspi_delivery_django.models.search import PHONE_TAIL_DIGITS, beginning, nu
 
 ORDER_LABEL_LENGTH = 100
 LEAST_PHONE_DIGITS = 4
+PARCEL_COLUMNS = ("object_id", "content_type", "environment", "parcel")
+PARCEL_KEY_LENGTH = 20
 CUSTOMER_KEYS = ("name_key", "surname_key", "city_key")
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # "later than" excludes null, and SQLite answers it by the index
 
@@ -30,19 +32,25 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
     """Queries about deliveries."""
 
     def of_order(self, content_type: ContentType, object_id: str) -> Self:
-        """Filter one order's deliveries, the newest generation first."""
-        own = self.filter(content_type=content_type, object_id=object_id)
-        return own.order_by("-generation")
+        """Filter one order's deliveries to its customer, the newest generation first; returns are left out."""
+        own = self.filter(content_type=content_type, object_id=object_id).outbound()
+        return own.order_by("-generation", "pk")
+
+    def outbound(self) -> Self:
+        """Filter deliveries to customers: all but the returns."""
+        return self.filter(returned_generation=0)
 
     def with_successors(self) -> Self:
-        """Annotate whether the order has a later generation, which `has_successor` then returns without a query."""
-        later = self.model.objects.filter(
-            object_id=models.OuterRef("object_id"),
-            content_type=models.OuterRef("content_type"),
-            environment=models.OuterRef("environment"),
-            generation__gt=models.OuterRef("generation"),
-        )
+        """Annotate whether there is a later generation, which `has_successor` then returns without a query."""
+        same = {name: models.OuterRef(name) for name in (*PARCEL_COLUMNS, "returned_generation")}
+        later = self.model.objects.filter(**same, generation__gt=models.OuterRef("generation"))
         return self.annotate(known_successor=models.Exists(later))
+
+    def with_returns(self) -> Self:
+        """Annotate whether a return is booked, which `has_return` then returns without a query."""
+        same = {name: models.OuterRef(name) for name in PARCEL_COLUMNS}
+        back = self.model.objects.filter(**same, returned_generation=models.OuterRef("generation"))
+        return self.annotate(known_return=models.Exists(back))
 
     def phone_ending(self, ending: str) -> models.Q:
         """Return the condition that a customer's phone ends in these digits: a range, which every index answers."""
@@ -95,9 +103,9 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         return self.filter(environment__in={account.environment for account in conf.current().accounts.values()})
 
     def leaving(self, *, before: datetime) -> Self:
-        """Filter parcels that a courier is to pick up before this time, or that Kaspi named no time for."""
+        """Filter parcels that a courier is to pick up at the shop before this time, or that have no time."""
         is_due = models.Q(pickup_by__isnull=True) | models.Q(pickup_by__lt=before)
-        return self.awaiting_pickup().served().filter(is_due, cancel_requested_at__isnull=True)
+        return self.awaiting_pickup().outbound().served().filter(is_due, cancel_requested_at__isnull=True)
 
     def stale(self, now: datetime) -> Self:
         """Filter deliveries that are due for a refresh, the longest due first."""
@@ -115,6 +123,9 @@ class Delivery(WrittenModel):
     object_id = ExactCharField(_("order id"), max_length=64)
     order = GenericForeignKey("content_type", "object_id")
     generation = models.PositiveSmallIntegerField(_("generation"), default=1)
+    parcel = ExactCharField(_("parcel"), max_length=PARCEL_KEY_LENGTH, default="", db_default="", blank=True)
+    returned_generation = models.PositiveSmallIntegerField(_("return of generation"), default=0, db_default=0)
+    return_reason = models.TextField(_("reason of the return"), default="", blank=True)
     external_order_id = ExactCharField(_("external order id"), max_length=128, null=True)
     external_key = SearchKeyField(_("external order id, as it is searched"))
     order_label = models.CharField(
@@ -165,6 +176,7 @@ class Delivery(WrittenModel):
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
     known_successor: bool | None = None  # not a column: what `with_successors` has read
+    known_return: bool | None = None  # not a column: what `with_returns` has read
     locked_at: datetime | None = None  # not a column: the database's time when this row was locked
 
     objects: ClassVar = DeliveryQuerySet.as_manager()
@@ -177,11 +189,12 @@ class Delivery(WrittenModel):
             ("cancel_delivery", _("Can cancel deliveries")),
             ("retry_delivery", _("Can retry calls to Kaspi")),
             ("reissue_delivery", _("Can book an order's next delivery")),
+            ("return_delivery", _("Can book returns")),
             ("view_personal_data", _("Can see phones, names and addresses")),
         ]
         constraints = [
             models.UniqueConstraint(  # whichever account ships it; the order first: it is looked up by it alone
-                fields=["object_id", "content_type", "environment", "generation"],
+                fields=["object_id", "content_type", "environment", "parcel", "returned_generation", "generation"],
                 name="kaspi_delivery_one_per_order",
             ),
             models.UniqueConstraint(  # the id first: staff search by it alone
@@ -216,6 +229,21 @@ class Delivery(WrittenModel):
         return self.final_at is None and not conf.is_final(self.status)
 
     @property
+    def is_return(self) -> bool:
+        """Whether it brings a parcel back from the customer to the shop."""
+        return self.returned_generation > 0
+
+    @property
+    def customer_name(self) -> str:
+        """Who receives the parcel; of a return, who hands it over."""
+        return self.pickup_name if self.is_return else self.dropoff_name
+
+    @property
+    def customer_address(self) -> str:
+        """Where the parcel is brought; of a return, where it is fetched."""
+        return self.pickup_address if self.is_return else self.dropoff_address
+
+    @property
     def is_before_pickup(self) -> bool:
         """Whether the parcel is not known to be picked up."""
         return self.status in statuses.CANCELLABLE
@@ -247,17 +275,34 @@ class Delivery(WrittenModel):
         return statuses.StatusSnapshot(self.status, self.status_at)
 
     def has_successor(self) -> bool:
-        """Return whether the order has a later generation."""
+        """Return whether there is a later generation."""
         if self.known_successor is not None:
             return self.known_successor
         return self._siblings().filter(generation__gt=self.generation).exists()
 
     def has_live_predecessor(self) -> bool:
-        """Return whether an earlier generation of the order is live at Kaspi."""
+        """Return whether an earlier generation is live at Kaspi."""
         if self.generation == 1:
             return False
         return any(one.is_live for one in self._siblings().filter(generation__lt=self.generation))
 
+    def has_return(self) -> bool:
+        """Return whether a return is booked, or was."""
+        return self.returns().exists() if self.known_return is None else self.known_return
+
+    def returns(self) -> DeliveryQuerySet:
+        """Return the returns of this delivery, the newest first; none of a return."""
+        back = self._of_same_parcel().filter(returned_generation=self.generation)
+        return back.none() if self.is_return else back.order_by("-generation")
+
+    def returned_delivery(self) -> "Delivery":
+        """Return the delivery that this return brings back. Raises `Delivery.DoesNotExist`."""
+        return self._of_same_parcel().get(returned_generation=0, generation=self.returned_generation)
+
     def _siblings(self) -> DeliveryQuerySet:
-        same_order = type(self).objects.of_order(self.content_type, self.object_id)
-        return same_order.filter(environment=self.environment)
+        """Return the generations of the parcel's delivery; of a return, those of the return."""
+        return self._of_same_parcel().filter(returned_generation=self.returned_generation)
+
+    def _of_same_parcel(self) -> DeliveryQuerySet:
+        own: dict[str, Any] = {name: getattr(self, name) for name in PARCEL_COLUMNS}
+        return type(self).objects.filter(**own)

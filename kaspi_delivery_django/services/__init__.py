@@ -8,7 +8,7 @@ from kaspi_delivery_django.services.deliveries.actions import (
     refresh_delivery,
     retry_delivery,
 )
-from kaspi_delivery_django.services.deliveries.booking import reissue_delivery, request_delivery
+from kaspi_delivery_django.services.deliveries.booking import reissue_delivery, request_delivery, request_return
 from kaspi_delivery_django.services.deliveries.orders import adopt_delivery, book_delivery
 from kaspi_delivery_django.services.inbox.replaying import acknowledge_event, replay_event
 
@@ -24,5 +24,6 @@ __all__ = [
     "reissue_delivery",
     "replay_event",
     "request_delivery",
+    "request_return",
     "retry_delivery",
 ]

@@ -20,7 +20,7 @@ from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import is_transient
-from kaspi_delivery_django.services.deliveries import actions, rules, runners
+from kaspi_delivery_django.services.deliveries import actions, booking, rules, runners
 from kaspi_delivery_django.services.deliveries.rules import Effect
 from kaspi_delivery_django.services.inbox import replaying
 
@@ -104,7 +104,7 @@ def dismiss(action: PendingAction) -> None:
 
 
 def _read_deliveries(keys: Sequence[int]) -> list[Delivery]:
-    deliveries = list(Delivery.objects.filter(pk__in=keys).defer("raw").order_by("pk"))
+    deliveries = list(Delivery.objects.filter(pk__in=keys).with_returns().defer("raw").order_by("pk"))
     rules.read_calls(deliveries)
     return deliveries
 
@@ -210,6 +210,10 @@ def _refresh(delivery: Delivery, _reason: str) -> None:
     actions.refresh_delivery(delivery)
 
 
+def _return(delivery: Delivery, reason: str) -> None:
+    booking.request_return(delivery, reason=reason)
+
+
 def _acknowledge(event: WebhookEvent) -> None:
     if event.state != WebhookEvent.State.ACKNOWLEDGED:  # a worker may have died after acknowledging it
         replaying.acknowledge_event(event)
@@ -228,11 +232,13 @@ _OF_DELIVERIES: Mapping[str, Callable[[Delivery, str], str | None]] = {
     Name.CANCEL: _cancel,
     Name.RETRY: _retry,
     Name.REFRESH: _refresh,
+    Name.RETURN: _return,
 }
 _EFFECTS: Mapping[str, Callable[[Any], Effect]] = {
     Name.CANCEL: rules.effect_of_cancel,
     Name.RETRY: _effect_of_retry,
     Name.REFRESH: rules.effect_of_refresh,
+    Name.RETURN: rules.effect_of_return,
     Name.REPLAY: _effect_of_replay,
     Name.ACKNOWLEDGE: _effect_of_acknowledge,
 }
@@ -240,6 +246,7 @@ _PERMISSIONS: Mapping[str, str] = {
     Name.CANCEL: "cancel_delivery",
     Name.RETRY: "retry_delivery",
     Name.REFRESH: "retry_delivery",
+    Name.RETURN: "return_delivery",
     Name.REPLAY: "replay_event",
     Name.ACKNOWLEDGE: "replay_event",
 }

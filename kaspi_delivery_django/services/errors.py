@@ -45,6 +45,16 @@ OWN_ERRORS = (  # stored in English by code that knows no reader, and in part no
     stored("external_order_id must return 1 to 128 printable ASCII characters"),
     stored("external_order_id must be 1 to 128 printable ASCII characters"),
     stored("build_request must return a DeliveryRequest"),
+    stored("build_return must return a DeliveryRequest"),
+    stored("external_order_id is too long for a return: shorten it"),
+    stored("external_order_id is too long for the key of a parcel: shorten it"),
+    stored("parcels must return None or a mapping of keys to DeliveryRequests"),
+    stored("parcels no longer has this parcel's key: cancel it, or bring the key back"),
+    stored(
+        'a key of parcels must be at most 20 letters, digits and hyphens, such as "almaty" or "box-b2": each word'
+        ' begins with a letter and is not "return", "create", "cancel", "refresh" or "link", and no two keys differ'
+        " in case alone"
+    ),
     stored(
         "The order is in the database %(other)s, which no worker reads: deliveries are in %(own)s. Route both to one"
         " database, or save it there."

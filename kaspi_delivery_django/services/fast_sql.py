@@ -181,8 +181,8 @@ def _quoted(name: str, using: str) -> str:
 
 _DELIVERIES_SQL = """
 SELECT content_type_id, id, generation, environment, account, external_order_id, order_label, delivery_id, attention,
-    unwanted_since, not_before
-FROM kaspi_delivery_delivery WHERE object_id = %s
+    unwanted_since, not_before, parcel
+FROM kaspi_delivery_delivery WHERE object_id = %s AND returned_generation = 0
 """
 
 
@@ -200,10 +200,11 @@ class DeliveryKeys:
     attention: str
     unwanted_since: object = None
     not_before: object = None
+    parcel: str = ""
 
 
 def delivery_keys_of(object_id: str, content_type_id: int, *, using: str) -> Sequence[DeliveryKeys]:
-    """Return an order's deliveries, the newest generation first.
+    """Return an order's deliveries to its customer, the newest generation first.
 
     Benchmark: `orders`. Whole rows, read through the ORM, took three times as long as the shop's own save on SQLite.
     """

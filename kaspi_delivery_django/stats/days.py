@@ -67,10 +67,11 @@ def steps(kind: str, day: date) -> QuerySet[StatusChange]:
     """Return the steps by which parcels were booked, delivered or cancelled on this day.
 
     A parcel is booked by its first step at Kaspi, whichever status that is; or by the first one after a cancel that
-    Kaspi did not follow. A parcel that was cancelled unsent was never booked.
+    Kaspi did not follow. A parcel that was cancelled unsent was never booked. Returns are not counted.
     """
     began, ended = bounds(day)
     taken = StatusChange.objects.filter(created_at__gte=began, created_at__lt=ended, applied=True)
+    taken = taken.filter(delivery__returned_generation=0)
     if kind == BOOKED:
         return taken.filter(from_status__in=("", CANCELLED)).exclude(source=StatusChange.Source.CANCEL)
     return taken.filter(to_status=kind)

@@ -51,7 +51,7 @@ def estimate(pickup_city: str | None, dropoff_city: str | None) -> Estimate | No
 def _measure(pickup: str, dropoff: str) -> Estimate | None:
     if not (pickup and dropoff):
         return None
-    rows = Delivery.objects.using(db_alias()).served().filter(city_key=dropoff, status=DELIVERED)
+    rows = Delivery.objects.using(db_alias()).outbound().served().filter(city_key=dropoff, status=DELIVERED)
     newest = rows.order_by("-pk").values_list("pickup_address", "created_at", "status_at")[:SAMPLE]
     since = clock.now() - MAX_AGE
     took = Counter(

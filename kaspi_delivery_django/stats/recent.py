@@ -144,5 +144,5 @@ def cancel_requested(now: datetime, *, within: timedelta = A_WEEK) -> Q:
 
 
 def arrived(now: datetime, *, within: timedelta = A_WEEK) -> Q:
-    """Return the condition of deliveries that arrived in this time."""
-    return Q(status=DELIVERED, status_at__gte=now - within)
+    """Return the condition of deliveries that arrived at the customer in this time."""
+    return Q(status=DELIVERED, status_at__gte=now - within, returned_generation=0)

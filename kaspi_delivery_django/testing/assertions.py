@@ -41,15 +41,20 @@ class Assertions:
 
     def booking_of(self, order: Subject) -> DeliveryRecord:
         """Return Kaspi's only delivery of the order: its `request` is the body that Kaspi received."""
-        records = self._booked(self.delivery_of(order))
-        return records[0] if len(records) == 1 else self._fail(order, f"Kaspi has {len(records)} deliveries of it")
+        return self._only_booking(order, self.delivery_of(order))
 
     def assert_booked_once(self, order: Subject) -> None:
-        """Assert that Kaspi has one delivery, that the package has its id, and that no earlier one is active."""
-        delivery, record = self.delivery_of(order), self.booking_of(order)
-        if delivery.delivery_id != record.delivery_id:
-            self._fail(order, f"the package does not know {record.delivery_id}")
-        others = [one for one in self.bookings_of(order) if one is not record and one.status != CANCELLED]
+        """Assert that Kaspi has one delivery, that the package has its id, and that no earlier one is active.
+
+        Of an order in several parcels it has one for each.
+        """
+        parcels = identities.one_per_parcel([self.delivery_of(order), *_deliveries_of(order)])
+        known = [(delivery, self._only_booking(order, delivery)) for delivery in parcels]
+        for delivery, record in known:
+            if delivery.delivery_id != record.delivery_id:
+                self._fail(order, f"the package does not know {record.delivery_id}")
+        booked = [record for _delivery, record in known]
+        others = [one for one in self.bookings_of(order) if one not in booked and one.status != CANCELLED]
         if others:
             self._fail(order, f"{others[0].delivery_id} is active too")
 
@@ -109,6 +114,10 @@ class Assertions:
         unnotified = StatusChange.objects.filter(delivery=delivery, applied=True, notified_at=None).first()
         if unnotified:
             self._fail(order, f"a signal receiver raised at {unnotified.to_status!r}; see the log")
+
+    def _only_booking(self, order: Subject, delivery: Delivery) -> DeliveryRecord:
+        records = self._booked(delivery)
+        return records[0] if len(records) == 1 else self._fail(order, f"Kaspi has {len(records)} deliveries of it")
 
     def _booked(self, delivery: Delivery) -> list[DeliveryRecord]:
         fake = self.fakes.get(delivery.account)

@@ -426,9 +426,9 @@ def test_nothing_is_recorded_as_queued_that_was_not(staff, several, monkeypatch)
 @pytest.mark.parametrize(
     ("permission", "left"),
     [
-        ("retry_delivery", {"cancel", "replay", "acknowledge"}),
-        ("cancel_delivery", {"retry", "refresh", "replay", "acknowledge"}),
-        ("replay_event", {"cancel", "retry", "refresh"}),
+        ("retry_delivery", {"cancel", "return", "replay", "acknowledge"}),
+        ("cancel_delivery", {"retry", "refresh", "return", "replay", "acknowledge"}),
+        ("replay_event", {"cancel", "retry", "refresh", "return"}),
     ],
 )
 def test_several_are_dismissed_only_by_users_who_could_request_them(staff, several, turnable, permission, left):

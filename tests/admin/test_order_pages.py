@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.contrib.messages import get_messages
-from django.db import connection
+from django.db import connection, transaction
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
@@ -20,9 +20,9 @@ from kaspi_delivery_django.admin.orders import mixins
 from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, reissue_delivery
+from kaspi_delivery_django.services import cancel_delivery, reissue_delivery, request_return
 from tests.shop import adapters
-from tests.shop.models import AppOrder, GiftOrder, Note, Order, ProxyOrder, Shipment
+from tests.shop.models import AppOrder, GiftOrder, Line, Note, Order, ProxyOrder, Shipment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIST = "/admin/shop/order/"
@@ -649,3 +649,44 @@ def test_the_parcels_of_several_orders_are_booked(admin_client, splits_orders):
     assert "3 couriers are asked of Kaspi." in chosen(admin_client, "kaspi_book", order, other).content.decode()
     chosen(admin_client, "kaspi_book", order, other, apply="1")
     assert Delivery.objects.count() == 3
+
+
+def test_a_return_stands_beside_the_first_delivery(admin_client, booked, drain):
+    """In the table and in the column of the list; the list's cancel and filters are about the delivery alone."""
+    order = Order.objects.get()
+    Delivery.objects.update(status="delivered")
+    assert "Book a return" in page_of(admin_client, order)
+    back = request_return(booked)
+    drain()
+    page = page_of(admin_client, order)
+    assert (page.count("Timeline</a>"), "Book a return" in page, page.count("↩")) == (2, False, 1)
+    Delivery.objects.filter(pk=back.pk).update(attention="refused")
+    column = admin_client.get(LIST).content.decode().split("field-kaspi_delivery_status")[1]
+    assert ("✓" in column, "↩" in column, "Kaspi refused the request" in column) == (True, True, True)
+    assert "1 order" in admin_client.get(LIST, {"kaspi_delivery": "delivered"}).content.decode()
+    assert "0 orders" in admin_client.get(LIST, {"kaspi_delivery": "created"}).content.decode()
+    chosen(admin_client, "kaspi_cancel", order, reason="no")
+    back.refresh_from_db()
+    assert back.cancel_requested_at is None
+
+
+def test_an_order_in_several_parcels_shows_the_least_advanced(admin_client, settings, kaspi, drain):
+    """In the column, with their number and whatever needs attention; the table has a row for each by its key."""
+    paths = ["tests.shop.adapters.WarehousesAdapter"]
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": paths}
+    with transaction.atomic():
+        order = Order.objects.create()
+        Line.objects.bulk_create(Line(order=order, title=key) for key in ("almaty", "taraz"))
+    drain()
+    drain()
+    Delivery.objects.filter(parcel="almaty").update(status="in_transit")
+    Delivery.objects.filter(parcel="taraz").update(attention="order_edited")
+    column = admin_client.get(LIST).content.decode().split("field-kaspi_delivery_status")[1].split("</td>")[0]
+    found = [words in column for words in ("Created", "In transit", "2 parcels", "was edited")]
+    assert found == [True, False, True, True]
+    page = page_of(admin_client, order)
+    assert (page.count("Timeline</a>"), ">almaty<" in page, ">taraz<" in page) == (2, True, True)
+    Delivery.objects.update(status="created")
+    chosen(admin_client, "kaspi_cancel", order, reason="no")
+    drain()
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"cancelled"}

@@ -58,7 +58,9 @@ def resolve(schema, known):
     if "$ref" in schema:
         return resolve(known[schema["$ref"].rsplit("/", 1)[1]], known)
     found = {name: resolve(part, known) for name, part in schema.items() if name != "nullable"}
-    return {**found, "type": [found["type"], "null"]} if schema.get("nullable") else found
+    if not schema.get("nullable"):
+        return found
+    return {**found, "type": [found["type"], "null"]} if "type" in found else {"anyOf": [found, {"type": "null"}]}
 
 
 def faults(schema, document):

@@ -8,13 +8,17 @@ names an adapter that is among them.
 
 GIVEN = {
     "README.md": {"api_key", "order", "request", "send_sms"},
+    "docs/adapter.md": {"delivery"},
     "docs/switching-over.md": {"order"},
 }
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the example of Standard Webhooks
 
 BEFORE = {
-    "docs/adapter.md": "KASPI_START = datetime(2026, 12, 1, tzinfo=UTC)",
+    "docs/adapter.md": """
+KASPI_START = datetime(2026, 12, 1, tzinfo=UTC)
+type(delivery).objects.update(status="delivered")
+""",
     "docs/relay.md": f"""
 import os
 for name in ("WEBHOOK_SECRET", "ERP_WEBHOOK_SECRETS", "ACCOUNTING_WEBHOOK_SECRETS"):

@@ -27,19 +27,25 @@ class Ledger:
         return [change for change in self.changes if change.delivery_id == delivery.pk and change.applied]
 
     def newest_of(self, order):
-        """Return an order's newest delivery, None when it has none."""
-        own = [delivery for delivery in self.deliveries.values() if delivery.object_id == str(order.pk)]
+        """Return an order's newest delivery to its customer, None when it has none."""
+        key = str(order.pk)
+        own = [one for one in self.deliveries.values() if one.object_id == key and not one.is_return]
         return max(own, key=lambda delivery: delivery.generation, default=None)
 
     def has_later(self, delivery):
-        """Tell whether staff booked the order again."""
-        same = (one for one in self.deliveries.values() if one.object_id == delivery.object_id)
+        """Tell whether staff booked the order, or its return, again."""
+        same = (one for one in self.deliveries.values() if way_of(one) == way_of(delivery))
         return any(one.generation > delivery.generation for one in same)
 
     def named(self, external_order_id):
         """Return the delivery that Kaspi knows by this name, None when there is none."""
         own = (row for row in self.deliveries.values() if row.external_order_id == external_order_id)
         return next(own, None)
+
+
+def way_of(delivery):
+    """Return what only one live parcel may be on: an order's way to its customer, or one way back."""
+    return delivery.object_id, delivery.returned_generation
 
 
 def read():

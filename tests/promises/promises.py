@@ -12,6 +12,7 @@ from django.conf import settings
 
 from kaspi_delivery_django.models import ApiCall, Attention, WebhookEvent
 from kaspi_delivery_django.statuses import CANCELLED, RANKS, TERMINAL
+from tests.promises.ledger import way_of
 from tests.promises.shop import PRIVATE, Mood
 from tests.promises.system import API_KEYS, SECRETS
 from tests.shop.spellings import canonical, order_in
@@ -36,8 +37,8 @@ def one_live_parcel(system, ledger):
     for record in system.kaspi.deliveries.values():
         delivery = ledger.named(record.external_order_id)
         if delivery is not None and record.status != CANCELLED and record.delivery_id not in system.fickle:
-            live[delivery.object_id].append(record)
-    for order, records in live.items():
+            live[way_of(delivery)].append(record)
+    for (order, _returned), records in live.items():
         assert len(records) == 1 or order in system.wrongly_absent, f"order {order} has {len(records)} live parcels"
     _two_that_are_known_are_flagged(system, ledger)
 
@@ -46,7 +47,7 @@ def _two_that_are_known_are_flagged(system, ledger):
     known = defaultdict(list)
     for delivery in ledger.deliveries.values():
         if delivery.is_live:
-            known[delivery.object_id].append(delivery)
+            known[way_of(delivery)].append(delivery)
     for order, deliveries in known.items():
         flagged = [one for one in deliveries if one.attention == Attention.SECOND_PARCEL]
         seen = flagged or system.acknowledged & {one.pk for one in deliveries}
@@ -192,15 +193,20 @@ def one_order_is_one_order(system, ledger):
     for delivery in ledger.deliveries.values():
         key = canonical(delivery.object_id)
         assert delivery.object_id == key, f"{delivery} is of order {delivery.object_id!r}"
-        name = f"order-{key}" if delivery.generation == 1 else f"order-{key}-{delivery.generation}"
+        back, way = delivery.returned_generation, _numbered(f"order-{key}", delivery.returned_generation or 1)
+        name = _numbered(f"{way}-return" if back else way, delivery.generation)
         assert delivery.external_order_id in {None, name}, f"order {key} is {delivery.external_order_id!r}"
     booked = Counter(
-        order_in(record.external_order_id)
+        (order_in(record.external_order_id), "-return" in record.external_order_id)
         for record in system.kaspi.deliveries.values()
         if record.status != CANCELLED and record.delivery_id not in system.fickle
     )
-    doubled = {key for key, count in booked.items() if count > 1} - system.wrongly_absent
+    doubled = {key for (key, _is_return), count in booked.items() if count > 1} - system.wrongly_absent
     assert not doubled, f"two parcels for {doubled}"
+
+
+def _numbered(name, generation):
+    return name if generation == 1 else f"{name}-{generation}"
 
 
 def the_latest_word_counts(system, ledger):
@@ -209,9 +215,9 @@ def the_latest_word_counts(system, ledger):
     for seen in system.witness.seen:
         if not seen.is_create:
             continue
-        if seen.key not in doubted:
+        if seen.key not in doubted and "-return" not in seen.key:
             assert seen.word is not None, f"{seen} is about an order that is gone"
-            paid, cancelled = seen.word
+            paid, cancelled = system.words_of_unsent.get(seen.key) or seen.word
             assert not cancelled, f"{seen} is about an order that was cancelled"
             assert paid or order_in(seen.key) in system.sent_by_staff, f"{seen} is about an order that is not paid"
         if seen.may_have_booked:
@@ -223,7 +229,7 @@ def a_no_cancels_nothing(system, ledger):
     for delivery in ledger.deliveries.values():
         order = ledger.orders.get(delivery.object_id)
         if order is not None and delivery.cancel_requested_at:
-            wanted = order.cancelled or delivery.object_id in system.cancelled_by_staff
+            wanted = (order.cancelled and not delivery.is_return) or delivery.object_id in system.cancelled_by_staff
             assert wanted, f"{delivery} was cancelled, although neither shop nor staff asked for it"
     for call in ledger.calls:
         if call.kind == ApiCall.Kind.CREATE and call.state == CallState.ABANDONED and not call.attempts:

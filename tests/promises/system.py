@@ -68,6 +68,7 @@ class System:
         self.journal = Journal()
         self.client = Client()
         self.held, self.acknowledged, self.answered, self.costs = [], set(), [], []
+        self.words_of_unsent = {}
         self.rolled_back, self.told, self.wrongly_absent, self.fickle = set(), set(), set(), set()
         self.edited, self.sent_by_staff, self.cancelled_by_staff = set(), set(), set()
         self.written_on_the_replica = []

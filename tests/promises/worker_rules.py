@@ -63,6 +63,8 @@ class WorkerRules:
         claim = claims.claim(due[which % len(due)], using="default")
         if claim is not None:
             word = self.system.word_of(claim.delivery.external_order_id) or ()
+            if not sends:  # should this worker die, the call counts as sent: the adapter is not asked again
+                self.system.words_of_unsent.setdefault(claim.call.idempotency_key, word)
             self.system.held.append([claim, self._transmit(claim, word) if sends else None, word])
 
     @precondition(lambda self: self.system.held)

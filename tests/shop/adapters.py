@@ -130,3 +130,18 @@ class WordyAdapter(OrderAdapter):
 
     def cancel_reason(self, order):
         return "because " * 200
+
+
+class WarehousesAdapter(OrderAdapter):
+    """Sends each line of an order from a warehouse of its own: the line's title is the parcel's key."""
+
+    def parcels(self, order):
+        titles = list(order.lines.order_by("pk").values_list("title", flat=True))
+        return {title: self.parcel(order, title) for title in titles} if titles else None
+
+    def parcel(self, order, title):
+        """Return the request of one parcel."""
+        whole = self.build_request(order)
+        warehouse = Location(address=f"The warehouse of {title}", contact=SHOP.contact)
+        parcel = Parcel(description=title, weight_grams=500, value_kzt=9900)
+        return DeliveryRequest(pickup=warehouse, dropoff=whole.dropoff, parcel=parcel)

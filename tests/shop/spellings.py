@@ -35,4 +35,4 @@ def canonical(text):
 
 def order_in(external_order_id):
     """Return the key of the order that Kaspi knows by this name, however it is spelled there."""
-    return canonical(external_order_id.removeprefix("order-"))
+    return canonical(external_order_id.removeprefix("order-").partition("-return")[0])

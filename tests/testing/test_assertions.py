@@ -12,7 +12,7 @@ from kaspi_delivery_django.services import cancel_delivery, reissue_delivery
 from kaspi_delivery_django.signals import delivery_status_changed
 from kaspi_delivery_django.testing import kaspi_sandbox
 from tests.shop.adapters import OrderAdapter
-from tests.shop.models import Note, Order
+from tests.shop.models import Line, Note, Order
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -282,3 +282,17 @@ def test_an_order_that_would_be_cancelled_is_found(kaspi, order, refuted):
     assert "wants_cancel returns True (cancelled=True)" in text
     order.paid = False
     assert "wants_delivery returns False (unchanged)" in refuted(kaspi.assert_stays_wanted, order)
+
+
+def test_each_parcel_of_an_order_is_booked_once(kaspi, refuted, settings):
+    """One that Kaspi has twice is found."""
+    paths = ["tests.shop.adapters.WarehousesAdapter"]
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": paths}
+    order = Order.objects.create()
+    Line.objects.bulk_create(Line(order=order, title=key) for key in ("almaty", "taraz"))
+    kaspi.send_due()
+    kaspi.assert_booked_once(order)
+    assert len(kaspi.bookings_of(order)) == 2
+    [fake] = kaspi.fakes.values()
+    fake._book(kaspi.booking_of(Delivery.objects.get(parcel="taraz")).request)
+    assert "Kaspi has 2 deliveries of it" in refuted(kaspi.assert_booked_once, order)

@@ -1,5 +1,6 @@
 """Every promised public name as a shop uses it; `mypy --strict` reads this, nothing runs it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, assert_type
@@ -44,6 +45,7 @@ from kaspi_delivery_django.exceptions import (
     CannotRefresh,
     CannotReissue,
     CannotRetry,
+    CannotReturn,
     DeliveryError,
     NoAdapter,
 )
@@ -61,6 +63,7 @@ from kaspi_delivery_django.services import (
     reissue_delivery,
     replay_event,
     request_delivery,
+    request_return,
     retry_delivery,
 )
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
@@ -101,6 +104,14 @@ class ShopOrderAdapter(OrderAdapter[Order]):
     def wants_cancel(self, order: Order) -> bool:
         """Call off what is cancelled."""
         return order.cancelled
+
+    def parcels(self, order: Order) -> Mapping[str, DeliveryRequest] | None:
+        """Send it in one parcel."""
+        return None
+
+    def build_return(self, order: Order, request: DeliveryRequest) -> DeliveryRequest:
+        """Have it brought to the same shop."""
+        return request
 
     def build_request(self, order: Order) -> DeliveryRequest:
         """Say what is shipped."""
@@ -236,6 +247,7 @@ def work_through_the_list(order: models.Model, delivery: Delivery, event: Webhoo
         assert_type(reissue_delivery(delivery, confirmed_absent=True), Delivery)
         assert_type(acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
         assert_type(mark_final(delivery), Delivery)
+        assert_type(request_return(delivery, reason="too small").returned_delivery(), Delivery)
         assert_type(replay_event(event), str)
     except (
         CannotBook,
@@ -245,6 +257,7 @@ def work_through_the_list(order: models.Model, delivery: Delivery, event: Webhoo
         CannotReissue,
         CannotAcknowledge,
         CannotRefresh,
+        CannotReturn,
     ) as err:
         assert_type(str(err), str)
 

@@ -45,7 +45,7 @@ class OrderAttentionFilter(ChoiceFilter):
 
 
 class OrderDeliveryFilter(OrderAttentionFilter):
-    """The orders whose delivery needs attention, or whose newest delivery has a status; the latest 10,000 of them."""
+    """The orders whose delivery needs attention, or one of whose parcels has a status; the latest 10,000 of them."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         """Offer attention and the statuses that we know."""
@@ -56,9 +56,13 @@ class OrderDeliveryFilter(OrderAttentionFilter):
         """Return the deliveries that have the status, without those that were booked again."""
         if value == ATTENTION:
             return super().deliveries(value)
-        later = Delivery.objects.filter(
-            object_id=OuterRef("object_id"), content_type=OuterRef("content_type"), pk__gt=OuterRef("pk")
+        later = Delivery.objects.outbound().filter(
+            object_id=OuterRef("object_id"),
+            content_type=OuterRef("content_type"),
+            parcel=OuterRef("parcel"),
+            pk__gt=OuterRef("pk"),
         )
+        own = Delivery.objects.outbound().filter(~Exists(later))
         if value == NOT_BOOKED:  # which has no time of a status
-            return Delivery.objects.filter(~Exists(later), status="").order_by("-pk")
-        return Delivery.objects.filter(~Exists(later), status=value).order_by("-status_at")
+            return own.filter(status="").order_by("-pk")
+        return own.filter(status=value).order_by("-status_at")

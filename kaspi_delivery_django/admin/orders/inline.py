@@ -24,7 +24,7 @@ from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries.identities import ShippedRows
 
 BOOK_PERMISSION = "kaspi_delivery.reissue_delivery"
-BUTTONS = ("cancel", "retry", "send", "send_early", "reissue")
+BUTTONS = ("cancel", "retry", "send", "send_early", "reissue", "return")
 BUTTON = '<a class="kd-button{}" href="{}">{}</a>'
 
 
@@ -46,7 +46,7 @@ class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # 
             return
         self.object_ids = self.shipped.object_ids([order]).get(order.pk, [])
         calls = Prefetch("calls", queryset=ApiCall.objects.using(db_alias()).order_by("pk"), to_attr="known_calls")
-        own = self.shipped.deliveries(self.object_ids).with_successors()
+        own = self.shipped.deliveries(self.object_ids).with_successors().with_returns()
         self.queryset = own.prefetch_related(calls)  # both are for the rules
 
     @property

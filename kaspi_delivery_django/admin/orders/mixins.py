@@ -16,10 +16,10 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.utils.html import format_html_join
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django import services
+from kaspi_delivery_django import services, statuses
 from kaspi_delivery_django.admin import display, outcomes
 from kaspi_delivery_django.admin.actions import ACTIONS, BOOK, outcome_of_booking
 from kaspi_delivery_django.admin.confirmation import (
@@ -102,12 +102,23 @@ class DeliveryStatusMixin(DeliveryAttentionMixin):
 
     @admin.display(description=_("Kaspi delivery"))
     def kaspi_delivery_status(self, order: Any) -> str:
-        """Link the order's newest delivery by its status, and show why it needs attention."""
+        """Link the order's newest delivery, and its return, by its status, and show why it needs attention."""
         deliveries = order.__dict__.get(READ_BY_LIST)
         if deliveries is None:
-            deliveries = ShippedRows(self.model, self.kaspi_shipments).newest([order]).get(order.pk, [])
-        lines = ((self._status_of(delivery), display.attention_badge(delivery)) for delivery in deliveries)
-        return format_html_join("", '<div class="kd-line">{} {}</div>', lines)
+            shipped = ShippedRows(self.model, self.kaspi_shipments)
+            deliveries = shipped.newest_and_returns([order]).get(order.pk, [])
+        ways = defaultdict(list)
+        for delivery in deliveries:
+            ways[delivery.object_id, delivery.is_return].append(delivery)
+        return format_html_join("", '<div class="kd-line">{} {} {} {}</div>', map(self._line, ways.values()))
+
+    def _line(self, parcels: Sequence[Delivery]) -> tuple[str, str, str, str]:
+        """Return what is shown of an order's parcels, or of their returns: the least advanced, and what needs staff."""
+        last = min(parcels, key=lambda one: statuses.progress_rank(one.status))
+        several = ngettext("%(count)s parcel", "%(count)s parcels", len(parcels)) % {"count": len(parcels)}
+        flagged = next((one for one in parcels if one.attention), last)
+        count = several if len(parcels) > 1 else ""
+        return display.return_badge(last), self._status_of(last), count, display.attention_badge(flagged)
 
     def _status_of(self, delivery: Delivery) -> str:
         return display.page_link(self.admin_site, delivery, text=display.status_badge(delivery.status))
@@ -381,7 +392,7 @@ class _DeliveriesOfPage(ChangeList):
         super().get_results(request)
         if COLUMN in self.list_display:
             page: Any = self.model_admin
-            deliveries = ShippedRows(self.model, page.kaspi_shipments).newest(self.result_list)
+            deliveries = ShippedRows(self.model, page.kaspi_shipments).newest_and_returns(self.result_list)
             for order in self.result_list:
                 setattr(order, READ_BY_LIST, deliveries.get(order.pk, []))
 

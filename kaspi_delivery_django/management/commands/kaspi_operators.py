@@ -22,7 +22,14 @@ from kaspi_delivery_django.models import (
 )
 
 NAME = "Kaspi operators"
-PERMISSIONS = ("cancel_delivery", "retry_delivery", "reissue_delivery", "replay_event", "view_personal_data")
+PERMISSIONS = (
+    "cancel_delivery",
+    "retry_delivery",
+    "reissue_delivery",
+    "return_delivery",
+    "replay_event",
+    "view_personal_data",
+)
 OPTIONAL = (("kaspi_delivery_messages", "view_message"),)  # where the app is installed
 MODELS = (Delivery, ApiCall, FailedAttempt, WebhookEvent, StatusChange, AccountState, PendingAction)
 

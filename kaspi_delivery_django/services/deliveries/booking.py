@@ -1,25 +1,30 @@
 """Book an order: its first delivery when it is saved, the next one only when staff rebook it."""
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
 from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext, gettext_lazy
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.client.types import is_identifier
-from kaspi_delivery_django.exceptions import CannotReissue
+from kaspi_delivery_django.client.types import check_reason, is_identifier
+from kaspi_delivery_django.exceptions import CannotReissue, CannotReturn
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
-from kaspi_delivery_django.services import fast_sql
-from kaspi_delivery_django.services.db import db_alias, lock, locked_row
-from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, preflight, rules, status
+from kaspi_delivery_django.services.db import db_alias, locked_row, storable
+from kaspi_delivery_django.services.deliveries import (
+    attention,
+    calls,
+    identities,
+    inserting,
+    payloads,
+    preflight,
+    rules,
+    status,
+)
 from kaspi_delivery_django.services.deliveries.identities import (
     Identity,
     OrderRef,
     adapter_of,
-    content_type_of,
     deliveries_as,
     identity_of,
     newest_of,
@@ -58,8 +63,8 @@ def book(adapter: AnyAdapter, ref: OrderRef) -> None:
     here = [one for one in ref.known if one.environment == identity.environment]
     if not ref.known:
         with transaction.atomic(using=db_alias(), savepoint=False):
-            calls.add_create(_insert(adapter, identity))
-    elif not here or not is_up_to_date(here[0], identity):
+            calls.add_create(inserting.insert(adapter, identity))
+    elif not here or not all(is_up_to_date(one, identity) for one in identities.one_per_parcel(here)):
         _book(adapter, identity)
 
 
@@ -87,11 +92,37 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
         try:
             order = payloads.order_of(locked)
             adapter = adapter_of(order)
-            return open_delivery(adapter, _next(adapter, locked, identity_of(adapter, order)))
+            if locked.is_return:
+                identity = identities.of_return(adapter, locked.returned_delivery(), order)
+                return _open_return(adapter, _next(adapter, locked, identity), locked.return_reason)
+            identity = identities.for_parcel(identity_of(adapter, order), locked.parcel)
+            return inserting.open_delivery(adapter, _next(adapter, locked, identity))
         except models.ObjectDoesNotExist as err:
             raise CannotReissue(gettext("The order is gone.")) from err
         except AdapterFailed as err:
             raise CannotReissue(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
+
+
+def request_return(delivery: Delivery, *, reason: str = "") -> Delivery:
+    """Book the way back of a delivery that its customer has, once, however often this is called; return the return.
+
+    The courier fetches the parcel at the customer. `reason` is for staff, not for Kaspi. A return that was cancelled
+    or refused is rebooked by staff: see `reissue_delivery`. Raises `CannotReturn`, and `UsageError` for a reason that
+    cannot be stored.
+    """
+    check_reason(reason)
+    with locked_row(delivery) as locked:
+        if (booked := locked.returns().first()) is not None:
+            return booked
+        rules.check_return(locked)
+        try:
+            order = payloads.order_of(locked)
+            adapter = adapter_of(order)
+            return _open_return(adapter, identities.of_return(adapter, locked, order), storable(reason))
+        except models.ObjectDoesNotExist as err:
+            raise CannotReturn(gettext("The order is gone.")) from err
+        except AdapterFailed as err:
+            raise CannotReturn(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 def is_up_to_date(newest: DeliveryKeys | Delivery, identity: Identity) -> bool:
@@ -103,24 +134,8 @@ def is_up_to_date(newest: DeliveryKeys | Delivery, identity: Identity) -> bool:
     is_waiting = newest.unwanted_since is not None or newest.not_before is not None
     if (is_waiting and newest.delivery_id is None) or newest.attention == Attention.ADAPTER_FAILED:
         return False
-    own = numbered(identity, newest.generation)
+    own = identities.within(identity, newest)
     return newest.delivery_id is not None or identities.is_same(newest, own)
-
-
-def open_delivery(
-    adapter: AnyAdapter, identity: Identity, add: Callable[[Delivery], object] = calls.add_create
-) -> Delivery:
-    """Insert a delivery and its create; return the existing delivery if another transaction was faster."""
-    try:
-        with transaction.atomic(using=db_alias()):
-            delivery = _insert(adapter, identity)
-            add(delivery)
-    except IntegrityError as err:
-        winner = _winner(adapter, identity)
-        if winner is None:
-            raise AdapterFailed(preflight.NAME_TAKEN) from err
-        return winner
-    return delivery
 
 
 def flag_adapter_failure(adapter: AnyAdapter, order: models.Model, failure: AdapterFailed) -> Delivery:
@@ -143,16 +158,17 @@ def flag_foreign_database(adapter: AnyAdapter, order: models.Model, using: str) 
 
 def _book(adapter: AnyAdapter, identity: Identity) -> Delivery:
     newest = newest_of(adapter, identity.object_id, identity.environment)
-    if newest is None:
-        return open_delivery(adapter, identity)
+    if not newest:
+        return inserting.open_delivery(adapter, identity)
     try:
-        return _update(newest, identity)
+        first, *_others = [_update(one, identity) for one in newest]
     except Delivery.DoesNotExist:  # it had no name, and was just deleted because it is not wanted
-        return open_delivery(adapter, identity)
+        return inserting.open_delivery(adapter, identity)
+    return first
 
 
 def _update(newest: Delivery, identity: Identity) -> Delivery:
-    """Update an order's newest delivery after a save that wants it; return it as it is then."""
+    """Update the newest delivery of a parcel after a save that wants its order; return it as it is then."""
     if newest.is_held or newest.is_postponed:
         newest = preflight.release(newest)
     if is_up_to_date(newest, identity):
@@ -160,13 +176,21 @@ def _update(newest: Delivery, identity: Identity) -> Delivery:
     if newest.attention == Attention.ADAPTER_FAILED:
         return preflight.retry_failed(newest, identity)
     with locked_row(newest) as locked:
-        preflight.move(locked, numbered(identity, newest.generation))
+        preflight.move(locked, identities.within(identity, newest))
     return locked
 
 
+def _open_return(adapter: AnyAdapter, identity: Identity, reason: str) -> Delivery:
+    def add_create(delivery: Delivery) -> None:
+        delivery.return_reason = reason
+        delivery.save(update_fields=["return_reason", "updated_at"])
+        calls.add_create(delivery)
+
+    return inserting.open_delivery(adapter, identity, add_create)
+
+
 def _next(adapter: AnyAdapter, last: Delivery, identity: Identity) -> Identity:
-    known = deliveries_as(adapter, identity.object_id)
-    newest = known.filter(environment=identity.environment).first()
+    newest = identities.generations_of(adapter, identity).first()
     if newest is None:
         return identity
     if newest.pk != last.pk:
@@ -175,27 +199,6 @@ def _next(adapter: AnyAdapter, last: Delivery, identity: Identity) -> Identity:
     if not is_identifier(following.external_order_id):
         raise CannotReissue(gettext("external_order_id is too long for the number of the next delivery: shorten it."))
     return following
-
-
-def _winner(adapter: AnyAdapter, identity: Identity) -> Delivery | None:
-    """Return the row that another transaction inserted first.
-
-    The read locks, because on MariaDB our snapshot may be older than that transaction's commit.
-    """
-    own: dict[str, Any] = {"object_id": identity.object_id, "content_type": content_type_of(adapter).pk}
-    with transaction.atomic(using=db_alias()):
-        return lock(using=db_alias(), **own, environment=identity.environment, generation=identity.generation)
-
-
-def _insert(adapter: AnyAdapter, identity: Identity) -> Delivery:
-    delivery = Delivery(
-        **identity.columns(),
-        generation=identity.generation,
-        content_type=content_type_of(adapter),
-        object_id=identity.object_id,
-    )
-    fast_sql.insert(delivery, using=db_alias())
-    return delivery
 
 
 def _flag_adapter_failure(adapter: AnyAdapter, order: models.Model, object_id: str, failure: AdapterFailed) -> Delivery:
@@ -208,7 +211,7 @@ def _flag_adapter_failure(adapter: AnyAdapter, order: models.Model, object_id: s
     try:
         return _flagged(known.first()) or _insert_flagged(adapter, nameless, failure)
     except IntegrityError:
-        return _winner(adapter, nameless) or known.get()
+        return inserting.winner(adapter, nameless) or known.get()
 
 
 def _flagged(delivery: Delivery | None) -> Delivery | None:
@@ -222,7 +225,7 @@ def _flagged(delivery: Delivery | None) -> Delivery | None:
 
 def _insert_flagged(adapter: AnyAdapter, identity: Identity, failure: AdapterFailed) -> Delivery:
     with transaction.atomic(using=db_alias()):
-        delivery = _insert(adapter, identity)
+        delivery = inserting.insert(adapter, identity)
         attention.flag(delivery, Attention.ADAPTER_FAILED)
         delivery.save(update_fields=attention.COLUMNS)
         calls.add_stuck_create(delivery, Attention.ADAPTER_FAILED, str(failure))

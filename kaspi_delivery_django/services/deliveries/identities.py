@@ -2,10 +2,11 @@
 
 import hashlib
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
@@ -15,8 +16,8 @@ from django.db.models import Q
 from kaspi_delivery_django import conf, orders
 from kaspi_delivery_django.client.types import is_identifier, read_text
 from kaspi_delivery_django.exceptions import NoAdapter, UnusableKey, UsageError
-from kaspi_delivery_django.models import Attention, Delivery
-from kaspi_delivery_django.models.deliveries import ORDER_LABEL_LENGTH, DeliveryQuerySet
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.deliveries import ORDER_LABEL_LENGTH, PARCEL_KEY_LENGTH, DeliveryQuerySet
 from kaspi_delivery_django.models.search import has_digit, number_key, words_of
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
 from kaspi_delivery_django.services import fast_sql
@@ -25,10 +26,13 @@ from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter, p
 from kaspi_delivery_django.services.fast_sql import DeliveryKeys
 
 logger = logging.getLogger(__name__)
+Row = TypeVar("Row", DeliveryKeys, Delivery)
 MAX_PLAIN_DIGITS = 9  # a phone has ten
 MAX_PLAIN_LETTERS = 3  # as in KZ742
 BATCH_SIZE = 1000
 MAX_KEY = 2**63 - 1  # more is no integer to SQLite
+RESERVED_WORDS = frozenset({"return", *ApiCall.Kind.values})
+_PARCEL_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z][A-Za-z0-9]*)*")
 SETTING = "KASPI_DELIVERY['ORDER_ADAPTERS']"
 
 
@@ -39,7 +43,9 @@ class Identity:
     account: str
     environment: str
     external_order_id: str | None = None
+    parcel: str = ""
     generation: int = 1
+    returned_generation: int = 0
     object_id: str = ""
     label: str | None = None  # not asked for, or the adapter failed
     label_is_personal: bool = True
@@ -48,6 +54,7 @@ class Identity:
         """Return the columns of a delivery that follow its order until it is booked."""
         known = {
             "account": self.account,
+            "parcel": self.parcel,
             "environment": self.environment,
             "external_order_id": self.external_order_id,
             "external_key": number_key(self.external_order_id or ""),
@@ -116,19 +123,29 @@ class ShippedRows:
         return found
 
     def deliveries(self, object_ids: Sequence[str]) -> DeliveryQuerySet:
-        """Return the deliveries of these, found by an index: the newest generation first."""
+        """Return the deliveries and returns of these, found by an index: the newest first, a return after its own."""
         kind = content_type_of(self.adapter)
         own: DeliveryQuerySet = Delivery.objects.using(db_alias())
-        return own.filter(content_type=kind, object_id__in=object_ids).order_by("object_id", "-generation")
+        of_these = own.filter(content_type=kind, object_id__in=object_ids)
+        return of_these.order_by("object_id", "parcel", "-generation", "returned_generation")
 
     def newest(self, rows: Iterable[models.Model]) -> dict[Any, list[Delivery]]:
-        """Return the newest delivery of what is shipped, whatever its environment, by the rows' primary keys."""
+        """Return the newest delivery of each parcel, whatever its environment, by the rows' primary keys.
+
+        Returns are left out.
+        """
+        found = self.newest_and_returns(rows)
+        return {pk: [one for one in own if not one.is_return] for pk, own in found.items()}
+
+    def newest_and_returns(self, rows: Iterable[models.Model]) -> dict[Any, list[Delivery]]:
+        """Return the newest delivery, and the newest return, of each parcel, by the rows' primary keys."""
         object_ids = self.object_ids(rows)
         texts = [text for own in object_ids.values() for text in own]
-        found: dict[str, Delivery] = {}
+        found: dict[str, dict[tuple[str, bool], Delivery]] = defaultdict(dict)
         for batch in (texts[start : start + BATCH_SIZE] for start in range(0, len(texts), BATCH_SIZE)):
-            found |= {one.object_id: one for one in self.deliveries(batch).defer("raw").order_by("pk")}
-        return {pk: [found[text] for text in own if text in found] for pk, own in object_ids.items()}
+            for one in self.deliveries(batch).defer("raw").order_by("pk"):
+                found[one.object_id][one.parcel, one.is_return] = one
+        return {pk: [one for text in own for one in found[text].values()] for pk, own in object_ids.items()}
 
     def having(self, rows: models.QuerySet[Any], object_ids: Iterable[str]) -> models.QuerySet[Any]:
         """Filter the rows for which one of these is shipped. Ours are texts, and no engine joins that by an index."""
@@ -224,6 +241,61 @@ def numbered(identity: Identity, generation: int) -> Identity:
     return replace(identity, external_order_id=name, generation=generation)
 
 
+def is_parcel_key(key: object) -> bool:
+    """Return whether a parcel may have this key.
+
+    What follows an order's name at Kaspi is a parcel's key, a number or a word of ours, and none is taken for another.
+    """
+    if not isinstance(key, str) or len(key) > PARCEL_KEY_LENGTH or not _PARCEL_KEY.fullmatch(key):
+        return False
+    return RESERVED_WORDS.isdisjoint(key.lower().split("-"))
+
+
+def for_parcel(identity: Identity, key: str) -> Identity:
+    """Return the identity of one of an order's parcels; of the order without a key. Raises `AdapterFailed`."""
+    if not key:
+        return identity
+    name = f"{identity.external_order_id}-{key}"
+    if not is_identifier(name):
+        raise AdapterFailed("external_order_id is too long for the key of a parcel: shorten it")
+    return replace(identity, external_order_id=name, parcel=key)
+
+
+def within(identity: Identity, delivery: DeliveryKeys | Delivery) -> Identity:
+    """Return the identity that one of the order's deliveries has by its parcel and generation.
+
+    Raises `AdapterFailed`.
+    """
+    return numbered(for_parcel(identity, delivery.parcel), delivery.generation)
+
+
+def one_per_parcel(known: Iterable[Row]) -> list[Row]:
+    """Return the newest of each parcel's deliveries, which come with the newest generation first."""
+    newest: dict[str, Row] = {}
+    for one in known:
+        newest.setdefault(one.parcel, one)
+    return list(newest.values())
+
+
+def of_return(adapter: AnyAdapter, delivery: Delivery, order: models.Model) -> Identity:
+    """Return the identity of the first return of a delivery: its account and name are the delivery's, not the order's.
+
+    Raises `AdapterFailed` for a name that is too long.
+    """
+    name = f"{delivery.external_order_id}-return"
+    if not is_identifier(name):
+        raise AdapterFailed("external_order_id is too long for a return: shorten it")
+    own = Identity(
+        delivery.account,
+        delivery.environment,
+        name,
+        parcel=delivery.parcel,
+        returned_generation=delivery.generation,
+        object_id=delivery.object_id,
+    )
+    return labelled(own, adapter, order)
+
+
 def is_same(delivery: DeliveryKeys | Delivery, own: Identity) -> bool:
     """Return whether a delivery has the account, the name and the label that its order has now."""
     known = (delivery.account, delivery.external_order_id)
@@ -293,7 +365,7 @@ def content_type_of(adapter: AnyAdapter) -> ContentType:
 
 
 def deliveries_of(adapter: AnyAdapter, order: models.Model) -> models.QuerySet[Delivery]:
-    """Return the order's deliveries, the newest generation first; none for an unsaved order."""
+    """Return the order's deliveries to its customer, the newest generation first; none for an unsaved order."""
     try:
         return deliveries_as(adapter, object_id_of(order))
     except UsageError:
@@ -301,15 +373,25 @@ def deliveries_of(adapter: AnyAdapter, order: models.Model) -> models.QuerySet[D
 
 
 def deliveries_as(adapter: AnyAdapter, object_id: str) -> models.QuerySet[Delivery]:
-    """Return the deliveries of the order whose key has this text, the newest generation first."""
+    """Return the deliveries to the customer of the order with this key, the newest generation first."""
     return Delivery.objects.using(db_alias()).of_order(content_type_of(adapter), object_id)
 
 
-def newest_of(adapter: AnyAdapter, object_id: str, environment: str) -> Delivery | None:
-    """Return the order's newest delivery in the environment; else one without a name, which has none yet."""
+def generations_of(adapter: AnyAdapter, identity: Identity) -> models.QuerySet[Delivery]:
+    """Return the generations of a parcel's delivery, or of its return, the newest first."""
+    own = Delivery.objects.using(db_alias()).filter(content_type=content_type_of(adapter))
+    same = {name: getattr(identity, name) for name in ("object_id", "environment", "parcel", "returned_generation")}
+    return own.filter(**same).order_by("-generation")
+
+
+def newest_of(adapter: AnyAdapter, object_id: str, environment: str) -> list[Delivery]:
+    """Return the newest delivery of each of the order's parcels in the environment.
+
+    If there is none, return the one without a name, which has no environment yet.
+    """
     nameless = Q(external_order_id__isnull=True, attention=Attention.ADAPTER_FAILED)
     known = list(deliveries_as(adapter, object_id).filter(Q(environment=environment) | nameless))
-    return next((one for one in known if one.environment == environment), next(iter(known), None))
+    return one_per_parcel([one for one in known if one.environment == environment] or known[:1])
 
 
 def _check(model: type[models.Model], key: Any) -> None:

@@ -1,6 +1,6 @@
 """Follow the shop's orders: book or cancel when one is saved, adopt a delivery that Kaspi has already."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -12,11 +12,11 @@ from kaspi_delivery_django import orders
 from kaspi_delivery_django.client.exceptions import UsageError
 from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.exceptions import CannotBook, CannotLink, UnusableKey
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import after_commit, db_alias, savepoint
-from kaspi_delivery_django.services.deliveries import booking, calls, identities, payloads, preflight, rules
+from kaspi_delivery_django.services.deliveries import booking, calls, identities, inserting, payloads, preflight, rules
 from kaspi_delivery_django.services.deliveries.actions import cancel_for_shop, link_delivery
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.deliveries.payloads import Wish, wish_for
@@ -58,7 +58,7 @@ def follow_order(adapter: AnyAdapter, order: models.Model, save: Save | None = N
 
 
 def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery:
-    """Book an order's first delivery, as staff decide; return it.
+    """Book an order's first delivery, or the parcels that were added since, as staff decide; return the first of them.
 
     The order is read again and its request is built first, so an order that cannot be sent is refused, and nothing is
     written. `send_anyway` overrules `wants_delivery`, never `wants_cancel`. Raises `NoAdapter`, and `CannotBook` for an
@@ -66,10 +66,12 @@ def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery
     """
     adapter = identities.adapter_of(order)
     with _booking_by_staff():
-        identity, wish = _first_booking(adapter, order)
+        missing, wish = _first_booking(adapter, order)
         if wish is Wish.WAIT and not send_anyway:
             raise CannotBook(str(NOT_WANTED))
-        return booking.open_delivery(adapter, identity, calls.add_create if wish is Wish.SEND else _add_overruled)
+        add = calls.add_create if wish is Wish.SEND else _add_overruled
+        first, *_others = [inserting.open_delivery(adapter, identity, add) for identity in missing]
+        return first
 
 
 def check_booking(order: models.Model) -> bool:
@@ -107,8 +109,8 @@ def _booking_by_staff() -> Iterator[None]:
         raise CannotBook(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
-def _first_booking(adapter: AnyAdapter, order: models.Model) -> tuple[Identity, Wish]:
-    """Return the identity of an order without a delivery, and what its adapter wants; build its request as a test.
+def _first_booking(adapter: AnyAdapter, order: models.Model) -> tuple[list[Identity], Wish]:
+    """Return what of an order has no delivery yet, and what its adapter wants; build its requests as a test.
 
     Raises `CannotBook` and `AdapterFailed`.
     """
@@ -116,14 +118,24 @@ def _first_booking(adapter: AnyAdapter, order: models.Model) -> tuple[Identity, 
     if ref is None:
         raise CannotBook(gettext("The order is gone."))
     identity = identities.identity_as(adapter, ref)
-    newest = identities.newest_of(adapter, ref.object_id, identity.environment)
-    if newest is not None:
-        raise CannotBook(gettext("The order has a delivery already: %(name)s.") % {"name": newest})
+    known = identities.newest_of(adapter, ref.object_id, identity.environment)
+    missing = _added_parcels(adapter, ref.order, known, identity) if known else [identity]
+    if not missing:
+        raise CannotBook(gettext("The order has a delivery already: %(name)s.") % {"name": known[0]})
     wish = wish_for(adapter, ref.order)
     if wish is Wish.CANCEL:
         raise CannotBook(gettext("The shop's adapter wants it cancelled."))
-    payloads.build(ApiCall(), Delivery(external_order_id=identity.external_order_id), ref.order)
-    return identity, wish
+    payloads.check(adapter, identity, ref.order)
+    return missing, wish
+
+
+def _added_parcels(
+    adapter: AnyAdapter, order: models.Model, known: Sequence[Delivery], identity: Identity
+) -> list[Identity]:
+    """Return the parcels that an order has beside its booked ones; none if it is booked as a whole."""
+    keys = {one.parcel.lower() for one in known}
+    parcels = payloads.parcels_of(adapter, order) if "" not in keys else {}
+    return [identities.for_parcel(identity, key) for key in parcels if key.lower() not in keys]
 
 
 def _add_overruled(delivery: Delivery) -> None:
@@ -173,18 +185,21 @@ def _cancel_order(adapter: AnyAdapter, ref: OrderRef) -> None:
     if not ref.known:
         return
     environment = identities.identity_as(adapter, ref).environment
-    delivery = identities.newest_of(adapter, ref.object_id, environment)
-    if delivery is None or delivery.cancel_requested_at or not delivery.is_open:
+    newest = identities.newest_of(adapter, ref.object_id, environment)
+    open_ones = [one for one in newest if one.is_open and not one.cancel_requested_at]
+    if not open_ones:
         booking.clear_failure(ref)
         return
-    cancel_for_shop(delivery, reason=payloads.cancel_reason_of(ref.order))
+    reason = payloads.cancel_reason_of(ref.order)
+    for delivery in open_ones:
+        cancel_for_shop(delivery, reason=reason)
 
 
 def _adopt(adapter: AnyAdapter, delivery_id: str, identity: Identity) -> Delivery:
     with transaction.atomic(using=db_alias()):
         own = identities.deliveries_as(adapter, identity.object_id)
         known = own.filter(environment=identity.environment).first()
-        delivery = known or booking.open_delivery(adapter, identity, calls.add_booked_elsewhere)
+        delivery = known or inserting.open_delivery(adapter, identity, calls.add_booked_elsewhere)
         if delivery.delivery_id == delivery_id:
             return delivery
         if not rules.may_be_booked(delivery) or delivery.external_order_id != identity.external_order_id:

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -15,15 +15,16 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.functional import Promise
 
-from kaspi_delivery_django.client import DeliveryRequest, Location, Parcel, protocol
+from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel, protocol
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.models.search import city_key, phone_tail, second_words_key, words_key
-from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
+from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, can_be_looked_up
 from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import db_alias, storable
-from kaspi_delivery_django.services.deliveries import attention
+from kaspi_delivery_django.services.deliveries import attention, identities
+from kaspi_delivery_django.services.deliveries.identities import Identity
 from kaspi_delivery_django.services.errors import (
     AdapterFailed,
     call_adapter,
@@ -34,6 +35,8 @@ from kaspi_delivery_django.services.errors import (
 
 logger = logging.getLogger(__name__)
 NO_ADAPTER = "ORDER_ADAPTERS has no adapter for this order's model"
+NO_REQUEST = "build_request must return a DeliveryRequest"
+NO_RETURN = "build_return must return a DeliveryRequest"
 FROZEN = ("payload", "payload_sha256")
 SIDES = ("pickup", "dropoff")
 PLACE = ("address", "notes", "name", "phone")
@@ -45,6 +48,10 @@ MIRRORED = (
     "order_sha256",
 )
 _WRONG_KEY = (AttributeError, OverflowError, TypeError, ValueError, ValidationError)  # the key's type was changed
+
+
+class OtherParcels(AdapterFailed):
+    """The order no longer goes in the parcels that it was split into."""
 
 
 class Wish(Enum):
@@ -113,12 +120,43 @@ def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
     request = _build(delivery, order)
     call.payload = protocol.dump(request.to_json(), ascii_only=True)
     call.payload_sha256 = delivery.order_sha256 = protocol.digest(call.payload)
-    for name, value in _mirrored(request).items():
+    customer = request.pickup if delivery.is_return else request.dropoff
+    for name, value in _mirrored(request, customer).items():
         setattr(delivery, name, value)
 
 
+def parcels_of(adapter: AnyAdapter, order: models.Model) -> Mapping[str, DeliveryRequest]:
+    """Ask the adapter for the parcels of an order; none for an order that is one. Raises `AdapterFailed`."""
+    if type(adapter).parcels is OrderAdapter.parcels:
+        return {}
+    parcels = call_adapter(adapter.parcels, order)
+    if parcels is None:
+        return {}
+    if not isinstance(parcels, Mapping) or not all(isinstance(one, DeliveryRequest) for one in parcels.values()):
+        raise AdapterFailed("parcels must return None or a mapping of keys to DeliveryRequests")
+    if not all(map(identities.is_parcel_key, parcels)) or len({key.lower() for key in parcels}) < len(parcels):
+        raise AdapterFailed(
+            'a key of parcels must be at most 20 letters, digits and hyphens, such as "almaty" or "box-b2": each word'
+            ' begins with a letter and is not "return", "create", "cancel", "refresh" or "link", and no two keys differ'
+            " in case alone"
+        )
+    return parcels
+
+
+def check(adapter: AnyAdapter, identity: Identity, order: models.Model) -> None:
+    """Build an order's requests as a test. Raises `AdapterFailed`."""
+    for key in parcels_of(adapter, order) or [""]:
+        own = identities.for_parcel(identity, key)
+        build(ApiCall(), Delivery(external_order_id=own.external_order_id, parcel=key), order)
+
+
 def current_wish(delivery: Delivery, order: models.Model) -> Wish:
-    """Ask the adapter whether to send the delivery of this order, as the database has it. Raises `AdapterFailed`."""
+    """Ask the adapter whether to send the delivery of this order, as the database has it. Raises `AdapterFailed`.
+
+    A return is sent whatever the adapter wants for its order: the customer hands back what was ordered once.
+    """
+    if delivery.is_return:
+        return Wish.SEND
     return wish_for(_adapter_of(order), order, is_sent_anyway=delivery.send_anyway_at is not None)
 
 
@@ -136,7 +174,7 @@ def postponed_until(delivery: Delivery, order: models.Model, now: datetime) -> d
 
     Raises `AdapterFailed`.
     """
-    if delivery.send_anyway_at or delivery.send_early_at:
+    if delivery.is_return or delivery.send_anyway_at or delivery.send_early_at:
         return None
     at = call_adapter(_adapter_of(order).not_before, order)
     if at is None:
@@ -159,15 +197,15 @@ def store(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: 
 def flag_edits(delivery: Delivery) -> None:
     """Flag an order that was edited between its booking and its pickup, once for each edit.
 
-    Reverting the edit clears the flag.
+    Reverting the edit clears the flag. A return does not follow its order.
     """
     create = ApiCall.objects.of(delivery, ApiCall.Kind.CREATE).exclude(payload="").first()
     is_busy = delivery.attention not in {"", Attention.ORDER_EDITED}
-    if create is None or is_busy or not delivery.is_before_pickup:
+    if create is None or is_busy or not delivery.is_before_pickup or delivery.is_return:
         return
     try:
         with transaction.atomic(using=db_alias()):
-            document = _as_sent(_build(delivery, order_of(delivery)).to_json(), create.payload)
+            document = _as_sent(_document(delivery, order_of(delivery)), create.payload)
     except (models.ObjectDoesNotExist, AdapterFailed):
         return
     digest, older = (protocol.digest(protocol.dump(document, ascii_only=escaped)) for escaped in (True, False))
@@ -184,7 +222,7 @@ def flag_edits(delivery: Delivery) -> None:
 def _as_sent(document: dict[str, Any], payload: str) -> dict[str, Any]:
     """Write phones as they were sent where their digits are the same: another version may group them otherwise."""
     sent = json.loads(payload)
-    for side in SIDES:
+    for side in document.keys() & set(SIDES):
         contact, before = document[side]["contact"], sent[side]["contact"]
         if _digits(contact["phone"]) == _digits(before["phone"]):
             contact["phone"] = before["phone"]
@@ -193,6 +231,21 @@ def _as_sent(document: dict[str, Any], payload: str) -> dict[str, Any]:
 
 def _digits(phone: str) -> str:
     return "".join(filter(str.isdigit, phone))
+
+
+def _document(delivery: Delivery, order: models.Model) -> dict[str, Any]:
+    """Return the order's request as it would be now; what differs from every request if its parcels are others."""
+    try:
+        document = _build(delivery, order).to_json()
+        added = set(parcels_of(_adapter_of(order), order)) - set(_known_parcels(delivery)) if delivery.parcel else ()
+    except OtherParcels:
+        return {"parcels": []}
+    return {**document, "parcels": sorted(added)} if added else document
+
+
+def _known_parcels(delivery: Delivery) -> Iterable[str]:
+    same_order = Delivery.objects.of_order(delivery.content_type, delivery.object_id)
+    return same_order.filter(environment=delivery.environment).values_list("parcel", flat=True)
 
 
 def cancel_reason_of(order: models.Model) -> str:
@@ -220,25 +273,68 @@ def _adapter_of(order: models.Model) -> AnyAdapter:
 
 
 def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:
-    request = call_adapter(_adapter_of(order).build_request, order)
-    if not isinstance(request, DeliveryRequest):
-        raise AdapterFailed("build_request must return a DeliveryRequest")
+    adapter = _adapter_of(order)
+    if delivery.is_return:
+        request = _checked(call_adapter(adapter.build_return, order, _way_back(delivery, order)), NO_RETURN)
+    else:
+        request = _way_there(delivery, order)
     return replace(request, external_order_id=delivery.external_order_id or "")
 
 
-def _mirrored(request: DeliveryRequest) -> dict[str, object]:
+def _way_there(delivery: Delivery, order: models.Model) -> DeliveryRequest:
+    """Ask the adapter for the request of an order's delivery, or of one of its parcels."""
+    adapter = _adapter_of(order)
+    if not delivery.parcel:
+        return _checked(call_adapter(adapter.build_request, order), NO_REQUEST)
+    found = parcels_of(adapter, order).get(delivery.parcel)
+    if found is None:
+        raise OtherParcels("parcels no longer has this parcel's key: cancel it, or bring the key back")
+    return found
+
+
+def _checked(request: object, error: str) -> DeliveryRequest:
+    if not isinstance(request, DeliveryRequest):
+        raise AdapterFailed(error)
+    return request
+
+
+def _way_back(delivery: Delivery, order: models.Model) -> DeliveryRequest:
+    """Return what was sent for the delivery that a return brings back, with its contacts and places swapped.
+
+    Where that is not known, since other code booked it or its personal data is removed, the adapter is asked again.
+    """
+    sent = delivery.returned_delivery()
+    request = call_adapter(_mirrored_request, sent) if sent.dropoff_address else _way_there(sent, order)
+    return replace(request, pickup=request.dropoff, dropoff=request.pickup)
+
+
+def _mirrored_request(delivery: Delivery) -> DeliveryRequest:
+    """Read a request from the columns that `_mirrored` has written."""
+    places: dict[str, Any] = {
+        side: Location(
+            address=getattr(delivery, f"{side}_address"),
+            contact=Contact(name=getattr(delivery, f"{side}_name"), phone=getattr(delivery, f"{side}_phone")),
+            notes=getattr(delivery, f"{side}_notes"),
+        )
+        for side in ("pickup", "dropoff")
+    }
+    measures: dict[str, Any] = {field.name: getattr(delivery, f"parcel_{field.name}") for field in fields(Parcel)}
+    return DeliveryRequest(**places, parcel=Parcel(**measures))
+
+
+def _mirrored(request: DeliveryRequest, customer: Location) -> dict[str, object]:
     columns = {f"parcel_{name}": value for name, value in vars(request.parcel).items()}
     for side, place in (("pickup", request.pickup), ("dropoff", request.dropoff)):
         columns[f"{side}_address"], columns[f"{side}_notes"] = place.address, place.notes
         columns[f"{side}_name"] = place.contact.name
         columns[f"{side}_phone"] = place.contact.phone
-    return {**columns, **_searched(request.dropoff)}
+    return {**columns, **_searched(customer)}
 
 
-def _searched(dropoff: Location) -> dict[str, object]:
+def _searched(customer: Location) -> dict[str, object]:
     return {
-        "phone_tail": phone_tail(dropoff.contact.phone),
-        "name_key": words_key(dropoff.contact.name),
-        "surname_key": second_words_key(dropoff.contact.name),
-        "city_key": city_key(dropoff.address),
+        "phone_tail": phone_tail(customer.contact.phone),
+        "name_key": words_key(customer.contact.name),
+        "surname_key": second_words_key(customer.contact.name),
+        "city_key": city_key(customer.address),
     }

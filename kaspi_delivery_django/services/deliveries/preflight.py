@@ -6,6 +6,7 @@ after `WAIT_BEFORE_FLAG`. One that is wanted later is postponed, and the adapter
 
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
@@ -13,9 +14,10 @@ from django.utils.translation import gettext, gettext_lazy
 
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias, lock, locked_row
-from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, status
+from kaspi_delivery_django.services.deliveries import attention, calls, identities, inserting, payloads, status
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.deliveries.payloads import Wish
 from kaspi_delivery_django.services.errors import AdapterFailed, translated
@@ -23,7 +25,6 @@ from kaspi_delivery_django.services.errors import AdapterFailed, translated
 State, Kind = ApiCall.State, ApiCall.Kind
 WAIT_BEFORE_FLAG = timedelta(minutes=15)
 ADAPTER_FAILED = gettext_lazy("The shop's adapter failed: %(error)s.")
-NAME_TAKEN = "another order has this external_order_id already"
 WAITING = ("unwanted_since", "not_before")
 HELD_COLUMNS = (*WAITING, "send_anyway_at", "send_early_at", *attention.COLUMNS)
 OF_ADAPTER_FAILED = frozenset({Attention.ADAPTER_FAILED})
@@ -66,7 +67,7 @@ def move(delivery: Delivery, own: Identity) -> bool:
             if is_unsent:
                 _rename(delivery, own)
     except IntegrityError as err:
-        raise AdapterFailed(NAME_TAKEN) from err
+        raise AdapterFailed(inserting.NAME_TAKEN) from err
     return is_unsent
 
 
@@ -127,7 +128,7 @@ def note_refusal(delivery: Delivery) -> None:
 
 def retry_failed(delivery: Delivery, identity: Identity) -> Delivery:
     """Restart the create that the adapter failed on, under the order's identity now. Raises `AdapterFailed`."""
-    own = identities.numbered(identity, delivery.generation)
+    own = identities.within(identity, delivery)
     try:
         with locked_row(delivery) as locked:
             never_sent = ApiCall.objects.never_sent(locked)
@@ -139,7 +140,7 @@ def retry_failed(delivery: Delivery, identity: Identity) -> Delivery:
             attention.clear(locked, OF_ADAPTER_FAILED)
             locked.save(update_fields=attention.COLUMNS)
     except IntegrityError as err:
-        raise AdapterFailed(NAME_TAKEN) from err
+        raise AdapterFailed(inserting.NAME_TAKEN) from err
     return locked
 
 
@@ -179,15 +180,39 @@ def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None, now:
 
 
 def _take_over_identity(call: ApiCall, delivery: Delivery, order: models.Model) -> bool:
-    """Take over a name or an account that the order got without a save. Return whether the account is the same."""
-    account = delivery.account
-    identity = identities.identity_as(identities.adapter_of(order), OrderRef(order, delivery.object_id))
-    own = identities.numbered(identity, delivery.generation)
+    """Take over a name or an account that the order got without a save. Return whether the account is the same.
+
+    The first delivery of an order that goes in several parcels becomes that of the first; the others are added.
+    A return keeps those of the delivery that it brings back.
+    """
+    if delivery.is_return:
+        return True
+    account, adapter = delivery.account, identities.adapter_of(order)
+    parcels = _parcels_to_split(call, delivery, adapter, order)
+    identity = identities.identity_as(adapter, OrderRef(order, delivery.object_id))
+    own = identities.within(identity, delivery)
+    own = identities.for_parcel(own, parcels[0]) if parcels else own
     if identities.is_same(delivery, own) or not move(delivery, own):
         return True
+    for key in parcels[1:]:
+        inserting.open_delivery(adapter, identities.for_parcel(identity, key), partial(_add_like, delivery))
     call.idempotency_key = calls.idempotency_key(own.external_order_id, Kind.CREATE)
     call.payload = call.payload_sha256 = ""
     return delivery.account == account
+
+
+def _add_like(first: Delivery, delivery: Delivery) -> None:
+    """Add the create of another parcel; what staff decided about the first holds for it too."""
+    if first.send_anyway_at or first.send_early_at:
+        delivery.send_anyway_at, delivery.send_early_at = first.send_anyway_at, first.send_early_at
+        delivery.save(update_fields=["send_anyway_at", "send_early_at", "updated_at"])
+    calls.add_create(delivery)
+
+
+def _parcels_to_split(call: ApiCall, delivery: Delivery, adapter: AnyAdapter, order: models.Model) -> list[str]:
+    """Return the keys of the parcels that an order's first, unbuilt delivery becomes; none if it stays as it is."""
+    is_whole = delivery.generation == 1 and not (delivery.parcel or call.payload)
+    return list(payloads.parcels_of(adapter, order)) if is_whole else []
 
 
 def _rename(delivery: Delivery, own: Identity) -> None:

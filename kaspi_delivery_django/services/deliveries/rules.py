@@ -21,10 +21,11 @@ from kaspi_delivery_django.exceptions import (
     CannotRefresh,
     CannotReissue,
     CannotRetry,
+    CannotReturn,
     DeliveryError,
 )
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
-from kaspi_delivery_django.statuses import CANCELLED, RANKS, status_label
+from kaspi_delivery_django.statuses import CANCELLED, DELIVERED, PICKED_UP, RANKS, status_label
 
 State, Kind = ApiCall.State, ApiCall.Kind
 RETRYABLE = (State.DUE, State.UNKNOWN)
@@ -41,12 +42,16 @@ class Effect(Enum):
     RETRY_SENT = auto()
     FIRST_SENT = auto()  # the order is read as it is then
     ADAPTER_DECIDES = auto()
+    RETURN_BOOKED = auto()
     EVENT_APPLIED = auto()
     EVENT_CLOSED = auto()
 
 
 def allowed_actions(delivery: Delivery, now: datetime) -> frozenset[str]:
-    """Return the allowed ones of: cancel, refresh, retry, send, send_early, link, reissue, acknowledge, mark_final."""
+    """Return the names of the allowed actions.
+
+    They are cancel, refresh, retry, send, send_early, link, reissue, return, acknowledge and mark_final.
+    """
     delivery.known_calls = calls_of(delivery)  # type: ignore[attr-defined]  # each rule reads them
     rules: dict[str, Callable[[], object]] = {
         "cancel": partial(_check_cancel_is_new, delivery),
@@ -56,6 +61,7 @@ def allowed_actions(delivery: Delivery, now: datetime) -> frozenset[str]:
         "send_early": partial(check_send_early, delivery),
         "link": partial(check_link, delivery),
         "reissue": partial(check_reissue, delivery, confirmed_absent=True),
+        "return": partial(check_return, delivery),
         "acknowledge": partial(check_acknowledge, delivery, confirmed_absent=True),
         "mark_final": partial(check_mark_final, delivery),
     }
@@ -94,6 +100,12 @@ def effect_of_retry(delivery: Delivery, now: datetime) -> Effect:
     if delivery.is_held or not delivery.external_order_id:
         return Effect.ADAPTER_DECIDES
     return Effect.FIRST_SENT if is_unread(delivery) else Effect.RETRY_SENT
+
+
+def effect_of_return(delivery: Delivery) -> Effect:
+    """Return what booking a return would do now. Raises `CannotReturn`."""
+    check_return(delivery)
+    return Effect.RETURN_BOOKED
 
 
 def is_abandoned(delivery: Delivery) -> bool:
@@ -190,6 +202,25 @@ def check_reissue(delivery: Delivery, *, confirmed_absent: bool) -> None:
         _check_abandonable(delivery, CannotReissue, confirmed_absent=confirmed_absent)
 
 
+def check_return(delivery: Delivery) -> None:
+    """Raise `CannotReturn` unless the customer has the parcel and no return of it was booked.
+
+    The courier of a return rings at the customer's door. A cancelled parcel never left the shop, and one that is under
+    way is with another courier. With a final status that this version does not know, a parcel that was picked up may
+    be with the customer: the shop knows.
+    """
+    if delivery.is_return:
+        raise CannotReturn(gettext("It is a return itself."))
+    if delivery.status == CANCELLED or (delivery.is_open and delivery.is_before_pickup):
+        raise CannotReturn(gettext("The customer does not have the parcel: there is nothing to return."))
+    if delivery.status != DELIVERED and delivery.is_open:
+        raise CannotReturn(gettext("It has not arrived yet: a return can be booked once the customer has the parcel."))
+    if delivery.status != DELIVERED and not _was_picked_up(delivery):
+        raise CannotReturn(gettext("It ended without having been picked up: there is nothing to return."))
+    if delivery.has_return():
+        raise CannotReturn(gettext("Its return is booked already; a cancelled or refused one can be rebooked there."))
+
+
 def check_acknowledge(delivery: Delivery, *, confirmed_absent: bool) -> None:
     """Raise `CannotAcknowledge` when the delivery has no flag, or may still be booked."""
     if not delivery.attention:
@@ -210,6 +241,10 @@ def calls_of(delivery: Delivery) -> Sequence[ApiCall]:
     """Return a delivery's calls, the oldest first: those that `read_calls` or `allowed_actions` has read, if any."""
     known: Sequence[ApiCall] | None = getattr(delivery, "known_calls", None)
     return list(ApiCall.objects.filter(delivery=delivery).order_by("pk")) if known is None else known
+
+
+def _was_picked_up(delivery: Delivery) -> bool:
+    return delivery.history.filter(to_status__in=PICKED_UP).exists()
 
 
 def _newest_create(delivery: Delivery) -> ApiCall:

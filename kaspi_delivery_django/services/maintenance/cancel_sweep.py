@@ -76,7 +76,7 @@ def _start(account: Account) -> bool:
 def _cancellable(accounts: Iterable[Account], types: Sequence[ContentType]) -> Iterator[Sequence[Delivery]]:
     for account in accounts:
         own = Delivery.objects.filter(account=account.alias, environment=account.environment)
-        own = own.filter(cancel_requested_at__isnull=True, content_type__in=types)
+        own = own.outbound().filter(cancel_requested_at__isnull=True, content_type__in=types)
         for rows in (own.awaiting_pickup(), own.in_unknown_status().filter(delivery_id__isnull=False)):
             yield from _batches(rows)
         yield from _held(own)

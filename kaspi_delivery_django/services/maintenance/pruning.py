@@ -23,6 +23,7 @@ PERSONAL = (
     *CUSTOMER_KEYS,
     "parcel_description",
     "cancel_reason",
+    "return_reason",
     "raw",
 )
 OUR_NOTES = (status.CONFIRMED_BY_KASPI, WebhookEvent.Reason.UNUSABLE_TIME)

@@ -261,7 +261,7 @@ def test_an_order_is_booked_though_its_nameless_delivery_was_just_deleted(namele
     """By another save, or by staff."""
     Order.objects.update(paid=True)
     Delivery.objects.all().delete()
-    monkeypatch.setattr(booking, "newest_of", lambda *_args: nameless)
+    monkeypatch.setattr(booking, "newest_of", lambda *_args: [nameless])
     order = Order.objects.get()
     assert request_delivery(order).external_order_id == f"order-{order.pk}"
     assert ApiCall.objects.get().state == "due"

@@ -75,7 +75,7 @@ def fail(_adapter, _order):
             "done",
             {"refresh", "acknowledge"},
         ),
-        ({"delivery_id": "dlv_1", "status": "delivered"}, "done", {"refresh"}),
+        ({"delivery_id": "dlv_1", "status": "delivered"}, "done", {"refresh", "return"}),
         ({"delivery_id": "dlv_1", "status": "cancelled"}, "done", {"refresh", "reissue"}),
         (
             {"delivery_id": "dlv_1", "status": "cancelled", "attention": "second_parcel"},

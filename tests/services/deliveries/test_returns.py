@@ -1,0 +1,292 @@
+"""Returns: the way back of a delivered parcel, beside its order's deliveries and never mixed up with them."""
+
+import json
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.test import Client
+
+from kaspi_delivery_django import tracking
+from kaspi_delivery_django.client import Contact, Location
+from kaspi_delivery_django.exceptions import CannotReissue, CannotReturn, UsageError
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.serializers import TrackingSerializer
+from kaspi_delivery_django.services import (
+    cancel_delivery,
+    reissue_delivery,
+    request_delivery,
+    request_return,
+    retry_delivery,
+)
+from kaspi_delivery_django.services.deliveries import identities
+from kaspi_delivery_django.services.maintenance.backfill import enqueue
+from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
+from kaspi_delivery_django.signals import delivery_status_changed
+from kaspi_delivery_django.stats import days, recent
+from tests.conftest import NOON
+from tests.shop.adapters import OrderAdapter
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db
+LIFE = ("accepted", "in_transit", "out_for_delivery", "delivered")
+
+
+@pytest.fixture
+def travel(kaspi, drain, deliver_webhooks, turnable):
+    """Have Kaspi bring a parcel to the end of its way; return the delivery as it is then."""
+
+    def bring(delivery, *statuses):
+        delivery.refresh_from_db()
+        for status in statuses or LIFE:
+            turnable.turn(minutes=10)
+            kaspi.move(delivery.delivery_id, status)
+            deliver_webhooks()
+            drain()
+        delivery.refresh_from_db()
+        return delivery
+
+    return bring
+
+
+@pytest.fixture
+def delivered(booked, travel):
+    """Return a delivery that its customer has."""
+    return travel(booked)
+
+
+@pytest.fixture
+def returned(delivered, drain):
+    """Return the booked return of a delivered parcel."""
+    back = request_return(delivered, reason="too small")
+    drain()
+    back.refresh_from_db()
+    return back
+
+
+def record_of(kaspi, delivery):
+    """Return what the sandbox was asked for."""
+    [record] = kaspi.deliveries_for(delivery.external_order_id)
+    return record.request
+
+
+def test_a_return_is_the_way_back(returned, delivered, kaspi):
+    """Contacts and places are swapped, the parcel is the same; name, key and generation are the return's own."""
+    there, back = record_of(kaspi, delivered), record_of(kaspi, returned)
+    assert (back["pickup"], back["dropoff"], back["parcel"]) == (there["dropoff"], there["pickup"], there["parcel"])
+    assert returned.external_order_id == f"{delivered.external_order_id}-return"
+    assert returned.calls.get().idempotency_key == returned.external_order_id
+    assert (returned.generation, returned.is_return, returned.status) == (1, True, "created")
+    assert (returned.order, returned.returned_delivery()) == (delivered.order, delivered)
+    assert (returned.customer_name, returned.return_reason) == (delivered.dropoff_name, "too small")
+    assert list(delivered.returns()) == [returned]
+
+
+def test_a_return_is_booked_once_however_often_it_is_requested(delivered, kaspi, drain):
+    """Also after it has ended: only staff open its next generation, under its next number."""
+    back = request_return(delivered)
+    drain()
+    assert request_return(delivered) == back
+    cancel_delivery(back, reason="kept after all")
+    drain()
+    assert request_return(delivered).pk == back.pk
+    following = reissue_delivery(back)
+    drain()
+    following.refresh_from_db()
+    assert following.external_order_id == f"{delivered.external_order_id}-return-2"
+    assert (following.generation, following.status, following.returned_delivery()) == (2, "created", delivered)
+    assert request_return(delivered) == following
+    with pytest.raises(CannotReissue, match="later delivery"):
+        reissue_delivery(back)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_eight_requests_at_once_book_one_return(delivered, at_once, drain, kaspi):
+    """Each is answered with the same row; the constraint holds where no lock is taken."""
+    found = at_once(*[lambda: request_return(delivered)] * 8)
+    assert len({back.pk for back in found}) == 1
+    drain()
+    [back] = delivered.returns()
+    assert len(kaspi.deliveries_for(back.external_order_id)) == 1
+    copy = Delivery.objects.get(pk=back.pk)
+    copy.pk, copy.external_order_id, copy.delivery_id, copy._state.adding = None, "another", None, True
+    with pytest.raises(IntegrityError), transaction.atomic():
+        copy.save()
+
+
+def test_a_lost_answer_is_asked_for_with_the_same_key_and_bytes(delivered, drain, kaspi, turnable):
+    """A return is a create like any other."""
+    kaspi.faults.add(Fault(operation="create", latency_s=60))
+    back = request_return(delivered)
+    drain()
+    turnable.turn(minutes=1)
+    drain()
+    sent = [request for request in kaspi.requests if request.idempotency_key == back.external_order_id]
+    assert [request.body for request in sent] == [sent[0].body] * 2
+    assert len(kaspi.deliveries_for(back.external_order_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"status": ""}, "does not have the parcel"),
+        ({"status": "accepted"}, "does not have the parcel"),
+        ({"status": "in_transit"}, "not arrived yet"),
+        ({"status": "at_the_hub"}, "not arrived yet"),
+        ({"status": "cancelled"}, "does not have the parcel"),
+        ({"status": "lost", "final_at": NOON}, "without having been picked up"),
+        ({"status": "delivered", "returned_generation": 1}, "a return itself"),
+    ],
+)
+def test_only_what_the_customer_has_is_returned(make_linked, columns, words):
+    """Each refusal says why; nothing is written."""
+    delivery = make_linked(**columns)
+    with pytest.raises(CannotReturn, match=words):
+        request_return(delivery)
+    assert Delivery.objects.count() == 1
+
+
+def test_a_final_status_that_is_new_counts_once_the_parcel_was_picked_up(make_linked):
+    """Staff marked it as final: they know where the parcel is."""
+    delivery = make_linked(status="left_with_neighbour", final_at=NOON)
+    StatusChange.objects.create(
+        delivery=delivery, to_status="in_transit", at=NOON, source="webhook", notify_after=NOON, created_at=NOON
+    )
+    assert request_return(delivery).is_return
+
+
+def test_the_cancel_of_the_order_cancels_no_return(returned, delivered, kaspi, drain, turnable):
+    """Neither a save, nor the sweep, nor the adapter's last word before a return is sent."""
+    order = Order.objects.get()
+    order.cancelled = True
+    order.save()
+    turnable.turn(minutes=10)
+    CancelSweep().run()
+    drain()
+    returned.refresh_from_db()
+    assert (returned.status, returned.cancel_requested_at, returned.attention) == ("created", None, "")
+    cancel_delivery(returned, reason="the courier found nobody")
+    drain()
+    again = reissue_delivery(returned)
+    drain()
+    again.refresh_from_db()
+    assert (again.status, again.attention) == ("created", "")
+
+
+def test_saves_and_the_sweep_of_orders_book_nothing_beside_a_return(returned, delivered, use_adapter):
+    """The order is delivered: its deliveries are looked up without its returns."""
+    order = Order.objects.get()
+    order.save()
+    assert request_delivery(order) == delivered
+    assert sum((found["booked"] for found in enqueue(OrderAdapter(), batch=10)), 0) == 0
+    adapter = identities.adapter_of(order)
+    assert list(identities.deliveries_of(adapter, order)) == [delivered]
+    assert tracking.delivery_of(order) == delivered
+    assert not delivered.has_successor()
+    assert Delivery.objects.count() == 2
+
+
+def test_a_return_keeps_the_account_and_name_of_its_delivery(delivered, drain, kaspi, monkeypatch):
+    """Whatever the order's are by then; and it is booked outside opening hours too."""
+    monkeypatch.setattr(OrderAdapter, "external_order_id", lambda _self, order: f"new-{order.pk}", raising=False)
+    monkeypatch.setattr(OrderAdapter, "wants_delivery", lambda _self, _order: False)
+    monkeypatch.setattr(OrderAdapter, "not_before", lambda _self, _order: NOON.replace(year=2099), raising=False)
+    back = request_return(delivered)
+    drain()
+    back.refresh_from_db()
+    assert (back.status, back.external_order_id) == ("created", f"{delivered.external_order_id}-return")
+
+
+def test_the_adapter_may_change_the_way_back(delivered, drain, kaspi, monkeypatch):
+    """`build_return` gets the order and the swapped request; what it raises is flagged, and staff retry."""
+    office = Location(address="Office 5", contact=Contact(name="Returns", phone="+7 727 222 0000"))
+
+    def build_return(_self, order, request):
+        if not order.address:
+            raise UsageError("Weigh the parcel first.")
+        return type(request)(pickup=request.pickup, dropoff=office, parcel=request.parcel)
+
+    monkeypatch.setattr(OrderAdapter, "build_return", build_return, raising=False)
+    Order.objects.update(address="")
+    back = request_return(delivered)
+    drain()
+    back.refresh_from_db()
+    call = back.calls.get()
+    assert (back.attention, call.state, call.error_message) == ("adapter_failed", "stuck", "Weigh the parcel first.")
+    Order.objects.get().save()  # a save is no answer for a return
+    back.refresh_from_db()
+    assert back.attention == Attention.ADAPTER_FAILED
+    Order.objects.update(address="elsewhere")
+    retry_delivery(back)
+    drain()
+    assert record_of(kaspi, back)["dropoff"]["address"] == "Office 5"
+
+
+def test_an_adopted_delivery_is_returned_as_its_order_is_built(delivered, drain, kaspi):
+    """Where what was sent is not known, or is removed, `build_request` says it."""
+    Delivery.objects.update(**{f"{side}_{part}": "" for side in ("pickup", "dropoff") for part in ("name", "address")})
+    back = request_return(delivered)
+    drain()
+    sent = json.loads(ApiCall.objects.get(delivery=back).payload)
+    assert sent["dropoff"] == record_of(kaspi, delivered)["pickup"]
+
+
+def test_an_edit_of_the_order_does_not_flag_its_return(returned, drain, turnable):
+    """The way back was sent, and follows no order."""
+    Order.objects.update(address="elsewhere")
+    turnable.turn(days=1)
+    drain()
+    returned.refresh_from_db()
+    assert returned.attention == ""
+
+
+def test_signals_say_that_it_is_a_return(delivered, drain, travel):
+    """A receiver that marks an order as delivered looks at `delivery.is_return`."""
+    found = []
+
+    def record(delivery, change, **_kwargs):
+        found.append((delivery.is_return, change.to_status, delivery.order))
+
+    delivery_status_changed.connect(record)
+    try:
+        back = request_return(delivered)
+        drain()
+        travel(back)
+    finally:
+        delivery_status_changed.disconnect(record)
+    assert found == [(True, status, delivered.order) for status in ("created", *LIFE)]
+
+
+def test_the_customer_sees_the_return_below_the_delivery(returned, delivered, travel):
+    """One page for both links; in JSON it is an object of its own, with words about a way back."""
+    travel(returned, "accepted", "in_transit", "out_for_delivery")
+    seen = tracking.tracking_for(tracking.token_of(returned))
+    assert seen == tracking.tracking_for(tracking.token_of(delivered)) == tracking.track(returned)
+    document = TrackingSerializer(seen).data
+    assert (document["status"], document["is_final"], document["returned"]["label"]) == (
+        "delivered",
+        True,
+        "On the way to the shop",
+    )
+    page = Client().get(seen.path).content.decode()
+    assert page.index("kaspi-way") < page.index('class="kaspi-return"') < page.index("On the way to the shop")
+    assert "data-kaspi-source" in page  # the page goes on reading: the return is under way
+    travel(returned, "delivered")
+    assert "data-kaspi-source" not in Client().get(seen.path).content.decode()
+
+
+def test_a_return_that_did_not_take_place_is_not_shown(returned, delivered, drain, django_assert_num_queries):
+    """And a delivery without a return costs its page no query more."""
+    cancel_delivery(returned)
+    drain()
+    assert tracking.track(delivered).returned is None
+    Delivery.objects.filter(pk=returned.pk).delete()
+    with django_assert_num_queries(2):
+        tracking.track(delivered)
+
+
+def test_a_return_is_no_parcel_that_a_customer_received(returned, delivered, travel, turnable):
+    """Neither in the days' table nor in the time to the door."""
+    travel(returned)
+    assert days.read()[-1].parcels == {"booked": 1, "delivered": 1, "cancelled": 0}
+    assert recent.durations(turnable.now).deliveries == 1
