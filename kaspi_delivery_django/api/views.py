@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.db import connections, transaction
+from django.utils.cache import patch_cache_control
 from rest_framework.decorators import action
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -60,6 +61,12 @@ class DeliveryViewSet(GenericViewSet[Delivery]):
     def get_exception_handler(self) -> Any:
         """Return ours, whatever handler the host has configured."""
         return problems.handle
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keep answers, which have personal data, out of every cache."""
+        final: Any = super().finalize_response(request, response, *args, **kwargs)
+        patch_cache_control(final, private=True, no_store=True)
+        return final
 
     def list(self, request: Request) -> Response:
         """Return a page of deliveries, the newest first."""

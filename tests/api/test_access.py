@@ -124,6 +124,12 @@ def test_personal_data_is_hidden_without_its_permission(booked, program):
     assert shown["cancel_reason"] == "Aigerim asked"
 
 
+def test_answers_stay_out_of_caches(booked, api):
+    """A proxy keeps no customer."""
+    for answer in (api.get(LIST), api.get(address(booked)), APIClient().get(LIST)):
+        assert answer["Cache-Control"] == "private, no-store"
+
+
 def test_the_history_is_hidden_without_its_permission(booked, program):
     """As on the delivery's page."""
     assert program().get(address(booked)).json()["history"] is None

@@ -48,6 +48,8 @@ LITTLE = [
     {"order_id": "9" * 64},
     {"order_id": "-5"},
     {"status": "no such status"},
+    {"created_before": "0001-01-01T00:00:00Z"},
+    {"updated_after": "9999-12-31T23:59:59.999999Z"},
     {"created_after": "2026-03-01T12:00:00+05:00", "created_before": "2026-03-01T12:00:00+05:00"},
 ]
 CURSORS = [
