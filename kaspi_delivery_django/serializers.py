@@ -9,10 +9,15 @@ from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.tracking import Step, Tracking, track
 
 
-def _moment(description: str) -> serializers.DateTimeField:
+def moment(description: str, *, source: str | None = None, allow_null: bool = True) -> serializers.DateTimeField:
     """Return a field that writes RFC 3339 in UTC, however the host writes its own times."""
     return serializers.DateTimeField(
-        format=ISO_8601, default_timezone=UTC, allow_null=True, read_only=True, help_text=description
+        format=ISO_8601,
+        default_timezone=UTC,
+        allow_null=allow_null,
+        read_only=True,
+        help_text=description,
+        source=source,
     )
 
 
@@ -23,7 +28,7 @@ class StepSerializer(serializers.Serializer[Step]):
     label = serializers.CharField(  # type: ignore[assignment]  # a field called label, not the label of this serializer
         read_only=True, help_text="The status in the reader's language."
     )
-    at = _moment("When it was taken; null while it is still to come.")
+    at = moment("When it was taken; null while it is still to come.")
     is_late = serializers.BooleanField(read_only=True, help_text="Whether it was reported after a later one.")
     is_current = serializers.BooleanField(read_only=True, help_text="Whether this is the present status.")
 
@@ -39,9 +44,9 @@ class WaySerializer(serializers.Serializer[Tracking | Delivery]):
         read_only=True, help_text="The status in the reader's language."
     )
     explanation = serializers.CharField(read_only=True, help_text="What that means for the customer; may be empty.")
-    status_at = _moment("Since when it has this status; null before the booking.")
-    pickup_by = _moment("When the courier should have picked it up.")
-    delivery_by = _moment("When it should have arrived.")
+    status_at = moment("Since when it has this status; null before the booking.")
+    pickup_by = moment("When the courier should have picked it up.")
+    delivery_by = moment("When it should have arrived.")
     is_overdue = serializers.BooleanField(read_only=True, help_text="Whether `delivery_by` has passed.")
     is_being_cancelled = serializers.BooleanField(read_only=True, help_text="Whether a cancellation is under way.")
     is_final = serializers.BooleanField(

@@ -27,8 +27,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "rest_framework",
+    "rest_framework.authtoken",
     "drf_spectacular",
     "kaspi_delivery_django",
+    "kaspi_delivery_django.api",
     "tests.messages.apps.Unconnected",
     "tests.shop",
     "tests.keys",
@@ -65,6 +67,12 @@ if find_spec("django_tasks_db"):  # only where tests/engines are run
 DATABASES = {"default": databases.settings(os.environ.get("DATABASE", "sqlite"))}
 if name := os.environ.get("TEST_DATABASE_NAME"):  # a process that a test started
     DATABASES["default"]["NAME"] = name
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+}
 KASPI_DELIVERY = {
     "API_KEY": "test-api-key",
     "WEBHOOK_SECRETS": ["a-webhook-secret-of-thirty-two-chars-or-more"],

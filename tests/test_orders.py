@@ -173,3 +173,20 @@ def test_the_defaults_of_an_adapter(using):
     assert adapter.cancel_reason(order) == ""
     assert adapter.external_order_id(order) == "order-742"
     assert adapter.account(order) == "default"
+
+
+class NumberingAdapter(OrderAdapter):
+    """An adapter that names its orders itself."""
+
+    def external_order_id(self, order):
+        return f"n-{order.pk}"
+
+
+@pytest.mark.django_db
+def test_an_adapter_finds_the_order_that_it_names_by_default():
+    """By "order-742" and nothing else; one that names its orders itself has to know them itself."""
+    order = Order.objects.create(paid=False)
+    assert OrderAdapter().find_order(f"order-{order.pk}") == order
+    others = (str(order.pk), f"Order-{order.pk}", "order-", "order-0", "order-1e3", "order-" + "9" * 40)
+    assert [OrderAdapter().find_order(text) for text in others] == [None] * len(others)
+    assert NumberingAdapter().find_order(f"order-{order.pk}") is None

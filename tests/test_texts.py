@@ -7,7 +7,7 @@ import pytest
 
 from tests.catalogues import PACKAGE
 
-NOT_FOR_STAFF = {"client", "sandbox", "management", "migrations", "contrib", "checks", "conf.py", "testing"} | {
+NOT_FOR_STAFF = {"api", "client", "sandbox", "management", "migrations", "contrib", "checks", "conf.py", "testing"} | {
     "serializers.py"  # what it says of its fields is for who reads the OpenAPI description
 }
 LABELS = {

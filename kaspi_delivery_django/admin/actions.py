@@ -18,7 +18,7 @@ from kaspi_delivery_django.admin.outcomes import EFFECTS, Answer, Preview
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.services.deliveries import rules
-from kaspi_delivery_django.services.deliveries.rules import Effect
+from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS, Effect
 from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.statuses import CANCELLED
 
@@ -197,7 +197,7 @@ def _preview(name: str, keys: Sequence[Any]) -> Preview:
 
 ACTIONS: Mapping[str, Action] = {
     "cancel": Action(
-        permission="cancel_delivery",
+        permission=PERMISSIONS["cancel"],
         label=_("Cancel delivery"),
         question=_("Kaspi will be asked to cancel. A parcel that was picked up can no longer be cancelled."),
         act=_cancel,
@@ -207,7 +207,7 @@ ACTIONS: Mapping[str, Action] = {
         is_dangerous=True,
     ),
     "refresh": Action(
-        permission="retry_delivery",
+        permission=PERMISSIONS["refresh"],
         label=_("Ask Kaspi now"),
         question=_("Kaspi will be asked for the delivery's status. Its answer is taken as it is."),
         act=_refresh,
@@ -215,7 +215,7 @@ ACTIONS: Mapping[str, Action] = {
         bulk_name=Name.REFRESH,
     ),
     "retry": Action(
-        permission="retry_delivery",
+        permission=PERMISSIONS["retry"],
         label=_("Retry now"),
         question=_(
             "Pending calls are sent now, with the same key and the same bytes as before: nothing is booked twice."
@@ -225,7 +225,7 @@ ACTIONS: Mapping[str, Action] = {
         bulk_name=Name.RETRY,
     ),
     "send": Action(
-        permission="retry_delivery",
+        permission=PERMISSIONS["send"],
         label=_("Send it"),
         question=_(
             "The shop's adapter says that the order is not to be shipped. It is sent all the same: a courier comes. An"
@@ -234,13 +234,13 @@ ACTIONS: Mapping[str, Action] = {
         act=_send,
     ),
     "send_early": Action(
-        permission="retry_delivery",
+        permission=PERMISSIONS["send_early"],
         label=_("Send now"),
         question=_("The shop wants it to be booked later. It is booked at once: a courier comes."),
         act=_send_early,
     ),
     "link": Action(
-        permission="retry_delivery",
+        permission=PERMISSIONS["link"],
         label=_("Link"),
         question=_(
             "Name the delivery that Kaspi has for this order. Kaspi is asked first, and must confirm the order's"
@@ -250,7 +250,7 @@ ACTIONS: Mapping[str, Action] = {
         form=LinkForm,
     ),
     "reissue": Action(
-        permission="reissue_delivery",
+        permission=PERMISSIONS["reissue"],
         label=_("Rebook"),
         question=_("The order's next delivery is booked: another courier comes, and it costs another delivery."),
         act=_reissue,
@@ -258,7 +258,7 @@ ACTIONS: Mapping[str, Action] = {
         is_dangerous=True,
     ),
     "return": Action(
-        permission="return_delivery",
+        permission=PERMISSIONS["return"],
         label=_("Book a return"),
         question=_(
             "A courier fetches the parcel from the customer and brings it back to the shop: it costs another delivery."
@@ -269,13 +269,13 @@ ACTIONS: Mapping[str, Action] = {
         bulk_name=Name.RETURN,
     ),
     "acknowledge": Action(
-        permission="retry_delivery",
+        permission=PERMISSIONS["acknowledge"],
         label=_("Acknowledge"),
         question=_("You have dealt with it: it leaves the list. If it was not booked, it never will be."),
         act=_acknowledge,
     ),
     "mark_final": Action(
-        permission="retry_delivery",
+        permission=PERMISSIONS["mark_final"],
         label=_("Mark as final"),
         question=_(
             "Nothing more is to come for this delivery: Kaspi is no longer asked about it, and its personal data is"
@@ -287,7 +287,7 @@ ACTIONS: Mapping[str, Action] = {
 
 
 BOOK = Action(
-    permission="reissue_delivery",
+    permission=PERMISSIONS["book"],
     label=_("Book a courier"),
     question=_("Kaspi is asked for a courier, and it costs a delivery. The order is sent as it is saved now."),
     act=_book,
@@ -295,7 +295,7 @@ BOOK = Action(
 
 
 ABANDON_WARNING = Action(
-    permission="reissue_delivery",
+    permission=PERMISSIONS["reissue"],
     label=ACTIONS["acknowledge"].label,
     question=_(
         "Kaspi may have booked this delivery. Acknowledge it only after looking there: from then on nothing is asked"
@@ -309,7 +309,7 @@ ABANDON_WARNING = Action(
 
 ABANDON_CANCEL_WARNING = replace(
     ACTIONS["acknowledge"],
-    permission="cancel_delivery",
+    permission=PERMISSIONS["cancel"],
     question=_("A cancel was requested: it is abandoned, and the delivery leaves the list."),
     is_dangerous=True,
 )

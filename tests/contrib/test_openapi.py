@@ -6,16 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from django.core.management import call_command
 from django.urls import reverse
-from jsonschema import Draft202012Validator
 
 from kaspi_delivery_django.tracking import token_of
 from tests import webhook_contract
 from tests.conftest import event
+from tests.openapi_documents import described_by_spectacular, faults, schema_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+REST = "/kaspi/api/v1/"
 WEBHOOK, ACCOUNT, TRACKING = "/kaspi/webhook/", "/kaspi/webhook/{account}/", "/kaspi/api/track/{token}/"
 WITHOUT = """
 import sys, django
@@ -30,43 +29,16 @@ print([name for name in sys.modules if "spectacular" in name or name.endswith("c
 
 @pytest.fixture
 def described(settings, tmp_path):
-    """Return the description that `manage.py spectacular` writes, which must be valid and cause no warning."""
-    settings.REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
-    file = tmp_path / "schema.yml"
-    call_command("spectacular", "--validate", "--fail-on-warn", file=str(file))
-    return yaml.safe_load(file.read_text())
+    """Return the description of our public addresses, which need no login."""
+    found = described_by_spectacular(settings, tmp_path)
+    found["paths"] = {path: one for path, one in found["paths"].items() if not path.startswith(REST)}
+    return found
 
 
 def operation(described, path):
     """Return the one operation of a path."""
     [found] = described["paths"][path].values()
     return found
-
-
-def schema_of(described, document):
-    """Return the JSON schema behind a body, its references resolved."""
-    schema = document["content"]["application/json"]["schema"]
-    return resolve(schema, described["components"]["schemas"])
-
-
-def resolve(schema, known):
-    """Put what is referred to in the place of the reference; OpenAPI 3.0 has a word of its own for null."""
-    if isinstance(schema, list):
-        return [resolve(part, known) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return resolve(known[schema["$ref"].rsplit("/", 1)[1]], known)
-    found = {name: resolve(part, known) for name, part in schema.items() if name != "nullable"}
-    if not schema.get("nullable"):
-        return found
-    return {**found, "type": [found["type"], "null"]} if "type" in found else {"anyOf": [found, {"type": "null"}]}
-
-
-def faults(schema, document):
-    """Return what a document breaks of its schema; a field that the schema does not name is one."""
-    closed = {**schema, "additionalProperties": False}
-    return [error.message for error in Draft202012Validator(closed).iter_errors(document)]
 
 
 def test_each_address_is_described_once(described):

@@ -16,7 +16,11 @@ from tests.docs import pages
 from tests.shop import models
 
 pytest.register_assert_rewrite(
-    "tests.docs.console_blocks", "tests.docs.files", "tests.docs.python_blocks", "tests.docs.shell_blocks"
+    "tests.docs.console_blocks",
+    "tests.docs.files",
+    "tests.docs.python_blocks",
+    "tests.docs.rest_blocks",
+    "tests.docs.shell_blocks",
 )
 
 SIGNALS = {name: value for name, value in vars(signals).items() if isinstance(value, signals.Signal)}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from kaspi_delivery_django.sandbox import defaults
-from tests.docs import shell, shell_blocks
+from tests.docs import rest_blocks, shell, shell_blocks
 from tests.docs.pages import ROOT
 
 RESPONSE = re.compile(r"^HTTP/1\.1 \d{3}", re.MULTILINE)
@@ -20,6 +20,9 @@ ELIDED = "…"
 
 def run(block, context, tmp_path):
     """Run a block that shows HTTP responses in a shell; read any other as a shell block."""
+    if rest_blocks.PLACE in block.text:
+        rest_blocks.run(block, context, tmp_path)
+        return
     if not RESPONSE.search(block.text):
         shell_blocks.run(block, context, tmp_path)
         return

@@ -225,6 +225,33 @@ def test_the_question_for_unheard_cancels_of_what_was_never_sent(due):
     assert re.search(r"INTEGER PRIMARY KEY|Index Cond: .*\bid = ", by_key[0])
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param({}, marks=pytest.mark.skipif(connection.vendor == "sqlite", reason="the table is its own index")),
+        {"status": "created"},
+        {"attention": "any"},
+        {"account": "default"},
+        {"created_before": "2025-06-01T00:00:00Z", "created_after": "2025-01-01T00:00:00Z"},
+        {"external_order_id": "order-7"},
+        {"delivery_id": "dlv_7"},
+        {"order_id": "7", "model": "shop.Order"},
+        {"search": "2026-7"},
+    ],
+    ids=str,
+)
+def test_a_page_of_the_rest_api(admin_client, query):
+    """The first, and the second if there is one, with the calls and the history of its rows."""
+
+    def read():
+        answer = admin_client.get("/kaspi/api/v1/deliveries/", {**query, "page_size": 5})
+        assert answer.status_code == 200
+        if following := answer.json()["next"]:
+            assert admin_client.get(following).status_code == 200
+
+    assert_by_index(read)
+
+
 def test_a_customers_page(booked):
     """By the delivery's key, and the order's generations."""
     assert_by_index(lambda: Client().get(tracking.tracking_path(booked)))

@@ -47,11 +47,37 @@ class Effect(Enum):
     EVENT_CLOSED = auto()
 
 
-def allowed_actions(delivery: Delivery, now: datetime) -> frozenset[str]:
-    """Return the names of the allowed actions.
+PERMISSIONS = {
+    "book": "reissue_delivery",
+    "cancel": "cancel_delivery",
+    "refresh": "retry_delivery",
+    "retry": "retry_delivery",
+    "send": "retry_delivery",
+    "send_early": "retry_delivery",
+    "link": "retry_delivery",
+    "reissue": "reissue_delivery",
+    "return": "return_delivery",
+    "acknowledge": "retry_delivery",
+    "mark_final": "retry_delivery",
+}
 
-    They are cancel, refresh, retry, send, send_early, link, reissue, return, acknowledge and mark_final.
-    """
+
+def permission_for(action: str, delivery: Delivery) -> str:
+    """Return the permission for an action: to abandon a booking is to rebook, to abandon a cancel is to cancel."""
+    if action == "acknowledge" and may_be_booked(delivery):
+        return PERMISSIONS["reissue"]
+    if action == "acknowledge" and ends_cancel(delivery):
+        return PERMISSIONS["cancel"]
+    return PERMISSIONS[action]
+
+
+def allowed_actions(delivery: Delivery, now: datetime) -> frozenset[str]:
+    """Return the names of the allowed actions, which `refusals` lists."""
+    return frozenset(name for name, reason in refusals(delivery, now).items() if not reason)
+
+
+def refusals(delivery: Delivery, now: datetime) -> dict[str, str]:
+    """Return why each action is refused now, by its name; an empty reason for an allowed one."""
     delivery.known_calls = calls_of(delivery)  # type: ignore[attr-defined]  # each rule reads them
     rules: dict[str, Callable[[], object]] = {
         "cancel": partial(_check_cancel_is_new, delivery),
@@ -65,7 +91,7 @@ def allowed_actions(delivery: Delivery, now: datetime) -> frozenset[str]:
         "acknowledge": partial(check_acknowledge, delivery, confirmed_absent=True),
         "mark_final": partial(check_mark_final, delivery),
     }
-    return frozenset(name for name, rule in rules.items() if _allows(rule))
+    return {name: _refusal(rule) for name, rule in rules.items()}
 
 
 def read_calls(deliveries: Sequence[Delivery]) -> None:
@@ -284,9 +310,9 @@ def _check_abandonable(delivery: Delivery, error: type[DeliveryError], *, confir
         )
 
 
-def _allows(rule: Callable[[], object]) -> bool:
+def _refusal(rule: Callable[[], object]) -> str:
     try:
         rule()
-    except DeliveryError:
-        return False
-    return True
+    except DeliveryError as err:
+        return str(err)
+    return ""

@@ -1,0 +1,141 @@
+"""Do a request once for each `Idempotency-Key` of a user, also when duplicates arrive at the same time."""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from kaspi_delivery_django.api.models import KEY_LENGTH, IdempotencyKey
+from kaspi_delivery_django.api.problems import Problem, invalid_input, refusal_of
+from kaspi_delivery_django.exceptions import DeliveryError
+from kaspi_delivery_django.services import clock, extensions
+from kaspi_delivery_django.services.db import db_alias, is_nested, run_in_transaction
+from kaspi_delivery_django.services.deliveries import runners
+from kaspi_delivery_django.services.deliveries.identities import fitting
+
+HEADER = "Idempotency-Key"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a request: the answer's status, and the delivery's primary key; None if it is gone.
+
+    `refusal` is the rule's reason if the action was refused.
+    """
+
+    http_status: int
+    delivery_pk: int | None = None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyedRequest:
+    """A request that has a key: whose it is, and the digest of what it asks for."""
+
+    owner: str
+    key: str
+    fingerprint: str
+
+
+def keyed(request: Any) -> KeyedRequest | None:
+    """Return the request's key; None without the header. Raises `Problem` for one that is no key."""
+    key = request.headers.get(HEADER)
+    if key is None:
+        return None
+    if not (key.isascii() and key.isprintable() and 0 < len(key) <= KEY_LENGTH):
+        raise invalid_input({HEADER: [f"It must have 1 to {KEY_LENGTH} printable ASCII characters."]})
+    user = request.user
+    owner = fitting(str(user.pk if getattr(user, "pk", None) is not None else user))
+    asked = json.dumps([request.method, request.path, request.data], sort_keys=True)
+    return KeyedRequest(owner=owner, key=key, fingerprint=hashlib.sha256(asked.encode()).hexdigest())
+
+
+def run_once(keyed: KeyedRequest | None, act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
+    """Return the outcome, and whether it is the one of an earlier request with the same key.
+
+    The key is stored in the transaction of what is done: both stay, or neither. A refusal by a rule is kept like a
+    success; after any other error the key can be used again. The runner is notified at the end of the request, so that
+    no answer waits for Kaspi.
+    """
+    work = partial(_act, act) if keyed is None else partial(_act_keyed, keyed, act)
+    using = db_alias()
+    with runners.deferred_to_request_end():
+        if not is_nested(using):
+            return run_in_transaction(work, using=using)
+        with transaction.atomic(using=using):
+            return work()
+
+
+def prune(*, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
+    """Delete the keys that were first used before a time; yield the number of each batch."""
+    old = _keys().filter(created_at__lt=before).order_by("created_at", "pk")
+    if dry_run:
+        yield old.count()
+        return
+    while found := list(old.values_list("pk", flat=True)[:batch]):
+        yield run_in_transaction(partial(_delete, found), using=db_alias())
+
+
+def register() -> None:
+    """Have `kaspi_prune` delete old keys. The worker has nothing to do, and no key names a customer."""
+    extensions.register(
+        extensions.Extension(
+            label="idempotency keys", rows="idempotency keys", run=_nothing, prune=prune, anonymize=_no_personal_data
+        )
+    )
+
+
+def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
+    try:
+        with transaction.atomic(using=db_alias()):
+            return act(), False
+    except DeliveryError as err:
+        problem = refusal_of(err)
+        if not problem.is_final:
+            raise problem from err
+        return Outcome(http_status=problem.status_code, refusal=str(problem.detail)), False
+
+
+def _act_keyed(keyed: KeyedRequest, act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
+    row = IdempotencyKey(
+        owner=keyed.owner, key=keyed.key, fingerprint=keyed.fingerprint, created_at=clock.now(), http_status=0
+    )
+    try:
+        with transaction.atomic(using=db_alias()):
+            row.save(using=db_alias(), force_insert=True)
+    except IntegrityError:  # the other request has committed: its transaction held the key until then
+        return _known(keyed), True
+    outcome, _is_known = _act(act)
+    _keys().filter(pk=row.pk).update(**vars(outcome))
+    return outcome, False
+
+
+def _known(keyed: KeyedRequest) -> Outcome:
+    row = _keys().filter(owner=keyed.owner, key=keyed.key).first()
+    if row is None:
+        raise Problem("busy")
+    if row.fingerprint != keyed.fingerprint:
+        raise Problem("key_reused")
+    return Outcome(http_status=row.http_status, delivery_pk=row.delivery_pk, refusal=row.refusal)
+
+
+def _keys() -> QuerySet[IdempotencyKey]:
+    return IdempotencyKey.objects.using(db_alias())
+
+
+def _delete(found: list[int]) -> int:
+    return _keys().filter(pk__in=found).delete()[0]
+
+
+def _nothing(**_limit: int) -> int:
+    return 0
+
+
+def _no_personal_data(_deliveries: Collection[int]) -> None:
+    """Keep the keys."""

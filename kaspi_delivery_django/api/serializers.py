@@ -1,0 +1,294 @@
+"""Deliveries as JSON: what was read about them, and the fields that it is shown in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import prefetch_related_objects
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from kaspi_delivery_django.api.access import may
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
+from kaspi_delivery_django.serializers import moment
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.deliveries import rules
+from kaspi_delivery_django.services.errors import translated
+from kaspi_delivery_django.statuses import status_label
+from kaspi_delivery_django.tracking import allowed_tracking_url, tracking_path
+
+HIDDEN = "Null without `view_personal_data`."
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who reads, what they may see, and when."""
+
+    request: Request
+    now: datetime
+
+    @cached_property
+    def sees_personal(self) -> bool:
+        """Whether contacts, addresses and free texts are shown."""
+        return may(self.request.user, "view_personal_data")
+
+    @cached_property
+    def sees_history(self) -> bool:
+        """Whether the history is shown."""
+        return may(self.request.user, "view_statuschange")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A delivery with what was read about it."""
+
+    delivery: Delivery
+    viewer: Viewer
+    messages: Mapping[int, str]
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """The order that it is for."""
+        label = self.delivery.order_label
+        is_hidden = self.delivery.label_is_personal and not self.viewer.sees_personal
+        return {
+            "model": _model_label(self.delivery),
+            "id": self.delivery.object_id,
+            "label": None if is_hidden else label,
+        }
+
+    @property
+    def status_label(self) -> str:
+        """The status in the reader's language."""
+        return status_label(self.delivery.status)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended."""
+        return not self.delivery.is_open
+
+    @property
+    def tracking_url(self) -> str:
+        """Kaspi's page."""
+        return allowed_tracking_url(self.delivery)
+
+    @property
+    def tracking_page(self) -> str:
+        """Our page for the customer."""
+        path = "" if self.delivery.blanked_at else tracking_path(self.delivery)
+        return self.viewer.request.build_absolute_uri(path) if path else ""
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """The reason of a cancel."""
+        return self.delivery.cancel_reason if self.viewer.sees_personal else None
+
+    @property
+    def pickup(self) -> dict[str, str] | None:
+        """The sender."""
+        return self._place("pickup")
+
+    @property
+    def dropoff(self) -> dict[str, str] | None:
+        """The recipient."""
+        return self._place("dropoff")
+
+    @property
+    def parcel(self) -> dict[str, Any] | None:
+        """What is sent."""
+        names = ("description", "weight_grams", "value_kzt")
+        found = {name: getattr(self.delivery, f"parcel_{name}") for name in names}
+        return found if self.viewer.sees_personal else None
+
+    @property
+    def attention(self) -> dict[str, Any] | None:
+        """Why it needs manual review, and Kaspi's answer."""
+        reason = self.delivery.attention
+        if not reason:
+            return None
+        label = Attention(reason).label if reason in Attention.values else reason
+        call = self._call_behind(reason)
+        return {
+            "code": reason,
+            "detail": str(label),
+            "call": call.kind if call else "",
+            "http_status": call.http_status if call else None,
+            "kaspi_code": call.error_code if call else "",
+            "message": translated(self.messages.get(call.pk, "")) if call and self.viewer.sees_personal else None,
+        }
+
+    @cached_property
+    def _refusals(self) -> dict[str, str]:
+        return rules.refusals(self.delivery, self.viewer.now)
+
+    @property
+    def allowed_actions(self) -> list[str]:
+        """What can be done now."""
+        return [name for name, reason in self._refusals.items() if not reason]
+
+    @property
+    def refused_actions(self) -> dict[str, str]:
+        """What cannot be done now, and why."""
+        return {name: reason for name, reason in self._refusals.items() if reason}
+
+    @property
+    def history(self) -> list[dict[str, Any]] | None:
+        """The status changes, the oldest first."""
+        if not self.viewer.sees_history:
+            return None
+        return [self._step(change) for change in self.delivery.history.all()]
+
+    def _step(self, change: StatusChange) -> dict[str, Any]:
+        names = ("to_status", "from_status", "at", "source", "applied")
+        note = change.note if self.viewer.sees_personal else None
+        return {**{name: getattr(change, name) for name in names}, "note": note}
+
+    def _place(self, side: str) -> dict[str, str] | None:
+        names = ("name", "phone", "address", "notes")
+        found = {name: getattr(self.delivery, f"{side}_{name}") for name in names}
+        return found if self.viewer.sees_personal else None
+
+    def _call_behind(self, reason: str) -> ApiCall | None:
+        calls: list[ApiCall] = getattr(self.delivery, "known_calls", [])
+        return next((call for call in reversed(calls) if call.reason == reason), None)
+
+
+def shown(deliveries: list[Delivery], request: Request) -> list[Shown]:
+    """Read what the representation needs, with the same number of queries for one row and for many."""
+    viewer = Viewer(request, clock.now())
+    rules.read_calls(deliveries)
+    if viewer.sees_history:
+        prefetch_related_objects(deliveries, "history")
+    flagged = [delivery.pk for delivery in deliveries if delivery.attention]
+    messages: dict[int, str] = {}
+    if viewer.sees_personal and flagged:
+        calls = ApiCall.objects.using(db_alias()).filter(delivery__in=flagged).exclude(error_message="")
+        messages = dict(calls.values_list("pk", "error_message"))
+    return [Shown(delivery, viewer, messages) for delivery in deliveries]
+
+
+def _model_label(delivery: Delivery) -> str:
+    kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
+    model = kind.model_class()
+    return model._meta.label if model else f"{kind.app_label}.{kind.model}"
+
+
+class OrderSerializer(serializers.Serializer[Any]):
+    """The order of a delivery."""
+
+    model = serializers.CharField(read_only=True, help_text="Its model, such as `shop.Order`.")
+    id = serializers.CharField(read_only=True, help_text="Its primary key, as text.")
+    label = serializers.CharField(  # type: ignore[assignment]  # a field called label, not the label of this serializer
+        read_only=True, allow_null=True, help_text="The shop's own name for it. " + HIDDEN
+    )
+
+    class Meta:
+        ref_name = "KaspiDeliveryOrder"
+
+
+class PlaceSerializer(serializers.Serializer[Any]):
+    """The sender or the recipient. The texts are empty before the request is built, and once they are anonymized."""
+
+    name = serializers.CharField(read_only=True)
+    phone = serializers.CharField(read_only=True)
+    address = serializers.CharField(read_only=True)
+    notes = serializers.CharField(read_only=True)
+
+    class Meta:
+        ref_name = "KaspiDeliveryPlace"
+
+
+class ParcelSerializer(serializers.Serializer[Any]):
+    """What is sent."""
+
+    description = serializers.CharField(read_only=True)
+    weight_grams = serializers.IntegerField(read_only=True, allow_null=True)
+    value_kzt = serializers.IntegerField(read_only=True, allow_null=True, help_text="Declared value, tenge.")
+
+    class Meta:
+        ref_name = "KaspiDeliveryParcel"
+
+
+class AttentionSerializer(serializers.Serializer[Any]):
+    """Why a delivery needs manual review."""
+
+    code = serializers.CharField(read_only=True, help_text="The reason; see docs/running.md.")
+    detail = serializers.CharField(read_only=True, help_text="The reason in the reader's language.")
+    call = serializers.CharField(read_only=True, help_text="create, cancel, refresh or link; empty if none failed.")
+    http_status = serializers.IntegerField(read_only=True, allow_null=True, help_text="Kaspi's last HTTP status.")
+    kaspi_code = serializers.CharField(read_only=True, help_text="Kaspi's error code, or the kind of failure.")
+    message = serializers.CharField(
+        read_only=True, allow_null=True, help_text="Kaspi's own words, or what failed. " + HIDDEN
+    )
+
+    class Meta:
+        ref_name = "KaspiDeliveryAttention"
+
+
+class ChangeSerializer(serializers.Serializer[Any]):
+    """One status change."""
+
+    to_status = serializers.CharField(read_only=True)
+    from_status = serializers.CharField(read_only=True, help_text="Empty before the booking.")
+    at = moment("When Kaspi says that it happened.", allow_null=False)
+    source = serializers.CharField(  # type: ignore[assignment]  # a field called source, not that of this serializer
+        read_only=True, help_text="create, webhook, refresh, cancel or admin."
+    )
+    applied = serializers.BooleanField(read_only=True, help_text="False for late news: kept, and not applied.")
+    note = serializers.CharField(read_only=True, allow_null=True, help_text=HIDDEN)
+
+    class Meta:
+        ref_name = "KaspiDeliveryStatusChange"
+
+
+class DeliverySerializer(serializers.Serializer[Shown]):
+    """A delivery, as `shown` has read it."""
+
+    id = serializers.IntegerField(source="delivery.pk", read_only=True, help_text="For the addresses of this API.")
+    order = OrderSerializer(read_only=True)
+    account = serializers.CharField(source="delivery.account", read_only=True)
+    environment = serializers.CharField(source="delivery.environment", read_only=True)
+    generation = serializers.IntegerField(
+        source="delivery.generation", read_only=True, help_text="1 for the order's first delivery."
+    )
+    external_order_id = serializers.CharField(
+        source="delivery.external_order_id", read_only=True, allow_null=True, help_text="The order's id at Kaspi."
+    )
+    delivery_id = serializers.CharField(
+        source="delivery.delivery_id", read_only=True, allow_null=True, help_text="Kaspi's id; null until it is booked."
+    )
+    status = serializers.CharField(
+        source="delivery.status", read_only=True, help_text="Kaspi's status, empty before the booking; an open set."
+    )
+    status_label = serializers.CharField(read_only=True, help_text="The status in the reader's language.")
+    status_at = moment("Since when it has this status.", source="delivery.status_at")
+    is_final = serializers.BooleanField(read_only=True, help_text="Whether it has ended: stop polling.")
+    pickup_by = moment("When the courier should pick it up.", source="delivery.pickup_by")
+    delivery_by = moment("When it should arrive.", source="delivery.delivery_by")
+    not_before = moment("When it is to be booked, if that is later.", source="delivery.not_before")
+    tracking_url = serializers.CharField(read_only=True, help_text="Kaspi's page for the customer; may be empty.")
+    tracking_page = serializers.CharField(read_only=True, help_text="The shop's page for the customer; may be empty.")
+    cancel_requested_at = moment("When a cancel was requested.", source="delivery.cancel_requested_at")
+    cancel_reason = serializers.CharField(read_only=True, allow_null=True, help_text=HIDDEN)
+    attention = AttentionSerializer(read_only=True, allow_null=True, help_text="Null when it needs no manual review.")
+    pickup = PlaceSerializer(read_only=True, allow_null=True, help_text=HIDDEN)
+    dropoff = PlaceSerializer(read_only=True, allow_null=True, help_text=HIDDEN)
+    parcel = ParcelSerializer(read_only=True, allow_null=True, help_text=HIDDEN)
+    allowed_actions = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="What can be done now, given the permission."
+    )
+    refused_actions = serializers.DictField(
+        child=serializers.CharField(), read_only=True, help_text="Why the other actions are refused now."
+    )
+    history = ChangeSerializer(
+        many=True, read_only=True, allow_null=True, help_text="The oldest first. Null without `view_statuschange`."
+    )
+    created_at = moment("When it was created.", source="delivery.created_at", allow_null=False)
+    updated_at = moment("When it last changed.", source="delivery.updated_at", allow_null=False)
+
+    class Meta:
+        ref_name = "KaspiDelivery"

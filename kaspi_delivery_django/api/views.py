@@ -1,0 +1,185 @@
+"""The endpoints of deliveries: list, read, book, and each action of staff."""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from django.db import connections, transaction
+from django.utils.cache import patch_cache_control
+from rest_framework.decorators import action
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
+from rest_framework.viewsets import GenericViewSet
+
+from kaspi_delivery_django import services
+from kaspi_delivery_django.api import access, idempotency, problems
+from kaspi_delivery_django.api.bodies import BookBody, CancelBody, ConfirmBody, LinkBody, NothingBody, StrictSerializer
+from kaspi_delivery_django.api.booking import book
+from kaspi_delivery_django.api.filters import ListParameters, filtered
+from kaspi_delivery_django.api.idempotency import Outcome
+from kaspi_delivery_django.api.paging import MAX_ID, DeliveryPagination
+from kaspi_delivery_django.api.problems import Problem
+from kaspi_delivery_django.api.serializers import DeliverySerializer, shown
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.services.deliveries import rules
+
+logger = logging.getLogger(__name__)
+Values = Mapping[str, Any]
+REPLAYED = "Idempotent-Replayed"
+
+
+class DeliveryViewSet(GenericViewSet[Delivery]):
+    """Deliveries, for programs. The host's authentication, our permissions."""
+
+    queryset = Delivery.objects.none()
+    permission_classes = (access.CanViewDeliveries,)
+    pagination_class = DeliveryPagination
+    filter_backends = ()
+    parser_classes = (access.BoundedJSONParser,)
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = access.AnyAccept
+    versioning_class = None
+    lookup_value_regex = "[^/]+"  # also what is no id gets our own 404
+    metadata_class = None
+
+    @classmethod
+    def as_view(cls, *args: Any, **kwargs: Any) -> Any:
+        """Exempt the view from ATOMIC_REQUESTS: its own transaction ends before the answer leaves."""
+        view: Any = super().as_view(*args, **kwargs)
+        for alias in connections:
+            view = transaction.non_atomic_requests(using=alias)(view)
+        return view
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """Return the host's throttles, and the one of our scope."""
+        return access.throttles(super().get_throttles())
+
+    def get_exception_handler(self) -> Any:
+        """Return ours, whatever handler the host has configured."""
+        return problems.handle
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keep answers, which have personal data, out of every cache."""
+        final: Any = super().finalize_response(request, response, *args, **kwargs)
+        patch_cache_control(final, private=True, no_store=True)
+        return final
+
+    def list(self, request: Request) -> Response:
+        """Return a page of deliveries, the newest first."""
+        given = _read(ListParameters, request.query_params)
+        rows = filtered(given, request.user).with_successors().defer("raw")
+        page: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response([DeliverySerializer(one).data for one in shown(page, request)])
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Return one delivery."""
+        return Response(self._represent(_key(pk)))
+
+    def create(self, request: Request) -> Response:
+        """Book a courier for an order; return the delivery that it has, if it has one."""
+        return self._once(self._book)
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Cancel a delivery that the courier has not picked up."""
+        return self._do(pk, CancelBody, lambda row, given: services.cancel_delivery(row, reason=given["reason"]))
+
+    @action(detail=True, methods=["post"])
+    def refresh(self, request: Request, pk: str) -> Response:
+        """Fetch the delivery from Kaspi."""
+        return self._do(pk, NothingBody, lambda row, _given: services.refresh_delivery(row))
+
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, pk: str) -> Response:
+        """Send the delivery's pending and stuck calls."""
+        return self._do(pk, NothingBody, lambda row, _given: services.retry_delivery(row))
+
+    @action(detail=True, methods=["post"])
+    def send(self, request: Request, pk: str) -> Response:
+        """Send a delivery that the shop's adapter holds back or postpones."""
+        return self._do(pk, NothingBody, lambda row, _given: services.retry_delivery(row, send_anyway=True))
+
+    @action(detail=True, methods=["post"])
+    def link(self, request: Request, pk: str) -> Response:
+        """Link the delivery that Kaspi has for the order, once Kaspi confirms it."""
+        return self._do(pk, LinkBody, lambda row, given: services.link_delivery(row, given["delivery_id"]))
+
+    @action(detail=True, methods=["post"])
+    def reissue(self, request: Request, pk: str) -> Response:
+        """Book the order again; return the new delivery."""
+        return self._do(pk, ConfirmBody, lambda row, given: services.reissue_delivery(row, **given), HTTPStatus.CREATED)
+
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request: Request, pk: str) -> Response:
+        """Clear the flag of a delivery that staff have dealt with."""
+        return self._do(pk, ConfirmBody, lambda row, given: services.acknowledge_delivery(row, **given), HTTPStatus.OK)
+
+    @action(detail=True, methods=["post"], url_path="mark-final")
+    def mark_final(self, request: Request, pk: str) -> Response:
+        """End a delivery whose status is new to this version."""
+        return self._do(pk, NothingBody, lambda row, _given: services.mark_final(row), HTTPStatus.OK)
+
+    def _do(
+        self,
+        pk: str,
+        body: type[StrictSerializer],
+        act: Callable[[Delivery, Values], object],
+        status: HTTPStatus = HTTPStatus.ACCEPTED,
+    ) -> Response:
+        """Act on a delivery. The action's name is its permission's, and its rule's."""
+        return self._once(partial(self._act, _key(pk), body, act, status))
+
+    def _act(
+        self, key: int, body: type[StrictSerializer], act: Callable[[Delivery, Values], object], status: HTTPStatus
+    ) -> Outcome:
+        row = _existing(key)
+        access.require(self.request.user, rules.permission_for(str(self.action), row))
+        done = act(row, _read(body, self.request.data))
+        if not isinstance(done, Delivery):
+            return Outcome(http_status=status, delivery_pk=row.pk)
+        return Outcome(http_status=status if done.pk else HTTPStatus.NO_CONTENT, delivery_pk=done.pk)
+
+    def _book(self) -> Outcome:
+        access.require(self.request.user, rules.PERMISSIONS["book"])
+        delivery, is_new = book(_read(BookBody, self.request.data))
+        return Outcome(http_status=HTTPStatus.CREATED if is_new else HTTPStatus.OK, delivery_pk=delivery.pk)
+
+    def _once(self, act: Callable[[], Outcome]) -> Response:
+        outcome, is_known = idempotency.run_once(idempotency.keyed(self.request), act)
+        if outcome.refusal:
+            raise Problem("not_allowed", outcome.refusal)
+        user = getattr(self.request.user, "pk", None)
+        words = "action=%s delivery=%s user=%s repeated=%s"
+        logger.info(words, self.action, outcome.delivery_pk, user, is_known)
+        data = None if outcome.delivery_pk is None else self._represent(outcome.delivery_pk)
+        return Response(data, status=outcome.http_status, headers={REPLAYED: "true"} if is_known else None)
+
+    def _represent(self, key: int) -> Any:
+        return DeliverySerializer(shown([_existing(key)], self.request)[0]).data
+
+
+def _existing(key: int) -> Delivery:
+    row: Delivery | None = Delivery.objects.with_successors().defer("raw").filter(pk=key).first()
+    if row is None:
+        raise Problem("not_found")
+    return row
+
+
+def _key(written: str) -> int:
+    """Read the id in an address. Raises `Problem` for what no column holds."""
+    key = int(written) if written.isascii() and written.isdigit() and len(written) <= len(str(MAX_ID)) else MAX_ID + 1
+    if key > MAX_ID:
+        raise Problem("not_found")
+    return key
+
+
+def _read(kind: type[StrictSerializer], given: Any) -> Values:
+    """Return the values. Raises `ValidationError`."""
+    values = kind(data=given)
+    values.is_valid(raise_exception=True)
+    found: Values = values.validated_data
+    return found

@@ -1,0 +1,224 @@
+"""Booking, and each action: the services, rules and words of the admin."""
+
+import pytest
+from django.utils import translation
+
+from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services.deliveries import rules
+from tests.api.conftest import LIST, address, problem
+from tests.shop.models import AppOrder, Order
+
+pytestmark = pytest.mark.django_db
+BOTH = ["tests.shop.adapters.OrderAdapter", "tests.shop.adapters.AppOrderAdapter"]
+
+
+def post(client, path, **body):
+    """Post JSON."""
+    return client.post(path, body, format="json")
+
+
+@pytest.fixture
+def unbooked(kaspi):
+    """Return an order that its adapter did not want when it was saved, and wants now."""
+    order = Order.objects.create(paid=False)
+    Order.objects.filter(pk=order.pk).update(paid=True)
+    return order
+
+
+@pytest.fixture
+def refused(due, kaspi, drain):
+    """Return a delivery that Kaspi refused."""
+    kaspi.faults.add(Fault(operation="create", status=422))
+    drain()
+    return Delivery.objects.get(pk=due.delivery_id)
+
+
+def test_an_order_is_booked_once(api, unbooked, drain, kaspi):
+    """By its primary key; the second request gets the delivery that there is."""
+    first = post(api, LIST, order_id=str(unbooked.pk))
+    second = post(api, LIST, order_id=str(unbooked.pk), model="shop.Order")
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json()["id"] == second.json()["id"]
+    assert first.json()["status"] == ""
+    drain()
+    assert len(kaspi.deliveries) == 1
+    assert api.get(address(Delivery.objects.get())).json()["status"] == "created"
+
+
+def test_an_order_is_found_by_its_number(api, unbooked, booked, settings):
+    """By the adapter for an order without a delivery, by its deliveries for others."""
+    assert post(api, LIST, reference=f"order-{unbooked.pk}").status_code == 201
+    Delivery.objects.filter(pk=booked.pk).update(external_order_id="erp-77", order_label="A-9", label_key="9")
+    for reference in ("erp-77", "A-9"):
+        answer = post(api, LIST, reference=reference)
+        assert (answer.status_code, answer.json()["id"]) == (200, booked.pk)
+    for reference in ("order-", "order-x", "order-999999999999999999999", "A-", "9", "nothing"):
+        assert problem(post(api, LIST, reference=reference)) == (404, "order_not_found")
+
+
+def test_an_order_that_is_not_found_or_not_clear_is_refused(api, unbooked, settings):
+    """By what the body has to name."""
+    for order_id in ("999", "x", "999999999999999999999999999", "1.5", "-1"):
+        assert problem(post(api, LIST, order_id=order_id)) == (404, "order_not_found")
+    answer = post(api, LIST, order_id="1", model="shop.Note")
+    assert problem(answer) == (400, "invalid_input")
+    assert "Known: shop.Order" in str(answer.json()["errors"]["model"])
+    for body in ({}, {"order_id": "1", "reference": "2"}, {"order": "1"}, {"order_id": "1", "model": "x" * 300}):
+        assert problem(post(api, LIST, **body)) == (400, "invalid_input")
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": BOTH}
+    assert problem(post(api, LIST, order_id=str(unbooked.pk))) == (400, "invalid_input")
+    app_order = AppOrder.objects.create(paid=False)
+    answer = post(api, LIST, order_id=str(app_order.pk).upper(), model="shop.apporder", send_anyway=True)
+    assert answer.status_code == 201
+    assert answer.json()["order"] == {"model": "shop.AppOrder", "id": str(app_order.pk), "label": str(app_order)}
+
+
+def test_what_the_adapter_does_not_want_is_booked_only_if_that_is_overruled(api, kaspi):
+    """And never what it wants cancelled."""
+    order = Order.objects.create(paid=False)
+    answer = post(api, LIST, order_id=str(order.pk))
+    assert problem(answer) == (409, "not_allowed")
+    assert answer.json()["detail"] == "The shop's adapter does not want it sent."
+    Order.objects.filter(pk=order.pk).update(cancelled=True)
+    answer = post(api, LIST, order_id=str(order.pk), send_anyway=True)
+    assert problem(answer) == (409, "not_allowed")
+    Order.objects.filter(pk=order.pk).update(cancelled=False)
+    assert post(api, LIST, order_id=str(order.pk), send_anyway=True).status_code == 201
+
+
+def test_an_adapter_that_fails_has_a_code_of_its_own(api, unbooked):
+    """With the line that raised, and without the customer's data."""
+    Order.objects.filter(pk=unbooked.pk).update(phone="not a phone")
+    answer = post(api, LIST, order_id=str(unbooked.pk))
+    assert problem(answer) == (422, "adapter_failed")
+    assert "not a phone" not in answer.json()["detail"]
+    assert not Delivery.objects.exists()
+
+
+def test_a_cancel_is_accepted_and_followed(api, booked, drain):
+    """The answer is the delivery as it is; a second cancel sends nothing more."""
+    answer = post(api, address(booked, "cancel"), reason="out of stock")
+    assert answer.status_code == 202
+    assert answer.json()["status"] == "created"
+    assert answer.json()["cancel_requested_at"]
+    assert post(api, address(booked, "cancel"), reason="out of stock").status_code == 202
+    assert ApiCall.objects.filter(kind="cancel").count() == 1
+    drain()
+    assert api.get(address(booked)).json()["status"] == "cancelled"
+    assert post(api, address(booked, "cancel"), reason="once more").json()["cancel_reason"] == "out of stock"
+
+
+def test_a_refusal_has_the_rules_reason(api, booked):
+    """The one that the representation names."""
+    Delivery.objects.filter(pk=booked.pk).update(status="in_transit")
+    reasons = api.get(address(booked)).json()["refused_actions"]
+    bodies = {"cancel": {"reason": "late"}, "link": {"delivery_id": "dlv_1"}}
+    assert set(reasons) == rules.PERMISSIONS.keys() - {"book", "refresh"}
+    for action, reason in reasons.items():
+        answer = post(api, address(booked, action.replace("_", "-")), **bodies.get(action, {}))
+        assert problem(answer) == (409, "not_allowed")
+        assert answer.json()["detail"] == reason
+
+
+def test_a_refusal_is_in_the_language_of_the_request(api, booked, settings):
+    """Staff read it in the program."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
+    with translation.override("en"):  # the middleware leaves its language active
+        answer = api.post(address(booked, "retry"), HTTP_ACCEPT_LANGUAGE="ru")
+    assert "Повторять нечего" in answer.json()["detail"]
+
+
+def test_a_refresh_asks_kaspi(api, booked, kaspi, drain):
+    """Through the outbox, and nothing is sent before."""
+    kaspi.deliveries[booked.delivery_id].status = "accepted"
+    answer = api.post(address(booked, "refresh"))
+    assert (answer.status_code, answer.json()["status"]) == (202, "created")
+    assert ApiCall.objects.get(kind="refresh").attempts == 0
+    drain()
+    assert api.get(address(booked)).json()["status"] == "accepted"
+
+
+def test_a_refused_booking_is_made_again(api, refused):
+    """As staff do it: the next generation has the next number, and the first has a successor then."""
+    assert set(api.get(address(refused)).json()["allowed_actions"]) == {"cancel", "link", "reissue", "acknowledge"}
+    answer = post(api, address(refused, "reissue"))
+    assert answer.status_code == 201
+    assert answer.json()["generation"] == 2
+    assert answer.json()["external_order_id"] == f"{refused.external_order_id}-2"
+    assert problem(post(api, address(refused, "reissue"))) == (409, "not_allowed")
+    assert api.get(address(refused)).json()["refused_actions"]["reissue"] == "The order has a later delivery already."
+    assert Delivery.objects.count() == 2
+
+
+def test_a_stuck_booking_is_retried(api, due, kaspi, drain):
+    """With its own key and bytes."""
+    ApiCall.objects.update(state="stuck", reason="too_old", next_attempt_at=None)
+    Delivery.objects.update(attention="too_old")
+    answer = post(api, address(due.delivery, "retry"))
+    assert (answer.status_code, answer.json()["attention"]) == (202, None)
+    drain()
+    assert Delivery.objects.get().status == "created"
+
+
+def test_a_flag_is_cleared(api, refused):
+    """A refused booking is then never sent."""
+    answer = post(api, address(refused, "acknowledge"))
+    assert (answer.status_code, answer.json()["attention"]) == (200, None)
+    assert ApiCall.objects.get().state == "abandoned"
+
+
+def test_what_kaspi_may_have_is_rebooked_only_with_a_confirmation(api, due, kaspi, turnable, drain):
+    """The program has to say that somebody looked."""
+    kaspi.faults.add(Fault(operation="create", status=500, times=None))
+    for _hour in range(26):
+        drain()
+        turnable.turn(hours=1)
+    row = Delivery.objects.get()
+    assert row.attention == "outcome_unknown"
+    answer = post(api, address(row, "reissue"))
+    assert problem(answer) == (409, "not_allowed")
+    assert "confirm that it is absent" in answer.json()["detail"]
+    assert post(api, address(row, "reissue"), confirmed_absent=True).status_code == 201
+
+
+def test_a_delivery_is_linked_once_kaspi_confirms(api, due, kaspi, drain):
+    """By the id of Kaspi's console."""
+    answer = post(api, address(due.delivery, "link"), delivery_id="dlv_unknown")
+    assert answer.status_code == 202
+    assert ApiCall.objects.filter(kind="link").get().payload == "dlv_unknown"
+    assert problem(post(api, address(due.delivery, "link"), delivery_id="dlv é")) == (409, "not_allowed")
+
+
+def test_what_the_adapter_holds_back_is_sent(api, kaspi, drain):
+    """A delivery that waits because the order is no longer paid."""
+    order = Order.objects.create()
+    Order.objects.update(paid=False)
+    drain()
+    row = Delivery.objects.get()
+    assert row.is_held
+    assert problem(post(api, address(row, "retry"))) == (409, "not_allowed")
+    assert api.post(address(row, "send")).status_code == 202
+    drain()
+    assert Delivery.objects.get(object_id=str(order.pk)).status == "created"
+
+
+def test_a_status_that_is_new_to_us_is_marked_as_final(api, booked):
+    """When the shop knows that it has ended."""
+    Delivery.objects.filter(pk=booked.pk).update(status="returned")
+    answer = api.post(address(booked, "mark-final"))
+    assert (answer.status_code, answer.json()["is_final"]) == (200, True)
+
+
+def test_a_delivery_that_was_never_wanted_goes(api, kaspi, settings):
+    """A retry of one that its adapter failed on; there is nothing to show then."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": ["tests.shop.adapters.NowhereAdapter"]}
+    order = Order.objects.create()
+    Order.objects.filter(pk=order.pk).update(paid=False)
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": ["tests.shop.adapters.OrderAdapter"]}
+    row = Delivery.objects.get()
+    answer = api.post(address(row, "retry"), headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.content) == (204, b"")
+    again = api.post(address(row, "retry"), headers={"Idempotency-Key": "k"})
+    assert (again.status_code, again["Idempotent-Replayed"]) == (204, "true")
+    assert problem(api.post(address(row, "retry"))) == (404, "not_found")

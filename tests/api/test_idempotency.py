@@ -1,0 +1,151 @@
+"""`Idempotency-Key`: one effect and one answer for each key, also when duplicates arrive together."""
+
+import io
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+
+from kaspi_delivery_django.api import idempotency
+from kaspi_delivery_django.api.models import IdempotencyKey
+from kaspi_delivery_django.models import ApiCall, Delivery
+from tests.api.conftest import ALL, LIST, address, problem
+from tests.shop.models import Order
+
+pytestmark = pytest.mark.django_db
+
+
+def post(client, path, body, key="k-1"):
+    """Post JSON with a key."""
+    return client.post(path, body, format="json", headers={"Idempotency-Key": key})
+
+
+@pytest.fixture
+def cancelled(booked, api, drain):
+    """Return a delivery that can be rebooked."""
+    api.post(address(booked, "cancel"), {"reason": "late"}, format="json")
+    drain()
+    return Delivery.objects.get(pk=booked.pk)
+
+
+def test_a_rebooking_is_done_once(api, cancelled):
+    """The second answer is the first one, and marked so; no third generation is opened."""
+    first, second = (post(api, address(cancelled, "reissue"), {}) for _ in range(2))
+    assert first.status_code == second.status_code == 201
+    assert first.json() == second.json()
+    assert "Idempotent-Replayed" not in first
+    assert second["Idempotent-Replayed"] == "true"
+    successor = Delivery.objects.get(generation=2)
+    api.post(address(successor, "cancel"), {"reason": "late"}, format="json")
+    assert post(api, address(successor, "reissue"), {}, key="k-2").json()["generation"] == 3
+    assert post(api, address(successor, "reissue"), {}, key="k-2").json()["generation"] == 3
+    assert Delivery.objects.count() == 3
+
+
+def test_another_request_with_the_same_key_is_refused(api, booked):
+    """Another body, another delivery, another action."""
+    assert post(api, address(booked, "cancel"), {"reason": "late"}).status_code == 202
+    assert post(api, address(booked, "cancel"), {"reason": "late"}).status_code == 202
+    for path, body in (
+        (address(booked, "cancel"), {"reason": "later"}),
+        (address(booked, "refresh"), {"reason": "late"}),
+        (LIST, {"order_id": "1"}),
+    ):
+        assert problem(post(api, path, body)) == (422, "key_reused")
+    assert Delivery.objects.get().cancel_reason == "late"
+
+
+def test_a_key_is_its_users_own(program, api, booked):
+    """Two programs may number their requests alike."""
+    assert post(api, address(booked, "refresh"), {}).status_code == 202
+    answer = post(program(*ALL, name="1c"), address(booked, "cancel"), {"reason": "late"})
+    assert answer.status_code == 202
+    assert "Idempotent-Replayed" not in answer
+
+
+def test_a_refusal_is_answered_again_and_an_error_is_not(api, booked):
+    """What a rule has refused stays refused for the key; a corrected request may use it."""
+    assert problem(post(api, address(booked, "cancel"), {})) == (400, "invalid_input")
+    assert not IdempotencyKey.objects.exists()
+    assert problem(post(api, address(booked, "retry"), {})) == (409, "not_allowed")
+    Delivery.objects.filter(pk=booked.pk).update(attention="refused")
+    booked.calls.update(state="stuck")
+    answer = post(api, address(booked, "retry"), {})
+    assert problem(answer) == (409, "not_allowed")
+    assert answer.json()["detail"].startswith("There is nothing to retry")
+
+
+def test_nothing_stays_of_a_request_that_fails(api, kaspi):
+    """The key can be used again once the adapter works."""
+    order = Order.objects.create(paid=False, phone="none")
+    Order.objects.update(paid=True)
+    body = {"order_id": str(order.pk)}
+    assert problem(post(api, LIST, body)) == (422, "adapter_failed")
+    assert not IdempotencyKey.objects.exists()
+    Order.objects.update(phone="+7 727 111 0000")
+    assert post(api, LIST, body).status_code == 201
+    assert Delivery.objects.count() == 1
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "ключ"])
+def test_what_is_no_key_is_refused(api, booked, key):
+    """Before anything is done."""
+    answer = post(api, address(booked, "cancel"), {"reason": "late"}, key=key.encode().decode("latin-1"))
+    assert problem(answer) == (400, "invalid_input")
+    assert "Idempotency-Key" in answer.json()["errors"]
+    assert Delivery.objects.get().cancel_requested_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_duplicates_that_arrive_together_have_one_effect(program, cancelled, at_once):
+    """Four connections, one key."""
+    clients = [program(*ALL) for _ in range(4)]
+    answers = at_once(*(lambda one=one: post(one, address(cancelled, "reissue"), {}) for one in clients))
+    assert [answer.status_code for answer in answers] == [201] * 4
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert sum(answer.get("Idempotent-Replayed") == "true" for answer in answers) == 3
+    assert Delivery.objects.count() == 2
+    assert IdempotencyKey.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bookings_that_arrive_together_without_a_key_have_one_effect(program, kaspi, at_once):
+    """The order's identity is enough."""
+    order = Order.objects.create(paid=False)
+    Order.objects.update(paid=True)
+    clients = [program(*ALL) for _ in range(3)]
+    body = {"order_id": str(order.pk)}
+    answers = at_once(*(lambda one=one: one.post(LIST, body, format="json") for one in clients))
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert ApiCall.objects.filter(kind="create").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_key_is_committed_before_the_answer_leaves(api, booked, settings):
+    """Under ATOMIC_REQUESTS too; and inside a transaction of the host's it is part of that."""
+    connection.settings_dict["ATOMIC_REQUESTS"] = True
+    try:
+        assert post(api, address(booked, "refresh"), {}).status_code == 202
+        assert problem(post(api, address(booked, "link"), {"delivery_id": "dlv_1"}, key="k-2")) == (409, "not_allowed")
+    finally:
+        connection.settings_dict["ATOMIC_REQUESTS"] = False
+    assert IdempotencyKey.objects.count() == 2
+    with transaction.atomic():
+        post(api, address(booked, "cancel"), {"reason": "late"}, key="k-3")
+        transaction.set_rollback(True)
+    assert IdempotencyKey.objects.count() == 2
+    assert Delivery.objects.get().cancel_requested_at is None
+
+
+def test_old_keys_are_pruned(api, booked, turnable):
+    """With what else is old; a key is kept for a day at the very least."""
+    post(api, address(booked, "refresh"), {})
+    turnable.turn(days=91)
+    post(api, address(booked, "refresh"), {}, key="k-2")
+    assert list(idempotency.prune(before=turnable.now - timedelta(days=90), batch=10, dry_run=True)) == [1]
+    out = io.StringIO()
+    call_command("kaspi_prune", stdout=out)
+    assert "idempotency keys deleted" in out.getvalue()
+    assert [row.key for row in IdempotencyKey.objects.all()] == ["k-2"]
