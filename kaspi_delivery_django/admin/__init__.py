@@ -4,13 +4,9 @@ A shop's own order pages take `DeliveryInline` and the mixins from here.
 """
 
 from kaspi_delivery_django.admin import calls, deliveries, events, records
+from kaspi_delivery_django.admin.orders.actions import DeliveryActionsMixin, OrderDeliveriesMixin
 from kaspi_delivery_django.admin.orders.inline import DeliveryInline
-from kaspi_delivery_django.admin.orders.mixins import (
-    DeliveryActionsMixin,
-    DeliveryAttentionMixin,
-    DeliveryStatusMixin,
-    OrderDeliveriesMixin,
-)
+from kaspi_delivery_django.admin.orders.lists import DeliveryAttentionMixin, DeliveryStatusMixin
 
 __all__ = [
     "DeliveryActionsMixin",

@@ -16,7 +16,7 @@ from django.utils.html import escape
 
 from example_project.shop.models import Order as ExampleOrder
 from kaspi_delivery_django.admin import DeliveryAttentionMixin, DeliveryInline, OrderDeliveriesMixin
-from kaspi_delivery_django.admin.orders import mixins
+from kaspi_delivery_django.admin.orders import actions
 from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -492,7 +492,7 @@ def test_several_orders_are_booked_again_when_their_number_is_typed(admin_client
 
 def test_too_many_orders_are_refused_as_a_whole(admin_client, kaspi, monkeypatch):
     """Each is read by the adapter; a bulk cancel may have more."""
-    monkeypatch.setattr("kaspi_delivery_django.admin.orders.mixins.ROWS_PER_REQUEST", 1)
+    monkeypatch.setattr("kaspi_delivery_django.admin.orders.actions.ROWS_PER_REQUEST", 1)
     orders = unsaved_by_signals(Order(), Order())
     for name in ("kaspi_book", "kaspi_book_again"):
         assert "more than 1 rows" in words(chosen(admin_client, name, *orders))
@@ -609,7 +609,7 @@ def test_the_couriers_of_several_orders_are_counted(admin_client, splits_orders)
 
 def test_a_question_about_many_orders_ends_in_time(admin_client, monkeypatch):
     """Those that there was no time for are left alone."""
-    monkeypatch.setattr(mixins, "REQUEST_S", -1)
+    monkeypatch.setattr(actions, "REQUEST_S", -1)
     question = chosen(admin_client, "kaspi_book", *unsaved_by_signals(Order(), Order())).content.decode()
     assert "2 are left alone. There was no time for all of them" in question
 

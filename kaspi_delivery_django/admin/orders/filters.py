@@ -7,9 +7,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin.filters import ChoiceFilter, Choices
+from kaspi_delivery_django.admin.orders.shipped import ShippedRows
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services.deliveries import identities
-from kaspi_delivery_django.services.deliveries.identities import ShippedRows
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED
 from kaspi_delivery_django.statuses import STATUS_LABELS
 

@@ -18,10 +18,10 @@ from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.admin.columns import DeliveryColumns
 from kaspi_delivery_django.admin.confirmation import BACK
 from kaspi_delivery_django.admin.orders import BOOK_AGAIN
+from kaspi_delivery_django.admin.orders.shipped import ShippedRows
 from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE, ReadOnlyMixin
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries.identities import ShippedRows
 
 BOOK_PERMISSION = "kaspi_delivery.reissue_delivery"
 BUTTONS = ("cancel", "retry", "send", "send_early", "reissue", "return")

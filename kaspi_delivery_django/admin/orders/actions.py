@@ -1,25 +1,22 @@
-"""Mixins for the admin of a shop's orders: buttons and bulk actions, a column and a filter of deliveries."""
+"""Buttons and bulk actions for the admin of a shop's orders, and what they ask first."""
 
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
-from django.utils.html import format_html_join
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django import services, statuses
+from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import display, outcomes
 from kaspi_delivery_django.admin.actions import ACTIONS, BOOK, outcome_of_booking
 from kaspi_delivery_django.admin.confirmation import (
@@ -35,93 +32,18 @@ from kaspi_delivery_django.admin.confirmation import (
     keys_of,
 )
 from kaspi_delivery_django.admin.orders import BOOK_AGAIN
-from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
 from kaspi_delivery_django.admin.orders.inline import book_page
+from kaspi_delivery_django.admin.orders.lists import VIEW, DeliveryStatusMixin, ModelAdmin
+from kaspi_delivery_django.admin.orders.shipped import ShippedRows
 from kaspi_delivery_django.admin.outcomes import Answer, Preview, Report
-from kaspi_delivery_django.admin.readonly import STYLE
 from kaspi_delivery_django.exceptions import CannotBook, CannotReissue, NoAdapter
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.services.deliveries import rules
-from kaspi_delivery_django.services.deliveries.identities import ShippedRows
 from kaspi_delivery_django.services.deliveries.orders import NOT_WANTED, check_booking
 
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = object  # the mixins stand before the shop's own class, whatever that is
-
-COLUMN = "kaspi_delivery_status"
 BULK_ACTIONS = ("kaspi_book", "kaspi_book_again", "kaspi_cancel")
-READ_BY_LIST = "_kaspi_deliveries"
-VIEW = "kaspi_delivery.view_delivery"
 ANYWAY = "anyway:"  # before the key of a parcel that the adapter does not want sent
-
-
-class DeliveryAttentionMixin(ModelAdmin):
-    """Adds the filter "delivery needs attention" to an order list: `class OrderAdmin(DeliveryAttentionMixin, …)`.
-
-    On the page of a model without an adapter, `kaspi_shipments` is the lookup that leads to what is shipped, as in
-    `DeliveryInline`.
-    """
-
-    kaspi_shipments = ""
-    kaspi_filter: type[OrderAttentionFilter] = OrderAttentionFilter
-
-    def get_list_filter(self, request: HttpRequest) -> Any:
-        """Put the filter first, for users who can view deliveries."""
-        own = super().get_list_filter(request)
-        return (self.kaspi_filter, *own) if request.user.has_perm(VIEW) else own
-
-
-class DeliveryStatusMixin(DeliveryAttentionMixin):
-    """Adds the column `kaspi_delivery_status` to an order list, and the filter by it.
-
-    A page of the list costs one query more; on the page of a parent model two.
-    """
-
-    kaspi_filter = OrderDeliveryFilter
-
-    @property
-    def media(self) -> forms.Media:
-        """Add the style of the statuses."""
-        own: forms.Media = super().media
-        return own + forms.Media(css=STYLE)
-
-    def get_list_display(self, request: HttpRequest) -> Any:
-        """Put the column second unless the shop has placed it; leave it out for users who cannot view deliveries."""
-        own = super().get_list_display(request)
-        if not request.user.has_perm(VIEW):
-            return [name for name in own if name != COLUMN]
-        return own if COLUMN in own else [*own[:1], COLUMN, *own[1:]]
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
-        """Have the list read the deliveries of a page at once."""
-        kind: Any = super().get_changelist(request, **kwargs)
-        return _reading_deliveries(kind)
-
-    @admin.display(description=_("Kaspi delivery"))
-    def kaspi_delivery_status(self, order: Any) -> str:
-        """Link the order's newest delivery, and its return, by its status, and show why it needs attention."""
-        deliveries = order.__dict__.get(READ_BY_LIST)
-        if deliveries is None:
-            shipped = ShippedRows(self.model, self.kaspi_shipments)
-            deliveries = shipped.newest_and_returns([order]).get(order.pk, [])
-        ways = defaultdict(list)
-        for delivery in deliveries:
-            ways[delivery.object_id, delivery.is_return].append(delivery)
-        return format_html_join("", '<div class="kd-line">{} {} {} {}</div>', map(self._line, ways.values()))
-
-    def _line(self, parcels: Sequence[Delivery]) -> tuple[str, str, str, str]:
-        """Return what is shown of an order's parcels, or of their returns: the least advanced, and what needs staff."""
-        last = min(parcels, key=lambda one: statuses.progress_rank(one.status))
-        several = ngettext("%(count)s parcel", "%(count)s parcels", len(parcels)) % {"count": len(parcels)}
-        flagged = next((one for one in parcels if one.attention), last)
-        count = several if len(parcels) > 1 else ""
-        return display.return_badge(last), self._status_of(last), count, display.attention_badge(flagged)
-
-    def _status_of(self, delivery: Delivery) -> str:
-        return display.page_link(self.admin_site, delivery, text=display.status_badge(delivery.status))
 
 
 class DeliveryActionsMixin(ModelAdmin):
@@ -348,7 +270,7 @@ class OrderConfirmation(BulkActionsMixin):
     def _book(self, order: Model, answers: Mapping[str, Any]) -> Answer:
         """Book what was chosen of the order; without a choice what the adapter wants.
 
-        A parcel is sent although the adapter does not want it only if staff were told so.
+        A parcel is sent although the adapter does not want it only if the page said so.
         """
         chosen = answers.get("parcels")
         booked, refused = [], []
@@ -382,21 +304,3 @@ def _preview_rebooking(deliveries: DeliveryQuerySet) -> Preview:
         except CannotReissue as err:
             refused[str(err)].append(delivery)
     return Preview(keys=keys, effects=[str(outcomes.TO_BOOK % {"count": len(keys)})] if keys else [], refused=refused)
-
-
-class _DeliveriesOfPage(ChangeList):
-    """Reads the deliveries of a page of orders at once."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Keep the deliveries at the rows that the template shows."""
-        super().get_results(request)
-        if COLUMN in self.list_display:
-            page: Any = self.model_admin
-            deliveries = ShippedRows(self.model, page.kaspi_shipments).newest_and_returns(self.result_list)
-            for order in self.result_list:
-                setattr(order, READ_BY_LIST, deliveries.get(order.pk, []))
-
-
-@lru_cache(maxsize=64)
-def _reading_deliveries(kind: type[ChangeList]) -> type[ChangeList]:
-    return type(kind.__name__, (_DeliveriesOfPage, kind), {})

@@ -1,0 +1,114 @@
+"""Mixins for the admin of a shop's orders: a column and filters of deliveries."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from kaspi_delivery_django import statuses
+from kaspi_delivery_django.admin import display
+from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
+from kaspi_delivery_django.admin.orders.shipped import ShippedRows
+from kaspi_delivery_django.admin.readonly import STYLE
+from kaspi_delivery_django.models import Delivery
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = object  # the mixins stand before the shop's own class, whatever that is
+
+COLUMN = "kaspi_delivery_status"
+VIEW = "kaspi_delivery.view_delivery"
+READ_BY_LIST = "_kaspi_deliveries"
+
+
+class DeliveryAttentionMixin(ModelAdmin):
+    """Adds the filter "delivery needs attention" to an order list: `class OrderAdmin(DeliveryAttentionMixin, …)`.
+
+    On the page of a model without an adapter, `kaspi_shipments` is the lookup that leads to what is shipped, as in
+    `DeliveryInline`.
+    """
+
+    kaspi_shipments = ""
+    kaspi_filter: type[OrderAttentionFilter] = OrderAttentionFilter
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Put the filter first, for users who can view deliveries."""
+        own = super().get_list_filter(request)
+        return (self.kaspi_filter, *own) if request.user.has_perm(VIEW) else own
+
+
+class DeliveryStatusMixin(DeliveryAttentionMixin):
+    """Adds the column `kaspi_delivery_status` to an order list, and the filter by it.
+
+    A page of the list costs one query more; on the page of a parent model two.
+    """
+
+    kaspi_filter = OrderDeliveryFilter
+
+    @property
+    def media(self) -> forms.Media:
+        """Add the style of the statuses."""
+        own: forms.Media = super().media
+        return own + forms.Media(css=STYLE)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Put the column second unless the shop has placed it; leave it out for users who cannot view deliveries."""
+        own = super().get_list_display(request)
+        if not request.user.has_perm(VIEW):
+            return [name for name in own if name != COLUMN]
+        return own if COLUMN in own else [*own[:1], COLUMN, *own[1:]]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Have the list read the deliveries of a page at once."""
+        kind: Any = super().get_changelist(request, **kwargs)
+        return _reading_deliveries(kind)
+
+    @admin.display(description=_("Kaspi delivery"))
+    def kaspi_delivery_status(self, order: Any) -> str:
+        """Link the order's newest delivery, and its return, by its status, and show why it needs attention."""
+        deliveries = order.__dict__.get(READ_BY_LIST)
+        if deliveries is None:
+            shipped = ShippedRows(self.model, self.kaspi_shipments)
+            deliveries = shipped.newest_and_returns([order]).get(order.pk, [])
+        ways = defaultdict(list)
+        for delivery in deliveries:
+            ways[delivery.object_id, delivery.is_return].append(delivery)
+        return format_html_join("", '<div class="kd-line">{} {} {} {}</div>', map(self._line, ways.values()))
+
+    def _line(self, parcels: Sequence[Delivery]) -> tuple[str, str, str, str]:
+        """Return what is shown of an order's parcels, or of their returns: the least advanced, and what needs staff."""
+        last = min(parcels, key=lambda one: statuses.progress_rank(one.status))
+        several = ngettext("%(count)s parcel", "%(count)s parcels", len(parcels)) % {"count": len(parcels)}
+        flagged = next((one for one in parcels if one.attention), last)
+        count = several if len(parcels) > 1 else ""
+        return display.return_badge(last), self._status_of(last), count, display.attention_badge(flagged)
+
+    def _status_of(self, delivery: Delivery) -> str:
+        return display.page_link(self.admin_site, delivery, text=display.status_badge(delivery.status))
+
+
+class _DeliveriesOfPage(ChangeList):
+    """Reads the deliveries of a page of orders at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Keep the deliveries at the rows that the template shows."""
+        super().get_results(request)
+        if COLUMN in self.list_display:
+            page: Any = self.model_admin
+            deliveries = ShippedRows(self.model, page.kaspi_shipments).newest_and_returns(self.result_list)
+            for order in self.result_list:
+                setattr(order, READ_BY_LIST, deliveries.get(order.pk, []))
+
+
+@lru_cache(maxsize=64)
+def _reading_deliveries(kind: type[ChangeList]) -> type[ChangeList]:
+    return type(kind.__name__, (_DeliveriesOfPage, kind), {})
