@@ -10,6 +10,7 @@ from kaspi_delivery_django.api.views import DeliveryViewSet
 
 app_name = "kaspi_delivery_api"
 router = SimpleRouter()
+router.trailing_slash = "/?"  # a redirect to an address with a slash would lose the body
 router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("events", EventViewSet, basename="event")
 urlpatterns = router.urls

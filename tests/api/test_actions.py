@@ -109,6 +109,14 @@ def test_a_cancel_is_accepted_and_followed(api, booked, drain):
     assert post(api, address(booked, "cancel"), reason="once more").json()["cancel_reason"] == "out of stock"
 
 
+def test_the_last_slash_may_be_missing(api, booked, unbooked):
+    """A redirect would lose what is posted."""
+    assert api.get(LIST.rstrip("/")).status_code == 200
+    assert api.get(address(booked).rstrip("/")).status_code == 200
+    assert post(api, LIST.rstrip("/"), order_id=str(unbooked.pk)).status_code == 201
+    assert post(api, address(booked, "cancel").rstrip("/"), reason="out of stock").status_code == 202
+
+
 def test_a_refusal_has_the_rules_reason(api, booked):
     """The one that the representation names."""
     Delivery.objects.filter(pk=booked.pk).update(status="in_transit")
