@@ -66,8 +66,13 @@ class DeliveryViewSet(Endpoint[Delivery]):
 
     @action(detail=True, methods=["post"])
     def send(self, request: Request, pk: str) -> Response:
-        """Send a delivery that the shop's adapter holds back or postpones."""
+        """Send a delivery that the shop's adapter holds back."""
         return self._do(pk, NothingBody, lambda row, _given: services.retry_delivery(row, send_anyway=True))
+
+    @action(detail=True, methods=["post"], url_path="send-early")
+    def send_early(self, request: Request, pk: str) -> Response:
+        """Send a delivery that is to be booked later."""
+        return self._do(pk, NothingBody, lambda row, _given: services.retry_delivery(row, send_early=True))
 
     @action(detail=True, methods=["post"])
     def link(self, request: Request, pk: str) -> Response:

@@ -153,6 +153,9 @@ DESCRIBED = {
         status_204="The adapter had failed, and does not want it sent: the delivery is gone.",
     ),
     "send": _action("send", "Send what the adapter holds back", bodies.NothingBody, 202, f"Overrules a wait. {SENT}"),
+    "send_early": _action(
+        "send_early", "Send what is to be booked later", bodies.NothingBody, 202, f"Ends a wait for its time. {SENT}"
+    ),
     "link": _action("link", "Link a delivery of Kaspi's", bodies.LinkBody, 202, f"Kaspi must confirm the id. {SENT}"),
     "reissue": _action(
         "reissue",

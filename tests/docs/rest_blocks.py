@@ -5,6 +5,7 @@ In an answer `…` stands for any text, number or list, and a member `"…"` for
 
 import json
 import re
+from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import Permission, User
@@ -77,8 +78,9 @@ def prepare(typed):
         )
     elif "mark-final" in typed:
         rows.update(status="returned")
-    elif "send/" in typed:
-        rows.update(delivery_id=None, status="", unwanted_since=timezone.now())
+    elif "send" in typed:
+        waits = "not_before" if "early" in typed else "unwanted_since"
+        rows.update(delivery_id=None, status="", **{waits: timezone.now() + timedelta(days=1)})
         delivery.calls.update(state="due", next_attempt_at=timezone.now())
     return delivery
 
