@@ -1,6 +1,5 @@
 """Who may use the API, how often, and what a body may be."""
 
-from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -29,15 +28,15 @@ def require(user: Any, codename: str) -> None:
         raise Problem("permission_denied", f"It needs the permission {APP}.{codename}.")
 
 
-class CanViewDeliveries(BasePermission):
-    """Let those in who are logged in and may view deliveries, whatever the host's default permissions are."""
-
-    message = f"It needs the permission {APP}.view_delivery."
+class CanView(BasePermission):
+    """Let those in who are logged in and may view what the endpoint shows, whatever the host's defaults are."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Ask for the admin's own permission."""
+        """Ask for the admin's own permissions, which the view names."""
         user: Any = request.user
-        return bool(user and user.is_authenticated) and may(user, "view_delivery")
+        missing = [name for name in view.permissions_to_view if not may(user, name)]
+        self.message = " ".join(f"It needs the permission {APP}.{name}." for name in missing)
+        return bool(user and user.is_authenticated) and not missing
 
 
 class DeliveryThrottle(UserRateThrottle):
@@ -70,8 +69,3 @@ class BoundedJSONParser(JSONParser):
             return super().parse(BytesIO(body), media_type, parser_context)
         except RecursionError as err:
             raise exceptions.ParseError("The body is nested too deeply.") from err
-
-
-def throttles(configured: Sequence[Any]) -> list[Any]:
-    """Return the host's throttles, and ours."""
-    return [*configured, DeliveryThrottle()]

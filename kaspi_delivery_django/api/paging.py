@@ -15,19 +15,13 @@ MAX_ID = 2**63 - 1
 BY_AGE = frozenset({"created_after", "created_before"})
 
 
-class DeliveryPagination(CursorPagination):
-    """The newest delivery first: by its id, or by the time that the request limits.
+class KeyPagination(CursorPagination):
+    """The newest row first."""
 
-    Where an old time is the limit, the order of the ids would read through all newer rows first.
-    """
-
+    ordering = ("-id",)
     page_size = PAGE_SIZE
     page_size_query_param = "page_size"
     max_page_size = MAX_PAGE_SIZE
-
-    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
-        """Return the order that an index has for the request."""
-        return ("-created_at", "-id") if BY_AGE & request.query_params.keys() else ("-id",)
 
     def decode_cursor(self, request: Request) -> Any:
         """Return the cursor. Raises `Problem` for one that is not of this list."""
@@ -42,10 +36,29 @@ class DeliveryPagination(CursorPagination):
         return cursor
 
     def _is_position(self, text: str) -> bool:
-        if self.ordering[0] == "-id":
+        if self.ordering[0].removeprefix("-") == "id":
             return text.isascii() and text.isdigit() and int(text) <= MAX_ID
         try:
             at = parse_datetime(text)
         except ValueError:
             return False
         return at is not None and at.tzinfo is not None and 2000 <= at.year < 2200  # noqa: PLR2004  # each engine can
+
+
+class DeliveryPagination(KeyPagination):
+    """The newest delivery first: by its id, or by the time that the request limits.
+
+    Where an old time is the limit, the order of the ids would read through all newer rows first.
+    """
+
+    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
+        """Return the order that an index has for the request."""
+        return ("-created_at", "-id") if BY_AGE & request.query_params.keys() else ("-id",)
+
+
+class EventPagination(KeyPagination):
+    """The newest event first; the oldest first of those that came after one."""
+
+    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
+        """Return the order of those that a program has not seen yet."""
+        return ("id",) if "after" in request.query_params else ("-id",)

@@ -1,6 +1,5 @@
 """Deliveries as JSON: what was read about them, and the fields that it is shown in."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -48,7 +47,6 @@ class Shown:
 
     delivery: Delivery
     viewer: Viewer
-    messages: Mapping[int, str]
 
     @property
     def order(self) -> dict[str, Any]:
@@ -118,7 +116,7 @@ class Shown:
             "call": call.kind if call else "",
             "http_status": call.http_status if call else None,
             "kaspi_code": call.error_code if call else "",
-            "message": translated(self.messages.get(call.pk, "")) if call and self.viewer.sees_personal else None,
+            "message": translated(call.error_message) if call and self.viewer.sees_personal else None,
         }
 
     @cached_property
@@ -153,8 +151,8 @@ class Shown:
         return found if self.viewer.sees_personal else None
 
     def _call_behind(self, reason: str) -> ApiCall | None:
-        calls: list[ApiCall] = getattr(self.delivery, "known_calls", [])
-        return next((call for call in reversed(calls) if call.reason == reason), None)
+        calls = reversed(rules.calls_of(self.delivery))
+        return next((call for call in calls if call.reason == reason), None)
 
 
 def shown(deliveries: list[Delivery], request: Request) -> list[Shown]:
@@ -163,12 +161,7 @@ def shown(deliveries: list[Delivery], request: Request) -> list[Shown]:
     rules.read_calls(deliveries)
     if viewer.sees_history:
         prefetch_related_objects(deliveries, "history")
-    flagged = [delivery.pk for delivery in deliveries if delivery.attention]
-    messages: dict[int, str] = {}
-    if viewer.sees_personal and flagged:
-        calls = ApiCall.objects.using(db_alias()).filter(delivery__in=flagged).exclude(error_message="")
-        messages = dict(calls.values_list("pk", "error_message"))
-    return [Shown(delivery, viewer, messages) for delivery in deliveries]
+    return [Shown(delivery, viewer) for delivery in deliveries]
 
 
 def _model_label(delivery: Delivery) -> str:

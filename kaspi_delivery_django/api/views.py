@@ -1,24 +1,20 @@
 """The endpoints of deliveries: list, read, book, and each action of staff."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from django.db import connections, transaction
-from django.utils.cache import patch_cache_control
 from rest_framework.decorators import action
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import BaseThrottle
-from rest_framework.viewsets import GenericViewSet
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.api import access, idempotency, problems
+from kaspi_delivery_django.api import access, idempotency
 from kaspi_delivery_django.api.bodies import BookBody, CancelBody, ConfirmBody, LinkBody, NothingBody, StrictSerializer
 from kaspi_delivery_django.api.booking import book
+from kaspi_delivery_django.api.endpoints import Endpoint, Values, read_values
 from kaspi_delivery_django.api.filters import ListParameters, filtered
 from kaspi_delivery_django.api.idempotency import Outcome
 from kaspi_delivery_django.api.paging import MAX_ID, DeliveryPagination
@@ -28,49 +24,19 @@ from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services.deliveries import rules
 
 logger = logging.getLogger(__name__)
-Values = Mapping[str, Any]
 REPLAYED = "Idempotent-Replayed"
 
 
-class DeliveryViewSet(GenericViewSet[Delivery]):
-    """Deliveries, for programs. The host's authentication, our permissions."""
+class DeliveryViewSet(Endpoint[Delivery]):
+    """Deliveries, for programs."""
 
     queryset = Delivery.objects.none()
-    permission_classes = (access.CanViewDeliveries,)
+    permissions_to_view = ("view_delivery",)
     pagination_class = DeliveryPagination
-    filter_backends = ()
-    parser_classes = (access.BoundedJSONParser,)
-    renderer_classes = (JSONRenderer,)
-    content_negotiation_class = access.AnyAccept
-    versioning_class = None
-    lookup_value_regex = "[^/]+"  # also what is no id gets our own 404
-    metadata_class = None
-
-    @classmethod
-    def as_view(cls, *args: Any, **kwargs: Any) -> Any:
-        """Exempt the view from ATOMIC_REQUESTS: its own transaction ends before the answer leaves."""
-        view: Any = super().as_view(*args, **kwargs)
-        for alias in connections:
-            view = transaction.non_atomic_requests(using=alias)(view)
-        return view
-
-    def get_throttles(self) -> list[BaseThrottle]:
-        """Return the host's throttles, and the one of our scope."""
-        return access.throttles(super().get_throttles())
-
-    def get_exception_handler(self) -> Any:
-        """Return ours, whatever handler the host has configured."""
-        return problems.handle
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keep answers, which have personal data, out of every cache."""
-        final: Any = super().finalize_response(request, response, *args, **kwargs)
-        patch_cache_control(final, private=True, no_store=True)
-        return final
 
     def list(self, request: Request) -> Response:
         """Return a page of deliveries, the newest first."""
-        given = _read(ListParameters, request.query_params)
+        given = read_values(ListParameters, request.query_params)
         rows = filtered(given, request.user).with_successors().defer("raw")
         page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response([DeliverySerializer(one).data for one in shown(page, request)])
@@ -100,8 +66,13 @@ class DeliveryViewSet(GenericViewSet[Delivery]):
 
     @action(detail=True, methods=["post"])
     def send(self, request: Request, pk: str) -> Response:
-        """Send a delivery that the shop's adapter holds back or postpones."""
+        """Send a delivery that the shop's adapter holds back."""
         return self._do(pk, NothingBody, lambda row, _given: services.retry_delivery(row, send_anyway=True))
+
+    @action(detail=True, methods=["post"], url_path="send-early")
+    def send_early(self, request: Request, pk: str) -> Response:
+        """Send a delivery that is to be booked later."""
+        return self._do(pk, NothingBody, lambda row, _given: services.retry_delivery(row, send_early=True))
 
     @action(detail=True, methods=["post"])
     def link(self, request: Request, pk: str) -> Response:
@@ -138,14 +109,14 @@ class DeliveryViewSet(GenericViewSet[Delivery]):
     ) -> Outcome:
         row = _existing(key)
         access.require(self.request.user, rules.permission_for(str(self.action), row))
-        done = act(row, _read(body, self.request.data))
+        done = act(row, read_values(body, self.request.data))
         if not isinstance(done, Delivery):
             return Outcome(http_status=status, delivery_pk=row.pk)
         return Outcome(http_status=status if done.pk else HTTPStatus.NO_CONTENT, delivery_pk=done.pk)
 
     def _book(self) -> Outcome:
         access.require(self.request.user, rules.PERMISSIONS["book"])
-        delivery, is_new = book(_read(BookBody, self.request.data))
+        delivery, is_new = book(read_values(BookBody, self.request.data))
         return Outcome(http_status=HTTPStatus.CREATED if is_new else HTTPStatus.OK, delivery_pk=delivery.pk)
 
     def _once(self, act: Callable[[], Outcome]) -> Response:
@@ -175,11 +146,3 @@ def _key(written: str) -> int:
     if key > MAX_ID:
         raise Problem("not_found")
     return key
-
-
-def _read(kind: type[StrictSerializer], given: Any) -> Values:
-    """Return the values. Raises `ValidationError`."""
-    values = kind(data=given)
-    values.is_valid(raise_exception=True)
-    found: Values = values.validated_data
-    return found

@@ -13,6 +13,7 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 
 from kaspi_delivery_django.api import bodies, problems
+from kaspi_delivery_django.api.events import EventParameters, EventSerializer
 from kaspi_delivery_django.api.filters import ListParameters
 from kaspi_delivery_django.api.idempotency import HEADER
 from kaspi_delivery_django.api.models import KEY_LENGTH
@@ -45,6 +46,18 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
     class Meta:
         ref_name = "KaspiDeliveryProblem"
+
+
+@extend_schema_serializer(many=False)
+class EventPageSerializer(serializers.Serializer[Any]):
+    """A page of webhook events."""
+
+    next = serializers.CharField(allow_null=True, help_text="The address of the next page; null on the last.")
+    previous = serializers.CharField(allow_null=True, help_text="The address of the page before; null on the first.")
+    results = EventSerializer(many=True)
+
+    class Meta:
+        ref_name = "KaspiDeliveryEventPage"
 
 
 @extend_schema_serializer(many=False)
@@ -140,6 +153,9 @@ DESCRIBED = {
         status_204="The adapter had failed, and does not want it sent: the delivery is gone.",
     ),
     "send": _action("send", "Send what the adapter holds back", bodies.NothingBody, 202, f"Overrules a wait. {SENT}"),
+    "send_early": _action(
+        "send_early", "Send what is to be booked later", bodies.NothingBody, 202, f"Ends a wait for its time. {SENT}"
+    ),
     "link": _action("link", "Link a delivery of Kaspi's", bodies.LinkBody, 202, f"Kaspi must confirm the id. {SENT}"),
     "reissue": _action(
         "reissue",
@@ -168,3 +184,22 @@ class DeliveriesExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call
         view: Any = self.target_class
         kind = type(view.__name__, (view,), {"__doc__": view.__doc__})
         return extend_schema_view(**DESCRIBED)(kind)
+
+
+class EventsExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  # drf-spectacular registers it so
+    """Describes the endpoint of webhook events."""
+
+    target_class = "kaspi_delivery_django.api.events.EventViewSet"
+
+    def view_replacement(self) -> Any:
+        """Return the view, described."""
+        view: Any = self.target_class
+        describe = extend_schema(
+            operation_id="kaspi_delivery_events",
+            summary="List webhook events",
+            description="As they were received: the newest first, or with `after` those that came later.",
+            tags=TAGS,
+            parameters=[EventParameters, RETRY_AFTER],
+            responses=_answers(200, "A page.", "invalid_input", "invalid_cursor", answer=EventPageSerializer),
+        )
+        return extend_schema_view(list=describe)(type(view.__name__, (view,), {"__doc__": view.__doc__}))

@@ -1,5 +1,7 @@
 """Booking, and each action: the services, rules and words of the admin."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import translation
 
@@ -7,6 +9,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.deliveries import rules
 from tests.api.conftest import LIST, address, problem
+from tests.shop.adapters import OrderAdapter
 from tests.shop.models import AppOrder, Order
 
 pytestmark = pytest.mark.django_db
@@ -109,6 +112,14 @@ def test_a_cancel_is_accepted_and_followed(api, booked, drain):
     assert post(api, address(booked, "cancel"), reason="once more").json()["cancel_reason"] == "out of stock"
 
 
+def test_the_last_slash_may_be_missing(api, booked, unbooked):
+    """A redirect would lose what is posted."""
+    assert api.get(LIST.rstrip("/")).status_code == 200
+    assert api.get(address(booked).rstrip("/")).status_code == 200
+    assert post(api, LIST.rstrip("/"), order_id=str(unbooked.pk)).status_code == 201
+    assert post(api, address(booked, "cancel").rstrip("/"), reason="out of stock").status_code == 202
+
+
 def test_a_refusal_has_the_rules_reason(api, booked):
     """The one that the representation names."""
     Delivery.objects.filter(pk=booked.pk).update(status="in_transit")
@@ -201,6 +212,21 @@ def test_what_the_adapter_holds_back_is_sent(api, kaspi, drain):
     assert api.post(address(row, "send")).status_code == 202
     drain()
     assert Delivery.objects.get(object_id=str(order.pk)).status == "created"
+
+
+def test_what_is_to_be_booked_later_is_sent_early(api, kaspi, drain, turnable, monkeypatch):
+    """And nothing else is."""
+    monkeypatch.setattr(OrderAdapter, "not_before", lambda _self, _order: turnable.now + timedelta(days=1))
+    Order.objects.create()
+    drain()
+    row = Delivery.objects.get()
+    shown = api.get(address(row)).json()
+    assert shown["not_before"] == "2026-03-02T12:00:00Z"
+    assert "send_early" in shown["allowed_actions"]
+    assert api.post(address(row, "send-early")).status_code == 202
+    drain()
+    assert Delivery.objects.get().status == "created"
+    assert problem(api.post(address(row, "send-early"))) == (409, "not_allowed")
 
 
 def test_a_status_that_is_new_to_us_is_marked_as_final(api, booked):

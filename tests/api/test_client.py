@@ -50,7 +50,7 @@ def test_every_endpoint_is_described(described):
     """Under one tag, with a name, with the host's login, and with every problem that it can answer."""
     actions = {action.url_path.replace("-", "_") for action in DeliveryViewSet.get_extra_actions()}
     names = {one["operationId"].removeprefix("kaspi_delivery_"): one for one in operations(described)}
-    assert set(names) == actions | {"list", "read", "book"}
+    assert set(names) == actions | {"list", "read", "book", "events"}
     for one in names.values():
         assert one["tags"] == ["Kaspi Delivery"]
         assert {"tokenAuth": []} in one["security"]

@@ -5,7 +5,9 @@ In an answer `…` stands for any text, number or list, and a member `"…"` for
 
 import json
 import re
+from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
@@ -13,12 +15,15 @@ from rest_framework.authtoken.models import Token
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.sandbox.webhooks import sign
+from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.outbox.worker import Worker
+from tests.conftest import event
 from tests.docs import shell, shell_blocks
 from tests.shop.models import Order
 
 ADDRESS = "https://your-shop"
-PLACE = "/kaspi/api/v1/deliveries/"
+PLACE = "https://your-shop/kaspi/api/v1/"
 ORDER, KNOWN = 742, 17
 STATUS = re.compile(r"HTTP/1\.1 (?P<status>\d{3}) .+")
 ELIDED = "…"
@@ -61,7 +66,9 @@ def prepare(typed):
     delivery = services.request_delivery(order)
     Worker(log=lambda _line: None).run_round()
     rows = Delivery.objects.filter(pk=delivery.pk)
-    if "reissue" in typed:
+    if "events/" in typed:
+        receive(event(rows.get(), "accepted"))
+    elif "reissue" in typed:
         services.cancel_delivery(Delivery.objects.get(pk=delivery.pk), reason="address changed")
         Worker(log=lambda _line: None).run_round()
     elif "link" in typed or "acknowledge" in typed or "retry" in typed or "attention" in typed:
@@ -71,10 +78,19 @@ def prepare(typed):
         )
     elif "mark-final" in typed:
         rows.update(status="returned")
-    elif "send/" in typed:
-        rows.update(delivery_id=None, status="", unwanted_since=timezone.now())
+    elif "send" in typed:
+        waits = "not_before" if "early" in typed else "unwanted_since"
+        rows.update(delivery_id=None, status="", **{waits: timezone.now() + timedelta(days=1)})
         delivery.calls.update(state="due", next_attempt_at=timezone.now())
     return delivery
+
+
+def receive(document):
+    """Post a webhook to the project, as Kaspi does."""
+    body, stamp = json.dumps(document).encode(), str(int(clock.now().timestamp()))
+    secret = settings.KASPI_DELIVERY["WEBHOOK_SECRETS"][0]
+    headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": sign(secret, stamp, body)}
+    assert Client().post("/kaspi/webhook/", body, "application/json", headers=headers).status_code == 200
 
 
 def compare(shown, answer, delivery):

@@ -43,6 +43,22 @@ def test_each_list_and_page_is_read_where_it_is_written(boss, booked, post_webho
     assert asked.of_our_tables == []
 
 
+def test_the_rest_api_reads_and_acts_where_it_is_written(boss, booked, post_webhook, asked):
+    """The list, a search, a delivery, an action with a key that is sent twice, a booking, and the events."""
+    api = "/kaspi/api/v1/"
+    post_webhook(event(booked, "accepted"))
+    asked.clear()
+    for path in ("deliveries/?attention=none", "deliveries/?search=order", f"deliveries/{booked.pk}/", "events/"):
+        assert boss.get(f"{api}{path}").status_code == 200
+    for _attempt in range(2):
+        key = {"Idempotency-Key": "k"}
+        path = f"{api}deliveries/{booked.pk}/refresh/"
+        assert boss.post(path, {}, "application/json", headers=key).status_code == 202
+    booking = {"order_id": booked.object_id}
+    assert boss.post(f"{api}deliveries/", booking, "application/json").status_code == 200
+    assert asked.of_our_tables == []
+
+
 def test_the_front_page_counts_where_it_is_written(boss, booked, asked):
     """And so does the history of a delivery's page."""
     asked.clear()

@@ -1,0 +1,166 @@
+"""Webhook events over the API, and the command that follows them."""
+
+import io
+import json
+import queue
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from kaspi_delivery_django.api.listening import Listener, NotListening
+from kaspi_delivery_django.api.management.commands import kaspi_listen
+from kaspi_delivery_django.client.webhooks import verify
+from kaspi_delivery_django.models import WebhookEvent
+from tests.api.conftest import problem
+from tests.conftest import PATIENCE_S, event
+
+pytestmark = pytest.mark.django_db
+EVENTS = "/kaspi/api/v1/events/"
+BOTH = ("view_webhookevent", "view_personal_data")
+
+
+@pytest.fixture
+def three(booked, post_webhook):
+    """Return the keys of three events."""
+    for number, status in enumerate(("created", "accepted", "in_transit"), start=1):
+        assert post_webhook(event(booked, status, event_id=f"wh_{number}")).status_code == 200
+    return list(WebhookEvent.objects.order_by("pk").values_list("pk", flat=True))
+
+
+def test_events_are_shown_as_received(three, program, booked):
+    """The newest first; those after one, the oldest first."""
+    api = program(*BOTH, views=False)
+    rows = api.get(EVENTS).json()["results"]
+    assert [row["id"] for row in rows] == three[::-1]
+    assert json.loads(rows[0]["body"]) == event(booked, "in_transit", event_id="wh_3")
+    assert (rows[0]["state"], rows[0]["delivery"]) == ("applied", booked.pk)
+    first = api.get(EVENTS, {"after": three[0], "page_size": 1}).json()
+    second = api.get(first["next"]).json()
+    assert [row["id"] for page in (first, second) for row in page["results"]] == three[1:]
+    assert second["next"] is None
+
+
+@pytest.mark.parametrize("names", [(), BOTH[:1], BOTH[1:]])
+def test_events_need_two_permissions(three, program, names):
+    """Their bodies may name customers."""
+    answer = program(*names).get(EVENTS)
+    assert problem(answer) == (403, "permission_denied")
+    assert all(f"kaspi_delivery.{name}" in answer.json()["detail"] for name in set(BOTH) - set(names))
+
+
+@pytest.mark.parametrize(
+    "query", [{"after": "-1"}, {"after": "9" * 30}, {"after": "x"}, {"page": "1"}, {"cursor": "x"}]
+)
+def test_junk_is_refused(three, program, query):
+    """As for deliveries."""
+    assert problem(program(*BOTH).get(EVENTS, query))[0] == 400
+
+
+@pytest.fixture
+def laptop():
+    """Return a server of this machine: its address, and a queue of the webhooks that it got."""
+    got = queue.Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            got.put((body, self.headers["X-Kaspi-Timestamp"], self.headers["X-Kaspi-Signature"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_args):
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/kaspi/webhook/", got
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def listening(monkeypatch, live_server, program):
+    """Return a context that runs the command in a thread; it yields what is printed."""
+    monkeypatch.setenv("KASPI_LISTEN_TOKEN", token_of(program(*BOTH)))
+    return partial(run_command, monkeypatch, live_server.url)
+
+
+@contextmanager
+def run_command(monkeypatch, url, *options):
+    """Run the command in a thread until the end of the block; yield what it prints."""
+    made, out = [], io.StringIO()
+
+    def make(**values):
+        made.append(Listener(**{**values, "interval_s": 0.01}))
+        return made[0]
+
+    monkeypatch.setattr(kaspi_listen, "Listener", make)
+    arguments = ("kaspi_listen", f"{url}/kaspi/api/v1/", *options)
+    thread = threading.Thread(target=call_command, args=arguments, kwargs={"stdout": out})
+    thread.start()
+    try:
+        yield out
+    finally:
+        made[0].stop.set()
+        thread.join(PATIENCE_S)
+
+
+def token_of(client):
+    """Return the token of a program."""
+    return client._credentials["HTTP_AUTHORIZATION"].removeprefix("Token ")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_developer_gets_each_webhook_once_signed_with_the_own_secret(laptop, three, booked, post_webhook, listening):
+    """The last two of the past, and the next one; a real server sends, another one receives."""
+    address, got = laptop
+    with listening("--forward", address, "--last", "2") as out:
+        first = [got.get(timeout=PATIENCE_S) for _ in range(2)]
+        post_webhook(event(booked, "out_for_delivery", event_id="wh_4"))
+        received = [*first, got.get(timeout=PATIENCE_S)]
+    assert [json.loads(body)["eventId"] for body, _stamp, _signature in received] == ["wh_2", "wh_3", "wh_4"]
+    assert got.empty()
+    for body, stamp, signature in received:
+        secrets = django_settings.KASPI_DELIVERY["WEBHOOK_SECRETS"]
+        verify(body, timestamp=stamp, signature=signature, secrets=secrets, now=timezone.now().timestamp())
+    assert "delivery.in_transit order-" in out.getvalue()
+    assert "-> 200" in out.getvalue()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_program_without_the_permissions_is_told_so(live_server, program, three):
+    """And does not ask for ever."""
+    listener = Listener(
+        url=f"{live_server.url}/kaspi/api/v1/", token=token_of(program()), receive=print, log=print, interval_s=0.01
+    )
+    with pytest.raises(NotListening, match="view_webhookevent"):
+        listener.run()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["http://your-shop/kaspi/api/v1/"], "must start with https"),
+        (["https://your-shop/kaspi/api/v1/", "--forward", "http://example.com/"], "must start with https"),
+        (["https://your-shop/kaspi/api/v1/", "--forward", "https://example.com/"], "of this machine"),
+        (
+            ["https://your-shop/kaspi/api/v1/", "--forward", "http://127.0.0.1:8000/", "--account", "x"],
+            "no webhook sec",
+        ),
+    ],
+)
+def test_a_mistake_is_named(monkeypatch, arguments, words):
+    """A token leaves by HTTPS alone, and a customer's data goes nowhere but to this machine."""
+    monkeypatch.setenv("KASPI_LISTEN_TOKEN", "t")
+    with pytest.raises(CommandError, match=words):
+        call_command("kaspi_listen", *arguments)
+    monkeypatch.delenv("KASPI_LISTEN_TOKEN")
+    with pytest.raises(CommandError, match="KASPI_LISTEN_TOKEN"):
+        call_command("kaspi_listen", *arguments)
