@@ -114,6 +114,17 @@ def test_a_refused_parcel_is_rebooked_alone(order, kaspi, drain):
     assert not any(one.has_successor() for key, one in parcels().items() if key != refused.parcel)
 
 
+def test_an_order_that_was_booked_as_a_whole_is_rebooked_as_one(warehouses, kaspi, drain):
+    """Whatever its adapter would split by then: a second generation replaces the first."""
+    kaspi.faults.add(Fault(operation="create", status=422))
+    order = Order.objects.create()
+    drain()
+    Line.objects.bulk_create(Line(order=order, title=key) for key in KEYS)
+    reissue_delivery(Delivery.objects.get())
+    drain()
+    assert [record.external_order_id for record in kaspi.deliveries.values()] == [f"order-{order.pk}-2"]
+
+
 def test_a_lost_answer_of_one_parcel_books_no_other_again(order, kaspi, drain, turnable):
     """The same key and bytes, whatever the adapter would split by then."""
     kaspi.faults.add(Fault(operation="create", latency_s=60))

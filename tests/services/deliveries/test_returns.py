@@ -1,6 +1,7 @@
 """Returns: the way back of a delivered parcel, beside its order's deliveries and never mixed up with them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -23,7 +24,7 @@ from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.maintenance.backfill import enqueue
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
 from kaspi_delivery_django.signals import delivery_status_changed
-from kaspi_delivery_django.stats import days, recent
+from kaspi_delivery_django.stats import days, estimates, recent
 from tests.conftest import NOON
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
@@ -79,6 +80,7 @@ def test_a_return_is_the_way_back(returned, delivered, kaspi):
     assert (returned.generation, returned.is_return, returned.status) == (1, True, "created")
     assert (returned.order, returned.returned_delivery()) == (delivered.order, delivered)
     assert (returned.customer_name, returned.return_reason) == (delivered.dropoff_name, "too small")
+    assert (returned.phone_tail, returned.name_key) == (delivered.phone_tail, delivered.name_key)  # found by the same
     assert list(delivered.returns()) == [returned]
 
 
@@ -213,7 +215,10 @@ def test_the_adapter_may_change_the_way_back(delivered, drain, kaspi, monkeypatc
     back.refresh_from_db()
     call = back.calls.get()
     assert (back.attention, call.state, call.error_message) == ("adapter_failed", "stuck", "Weigh the parcel first.")
-    Order.objects.get().save()  # a save is no answer for a return
+    for paid in (True, False):  # a save is no answer for a return
+        order = Order.objects.get()
+        order.paid = paid
+        order.save()
     back.refresh_from_db()
     assert back.attention == Attention.ADAPTER_FAILED
     Order.objects.update(address="elsewhere")
@@ -231,8 +236,13 @@ def test_an_adopted_delivery_is_returned_as_its_order_is_built(delivered, drain,
     assert sent["dropoff"] == record_of(kaspi, delivered)["pickup"]
 
 
-def test_an_edit_of_the_order_does_not_flag_its_return(returned, drain, turnable):
-    """The way back was sent, and follows no order."""
+def test_an_edit_of_the_order_does_not_flag_its_return(returned, drain, turnable, monkeypatch):
+    """The way back was sent, and follows no order, whatever `build_return` makes of it."""
+
+    def build_return(_self, order, request):
+        return replace(request, dropoff=replace(request.dropoff, notes=order.address))
+
+    monkeypatch.setattr(OrderAdapter, "build_return", build_return, raising=False)
     Order.objects.update(address="elsewhere")
     turnable.turn(days=1)
     drain()
@@ -285,8 +295,10 @@ def test_a_return_that_did_not_take_place_is_not_shown(returned, delivered, drai
         tracking.track(delivered)
 
 
-def test_a_return_is_no_parcel_that_a_customer_received(returned, delivered, travel, turnable):
-    """Neither in the days' table nor in the time to the door."""
+def test_a_return_is_no_parcel_that_a_customer_received(returned, delivered, travel, turnable, monkeypatch):
+    """Neither in the days' table, nor in the time to the door, nor in the estimate at checkout."""
     travel(returned)
+    monkeypatch.setattr(estimates, "LEAST_PARCELS", 1)
+    assert estimates.estimate("Almaty", "Almaty").count == 1
     assert days.read()[-1].parcels == {"booked": 1, "delivered": 1, "cancelled": 0}
     assert recent.durations(turnable.now).deliveries == 1
