@@ -5,8 +5,10 @@ second time. None is lost.
 """
 
 import logging
+import math
 import random
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,11 +34,14 @@ class NeverSendable(Exception):
 
 
 class RetryLater(Exception):
-    """The service asks for a pause of so many seconds before the next attempt."""
+    """This attempt failed, and the next one is to be `pause_s` seconds later at the earliest. Staff read the text.
 
-    def __init__(self, pause_s: float) -> None:
-        super().__init__(f"asked to wait {pause_s:g} s")
-        self.pause_s = pause_s
+    With `ends_round` it is the recipient that failed, not this row: those behind it are left to a later round.
+    """
+
+    def __init__(self, pause_s: float = 0.0, text: str = "", *, ends_round: bool = False) -> None:
+        super().__init__(text or f"asked to wait {pause_s:g} s")
+        self.pause_s, self.ends_round = pause_s, ends_round
 
 
 class OutgoingQuerySet(WrittenQuerySet["Outgoing"]):
@@ -73,27 +78,48 @@ class Outgoing(WrittenModel):
 Row = TypeVar("Row", bound=Outgoing)
 
 
-def send_due(rows: models.QuerySet[Row], send: Callable[[Row], object], *, limit: int) -> int:
+def send_due(
+    rows: models.QuerySet[Row], send: Callable[[Row], object], *, limit: int, within_s: float = math.inf
+) -> int:
     """Send the due rows of a queryset, outside any transaction. Return how many were sent.
 
-    `send` raises for a row that was not sent; another attempt follows, at growing intervals, for three days.
-    `NeverSendable` ends it at once.
+    `send` raises for a row that was not sent, preferably `RetryLater`; another attempt follows, at growing intervals,
+    for three days. `NeverSendable` ends it at once. After `within_s` seconds no further row is begun.
+    """
+    now, began = clock.database_now(db_alias()), time.monotonic()
+    due = rows.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")[:limit]
+    sent = 0
+    for row in list(due):
+        try:
+            sent += _send(row, send)
+        except RetryLater:
+            break
+        if time.monotonic() - began >= within_s:
+            break
+    return sent
+
+
+def retry(rows: models.QuerySet[Row], *, also_sent: bool = False) -> int:
+    """Make failed rows due again, as staff ask for it, and sent ones if that is wanted. Return how many.
+
+    They are retried as new ones are: at first soon, and for three days.
     """
     now = clock.database_now(db_alias())
-    due = rows.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")[:limit]
-    return sum(_send(row, send) for row in list(due))
+    states = [Outgoing.State.FAILED, *([Outgoing.State.SENT] if also_sent else [])]
+    ended = rows.filter(state__in=states)
+    return ended.update(state=Outgoing.State.WAITING, next_attempt_at=now, created_at=now, attempts=0, error="")
 
 
-def retry(rows: models.QuerySet[Row]) -> int:
-    """Make failed rows due again, as staff ask for it. Return how many."""
-    now = clock.now()
-    failed = rows.filter(state=Outgoing.State.FAILED)
-    return failed.update(state=Outgoing.State.WAITING, next_attempt_at=now, created_at=now, error="")
+def prune(
+    model: type[Row], *, before: datetime, batch: int, dry_run: bool, abandoned: models.Q | None = None
+) -> Iterator[int]:
+    """Delete the rows that have ended and were created before a time; yield the number of each batch.
 
-
-def prune(model: type[Row], *, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
-    """Delete the rows that have ended and were created before a time; yield the number of each batch."""
-    old = model.objects.filter(created_at__lt=before).exclude(state=Outgoing.State.WAITING).order_by("created_at", "pk")
+    `abandoned` is the condition of waiting rows that are never sent, and are deleted with them.
+    """
+    ended = ~models.Q(state=Outgoing.State.WAITING)
+    old = model.objects.filter(ended if abandoned is None else ended | abandoned, created_at__lt=before)
+    old = old.order_by("created_at", "pk")
     if dry_run:
         yield old.count()
         return
@@ -112,6 +138,10 @@ def _send(row: Row, send: Callable[[Row], object]) -> bool:
         send(row)
     except NeverSendable as err:
         _end(row, state=Outgoing.State.FAILED, next_attempt_at=None, error=_text(err))
+    except RetryLater as err:
+        _postpone(row, err, least_s=err.pause_s)
+        if err.ends_round:
+            raise
     except (OperationalError, InterfaceError):
         raise  # the worker waits for its database, and the claim ends by itself
     except Exception as err:  # noqa: BLE001  # the others must be sent
@@ -130,14 +160,14 @@ def _claim(row: Row) -> bool:
     return bool(unchanged.update(**changes))
 
 
-def _postpone(row: Row, err: Exception) -> None:
+def _postpone(row: Row, err: Exception, *, least_s: float = 0.0) -> None:
     now = clock.database_now(db_alias())
     logger.warning("not sent: row=%s:%s error=%s", row._meta.label, row.pk, type(err).__name__)
     if now - row.created_at > RETRIED_FOR:
         _end(row, state=Outgoing.State.FAILED, next_attempt_at=None, error=_text(err))
         return
-    pause_s = min(FIRST_PAUSE_S * 2 ** (row.attempts - 1), LONGEST_PAUSE_S) * (0.8 + 0.4 * random.random())  # noqa: S311
-    pause_s = max(pause_s, err.pause_s) if isinstance(err, RetryLater) else pause_s
+    own_s = FIRST_PAUSE_S * 2.0 ** min(row.attempts - 1, 20) * (0.8 + 0.4 * random.random())  # noqa: S311
+    pause_s = min(max(own_s, least_s), LONGEST_PAUSE_S)
     _end(row, next_attempt_at=now + timedelta(seconds=pause_s), error=_text(err))
 
 
@@ -151,4 +181,5 @@ def _same(row: Row) -> models.QuerySet[Any]:
 
 
 def _text(err: Exception) -> str:
-    return (errors.one_line(err) if isinstance(err, NeverSendable) else errors.describe(err))[:ERROR_LENGTH]
+    is_ours = isinstance(err, NeverSendable | RetryLater)
+    return (errors.one_line(err) if is_ours else errors.describe(err))[:ERROR_LENGTH]

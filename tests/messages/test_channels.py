@@ -2,6 +2,7 @@
 
 import logging
 import smtplib
+from datetime import timedelta
 
 import django
 import pytest
@@ -76,6 +77,8 @@ def test_a_pause_that_telegram_asks_for_is_kept(news, drain, bot, turnable):
     """By the message, and by the channel."""
     bot.refuse(429, "Too Many Requests: retry after 600", retry_after=600)
     news("in_transit")
+    [row] = rows(channel="telegram")
+    assert row.next_attempt_at - turnable.now == timedelta(seconds=600)
     turnable.turn(seconds=590)
     news("delivered")
     assert len(bot.sent) == 1
