@@ -147,6 +147,19 @@ def test_two_at_once_alarm_once(staff, at_once, turnable):
     assert sorted(queued for _found, queued in at_once(alarms.check, alarms.check)) == [0, 3]
 
 
+def test_of_two_that_have_read_an_alarm_one_announces_and_ends_it(staff, turnable):
+    """By conditional statements, whatever both have read; and not before a minute has passed."""
+    flag()
+    alarms.check()
+    turnable.turn(seconds=59)
+    assert alarms.check()[1] == 0
+    turnable.turn(seconds=1)
+    [alarm], [same] = list(Alarm.objects.all()), list(Alarm.objects.all())
+    assert [alarms._announce(one, turnable.now) for one in (alarm, same)] == [True, False]
+    turnable.turn(minutes=6)
+    assert [alarms._end(one, turnable.now) for one in (alarm, same)] == [True, False]
+
+
 def run():
     """Run the command as cron does; return its exit code and its output."""
     out = io.StringIO()
