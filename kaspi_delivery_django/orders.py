@@ -106,8 +106,8 @@ class OrderAdapter(ABC, Generic[Order]):
         """
         return None
 
-    def customer_recipients(self, order: Order) -> Mapping[str, str | None]:
-        """Return where the order's customer gets messages, by channel: `{"email": order.email}`.
+    def customer_recipients(self, order: Order) -> Mapping[str, str | int | None]:
+        """Return where the order's customer gets messages, by channel: `{"email": order.email, "telegram": 742}`.
 
         Empty values, and channels that are left out, get none. For `contrib.messages`; called before each attempt.
         """

@@ -4,6 +4,7 @@ import io
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import translation
 
 from kaspi_delivery_django.admin import dashboard
 from kaspi_delivery_django.contrib.messages import alarms
@@ -112,10 +113,11 @@ def test_they_are_the_alerts_of_the_dashboard(minutes, bot, turnable):
 
 @pytest.mark.parametrize(("language", "heading"), [("ru", "Новое:"), ("kk", "Жаңа:")])
 def test_staff_read_the_projects_language(minutes, bot, settings, language, heading):
-    """LANGUAGE_CODE."""
+    """LANGUAGE_CODE, whatever is active where the worker runs."""
     settings.LANGUAGE_CODE = language
     flag()
-    minutes(3)
+    with translation.override("de"):
+        minutes(3)
     assert bot.texts[0].splitlines()[0] == heading
 
 
@@ -145,6 +147,19 @@ def test_two_at_once_alarm_once(staff, at_once, turnable):
     turnable.turn(minutes=6)
     AccountState.objects.update(worker_seen_at=turnable.now)
     assert sorted(queued for _found, queued in at_once(alarms.check, alarms.check)) == [0, 3]
+
+
+def test_of_two_that_have_read_an_alarm_one_announces_and_ends_it(staff, turnable):
+    """By conditional statements, whatever both have read; and not before a minute has passed."""
+    flag()
+    alarms.check()
+    turnable.turn(seconds=59)
+    assert alarms.check()[1] == 0
+    turnable.turn(seconds=1)
+    [alarm], [same] = list(Alarm.objects.all()), list(Alarm.objects.all())
+    assert [alarms._announce(one, turnable.now) for one in (alarm, same)] == [True, False]
+    turnable.turn(minutes=6)
+    assert [alarms._end(one, turnable.now) for one in (alarm, same)] == [True, False]
 
 
 def run():

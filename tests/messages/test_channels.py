@@ -2,12 +2,14 @@
 
 import logging
 import smtplib
+import socket
+from datetime import timedelta
 
 import django
 import pytest
 from django.core.mail.backends.base import BaseEmailBackend
 
-from kaspi_delivery_django.contrib.messages import sending
+from kaspi_delivery_django.contrib.messages import backends, sending
 from kaspi_delivery_django.contrib.messages.backends import Backend, Content, EmailBackend, NeverSendable
 from kaspi_delivery_django.contrib.messages.models import Message
 from kaspi_delivery_django.contrib.messages.telegram import TelegramBackend, TelegramError
@@ -76,6 +78,8 @@ def test_a_pause_that_telegram_asks_for_is_kept(news, drain, bot, turnable):
     """By the message, and by the channel."""
     bot.refuse(429, "Too Many Requests: retry after 600", retry_after=600)
     news("in_transit")
+    [row] = rows(channel="telegram")
+    assert row.next_attempt_at - turnable.now == timedelta(seconds=600)
     turnable.turn(seconds=590)
     news("delivered")
     assert len(bot.sent) == 1
@@ -168,14 +172,18 @@ def test_a_mail_server_refuses_for_good_or_for_now(monkeypatch, codes, error):
         backend.send_content("a@b.kz", Content(text="hello", subject="hello"))
 
 
-def test_a_silent_mail_server_has_a_limit(settings, mails):
+def test_a_silent_mail_server_has_a_limit(settings, mails, monkeypatch):
     """Django has none by default: a worker would wait for ever."""
     name = "django.core.mail.backends.smtp.EmailBackend"
-    if django.VERSION >= (6, 1):
-        settings.MAILERS = {"default": {"BACKEND": name, "OPTIONS": {"host": "localhost"}}}
-    else:
-        settings.EMAIL_BACKEND = name
-    assert EmailBackend()._connection().timeout == 10
+    monkeypatch.setattr(backends, "TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        if django.VERSION >= (6, 1):
+            settings.MAILERS = {"default": {"BACKEND": name, "OPTIONS": {"host": host, "port": port}}}
+        else:
+            settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = name, host, port
+        with pytest.raises(smtplib.SMTPServerDisconnected, match="timed out"):
+            EmailBackend().send_content("a@b.kz", Content(text="hello", subject="hello"))
 
 
 @database

@@ -19,7 +19,7 @@ def test_a_customer_gets_one_message_over_each_channel(news, mails, bot, booked)
     [mail] = mails()
     link = f"https://shop.kz{tracking.tracking_path(booked)}"
     assert (mail["To"], mail["From"]) == ("aigerim@example.kz", "shop@example.kz")
-    assert mail["Subject"] == f"Order {booked.object_id}. In transit"
+    assert mail["Subject"] == f"Delivery of order {booked.object_id}: In transit"
     assert mail.get_content().splitlines()[:2] == [mail["Subject"], "The courier has your parcel."]
     assert mail.get_content().rstrip().endswith(link)
     assert [one["chat_id"] for one in bot.sent] == ["742"]
@@ -222,3 +222,21 @@ def test_a_channel_that_is_gone_from_the_settings_fails(news, configure, drain):
     configure(CHANNELS={})
     drain()
     assert {(row.state, row.error) for row in rows(channel="email")} == {("failed", "MESSAGES has no channel 'email'")}
+
+
+@pytest.mark.parametrize(
+    ("label", "headline"),
+    [("742", "Delivery of order 742: Delivered"), ("Order KZ-742", "Order KZ-742: Delivered"), ("", "Delivered")],
+)
+def test_the_order_is_named_as_the_shop_names_it(news, bot, booked, label, headline):
+    """By its `order_label`; without one by its status alone."""
+    Delivery.objects.update(order_label=label)
+    news("delivered")
+    assert bot.texts[0].splitlines()[0] == headline
+
+
+def test_a_name_that_may_be_personal_is_left_out(news, bot, booked):
+    """It may be the name of another: a message can be read by whoever holds the phone."""
+    Delivery.objects.update(order_label="Aigerim, 742", label_is_personal=True)
+    news("delivered")
+    assert bot.texts[0].splitlines()[0] == "Delivered"

@@ -138,6 +138,14 @@ class ShopOrderAdapter(OrderAdapter[Order]):
         """Ship it from Almaty."""
         return "almaty"
 
+    def customer_recipients(self, order: Order) -> dict[str, str | int | None]:
+        """Write to the customer, and to a chat."""
+        return {"email": None, "telegram": order.pk}
+
+    def customer_language(self, order: Order) -> str:
+        """Write in Kazakh."""
+        return "kk"
+
     def cancel_reason(self, order: Order) -> str:
         """Tell Kaspi why."""
         return "The customer changed their mind"

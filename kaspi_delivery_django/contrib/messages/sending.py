@@ -86,7 +86,7 @@ def anonymize(deliveries: Collection[int]) -> None:
 
 def _is_for_customer(delivery: Delivery, change: StatusChange, found: conf.Settings) -> bool:
     """Return whether a customer is to know: not of old news, nor of a cancel before there was a delivery."""
-    if not change.applied or change.to_status not in found.statuses or not found.channels:
+    if change.to_status not in found.statuses or not found.channels:
         return False
     is_old = clock.now() - min(change.at, change.created_at) > TOO_LATE
     is_unsent = change.to_status == CANCELLED and delivery.delivery_id is None

@@ -78,8 +78,8 @@ def listed(groups: Sequence[tuple[str, Sequence[str]]], ending: str) -> str:
 def _headline(number: str, label: str) -> str:
     """Begin with the order's number, where it has one. A name that has letters, as "Order 742", stays as it is."""
     if not number or any(map(str.isalpha, number)):
-        return ". ".join(filter(None, (number, label)))
-    return gettext("Order %(number)s. %(status)s") % {"number": number, "status": label}
+        return ": ".join(filter(None, (number, label)))
+    return gettext("Delivery of order %(number)s: %(status)s") % {"number": number, "status": label}
 
 
 def _groups(groups: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:

@@ -30,7 +30,10 @@ PERMISSIONS = (
     "replay_event",
     "view_personal_data",
 )
-OPTIONAL = (("kaspi_delivery_messages", "view_message"),)  # where the app is installed
+OPTIONAL = (  # where the app is installed
+    ("kaspi_delivery_messages", "view_message"),
+    ("kaspi_delivery_relay", "view_relayedevent"),
+)
 MODELS = (Delivery, ApiCall, FailedAttempt, WebhookEvent, StatusChange, AccountState, PendingAction)
 
 
