@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from benchmarks import databases, kaspi, past, rows
@@ -75,7 +79,19 @@ def work(size: int) -> Sample:
     silent = Delivery.objects.filter(pk__gt=newest, delivery_id__isnull=False)
     count = silent.update(status=IN_TRANSIT, next_refresh_at=timezone.now() - timedelta(hours=1))
     sample = _timed(Worker(log=lambda _line: None).run_until_idle, count)
-    _require(is_done=ApiCall.objects.filter(kind=ApiCall.Kind.REFRESH, state=ApiCall.State.DONE).count() == count)
+    refreshed = ApiCall.objects.filter(kind=ApiCall.Kind.REFRESH, state=ApiCall.State.DONE)
+    _require(is_done=refreshed.filter(delivery__in=silent).count() == count)
+    return sample
+
+
+def export(size: int) -> Sample:
+    """Read the list of deliveries as a CSV file, as a browser gets it."""
+    client = Client(raise_request_exception=True)
+    client.force_login(User.objects.create(username="staff", is_staff=True, is_superuser=True))
+    streamed: Any = client.get(reverse("admin:kaspi_delivery_export"))
+    lines = list[int]()
+    sample = _timed(lambda: lines.extend(part.count(b"\r\n") for part in streamed), size)
+    _require(is_done=sum(lines) > size)
     return sample
 
 
@@ -88,6 +104,7 @@ SWEEPS = {  # in this order: each leaves what the next needs
     "enqueue": enqueue,
     "replay": replay,
     "worker": work,
+    "export": export,
     "prune": prune,
 }
 

@@ -39,8 +39,10 @@ class WeeklyTimetable:
     def next_open(self, at: datetime | None = None) -> datetime:
         """Return `at` (now, if it is left out) while it is open, else the next opening; aware, in the shop's zone.
 
-        Raises `ValueError` when it does not open within a year.
+        Raises `ValueError` for a naive time, and when it does not open within a year.
         """
+        if at is not None and timezone.is_naive(at):
+            raise ValueError("the time needs a time zone, as timezone.now() has")
         local = (timezone.now() if at is None else at).astimezone(self.zone)
         for days in range(MAX_DAYS):
             day = local.date() + timedelta(days=days)

@@ -109,7 +109,7 @@ def _send(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
 
 
 def _send_early(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
-    services.retry_delivery(delivery, send_anyway=True)
+    services.retry_delivery(delivery, send_early=True)
     return Answer(messages.INFO, gettext("it is sent now, if the shop's adapter still wants it."))
 
 
@@ -181,7 +181,7 @@ def outcome_of_booking(booked: Sequence[Delivery], refused: Sequence[str] = ()) 
     done = [words % {"names": ", ".join(map(str, good))}] if good else []
     if problems:
         return Answer(messages.WARNING if good else messages.ERROR, " ".join([*done, *problems]))
-    return Answer(messages.SUCCESS, done[0], several)
+    return Answer(messages.SUCCESS, done[0], several, amount=len(good))
 
 
 def _preview(name: str, keys: Sequence[Any]) -> Preview:
@@ -228,6 +228,12 @@ ACTIONS: Mapping[str, Action] = {
             " order that the adapter wants cancelled is not sent."
         ),
         act=_send,
+    ),
+    "send_early": Action(
+        permission="retry_delivery",
+        label=_("Send now"),
+        question=_("The shop wants it to be booked later. It is booked at once: a courier comes."),
+        act=_send_early,
     ),
     "link": Action(
         permission="retry_delivery",
@@ -302,14 +308,6 @@ UNBOOKED: Mapping[str, Action] = {
 }
 
 
-SEND_NOW = replace(
-    ACTIONS["send"],
-    label=_("Send now"),
-    question=_("The shop wants it to be booked later. It is booked at once: a courier comes."),
-    act=_send_early,
-)
-
-
 FIRST_TRY = replace(
     ACTIONS["retry"],
     question=_("Nothing was sent so far: the order is read as it is now, and sent for the first time."),
@@ -375,6 +373,4 @@ def actions_for(delivery: Delivery) -> Mapping[str, Action]:
         own |= UNBOOKED
     if rules.is_unread(delivery):
         own["retry"] = FIRST_TRY
-    if delivery.is_postponed:
-        own["send"] = SEND_NOW
     return own

@@ -55,7 +55,9 @@ def _of_deliveries(to: Linker, now: Snapshot) -> Iterator[Alert]:
             words = f"{display.attention_label(reason)}: {display.counted(count)}"
             yield Alert(words=words, url=to("delivery", attention=reason))
     if now.overdue:
-        words = ngettext("%(count)s delivery is overdue", "%(count)s deliveries are overdue", now.overdue)
+        words = ngettext(
+            "%(count)s delivery is overdue", "%(count)s deliveries are overdue", display.plural_of(now.overdue)
+        )
         url = to("delivery", promise="overdue")
         yield Alert(words=words % {"count": display.counted(now.overdue)}, url=url)
 
@@ -73,7 +75,7 @@ def _of_calls(to: Linker, report: Report) -> Iterator[Alert]:
         words = ngettext(
             "%(count)s bulk action was refused",
             "%(count)s bulk actions were refused",
-            now.actions_refused,
+            display.plural_of(now.actions_refused),
         )
         words = words % {"count": display.counted(now.actions_refused)}
         yield Alert(words=words, url=to("pendingaction", state="refused"))
@@ -117,7 +119,7 @@ def _of_settings(to: Linker, unserved: Sequence[Unserved]) -> Iterator[Alert]:
                 " not asked about it: have the account put back, or acknowledge it",
                 "%(count)s deliveries were saved for account %(account)s, which the settings no longer have, so Kaspi"
                 " is not asked about them: have the account put back, or acknowledge them",
-                one.deliveries,
+                display.plural_of(one.deliveries),
             )
         else:
             words = ngettext(
@@ -125,7 +127,7 @@ def _of_settings(to: Linker, unserved: Sequence[Unserved]) -> Iterator[Alert]:
                 " not asked about it: have ENVIRONMENT set back to %(saved)s, or acknowledge it",
                 "%(count)s deliveries were saved for environment %(saved)s; this site is set to %(current)s, so Kaspi"
                 " is not asked about them: have ENVIRONMENT set back to %(saved)s, or acknowledge them",
-                one.deliveries,
+                display.plural_of(one.deliveries),
             )
         current = account and account.environment
         values = {"account": display.isolated(one.account), "saved": one.environment, "current": current}

@@ -1,5 +1,6 @@
 """Confirmation pages: show what an action will do, run it, log it, and report the outcome."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext, ngettext
@@ -30,7 +32,7 @@ from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.services.db import in_transaction, is_transient
-from kaspi_delivery_django.services.deliveries import rules, runners
+from kaspi_delivery_django.services.deliveries import identities, rules, runners
 from kaspi_delivery_django.stats import accounts
 
 
@@ -119,9 +121,10 @@ class CountForm(ConfirmForm):
 MAX_ROWS = 10_000
 ROWS_PER_REQUEST = 100
 REQUEST_S = 5.0
-MAX_KEY = 2**63 - 1
 CONFIRMED = "asked_about"
 BACK = "back"
+QUESTION = "question"
+NO_TIME = _("There was no time for all of them: do it again for the rest.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +144,12 @@ class Action:
     bulk_name: str = ""
     is_dangerous: bool = False
 
+    @property
+    def meaning(self) -> str:
+        """What staff consent to, in a form field: the same in every language."""
+        with translation.override("en"):
+            return hashlib.sha256(str(self.question).encode()).hexdigest()[:16]
+
 
 class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
     """Bulk actions with a confirmation page. The rows may be of another model than the admin's own."""
@@ -155,7 +164,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
         Rows that one request has no time for are queued for the worker.
         """
         known = request.POST.get(CONFIRMED)
-        chosen = queryset if known is None else queryset.filter(pk__in=_keys(queryset.model, known)[:MAX_ROWS])
+        chosen = queryset if known is None else queryset.filter(pk__in=keys_of(queryset.model, known)[:MAX_ROWS])
         keys = list(chosen.order_by("pk").values_list("pk", flat=True)[: MAX_ROWS + 1])
         if len(keys) > MAX_ROWS:
             words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
@@ -179,7 +188,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
             "action": request.POST["action"],
             "apply": "1",
             "select_across": "1",
-            ACTION_CHECKBOX_NAME: request.POST.getlist(ACTION_CHECKBOX_NAME)[0],
+            ACTION_CHECKBOX_NAME: next(iter(request.POST.getlist(ACTION_CHECKBOX_NAME)), ""),
             CONFIRMED: ",".join(str(quote(str(key))) for key in preview.keys),
         }
         rows = queryset.filter(pk__in=preview.keys[:ROWS_NAMED]).order_by("pk")
@@ -210,6 +219,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
             "rows": [(display.page_link(self.admin_site, row), self.facts(request, row)) for row in rows],
             "subject": form.row,
             "form": form,
+            "hidden": {QUESTION: action.meaning},
             "back": _back(request),
             "opts": self.opts,
             "media": self.media + form.media + forms.Media(css=STYLE),
@@ -249,7 +259,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
         self, request: HttpRequest, action: Action, rows: QuerySet[Any], answers: Mapping[str, Any], report: Report
     ) -> None:
         if not action.bulk_name:
-            report.add_line(messages.WARNING, gettext("There was no time for all of them: do it again for the rest."))
+            report.add_line(messages.WARNING, str(NO_TIME))
             return
         user: Any = request.user
         keys = list(rows.order_by("pk").values_list("pk", flat=True))
@@ -321,7 +331,10 @@ class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
             raise Http404
         if not self._may(request, action):
             raise PermissionDenied
-        form = action.form(request.POST if request.method == "POST" else None, row=row)
+        is_same = request.POST.get(QUESTION, action.meaning) == action.meaning
+        form = action.form(request.POST if request.method == "POST" and is_same else None, row=row)
+        if not is_same:
+            self.message_user(request, gettext("It has changed meanwhile: read what is asked now."), messages.WARNING)
         if not form.is_valid():
             return self._confirm(request, action, [row], form)
         report = Report(self.admin_site)
@@ -339,7 +352,7 @@ class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
         asked, keys = request.POST.get("action", ""), request.POST.getlist(ACTION_CHECKBOX_NAME)
         if asked in self.actions and asked not in self.get_actions(request):
             raise PermissionDenied
-        if keys and not _keys(self.model, ",".join(keys)):
+        if keys and not keys_of(self.model, ",".join(keys)):
             raise SuspiciousOperation("the rows of an action are named by whole numbers")
         return super().changelist_view(request, extra_context)
 
@@ -350,7 +363,7 @@ def _back(request: HttpRequest) -> str:
     return url if url_has_allowed_host_and_scheme(url, allowed_hosts=None) else ""
 
 
-def _keys(model: type[Model], text: str) -> list[Any]:
+def keys_of(model: type[Model], text: str) -> list[Any]:
     """Read the keys that a form names; a forged text names none."""
     try:
         return [_key(model, unquote(part)) for part in text.split(",")]
@@ -361,7 +374,7 @@ def _keys(model: type[Model], text: str) -> list[Any]:
 def _key(model: type[Model], text: str) -> Any:
     """Read one key. Raises `ValueError` for a number that is not written as we write it, or that no column holds."""
     key = model._meta.pk.to_python(text)
-    if isinstance(key, int) and (str(key) != text or not 0 <= key <= MAX_KEY):
+    if isinstance(key, int) and (str(key) != text or not 0 <= key <= identities.MAX_KEY):
         raise ValueError(text)
     return key
 

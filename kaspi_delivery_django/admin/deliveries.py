@@ -131,6 +131,7 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
     ) -> HttpResponse:
         """Put above the fields what is wrong, how the delivery stands, and its timeline."""
         delivery = context["original"]
+        rules.read_calls([delivery])
         context["problem"] = explanations.explain_problem(delivery)
         context["facts"] = [(name, value) for name, value in self._facts(request, delivery) if value]
         if request.user.has_perm("kaspi_delivery.view_statuschange"):
@@ -149,11 +150,6 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
     def age(self, delivery: Delivery) -> str:
         """Return for how long it has had its status, and when it was promised."""
         return format_html('{}<div class="kd-line">{}</div>', self.in_status_for(delivery), self.promise(delivery))
-
-    @admin.display(description=_("order"))
-    def order(self, delivery: Delivery) -> str:
-        """Link the shop's order."""
-        return display.order_link(self.admin_site, delivery)
 
     def _facts(self, request: HttpRequest, delivery: Delivery) -> Iterator[tuple[Any, Any]]:
         """Yield what staff look for first; an empty value is left out."""

@@ -104,6 +104,11 @@ def counted(count: int) -> str:
     return f"{number_label(MAX_COUNT)}+" if count > MAX_COUNT else number_label(count)
 
 
+def plural_of(count: int) -> int:
+    """Return the number that chooses a text's plural form: the one that `counted` shows."""
+    return min(count, MAX_COUNT)
+
+
 def sampled(count: int, most: int) -> str:
     """Format a count of a sample; a plus sign marks a full sample."""
     return f"{number_label(count)}{'+' if count >= most else ''}"

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, WebhookEvent
 from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services.deliveries import rules
 
 Kind = ApiCall.Kind
 _SETTINGS = _("Kaspi does not accept our API key or address")
@@ -99,7 +100,7 @@ class Problem:
 
 def explain_problem(delivery: Delivery) -> Problem | None:
     """Return what is wrong with a delivery: the reason of its flag, else a call that fails and is tried again."""
-    calls = ApiCall.objects.filter(delivery=delivery).order_by("-pk")
+    calls = reversed(rules.calls_of(delivery))
     failed = [call for call in calls if call.http_status or call.error_code or call.error_message]
     stopped = [call for call in failed if delivery.attention and delivery.attention in {call.reason, call.error_code}]
     retried = [call for call in failed if call.state in ApiCall.UNRESOLVED]

@@ -76,7 +76,8 @@ COLUMNS = (
     "environment",
 )
 _SIGNS = "=+\\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
-_BLANKS = r"\s\"'\u200b-\u200f\u2060\ufeff"
+# Tabs and line breaks are separators: each is followed by a cell of its own.
+_BLANKS = r" \f\v\x1c-\x1f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff\"'"
 # Before a formula at the start of a cell, or of what becomes one in a spreadsheet that expects another separator.
 _FORMULA = re.compile(rf"^(?=[\t\r\n])|(?:^|(?<=[,;\t\r\n]))(?=[{_BLANKS}]*[{_SIGNS}])")
 
@@ -100,8 +101,7 @@ def require_permission(model_admin: ReadOnlyAdmin, request: HttpRequest) -> None
 
 def labels_of_today(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponse:
     """Show the labels of all parcels that couriers are to pick up until the end of today."""
-    today = timezone.localdate(clock.now())
-    _begin, end = days.bounds(today)
+    _begin, end = days.bounds(days.today())
     return labels(model_admin, request, Delivery.objects.leaving(before=end), gettext("What leaves today"))
 
 
@@ -136,7 +136,7 @@ def csv_file(model_admin: ReadOnlyAdmin, request: HttpRequest) -> HttpResponseBa
     entry = _record(request, CSV, gettext("started; %(filter)s") % {"filter": chosen})
     parts = _csv_parts(changelist.queryset, entry, chosen, translation.get_language())
     content = _asynchronous(parts) if isinstance(request, ASGIRequest) else parts
-    name = f"deliveries-{timezone.localdate(clock.now())}.csv"
+    name = f"deliveries-{days.today()}.csv"
     disposition = content_disposition_header(as_attachment=True, filename=name)
     headers = {"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": disposition}
     return StreamingHttpResponse(content, headers=headers)

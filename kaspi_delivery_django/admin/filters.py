@@ -9,7 +9,6 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 from django.utils.translation import gettext, pgettext_lazy
@@ -133,7 +132,7 @@ class AttentionFilter(ChoiceFilter):
         return queryset.flagged() if self.value() == ANY else super().queryset(request, queryset)
 
 
-class DueFilter(admin.SimpleListFilter):
+class DueFilter(ChoiceFilter):
     """Whether Kaspi has kept its promise."""
 
     title = _("promise")
@@ -274,7 +273,7 @@ EARLIEST = date(2000, 1, 1)
 
 def day_label(day: date) -> str:
     """Return "Today", "Yesterday", or the date."""
-    ago = (timezone.localdate(clock.now()) - day).days
+    ago = (days.today() - day).days
     names = {0: gettext("Today"), 1: gettext("Yesterday")}
     return names.get(ago) or time_label(day, "j E")
 
@@ -287,7 +286,7 @@ class DayFilter(LinkedFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         """Offer today's, and what the address asks for."""
-        today = timezone.localdate(clock.now())
+        today = days.today()
         offered = [f"{kind}:{today.isoformat()}" for kind in days.KINDS]
         asked = [choice for choice in super().lookups(request, model_admin) if choice[0] not in offered]
         return [*((value, self.label(request, value)) for value in offered), *asked]
@@ -312,7 +311,7 @@ def _kind_and_day(value: str) -> tuple[str, date | None]:
         day = date.fromisoformat(text)
     except ValueError:
         return kind, None
-    is_known = kind in days.KINDS and EARLIEST <= day <= timezone.localdate(clock.now())
+    is_known = kind in days.KINDS and EARLIEST <= day <= days.today()
     return kind, day if is_known else None
 
 

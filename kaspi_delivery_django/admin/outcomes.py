@@ -112,15 +112,16 @@ CLOSED = ngettext_lazy("%(count)s taken off the list.", "%(count)s taken off the
 class Answer(NamedTuple):
     """What became of one row: the level of its message, and the words after the row's name.
 
-    `several` is a plural text with `%(count)s` about the rows that have it in common.
+    `several` is a plural text with `%(count)s` about the rows that have it in common; a row counts `amount` times.
     """
 
     level: int
     words: str
     several: Any = None
+    amount: int = 1
 
     def about(self, count: int) -> str:
-        """Return the words about this many rows."""
+        """Return the words about so many."""
         if self.several is not None:
             return str(self.several % {"count": count})
         if self.level < messages.ERROR:
@@ -161,13 +162,12 @@ class Report:
 
     def __init__(self, site: admin.AdminSite) -> None:
         self._site = site
-        self._answers: dict[tuple[int, str], tuple[Answer, list[Model]]] = {}
+        self._answers: dict[tuple[int, str], list[tuple[Answer, Model]]] = {}
         self._lines: list[tuple[int, str]] = []
 
     def add(self, row: Model, answer: Answer) -> None:
         """Add what became of a row."""
-        _answer, rows = self._answers.setdefault((answer.level, answer.about(1)), (answer, []))
-        rows.append(row)
+        self._answers.setdefault((answer.level, answer.about(1)), []).append((answer, row))
 
     def add_line(self, level: int, line: str) -> None:
         """Add a line about rows that nothing was done about."""
@@ -183,18 +183,23 @@ class Report:
     @property
     def text(self) -> str:
         """The message: what is done first. About one row alone it begins with the row's name."""
-        answered = sorted(self._answers.values(), key=lambda group: (group[0].level, -len(group[1])))
-        if not answered and not self._lines:
+        groups = [self._answers[key] for key in sorted(self._answers, key=self._order)]
+        if not groups and not self._lines:
             return gettext("The row is gone.")
-        if [len(rows) for _answer, rows in answered] == [1] and not self._lines:
-            [(answer, [row])] = answered
+        if [len(group) for group in groups] == [1] and not self._lines:
+            [[(answer, row)]] = groups
             return format_html("<bdi>{}</bdi>: {}", row, answer.words)
-        lines = [*(self._line(*group) for group in answered), *(line for _level, line in self._lines)]
+        lines = [*map(self._line, groups), *(line for _level, line in self._lines)]
         return format_html_join("", '<div class="kd-line">{}</div>', ((line,) for line in lines))
 
-    def _line(self, answer: Answer, rows: Sequence[Model]) -> str:
-        words = answer.about(len(rows))
-        return words if answer.level < messages.WARNING else format_html("{} {}", words, links(self._site, rows))
+    def _order(self, key: tuple[int, str]) -> tuple[int, int]:
+        return key[0], -len(self._answers[key])
+
+    def _line(self, group: Sequence[tuple[Answer, Model]]) -> str:
+        answer, _row = group[0]
+        words = answer.about(sum(one.amount for one, _row in group))
+        is_done = answer.level < messages.WARNING
+        return words if is_done else format_html("{} {}", words, links(self._site, [row for _answer, row in group]))
 
 
 def links(site: admin.AdminSite, rows: Sequence[Model]) -> str:

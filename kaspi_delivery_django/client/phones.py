@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 REGION = "KZ"
-_KAZAKH = re.compile(r"(?:\+?7|8)?([67][0-9]{2})([0-9]{3})([0-9]{4})")
+_KAZAKH = re.compile(r"(?:(?:\+?7|8)(?=[67])|(?=7(?:[0127]|4[0-9]|5[01]|6[0-4])))([0-9]{3})([0-9]{3})([0-9]{4})")
 _PHONE = re.compile(r"\+?[0-9 ()\-]{7,24}")
 _MIN_DIGITS = 7
 

@@ -54,15 +54,14 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
 
         Deliveries that have the term as whole words come before those that have a longer word: order 74 before 742.
         """
+        phones = self.phone_ending(term) if shows_personal and _may_end_phone(term) else models.Q()
         exact = models.Q(external_order_id=term) | models.Q(delivery_id=term) | models.Q(object_id__in=order_ids)
-        if shows_personal and _may_end_phone(term):
-            exact |= self.phone_ending(term)
         whole = exact | self._keys_beginning(term, shows_personal=shows_personal, whole_words=True)
-        if self.filter(whole).exists():
-            return whole
-        return exact | self._keys_beginning(term, shows_personal=shows_personal, whole_words=False)
+        is_known = self.filter(whole).exists()
+        found = whole if is_known else exact | self._keys_beginning(term, shows_personal=shows_personal)
+        return found | phones
 
-    def _keys_beginning(self, term: str, *, shows_personal: bool, whole_words: bool) -> models.Q:
+    def _keys_beginning(self, term: str, *, shows_personal: bool, whole_words: bool = False) -> models.Q:
         number, words = number_key(term), words_key(term)
         ids = beginning(["external_key"], number, whole_words=whole_words)
         labels = beginning(["label_key"], number, whole_words=whole_words)
@@ -91,10 +90,14 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         """Filter booked deliveries that are not known to be picked up."""
         return self.filter(status__in=statuses.AWAITING_PICKUP, delivery_id__isnull=False)
 
+    def served(self) -> Self:
+        """Filter the deliveries of the environments that the settings have now."""
+        return self.filter(environment__in={account.environment for account in conf.current().accounts.values()})
+
     def leaving(self, *, before: datetime) -> Self:
         """Filter parcels that a courier is to pick up before this time, or that Kaspi named no time for."""
         is_due = models.Q(pickup_by__isnull=True) | models.Q(pickup_by__lt=before)
-        return self.awaiting_pickup().filter(is_due, cancel_requested_at__isnull=True)
+        return self.awaiting_pickup().served().filter(is_due, cancel_requested_at__isnull=True)
 
     def stale(self, now: datetime) -> Self:
         """Filter deliveries that are due for a refresh, the longest due first."""

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import dropwhile
 from string import digits
 
 from django.db.models import Q
@@ -80,4 +81,4 @@ def _key(words: Iterable[str]) -> str:
 
 
 def _without_prefix(words: list[str]) -> list[str]:
-    return _without_prefix(words[1:]) if words and words[0] in _BEFORE_CITY else words
+    return list(dropwhile(_BEFORE_CITY.__contains__, words))

@@ -1,4 +1,4 @@
-"""What optional apps add to the worker and to pruning. They register it when they are ready."""
+"""What optional apps add to the worker and to pruning: they register it when they are ready."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass

@@ -52,8 +52,8 @@ class CountParcels(models.Subquery):
 
 def read(days: int = DAYS) -> Sequence[Day]:
     """Read the last days, the oldest first; today is the last."""
-    today = timezone.localdate(clock.now())
-    dates = [today - timedelta(days=ago) for ago in reversed(range(days))]
+    last = today()
+    dates = [last - timedelta(days=ago) for ago in reversed(range(days))]
     kept = cached.recall([_name(day) for day in dates])
     known: dict[date, Parcels] = {day: kept[_name(day)] for day in dates if _name(day) in kept}
     counted = _count([day for day in dates if day not in known])
@@ -76,14 +76,19 @@ def steps(kind: str, day: date) -> QuerySet[StatusChange]:
     return taken.filter(to_status=kind)
 
 
+def today() -> date:
+    """Return the day that it is in the project's TIME_ZONE, whatever the zone of the request."""
+    return timezone.localdate(clock.now(), timezone.get_default_timezone())
+
+
 def bounds(day: date) -> tuple[datetime, datetime]:
     """Return when the day begins, and when the next one does."""
-    midnight = datetime.combine(day, time.min)
-    return timezone.make_aware(midnight), timezone.make_aware(midnight + timedelta(days=1))
+    midnight, zone = datetime.combine(day, time.min), timezone.get_default_timezone()
+    return timezone.make_aware(midnight, zone), timezone.make_aware(midnight + timedelta(days=1), zone)
 
 
 def _name(day: date) -> str:
-    zone = timezone.get_current_timezone_name().replace(" ", "_")
+    zone = timezone.get_default_timezone_name().replace(" ", "_")
     return f"days:{VERSION}:{zone}:{day.isoformat()}"
 
 

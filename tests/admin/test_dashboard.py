@@ -2,17 +2,20 @@
 
 import re
 from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.admin import dashboard, display
+from kaspi_delivery_django.admin import alerts, dashboard, display
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
 from kaspi_delivery_django.stats import days, recent
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -84,6 +87,14 @@ def test_an_overdue_one_is_too(staff, alive, turnable):
     Delivery.objects.update(delivery_by=turnable.now - timedelta(hours=1))
     client = staff()
     assert list(client.get(needs(client)["1 delivery is overdue"]).context["cl"].result_list) == [alive]
+
+
+def test_a_capped_count_has_the_plural_of_what_is_shown(alive):
+    """10,000+ in Russian is not the singular of 10,001."""
+    snapshot = SimpleNamespace(attention={}, overdue=MAX_COUNT + 1)
+    with translation.override("ru"):
+        (alert,) = alerts._of_deliveries(lambda *_args, **_filters: "", snapshot)
+    assert "доставок" in alert.words
 
 
 @pytest.mark.parametrize("state", WebhookEvent.DEAD_LETTERS)

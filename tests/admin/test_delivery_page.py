@@ -281,9 +281,13 @@ def test_a_delivery_that_is_booked_later_says_when(staff, due, drain, monkeypatc
     words = f"to be booked from {display.moment(opens)}"
     assert words in page_of(client)
     assert words in client.get("/admin/kaspi_delivery/delivery/").content.decode()
-    page = client.get(f"/admin/kaspi_delivery/delivery/{due.delivery_id}/do/send/").content.decode()
+    page = client.get(f"/admin/kaspi_delivery/delivery/{due.delivery_id}/do/send_early/").content.decode()
     assert "The shop wants it to be booked later. It is booked at once: a courier comes." in page
-    client.post(f"/admin/kaspi_delivery/delivery/{due.delivery_id}/do/send/")
+    again = client.post(f"/admin/kaspi_delivery/delivery/{due.delivery_id}/do/send_early/", {"question": "another one"})
+    assert "It has changed meanwhile: read what is asked now." in again.content.decode()
+    assert Delivery.objects.get().is_postponed
+    asked = dict(re.findall(r'name="(question)" value="(\w+)"', again.content.decode()))
+    client.post(f"/admin/kaspi_delivery/delivery/{due.delivery_id}/do/send_early/", asked)
     drain()
     assert Delivery.objects.get().status == "created"
     assert "to be booked from" not in page_of(client)

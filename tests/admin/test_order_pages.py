@@ -11,10 +11,12 @@ from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 from django.utils.html import escape
 
 from example_project.shop.models import Order as ExampleOrder
 from kaspi_delivery_django.admin import DeliveryAttentionMixin, DeliveryInline, OrderDeliveriesMixin
+from kaspi_delivery_django.admin.orders import mixins
 from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -331,7 +333,7 @@ def test_an_unwanted_order_is_booked_only_when_that_is_ticked(admin_client, drai
     assert escape("the shop's adapter does not want it sent") in admin_client.get(url).content.decode()
     assert "This field is required" in admin_client.post(url).content.decode()
     assert not Delivery.objects.exists()
-    admin_client.post(url, {"parcels": [str(order.pk)]})
+    admin_client.post(url, {"parcels": [f"anyway:{order.pk}"]})
     drain()
     assert Delivery.objects.get().status == "created"
 
@@ -374,6 +376,19 @@ def test_an_order_that_the_page_hides_from_the_user_is_not_booked(staff, monkeyp
     monkeypatch.setattr(page, "get_queryset", lambda _request: Order.objects.none())
     (order,) = unsaved_by_signals(Order())
     assert staff("view_order", "reissue_delivery").get(f"/admin/shop/order/{order.pk}/book-courier/").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["kaspi_cancel", "kaspi_book_again"])
+def test_a_delivery_of_an_order_that_the_page_hides_is_left_alone(admin_client, booked, drain, monkeypatch, name):
+    """Whatever keys the answer to the question names."""
+    mine = Order.objects.create(address="Mine")
+    drain()
+    monkeypatch.setattr(admin.site.get_model_admin(Order), "get_queryset", lambda _r: Order.objects.filter(pk=mine.pk))
+    Delivery.objects.update(status="cancelled" if name == "kaspi_book_again" else "created")
+    before = list(Delivery.objects.order_by("pk").values_list("generation", "cancel_requested_at"))
+    answer = chosen(admin_client, name, mine, asked_about=str(booked.pk), reason="x", number="1")
+    assert "The row is gone" in words(answer)
+    assert list(Delivery.objects.order_by("pk").values_list("generation", "cancel_requested_at")) == before
 
 
 def test_a_model_without_an_adapter_has_no_button(admin_client):
@@ -568,6 +583,44 @@ def test_couriers_are_booked_for_the_chosen_parcels(admin_client, splits_orders)
     answer = admin_client.post(url, {"parcels": [str(mine[0].pk), str(mine[2].pk)]})
     assert "on its way" in words(answer)
     assert set(Delivery.objects.values_list("object_id", flat=True)) == {str(mine[0].pk), str(mine[2].pk)}
+
+
+def test_a_parcel_is_overruled_only_by_staff_who_were_told(admin_client, splits_orders, drain):
+    """The order was refunded after the page was read: the page asks again, and says so."""
+    order, mine = parcels(2)
+    url = f"/admin/shop/order/{order.pk}/book-courier/"
+    Order.objects.update(paid=False)
+    answer = admin_client.post(url, {"parcels": [str(parcel.pk) for parcel in mine]})
+    assert escape("the shop's adapter does not want it sent") in answer.content.decode()
+    assert not Delivery.objects.exists()
+    admin_client.post(url, {"parcels": [f"anyway:{mine[0].pk}"]})
+    assert list(Delivery.objects.values_list("object_id", flat=True)) == [str(mine[0].pk)]
+
+
+def test_the_couriers_of_several_orders_are_counted(admin_client, splits_orders):
+    """Not the orders: what was asked is what was done."""
+    order, _mine = parcels(2)
+    other = Order.objects.create()
+    Shipment.objects.bulk_create([Shipment(order=other), Shipment(order=other)])
+    orders = [order, other]
+    assert "4 couriers are asked of Kaspi." in chosen(admin_client, "kaspi_book", *orders).content.decode()
+    assert "4 bookings are on their way to Kaspi." in words(chosen(admin_client, "kaspi_book", *orders, apply="1"))
+
+
+def test_a_question_about_many_orders_ends_in_time(admin_client, monkeypatch):
+    """Those that there was no time for are left alone."""
+    monkeypatch.setattr(mixins, "REQUEST_S", -1)
+    question = chosen(admin_client, "kaspi_book", *unsaved_by_signals(Order(), Order())).content.decode()
+    assert "2 are left alone. There was no time for all of them" in question
+
+
+def test_an_error_of_ours_is_in_the_readers_language(admin_client):
+    """Also inside the refusal of a booking."""
+    (order,) = unsaved_by_signals(Order(phone="12"))
+    with translation.override("ru"):
+        answer = admin_client.get(f"/admin/shop/order/{order.pk}/book-courier/")
+    assert "must look like" not in words(answer)
+    assert "dropoff.contact.phone" in words(answer)
 
 
 def test_one_parcel_that_cannot_be_sent_stops_no_other(admin_client, splits_orders, monkeypatch):

@@ -29,7 +29,7 @@ PAIRS = {
         *("webhook", "claim", "order's first save", "due calls, a batch"),
         *("worker's idle round", "customer's page", "kaspi_report"),
     ],
-    "bulk": ["enqueue", "replay", "worker", "prune"],
+    "bulk": ["enqueue", "replay", "worker", "export", "prune"],
 }
 
 

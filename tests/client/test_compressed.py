@@ -24,6 +24,7 @@ MIB = 1024 * 1024
         ("deflate", zlib.compress(PLAIN)),
         ("identity", PLAIN),
     ],
+    ids=["gzip", "X-GZIP", "deflate", "identity"],
 )
 def test_it_is_read(server, connect, encoding, body):
     """A proxy in between may compress."""

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
+from django.utils import timezone
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.models import Delivery, StatusChange
@@ -47,6 +48,14 @@ def test_a_day_begins_at_the_shops_midnight(booked, turnable):
     step(booked, datetime(2026, 2, 27, 18, 59, tzinfo=UTC))
     step(booked, datetime(2026, 2, 27, 19, 30, tzinfo=UTC), "cancelled")
     assert counted() == {date(2026, 2, 27): {"delivered": 1}, date(2026, 2, 28): {"cancelled": 1}}
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland"])
+def test_the_days_are_the_shops_whoever_reads(booked, turnable, zone):
+    """A middleware may have activated the reader's own zone."""
+    here = days.today(), days.bounds(TODAY)
+    with timezone.override(zone):
+        assert (days.today(), days.bounds(TODAY)) == here
 
 
 def test_a_parcel_counts_once_however_many_steps_it_took(booked, post_webhook, turnable):

@@ -57,6 +57,25 @@ def test_too_few_parcels_promise_nothing(arrive):
     assert estimate("", "Astana") is None
 
 
+def test_parcels_of_another_environment_promise_nothing(arrive):
+    """A sandbox's take twenty seconds."""
+    arrive(LEAST_PARCELS)
+    Delivery.objects.update(environment="production")
+    assert estimate(*CITIES) is None
+
+
+def test_a_city_that_the_template_does_not_know_promises_nothing(arrive):
+    """Nor does one without a name break the checkout."""
+    assert estimate("Almaty", None) is None
+    assert Template('{% load kaspi_delivery %}{% kaspi_estimate "Almaty" city %}').render(Context({"city": None}))
+
+
+def test_no_parcel_arrives_before_it_was_booked(arrive):
+    """Kaspi's clock may be behind ours."""
+    arrive(LEAST_PARCELS, first=-30)
+    assert estimate(*CITIES) == Estimate(p50=timedelta(0), p90=timedelta(0), count=LEAST_PARCELS)
+
+
 def test_open_and_old_parcels_do_not_count(arrive, turnable):
     """Nor does one that was cancelled."""
     arrive(20)

@@ -2,25 +2,21 @@
 
 from typing import Any
 
-from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin.filters import Choices
+from kaspi_delivery_django.admin.filters import ChoiceFilter, Choices
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.orders import key_field
 from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.deliveries.identities import ShippedRows
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED
 from kaspi_delivery_django.statuses import STATUS_LABELS
 
 ATTENTION = "attention"
-MAX_KEY = 2**63 - 1  # more is no integer to SQLite
 
 
-class OrderAttentionFilter(admin.SimpleListFilter):
+class OrderAttentionFilter(ChoiceFilter):
     """The orders whose delivery needs attention, on a shop's own list."""
 
     title = _("delivery")
@@ -45,11 +41,7 @@ class OrderAttentionFilter(admin.SimpleListFilter):
             return queryset if value is None else queryset.none()
         kind = identities.content_type_of(shipped.adapter)
         texts = self.deliveries(value).filter(content_type=kind).values_list("object_id", flat=True)[:MAX_COUNT]
-        field = key_field(shipped.adapter.model_class())
-        found = {f"{shipped.lookup}__in": [text for text in texts if _is_key(field, text)]}
-        if not shipped.shipments.path:
-            return queryset.filter(**found)  # a child has its parent's key too
-        return queryset.filter(pk__in=shipped.model._base_manager.filter(**found).values("pk"))
+        return shipped.having(queryset, texts)
 
 
 class OrderDeliveryFilter(OrderAttentionFilter):
@@ -60,11 +52,6 @@ class OrderDeliveryFilter(OrderAttentionFilter):
         statuses = ((status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items())
         return [*super().lookups(request, model_admin), *statuses]
 
-    def value(self) -> str | None:
-        """Return the choice, None if it was not offered."""
-        chosen = super().value()
-        return chosen if chosen in {str(key) for key, _label in self.lookup_choices} else None
-
     def deliveries(self, value: str) -> QuerySet[Delivery]:
         """Return the deliveries that have the status, without those that were booked again."""
         if value == ATTENTION:
@@ -72,13 +59,6 @@ class OrderDeliveryFilter(OrderAttentionFilter):
         later = Delivery.objects.filter(
             object_id=OuterRef("object_id"), content_type=OuterRef("content_type"), pk__gt=OuterRef("pk")
         )
-        own = Delivery.objects.filter(~Exists(later), status="" if value == NOT_BOOKED else value)
-        return own.order_by("-status_at")
-
-
-def _is_key(field: Any, text: str) -> bool:
-    try:
-        key = field.get_prep_value(text)
-    except (TypeError, ValueError, ValidationError):  # the shop's key has become of another type
-        return False
-    return not isinstance(key, int) or key <= MAX_KEY
+        if value == NOT_BOOKED:  # which has no time of a status
+            return Delivery.objects.filter(~Exists(later), status="").order_by("-pk")
+        return Delivery.objects.filter(~Exists(later), status=value).order_by("-status_at")

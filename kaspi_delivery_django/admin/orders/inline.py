@@ -24,7 +24,7 @@ from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries.identities import ShippedRows
 
 BOOK_PERMISSION = "kaspi_delivery.reissue_delivery"
-BUTTONS = ("cancel", "retry", "send", "reissue")
+BUTTONS = ("cancel", "retry", "send", "send_early", "reissue")
 BUTTON = '<a class="kd-button{}" href="{}">{}</a>'
 
 

@@ -1,5 +1,6 @@
 """Mixins for the admin of a shop's orders: buttons and bulk actions, a column and a filter of deliveries."""
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,11 +25,14 @@ from kaspi_delivery_django.admin.actions import ACTIONS, BOOK, outcome_of_bookin
 from kaspi_delivery_django.admin.confirmation import (
     CONFIRMED,
     MAX_ROWS,
+    NO_TIME,
+    REQUEST_S,
     ROWS_PER_REQUEST,
     Action,
     BulkActionsMixin,
     ConfirmForm,
     CountForm,
+    keys_of,
 )
 from kaspi_delivery_django.admin.orders import BOOK_AGAIN
 from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
@@ -40,7 +44,7 @@ from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.services.deliveries import rules
 from kaspi_delivery_django.services.deliveries.identities import ShippedRows
-from kaspi_delivery_django.services.deliveries.orders import check_booking
+from kaspi_delivery_django.services.deliveries.orders import NOT_WANTED, check_booking
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -51,7 +55,7 @@ COLUMN = "kaspi_delivery_status"
 BULK_ACTIONS = ("kaspi_book", "kaspi_book_again", "kaspi_cancel")
 READ_BY_LIST = "_kaspi_deliveries"
 VIEW = "kaspi_delivery.view_delivery"
-NOT_WANTED = _("The shop's adapter does not want it sent.")
+ANYWAY = "anyway:"  # before the key of a parcel that the adapter does not want sent
 
 
 class DeliveryAttentionMixin(ModelAdmin):
@@ -239,7 +243,7 @@ class OrderConfirmation(BulkActionsMixin):
     def _newest(self, request: HttpRequest, queryset: QuerySet[Any], *, most: int) -> DeliveryQuerySet | None:
         """Return the newest deliveries of the chosen orders, or those that were asked about; None with a message."""
         if CONFIRMED in request.POST:
-            return _all_deliveries()
+            return self._shipped_of(queryset, request.POST[CONFIRMED])
         if self._refuses_many(request, queryset, most=most):
             return None
         found = self.shipped.newest(queryset)
@@ -248,6 +252,13 @@ class OrderConfirmation(BulkActionsMixin):
             return _all_deliveries().filter(pk__in=keys)
         self.message_user(request, gettext("Nothing was done: no selected order has a delivery."), messages.WARNING)
         return None
+
+    def _shipped_of(self, queryset: QuerySet[Any], confirmed: str) -> DeliveryQuerySet:
+        """Return the confirmed deliveries that belong to rows of this page: a form can name any."""
+        asked = _all_deliveries().filter(pk__in=keys_of(Delivery, confirmed)[:MAX_ROWS])
+        texts = asked.values_list("object_id", flat=True)
+        own = self.shipped.object_ids(self.shipped.having(queryset, texts))
+        return asked.filter(object_id__in=[text for ids in own.values() for text in ids])
 
     def _refuses_many(self, request: HttpRequest, queryset: QuerySet[Any], *, most: int) -> bool:
         if CONFIRMED in request.POST or len(queryset.order_by().values_list("pk")[: most + 1]) <= most:
@@ -290,7 +301,10 @@ class OrderConfirmation(BulkActionsMixin):
         if len(wanted) == len(bookable) == 1 and not refused:
             return action
         unwanted = gettext("%(order)s: the shop's adapter does not want it sent")
-        choices = [(str(one.pk), str(one) if wants else unwanted % {"order": one}) for one, wants in bookable]
+        choices = [
+            (str(one.pk), str(one)) if wants else (f"{ANYWAY}{one.pk}", unwanted % {"order": one})
+            for one, wants in bookable
+        ]
         return replace(
             action, form=type("Form", (BookForm,), {"choices": choices, "wanted": wanted, "refused": refused})
         )
@@ -299,7 +313,11 @@ class OrderConfirmation(BulkActionsMixin):
         """Return which orders can be booked as the adapter wants, how many couriers come, and why the others cannot."""
         able: list[Any] = []
         couriers, refused = 0, defaultdict(list)
+        until = time.monotonic() + REQUEST_S
         for order in self.model._default_manager.filter(pk__in=keys).order_by("pk"):
+            if time.monotonic() > until:
+                refused[str(NO_TIME)].append(order)
+                continue
             try:
                 bookable, failed = self._checked(order)
             except CannotBook as err:
@@ -317,14 +335,18 @@ class OrderConfirmation(BulkActionsMixin):
         )
 
     def _book(self, order: Model, answers: Mapping[str, Any]) -> Answer:
-        """Book what was chosen of the order; without a choice what the adapter wants."""
+        """Book what was chosen of the order; without a choice what the adapter wants.
+
+        A parcel is sent although the adapter does not want it only if staff were told so.
+        """
         chosen = answers.get("parcels")
         booked, refused = [], []
         for parcel in self._unbooked(order):
-            if chosen is not None and str(parcel.pk) not in chosen:
+            is_overruled = chosen is not None and f"{ANYWAY}{parcel.pk}" in chosen
+            if chosen is not None and not is_overruled and str(parcel.pk) not in chosen:
                 continue
             try:
-                booked.append(services.book_delivery(parcel, send_anyway=chosen is not None))
+                booked.append(services.book_delivery(parcel, send_anyway=is_overruled))
             except CannotBook as err:
                 refused.append(str(err))
         if not booked:

@@ -65,17 +65,20 @@ def refresh_delivery(delivery: Delivery) -> ApiCall:
     return _add_refresh(delivery, at_once=True)
 
 
-def retry_delivery(delivery: Delivery, *, send_anyway: bool = False) -> Delivery:
+def retry_delivery(delivery: Delivery, *, send_anyway: bool = False, send_early: bool = False) -> Delivery:
     """Retry the delivery's pending and stuck calls now; return the delivery as it is then.
 
     A create that Kaspi may have booked is sent with its own key and bytes, and only while Kaspi surely knows the
-    key. Before a first create is sent the adapter is asked again. `send_anyway` sends a delivery that waits, because
-    `wants_delivery` is false or `not_before` postpones it, as staff decide; `wants_cancel` still cancels it. A delivery
-    that its adapter failed on and does not want is deleted, and returned without a primary key. Raises `CannotRetry`.
+    key. Before a first create is sent the adapter is asked again. As staff decide, `send_anyway` sends a delivery that
+    waits because `wants_delivery` is false, and `send_early` one that `not_before` postpones; `wants_cancel` still
+    cancels it. A delivery that its adapter failed on and does not want is deleted, and returned without a primary key.
+    Raises `CannotRetry`.
     """
     with locked_row(delivery) as locked:
         if send_anyway:
             rules.check_send(locked)
+        elif send_early:
+            rules.check_send_early(locked)
         else:
             safe = rules.check_retry(locked, clock.now_of(locked))
         if locked.is_held or locked.is_postponed:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
 from django.db import models, router
 from django.db.models import Q
 
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 MAX_PLAIN_DIGITS = 9  # a phone has ten
 MAX_PLAIN_LETTERS = 3  # as in KZ742
 BATCH_SIZE = 1000
+MAX_KEY = 2**63 - 1  # more is no integer to SQLite
 SETTING = "KASPI_DELIVERY['ORDER_ADAPTERS']"
 
 
@@ -128,10 +130,28 @@ class ShippedRows:
             found |= {one.object_id: one for one in self.deliveries(batch).defer("raw").order_by("pk")}
         return {pk: [found[text] for text in own if text in found] for pk, own in object_ids.items()}
 
+    def having(self, rows: models.QuerySet[Any], object_ids: Iterable[str]) -> models.QuerySet[Any]:
+        """Filter the rows for which one of these is shipped. Ours are texts, and no engine joins that by an index."""
+        if self.shipments is None:
+            return rows.none()
+        field = orders.key_field(self.adapter.model_class())
+        found = {f"{self.lookup}__in": [text for text in object_ids if _is_key(field, text)]}
+        if not self.shipments.path:
+            return rows.filter(**found)  # a child has its parent's key too
+        return rows.filter(pk__in=self.model._base_manager.filter(**found).values("pk"))
+
     def _keys(self, pks: Sequence[Any]) -> list[tuple[Any, Any]]:
         rows: models.QuerySet[models.Model] = self.model._base_manager.using(db_alias())
         shipped = rows.filter(**{"pk__in": pks, f"{self.lookup}__isnull": False})
         return list(shipped.order_by(self.lookup).values_list("pk", self.lookup).distinct())
+
+
+def _is_key(field: Any, text: str) -> bool:
+    try:
+        key = field.get_prep_value(text)
+    except (TypeError, ValueError, ValidationError):  # the shop's key has become of another type
+        return False
+    return not isinstance(key, int) or key <= MAX_KEY
 
 
 def adapter_of(order: models.Model) -> AnyAdapter:
@@ -175,7 +195,8 @@ def labelled(identity: Identity, adapter: AnyAdapter, order: models.Model) -> Id
 
 def _label(adapter: AnyAdapter, order: models.Model) -> tuple[str, bool]:
     """Return one line of text, cut to its column, and whether it may be personal."""
-    text = storable(read_text(str(adapter.order_label(order))))
+    given = adapter.order_label(order)
+    text = storable(read_text(str("" if given is None else given)))
     printable = "".join(sign if sign.isprintable() else " " for sign in text)
     label = " ".join(printable.split())[:ORDER_LABEL_LENGTH]
     return label, _may_be_personal(adapter, label)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from django.db import IntegrityError, models, transaction
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from kaspi_delivery_django import orders
 from kaspi_delivery_django.client.exceptions import UsageError
@@ -22,6 +22,7 @@ from kaspi_delivery_django.services.deliveries.identities import Identity, Order
 from kaspi_delivery_django.services.deliveries.payloads import Wish, wish_for
 from kaspi_delivery_django.services.errors import AdapterFailed, translated
 
+NOT_WANTED = gettext_lazy("The shop's adapter does not want it sent.")
 Book: TypeAlias = Callable[[AnyAdapter, OrderRef], None]
 
 
@@ -67,7 +68,7 @@ def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery
     with _booking_by_staff():
         identity, wish = _first_booking(adapter, order)
         if wish is Wish.WAIT and not send_anyway:
-            raise CannotBook(gettext("The shop's adapter does not want it sent."))
+            raise CannotBook(str(NOT_WANTED))
         return booking.open_delivery(adapter, identity, calls.add_create if wish is Wish.SEND else _add_overruled)
 
 
@@ -103,7 +104,7 @@ def _booking_by_staff() -> Iterator[None]:
         with transaction.atomic(using=db_alias()):
             yield
     except AdapterFailed as err:
-        raise CannotBook(preflight.ADAPTER_FAILED % {"error": err}) from err
+        raise CannotBook(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 def _first_booking(adapter: AnyAdapter, order: models.Model) -> tuple[Identity, Wish]:

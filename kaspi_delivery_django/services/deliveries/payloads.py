@@ -1,11 +1,13 @@
 """Ask the shop's adapter about an order: whether to send it, and what; freeze that as text, and detect later edits."""
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from enum import Enum, auto
+from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
@@ -19,7 +21,7 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.models.search import city_key, phone_tail, second_words_key, words_key
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for, can_be_looked_up
-from kaspi_delivery_django.services import fast_sql
+from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import db_alias, storable
 from kaspi_delivery_django.services.deliveries import attention
 from kaspi_delivery_django.services.errors import (
@@ -33,9 +35,10 @@ from kaspi_delivery_django.services.errors import (
 logger = logging.getLogger(__name__)
 NO_ADAPTER = "ORDER_ADAPTERS has no adapter for this order's model"
 FROZEN = ("payload", "payload_sha256")
+SIDES = ("pickup", "dropoff")
 PLACE = ("address", "notes", "name", "phone")
 MIRRORED = (
-    *(f"{side}_{name}" for side in ("pickup", "dropoff") for name in PLACE),
+    *(f"{side}_{name}" for side in SIDES for name in PLACE),
     *(f"parcel_{field.name}" for field in fields(Parcel)),
     "phone_tail",
     *CUSTOMER_KEYS,
@@ -140,7 +143,7 @@ def postponed_until(delivery: Delivery, order: models.Model, now: datetime) -> d
         return None
     if not isinstance(at, datetime) or timezone.is_naive(at):
         raise AdapterFailed("not_before must return None or a datetime with a time zone")
-    return at if at > now else None
+    return at if at > max(now, clock.now()) else None  # an adapter that answers "now" has read a later clock
 
 
 def store(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: bool = True) -> None:
@@ -164,7 +167,7 @@ def flag_edits(delivery: Delivery) -> None:
         return
     try:
         with transaction.atomic(using=db_alias()):
-            document = _build(delivery, order_of(delivery)).to_json()
+            document = _as_sent(_build(delivery, order_of(delivery)).to_json(), create.payload)
     except (models.ObjectDoesNotExist, AdapterFailed):
         return
     digest, older = (protocol.digest(protocol.dump(document, ascii_only=escaped)) for escaped in (True, False))
@@ -176,6 +179,20 @@ def flag_edits(delivery: Delivery) -> None:
     else:
         attention.flag(delivery, Attention.ORDER_EDITED, occurrence=digest)
     delivery.save(update_fields=attention.COLUMNS)
+
+
+def _as_sent(document: dict[str, Any], payload: str) -> dict[str, Any]:
+    """Write phones as they were sent where their digits are the same: another version may group them otherwise."""
+    sent = json.loads(payload)
+    for side in SIDES:
+        contact, before = document[side]["contact"], sent[side]["contact"]
+        if _digits(contact["phone"]) == _digits(before["phone"]):
+            contact["phone"] = before["phone"]
+    return document
+
+
+def _digits(phone: str) -> str:
+    return "".join(filter(str.isdigit, phone))
 
 
 def cancel_reason_of(order: models.Model) -> str:

@@ -91,10 +91,10 @@ def release(delivery: Delivery) -> Delivery:
 
 
 def release_for_staff(delivery: Delivery, *, send_anyway: bool) -> None:
-    """Release a locked, waiting delivery: if the adapter wants it now, or if staff `send_anyway`.
+    """Release a locked, waiting delivery: a postponed one, or a held one that the adapter wants now.
 
-    Staff overrule `wants_delivery` of a held one, and `not_before` of a postponed one; never `wants_cancel`. Raises
-    `CannotRetry` if the adapter still does not want it.
+    With `send_anyway` staff overrule `wants_delivery`; never `wants_cancel`. Raises `CannotRetry` if the adapter
+    still does not want it.
     """
     if delivery.is_postponed:
         delivery.send_early_at = clock.now_of(delivery)

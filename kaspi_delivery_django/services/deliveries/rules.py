@@ -46,13 +46,14 @@ class Effect(Enum):
 
 
 def allowed_actions(delivery: Delivery, now: datetime) -> frozenset[str]:
-    """Return the allowed ones of: cancel, refresh, retry, send, link, reissue, acknowledge, mark_final."""
-    delivery.known_calls = _calls(delivery)  # type: ignore[attr-defined]  # each rule reads them
+    """Return the allowed ones of: cancel, refresh, retry, send, send_early, link, reissue, acknowledge, mark_final."""
+    delivery.known_calls = calls_of(delivery)  # type: ignore[attr-defined]  # each rule reads them
     rules: dict[str, Callable[[], object]] = {
         "cancel": partial(_check_cancel_is_new, delivery),
         "refresh": partial(check_refresh, delivery),
         "retry": partial(check_retry, delivery, now),
         "send": partial(check_send, delivery),
+        "send_early": partial(check_send_early, delivery),
         "link": partial(check_link, delivery),
         "reissue": partial(check_reissue, delivery, confirmed_absent=True),
         "acknowledge": partial(check_acknowledge, delivery, confirmed_absent=True),
@@ -65,7 +66,7 @@ def read_calls(deliveries: Sequence[Delivery]) -> None:
     """Read the calls of these deliveries in one query: the rules use them until the deliveries are read again."""
     calls = ApiCall.objects.filter(delivery__in=[delivery.pk for delivery in deliveries])
     by_delivery = defaultdict(list)
-    for call in calls.defer("error_message").order_by("pk"):
+    for call in calls.order_by("pk"):
         by_delivery[call.delivery_id].append(call)
     for delivery in deliveries:
         delivery.known_calls = by_delivery[delivery.pk]  # type: ignore[attr-defined]  # as in `allowed_actions`
@@ -75,7 +76,7 @@ def effect_of_cancel(delivery: Delivery) -> Effect:
     """Return what a cancel would do now. Raises `CannotCancel`."""
     _check_cancel_is_new(delivery)
     if delivery.delivery_id:
-        cancels = [call for call in _calls(delivery) if call.kind == Kind.CANCEL]
+        cancels = [call for call in calls_of(delivery) if call.kind == Kind.CANCEL]
         is_pending = bool(cancels) and cancels[-1].state in ApiCall.UNRESOLVED
         return Effect.CANCEL_PENDING if is_pending else Effect.CANCEL_SENT
     return Effect.CANCEL_UNSENT if _newest_create(delivery).is_never_sent else Effect.CANCEL_LATER
@@ -97,7 +98,7 @@ def effect_of_retry(delivery: Delivery, now: datetime) -> Effect:
 
 def is_abandoned(delivery: Delivery) -> bool:
     """Return whether the delivery is not booked and will not be: its booking was cancelled or abandoned."""
-    create = next((call for call in reversed(_calls(delivery)) if call.kind == Kind.CREATE), None)
+    create = next((call for call in reversed(calls_of(delivery)) if call.kind == Kind.CREATE), None)
     return delivery.delivery_id is None and create is not None and create.state == State.ABANDONED
 
 
@@ -120,7 +121,7 @@ def ends_cancel(delivery: Delivery) -> bool:
     """Return whether acknowledging the delivery abandons a requested cancel that could still be sent."""
     return any(
         call.kind == Kind.CANCEL and call.state == State.STUCK and call.reason == delivery.attention
-        for call in _calls(delivery)
+        for call in calls_of(delivery)
     )
 
 
@@ -141,7 +142,7 @@ def check_retry(delivery: Delivery, now: datetime) -> Sequence[ApiCall]:
     """Return the calls that may be sent now; raise `CannotRetry` when there is none."""
     if delivery.is_postponed:
         raise CannotRetry(gettext('The shop wants it to be booked later: "Send now" books it at once.'))
-    waiting = [call for call in _calls(delivery) if call.state in {*RETRYABLE, State.STUCK}]
+    waiting = [call for call in calls_of(delivery) if call.state in {*RETRYABLE, State.STUCK}]
     if delivery.delivery_id:
         waiting = [call for call in waiting if call.kind != Kind.CREATE]
     if not waiting:
@@ -154,9 +155,15 @@ def check_retry(delivery: Delivery, now: datetime) -> Sequence[ApiCall]:
 
 
 def check_send(delivery: Delivery) -> None:
-    """Raise `CannotRetry` unless the adapter holds the delivery back, or postpones it."""
-    if not (delivery.is_held or delivery.is_postponed):
+    """Raise `CannotRetry` unless the adapter holds the delivery back."""
+    if not delivery.is_held:
         raise CannotRetry(gettext("The shop's adapter does not hold it back: there is nothing to overrule."))
+
+
+def check_send_early(delivery: Delivery) -> None:
+    """Raise `CannotRetry` unless the adapter postpones the delivery."""
+    if not delivery.is_postponed:
+        raise CannotRetry(gettext("It does not wait for its time: look at it again."))
 
 
 def check_link(delivery: Delivery, delivery_id: str | None = None) -> None:
@@ -199,14 +206,14 @@ def check_mark_final(delivery: Delivery) -> None:
         raise CannotMarkFinal(gettext("It is final already."))
 
 
-def _calls(delivery: Delivery) -> Sequence[ApiCall]:
-    """Return a delivery's calls, the oldest first; `allowed_actions` reads them once for all rules."""
+def calls_of(delivery: Delivery) -> Sequence[ApiCall]:
+    """Return a delivery's calls, the oldest first: those that `read_calls` or `allowed_actions` has read, if any."""
     known: Sequence[ApiCall] | None = getattr(delivery, "known_calls", None)
     return list(ApiCall.objects.filter(delivery=delivery).order_by("pk")) if known is None else known
 
 
 def _newest_create(delivery: Delivery) -> ApiCall:
-    return next(call for call in reversed(_calls(delivery)) if call.kind == Kind.CREATE)
+    return next(call for call in reversed(calls_of(delivery)) if call.kind == Kind.CREATE)
 
 
 def _check_cancel_is_new(delivery: Delivery) -> None:
@@ -234,7 +241,7 @@ def _check_abandonable(delivery: Delivery, error: type[DeliveryError], *, confir
     create = _newest_create(delivery)
     if create.state in ApiCall.UNRESOLVED:
         raise error(gettext("Its booking is still retried automatically: wait until it needs manual review."))
-    if any(call.kind == Kind.LINK and call.state in ApiCall.UNRESOLVED for call in _calls(delivery)):
+    if any(call.kind == Kind.LINK and call.state in ApiCall.UNRESOLVED for call in calls_of(delivery)):
         raise error(gettext("Kaspi is checking a delivery id that staff entered: wait for the answer."))
     if create.unknown_since is not None and not confirmed_absent:
         raise error(

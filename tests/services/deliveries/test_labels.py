@@ -34,6 +34,13 @@ def test_the_name_is_kept_with_what_it_is_found_by(named):
     assert delivery.external_key == str(order.pk)
 
 
+def test_an_order_without_a_name_has_none(monkeypatch):
+    """Its number may come in a later save: nothing is called None."""
+    monkeypatch.setattr(adapters.OrderAdapter, "order_label", lambda _self, _order: None)
+    Order.objects.create()
+    assert label() == ""
+
+
 def test_a_name_is_one_bounded_line(named):
     """Without signs that control a terminal or the direction of a text."""
     named("A\x00\r\n1\u202e2 " + "x" * 500)

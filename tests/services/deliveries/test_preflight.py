@@ -21,6 +21,7 @@ from kaspi_delivery_django.services import (
 from kaspi_delivery_django.services.deliveries import booking, preflight, rules
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.timetables import WeeklyTimetable
 from tests.services.conftest import fresh
 from tests.shop import adapters
 from tests.shop.models import Order
@@ -385,6 +386,19 @@ def test_a_booking_waits_for_its_time(due, opens_at, drain, kaspi, turnable):
     assert (delivery.status, delivery.not_before, delivery.attention) == ("created", None, "")
 
 
+def test_a_timetable_that_is_open_books_at_once(due, drain, turnable, monkeypatch):
+    """It answers with the time that it is by then, which is later than when the call was claimed."""
+    timetable = WeeklyTimetable(dict.fromkeys(range(7), ("00:00", "24:00")))
+
+    def next_open(_self, _order):
+        turnable.turn(milliseconds=1)
+        return timetable.next_open(turnable.now)
+
+    monkeypatch.setattr(adapters.OrderAdapter, "not_before", next_open)
+    drain()
+    assert fresh(due.delivery).status == "created"
+
+
 def test_a_save_asks_for_the_time_again(due, opens_at, drain):
     """The customer has chosen another day, or today."""
     drain()
@@ -404,7 +418,7 @@ def test_a_save_asks_for_the_time_again(due, opens_at, drain):
 def test_staff_send_a_postponed_one_early(due, opens_at, drain, kaspi, change, status):
     """They overrule the time alone: an order that is no longer paid waits, a cancelled one ends."""
     drain()
-    retry_delivery(fresh(due.delivery), send_anyway=True)
+    retry_delivery(fresh(due.delivery), send_early=True)
     Order.objects.update(**change)
     drain()
     delivery = fresh(due.delivery)
@@ -412,10 +426,23 @@ def test_staff_send_a_postponed_one_early(due, opens_at, drain, kaspi, change, s
     assert len(kaspi.requests) == (1 if status == "created" else 0)
 
 
+@pytest.mark.parametrize(("is_paid", "consent"), [(False, "send_early"), (True, "send_anyway")])
+def test_consent_to_one_wait_overrules_no_other(due, opens_at, drain, is_paid, consent):
+    """Its time came and it is not paid; or it was not paid, and is for another day now."""
+    if not is_paid:
+        opens_at["opens"] = None
+        Order.objects.update(paid=False)
+    drain()
+    with pytest.raises(CannotRetry):
+        retry_delivery(fresh(due.delivery), **{consent: True})
+    drain()
+    assert fresh(due.delivery).status == ""
+
+
 def test_a_retry_of_a_postponed_one_is_refused(due, opens_at, drain):
     """It would only ask the adapter again; the refusal names the action that books it."""
     drain()
-    assert "send" in rules.allowed_actions(fresh(due.delivery), clock.now())
+    assert "send_early" in rules.allowed_actions(fresh(due.delivery), clock.now())
     assert "retry" not in rules.allowed_actions(fresh(due.delivery), clock.now())
     with pytest.raises(CannotRetry, match="Send now"):
         retry_delivery(fresh(due.delivery))

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from kaspi_delivery_django.client import ServerFault
+from kaspi_delivery_django.client import ServerFault, phones
 from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -587,6 +587,23 @@ def test_a_missing_delivery_is_flagged_after_three(kaspi, booked, drain, turnabl
     assert fresh(booked).attention == Attention.NOT_FOUND
     assert timedelta(hours=24) <= turnable.now - start <= timedelta(hours=36)
     assert fresh(booked).next_refresh_at is None
+
+
+@pytest.mark.failure_mode("save: edited after it was frozen")
+def test_a_phone_that_is_grouped_otherwise_is_no_edit(kaspi, drain, monkeypatch):
+    """The library phonenumbers was installed, or knows another form, since the order was booked."""
+    with monkeypatch.context() as before:
+        before.setattr(phones, "_library", lambda: None)
+        order = Order.objects.create(phone="+4915112345678")
+        drain()
+    refresh_delivery(Delivery.objects.get())
+    drain()
+    assert Delivery.objects.get().attention == ""
+    order.phone = "+4915112345679"
+    order.save()
+    refresh_delivery(Delivery.objects.get())
+    drain()
+    assert Delivery.objects.get().attention == Attention.ORDER_EDITED
 
 
 @pytest.mark.failure_mode("save: edited after it was frozen")
