@@ -1,9 +1,11 @@
 """The end of a run: Kaspi is well, a worker runs, time passes, and nothing may be left hanging."""
 
+from contextlib import suppress
 from datetime import timedelta
 
+from kaspi_delivery_django.exceptions import CannotReturn
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import refresh_delivery, replay_event
+from kaspi_delivery_django.services import refresh_delivery, replay_event, request_return
 from kaspi_delivery_django.statuses import AWAITING_PICKUP, CANCELLED, DELIVERED, TERMINAL
 from tests.promises import ledger, promises
 from tests.promises.shop import Mood
@@ -20,6 +22,23 @@ def settle_down(system):
     for event in WebhookEvent.objects.filter(state=EventState.FAILED):
         replay_event(event)
     _ask_about_cancels(system)
+    _work_until_idle(system)
+    if _send_back():
+        _work_until_idle(system)
+    _ask_once_more(system)
+    promises.check(system, ledger.read())
+
+
+def _send_back():
+    """Request a return of every delivered parcel, twice; return how many are booked. Those of lost orders stay."""
+    arrived = Delivery.objects.outbound().filter(status=DELIVERED)
+    for delivery in [*arrived, *arrived]:
+        with suppress(CannotReturn):
+            request_return(delivery)
+    return Delivery.objects.filter(returned_generation__gt=0).count()
+
+
+def _work_until_idle(system):
     for _ in range(ROUNDS):
         system.deliver_webhooks()
         system.run_round()
@@ -33,8 +52,6 @@ def settle_down(system):
         system.clock.now = max(system.clock.now + A_WHILE, planned)
     else:
         raise AssertionError(f"still busy after {ROUNDS} rounds: {_plans(system)}")
-    _ask_once_more(system)
-    promises.check(system, ledger.read())
 
 
 def everything_has_ended(system, rows):
@@ -48,6 +65,9 @@ def everything_has_ended(system, rows):
             _check_mirror(rows, delivery, parcel, waits=waits)
     for order in rows.orders.values():
         _check_order(system, rows, order)
+    for delivery in rows.deliveries.values():
+        ended = delivery.status in TERMINAL or delivery.attention or delivery.pk in system.acknowledged
+        assert not delivery.is_return or ended or delivery.delivery_id in system.fickle, f"the return {delivery} waits"
     for event in rows.events:
         _check_event(rows, event)
     untold = {change.pk for change in rows.changes if change.applied and _concerns_somebody(rows, change)} - system.told

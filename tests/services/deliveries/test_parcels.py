@@ -195,6 +195,8 @@ def test_a_parcel_comes_back_alone(split, drain, kaspi):
     assert record.request["dropoff"]["address"] == "The warehouse of box-b2"
     assert (back.returned_delivery(), back.parcel) == (split["box-b2"], "box-b2")
     assert not split["almaty"].has_return()
+    assert tracking.track(split["almaty"]).returned is None
+    assert tracking.track(split["box-b2"]).returned.status == "created"
 
 
 def test_the_customer_sees_all_parcels_on_each_of_their_pages(split, order, client):
