@@ -1,6 +1,5 @@
 """Note a status change for its customer, and send what is due: exactly one message per change and channel."""
 
-import logging
 import time
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -23,7 +22,6 @@ from kaspi_delivery_django.services.deliveries import payloads
 from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter
 from kaspi_delivery_django.statuses import CANCELLED
 
-logger = logging.getLogger(__name__)
 State = Message.State
 TOO_LATE = timedelta(days=3)
 SEND_S = 5.0  # then the worker's other tasks run
