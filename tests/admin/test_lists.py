@@ -316,7 +316,7 @@ def test_calls_that_wait_are_one_choice(staff, busy):
 def test_badges_say_in_words_what_their_colour_says(staff, booked):
     """And the mark before them is not read aloud."""
     page = staff().get(LIST).content.decode()
-    assert '<span class="kd-badge kd-waiting"><span aria-hidden="true">○</span> Created</span>' in page
+    assert '<span class="kd-badge kd-waiting"><span aria-hidden="true">○</span>\N{NO-BREAK SPACE}Created</span>' in page
 
 
 def test_an_overdue_promise_is_marked(staff, booked, turnable):

@@ -34,7 +34,7 @@ from kaspi_delivery_django.admin.orders import BOOK_AGAIN
 from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
 from kaspi_delivery_django.admin.orders.inline import book_page
 from kaspi_delivery_django.admin.outcomes import Answer, Preview, Report
-from kaspi_delivery_django.admin.readonly import STYLE
+from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE
 from kaspi_delivery_django.exceptions import CannotBook, CannotReissue, NoAdapter
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
@@ -80,9 +80,9 @@ class DeliveryStatusMixin(DeliveryAttentionMixin):
 
     @property
     def media(self) -> forms.Media:
-        """Add the style of the statuses."""
+        """Add the style of the statuses, and the list's cards on a phone."""
         own: forms.Media = super().media
-        return own + forms.Media(css=STYLE)
+        return own + forms.Media(css=STYLE, js=SCRIPTS)
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Put the column second unless the shop has placed it; leave it out for users who cannot view deliveries."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -162,11 +162,10 @@ def flag_edits(delivery: Delivery) -> None:
     is_busy = delivery.attention not in {"", Attention.ORDER_EDITED}
     if create is None or is_busy or not delivery.is_before_pickup:
         return
-    try:
-        with transaction.atomic(using=db_alias()):
-            document = _build(delivery, order_of(delivery)).to_json()
-    except (models.ObjectDoesNotExist, AdapterFailed):
+    request = _request_now(delivery)
+    if request is None:
         return
+    document = request.to_json()
     digest, older = (protocol.digest(protocol.dump(document, ascii_only=escaped)) for escaped in (True, False))
     if delivery.order_sha256 in {digest, older}:
         return
@@ -176,6 +175,22 @@ def flag_edits(delivery: Delivery) -> None:
     else:
         attention.flag(delivery, Attention.ORDER_EDITED, occurrence=digest)
     delivery.save(update_fields=attention.COLUMNS)
+
+
+def edited(delivery: Delivery) -> Mapping[str, object]:
+    """Return the values that the order has now, by the delivery's column, where they are not the booked ones."""
+    request = None if delivery.blanked_at else _request_now(delivery)
+    columns = _booked(request) if request else {}
+    return {name: value for name, value in columns.items() if value != getattr(delivery, name)}
+
+
+def _request_now(delivery: Delivery) -> DeliveryRequest | None:
+    """Build the request of the order as it is now; None if the adapter fails or the order is gone."""
+    try:
+        with transaction.atomic(using=db_alias()):
+            return _build(delivery, order_of(delivery))
+    except (models.ObjectDoesNotExist, AdapterFailed):
+        return None
 
 
 def cancel_reason_of(order: models.Model) -> str:
@@ -210,12 +225,16 @@ def _build(delivery: Delivery, order: models.Model) -> DeliveryRequest:
 
 
 def _mirrored(request: DeliveryRequest) -> dict[str, object]:
+    return {**_booked(request), **_searched(request.dropoff)}
+
+
+def _booked(request: DeliveryRequest) -> dict[str, object]:
     columns = {f"parcel_{name}": value for name, value in vars(request.parcel).items()}
     for side, place in (("pickup", request.pickup), ("dropoff", request.dropoff)):
         columns[f"{side}_address"], columns[f"{side}_notes"] = place.address, place.notes
         columns[f"{side}_name"] = place.contact.name
         columns[f"{side}_phone"] = place.contact.phone
-    return {**columns, **_searched(request.dropoff)}
+    return columns
 
 
 def _searched(dropoff: Location) -> dict[str, object]:
