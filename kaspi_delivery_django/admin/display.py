@@ -133,7 +133,8 @@ def promise(delivery: Delivery) -> str:
         return ""
     if due_at >= now:
         return gettext("in %(time)s") % {"time": duration_label(due_at - now)}
-    return badge(gettext("overdue: %(time)s") % {"time": age(due_at)}, "!", "bad")
+    late_for = age(due_at).replace(" ", "\N{NO-BREAK SPACE}")  # a unit stays beside its number
+    return badge(gettext("overdue: %(time)s") % {"time": late_for}, "!", "bad")
 
 
 def order_link(site: admin.AdminSite, delivery: Delivery, *, shows_personal: bool = False) -> str:
