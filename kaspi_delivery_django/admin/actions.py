@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import display, outcomes
-from kaspi_delivery_django.admin.confirmation import Action, CancelForm, LinkForm, ReturnForm, TypedForm
+from kaspi_delivery_django.admin.confirmation import Action, CancelForm, ConfirmForm, LinkForm, ReturnForm, TypedForm
 from kaspi_delivery_django.admin.outcomes import EFFECTS, Answer, Preview
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock
@@ -60,11 +60,11 @@ def _progress_of_cancel(delivery: Delivery) -> Answer:
         return Answer(messages.ERROR, _cancel_refusal(call), outcomes.CANCEL_REFUSED if is_conflict else None)
     when = _next_try(call, delivery)
     if call.http_status:
-        words = gettext("not cancelled yet: Kaspi answered %(answer)s. The next attempt is automatic: %(time)s.")
+        words = gettext("not cancelled yet: Kaspi answered %(answer)s. The next attempt is automatic (%(time)s).")
     elif call.error_message:
-        words = gettext("not cancelled yet: Kaspi did not answer. The next attempt is automatic: %(time)s.")
+        words = gettext("not cancelled yet: Kaspi did not answer. The next attempt is automatic (%(time)s).")
     elif when:
-        words = gettext("not cancelled yet: the request is sent automatically: %(time)s.")
+        words = gettext("not cancelled yet: the request is sent automatically (%(time)s).")
     else:
         return Answer(messages.INFO, gettext("Kaspi is asked to cancel; the status follows."), outcomes.CANCEL_SENT)
     words %= {"answer": call.http_status, "time": when or gettext("soon")}
@@ -239,16 +239,6 @@ ACTIONS: Mapping[str, Action] = {
         question=_("The shop wants it to be booked later. It is booked at once: a courier comes."),
         act=_send_early,
     ),
-    "link": Action(
-        permission=PERMISSIONS["link"],
-        label=_("Link"),
-        question=_(
-            "Name the delivery that Kaspi has for this order. Kaspi is asked first, and must confirm the order's"
-            " name. A link never changes."
-        ),
-        act=_link,
-        form=LinkForm,
-    ),
     "reissue": Action(
         permission=PERMISSIONS["reissue"],
         label=_("Rebook"),
@@ -256,6 +246,16 @@ ACTIONS: Mapping[str, Action] = {
         act=_reissue,
         form=TypedForm,
         is_dangerous=True,
+    ),
+    "link": Action(
+        permission=PERMISSIONS["link"],
+        label=_("Link Kaspi's delivery"),
+        question=_(
+            "Name the delivery that Kaspi has for this order. Kaspi is asked first, and must confirm the order's"
+            " name. A link never changes."
+        ),
+        act=_link,
+        form=LinkForm,
     ),
     "return": Action(
         permission=PERMISSIONS["return"],
@@ -318,7 +318,10 @@ ABANDON_CANCEL_WARNING = replace(
 UNBOOKED: Mapping[str, Action] = {
     "cancel": replace(ACTIONS["cancel"], question=_("Kaspi has no parcel for it: nothing will be booked.")),
     "reissue": replace(
-        ACTIONS["reissue"], question=_("Nothing is booked so far: the order is booked under its next number.")
+        ACTIONS["reissue"],
+        question=_("Nothing is booked so far: the order is booked under its next number."),
+        form=ConfirmForm,
+        is_dangerous=False,
     ),
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -15,10 +16,13 @@ from kaspi_delivery_django.admin import display, filters, inlines
 from kaspi_delivery_django.admin.actions import DISMISS
 from kaspi_delivery_django.admin.columns import CallColumns, OrderColumn
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
+from kaspi_delivery_django.admin.display import masked
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
-from kaspi_delivery_django.services import bulk_actions, clock
+from kaspi_delivery_django.services import bulk_actions, clock, errors
 from kaspi_delivery_django.stats import recent
+
+ANSWER = ("state_text", "answer", "http_status", "error_message", "request_id", "waits", "delivery", "kind", "attempts")
 
 
 class CallStateFilter(filters.ChoiceFilter):
@@ -98,7 +102,7 @@ class ActionStateFilter(admin.SimpleListFilter):
 class ApiCallAdmin(OrderColumn, CallColumns, ReadOnlyAdmin):
     """Calls to Kaspi: sent, or still to be sent."""
 
-    list_display = ("__str__", "order_page", "state_text", "waits", "attempts", "http_status", "updated_at")
+    list_display = ("kind", "order_page", "state_text", "waits", "attempts", "http_status", "updated_at")
     list_filter = (CallStateFilter, filters.UpdatedFilter, EndedFilter)
     list_prefetch_related = ("delivery",)
     search_fields = ("idempotency_key",)
@@ -106,6 +110,12 @@ class ApiCallAdmin(OrderColumn, CallColumns, ReadOnlyAdmin):
     inlines = (inlines.AttemptsInline,)
     raw_id_fields = ("delivery",)
     personal = ("payload", "payload_sha256", "error_message")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Put what staff look for first, and fold the record."""
+        record = (field.name for field in ApiCall._meta.fields if field.name not in {*ANSWER, "id", "state", "reason"})
+        first, folded = (masked(request, ApiCall, names, self.personal) for names in (ANSWER, record))
+        return [(None, {"fields": first}), (_("Record"), {"fields": folded, "classes": ("collapse",)})]
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for the key, and for the calls of a delivery."""
@@ -143,7 +153,7 @@ class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
     """Bulk actions that are pending, or were refused."""
 
     list_filter = (ActionStateFilter,)
-    list_display = ("name", "order_page", "event_page", "asked_by", "created_at", "failed_at", "failure")
+    list_display = ("name", "order_page", "failure", "asked_by", "created_at", "failed_at")
     list_prefetch_related = ("delivery", "event__delivery")
     search_fields = ("delivery",)
     search_help_text = filters.SEARCH_HELP
@@ -164,10 +174,10 @@ class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
         """Return the delivery of the action, or of its event."""
         return row.delivery or (row.event.delivery if row.event else None)
 
-    @admin.display(description=_("webhook event"))
-    def event_page(self, action: PendingAction) -> str:
-        """Link the event."""
-        return display.page_link(self.admin_site, action.event)
+    def order_cell(self, row: PendingAction, *, shows_personal: bool) -> str:
+        """Link the event as well."""
+        order = super().order_cell(row, shows_personal=shows_personal)
+        return format_html('{}<div class="kd-line">{}</div>', order, display.page_link(self.admin_site, row.event))
 
     @admin.action(description=_("Take selected actions off the list"), permissions=["dismiss"])
     def dismiss_actions(self, request: HttpRequest, queryset: QuerySet[PendingAction]) -> HttpResponse | None:
@@ -180,8 +190,9 @@ class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
 
     def facts(self, request: HttpRequest, row: PendingAction) -> Iterable[str]:
         """Return the row that the action is about, and why it was refused."""
-        order = self.order_cell(row, shows_personal=display.may_see_personal_data(request))
-        return order or self.event_page(row), row.failure
+        subject = self.delivery_of(row) or row.event
+        yield display.row_link(self.admin_site, request, subject) if subject else ""
+        yield errors.translated_refusal(row.failure)
 
     def row_actions(self, row: PendingAction) -> Iterable[tuple[str, Action]]:
         """Name the one thing that can be done."""

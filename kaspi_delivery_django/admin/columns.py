@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, explanations
-from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 
 
 class DeliveryColumns:
@@ -41,19 +41,6 @@ class DeliveryColumns:
         return display.tracking_link(delivery, gettext("Track"))
 
 
-class StepColumn:
-    """Columns of a status change, for timelines and the list."""
-
-    @admin.display(description=_("step"))
-    def step(self, change: StatusChange) -> str:
-        """Return both statuses; a late update is marked."""
-        after = display.status_badge(change.to_status)
-        if not change.applied:
-            late = display.badge(gettext("late, not applied"), "—", "ended")
-            return format_html("{} {}", after, late)
-        return format_html("{} → {}", display.status_badge(change.from_status), after)
-
-
 class CallColumns:
     """Columns of a call, for the outbox and a delivery's page."""
 
@@ -66,6 +53,11 @@ class CallColumns:
     def waits(self, call: ApiCall) -> str:
         """Return until when it waits, or for what."""
         return explanations.explain_waiting(call)
+
+    @admin.display(description=_("what went wrong"))
+    def answer(self, call: ApiCall) -> str:
+        """Explain the last answer, if it was an error."""
+        return explanations.explain_error(call)
 
 
 class EventColumns:

@@ -229,7 +229,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
             **self.admin_site.each_context(request),
             "title": action.label,
             "chosen": action,
-            "rows": [(display.page_link(self.admin_site, row), self.facts(request, row)) for row in rows],
+            "rows": [(display.row_link(self.admin_site, request, row), self.facts(request, row)) for row in rows],
             "subject": form.row,
             "form": form,
             "hidden": {QUESTION: action.meaning},

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext, pgettext_lazy
 
 from kaspi_delivery_django.admin import display, filters
@@ -81,7 +82,7 @@ def _alerts(to: Linker, report: Report) -> Iterator[alerts.Alert]:
 def _days(to: Linker, report: Report) -> Sequence[tuple[str, Sequence[Bar]]]:
     """Return each day's parcels, today's first. All bars have one scale."""
     most = max(count for day in report.days for count in day.parcels.values())
-    return [(filters.day_label(day.date), _parcels(to, day, most)) for day in reversed(report.days)]
+    return [(capfirst(filters.day_label(day.date)), _parcels(to, day, most)) for day in reversed(report.days)]
 
 
 def _parcels(to: Linker, day: Day, most: int) -> Sequence[Bar]:

@@ -136,6 +136,7 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
         """Put above the fields what is wrong, how the delivery stands, and its timeline."""
         delivery = context["original"]
         rules.read_calls([delivery])
+        context["subtitle"] = display.row_name(request, delivery)
         context["problem"] = explanations.explain_problem(delivery)
         context["facts"] = [(name, value) for name, value in self._facts(request, delivery) if value]
         if request.user.has_perm("kaspi_delivery.view_statuschange"):

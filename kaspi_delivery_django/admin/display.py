@@ -1,7 +1,7 @@
 """How values are shown: badges, ages, links, and hidden personal data."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 
 from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client.webhooks import readable_text
-from kaspi_delivery_django.formats import duration_label, lacks_formats, number_label, time_label
+from kaspi_delivery_django.formats import duration_label, number_label, time_label
 from kaspi_delivery_django.formats import isolated as isolated
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.models.search import number_key
@@ -29,10 +29,9 @@ from kaspi_delivery_django.stats.snapshot import counted as counted
 from kaspi_delivery_django.statuses import status_label
 from kaspi_delivery_django.tracking import allowed_tracking_url
 
-STORED_IN_ASCII = {"body", "payload", "raw"}
-STORED_IN_ENGLISH = {"closed_reason", "error", "error_message"}
 VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
 HIDDEN = "•••"
+NO_VALUE = "-"
 
 
 _LONG_WORD = re.compile(r"(\S{10})\S{6,}(\S{4})")
@@ -72,7 +71,8 @@ _NEUTRAL_MARK = ("—", "ended")
 
 def badge(label: object, mark: str, tone: str) -> str:
     """Return a label whose mark and text repeat the meaning of its colour."""
-    return format_html('<span class="kd-badge kd-{}"><span aria-hidden="true">{}</span> {}</span>', tone, mark, label)
+    words = format_html('<span aria-hidden="true">{}</span>\N{NO-BREAK SPACE}{}', mark, label)
+    return format_html('<span class="kd-badge kd-{}">{}</span>', tone, words)
 
 
 def status_badge(status: str) -> str:
@@ -135,7 +135,8 @@ def promise(delivery: Delivery) -> str:
         return ""
     if due_at >= now:
         return gettext("in %(time)s") % {"time": duration_label(due_at - now)}
-    return badge(gettext("overdue: %(time)s") % {"time": age(due_at)}, "!", "bad")
+    late_for = age(due_at).replace(" ", "\N{NO-BREAK SPACE}")  # a unit stays beside its number
+    return badge(gettext("overdue: %(time)s") % {"time": late_for}, "!", "bad")
 
 
 def order_link(site: admin.AdminSite, delivery: Delivery, *, shows_personal: bool = False) -> str:
@@ -162,6 +163,14 @@ def order_name(delivery: Delivery, *, shows_personal: bool) -> str:
     """Return the shop's own name for the order, else its id at Kaspi."""
     is_shown = shows_personal or not delivery.label_is_personal
     return delivery.order_label if delivery.order_label and is_shown else str(delivery)
+
+
+def row_name(request: HttpRequest, row: Model) -> str:
+    """Return a row's name: of a delivery the shop's own, then its external order ID."""
+    if not isinstance(row, Delivery):
+        return str(row)
+    name = order_name(row, shows_personal=may_see_personal_data(request))
+    return name if name == str(row) else f"{name} ({row})"
 
 
 def order_cell(site: admin.AdminSite, delivery: Delivery, *, shows_personal: bool) -> str:
@@ -191,6 +200,11 @@ def page_link(site: admin.AdminSite, row: Model | None, *, text: object = None) 
     if row is None:
         return ""
     return link(address(site, f"{row._meta.app_label}_{row._meta.model_name}_change", quote(row.pk)), text or row)
+
+
+def row_link(site: admin.AdminSite, request: HttpRequest, row: Model) -> str:
+    """Link a row's own page by the name that staff know it by."""
+    return page_link(site, row, text=row_name(request, row))
 
 
 def address(site: admin.AdminSite, page: str, *keys: object) -> str:
@@ -252,9 +266,9 @@ def may_see_personal_data(request: HttpRequest) -> bool:
 
 
 def delivery_facts(site: admin.AdminSite, request: HttpRequest, delivery: Delivery) -> Iterable[str]:
-    """Return what staff recognise a delivery by: its order, its status, and the customer if the user may see them."""
+    """Return what staff know a delivery by beside its name: order, status, and the customer if the user may see it."""
     shows_personal = may_see_personal_data(request)
-    yield order_link(site, delivery, shows_personal=shows_personal)
+    yield _shop_order(site, delivery)
     yield format_html("{} {}", way_badge(delivery), status_badge(delivery.status))
     if shows_personal:
         yield ", ".join(filter(None, (delivery.customer_name, delivery.customer_address)))
@@ -279,13 +293,17 @@ def as_read(model: type[Model], names: Iterable[Any]) -> list[Any]:
 
 
 def _as_read(field: Any) -> Any:
-    if field.name in STORED_IN_ASCII:
-        return Column(field.name, field.verbose_name, readable_text)
-    if field.name in STORED_IN_ENGLISH:
-        return Column(field.name, field.verbose_name, errors.translated)
-    if isinstance(field, DateTimeField) and lacks_formats():
-        return Column(field.name, field.verbose_name, moment)
-    return field.name
+    write = moment if isinstance(field, DateTimeField) else _WRITERS.get(field.name)
+    return Column(field.name, field.verbose_name, write) if write else field.name
+
+
+_WRITERS: Mapping[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("body", "payload", "raw"), readable_text),  # stored in ASCII
+    **dict.fromkeys(("closed_reason", "error", "error_message"), errors.translated),  # stored in English
+    "failure": errors.translated_refusal,
+    "request_id": short_id,
+    **dict.fromkeys(("parcel_weight_grams", "parcel_value_kzt"), number_label),
+}
 
 
 @dataclass(frozen=True)
@@ -304,8 +322,9 @@ class Column:
         return self.name
 
     def __call__(self, row: Any) -> str:
-        """Return the text; Django writes None where a page shows a callable."""
-        return self.write(getattr(row, self.name))
+        """Return the text, or what Django writes for no value: a page would show a callable's as None."""
+        value = getattr(row, self.name)
+        return NO_VALUE if value is None else self.write(value) or NO_VALUE
 
 
 @lru_cache

@@ -66,11 +66,7 @@ class WebhookEventAdmin(OrderColumn, EventColumns, ConfirmedActionsAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the state and the reason."""
         stored = super().get_fields(request, obj)
-        return ["state_text", "why", *(name for name in stored if name not in {"state", "error"})]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the computed fields too."""
-        return ("state_text", "why")
+        return ["state_text", "why", *(name for name in stored if str(name) not in {"state", "error"})]
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for ids as a whole, each together with what its index begins with; a linked event by its delivery."""

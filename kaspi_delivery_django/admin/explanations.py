@@ -1,6 +1,6 @@
 """Explain in plain words why something waits, failed, or was not applied."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, WebhookEvent
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.deliveries import rules
+from kaspi_delivery_django.services.deliveries import payloads, rules
 
 Kind = ApiCall.Kind
 _SETTINGS = _("Kaspi does not accept our API key or address")
@@ -90,12 +90,16 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What is wrong with a delivery, and what to do. It is `urgent` if it needs staff."""
+    """What is wrong with a delivery, and what to do. It is `urgent` if it needs staff.
+
+    `edits` has a label, the booked value and the order's value for each edited field; both may be personal data.
+    """
 
     title: str
     advice: str
     is_urgent: bool
     failure: Failure | None = None
+    edits: Sequence[tuple[str, object, object]] = ()
 
 
 def explain_problem(delivery: Delivery) -> Problem | None:
@@ -109,12 +113,20 @@ def explain_problem(delivery: Delivery) -> Problem | None:
     failure = Failure(call=call, attempt=attempt) if call else None
     if delivery.attention:
         title = display.attention_label(delivery.attention)
-        return Problem(title=title, advice=explain_attention(delivery), is_urgent=True, failure=failure)
+        advice, edits = explain_attention(delivery), _edits(delivery)
+        return Problem(title=title, advice=advice, is_urgent=True, failure=failure, edits=edits)
     if call is None:
         return None
     needs_staff = _meaning(call.kind, call.http_status) is _SETTINGS
     advice = gettext("Correct the settings. Until then the account's requests wait.") if needs_staff else _retry(call)
     return Problem(title=gettext("A request to Kaspi fails"), advice=advice, is_urgent=needs_staff, failure=failure)
+
+
+def _edits(delivery: Delivery) -> list[tuple[str, object, object]]:
+    if delivery.attention != Attention.ORDER_EDITED:
+        return []
+    labels = {field.name: str(field.verbose_name) for field in Delivery._meta.fields}
+    return [(labels[name], getattr(delivery, name), value) for name, value in payloads.edited(delivery).items()]
 
 
 def explain_error(call: ApiCall) -> str:
@@ -151,7 +163,7 @@ def _meaning(kind: str, http_status: int | None) -> Promise:
 def _retry(call: ApiCall) -> str:
     at = call.next_attempt_at
     when = display.moment(at) if at is not None and at > clock.now() else gettext("soon")
-    return gettext("Nothing: the next attempt is automatic, %(time)s.") % {"time": when}
+    return gettext("Nothing: the next attempt is automatic (%(time)s).") % {"time": when}
 
 
 def explain_attention(delivery: Delivery) -> str:

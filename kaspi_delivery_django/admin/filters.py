@@ -272,9 +272,9 @@ EARLIEST = date(2000, 1, 1)
 
 
 def day_label(day: date) -> str:
-    """Return "Today", "Yesterday", or the date."""
+    """Return "today", "yesterday", or the date."""
     ago = (days.today() - day).days
-    names = {0: gettext("Today"), 1: gettext("Yesterday")}
+    names = {0: gettext("today"), 1: gettext("yesterday")}
     return names.get(ago) or time_label(day, "j E")
 
 

@@ -34,11 +34,6 @@ class CallsInline(CallColumns, ReadOnlyInline):
         shown = Prefetch("failed_attempts", queryset=latest, to_attr="latest_failures")
         return super().get_queryset(request).prefetch_related(shown)
 
-    @admin.display(description=_("what went wrong"))
-    def answer(self, call: ApiCall) -> str:
-        """Explain the last answer, if it was an error."""
-        return explanations.explain_error(call)
-
     @admin.display(description=_("failed attempts"))
     def failed_attempts(self, call: Any) -> str:
         """List the tries that failed, the latest first."""

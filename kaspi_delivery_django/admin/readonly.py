@@ -8,11 +8,13 @@ from django.contrib.admin.helpers import ActionForm
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin.display import as_read, masked, visible
 from kaspi_delivery_django.admin.filters import CappedChangeList, CappedPaginator
 
 FILTERS = {"", "exact"}
+DJANGOS_TEXTS = (_("- Select an option -"), _("Run"))  # Django has no Russian or no Kazakh for them
 TABLE = "admin/kaspi_delivery/table.html"
 STYLE: dict[str, Sequence[str]] = {"all": ("kaspi_delivery/desk.css",)}
 SCRIPTS = ("kaspi_delivery/copy.js", "kaspi_delivery/cards.js")

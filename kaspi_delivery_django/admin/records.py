@@ -6,10 +6,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import filters
+from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.actions import HOLD, RELEASE
-from kaspi_delivery_django.admin.columns import OrderColumn, StepColumn
+from kaspi_delivery_django.admin.columns import OrderColumn
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.models import AccountState, StatusChange
@@ -17,11 +20,11 @@ from kaspi_delivery_django.services.outbox import circuit_breaker
 
 
 @admin.register(StatusChange)
-class StatusChangeAdmin(OrderColumn, StepColumn, ReadOnlyAdmin):
+class StatusChangeAdmin(OrderColumn, ReadOnlyAdmin):
     """Every step of every delivery."""
 
     personal = ("note",)
-    list_display = ("__str__", "order_page", "step", "at", "source", "applied", "notified_at")
+    list_display = ("at", "order_page", "step", "source", "applied", "notified_at")
     list_filter = (filters.SinceFilter,)
     list_prefetch_related = ("delivery",)
     search_fields = ("delivery",)
@@ -32,13 +35,18 @@ class StatusChangeAdmin(OrderColumn, StepColumn, ReadOnlyAdmin):
         names = super().get_fields(request, obj)
         return ["step", *(name for name in names if name not in {"from_status", "to_status"})]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the computed fields too."""
-        return ("step",)
-
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for the steps of a delivery."""
         return Q(delivery__in=filters.delivery_keys(request, term))
+
+    @admin.display(description=_("step"))
+    def step(self, change: StatusChange) -> str:
+        """Return both statuses; a late update is marked."""
+        after = display.status_badge(change.to_status)
+        if not change.applied:
+            late = display.badge(gettext("late, not applied"), "—", "ended")
+            return format_html("<span>{} {}</span>", after, late)
+        return format_html("<span>{} → {}</span>", display.status_badge(change.from_status), after)
 
 
 @admin.register(AccountState)

@@ -242,4 +242,4 @@ class PendingAction(WrittenModel):
         indexes = [models.Index(fields=["failed_at"], name="kaspi_delivery_action_waiting")]
 
     def __str__(self) -> str:
-        return f"{self.get_name_display()} {self.delivery_id or self.event_id}"
+        return str(self.get_name_display())

@@ -13,7 +13,9 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import InterfaceError, OperationalError
+from django.utils import translation
 from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as stored
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
@@ -140,7 +142,8 @@ def _run(action: PendingAction, may: Callable[[str, str], bool]) -> bool:
     if not row.exists():  # dismissed meanwhile
         return True
     try:
-        failure = _refusal(action, may) or _attempt(action)
+        with translation.override(None):  # a refusal is stored in English, for readers of any language
+            failure = _refusal(action, may) or _attempt(action)
     except (OperationalError, InterfaceError) as err:
         if not is_transient(err):
             raise
@@ -157,9 +160,9 @@ def _run(action: PendingAction, may: Callable[[str, str], bool]) -> bool:
 def _refusal(action: PendingAction, may: Callable[[str, str], bool]) -> str:
     """Return why the action must not run; empty if it may."""
     if action.asked_by and not may(action.asked_by, action.name):
-        return gettext("The user who requested it no longer has the permission.")
+        return stored("The user who requested it no longer has the permission.")
     if clock.now() >= action.created_at + conf.current().max_dispatch_age:
-        return gettext("It waited too long. Request it again if it is still wanted.")
+        return stored("It waited too long. Request it again if it is still wanted.")
     return ""
 
 
@@ -194,7 +197,7 @@ def _work(action: PendingAction) -> Callable[[], str | None]:
     if action.event is not None:
         return partial(_OF_EVENTS[action.name], action.event)
     if action.delivery is None:
-        return partial(gettext, "The row was deleted.")
+        return partial(stored, "The row was deleted.")
     return partial(_OF_DELIVERIES[action.name], action.delivery, action.reason)
 
 
@@ -221,7 +224,7 @@ def _acknowledge(event: WebhookEvent) -> None:
 
 def _replay(event: WebhookEvent) -> str:
     state = replaying.replay_event(event)
-    return gettext("It failed again.") if state == WebhookEvent.State.FAILED else ""
+    return stored("It failed again.") if state == WebhookEvent.State.FAILED else ""
 
 
 _OF_EVENTS: Mapping[str, Callable[[WebhookEvent], str | None]] = {

@@ -4,12 +4,12 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
 from django.utils import timezone, translation
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_noop as stored
 
 from kaspi_delivery_django.client.exceptions import UsageError
@@ -79,6 +79,7 @@ OWN_ERRORS = (  # stored in English by code that knows no reader, and in part no
     stored("Telegram refuses it"),
     stored("customer_recipients must return a dict of channel to recipient"),
     stored("customer_recipients must return texts of at most %(most)s characters"),
+    stored("It can no longer be cancelled: its status is %(status)s."),
 )
 
 
@@ -94,6 +95,9 @@ FIELDS = (  # whose errors are among those
     stored("the phone"),
     stored("the reason"),
 )
+
+
+_VALUES = {"status": partial(pgettext, "status")}  # the others are names of fields
 
 
 class AdapterFailed(Exception):
@@ -145,9 +149,14 @@ def translated(text: str) -> str:
         if found := _pattern(known).match(text):
             rest = text[found.end() :]
             mark = rest[:2] if rest[:2] in {", ", ": "} else ""
-            values = {name: gettext(value) for name, value in found.groupdict().items()}
+            values = {name: _VALUES.get(name, gettext)(value) for name, value in found.groupdict().items()}
             return f"{gettext(known) % values}{mark}{translated(rest.removeprefix(mark))}"
     return text
+
+
+def translated_refusal(text: str) -> str:
+    """Return in the reader's language why an action was refused: a whole text of ours, or an error with values."""
+    return translated(gettext(text) if text else "")
 
 
 @lru_cache

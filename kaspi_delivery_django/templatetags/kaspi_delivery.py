@@ -1,8 +1,12 @@
 """What templates say of deliveries."""
 
+import re
 from datetime import datetime
+from typing import Any
 
 from django import template
+from django.utils.html import conditional_escape
+from django.utils.translation import gettext
 
 from kaspi_delivery_django.formats import DAY_AND_TIME, duration_label, time_label
 from kaspi_delivery_django.models import Delivery
@@ -22,6 +26,14 @@ register.simple_tag(estimate, name="kaspi_estimate")
 def written_time(at: datetime | None, form: str = DAY_AND_TIME) -> str:
     """Write a time as the reader's language writes it: day, month and time, or one of Django's formats."""
     return time_label(at, form) if at else ""
+
+
+@register.filter(name="kaspi_total")
+def written_total(markup: str, rows: Any) -> str:
+    """Write a list's total without naming the rows: Django's templates decline no noun."""
+    names = (re.escape(conditional_escape(name)) for name in (rows.opts.verbose_name, rows.opts.verbose_name_plural))
+    total = gettext("Total: %(count)s") % {"count": r"\1"}
+    return re.sub(rf"(\d[\d\s.,]*?)\s+(?:{'|'.join(names)})(?=\s)", total, markup)
 
 
 @register.inclusion_tag("kaspi_delivery/timeline.html", name="kaspi_timeline")

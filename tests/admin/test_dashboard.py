@@ -316,7 +316,7 @@ def test_todays_parcels_can_be_chosen_beside_the_list(staff, alive):
     """The filters behind other numbers are shown while they are used."""
     lists = staff().get("/admin/kaspi_delivery/delivery/").context["cl"]
     titles = {str(one.title): [label for _key, label in one.lookup_choices] for one in lists.filter_specs}
-    assert titles["day"] == ["Booked: Today", "Delivered: Today", "Cancelled: Today"]
+    assert titles["day"] == ["Booked: today", "Delivered: today", "Cancelled: today"]
     assert not {"cancel reason", "saved for"} & set(titles)
 
 

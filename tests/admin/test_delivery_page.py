@@ -13,7 +13,7 @@ from django.urls import path
 from kaspi_delivery_django.admin import display, explanations
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.tracking import tracking_path
 from tests.conftest import NOON, event
 from tests.shop import adapters
@@ -91,7 +91,7 @@ def test_what_needs_nobody_says_when_it_is_tried_again(staff, fail):
     page = page_of(staff(), fail(503))
     assert "A request to Kaspi fails" in problem_of(page)
     assert "503 internal_error Something is wrong at Kaspi" in problem_of(page)
-    assert "the next attempt is automatic, 03/01/2026" in problem_of(page)
+    assert "the next attempt is automatic (03/01/2026" in problem_of(page)
     assert "kd-urgent" not in page
 
 
@@ -122,6 +122,20 @@ def test_an_old_refusal_explains_no_other_flag(staff, booked, kaspi, drain):
     said = problem_of(page_of(staff()))
     assert "edited" in said
     assert "409" not in said
+
+
+def test_an_edit_is_named_and_its_values_are_personal(staff, booked, drain):
+    """Field by field, as it was booked and as it is now; who may not see the customer's data reads which fields."""
+    order = booked.order
+    order.address, order.phone = "Dostyk 240, Almaty", "+7 727 111 0042"
+    order.save()
+    refresh_delivery(booked)
+    drain()
+    said = problem_of(page_of(staff("view_personal_data")))
+    assert "What was changed Dropoff address: Abay 1, Almaty → Dostyk 240, Almaty" in said
+    assert "Dropoff phone: +7 727 111 0000 → +7 727 111 0042" in said
+    said = problem_of(page_of(staff()))
+    assert said.endswith("What was changed Dropoff address Dropoff phone")
 
 
 def test_a_second_parcel_is_named(staff, booked):
@@ -197,6 +211,20 @@ def test_what_is_dangerous_looks_so_and_comes_last(staff, booked):
     """No hand falls on it by itself."""
     found = re.findall(r'<a class="(kd-button[^"]*)" href="[^"]*/do/(\w+)/"', page_of(staff(*ACTS)))
     assert found == [("kd-button", "refresh"), ("kd-button kd-danger", "cancel")]
+
+
+def test_after_a_refusal_the_advised_action_is_first(staff, refused):
+    """Kaspi has nothing, so that no second courier can come of it."""
+    found = re.findall(r'<a class="(kd-button[^"]*)" href="[^"]*/do/(\w+)/"', page_of(staff(*ACTS)))
+    assert found[0] == ("kd-button", "reissue")
+    assert found[-1] == ("kd-button kd-danger", "cancel")
+
+
+def test_the_shops_number_is_the_title(staff, booked):
+    """Then the external order ID; a number that may be personal only for those who can see such data."""
+    Delivery.objects.update(order_label="2026-00019", label_is_personal=True)
+    assert f"<title>2026-00019 ({booked}) | " in page_of(staff("view_personal_data"))
+    assert f"<title>{booked} | " in page_of(staff())
 
 
 def test_the_timeline_begins_with_the_newest(staff, booked):

@@ -324,13 +324,13 @@ def test_calls_that_wait_are_one_choice(staff, busy):
 def test_badges_say_in_words_what_their_colour_says(staff, booked):
     """And the mark before them is not read aloud."""
     page = staff().get(LIST).content.decode()
-    assert '<span class="kd-badge kd-waiting"><span aria-hidden="true">○</span> Created</span>' in page
+    assert '<span class="kd-badge kd-waiting"><span aria-hidden="true">○</span>\N{NO-BREAK SPACE}Created</span>' in page
 
 
 def test_an_overdue_promise_is_marked(staff, booked, turnable):
     """With how late it is; what is not late says when it comes."""
     Delivery.objects.update(delivery_by=turnable.now - timedelta(hours=2))
-    assert "overdue: 2 h" in staff().get(LIST).content.decode()
+    assert "overdue: 2\N{NO-BREAK SPACE}h" in staff().get(LIST).content.decode()
     Delivery.objects.update(delivery_by=turnable.now + timedelta(hours=3))
     assert "in 3 h" in staff().get(LIST).content.decode()
     Delivery.objects.update(status="delivered", delivery_by=turnable.now - timedelta(hours=2))

@@ -12,6 +12,7 @@ from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
 
 WAY = ("created", "accepted", "in_transit", "out_for_delivery", "delivered")
+NOTHING_TO_RETRY = 'There is nothing to retry. To resend a refused booking, use "Rebook".'
 NOBODYS = SimpleNamespace(delivery_id="dlv_of_nobody", external_order_id="order-0")
 
 
@@ -49,7 +50,7 @@ def fill(kaspi, make_order, post_webhook, turnable):
     post_webhook(event(NOBODYS, "created", event_id="wh_parked"))
     asked = {"name": "retry", "asked_by": "operator", "created_at": turnable.now, "reason": "again"}
     PendingAction.objects.create(**asked, delivery=refused)
-    PendingAction.objects.create(**asked, delivery=cancelled, failed_at=turnable.now, failure="Nothing waits.")
+    PendingAction.objects.create(**asked, delivery=cancelled, failed_at=turnable.now, failure=NOTHING_TO_RETRY)
     Worker(log=lambda _line: None).run_round()
     Delivery.objects.filter(pk=under_way.pk).update(
         status="in_transit", delivery_by=turnable.now - timedelta(hours=2), tracking_url="https://track.kaspi.kz/1"

@@ -49,7 +49,6 @@ def test_she_rebooks_what_kaspi_refused(window, operator, refused):
     page = window(operator)
     pages.go_to_row(Delivery)(page)
     keyboard.follow(page, page.get_by_role("link", name="Rebook"))
-    keyboard.write(page, page.get_by_label("Type the delivery's number"), str(refused))
     keyboard.follow(page, page.get_by_role("button", name="Rebook"))
     assert Delivery.objects.latest("pk").status == "created"
 

@@ -1,15 +1,23 @@
-"""The pages on a phone, and the list of deliveries on a laptop."""
+"""The pages on a phone, and the lists on a laptop."""
 
 import uuid
 
 import pytest
 
 from kaspi_delivery_django import statuses
-from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.models import Delivery, StatusChange
 from tests.browser import pages
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import LAPTOP, PHONE
 
-LISTS = tuple(name for name in pages.OURS if name.startswith("list of"))
+LISTS = tuple(name for name in pages.ALL if name.startswith("list of"))
+ROWS = tuple(name for name in pages.ALL if name.startswith("one "))
+CUT = """() => {
+  document.querySelectorAll("details").forEach((folded) => { folded.open = true; });
+  const parts = [...document.querySelectorAll(".readonly, .kd-scroll, .kd-button, .closelink, .kd-table td")];
+  const isCut = (part) => part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).display !== "inline";
+  return parts.filter((part) => isCut(part) || part.getBoundingClientRect().right > innerWidth)
+    .map((part) => part.outerHTML);
+}"""
 
 
 @pytest.fixture
@@ -43,14 +51,34 @@ def test_no_page_is_wider_than_a_phone(window, operator, busy):
 
 
 @pytest.mark.parametrize("locale", ["ru-KZ", "kk-KZ", "en-GB"])
-def test_the_deliveries_fit_a_laptop(window, operator, long_texts, locale):
-    """Beside the open navigation and the filters, whatever the keys and the words."""
+def test_the_lists_fit_a_laptop(window, operator, long_texts, locale):
+    """Beside the open navigation and the filters, whatever the keys and the words: no column is lost."""
     page = window(operator, locale=locale)
     pages.go_to_list(Delivery)(page)
     assert page.locator("#nav-sidebar").is_visible()
     assert page.locator("#changelist-filter").is_visible()
     assert page.locator("#result_list tbody .field-tracking_page a").count() == 4
-    assert (pages.overflow(page), scrolled(page)) == (0, 0)
+    assert pages.find(page, lambda _name: max(pages.overflow(page), scrolled(page)), names=LISTS) == {}
+
+
+@pytest.mark.parametrize("locale", ["ru-KZ", "kk-KZ", "en-GB"])
+@pytest.mark.parametrize("viewport", [PHONE, LAPTOP])
+def test_nothing_on_a_rows_page_is_cut(window, operator, long_texts, locale, viewport):
+    """No value, no table in it and no button, whatever the words."""
+    page = window(operator, locale=locale, viewport=viewport)
+    names = ROWS if viewport == PHONE else ("one order",)
+    assert pages.find(page, lambda _name: page.evaluate(CUT), names=names) == {}
+
+
+def test_a_late_update_says_so_on_a_phone(window, operator, busy):
+    """The line whose value is only a picture is there, whatever it says."""
+    StatusChange.objects.filter(pk=StatusChange.objects.latest("pk").pk).update(applied=False)
+    page = window(operator, viewport=PHONE)
+    pages.go_to_list(StatusChange)(page)
+    answers = page.locator("#result_list tbody .field-applied")
+    assert answers.locator("img[alt=False]").is_visible()
+    assert answers.locator("img[alt=True]").first.is_visible()
+    assert answers.first.get_attribute("data-kd-column") == "Applied"
 
 
 def test_a_row_is_a_card_on_a_phone(window, operator, long_texts):

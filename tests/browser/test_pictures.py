@@ -15,6 +15,8 @@ LOOKS = {
     "phone": {"viewport": PHONE},
     "ru": {"locale": "ru-KZ"},
     "kk": {"locale": "kk-KZ"},
+    "phone, ru": {"viewport": PHONE, "locale": "ru-KZ"},
+    "phone, kk": {"viewport": PHONE, "locale": "kk-KZ"},
 }
 NARROW = {"narrow": {"viewport": SMALL}, "narrow, dark": {"viewport": SMALL, "color_scheme": "dark"}}
 

@@ -137,7 +137,16 @@ def test_a_log_line_to_look_for_is_written(text):
     assert text in code_of("kaspi_delivery_django")
 
 
-BUTTONS = ["Cancel delivery", "Ask Kaspi now", "Retry now", "Send it", "Link", "Rebook", "Acknowledge", "Mark as final"]
+BUTTONS = [
+    "Cancel delivery",
+    "Ask Kaspi now",
+    "Retry now",
+    "Send it",
+    "Link Kaspi's delivery",
+    "Rebook",
+    "Acknowledge",
+    "Mark as final",
+]
 
 
 @pytest.mark.parametrize("label", [*BUTTONS, "Replay"])

@@ -1,17 +1,28 @@
 """Bulk actions that a request could not finish: the worker runs them row by row, and keeps refused ones."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
+from django.utils import translation
 
 from kaspi_delivery_django.models import ApiCall, Delivery, PendingAction, WebhookEvent
-from kaspi_delivery_django.services import bulk_actions
+from kaspi_delivery_django.services import bulk_actions, errors
 from kaspi_delivery_django.services.deliveries import actions
 from kaspi_delivery_django.services.inbox import replaying
+from kaspi_delivery_django.signals import delivery_status_changed
 from tests.conftest import event
 from tests.shop.models import Line, Order, Shipment
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+REFUSALS = {
+    ("cancel", "in_transit"): "It can no longer be cancelled: its status is In transit.",
+    ("retry", "created"): 'There is nothing to retry. To resend a refused booking, use "Rebook".',
+    ("acknowledge", "created"): "It needs no manual review.",
+}
 
 
 def run_pending():
@@ -68,6 +79,34 @@ def test_a_refused_action_is_kept_with_the_reason(booked, turnable):
     assert run_pending() == 0
     bulk_actions.dismiss(refused)
     assert not PendingAction.objects.exists()
+
+
+@pytest.mark.parametrize(("row", "english"), REFUSALS.items())
+def test_a_refusal_is_stored_in_english_and_read_in_any_language(booked, dead, settings, row, english):
+    """Whatever the worker's language; its values are translated as well."""
+    name, status = row
+    settings.LANGUAGE_CODE = "kk"
+    Delivery.objects.update(status=status)
+    WebhookEvent.objects.update(state="applied")
+    with translation.override("kk"):
+        bulk_actions.queue(name, [dead.pk if name == "acknowledge" else booked.pk])
+        run_pending()
+    stored = PendingAction.objects.get().failure
+    assert stored == english
+    for language in ("ru", "kk"):
+        with translation.override(language):
+            assert not re.search("[a-z]{5}", errors.translated_refusal(stored))
+
+
+def test_receivers_of_a_bulk_action_hear_it_in_the_projects_language(due, settings, monkeypatch):
+    """Not in the one that refusals are stored in."""
+    heard = []
+    monkeypatch.setattr(delivery_status_changed, "receivers", [])
+    delivery_status_changed.connect(lambda **_known: heard.append(translation.get_language()), weak=False)
+    settings.LANGUAGE_CODE = "kk"
+    bulk_actions.queue("cancel", [due.delivery_id])
+    run_pending()
+    assert heard == ["kk"]
 
 
 def test_an_event_is_replayed(dead):

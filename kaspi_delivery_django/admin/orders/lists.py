@@ -17,7 +17,7 @@ from kaspi_delivery_django import statuses
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
 from kaspi_delivery_django.admin.orders.shipped import ShippedRows
-from kaspi_delivery_django.admin.readonly import STYLE
+from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE
 from kaspi_delivery_django.models import Delivery
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class DeliveryStatusMixin(DeliveryAttentionMixin):
 
     @property
     def media(self) -> forms.Media:
-        """Add the style of the statuses."""
+        """Add the style of the statuses, and the list's cards on a phone."""
         own: forms.Media = super().media
-        return own + forms.Media(css=STYLE)
+        return own + forms.Media(css=STYLE, js=SCRIPTS)
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Put the column second unless the shop has placed it; leave it out for users who cannot view deliveries."""

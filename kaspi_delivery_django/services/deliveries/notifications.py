@@ -11,6 +11,7 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import after_commit, db_alias
+from kaspi_delivery_django.services.errors import project_locale
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from kaspi_delivery_django.statuses import CANCELLED
 
@@ -86,9 +87,10 @@ def _mark_notified(handled: Sequence[StatusChange]) -> int:
 def _send_signals(change: StatusChange) -> bool:
     delivery = change.delivery
     answers = []
-    if _is_creation(change):
-        answers += delivery_created.send_robust(Delivery, delivery=delivery)
-    answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
+    with project_locale():
+        if _is_creation(change):
+            answers += delivery_created.send_robust(Delivery, delivery=delivery)
+        answers += delivery_status_changed.send_robust(Delivery, delivery=delivery, change=change)
     failed = sum(isinstance(answer, Exception) for _receiver, answer in answers)
     if failed:
         logger.error("receivers failed: change=%s receivers=%s", change.pk, failed)

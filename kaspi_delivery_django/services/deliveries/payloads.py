@@ -248,6 +248,22 @@ def _known_parcels(delivery: Delivery) -> Iterable[str]:
     return same_order.filter(environment=delivery.environment).values_list("parcel", flat=True)
 
 
+def edited(delivery: Delivery) -> Mapping[str, object]:
+    """Return the values that the order has now, by the delivery's column, where they are not the booked ones."""
+    request = None if delivery.blanked_at else _request_now(delivery)
+    columns = _booked(request) if request else {}
+    return {name: value for name, value in columns.items() if value != getattr(delivery, name)}
+
+
+def _request_now(delivery: Delivery) -> DeliveryRequest | None:
+    """Build the request of the order as it is now; None if the adapter fails or the order is gone."""
+    try:
+        with transaction.atomic(using=db_alias()):
+            return _build(delivery, order_of(delivery))
+    except (models.ObjectDoesNotExist, AdapterFailed):
+        return None
+
+
 def cancel_reason_of(order: models.Model) -> str:
     """Return the adapter's reason to cancel, cut to the limit; an empty one if the adapter fails."""
     adapter = _adapter_of(order)
@@ -323,12 +339,16 @@ def _mirrored_request(delivery: Delivery) -> DeliveryRequest:
 
 
 def _mirrored(request: DeliveryRequest, customer: Location) -> dict[str, object]:
+    return {**_booked(request), **_searched(customer)}
+
+
+def _booked(request: DeliveryRequest) -> dict[str, object]:
     columns = {f"parcel_{name}": value for name, value in vars(request.parcel).items()}
     for side, place in (("pickup", request.pickup), ("dropoff", request.dropoff)):
         columns[f"{side}_address"], columns[f"{side}_notes"] = place.address, place.notes
         columns[f"{side}_name"] = place.contact.name
         columns[f"{side}_phone"] = place.contact.phone
-    return {**columns, **_searched(customer)}
+    return columns
 
 
 def _searched(customer: Location) -> dict[str, object]:
