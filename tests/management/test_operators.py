@@ -32,7 +32,7 @@ def operator(client):
 
 def test_twice_is_once():
     """It may be run at every deployment."""
-    assert make() == "Kaspi operators: 13 permissions given\n"
+    assert make() == "Kaspi operators: 14 permissions given\n"
     assert make() == "Kaspi operators: 0 permissions given\n"
 
 

@@ -183,7 +183,7 @@ def test_each_command_ends_well(replica, kaspi, booked, asked, command, monkeypa
 
 def test_operators_get_their_permissions_once(replica):
     """The second run reads what the first one has written."""
-    for expected in ("13", "0"):
+    for expected in ("14", "0"):
         out = io.StringIO()
         call_command("kaspi_operators", stdout=out)
         assert f": {expected} permissions given" in out.getvalue()
