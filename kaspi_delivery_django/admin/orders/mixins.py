@@ -337,7 +337,7 @@ class OrderConfirmation(BulkActionsMixin):
     def _book(self, order: Model, answers: Mapping[str, Any]) -> Answer:
         """Book what was chosen of the order; without a choice what the adapter wants.
 
-        A parcel is sent although the adapter does not want it only if staff were told so.
+        A parcel is sent although the adapter does not want it only if staff read so before they confirmed.
         """
         chosen = answers.get("parcels")
         booked, refused = [], []
