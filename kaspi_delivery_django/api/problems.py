@@ -16,7 +16,7 @@ from kaspi_delivery_django.services.db import is_data_error, is_transient
 from kaspi_delivery_django.services.errors import AdapterFailed, translated
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_S = 1
+RETRY_AFTER = {"Retry-After": "1"}
 # Each code, its HTTP status, and the text when there is none that is more exact. docs/rest-api.md lists them.
 CODES: Mapping[str, tuple[int, str]] = {
     "not_authenticated": (401, "The request has no credentials."),
@@ -53,10 +53,18 @@ _CODES_OF_DRF: Mapping[type[exceptions.APIException], str] = {
 class Problem(exceptions.APIException):
     """An error with a code of `CODES`. `errors` are texts by the name of the value that they are about."""
 
-    def __init__(self, code: str, detail: str = "", *, errors: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        errors: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         status, text = CODES[code]
         super().__init__(detail or text)
         self.code, self.status_code, self.errors = code, status, errors
+        self.headers = RETRY_AFTER if code == "busy" else headers or {}
 
     @property
     def is_final(self) -> bool:
@@ -81,8 +89,8 @@ def handle(err: Exception, context: Mapping[str, Any]) -> Response | None:
     if response is None:
         return None
     code = known.code if known else _code_of(err)
-    if code == "busy":
-        response["Retry-After"] = str(RETRY_AFTER_S)
+    for name, value in known.headers.items() if known else ():
+        response[name] = value
     status = response.status_code
     response.data = {
         "type": "about:blank",

@@ -121,13 +121,14 @@ class DeliveryViewSet(Endpoint[Delivery]):
 
     def _once(self, act: Callable[[], Outcome]) -> Response:
         outcome, is_known = idempotency.run_once(idempotency.keyed(self.request), act)
+        headers = {REPLAYED: "true"} if is_known else None
         if outcome.refusal:
-            raise Problem("not_allowed", outcome.refusal)
+            raise Problem("not_allowed", outcome.refusal, headers=headers)
         user = getattr(self.request.user, "pk", None)
         words = "action=%s delivery=%s user=%s repeated=%s"
         logger.info(words, self.action, outcome.delivery_pk, user, is_known)
         data = None if outcome.delivery_pk is None else self._represent(outcome.delivery_pk)
-        return Response(data, status=outcome.http_status, headers={REPLAYED: "true"} if is_known else None)
+        return Response(data, status=outcome.http_status, headers=headers)
 
     def _represent(self, key: int) -> Any:
         return DeliverySerializer(shown([_existing(key)], self.request)[0]).data

@@ -108,7 +108,7 @@ def _headers(status: int) -> list[OpenApiParameter]:
     replayed = OpenApiParameter(
         REPLAYED,
         location=OpenApiParameter.HEADER,
-        response=[status],
+        response=[status, problems.CODES["not_allowed"][0]],
         description="`true` on the answer of an earlier request with the same key.",
     )
     return [replayed, RETRY_AFTER]

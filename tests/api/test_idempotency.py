@@ -73,6 +73,7 @@ def test_a_refusal_is_answered_again_and_an_error_is_not(api, booked):
     booked.calls.update(state="stuck")
     answer = post(api, address(booked, "retry"), {})
     assert problem(answer) == (409, "not_allowed")
+    assert answer["Idempotent-Replayed"] == "true"
     assert answer.json()["detail"].startswith("There is nothing to retry")
 
 
@@ -137,6 +138,24 @@ def test_the_key_is_committed_before_the_answer_leaves(api, booked, settings):
         transaction.set_rollback(True)
     assert IdempotencyKey.objects.count() == 2
     assert Delivery.objects.get().cancel_requested_at is None
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="the others wait for so long that a test cannot")
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_stays_locked_is_asked_for_again_later(api, booked):
+    """The program is told so, nothing was done, and the key is free."""
+    other = connection.copy()
+    try:
+        with other.cursor() as holder, connection.cursor() as cursor:
+            holder.execute(f"BEGIN; SELECT 1 FROM kaspi_delivery_delivery WHERE id = {booked.pk} FOR UPDATE")
+            cursor.execute("SET lock_timeout = '50ms'")
+            answer = post(api, address(booked, "cancel"), {"reason": "late"})
+            cursor.execute("RESET lock_timeout")
+    finally:
+        other.close()
+    assert problem(answer) == (503, "busy")
+    assert answer["Retry-After"] == "1"
+    assert post(api, address(booked, "cancel"), {"reason": "late"}).status_code == 202
 
 
 def test_old_keys_are_pruned(api, booked, turnable):
