@@ -3,9 +3,12 @@
 `DeliveryError` is the root: the action is refused, nothing was changed, and the text names what can be done.
 """
 
+from typing import Any
+
 from kaspi_delivery_django.client.exceptions import KaspiError, UsageError
 
 __all__ = [
+    "AlreadyBooked",
     "CannotAcknowledge",
     "CannotBook",
     "CannotCancel",
@@ -37,6 +40,14 @@ class NoAdapter(DeliveryError):
 
 class CannotBook(DeliveryError):
     """The order has a delivery, is to be cancelled, or has no data that could be sent."""
+
+
+class AlreadyBooked(CannotBook):
+    """The whole order has deliveries; `delivery` is one of them."""
+
+    def __init__(self, text: str, delivery: Any) -> None:
+        super().__init__(text)
+        self.delivery = delivery
 
 
 class CannotCancel(DeliveryError):

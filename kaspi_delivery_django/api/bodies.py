@@ -66,6 +66,17 @@ class CancelBody(StrictSerializer):
         ref_name = "KaspiDeliveryCancel"
 
 
+class ReturnBody(StrictSerializer):
+    """Why a parcel comes back, if that is known."""
+
+    reason = serializers.CharField(
+        default="", allow_blank=True, max_length=MAX_REASON_LENGTH, help_text="For staff, not for Kaspi."
+    )
+
+    class Meta:
+        ref_name = "KaspiDeliveryReturn"
+
+
 class LinkBody(StrictSerializer):
     """Kaspi's id of the delivery."""
 

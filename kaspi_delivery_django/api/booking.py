@@ -1,4 +1,4 @@
-"""Find the order that a client names, and book it."""
+"""Find the order that a client names, and book it; book a return."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,12 +7,12 @@ from django.db.models import Model, Q
 
 from kaspi_delivery_django import orders, services
 from kaspi_delivery_django.api.problems import Problem, invalid_input
-from kaspi_delivery_django.exceptions import CannotBook
+from kaspi_delivery_django.exceptions import AlreadyBooked
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.search import number_key
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import db_alias, locked_row
 from kaspi_delivery_django.services.deliveries import identities, payloads
-from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter
+from kaspi_delivery_django.services.errors import call_adapter
 
 MAX_NAMED = 20
 
@@ -20,16 +20,21 @@ MAX_NAMED = 20
 def book(given: Mapping[str, Any]) -> tuple[Delivery, bool]:
     """Book the order that a body names; return its delivery, and whether it is a new one.
 
-    An order that has a delivery keeps it: then nothing is done. Raises `Problem`, and what `book_delivery` raises.
+    An order that is booked as a whole keeps what it has: then nothing is done. Raises `Problem`, and what
+    `book_delivery` raises.
     """
     order = _order(given)
     try:
         return services.book_delivery(order, send_anyway=given["send_anyway"]), True
-    except CannotBook as err:
-        known = None if isinstance(err.__cause__, AdapterFailed) else _delivery_of(order)
-        if known is None:
-            raise
-        return known, False
+    except AlreadyBooked as err:
+        return err.delivery, False
+
+
+def book_return(delivery: Delivery, reason: str) -> tuple[Delivery, bool]:
+    """Book the return of a delivery; return it, and whether it is a new one. Raises what `request_return` raises."""
+    with locked_row(delivery) as locked:
+        is_new = not locked.has_return()
+        return services.request_return(locked, reason=reason), is_new
 
 
 def model_named(label: str) -> type[Model]:
@@ -68,10 +73,3 @@ def _by_reference(model: type[Model], reference: str) -> Iterator[Model]:
     known = Q(external_order_id=reference) | Q(order_label=reference, label_key=number_key(reference))
     own = Delivery.objects.using(db_alias()).filter(known, content_type=identities.content_type_of(adapter))
     yield from payloads.orders_of(own.order_by("-pk")[:MAX_NAMED]).values()
-
-
-def _delivery_of(order: Model) -> Delivery | None:
-    """Return the newest delivery of the order, in the environment that it would be booked in."""
-    adapter = identities.adapter_of(order)
-    identity = identities.identity_of(adapter, order)
-    return next(iter(identities.newest_of(adapter, identity.object_id, identity.environment)), None)

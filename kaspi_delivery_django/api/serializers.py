@@ -12,6 +12,7 @@ from rest_framework.request import Request
 
 from kaspi_delivery_django.api.access import may
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
+from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.serializers import moment
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
@@ -86,6 +87,11 @@ class Shown:
         return self.delivery.cancel_reason if self.viewer.sees_personal else None
 
     @property
+    def return_reason(self) -> str | None:
+        """The reason of a return."""
+        return self.delivery.return_reason if self.viewer.sees_personal else None
+
+    @property
     def pickup(self) -> dict[str, str] | None:
         """The sender."""
         return self._place("pickup")
@@ -155,12 +161,16 @@ class Shown:
         return next((call for call in calls if call.reason == reason), None)
 
 
+def readable(rows: DeliveryQuerySet) -> DeliveryQuerySet:
+    """Have a query read what the rules and the representation need of other deliveries."""
+    return rows.with_successors().with_returns().with_returned_pk().defer("raw")
+
+
 def shown(deliveries: list[Delivery], request: Request) -> list[Shown]:
     """Read what the representation needs, with the same number of queries for one row and for many."""
     viewer = Viewer(request, clock.now())
     rules.read_calls(deliveries)
-    if viewer.sees_history:
-        prefetch_related_objects(deliveries, "history")
+    prefetch_related_objects(deliveries, "history")  # the rules read it too
     return [Shown(delivery, viewer) for delivery in deliveries]
 
 
@@ -245,8 +255,20 @@ class DeliverySerializer(serializers.Serializer[Shown]):
     order = OrderSerializer(read_only=True)
     account = serializers.CharField(source="delivery.account", read_only=True)
     environment = serializers.CharField(source="delivery.environment", read_only=True)
+    parcel_key = serializers.CharField(
+        source="delivery.parcel", read_only=True, help_text="The parcel, of an order that goes in several; else empty."
+    )
+    is_return = serializers.BooleanField(
+        source="delivery.is_return", read_only=True, help_text="Whether it brings a parcel back from the customer."
+    )
+    return_of = serializers.IntegerField(
+        source="delivery.returned_pk",
+        read_only=True,
+        allow_null=True,
+        help_text="The `id` of the delivery that a return brings back; null if that is deleted, or if it is none.",
+    )
     generation = serializers.IntegerField(
-        source="delivery.generation", read_only=True, help_text="1 for the order's first delivery."
+        source="delivery.generation", read_only=True, help_text="1 for the parcel's first delivery or first return."
     )
     external_order_id = serializers.CharField(
         source="delivery.external_order_id", read_only=True, allow_null=True, help_text="The order's id at Kaspi."
@@ -267,6 +289,7 @@ class DeliverySerializer(serializers.Serializer[Shown]):
     tracking_page = serializers.CharField(read_only=True, help_text="The shop's page for the customer; may be empty.")
     cancel_requested_at = moment("When a cancel was requested.", source="delivery.cancel_requested_at")
     cancel_reason = serializers.CharField(read_only=True, allow_null=True, help_text=HIDDEN)
+    return_reason = serializers.CharField(read_only=True, allow_null=True, help_text="Of a return. " + HIDDEN)
     attention = AttentionSerializer(read_only=True, allow_null=True, help_text="Null when it needs no manual review.")
     pickup = PlaceSerializer(read_only=True, allow_null=True, help_text=HIDDEN)
     dropoff = PlaceSerializer(read_only=True, allow_null=True, help_text=HIDDEN)

@@ -12,14 +12,22 @@ from rest_framework.response import Response
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.api import access, idempotency
-from kaspi_delivery_django.api.bodies import BookBody, CancelBody, ConfirmBody, LinkBody, NothingBody, StrictSerializer
-from kaspi_delivery_django.api.booking import book
+from kaspi_delivery_django.api.bodies import (
+    BookBody,
+    CancelBody,
+    ConfirmBody,
+    LinkBody,
+    NothingBody,
+    ReturnBody,
+    StrictSerializer,
+)
+from kaspi_delivery_django.api.booking import book, book_return
 from kaspi_delivery_django.api.endpoints import Endpoint, Values, read_values
 from kaspi_delivery_django.api.filters import ListParameters, filtered
 from kaspi_delivery_django.api.idempotency import Outcome
 from kaspi_delivery_django.api.paging import MAX_ID, DeliveryPagination
 from kaspi_delivery_django.api.problems import Problem
-from kaspi_delivery_django.api.serializers import DeliverySerializer, shown
+from kaspi_delivery_django.api.serializers import DeliverySerializer, readable, shown
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services.deliveries import rules
 
@@ -37,7 +45,7 @@ class DeliveryViewSet(Endpoint[Delivery]):
     def list(self, request: Request) -> Response:
         """Return a page of deliveries, the newest first."""
         given = read_values(ListParameters, request.query_params)
-        rows = filtered(given, request.user).with_successors().defer("raw")
+        rows = readable(filtered(given, request.user))
         page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response([DeliverySerializer(one).data for one in shown(page, request)])
 
@@ -84,6 +92,11 @@ class DeliveryViewSet(Endpoint[Delivery]):
         """Book the order again; return the new delivery."""
         return self._do(pk, ConfirmBody, lambda row, given: services.reissue_delivery(row, **given), HTTPStatus.CREATED)
 
+    @action(detail=True, methods=["post"], url_path="return")
+    def return_(self, request: Request, pk: str) -> Response:
+        """Book the way back of a delivery; return the return that it has, if it has one."""
+        return self._do(pk, ReturnBody, lambda row, given: book_return(row, given["reason"]))
+
     @action(detail=True, methods=["post"])
     def acknowledge(self, request: Request, pk: str) -> Response:
         """Clear the flag of a delivery that staff have dealt with."""
@@ -108,16 +121,21 @@ class DeliveryViewSet(Endpoint[Delivery]):
         self, key: int, body: type[StrictSerializer], act: Callable[[Delivery, Values], object], status: HTTPStatus
     ) -> Outcome:
         row = _existing(key)
-        access.require(self.request.user, rules.permission_for(str(self.action), row))
+        access.require(self.request.user, rules.permission_for(self._name, row))
         done = act(row, read_values(body, self.request.data))
+        if isinstance(done, tuple):
+            return _booked(done)
         if not isinstance(done, Delivery):
             return Outcome(http_status=status, delivery_pk=row.pk)
         return Outcome(http_status=status if done.pk else HTTPStatus.NO_CONTENT, delivery_pk=done.pk)
 
     def _book(self) -> Outcome:
         access.require(self.request.user, rules.PERMISSIONS["book"])
-        delivery, is_new = book(read_values(BookBody, self.request.data))
-        return Outcome(http_status=HTTPStatus.CREATED if is_new else HTTPStatus.OK, delivery_pk=delivery.pk)
+        return _booked(book(read_values(BookBody, self.request.data)))
+
+    @property
+    def _name(self) -> str:
+        return str(self.action).removesuffix("_")  # `return` is no name for a method
 
     def _once(self, act: Callable[[], Outcome]) -> Response:
         outcome, is_known = idempotency.run_once(idempotency.keyed(self.request), act)
@@ -126,7 +144,7 @@ class DeliveryViewSet(Endpoint[Delivery]):
             raise Problem("not_allowed", outcome.refusal, headers=headers)
         user = getattr(self.request.user, "pk", None)
         words = "action=%s delivery=%s user=%s repeated=%s"
-        logger.info(words, self.action, outcome.delivery_pk, user, is_known)
+        logger.info(words, self._name, outcome.delivery_pk, user, is_known)
         data = None if outcome.delivery_pk is None else self._represent(outcome.delivery_pk)
         return Response(data, status=outcome.http_status, headers=headers)
 
@@ -134,8 +152,13 @@ class DeliveryViewSet(Endpoint[Delivery]):
         return DeliverySerializer(shown([_existing(key)], self.request)[0]).data
 
 
+def _booked(booking: tuple[Delivery, bool]) -> Outcome:
+    delivery, is_new = booking
+    return Outcome(http_status=HTTPStatus.CREATED if is_new else HTTPStatus.OK, delivery_pk=delivery.pk)
+
+
 def _existing(key: int) -> Delivery:
-    row: Delivery | None = Delivery.objects.with_successors().defer("raw").filter(pk=key).first()
+    row: Delivery | None = readable(Delivery.objects.filter(pk=key)).first()
     if row is None:
         raise Problem("not_found")
     return row

@@ -137,11 +137,14 @@ DESCRIBED = {
         "Book a courier for an order",
         bodies.BookBody,
         201,
-        f"Books the order's first delivery. {SENT}",
+        "Books the order. The answer is its delivery; if it goes in several parcels, list them by `order_id`. What"
+        " Kaspi answers follows.",
         codes=("order_not_found", "adapter_failed"),
-        status_200="The order has this delivery already: nothing was done.",
+        status_200="The order is booked already, and has this delivery: nothing was done.",
     ),
-    "cancel": _action("cancel", "Cancel a delivery", bodies.CancelBody, 202, f"Cancels before the pickup. {SENT}"),
+    "cancel": _action(
+        "cancel", "Cancel a delivery", bodies.CancelBody, 202, f"Cancels this parcel before its pickup. {SENT}"
+    ),
     "refresh": _action("refresh", "Ask Kaspi about a delivery", bodies.NothingBody, 202, f"Asks Kaspi. {SENT}"),
     "retry": _action(
         "retry",
@@ -164,6 +167,15 @@ DESCRIBED = {
         201,
         "Books the next delivery of an order whose delivery was cancelled, refused or abandoned. The answer is it.",
         codes=("not_found", "adapter_failed"),
+    ),
+    "return_": _action(
+        "return",
+        "Book a return",
+        bodies.ReturnBody,
+        201,
+        "Has a courier fetch the parcel from the customer, once. The answer is the return.",
+        codes=("not_found", "adapter_failed"),
+        status_200="It has this return already: nothing was done.",
     ),
     "acknowledge": _action(
         "acknowledge", "Acknowledge", bodies.ConfirmBody, 200, "Clears the flag. What was not booked never will be."

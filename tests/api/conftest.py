@@ -10,6 +10,7 @@ ALL = (
     "cancel_delivery",
     "reissue_delivery",
     "retry_delivery",
+    "return_delivery",
     "view_personal_data",
     "view_statuschange",
 )

@@ -28,7 +28,7 @@ django.setup()
 import kaspi_delivery_django.urls, kaspi_delivery_django.services
 print([name for name in sys.modules if name.startswith(("kaspi_delivery_django.api", "rest_framework.viewsets"))])
 """
-PERSONAL = ("cancel_reason", "pickup", "dropoff", "parcel")
+PERSONAL = ("cancel_reason", "return_reason", "pickup", "dropoff", "parcel")
 
 
 def test_a_shop_without_the_api_does_not_load_it():
@@ -111,10 +111,12 @@ def test_abandoning_needs_what_it_needs_in_the_admin(booked, turnable, attention
 
 def test_personal_data_is_hidden_without_its_permission(booked, program):
     """Contacts, addresses, the parcel, free texts, notes, and an order's name that may be the customer's."""
-    Delivery.objects.update(cancel_reason="Aigerim asked", order_label="Aigerim", label_is_personal=True)
+    Delivery.objects.update(
+        cancel_reason="Aigerim asked", return_reason="Aigerim", order_label="Aigerim", label_is_personal=True
+    )
     booked.history.update(note="Aigerim")
     found = program("view_statuschange").get(address(booked)).json()
-    assert [found[name] for name in PERSONAL] == [None] * 4
+    assert [found[name] for name in PERSONAL] == [None] * 5
     assert found["order"]["label"] is None
     assert found["history"][0]["note"] is None
     assert "Aigerim" not in str(found)

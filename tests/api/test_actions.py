@@ -10,9 +10,10 @@ from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.deliveries import rules
 from tests.api.conftest import LIST, address, problem
 from tests.shop.adapters import OrderAdapter
-from tests.shop.models import AppOrder, Order
+from tests.shop.models import AppOrder, Line, Order
 
 pytestmark = pytest.mark.django_db
+WAREHOUSES = ["tests.shop.adapters.WarehousesAdapter"]
 BOTH = ["tests.shop.adapters.OrderAdapter", "tests.shop.adapters.AppOrderAdapter"]
 
 
@@ -75,6 +76,57 @@ def test_an_order_that_is_not_found_or_not_clear_is_refused(api, unbooked, setti
     answer = post(api, LIST, order_id=str(app_order.pk).upper(), model="shop.apporder", send_anyway=True)
     assert answer.status_code == 201
     assert answer.json()["order"] == {"model": "shop.AppOrder", "id": str(app_order.pk), "label": str(app_order)}
+
+
+def test_an_order_in_several_parcels_is_booked_as_a_whole(api, unbooked, settings, drain):
+    """The answer is one delivery; the order lists them all, and each is cancelled by itself."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": WAREHOUSES}
+    Line.objects.bulk_create(Line(order=unbooked, title=key) for key in ("almaty", "shymkent"))
+    own = {"order_id": str(unbooked.pk), "model": "shop.Order"}
+    first = post(api, LIST, **own)
+    assert (first.status_code, first.json()["parcel_key"]) == (201, "")
+    drain()
+    drain()
+    found = {row["parcel_key"]: row for row in api.get(LIST, own).json()["results"]}
+    assert found.keys() == {"almaty", "shymkent"}
+    assert found["almaty"]["id"] == first.json()["id"]
+    assert found["shymkent"]["external_order_id"] == f"order-{unbooked.pk}-shymkent"
+    again = post(api, LIST, **own)
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+    assert post(api, address(Delivery(pk=found["shymkent"]["id"]), "cancel"), reason="late").status_code == 202
+    assert list(Delivery.objects.filter(cancel_requested_at=None).values_list("parcel", flat=True)) == ["almaty"]
+
+
+def test_a_parcel_that_was_added_is_booked_by_name_of_its_order(api, unbooked, settings, drain):
+    """And a refusal is not taken for an order that is booked already."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": WAREHOUSES}
+    Line.objects.create(order=unbooked, title="almaty")
+    own = {"order_id": str(unbooked.pk)}
+    post(api, LIST, **own)
+    drain()
+    Line.objects.create(order=unbooked, title="added")
+    Order.objects.update(paid=False)
+    assert problem(post(api, LIST, **own)) == (409, "not_allowed")
+    Order.objects.update(paid=True)
+    answer = post(api, LIST, **own)
+    assert (answer.status_code, answer.json()["parcel_key"]) == (201, "added")
+
+
+def test_a_return_is_booked_once(api, booked, drain):
+    """It names the delivery that it brings back; the second request gets the return that there is."""
+    Delivery.objects.update(status="delivered")
+    assert "return" in api.get(address(booked)).json()["allowed_actions"]
+    first, second = post(api, address(booked, "return"), reason="too small"), post(api, address(booked, "return"))
+    assert (first.status_code, second.status_code) == (201, 200)
+    back = first.json()
+    assert second.json()["id"] == back["id"] != booked.pk
+    assert (back["is_return"], back["return_of"], back["return_reason"]) == (True, booked.pk, "too small")
+    assert back["external_order_id"] == f"{booked.external_order_id}-return"
+    drain()
+    assert api.get(f"{LIST}{back['id']}/").json()["status"] == "created"
+    there = api.get(address(booked)).json()
+    assert (there["is_return"], there["return_of"]) == (False, None)
+    assert there["refused_actions"]["return"].startswith("Its return is booked already")
 
 
 def test_what_the_adapter_does_not_want_is_booked_only_if_that_is_overruled(api, kaspi):

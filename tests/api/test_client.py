@@ -110,10 +110,17 @@ def test_a_generated_client_books_follows_and_cancels(generated, live_server, pr
         assert isinstance(refusal, models.KaspiDeliveryProblem)
         assert (refusal.status, refusal.code) == (409, "not_allowed")
 
+        Delivery.objects.filter(pk=booked.id).update(status="delivered")
+        wish = models.KaspiDeliveryReturn(reason="too small")
+        backs = [generated(f"{calls}return").sync(booked.id, client=client, body=wish) for _attempt in range(2)]
+        assert [(back.is_return, back.return_of, back.parcel_key) for back in backs] == [(True, booked.id, "")] * 2
+        assert backs[0].id == backs[1].id
+        Delivery.objects.filter(pk=booked.id).update(status="cancelled")
+
         again = generated(f"{calls}reissue").sync(booked.id, client=client, body=models.KaspiDeliveryConfirmation())
         assert again.generation == 2
-        page = generated(f"{calls}list").sync(client=client, page_size=1)
+        page = generated(f"{calls}list").sync(client=client, page_size=2)
         cursor = parse_qs(urlsplit(page.next_).query)["cursor"][0]
-        following = generated(f"{calls}list").sync(client=client, page_size=1, cursor=cursor)
-        assert [one.id for one in (*page.results, *following.results)] == [again.id, booked.id]
+        following = generated(f"{calls}list").sync(client=client, page_size=2, cursor=cursor)
+        assert [one.id for one in (*page.results, *following.results)] == [again.id, backs[0].id, booked.id]
         assert following.next_ is None

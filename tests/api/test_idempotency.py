@@ -43,6 +43,16 @@ def test_a_rebooking_is_done_once(api, cancelled):
     assert Delivery.objects.count() == 3
 
 
+def test_a_return_has_the_same_answer_for_its_key(api, booked):
+    """201 again, where a request without the key gets 200."""
+    Delivery.objects.update(status="delivered")
+    first, second = (post(api, address(booked, "return"), {"reason": "too small"}) for _ in range(2))
+    assert (first.status_code, second.status_code, second["Idempotent-Replayed"]) == (201, 201, "true")
+    assert first.json() == second.json()
+    assert problem(post(api, address(booked, "return"), {"reason": "broken"})) == (422, "key_reused")
+    assert Delivery.objects.count() == 2
+
+
 def test_another_request_with_the_same_key_is_refused(api, booked):
     """Another body, another delivery, another action."""
     assert post(api, address(booked, "cancel"), {"reason": "late"}).status_code == 202

@@ -10,7 +10,7 @@ from django.utils import timezone
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.deliveries import rules
-from tests.api.conftest import LIST
+from tests.api.conftest import ALL, LIST
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db
@@ -69,17 +69,24 @@ def test_a_delivery_that_comes_meanwhile_moves_no_page(api, many):
     assert [row["id"] for row in second["results"]] == [row.pk for row in reversed(many)][10:20]
 
 
-def test_a_page_costs_the_same_for_one_row_and_for_many(api, many):
-    """However many rows, flagged ones among them."""
+@pytest.mark.parametrize("permissions", [ALL, ()])
+def test_a_page_costs_the_same_for_one_row_and_for_many(program, many, permissions):
+    """However many rows: flagged ones, returns, and those whose rules read their returns or their history."""
+    client = program(*permissions)
     Delivery.objects.update(attention="refused")
+    Delivery.objects.filter(pk__in=[row.pk for row in many[:10]]).update(status="delivered")
+    Delivery.objects.filter(pk__in=[row.pk for row in many[10:20]]).update(status="new", final_at=timezone.now())
+    for there, back in zip(many[:10], many[20:], strict=True):
+        Delivery.objects.filter(pk=back.pk).update(object_id=there.object_id, returned_generation=1)
     counts = []
     for size in (1, 30):
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
-            assert len(found(api, page_size=size)) == size
+        with CaptureQueriesContext(connection) as queries:
+            rows = client.get(LIST, {"page_size": size}).json()["results"]
+        assert len(rows) == size
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 6  # token, permissions twice, page, calls, history
+    returned = [row["return_of"] for row in reversed(rows)]
+    assert returned == [None] * 20 + [row.pk for row in many[:10]]
 
 
 def test_the_filters_find_what_they_name(api, many):

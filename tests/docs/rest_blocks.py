@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import Permission, User
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
@@ -20,7 +20,7 @@ from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
 from tests.docs import shell, shell_blocks
-from tests.shop.models import Order
+from tests.shop.models import Line, Order
 
 ADDRESS = "https://your-shop"
 PLACE = "https://your-shop/kaspi/api/v1/"
@@ -57,17 +57,24 @@ def token():
 
 
 def prepare(typed):
-    """Make the order of the page, and its delivery as the first command needs it; None for a booking."""
+    """Make the order of the page, and its delivery as the first command needs it; None for a booking.
+
+    An order that is listed goes in parcels.
+    """
     Delivery.objects.all().delete()
     order = Order.objects.create(pk=ORDER, paid=False)
     Order.objects.update(paid=True)
-    if "order_id" in typed or "reference" in typed:
+    if "--json" in typed and ("order_id" in typed or "reference" in typed):
         return None
+    if "order_id" in typed:
+        return split(order)
     delivery = services.request_delivery(order)
     Worker(log=lambda _line: None).run_round()
     rows = Delivery.objects.filter(pk=delivery.pk)
     if "events/" in typed:
         receive(event(rows.get(), "accepted"))
+    elif "return/" in typed:
+        rows.update(status="delivered")
     elif "reissue" in typed:
         services.cancel_delivery(Delivery.objects.get(pk=delivery.pk), reason="address changed")
         Worker(log=lambda _line: None).run_round()
@@ -82,6 +89,16 @@ def prepare(typed):
         waits = "not_before" if "early" in typed else "unwanted_since"
         rows.update(delivery_id=None, status="", **{waits: timezone.now() + timedelta(days=1)})
         delivery.calls.update(state="due", next_attempt_at=timezone.now())
+    return delivery
+
+
+def split(order):
+    """Book an order that leaves from two warehouses; return the first delivery."""
+    Line.objects.bulk_create(Line(order=order, title=key) for key in ("almaty", "astana"))
+    adapters = ["tests.shop.adapters.WarehousesAdapter"]
+    with override_settings(KASPI_DELIVERY={**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": adapters}):
+        delivery = services.request_delivery(order)
+        Worker(log=lambda _line: None).run_round()
     return delivery
 
 
@@ -103,7 +120,8 @@ def compare(shown, answer, delivery):
     text = answer.content.decode()
     keys = sorted(Delivery.objects.values_list("pk", flat=True))
     for number, pk in enumerate(keys):
-        text = text.replace(f'"id":{pk},', f'"id":{KNOWN + number},')
+        for name in ("id", "return_of"):
+            text = text.replace(f'"{name}":{pk},', f'"{name}":{KNOWN + number},')
     found = json.loads(text) if text else None
     wanted = json.loads("\n".join(rest)) if rest else found
     assert difference(wanted, found) == ""

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from kaspi_delivery_django import tracking
 from kaspi_delivery_django.admin import filters
+from kaspi_delivery_django.api.serializers import readable
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.services.deliveries import actions, notifications
@@ -250,6 +251,14 @@ def test_a_page_of_the_rest_api(admin_client, query):
             assert admin_client.get(following).status_code == 200
 
     assert_by_index(read)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL hashes the table of an EXISTS")
+def test_a_page_looks_up_the_other_deliveries_of_its_own_rows_only():
+    """Whether there is a later or a return: not for the whole table at once, however cheap the engine takes that."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {Delivery._meta.db_table}")
+    assert "Seq Scan" not in readable(Delivery.objects.order_by("-pk"))[:5].explain()
 
 
 def test_a_customers_page(booked):

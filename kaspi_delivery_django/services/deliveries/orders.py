@@ -11,7 +11,7 @@ from django.utils.translation import gettext, gettext_lazy
 from kaspi_delivery_django import orders
 from kaspi_delivery_django.client.exceptions import UsageError
 from kaspi_delivery_django.client.types import is_identifier
-from kaspi_delivery_django.exceptions import CannotBook, CannotLink, UnusableKey
+from kaspi_delivery_django.exceptions import AlreadyBooked, CannotBook, CannotLink, UnusableKey
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import clock
@@ -61,8 +61,8 @@ def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery
     """Book an order's first delivery, or the parcels that were added since, as staff decide; return the first of them.
 
     The order is read again and its request is built first, so an order that cannot be sent is refused, and nothing is
-    written. `send_anyway` overrules `wants_delivery`, never `wants_cancel`. Raises `NoAdapter`, and `CannotBook` for an
-    order that has a delivery, is not wanted, is to be cancelled, is gone, or that the adapter fails on.
+    written. `send_anyway` overrules `wants_delivery`, never `wants_cancel`. Raises `NoAdapter`, `AlreadyBooked`, and
+    `CannotBook` for an order that is not wanted, is to be cancelled, is gone, or that the adapter fails on.
     """
     adapter = identities.adapter_of(order)
     with _booking_by_staff():
@@ -121,7 +121,7 @@ def _first_booking(adapter: AnyAdapter, order: models.Model) -> tuple[list[Ident
     known = identities.newest_of(adapter, ref.object_id, identity.environment)
     missing = _added_parcels(adapter, ref.order, known, identity) if known else [identity]
     if not missing:
-        raise CannotBook(gettext("The order has a delivery already: %(name)s.") % {"name": known[0]})
+        raise AlreadyBooked(gettext("The order has a delivery already: %(name)s.") % {"name": known[0]}, known[0])
     wish = wish_for(adapter, ref.order)
     if wish is Wish.CANCEL:
         raise CannotBook(gettext("The shop's adapter wants it cancelled."))

@@ -270,7 +270,7 @@ def calls_of(delivery: Delivery) -> Sequence[ApiCall]:
 
 
 def _was_picked_up(delivery: Delivery) -> bool:
-    return delivery.history.filter(to_status__in=PICKED_UP).exists()
+    return any(change.to_status in PICKED_UP for change in delivery.history.all())  # which a list has prefetched
 
 
 def _newest_create(delivery: Delivery) -> ApiCall:
