@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -41,7 +42,7 @@ class RepeatedFilter(filters.LinkedFilter):
 class WebhookEventAdmin(OrderColumn, EventColumns, ConfirmedActionsAdmin):
     """Kaspi's webhook events; dead letters can be replayed."""
 
-    list_display = ("__str__", "order_page", "state_text", "why", "received_count", "received_at")
+    list_display = ("__str__", "order_page", "state_text", "why", "received")
     list_filter = (
         filters.EventStateFilter,
         filters.ReceivedFilter,
@@ -58,6 +59,12 @@ class WebhookEventAdmin(OrderColumn, EventColumns, ConfirmedActionsAdmin):
     def order_cell(self, row: WebhookEvent, *, shows_personal: bool) -> str:
         """Show the id that a parked event names."""
         return super().order_cell(row, shows_personal=shows_personal) or display.short_id(row.external_order_id)
+
+    @admin.display(description=_("received at"))
+    def received(self, event: WebhookEvent) -> str:
+        """Return when it came first, and how often if more than once."""
+        times = f"{event.received_count}\N{MULTIPLICATION SIGN}" if event.received_count > 1 else ""
+        return format_html('{}<div class="kd-line">{}</div>', display.moment(event.received_at), times)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may replay events."""
