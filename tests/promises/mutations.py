@@ -67,7 +67,7 @@ def let_late_news_count(monkeypatch):
 
 def tell_nobody(monkeypatch):
     """What needs a person is not put on the list."""
-    monkeypatch.setattr(attention, "flag", lambda _delivery, _reason: None)
+    monkeypatch.setattr(attention, "flag", lambda *_args, **_kwargs: None)
 
 
 def forget_what_failed(monkeypatch):

@@ -12,7 +12,6 @@ from kaspi_delivery_django.services import (
     refresh_delivery,
     reissue_delivery,
     replay_event,
-    request_return,
     retry_delivery,
 )
 
@@ -28,11 +27,6 @@ def has_rows(machine):
 def has_held_rows(_machine):
     """Tell whether the adapter holds something back, and staff are asked."""
     return Delivery.objects.filter(attention=Attention.NOT_WANTED).exists()
-
-
-def has_arrived_rows(_machine):
-    """Tell whether there is anything to return."""
-    return Delivery.objects.filter(status="delivered").exists()
 
 
 class StaffRules:
@@ -52,14 +46,6 @@ class StaffRules:
     def person_clicks(self, which, service):
         """Has Kaspi asked now, has it tried now, or has it booked anew."""
         self._click(service, self._row(which))
-
-    @precondition(has_arrived_rows)
-    @rule(which=WHICH, times=sampled_from([1, 2]))
-    def person_requests_a_return(self, which, times):
-        """The customer does not keep it; whether the order is cancelled makes no difference."""
-        arrived = list(Delivery.objects.filter(status="delivered").order_by("pk"))
-        for _ in range(times):
-            self._click(request_return, arrived[which % len(arrived)])
 
     @precondition(has_held_rows)
     @rule(which=WHICH)
