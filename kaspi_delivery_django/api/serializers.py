@@ -6,13 +6,13 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import prefetch_related_objects
+from django.db.models import OuterRef, Subquery, prefetch_related_objects
 from rest_framework import serializers
 from rest_framework.request import Request
 
 from kaspi_delivery_django.api.access import may
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
-from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
+from kaspi_delivery_django.models.deliveries import PARCEL_COLUMNS, DeliveryQuerySet
 from kaspi_delivery_django.serializers import moment
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
@@ -163,7 +163,9 @@ class Shown:
 
 def readable(rows: DeliveryQuerySet) -> DeliveryQuerySet:
     """Have a query read what the rules and the representation need of other deliveries."""
-    return rows.with_successors().with_returns().with_returned_pk().defer("raw")
+    same = {name: OuterRef(name) for name in PARCEL_COLUMNS}
+    returned = Delivery.objects.filter(**same, returned_generation=0, generation=OuterRef("returned_generation"))
+    return rows.with_successors().with_returns().annotate(returned_pk=Subquery(returned.values("pk"))).defer("raw")
 
 
 def shown(deliveries: list[Delivery], request: Request) -> list[Shown]:
@@ -262,10 +264,7 @@ class DeliverySerializer(serializers.Serializer[Shown]):
         source="delivery.is_return", read_only=True, help_text="Whether it brings a parcel back from the customer."
     )
     return_of = serializers.IntegerField(
-        source="delivery.returned_pk",
-        read_only=True,
-        allow_null=True,
-        help_text="The `id` of the delivery that a return brings back; null if that is deleted, or if it is none.",
+        source="delivery.returned_pk", read_only=True, allow_null=True, help_text="The `id` of what it brings back."
     )
     generation = serializers.IntegerField(
         source="delivery.generation", read_only=True, help_text="1 for the parcel's first delivery or first return."

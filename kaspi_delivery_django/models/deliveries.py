@@ -53,14 +53,6 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         back = self.model.objects.filter(**same, returned_generation__range=(own, own))
         return self.annotate(known_return=models.Exists(back))
 
-    def with_returned_pk(self) -> Self:
-        """Annotate the key of the delivery that a return brings back, as `returned_pk`; null where there is none."""
-        same = {name: models.OuterRef(name) for name in PARCEL_COLUMNS}
-        there = self.model.objects.filter(
-            **same, returned_generation=0, generation=models.OuterRef("returned_generation")
-        )
-        return self.annotate(returned_pk=models.Subquery(there.values("pk")))
-
     def phone_ending(self, ending: str) -> models.Q:
         """Return the condition that a customer's phone ends in these digits: a range, which every index answers."""
         start = phone_tail(ending)
@@ -186,7 +178,6 @@ class Delivery(WrittenModel):
 
     known_successor: bool | None = None  # not a column: what `with_successors` has read
     known_return: bool | None = None  # not a column: what `with_returns` has read
-    returned_pk: int | None = None  # not a column: what `with_returned_pk` has read
     locked_at: datetime | None = None  # not a column: the database's time when this row was locked
 
     objects: ClassVar = DeliveryQuerySet.as_manager()
