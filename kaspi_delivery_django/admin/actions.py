@@ -391,4 +391,5 @@ def actions_for(delivery: Delivery) -> Mapping[str, Action]:
         own |= UNBOOKED
     if rules.is_unread(delivery):
         own["retry"] = FIRST_TRY
+    own["reissue"] = replace(own["reissue"], permission=rules.permission_for("reissue", delivery))
     return own

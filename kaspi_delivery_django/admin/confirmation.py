@@ -365,9 +365,14 @@ class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
         asked, keys = request.POST.get("action", ""), request.POST.getlist(ACTION_CHECKBOX_NAME)
         if asked in self.actions and asked not in self.get_actions(request):
             raise PermissionDenied
-        if keys and not keys_of(self.model, ",".join(keys)):
-            raise SuspiciousOperation("the rows of an action are named by whole numbers")
+        check_keys(self.model, keys)
         return super().changelist_view(request, extra_context)
+
+
+def check_keys(model: type[Model], keys: Sequence[str]) -> None:
+    """Raise `SuspiciousOperation` for chosen rows that no list names so: Django would answer with an error of ours."""
+    if len(keys_of(model, ",".join(keys))) != len(keys) and keys:
+        raise SuspiciousOperation("the rows of an action are named by their keys")
 
 
 def _back(request: HttpRequest) -> str:

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from kaspi_delivery_django import orders
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH
+from kaspi_delivery_django.services.errors import one_line
 
 NAMES_SHOWN, NAME_LENGTH = 10, 100
 CONFIRMATION = "You have looked at Kaspi: it has no delivery of this number. Needed where Kaspi may have booked it."
@@ -20,7 +21,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         unknown = sorted(set(map(str, data)) - self.fields.keys()) if isinstance(data, Mapping) else []
         if unknown:
             words = f"Unknown name. Known: {', '.join(self.fields) or 'none'}."
-            raise serializers.ValidationError({name[:NAME_LENGTH]: [words] for name in unknown[:NAMES_SHOWN]})
+            raise serializers.ValidationError({one_line(name[:NAME_LENGTH]): [words] for name in unknown[:NAMES_SHOWN]})
         return super().to_internal_value(data)
 
 

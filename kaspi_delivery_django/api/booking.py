@@ -17,13 +17,13 @@ from kaspi_delivery_django.services.errors import call_adapter
 MAX_NAMED = 20
 
 
-def book(given: Mapping[str, Any]) -> tuple[Delivery, bool]:
+def book(given: Mapping[str, Any], *, sees_personal: bool) -> tuple[Delivery, bool]:
     """Book the order that a body names; return its delivery, and whether it is a new one.
 
-    An order that is booked as a whole keeps what it has: then nothing is done. Raises `Problem`, and what
-    `book_delivery` raises.
+    An order that is booked as a whole keeps what it has: then nothing is done. Only who `sees_personal` data may name
+    an order by a label that may be personal. Raises `Problem`, and what `book_delivery` raises.
     """
-    order = _order(given)
+    order = _order(given, sees_personal=sees_personal)
     try:
         return services.book_delivery(order, send_anyway=given["send_anyway"]), True
     except AlreadyBooked as err:
@@ -47,10 +47,10 @@ def model_named(label: str) -> type[Model]:
     return found
 
 
-def _order(given: Mapping[str, Any]) -> Model:
+def _order(given: Mapping[str, Any], *, sees_personal: bool) -> Model:
     models = [model_named(given["model"])] if "model" in given else list(orders.adapters())
     if "reference" in given:
-        return _only([order for model in models for order in _by_reference(model, given["reference"])])
+        return _only([order for model in models for order in _by_reference(model, given["reference"], sees_personal)])
     if len(models) != 1:
         raise invalid_input({"model": ["Several models have an adapter: name the order's."]})
     order = orders.find_by_key(models[0], given["order_id"], using=db_alias())
@@ -65,11 +65,12 @@ def _only(found: list[Model]) -> Model:
     return found[0]
 
 
-def _by_reference(model: type[Model], reference: str) -> Iterator[Model]:
+def _by_reference(model: type[Model], reference: str, sees_personal: bool) -> Iterator[Model]:  # noqa: FBT001
     """Yield the orders of a model that are called so: by its adapter, or by their deliveries."""
     adapter = orders.adapters()[model]
     if (order := call_adapter(adapter.find_order, reference)) is not None:
         yield order
-    known = Q(external_order_id=reference) | Q(order_label=reference, label_key=number_key(reference))
+    label = Q(order_label=reference, label_key=number_key(reference))
+    known = Q(external_order_id=reference) | (label if sees_personal else label & Q(label_is_personal=False))
     own = Delivery.objects.using(db_alias()).filter(known, content_type=identities.content_type_of(adapter))
     yield from payloads.orders_of(own.order_by("-pk")[:MAX_NAMED]).values()

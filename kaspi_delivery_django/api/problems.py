@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http.client import responses
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError
 from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions
@@ -116,6 +116,8 @@ def _problem_of(err: Exception) -> Problem | None:
         return Problem("adapter_failed", translated(str(err)))
     if isinstance(err, UsageError):
         return Problem("invalid_input", translated(str(err)))
+    if isinstance(err, RequestDataTooBig):  # the project's DATA_UPLOAD_MAX_MEMORY_SIZE
+        return Problem("too_large")
     if isinstance(err, UnreadablePostError):
         return Problem("unreadable", "The connection broke before the body was read.")
     return _problem_of_database(err) if isinstance(err, DatabaseError) else None

@@ -504,6 +504,13 @@ def test_orders_without_deliveries_are_not_cancelled(admin_client):
     assert "no selected order has a delivery" in words(chosen(admin_client, "kaspi_cancel", order))
 
 
+@pytest.mark.parametrize("key", ["x", "0x1", "9" * 30, "1,2"])
+def test_forged_orders_are_refused(admin_client, booked, key):
+    """With 400, not with a traceback; another action of the page is the shop's."""
+    data = {"action": "kaspi_cancel", "_selected_action": key, "index": "0"}
+    assert admin_client.post(LIST, data).status_code == 400
+
+
 def test_bulk_actions_are_offered_to_those_who_may(staff, rf):
     """As on our own list."""
     page, request = admin.site.get_model_admin(Order), rf.get("/")

@@ -7,6 +7,7 @@ from django.utils import translation
 
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import request_return
 from kaspi_delivery_django.services.deliveries import rules
 from tests.api.conftest import LIST, address, problem
 from tests.shop.adapters import OrderAdapter
@@ -59,6 +60,26 @@ def test_an_order_is_found_by_its_number(api, unbooked, booked, settings):
         assert (answer.status_code, answer.json()["id"]) == (200, booked.pk)
     for reference in ("order-", "order-x", "order-999999999999999999999", "A-", "9", "nothing"):
         assert problem(post(api, LIST, reference=reference)) == (404, "order_not_found")
+
+
+def test_a_personal_label_is_no_question_without_the_permission(program, booked):
+    """The answer would be whether she has ordered; nor does the search tell."""
+    label = "Order of Aigerim"
+    Delivery.objects.filter(pk=booked.pk).update(
+        order_label=label, label_key="order of aigerim", label_is_personal=True
+    )
+    assert problem(post(program("reissue_delivery"), LIST, reference=label)) == (404, "order_not_found")
+    assert post(program("reissue_delivery", "view_personal_data"), LIST, reference=label).status_code == 200
+
+
+def test_to_book_a_return_again_is_to_book_a_return(program, booked, drain):
+    """And needs its permission, not that of rebooking."""
+    Delivery.objects.filter(pk=booked.pk).update(status="delivered")
+    back = request_return(booked)
+    drain()
+    Delivery.objects.filter(pk=back.pk).update(status="cancelled")
+    assert problem(post(program("reissue_delivery"), address(back, "reissue"))) == (403, "permission_denied")
+    assert post(program("return_delivery"), address(back, "reissue")).status_code == 201
 
 
 def test_an_order_that_is_not_found_or_not_clear_is_refused(api, unbooked, settings):

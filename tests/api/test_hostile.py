@@ -4,7 +4,9 @@ import base64
 import json
 
 import pytest
+from django.db import connection
 
+from kaspi_delivery_django.api import access
 from kaspi_delivery_django.models import Delivery
 from tests.api.conftest import LIST, address, problem
 
@@ -90,6 +92,7 @@ BODIES = [
     b'{"reason": "' + b"x" * 501 + b'"}',
     b'{"reason": "late", "order": 1}',
     b'{"reson": "late"}',
+    b'{"\\ud800": 1}',
 ]
 
 
@@ -174,3 +177,25 @@ def test_a_delivery_of_an_account_that_is_gone_is_shown_and_keeps_its_rules(api,
     Delivery.objects.update(account="closed")
     assert api.get(address(booked)).json()["account"] == "closed"
     assert api.post(address(booked, "refresh")).status_code == 202
+
+
+def test_a_body_that_the_project_refuses_is_too_large(api, booked, settings):
+    """Django refuses it before our own limit does."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    assert problem(api.post(address(booked, "cancel"), {"reason": "x" * 200}, format="json")) == (413, "too_large")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("url", ["cancel", ""])
+def test_a_slow_body_holds_no_transaction(api, booked, monkeypatch, url):
+    """SQLite has one writer: Kaspi's webhooks would wait for the client."""
+    inside = []
+    parse = access.BoundedJSONParser.parse
+
+    def slow(self, *args, **kwargs):
+        inside.append(connection.in_atomic_block)
+        return parse(self, *args, **kwargs)
+
+    monkeypatch.setattr(access.BoundedJSONParser, "parse", slow)
+    api.post(address(booked, url) if url else LIST, {"reason": "late"}, format="json")
+    assert inside == [False]

@@ -105,8 +105,8 @@ def move(post_webhook, turnable, shop, booked):
 def news(move, drain):
     """Return a function that has Kaspi report a status, and then a worker make a round."""
 
-    def run(status, **changes):
-        move(status, **changes)
+    def run(status, delivery=None, **changes):
+        move(status, delivery, **changes)
         drain()
 
     return run

@@ -95,3 +95,10 @@ def test_w002_no_origin(settings):
     settings.ROOT_URLCONF = "tests.doctor.no_urls"
     assert conf.current().origin == "https://shop.kz"
     assert found(checks.check_links, settings) == {}
+
+
+def test_w003_a_time_zone_that_no_customer_lives_in(settings):
+    """A new project of Django has UTC."""
+    assert found(checks.check_time_zone, settings) == {}
+    settings.TIME_ZONE = "UTC"
+    assert found(checks.check_time_zone, settings).keys() == {"W003"}

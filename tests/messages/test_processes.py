@@ -116,4 +116,4 @@ def test_without_the_app_nothing_is_loaded_and_nothing_connected():
 
 def test_with_the_app_it_is_connected_and_nothing_heavy_is_loaded():
     """A channel's library comes with its first message."""
-    assert installed("kaspi_delivery_django.contrib.messages")[1:] == [2, 4, True, False]
+    assert installed("kaspi_delivery_django.contrib.messages")[1:] == [2, 5, True, False]

@@ -5,7 +5,7 @@ from django.test import override_settings
 
 from kaspi_delivery_django import tracking
 from kaspi_delivery_django.models import Delivery, StatusChange
-from kaspi_delivery_django.services import reissue_delivery
+from kaspi_delivery_django.services import reissue_delivery, request_return
 from kaspi_delivery_django.services.deliveries import notifications
 from tests.messages.conftest import rows
 
@@ -226,13 +226,35 @@ def test_a_channel_that_is_gone_from_the_settings_fails(news, configure, drain):
 
 @pytest.mark.parametrize(
     ("label", "headline"),
-    [("742", "Delivery of order 742: Delivered"), ("Order KZ-742", "Order KZ-742: Delivered"), ("", "Delivered")],
+    [
+        ("742", "Delivery of order 742: Delivered"),
+        ("Order KZ-742", "Order KZ-742: Delivered"),
+        ("Order object ({key})", "Delivery of order {key}: Delivered"),  # Django's own, for developers
+        ("", "Delivered"),
+    ],
 )
 def test_the_order_is_named_as_the_shop_names_it(news, bot, booked, label, headline):
     """By its `order_label`; without one by its status alone."""
-    Delivery.objects.update(order_label=label)
+    Delivery.objects.update(order_label=label.format(key=booked.object_id))
     news("delivered")
-    assert bot.texts[0].splitlines()[0] == headline
+    assert bot.texts[0].splitlines()[0] == headline.format(key=booked.object_id)
+
+
+def test_a_return_is_no_delivery(news, drain, bot, booked):
+    """The courier comes to fetch the parcel; when it is delivered, the shop has it."""
+    news("delivered")
+    back = request_return(booked)
+    drain()
+    back.refresh_from_db()
+    for status in ("accepted", "delivered"):
+        news(status, delivery=back)
+    told = [text.splitlines()[:2] for text in bot.texts[1:]]
+    order = booked.order_label
+    assert told == [
+        [f"{order}: Return: The courier is on the way to you", "Please have the parcel ready."],
+        [f"{order}: Return: Back at the shop", "The shop has received your parcel."],
+    ]
+    assert "Expected by" not in bot.texts[1]
 
 
 def test_a_name_that_may_be_personal_is_left_out(news, bot, booked):

@@ -17,7 +17,7 @@ from tests.relay.erp import SECRET
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGE = "docs/relay.md"
-TYPES = {"string": str, "integer": int, "null": type(None)}
+TYPES = {"string": str, "integer": int, "boolean": bool, "null": type(None)}
 
 
 class Quiet(WSGIRequestHandler):
@@ -94,7 +94,11 @@ def documented():
     """Return the types of each field of the table."""
     found = {}
     for cells in pages.read(PAGE).rows:
-        kinds = tuple(TYPES[word] for word in re.findall(r"string|integer|null", cells[1])) if len(cells) == 3 else ()
+        kinds = (
+            tuple(TYPES[word] for word in re.findall(r"string|integer|boolean|null", cells[1]))
+            if len(cells) == 3
+            else ()
+        )
         for name in re.findall(r"`((?:data\.)?[a-z_]+)`", cells[0]) if kinds else ():
             found[name] = kinds
     return found

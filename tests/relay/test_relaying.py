@@ -79,6 +79,14 @@ def test_an_event_names_the_delivery_and_no_person(relayed, booked):
     assert not [word for word in PERSONAL for body in relayed.bodies if word.encode() in body]
 
 
+def test_an_event_names_the_parcel_and_whether_it_goes_back(relayed, delivery):
+    """A return that is delivered is back at the shop."""
+    delivery.parcel, delivery.returned_generation = "almaty", 1
+    delivery_needs_attention.send(Delivery, delivery=delivery, attention="refused")
+    sending.run(limit=10)
+    assert (relayed.events[0]["data"]["parcel"], relayed.events[0]["data"]["is_return"]) == ("almaty", True)
+
+
 @pytest.mark.parametrize(("is_personal", "label"), [(True, ""), (False, "№ 742")])
 def test_an_orders_name_is_relayed_unless_it_is_personal(relayed, delivery, is_personal, label):
     """The adapter decides that."""

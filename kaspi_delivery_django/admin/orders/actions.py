@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
@@ -29,6 +30,7 @@ from kaspi_delivery_django.admin.confirmation import (
     BulkActionsMixin,
     ConfirmForm,
     CountForm,
+    check_keys,
     keys_of,
 )
 from kaspi_delivery_django.admin.orders import BOOK_AGAIN
@@ -63,6 +65,12 @@ class DeliveryActionsMixin(ModelAdmin):
         """Add the page that books a courier for one order."""
         view = self.admin_site.admin_view(self.kaspi_book_view)
         return [path("<path:object_id>/book-courier/", view, name=book_page(self.model)), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Refuse a forged choice of rows for an action of ours."""
+        if request.POST.get("action") in BULK_ACTIONS:
+            check_keys(self.model, request.POST.getlist(ACTION_CHECKBOX_NAME))
+        return super().changelist_view(request, extra_context)
 
     def kaspi_book_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask about one order; book a courier when the answer is a yes."""

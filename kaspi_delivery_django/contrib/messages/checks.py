@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as Caution
@@ -19,7 +20,7 @@ from kaspi_delivery_django.services.db import db_alias
 
 def register() -> None:
     """Have Django run them with those of the app itself."""
-    for check in (check_settings, check_database, check_recipients, check_links):
+    for check in (check_settings, check_database, check_recipients, check_links, check_time_zone):
         checks.register(check, TAG)
 
 
@@ -69,6 +70,15 @@ def check_links(**_kwargs: Any) -> list[CheckMessage]:
     hint = 'Write "ORIGIN": "https://shop.kz" into MESSAGES: a worker does not know where your site is.'
     text = "MESSAGES has no ORIGIN: messages link Kaspi's page instead of your tracking page."
     return [Caution(text, hint=hint, id="kaspi_delivery_messages.W002")]
+
+
+def check_time_zone(**_kwargs: Any) -> list[CheckMessage]:
+    """W003: customers read times in UTC, and the quiet hours are in UTC."""
+    if settings.TIME_ZONE != "UTC" or _settings_or_none() is None:
+        return []
+    hint = 'Set TIME_ZONE = "Asia/Almaty".'
+    text = "TIME_ZONE is UTC: messages give times in UTC, and QUIET_HOURS begin five hours late in Kazakhstan."
+    return [Caution(text, hint=hint, id="kaspi_delivery_messages.W003")]
 
 
 def _settings_or_none() -> conf.Settings | None:

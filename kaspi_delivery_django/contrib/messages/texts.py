@@ -29,7 +29,7 @@ def content_of(change: StatusChange, channel: Channel, *, order: Model, language
     """Return the message about a status change. An unknown language is LANGUAGE_CODE."""
     with project_locale(), translation.override(supported(language)):
         context = context_of(change, order)
-        status = change.to_status
+        status = f"return_{change.to_status}" if change.delivery.is_return else change.to_status
         own = [f"{stem}{suffix}.txt" for stem in (status, "message") for suffix in (f"_{channel.name}", "")]
         text = _render(own, context)
         if not channel.backend.has_subject:
@@ -48,17 +48,18 @@ def supported(language: str) -> str:
 
 def context_of(change: StatusChange, order: Model) -> dict[str, Any]:
     """Return the variables of the templates, in the active language."""
-    delivery, label = change.delivery, customer_label(change.to_status)
-    number = "" if delivery.label_is_personal else delivery.order_label
+    delivery = change.delivery
+    label = customer_label(change.to_status, is_return=delivery.is_return)
+    number = _number(delivery)
     return {
         "order": order,
         "change": change,
         "delivery": delivery,
         "status": change.to_status,
         "label": label,
-        "explanation": status_explanation(change.to_status),
+        "explanation": status_explanation(change.to_status, is_return=delivery.is_return),
         "number": number,
-        "headline": _headline(number, label),
+        "headline": _headline(number, label, is_return=delivery.is_return),
         "expected": _expected(change, delivery),
         "url": link(delivery),
     }
@@ -75,8 +76,18 @@ def listed(groups: Sequence[tuple[str, Sequence[str]]], ending: str) -> str:
     return "\n\n".join(filter(None, (*_groups(groups), ending)))
 
 
-def _headline(number: str, label: str) -> str:
+def _number(delivery: Delivery) -> str:
+    """Return the order's name for its customer; its key for a model without `__str__`, whose name is for developers."""
+    if delivery.label_is_personal:
+        return ""
+    is_djangos = delivery.order_label.endswith(f" object ({delivery.object_id})")
+    return delivery.object_id if is_djangos else delivery.order_label
+
+
+def _headline(number: str, label: str, *, is_return: bool) -> str:
     """Begin with the order's number, where it has one. A name that has letters, as "Order 742", stays as it is."""
+    if is_return:
+        return ": ".join(filter(None, (number, gettext("Return"), label)))
     if not number or any(map(str.isalpha, number)):
         return ": ".join(filter(None, (number, label)))
     return gettext("Delivery of order %(number)s: %(status)s") % {"number": number, "status": label}
@@ -90,7 +101,8 @@ def _groups(groups: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
 
 def _expected(change: StatusChange, delivery: Delivery) -> str:
     due_at = delivery.delivery_by
-    if due_at is None or change.to_status not in statuses.OPEN or due_at <= clock.now():
+    is_awaited = change.to_status in statuses.OPEN and not delivery.is_return
+    if due_at is None or not is_awaited or due_at <= clock.now():
         return ""
     return f"{gettext('Expected by:')} {time_label(due_at, DAY_AND_TIME)}"
 

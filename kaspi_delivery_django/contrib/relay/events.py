@@ -77,6 +77,8 @@ def _body(kind: str, delivery: Delivery, at: datetime, facts: dict[str, Any]) ->
         "order_id": delivery.object_id,
         "order_label": "" if delivery.label_is_personal else delivery.order_label,
         "external_order_id": delivery.external_order_id,
+        "parcel": delivery.parcel,
+        "is_return": delivery.is_return,
         "generation": delivery.generation,
         "delivery_id": delivery.delivery_id,
         "tracking_url": allowed_tracking_url(delivery),

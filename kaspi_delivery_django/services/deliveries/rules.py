@@ -63,7 +63,12 @@ PERMISSIONS = {
 
 
 def permission_for(action: str, delivery: Delivery) -> str:
-    """Return the permission for an action: to abandon a booking is to rebook, to abandon a cancel is to cancel."""
+    """Return the permission for an action: to abandon a booking is to rebook, to abandon a cancel is to cancel.
+
+    To book a return again is to book a return.
+    """
+    if action == "reissue" and delivery.is_return:
+        return PERMISSIONS["return"]
     if action == "acknowledge" and may_be_booked(delivery):
         return PERMISSIONS["reissue"]
     if action == "acknowledge" and ends_cancel(delivery):
