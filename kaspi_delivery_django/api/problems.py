@@ -116,11 +116,14 @@ def _problem_of(err: Exception) -> Problem | None:
         return Problem("adapter_failed", translated(str(err)))
     if isinstance(err, UsageError):
         return Problem("invalid_input", translated(str(err)))
+    return _problem_of_body(err) or (_problem_of_database(err) if isinstance(err, DatabaseError) else None)
+
+
+def _problem_of_body(err: Exception) -> Problem | None:
     if isinstance(err, RequestDataTooBig):  # the project's DATA_UPLOAD_MAX_MEMORY_SIZE
         return Problem("too_large")
-    if isinstance(err, UnreadablePostError):
-        return Problem("unreadable", "The connection broke before the body was read.")
-    return _problem_of_database(err) if isinstance(err, DatabaseError) else None
+    is_cut = isinstance(err, UnreadablePostError)
+    return Problem("unreadable", "The connection broke before the body was read.") if is_cut else None
 
 
 def _problem_of_database(err: DatabaseError) -> Problem | None:
