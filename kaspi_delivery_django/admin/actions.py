@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import display, outcomes
-from kaspi_delivery_django.admin.confirmation import Action, CancelForm, ConfirmForm, LinkForm, ReturnForm, TypedForm
+from kaspi_delivery_django.admin.confirmation import Action
+from kaspi_delivery_django.admin.forms import CancelForm, ConfirmForm, LinkForm, ReturnForm, TypedForm
 from kaspi_delivery_django.admin.outcomes import EFFECTS, Answer, Preview
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock

@@ -28,11 +28,10 @@ from kaspi_delivery_django.admin.confirmation import (
     ROWS_PER_REQUEST,
     Action,
     BulkActionsMixin,
-    ConfirmForm,
-    CountForm,
     check_keys,
     keys_of,
 )
+from kaspi_delivery_django.admin.forms import ConfirmForm, CountForm
 from kaspi_delivery_django.admin.orders import BOOK_AGAIN
 from kaspi_delivery_django.admin.orders.inline import book_page
 from kaspi_delivery_django.admin.orders.lists import VIEW, DeliveryStatusMixin, ModelAdmin
