@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pytest
 from django.db import DataError, IntegrityError, OperationalError
 
-from kaspi_delivery_django.admin.confirmation import CancelForm
+from kaspi_delivery_django.admin.forms import CancelForm
 from kaspi_delivery_django.client import protocol
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH
 from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError, UsageError
