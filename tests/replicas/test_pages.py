@@ -187,4 +187,4 @@ def test_operators_get_their_permissions_once(replica):
         out = io.StringIO()
         call_command("kaspi_operators", stdout=out)
         assert f": {expected} permissions given" in out.getvalue()
-    assert Permission.objects.filter(group__name="Kaspi operators").count() == 13
+    assert Permission.objects.filter(group__name="Kaspi operators").count() == 14
