@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.management.color import Style
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 
 from example_project.demo.browser import Browser
 from example_project.demo.deadline import Deadline, DemoFailed, still_waits
@@ -78,7 +78,7 @@ class Show:
         yield f"\n{gettext('Shop'):<{NAME_WIDTH}} {shop}/"
         yield f"{gettext('Tracking'):<{NAME_WIDTH}} {shop}{first.sight.tracking}  ({order})"
         yield f"{gettext('Admin'):<{NAME_WIDTH}} {shop}/admin/  ({login})"
-        yield f"{gettext('Dashboard'):<{NAME_WIDTH}} {shop}{DASHBOARD}  ({attention})"
+        yield f"{pgettext('demo', 'Dashboard'):<{NAME_WIDTH}} {shop}{DASHBOARD}  ({attention})"
 
     def _watch(self, play: Play, performed: "Future[None]") -> Sequence[Outcome]:
         """Print what the order pages show, until all is well or the time is over."""

@@ -9,6 +9,7 @@ from kaspi_delivery_django.models import Delivery, StatusChange
 from tests.browser import pages
 from tests.browser.conftest import LAPTOP, PHONE
 
+stock = pytest.mark.skipif(bool(pages.THEME), reason="a theme has other menus, and its lists scroll in their place")
 LISTS = tuple(name for name in pages.ALL if name.startswith("list of"))
 ROWS = tuple(name for name in pages.ALL if name.startswith("one "))
 CUT = """() => {
@@ -50,6 +51,7 @@ def test_no_page_is_wider_than_a_phone(window, operator, busy):
     assert pages.find(page, lambda _name: pages.overflow(page)) == {}
 
 
+@stock
 @pytest.mark.parametrize("locale", ["ru-KZ", "kk-KZ", "en-GB"])
 def test_the_lists_fit_a_laptop(window, operator, long_texts, locale):
     """Beside the open navigation and the filters, whatever the keys and the words: no column is lost."""
@@ -61,6 +63,7 @@ def test_the_lists_fit_a_laptop(window, operator, long_texts, locale):
     assert pages.find(page, lambda _name: max(pages.overflow(page), scrolled(page)), names=LISTS) == {}
 
 
+@stock
 @pytest.mark.parametrize("locale", ["ru-KZ", "kk-KZ", "en-GB"])
 @pytest.mark.parametrize("viewport", [PHONE, LAPTOP])
 def test_nothing_on_a_rows_page_is_cut(window, operator, long_texts, locale, viewport):
@@ -70,6 +73,7 @@ def test_nothing_on_a_rows_page_is_cut(window, operator, long_texts, locale, vie
     assert pages.find(page, lambda _name: page.evaluate(CUT), names=names) == {}
 
 
+@stock
 def test_a_late_update_says_so_on_a_phone(window, operator, busy):
     """The line whose value is only a picture is there, whatever it says."""
     StatusChange.objects.filter(pk=StatusChange.objects.latest("pk").pk).update(applied=False)
@@ -81,6 +85,7 @@ def test_a_late_update_says_so_on_a_phone(window, operator, busy):
     assert answers.first.get_attribute("data-kd-column") == "Applied"
 
 
+@stock
 def test_a_row_is_a_card_on_a_phone(window, operator, long_texts):
     """No list scrolls sideways, and each value has its column's name."""
     page = window(operator, viewport=PHONE, locale="ru-KZ")
@@ -110,6 +115,7 @@ def overlap(one, other):
     return not (beside or above)
 
 
+@stock
 def test_an_id_is_copied_whole(window, operator, long_texts):
     """By a button; without the script there is none, and the whole id is the short one's title."""
     whole = Delivery.objects.latest("pk").external_order_id
