@@ -17,8 +17,9 @@ from kaspi_delivery_django.services import (
     retry_delivery,
 )
 from kaspi_delivery_django.services.deliveries import identities
+from kaspi_delivery_django.services.errors import AdapterFailed
 from kaspi_delivery_django.services.outbox import claims
-from tests.shop.adapters import OrderAdapter
+from tests.shop.adapters import OrderAdapter, WarehousesAdapter
 from tests.shop.models import Line, Order
 
 pytestmark = pytest.mark.django_db
@@ -251,6 +252,26 @@ def test_bad_parcels_are_flagged_with_what_to_write(warehouses, kaspi, drain):
     assert 'such as "almaty"' in delivery.calls.get().error_message
     with pytest.raises(CannotBook):
         book_delivery(order)
+
+
+@pytest.mark.parametrize(
+    ("parcels", "words"),
+    [(["almaty"], "None or a mapping of keys to DeliveryRequests"), ({"almaty": None}, "None or a mapping")],
+)
+def test_parcels_of_another_kind_are_flagged(warehouses, kaspi, drain, monkeypatch, parcels, words):
+    """With what to return."""
+    monkeypatch.setattr(WarehousesAdapter, "parcels", lambda _self, _order: parcels)
+    Order.objects.create()
+    drain()
+    assert Delivery.objects.get().attention == "adapter_failed"
+    assert words in Delivery.objects.get().calls.get().error_message
+
+
+def test_a_name_leaves_room_for_the_key_of_a_parcel(split, order):
+    """Kaspi takes 128 characters."""
+    own = identities.Identity("default", "sandbox", "x" * 127)
+    with pytest.raises(AdapterFailed, match="too long for the key of a parcel"):
+        identities.for_parcel(own, "almaty")
 
 
 def test_an_order_without_parcels_is_booked_as_ever(warehouses, kaspi, drain):

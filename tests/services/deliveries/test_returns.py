@@ -4,23 +4,25 @@ import json
 from dataclasses import replace
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.test import Client
 
 from kaspi_delivery_django import tracking
 from kaspi_delivery_django.client import Contact, Location
 from kaspi_delivery_django.exceptions import CannotReissue, CannotReturn, UsageError
-from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAction, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.serializers import TrackingSerializer
 from kaspi_delivery_django.services import (
+    bulk_actions,
     cancel_delivery,
     reissue_delivery,
     request_delivery,
     request_return,
     retry_delivery,
 )
-from kaspi_delivery_django.services.deliveries import identities
+from kaspi_delivery_django.services.deliveries import identities, payloads
 from kaspi_delivery_django.services.maintenance.backfill import enqueue
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
 from kaspi_delivery_django.signals import delivery_status_changed
@@ -302,3 +304,23 @@ def test_a_return_is_no_parcel_that_a_customer_received(returned, delivered, tra
     assert estimates.estimate("Almaty", "Almaty").count == 1
     assert days.read()[-1].parcels == {"booked": 1, "delivered": 1, "cancelled": 0}
     assert recent.durations(turnable.now).deliveries == 1
+
+
+def test_a_return_that_cannot_be_named_or_read_is_refused(delivered):
+    """The order is deleted, or its name leaves no room."""
+    Delivery.objects.filter(pk=delivered.pk).update(external_order_id="x" * 125)
+    with pytest.raises(CannotReturn, match="too long"):
+        request_return(delivered)
+    Order.objects.all().delete()
+    with pytest.raises(CannotReturn, match="gone"):
+        request_return(delivered)
+    assert payloads.edited(delivered) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_queued_return_is_booked_by_the_worker(delivered, turnable):
+    """As each action of several rows."""
+    User.objects.create_superuser("operator")
+    bulk_actions.queue(PendingAction.Name.RETURN, [delivered.pk], reason="too small", asked_by="operator")
+    assert bulk_actions.run_pending(limit=10) == 1
+    assert [back.return_reason for back in delivered.returns()] == ["too small"]
