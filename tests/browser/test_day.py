@@ -1,6 +1,6 @@
 """An operator's day, in Russian: each errand is done with a mouse, on a phone and on a keyboard, and the clicks are counted.
 
-docs/admin.md says how many each takes; `CLICKS` keeps it honest.
+`CLICKS` says how many each takes.
 """  # noqa: E501
 
 import csv
