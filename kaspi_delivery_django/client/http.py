@@ -17,14 +17,9 @@ from urllib3.exceptions import HTTPError
 
 from kaspi_delivery_django.client import protocol
 from kaspi_delivery_django.client.exceptions import KaspiError, NotReached, OutcomeUnknown
+from kaspi_delivery_django.client.texts import PRODUCTION_URL
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
-from kaspi_delivery_django.client.types import (
-    PRODUCTION_URL,
-    DeliveryRequest,
-    RemoteDelivery,
-    TestWebhook,
-    check_base_url,
-)
+from kaspi_delivery_django.client.types import DeliveryRequest, RemoteDelivery, TestWebhook, check_base_url
 
 MAX_BODY_BYTES = 1024 * 1024
 USER_AGENT = f"kaspi-delivery-django/{sys.modules[__name__.partition('.')[0]].__version__}"

@@ -1,6 +1,5 @@
 """Build requests and read answers of Kaspi's API. No I/O."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from kaspi_delivery_django.client.exceptions import (
     UsageError,
 )
 from kaspi_delivery_django.client.retries import read_date, read_retry_after
+from kaspi_delivery_django.client.texts import dump
 from kaspi_delivery_django.client.types import (
     DeliveryRequest,
     RemoteDelivery,
@@ -62,14 +62,11 @@ _ASKED_FOR: Mapping[Operation, str] = {
     "test_webhook": "the request of a test webhook",
 }
 _ANNOUNCING = ("Deprecation", "Sunset", "Warning", "Link")
-
-
 _LINK = (
     re.compile(  # possessive, and up to the next "=": the time that it takes grows with the header, not with its square
         r"""rel\s*+=\s*+"?[^",;=]*?\b(deprecation|sunset|successor-version|latest-version)\b""", re.IGNORECASE
     )
 )
-_LAST_OF_THREE_BYTES = 0xFFFF
 _TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
 
 
@@ -94,29 +91,6 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     request_id: str = field(default="", compare=False)
-
-
-def dump(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
-    """Return the JSON text that is sent: compact, UTF-8, keys in their given order.
-
-    With `ascii_only` other letters are escaped, so that a table of any character set holds the text.
-    """
-    return json.dumps(document, ensure_ascii=ascii_only, separators=(",", ":"))
-
-
-def without_astral(text: str) -> str:
-    """Replace each character of more than three bytes in UTF-8, such as an emoji."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if ord(sign) > _LAST_OF_THREE_BYTES else sign for sign in text)
-
-
-def in_ascii(text: str) -> str:
-    """Escape every letter that is not ASCII, as Python does."""
-    return text.encode("ascii", "backslashreplace").decode()
-
-
-def digest(payload: str) -> str:
-    """Return the SHA-256 of a payload, in hex."""
-    return hashlib.sha256(payload.encode()).hexdigest()
 
 
 def check_header(value: str, name: str) -> str:
