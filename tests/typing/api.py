@@ -98,23 +98,18 @@ class ShopOrderAdapter(OrderAdapter[Order]):
     model = "shop.Order"
 
     def wants_delivery(self, order: Order) -> bool:
-        """Ship what is paid."""
         return order.paid
 
     def wants_cancel(self, order: Order) -> bool:
-        """Call off what is cancelled."""
         return order.cancelled
 
     def parcels(self, order: Order) -> Mapping[str, DeliveryRequest] | None:
-        """Send it in one parcel."""
         return None
 
     def build_return(self, order: Order, request: DeliveryRequest) -> DeliveryRequest:
-        """Have it brought to the same shop."""
         return request
 
     def build_request(self, order: Order) -> DeliveryRequest:
-        """Say what is shipped."""
         return DeliveryRequest(
             pickup=Location(address="Tole bi 2, Almaty", contact=Contact(name="Shop", phone="+7 727 222 0000")),
             dropoff=Location(
@@ -127,32 +122,25 @@ class ShopOrderAdapter(OrderAdapter[Order]):
         )
 
     def external_order_id(self, order: Order) -> str:
-        """Name the order as the shop does."""
         return f"shop-{order.pk}"
 
     def find_order(self, reference: str) -> Order | None:
-        """Know the order by that name."""
         return Order(pk=reference.removeprefix("shop-")) if reference else None
 
     def account(self, order: Order) -> str:
-        """Ship it from Almaty."""
         return "almaty"
 
     def customer_recipients(self, order: Order) -> dict[str, str | int | None]:
-        """Write to the customer, and to a chat."""
         return {"email": None, "telegram": order.pk}
 
     def customer_language(self, order: Order) -> str:
-        """Write in Kazakh."""
         return "kk"
 
     def cancel_reason(self, order: Order) -> str:
-        """Tell Kaspi why."""
         return "The customer changed their mind"
 
 
 def use_the_client(api_key: str, request: DeliveryRequest) -> None:
-    """Call all four endpoints."""
     client = KaspiClient(api_key, base_url=SANDBOX_URL, timeouts=Timeouts(total_s=5))
     booked = client.create_delivery(request, idempotency_key="order-742")
     assert_type(booked, RemoteDelivery)
@@ -173,7 +161,6 @@ def use_the_client(api_key: str, request: DeliveryRequest) -> None:
 
 
 def tell_errors_apart(client: KaspiClient, request: DeliveryRequest) -> str:
-    """Sort errors by what the caller can do next."""
     try:
         client.create_delivery(request, idempotency_key="order-742")
     except (NotReached, RateLimited):
@@ -188,7 +175,6 @@ def tell_errors_apart(client: KaspiClient, request: DeliveryRequest) -> str:
 
 
 def use_the_services(order: Order) -> Delivery:
-    """Book, ask and cancel without the adapter's help."""
     delivery = request_delivery(order)
     assert_type(delivery, Delivery)
     assert_type(delivery.status, str)
@@ -203,7 +189,6 @@ def use_the_services(order: Order) -> Delivery:
 
 
 def read_the_history(delivery: Delivery) -> list[tuple[str, datetime]]:
-    """Show a customer the timeline, and an operator what came in."""
     assert_type(WebhookEvent.objects.filter(delivery=delivery).exists(), bool)
     changes = StatusChange.objects.filter(delivery=delivery, applied=True)
     return [(change.to_status, change.at) for change in changes]
@@ -221,12 +206,10 @@ def follow_status(sender: type[Delivery], delivery: Delivery, change: StatusChan
 
 
 def view_a_delivery(request: HttpRequest, delivery: Delivery) -> HttpResponse:
-    """Use what a template uses."""
     return HttpResponse(delivery.tracking_url)
 
 
 def show_the_customer(request: HttpRequest, order: models.Model) -> HttpResponse:
-    """Send the link, or show the same on a page of the shop's."""
     delivery = delivery_of(order)
     assert_type(delivery, Delivery | None)
     assert_type(track(delivery), Tracking)
@@ -244,13 +227,11 @@ class LimitedTracking(TrackingView):
 
 
 def check_a_signature(secret: str, timestamp: str, body: bytes) -> None:
-    """Verify a webhook without Django."""
     signature = sign(secret, timestamp, body)
     verify(body, timestamp=timestamp, signature=signature, secrets=[secret], now=0)
 
 
 def work_through_the_list(order: models.Model, delivery: Delivery, event: WebhookEvent) -> None:
-    """What a shop's own tools may do about what waits for a person."""
     try:
         assert_type(retry_delivery(delivery), Delivery)
         assert_type(link_delivery(delivery, "dlv_1"), ApiCall)
@@ -275,14 +256,12 @@ def work_through_the_list(order: models.Model, delivery: Delivery, event: Webhoo
 
 
 def show_metrics(registry: CollectorRegistry) -> None:
-    """Connect the default registry, or one's own; or only what the tables say."""
     prometheus.connect()
     prometheus.connect(registry)
     registry.register(prometheus.Collector())
 
 
 def test_the_shop(order: Order) -> None:
-    """Be Kaspi around a test of the shop's own."""
     with kaspi_sandbox() as kaspi:
         assert_type(kaspi, KaspiSandbox)
         kaspi.fail_next("create", status=429, retry_after=30, times=2, account="almaty")
@@ -303,7 +282,6 @@ def test_the_shop(order: Order) -> None:
 
 
 def claim_all(kaspi: KaspiSandbox, order: Order) -> None:
-    """Say what became of the order."""
     kaspi.assert_booked_once(order)
     kaspi.assert_not_booked(order)
     kaspi.assert_cancelled(order)
@@ -313,7 +291,6 @@ def claim_all(kaspi: KaspiSandbox, order: Order) -> None:
 
 
 def test_a_story(order: Order) -> None:
-    """Record what the shop sends, and hold it to that."""
     with kaspi_sandbox(record="story.json", account="almaty") as kaspi:
         kaspi.deliver(order)
     with kaspi_sandbox(replay=Path("story.json"), account="almaty") as kaspi:
@@ -322,4 +299,3 @@ def test_a_story(order: Order) -> None:
 
 @kaspi_sandbox(runner="inline")
 def test_without_a_handle() -> None:
-    """Only shut the network out."""
