@@ -298,4 +298,4 @@ def test_a_story(order: Order) -> None:
 
 
 @kaspi_sandbox(runner="inline")
-def test_without_a_handle() -> None:
+def test_without_a_handle() -> None: ...
