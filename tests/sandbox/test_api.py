@@ -6,7 +6,7 @@ import pytest
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.deliveries import ROUTE
 from kaspi_delivery_django.sandbox.server import Courier
-from tests.sandbox.conftest import REQUEST, Partner, document, error
+from tests.sandbox.conftest import REQUEST, WEBHOOK_URL, Partner, document, error
 
 REPLAY = "X-Idempotent-Replay"
 
@@ -173,13 +173,16 @@ def test_requests_are_logged(partner, kaspi, caplog):
 
 
 def test_a_webhook_test_is_queued(partner, kaspi, clock):
-    """202, and a made-up event for the url of the request, which is needed where the sandbox has none of its own."""
+    """202, and a made-up event for the url of the request, or for the sandbox's own if it has one."""
     body = {"url": "http://other.test/hook", "type": "delivery.delivered"}
     answer = partner.call("POST", "/v1/webhooks/test", body)
     [event] = kaspi.webhooks.pending
     assert (answer.status, document(answer)) == (202, {"eventId": event.event_id, "status": "queued"})
     assert (event.url, event.type) == (body["url"], "delivery.delivered")
     assert (event.data["deliveryId"], event.data["externalOrderId"]) == ("dlv_test", "test")
+    partner.call("POST", "/v1/webhooks/test", {})
+    event = kaspi.webhooks.pending[-1]
+    assert (event.url, event.type) == (WEBHOOK_URL, "delivery.created")
     without_url = Partner(FakeKaspi(clock=clock))
     answer = without_url.call("POST", "/v1/webhooks/test", {"type": "delivery.created"})
     assert error(answer) == (400, "validation_failed")

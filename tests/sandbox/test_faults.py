@@ -61,14 +61,6 @@ def test_rate_limiting(partner, kaspi):
     assert partner.create().status == 201
 
 
-@pytest.mark.parametrize(("drop", "booked"), [("before", 0), ("after", 1)])
-def test_a_dropped_connection(partner, kaspi, drop, booked):
-    """A drop has no answer, before or after the booking, and is logged with status 0."""
-    kaspi.faults.add(Fault(drop=drop))
-    assert partner.create().drop
-    assert (len(kaspi.deliveries), kaspi.requests[0].status) == (booked, 0)
-
-
 def test_latency_and_another_body(partner, kaspi):
     """A slow answer is the true one; another body comes under the true status."""
     kaspi.faults.add(Fault(latency_s=30, body=b"not json"))

@@ -41,17 +41,11 @@ def ask(server, kaspi):
 
 BODIES = {
     "a lone surrogate": BODY.replace(b"order-742", b"\\ud800"),
-    "a lone surrogate in a name": BODY[:-1] + b', "\\udfff": 1}',
     "bytes that are not UTF-8": BODY.replace(b"order-742", b"\xff\xfe"),
-    "UTF-16": BODY.decode().encode("utf-16"),
     "depth 900": BODY[:-1] + b', "x": ' + b"[" * 900 + b"]" * 900 + b"}",
     "depth 100,000": b'{"a":' * 100_000,
     "a number of 5,000 digits": BODY[:-1] + b', "x": ' + b"9" * 5000 + b"}",
-    "a number out of range": BODY.replace(b"1200", b"1e400"),
-    "NaN": BODY.replace(b"1200", b"NaN"),
-    "Infinity in an unknown field": BODY[:-1] + b', "x": -Infinity}',
     "nothing": b"",
-    "null": b"null",
     "a list": b"[]",
 }
 

@@ -99,25 +99,6 @@ def test_any_request_that_is_documented_is_booked(request):
     assert json.loads(read.body).items() >= {**known, **document}.items()
 
 
-@EXAMPLES
-@given(openapi.values(openapi.SCHEMAS["Cancel"]))
-def test_any_reason_that_is_documented_cancels(body):
-    """Any text is a reason, and none is one too."""
-    partner = Partner(FakeKaspi(seed=742))
-    check("cancel", call(partner, "cancel", body), 200)
-
-
-@EXAMPLES
-@given(openapi.values(openapi.SCHEMAS["WebhookTest"]))
-def test_any_test_that_is_documented_is_queued(body):
-    """Any address and any of the six types, or neither: then it is a first event to the shop's own address."""
-    kaspi = FakeKaspi(seed=742, webhook_url="http://shop.test/")
-    check("test_webhook", Partner(kaspi).call("POST", "/v1/webhooks/test", body), 202)
-    [event] = kaspi.webhooks.pending
-    assert event.url == body.get("url", "http://shop.test/")
-    assert event.type == body.get("type", "delivery.created")
-
-
 def mistakes():
     """Yield each way to break each field of each body."""
     whole = {"create": ONE_OF_EACH, "cancel": {"reason": "Late"}, "test_webhook": WEBHOOK_TEST}

@@ -106,7 +106,7 @@ def test_network_faults(session, server, kaspi, fault, error, booked):
     kaspi.faults.add(fault)
     with pytest.raises(error):
         session.post(f"{server.url}/v1/deliveries", json=REQUEST, timeout=(PATIENCE_S, 1))
-    assert len(kaspi.deliveries) == booked
+    assert (len(kaspi.deliveries), kaspi.requests[0].status) == (booked, 0 if fault.drop else 201)
 
 
 def test_a_webhook_reaches_the_shop(session, server, shop):
