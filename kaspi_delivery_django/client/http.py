@@ -117,7 +117,8 @@ class KaspiClient:
         """
         request_id = secrets.token_hex(16)
         try:
-            answer = self._exchange(protocol.name_exchange(request, request_id), total_s)
+            headers = {**request.headers, protocol.REQUEST_ID: request_id}
+            answer = self._exchange(replace(request, headers=headers), total_s)
         except KaspiError as err:
             err.request_id = request_id
             raise

@@ -47,8 +47,6 @@ _MISMATCH_CODES = {"conflict", "idempotency_conflict", "idempotency_key_reused"}
 _CODE = re.compile(r"[A-Za-z][A-Za-z_.-]{0,39}[0-9]{0,4}")  # a word: no phone, no key that a gateway echoes
 _ADDRESS = "no such address at Kaspi: correct BASE_URL"
 _SUNSET = "Kaspi no longer serves this version of its API: upgrade kaspi-delivery-django"
-
-
 _EXPLAINED: Mapping[int, str] = {
     HTTPStatus.NOT_FOUND: _ADDRESS,
     HTTPStatus.METHOD_NOT_ALLOWED: _ADDRESS,
@@ -62,10 +60,9 @@ _ASKED_FOR: Mapping[Operation, str] = {
     "test_webhook": "the request of a test webhook",
 }
 _ANNOUNCING = ("Deprecation", "Sunset", "Warning", "Link")
-_LINK = (
-    re.compile(  # possessive, and up to the next "=": the time that it takes grows with the header, not with its square
-        r"""rel\s*+=\s*+"?[^",;=]*?\b(deprecation|sunset|successor-version|latest-version)\b""", re.IGNORECASE
-    )
+# Possessive, and up to the next "=": the time that it takes grows with the header, not with its square.
+_LINK = re.compile(
+    r"""rel\s*+=\s*+"?[^",;=]*?\b(deprecation|sunset|successor-version|latest-version)\b""", re.IGNORECASE
 )
 _TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
 
@@ -185,11 +182,6 @@ def announcement(headers: Mapping[str, str]) -> str:
     return "".join(sign if " " <= sign <= "~" else " " for sign in text)[:MAX_ANNOUNCEMENT]
 
 
-def name_exchange(request: Request, request_id: str) -> Request:
-    """Return the request with an id of its own, for Kaspi's support. Its bytes stay."""
-    return replace(request, headers={**request.headers, REQUEST_ID: request_id})
-
-
 def request_id_of(headers: Mapping[str, str], sent: str) -> str:
     """Return the id by which Kaspi knows the exchange: its own if it names one, else the one that was sent."""
     named = headers.get(REQUEST_ID.lower(), "")
@@ -264,10 +256,8 @@ def _raise_for_status(request: Request, answer: Answer, now: datetime) -> None:
 
 def _error_words(answer: Answer) -> tuple[str, str]:
     try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return "", ""
-    if not isinstance(document, dict):
+        document = _document(answer)
+    except OutcomeUnknown:
         return "", ""
     code, message = document.get("code"), document.get("message")
     is_code = isinstance(code, str) and _CODE.fullmatch(code)
