@@ -54,7 +54,7 @@ def ids(monkeypatch):
 
 
 def test_every_request(server, connect):
-    """Each call has its own address and carries the key; all of them share a connection."""
+    """Each call has its own address and carries the key, a get no body; all of them share a connection."""
     server.answer(*[http(200, {"deliveryId": "dlv_1", "status": "created", "eventId": "wh_1"})] * 4)
     client = connect(server)
     create(client)
@@ -69,6 +69,8 @@ def test_every_request(server, connect):
         "POST /delivery/v1/webhooks/test HTTP/1.1",
     ]
     assert [headers["x-api-key"] for _line, headers, _body in sent] == [API_KEY] * 4
+    _line, headers, body = sent[1]
+    assert (body, {"Content-Type", "Content-Length", "Idempotency-Key"} & set(headers)) == (b"", set())
     assert len(server.lines) == 1
 
 
@@ -90,15 +92,6 @@ def test_the_headers_and_the_body_of_a_create(server, connect):
         "Idempotency-Key": "order-742",
         "Content-Length": str(len(body)),
     }
-
-
-def test_a_get_has_no_body(server, connect):
-    """A read sends neither a body nor an idempotency key."""
-    server.answer(http(200, BOOKED))
-    connect(server).get_delivery("dlv_1")
-    _, headers, body = head_and_body(server.requests[0])
-    assert body == b""
-    assert not {"Content-Type", "Content-Length", "Idempotency-Key"} & set(headers)
 
 
 def test_header_names_of_any_case(server, connect):

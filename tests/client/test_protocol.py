@@ -120,12 +120,7 @@ def test_keys_that_cannot_stand_in_a_header(key):
         protocol.create(request(), key)
     with pytest.raises(UsageError, match="the idempotency key must be"):
         protocol.cancel("dlv_1", "", key)
-
-
-def test_idempotency_keys():
-    """A key is 1 to 255 printable ASCII characters."""
-    for key in ("k", "a b", "~" * 255):
-        assert protocol.create(request(), key).headers["Idempotency-Key"] == key
+    assert protocol.create(request(), "~ " * 127 + "~").headers["Idempotency-Key"] == "~ " * 127 + "~"
 
 
 def test_no_personal_data_in_reprs():

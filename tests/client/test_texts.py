@@ -59,8 +59,9 @@ NO_PHONES = [
 
 @pytest.mark.parametrize("phone", NO_PHONES)
 def test_what_is_no_phone(phone):
-    """Anything else is refused; the error names whose phone it is, and what to write."""
-    with pytest.raises(UsageError, match=r"the recipient's phone \(dropoff\.contact\.phone\) must look like \+7 727"):
+    """Anything else is refused; the error names whose phone it is, and what to write, and does not repeat it."""
+    message = r"^the recipient's phone \(dropoff\.contact\.phone\) must look like \+7 727 111 0000: [a-z ,]+$"
+    with pytest.raises(UsageError, match=message):
         request_to(phone=phone)
     with pytest.raises(UsageError, match=r"the phone must look like \+7 727 111 0000"):
         normalize_phone(phone)

@@ -59,10 +59,10 @@ def test_texts_that_cannot_be_sent(field, bad):
 
 
 @pytest.mark.parametrize("field", TEXTS)
-@pytest.mark.parametrize("value", ["Қазақ", "🎁", "a\nb", "'; --", "\ue000\ud7ff"])
-def test_texts_of_any_language(field, value):
+def test_texts_of_any_language(field):
     """Any other character is welcome."""
-    assert json.dumps(value) in json.dumps(TEXTS[field](value).to_json())
+    for value in ("Қазақ", "🎁", "a\nb", "'; --", "\ue000\ud7ff"):
+        assert json.dumps(value) in json.dumps(TEXTS[field](value).to_json())
 
 
 def test_notes_are_a_text():
@@ -198,13 +198,6 @@ def test_parts_that_are_odd_but_usable():
     assert read.pickup == request().pickup
 
 
-@pytest.mark.parametrize("weight", [0, 1.5, float("nan"), float("inf"), 2**31, "1200", None, True, []])
-def test_a_weight_that_cannot_be_used(weight):
-    """Neither an exception nor a weight that is none."""
-    parcel = {**WHOLE["parcel"], "weightGrams": weight}
-    assert RemoteDelivery.from_json({**WHOLE, "parcel": parcel}).parcel is None
-
-
 @pytest.mark.parametrize("odd", [None, 5, True, [], {}, [5], {"a": 1}, {"pickupBy": "soon", "deliveryBy": 5}])
 @pytest.mark.parametrize("key", [*BOOKED, "externalOrderId", "eta", "history"])
 def test_fields_of_another_type(key, odd):
@@ -261,10 +254,3 @@ def test_no_personal_data_in_reprs(value):
     """No repr or str shows a name, a phone, an address or notes."""
     shown = f"{value!r} {value!s}"
     assert not any(personal in shown for personal in PERSONAL)
-
-
-def test_a_refused_phone_is_not_repeated():
-    """An error shows no phone."""
-    with pytest.raises(UsageError) as caught:
-        request_to(phone=PERSONAL[1] * 3)
-    assert PERSONAL[1] not in f"{caught.value} {caught.value!r}"

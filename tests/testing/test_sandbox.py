@@ -12,9 +12,9 @@ from django.views.decorators.csrf import csrf_protect
 
 from kaspi_delivery_django.client import PRODUCTION_URL, KaspiClient
 from kaspi_delivery_django.client.exceptions import ConfigurationFault
-from kaspi_delivery_django.models import StatusChange, WebhookEvent
+from kaspi_delivery_django.models import WebhookEvent
 from kaspi_delivery_django.services import cancel_delivery
-from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
+from kaspi_delivery_django.signals import delivery_status_changed
 from kaspi_delivery_django.testing import Fault
 from kaspi_delivery_django.testing.environment import committed
 from kaspi_delivery_django.views import WebhookView
@@ -274,21 +274,3 @@ def test_threads_share_a_sandbox(kaspi, order):
     for thread in threads:
         thread.join(timeout=PATIENCE_S)
     kaspi.assert_booked_once(order)
-
-
-def test_a_receiver_that_raises_is_notified_again_later(kaspi, order):
-    """The package's own promise, seen from a shop's test."""
-    times = []
-
-    def fails_once(**_kwargs):
-        times.append(1)
-        if len(times) == 1:
-            raise ValueError
-
-    delivery_created.connect(fails_once)
-    kaspi.send_due()
-    kaspi.later(minutes=2)
-    kaspi.send_due()
-    delivery_created.disconnect(fails_once)
-    assert len(times) == 2
-    assert not StatusChange.objects.filter(notified_at=None).exists()

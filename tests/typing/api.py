@@ -12,63 +12,14 @@ from django.urls import include, path
 from prometheus_client import CollectorRegistry
 from rest_framework.throttling import AnonRateThrottle
 
-from kaspi_delivery_django import conf
-from kaspi_delivery_django.client import (
-    PRODUCTION_URL,
-    SANDBOX_URL,
-    Conflict,
-    Contact,
-    DeliveryRequest,
-    KaspiClient,
-    KaspiError,
-    Location,
-    NotFound,
-    NotReached,
-    OutcomeUnknown,
-    Parcel,
-    RateLimited,
-    Refused,
-    RemoteDelivery,
-    TestWebhook,
-    Timeouts,
-    UsageError,
-    sign,
-    verify,
-)
+from kaspi_delivery_django import client, conf, exceptions, services, tracking
+from kaspi_delivery_django.client import Contact, DeliveryRequest, KaspiClient, Location, Parcel, RemoteDelivery
 from kaspi_delivery_django.contrib import prometheus
-from kaspi_delivery_django.exceptions import (
-    CannotAcknowledge,
-    CannotBook,
-    CannotCancel,
-    CannotLink,
-    CannotMarkFinal,
-    CannotRefresh,
-    CannotReissue,
-    CannotRetry,
-    CannotReturn,
-    DeliveryError,
-    NoAdapter,
-)
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.orders import OrderAdapter
 from kaspi_delivery_django.serializers import TrackingSerializer
-from kaspi_delivery_django.services import (
-    acknowledge_delivery,
-    adopt_delivery,
-    book_delivery,
-    cancel_delivery,
-    link_delivery,
-    mark_final,
-    refresh_delivery,
-    reissue_delivery,
-    replay_event,
-    request_delivery,
-    request_return,
-    retry_delivery,
-)
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
 from kaspi_delivery_django.testing import Fault, KaspiSandbox, kaspi_sandbox
-from kaspi_delivery_django.tracking import Tracking, delivery_for, delivery_of, token_of, track, tracking_path
 from kaspi_delivery_django.views import TrackingView, WebhookView
 
 # settings.py
@@ -141,8 +92,8 @@ class ShopOrderAdapter(OrderAdapter[Order]):
 
 
 def use_the_client(api_key: str, request: DeliveryRequest) -> None:
-    client = KaspiClient(api_key, base_url=SANDBOX_URL, timeouts=Timeouts(total_s=5))
-    booked = client.create_delivery(request, idempotency_key="order-742")
+    kaspi = KaspiClient(api_key, base_url=client.SANDBOX_URL, timeouts=client.Timeouts(total_s=5))
+    booked = kaspi.create_delivery(request, idempotency_key="order-742")
     assert_type(booked, RemoteDelivery)
     assert_type(booked.delivery_id, str)
     assert_type(booked.status, str)
@@ -151,40 +102,40 @@ def use_the_client(api_key: str, request: DeliveryRequest) -> None:
     assert_type(booked.replayed, bool)
     assert_type((booked.pickup, booked.dropoff), tuple[Location | None, Location | None])
     assert_type(booked.parcel, Parcel | None)
-    found = client.get_delivery(booked.delivery_id, include_history=True)
+    found = kaspi.get_delivery(booked.delivery_id, include_history=True)
     assert_type([entry.timestamp for entry in found.history], list[datetime | None])
-    client.cancel_delivery(found.delivery_id, reason="no", idempotency_key="order-742-cancel")
-    sent = client.send_test_webhook("https://shop.example/kaspi/webhook/", "delivery.created")
-    assert_type(sent, TestWebhook)
+    kaspi.cancel_delivery(found.delivery_id, reason="no", idempotency_key="order-742-cancel")
+    sent = kaspi.send_test_webhook("https://shop.example/kaspi/webhook/", "delivery.created")
+    assert_type(sent, client.TestWebhook)
     assert_type((sent.event_id, sent.status), tuple[str, str])
-    client.close()
+    kaspi.close()
 
 
-def tell_errors_apart(client: KaspiClient, request: DeliveryRequest) -> str:
+def sort_errors(kaspi: KaspiClient, request: DeliveryRequest) -> str:
     try:
-        client.create_delivery(request, idempotency_key="order-742")
-    except (NotReached, RateLimited):
+        kaspi.create_delivery(request, idempotency_key="order-742")
+    except (client.NotReached, client.RateLimited):
         return "later"
-    except OutcomeUnknown:
+    except client.OutcomeUnknown:
         return "again, with the same key"
-    except (Conflict, NotFound, Refused):
+    except (client.Conflict, client.NotFound, client.Refused):
         return "not at all"
-    except (KaspiError, UsageError) as err:
+    except (client.KaspiError, client.UsageError) as err:
         return str(err)
-    return PRODUCTION_URL
+    return client.PRODUCTION_URL
 
 
 def use_the_services(order: Order) -> Delivery:
-    delivery = request_delivery(order)
+    delivery = services.request_delivery(order)
     assert_type(delivery, Delivery)
     assert_type(delivery.status, str)
     assert_type(delivery.delivery_id, str | None)
     try:
-        assert_type(refresh_delivery(delivery), ApiCall)
-        return cancel_delivery(delivery, reason="no longer wanted")
-    except CannotCancel:
+        assert_type(services.refresh_delivery(delivery), ApiCall)
+        return services.cancel_delivery(delivery, reason="no longer wanted")
+    except exceptions.CannotCancel:
         return delivery
-    except (NoAdapter, DeliveryError):
+    except (exceptions.NoAdapter, exceptions.DeliveryError):
         raise
 
 
@@ -210,14 +161,14 @@ def view_a_delivery(request: HttpRequest, delivery: Delivery) -> HttpResponse:
 
 
 def show_the_customer(request: HttpRequest, order: models.Model) -> HttpResponse:
-    delivery = delivery_of(order)
+    delivery = tracking.delivery_of(order)
     assert_type(delivery, Delivery | None)
-    assert_type(track(delivery), Tracking)
+    assert_type(tracking.track(delivery), tracking.Tracking)
     if delivery is None:
-        return HttpResponse(track(None).label)
-    assert_type(delivery_for(token_of(delivery)), Delivery | None)
+        return HttpResponse(tracking.track(None).label)
+    assert_type(tracking.delivery_for(tracking.token_of(delivery)), Delivery | None)
     assert_type(TrackingSerializer(delivery).data["label"], Any)
-    return HttpResponse(request.build_absolute_uri(tracking_path(delivery)))
+    return HttpResponse(request.build_absolute_uri(tracking.tracking_path(delivery)))
 
 
 class LimitedTracking(TrackingView):
@@ -227,30 +178,30 @@ class LimitedTracking(TrackingView):
 
 
 def check_a_signature(secret: str, timestamp: str, body: bytes) -> None:
-    signature = sign(secret, timestamp, body)
-    verify(body, timestamp=timestamp, signature=signature, secrets=[secret], now=0)
+    signature = client.sign(secret, timestamp, body)
+    client.verify(body, timestamp=timestamp, signature=signature, secrets=[secret], now=0)
 
 
 def work_through_the_list(order: models.Model, delivery: Delivery, event: WebhookEvent) -> None:
     try:
-        assert_type(retry_delivery(delivery), Delivery)
-        assert_type(link_delivery(delivery, "dlv_1"), ApiCall)
-        assert_type(adopt_delivery(order, "dlv_1", external_order_id="KZ-742"), Delivery)
-        assert_type(book_delivery(order, send_anyway=True), Delivery)
-        assert_type(reissue_delivery(delivery, confirmed_absent=True), Delivery)
-        assert_type(acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
-        assert_type(mark_final(delivery), Delivery)
-        assert_type(request_return(delivery, reason="too small").returned_delivery(), Delivery)
-        assert_type(replay_event(event), str)
+        assert_type(services.retry_delivery(delivery), Delivery)
+        assert_type(services.link_delivery(delivery, "dlv_1"), ApiCall)
+        assert_type(services.adopt_delivery(order, "dlv_1", external_order_id="KZ-742"), Delivery)
+        assert_type(services.book_delivery(order, send_anyway=True), Delivery)
+        assert_type(services.reissue_delivery(delivery, confirmed_absent=True), Delivery)
+        assert_type(services.acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
+        assert_type(services.mark_final(delivery), Delivery)
+        assert_type(services.request_return(delivery, reason="too small").returned_delivery(), Delivery)
+        assert_type(services.replay_event(event), str)
     except (
-        CannotBook,
-        CannotRetry,
-        CannotLink,
-        CannotMarkFinal,
-        CannotReissue,
-        CannotAcknowledge,
-        CannotRefresh,
-        CannotReturn,
+        exceptions.CannotBook,
+        exceptions.CannotRetry,
+        exceptions.CannotLink,
+        exceptions.CannotMarkFinal,
+        exceptions.CannotReissue,
+        exceptions.CannotAcknowledge,
+        exceptions.CannotRefresh,
+        exceptions.CannotReturn,
     ) as err:
         assert_type(str(err), str)
 
