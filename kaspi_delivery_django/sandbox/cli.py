@@ -82,7 +82,7 @@ def _kaspi(options: Mapping[str, Any]) -> FakeKaspi:
         "webhook_url": options["webhook_url"] or None,
     }
     if options["replay"]:
-        return ReplayedKaspi(cassettes.read(options["replay"]), clock=time.time, **account)
+        return ReplayedKaspi(cassettes.read(options["replay"]), **account)
     kind = RecordingKaspi if options["record"] else FakeKaspi
     if options["record"] and not options["record"].parent.is_dir():
         raise cassettes.CassetteError(f"The cassette {options['record']} cannot be written: its folder is missing.")
