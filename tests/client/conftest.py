@@ -105,14 +105,10 @@ class Line:
                 return b"".join(rows)
         return b""
 
-    def hang_up(self):
+    def close(self):
         """End the connection in both directions."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
-
-    def close(self):
-        """Hang up and free the socket."""
-        self.hang_up()
         self._reader.close()
         self._sock.close()
 
@@ -150,6 +146,7 @@ class RawServer:
         """Wait until every connection so far has ended."""
         for thread in self._threads[1:]:
             thread.join(5)
+            assert not thread.is_alive()
 
     def stop(self):
         """End every connection and every thread."""
@@ -157,8 +154,6 @@ class RawServer:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for line in self.lines:
-            line.hang_up()
         for thread in self._threads:
             thread.join(5)
 
