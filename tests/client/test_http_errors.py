@@ -142,6 +142,7 @@ def test_a_body_over_one_mebibyte(server, connect):
     client = connect(server, timeouts=Timeouts())
     assert create(client).delivery_id == "dlv_1"
     for status in (201, 302):
+        server.wait()
         server.answer(http(status, headers=["Location: /x"], body=padded(MAX_BODY_BYTES + 1)))
         with pytest.raises(OutcomeUnknown, match=rf"larger than 1 MiB \(status={status}\)"):
             create(client)
