@@ -147,7 +147,7 @@ class Location:
     notes: str = field(default="", repr=False)
 
     def check(self, name: str, whose: str) -> None:
-        """Raise `UsageError` unless it can be sent. `name` is the request's part, `whose` says it in plain words."""
+        """Raise `UsageError` unless it can be sent. `name` is the request's part, `whose` its plain name."""
         check_text(self.address, f"the {whose}'s address ({name}.address)")
         check_text(self.notes, f"the notes about the {whose} ({name}.notes)", required=False)
         if not isinstance(self.contact, Contact):
@@ -234,7 +234,7 @@ class Eta:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryEntry:
-    """One step of a delivery as Kaspi tells it. `timestamp` is None when it cannot be read."""
+    """One step of a delivery. `timestamp` is None when it cannot be read."""
 
     status: str
     timestamp: datetime | None
@@ -251,7 +251,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteDelivery:
-    """A delivery as Kaspi tells it: DeliveryCreated and Delivery alike.
+    """A delivery as Kaspi has it: DeliveryCreated and Delivery alike.
 
     `pickup`, `dropoff` and `parcel` are None where the answer has none, or none that could be sent.
 

@@ -90,7 +90,7 @@ def _kaspi(options: Mapping[str, Any]) -> FakeKaspi:
 
 
 def _end_story(kaspi: FakeKaspi, options: Mapping[str, Any]) -> None:
-    """Write what was recorded, or say what of a replayed story did not happen."""
+    """Write what was recorded, or list what of a replayed story did not happen."""
     if isinstance(kaspi, RecordingKaspi):
         kaspi.cassette.write(options["record"])
         sys.stdout.write(f"{len(kaspi.cassette.story)} entries written to {options['record']}.\n")

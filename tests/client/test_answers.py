@@ -212,7 +212,7 @@ def test_successes_about_another_order(operation, changes, is_ours):
     ],
 )
 def test_an_announcement_is_one_short_line(headers, announced):
-    """Printable ASCII; a link that says nothing of the version is none."""
+    """Printable ASCII; a link about another subject than the version is left out."""
     assert protocol.announcement(headers) == announced
 
 

@@ -218,7 +218,7 @@ def test_ids_and_statuses():
 
 
 def test_a_history_with_holes():
-    """Entries that are no objects are left out, entries that say nothing are empty."""
+    """Entries that are no objects are left out, entries without usable fields are empty."""
     read = RemoteDelivery.from_json({**BOOKED, "history": [None, "x", {}, {"status": 5}]})
     assert read.history == (HistoryEntry(status="", timestamp=None),) * 2
 

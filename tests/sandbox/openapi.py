@@ -24,7 +24,7 @@ FORMATTED = {
 
 @FORMATS.checks("date-time")
 def is_time(value):
-    """Whether this is a time of RFC 3339; a format says nothing of other types than text."""
+    """Whether this is a time of RFC 3339; a format is a constraint of texts alone."""
     return not isinstance(value, str) or bool(RFC3339.fullmatch(value))
 
 
@@ -54,7 +54,7 @@ def left_out(name, value, but=()):
 
 
 def answer_of(operation, status):
-    """Return the response that is documented for a status; a KeyError says that none is."""
+    """Return the response that is documented for a status; raise KeyError if none is."""
     response = OPERATIONS[operation]["responses"][str(status)]
     return resolve(response)
 

@@ -119,7 +119,7 @@ def test_api_keys(partner, kaspi):
 
 @pytest.mark.parametrize("method", ["DELETE", "get", "TRACE", "CONNECT", "PROPFIND"])
 def test_a_wrong_method_names_the_right_one(partner, method):
-    """A method that the path does not have is 405 with Allow, told apart by case."""
+    """A method that the path does not have is 405 with Allow; case matters."""
     answer = partner.call(method, "/v1/deliveries/dlv_1")
     assert (*error(answer), answer.headers["Allow"]) == (405, "method_not_allowed", "GET")
 

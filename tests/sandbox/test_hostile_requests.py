@@ -90,7 +90,7 @@ def test_two_lengths_that_differ(ask, kaspi):
 
 
 def test_a_body_that_does_not_arrive(server, monkeypatch):
-    """408 instead of a thread that waits for ever."""
+    """408 instead of a thread that waits without end."""
     monkeypatch.setattr(sandbox_server, "BODY_WITHIN_S", 0.05)
     data = raw.request(CREATE, ["Content-Length: 5"], length=False)
     assert raw.send(server.url, data, ends=False).document["code"] == "request_timeout"

@@ -47,7 +47,7 @@ def test_an_attempt_without_a_2xx_is_repeated_after_a_minute(partner, kaspi, clo
 
 
 def test_retries_end_after_24_hours(partner, kaspi, clock, receiver):
-    """Doubling waits make 11 attempts of one eventId within a day, each numbered and signed anew; then it is lost."""
+    """Doubling waits make 11 attempts of one eventId within a day, each numbered and signed; then it is lost."""
     receiver.status = 500
     partner.book()
     stamps = []

@@ -44,7 +44,7 @@ class Order(models.Model):
 
 
 class ShopOrderAdapter(OrderAdapter[Order]):
-    """All that a shop can say about its orders."""
+    """Every method of an adapter."""
 
     model = "shop.Order"
 
