@@ -216,7 +216,7 @@ def test_an_announcement_is_one_short_line(headers, announced):
     assert protocol.announcement(headers) == announced
 
 
-@pytest.mark.parametrize("noise", ["rel = " * 300_000, "rel=" + " " * 2_000_000 + "x", 'rel="' + "sunset-" * 300_000])
+@pytest.mark.parametrize("noise", ["rel = " * 50_000, "rel=" + " " * 300_000 + "x", 'rel="' + "sunset-" * 50_000])
 def test_a_long_link_is_read_in_one_pass(noise):
-    """Links of some megabytes in many headers: a search that starts again at each of them would not end in a day."""
+    """A search that starts again at each "rel" would take minutes."""
     assert protocol.announcement({"link": noise}) in {"", f"Link: {noise}"[: protocol.MAX_ANNOUNCEMENT]}
