@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from kaspi_delivery_django import environment, statuses
-from kaspi_delivery_django.client.types import PRODUCTION_URL, SANDBOX_URL, check_base_url
+from kaspi_delivery_django.client.texts import PRODUCTION_URL, SANDBOX_URL, base_url_problem
 
 SETTING, DEFAULT_ACCOUNT = environment.SETTING, environment.DEFAULT_ACCOUNT
 DEFAULT_ENVIRONMENT = "sandbox"
@@ -215,13 +215,12 @@ def _account(alias: str, raw: Mapping[str, Any], debug: bool) -> Account:  # noq
 
 
 def _base_url(value: Any, environment: str) -> str:
-    try:
-        base_url = check_base_url(_text(value, "BASE_URL"))
-    except ValueError as err:
-        raise ImproperlyConfigured(f"{SETTING}['BASE_URL']: {err}.") from None
+    base_url = _text(value, "BASE_URL")
+    if problem := base_url_problem(base_url):
+        raise ImproperlyConfigured(f"{SETTING}['BASE_URL']: {problem}.")
     if environment == "production" and not base_url.startswith("https://"):
         raise ImproperlyConfigured(f"{SETTING}['BASE_URL'] must be https:// in production.")
-    return base_url
+    return base_url.rstrip("/")
 
 
 def _text(value: Any, key: str) -> str:

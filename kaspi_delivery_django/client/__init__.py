@@ -25,9 +25,8 @@ from kaspi_delivery_django.client.exceptions import (
     UsageError,
     WebhookRejected,
 )
+from kaspi_delivery_django.client.texts import PRODUCTION_URL, SANDBOX_URL
 from kaspi_delivery_django.client.types import (
-    PRODUCTION_URL,
-    SANDBOX_URL,
     Contact,
     DeliveryRequest,
     Eta,

@@ -22,7 +22,7 @@ class KaspiError(Exception):
     bytes with the same idempotency key again, or ask with a GET. `retry_after_s` is how long Kaspi
     asked to wait, in seconds, or None; `retry_at` is the date, if it named one. `status` is the HTTP status, None
     when there was none. `request_id` names the exchange to Kaspi's support, `announcement` is what Kaspi's headers
-    say of the API itself.
+    announce of the API.
     """
 
     outcome_known: ClassVar[bool] = True

@@ -17,14 +17,9 @@ from urllib3.exceptions import HTTPError
 
 from kaspi_delivery_django.client import protocol
 from kaspi_delivery_django.client.exceptions import KaspiError, NotReached, OutcomeUnknown
+from kaspi_delivery_django.client.texts import PRODUCTION_URL
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
-from kaspi_delivery_django.client.types import (
-    PRODUCTION_URL,
-    DeliveryRequest,
-    RemoteDelivery,
-    TestWebhook,
-    check_base_url,
-)
+from kaspi_delivery_django.client.types import DeliveryRequest, RemoteDelivery, TestWebhook, check_base_url
 
 MAX_BODY_BYTES = 1024 * 1024
 USER_AGENT = f"kaspi-delivery-django/{sys.modules[__name__.partition('.')[0]].__version__}"
@@ -52,7 +47,7 @@ class KaspiClient:
     """A client of the Kaspi Delivery API for one API key.
 
     It tries each call once and never follows a redirect, a proxy variable or a `.netrc`. Errors are
-    `KaspiError`s that say whether the outcome is known and how long to wait. One client may serve
+    `KaspiError`s with whether the outcome is known and how long to wait. One client may serve
     many threads. `transport` replaces the network, for tests.
     """
 
@@ -122,7 +117,8 @@ class KaspiClient:
         """
         request_id = secrets.token_hex(16)
         try:
-            answer = self._exchange(protocol.name_exchange(request, request_id), total_s)
+            headers = {**request.headers, protocol.REQUEST_ID: request_id}
+            answer = self._exchange(replace(request, headers=headers), total_s)
         except KaspiError as err:
             err.request_id = request_id
             raise

@@ -1,6 +1,5 @@
 """Build requests and read answers of Kaspi's API. No I/O."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from kaspi_delivery_django.client.exceptions import (
     UsageError,
 )
 from kaspi_delivery_django.client.retries import read_date, read_retry_after
+from kaspi_delivery_django.client.texts import dump
 from kaspi_delivery_django.client.types import (
     DeliveryRequest,
     RemoteDelivery,
@@ -47,8 +47,6 @@ _MISMATCH_CODES = {"conflict", "idempotency_conflict", "idempotency_key_reused"}
 _CODE = re.compile(r"[A-Za-z][A-Za-z_.-]{0,39}[0-9]{0,4}")  # a word: no phone, no key that a gateway echoes
 _ADDRESS = "no such address at Kaspi: correct BASE_URL"
 _SUNSET = "Kaspi no longer serves this version of its API: upgrade kaspi-delivery-django"
-
-
 _EXPLAINED: Mapping[int, str] = {
     HTTPStatus.NOT_FOUND: _ADDRESS,
     HTTPStatus.METHOD_NOT_ALLOWED: _ADDRESS,
@@ -62,14 +60,10 @@ _ASKED_FOR: Mapping[Operation, str] = {
     "test_webhook": "the request of a test webhook",
 }
 _ANNOUNCING = ("Deprecation", "Sunset", "Warning", "Link")
-
-
-_LINK = (
-    re.compile(  # possessive, and up to the next "=": the time that it takes grows with the header, not with its square
-        r"""rel\s*+=\s*+"?[^",;=]*?\b(deprecation|sunset|successor-version|latest-version)\b""", re.IGNORECASE
-    )
+# Possessive, and up to the next "=": the time that it takes grows with the header, not with its square.
+_LINK = re.compile(
+    r"""rel\s*+=\s*+"?[^",;=]*?\b(deprecation|sunset|successor-version|latest-version)\b""", re.IGNORECASE
 )
-_LAST_OF_THREE_BYTES = 0xFFFF
 _TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
 
 
@@ -94,29 +88,6 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     request_id: str = field(default="", compare=False)
-
-
-def dump(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
-    """Return the JSON text that is sent: compact, UTF-8, keys in their given order.
-
-    With `ascii_only` other letters are escaped, so that a table of any character set holds the text.
-    """
-    return json.dumps(document, ensure_ascii=ascii_only, separators=(",", ":"))
-
-
-def without_astral(text: str) -> str:
-    """Replace each character of more than three bytes in UTF-8, such as an emoji."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if ord(sign) > _LAST_OF_THREE_BYTES else sign for sign in text)
-
-
-def in_ascii(text: str) -> str:
-    """Escape every letter that is not ASCII, as Python does."""
-    return text.encode("ascii", "backslashreplace").decode()
-
-
-def digest(payload: str) -> str:
-    """Return the SHA-256 of a payload, in hex."""
-    return hashlib.sha256(payload.encode()).hexdigest()
 
 
 def check_header(value: str, name: str) -> str:
@@ -211,11 +182,6 @@ def announcement(headers: Mapping[str, str]) -> str:
     return "".join(sign if " " <= sign <= "~" else " " for sign in text)[:MAX_ANNOUNCEMENT]
 
 
-def name_exchange(request: Request, request_id: str) -> Request:
-    """Return the request with an id of its own, for Kaspi's support. Its bytes stay."""
-    return replace(request, headers={**request.headers, REQUEST_ID: request_id})
-
-
 def request_id_of(headers: Mapping[str, str], sent: str) -> str:
     """Return the id by which Kaspi knows the exchange: its own if it names one, else the one that was sent."""
     named = headers.get(REQUEST_ID.lower(), "")
@@ -290,10 +256,8 @@ def _raise_for_status(request: Request, answer: Answer, now: datetime) -> None:
 
 def _error_words(answer: Answer) -> tuple[str, str]:
     try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return "", ""
-    if not isinstance(document, dict):
+        document = _document(answer)
+    except OutcomeUnknown:
         return "", ""
     code, message = document.get("code"), document.get("message")
     is_code = isinstance(code, str) and _CODE.fullmatch(code)

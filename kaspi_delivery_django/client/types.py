@@ -1,15 +1,16 @@
-"""Values of the Kaspi Delivery API: frozen, typed, and the only place where camelCase lives."""
+"""Values of the Kaspi Delivery API: frozen, typed, and the only place where camelCase lives.
+
+`to_json` returns the form that is sent, `from_json` reads it.
+"""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
-from ipaddress import IPv6Address
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
-from kaspi_delivery_django.client import phones
 from kaspi_delivery_django.client.exceptions import UsageError
+from kaspi_delivery_django.client.texts import base_url_problem, is_phone, normalized_phone
 
 Json = Mapping[str, Any]
 Value = TypeVar("Value")
@@ -75,15 +76,22 @@ def normalize_phone(phone: object) -> str:
     dashes, direction marks), or a PhoneNumber of phonenumbers or django-phonenumber-field. Raises `UsageError`
     for what is no phone number.
     """
-    normalized = phones.normalized(phone)
+    normalized = normalized_phone(phone)
     check_phone(normalized, "the phone")
     return normalized
 
 
 def check_phone(value: object, name: str) -> None:
     """Raise `UsageError` unless Kaspi can be sent this as a phone."""
-    if not phones.is_phone(value):
+    if not is_phone(value):
         raise UsageError(f"{name} must look like +7 727 111 0000: digits only, and an extension belongs in the notes")
+
+
+def check_base_url(base_url: str) -> str:
+    """Return the base URL without its last slash; raise `UsageError` unless requests can be sent to it."""
+    if problem := base_url_problem(base_url):
+        raise UsageError(problem)
+    return base_url.rstrip("/")
 
 
 def _whole(value: object, name: str, *, least: int) -> None:
@@ -120,15 +128,13 @@ class Contact:
     phone: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "phone", phones.normalized(self.phone))
+        object.__setattr__(self, "phone", normalized_phone(self.phone))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the wire form."""
         return {"name": self.name, "phone": self.phone}
 
     @classmethod
     def from_json(cls, raw: Json) -> Self:
-        """Read the wire form."""
         return cls(name=read_text(raw.get("name")), phone=read_text(raw.get("phone")))
 
 
@@ -141,7 +147,7 @@ class Location:
     notes: str = field(default="", repr=False)
 
     def check(self, name: str, whose: str) -> None:
-        """Raise `UsageError` unless it can be sent. `name` is the request's part, `whose` says it in plain words."""
+        """Raise `UsageError` unless it can be sent. `name` is the request's part, `whose` its plain name."""
         check_text(self.address, f"the {whose}'s address ({name}.address)")
         check_text(self.notes, f"the notes about the {whose} ({name}.notes)", required=False)
         if not isinstance(self.contact, Contact):
@@ -177,7 +183,6 @@ class Parcel:
         _whole(self.value_kzt, "Parcel.value_kzt", least=0)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the wire form."""
         return {"description": self.description, "weightGrams": self.weight_grams, "valueKzt": self.value_kzt}
 
     @classmethod
@@ -207,7 +212,6 @@ class DeliveryRequest:
         self.dropoff.check("dropoff", "recipient")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the wire form."""
         return {
             "externalOrderId": self.external_order_id,
             "pickup": self.pickup.to_json(),
@@ -225,13 +229,12 @@ class Eta:
 
     @classmethod
     def from_json(cls, raw: Json) -> Self:
-        """Read the wire form."""
         return cls(pickup_by=read_time(raw.get("pickupBy")), delivery_by=read_time(raw.get("deliveryBy")))
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryEntry:
-    """One step of a delivery as Kaspi tells it. `timestamp` is None when it cannot be read."""
+    """One step of a delivery. `timestamp` is None when it cannot be read."""
 
     status: str
     timestamp: datetime | None
@@ -239,7 +242,6 @@ class HistoryEntry:
 
     @classmethod
     def from_json(cls, raw: Json) -> Self:
-        """Read the wire form."""
         return cls(
             status=read_text(raw.get("status")),
             timestamp=read_time(raw.get("timestamp")),
@@ -249,7 +251,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteDelivery:
-    """A delivery as Kaspi tells it: DeliveryCreated and Delivery alike.
+    """A delivery as Kaspi has it: DeliveryCreated and Delivery alike.
 
     `pickup`, `dropoff` and `parcel` are None where the answer has none, or none that could be sent.
 
@@ -304,7 +306,6 @@ class TestWebhook:
 
     @classmethod
     def from_json(cls, raw: Json) -> Self:
-        """Read the wire form."""
         event_id = raw.get("eventId")
         named = str(event_id) if isinstance(event_id, int) and not isinstance(event_id, bool) else read_text(event_id)
         return cls(event_id=named, status=read_text(raw.get("status")), raw=raw)
@@ -326,30 +327,3 @@ class RemoteEvent:
     occurred_at: datetime | None
     problem: str = ""
     raw: Json = field(default_factory=dict, repr=False)
-
-
-PRODUCTION_URL = "https://api.kaspi.kz/delivery"
-SANDBOX_URL = "https://sandbox.kaspi.kz/delivery"
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
-_PLAIN_URL = re.compile(r"[A-Za-z0-9._~:/%\[\]-]+")
-_PLACE = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9_-]|\.(?!\.))*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
-
-
-def check_base_url(base_url: str) -> str:
-    """Return the base URL without its last slash; raise `UsageError` unless it is https.
-
-    Plain http is taken for this machine only (the local sandbox).
-    """
-    try:
-        parts = urlsplit(base_url)
-        host, _port = parts.hostname, parts.port
-        if parts.netloc.startswith("["):
-            IPv6Address(host)
-    except ValueError as err:
-        raise UsageError("the base URL cannot be read as an address") from err
-    local = parts.scheme == "http" and host in LOCAL_HOSTS
-    if not (host and (parts.scheme == "https" or local)):
-        raise UsageError("the base URL must start with https:// (http:// only for localhost)")
-    if not (_PLAIN_URL.fullmatch(base_url) and _PLACE.fullmatch(parts.netloc)):
-        raise UsageError("the base URL must be a plain address, without user, query or fragment")
-    return base_url.rstrip("/")

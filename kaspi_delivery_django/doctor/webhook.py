@@ -9,7 +9,8 @@ from django.urls import NoReverseMatch, reverse
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.exceptions import ConfigurationFault, KaspiError, RateLimited, Refused, UsageError
-from kaspi_delivery_django.client.types import LOCAL_HOSTS, is_identifier
+from kaspi_delivery_django.client.texts import LOCAL_HOSTS
+from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.doctor.probes import LOOK_AT_ADDRESS, START_SANDBOX
 from kaspi_delivery_django.doctor.results import Result, failed, manual, passed
 from kaspi_delivery_django.models import WebhookEvent

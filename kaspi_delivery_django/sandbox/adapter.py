@@ -2,20 +2,16 @@
 
 import io
 from collections.abc import Mapping
-from http.client import HTTPResponse as ParsedResponse
 from http.client import responses as reasons
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPHeaderDict, HTTPResponse, Timeout
+from urllib3 import HTTPResponse, Timeout
 from urllib3.exceptions import ProtocolError
 
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.responses import Response
-
-if TYPE_CHECKING:
-    import socket
 
 
 class SandboxAdapter(HTTPAdapter):
@@ -39,7 +35,9 @@ class SandboxAdapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         del stream, verify, cert, proxies
-        response = self._kaspi.handle(request.method or "GET", request.path_url, dict(request.headers), _body(request))
+        body = request.body or b""
+        content = body.encode() if isinstance(body, str) else body
+        response = self._kaspi.handle(request.method or "GET", request.path_url, dict(request.headers), content)
         read_timeout = _read_timeout(timeout)
         if read_timeout is not None and response.latency_s >= read_timeout:
             message = f"Read timed out. (read timeout={read_timeout})"
@@ -51,46 +49,22 @@ class SandboxAdapter(HTTPAdapter):
         return self.build_response(request, _raw_response(response, request.method))
 
 
-def _body(request: requests.PreparedRequest) -> bytes:
-    if request.body is None:
-        return b""
-    return request.body.encode() if isinstance(request.body, str) else request.body
-
-
 def _read_timeout(timeout: Any) -> float | None:
     if isinstance(timeout, Timeout):
         return timeout.read_timeout
     return cast("float | None", timeout[1] if isinstance(timeout, tuple) else timeout)
 
 
-class _MemorySocket:
-    """The part of a socket that http.client needs to read a response from memory."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def makefile(self, mode: str) -> io.BytesIO:
-        del mode
-        return io.BytesIO(self._content)
-
-
 def _raw_response(response: Response, method: str | None) -> HTTPResponse:
-    parsed = ParsedResponse(cast("socket.socket", _MemorySocket(_encode(response))), method=method)
-    parsed.begin()
+    """Return the response as urllib3 reads it: a body shorter than its Content-Length raises."""
+    has_body = response.can_have_body and method != "HEAD"
     return HTTPResponse(
-        body=parsed,
-        headers=HTTPHeaderDict(parsed.msg.items()),
-        status=parsed.status,
-        version=parsed.version,
-        reason=parsed.reason,
+        body=io.BytesIO(response.sent_body if has_body else b""),
+        headers={**response.headers, "Content-Length": str(len(response.body))},
+        status=response.status,
+        version=11,
+        reason=reasons.get(response.status, ""),
         preload_content=False,
-        original_response=parsed,
+        enforce_content_length=True,
         request_method=method,
     )
-
-
-def _encode(response: Response) -> bytes:
-    headers = {**response.headers, "Content-Length": str(len(response.body))}
-    lines = [f"HTTP/1.1 {response.status} {reasons.get(response.status, '')}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + response.sent_body

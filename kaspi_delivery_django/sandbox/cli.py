@@ -82,7 +82,7 @@ def _kaspi(options: Mapping[str, Any]) -> FakeKaspi:
         "webhook_url": options["webhook_url"] or None,
     }
     if options["replay"]:
-        return ReplayedKaspi(cassettes.read(options["replay"]), clock=time.time, **account)
+        return ReplayedKaspi(cassettes.read(options["replay"]), **account)
     kind = RecordingKaspi if options["record"] else FakeKaspi
     if options["record"] and not options["record"].parent.is_dir():
         raise cassettes.CassetteError(f"The cassette {options['record']} cannot be written: its folder is missing.")
@@ -90,7 +90,7 @@ def _kaspi(options: Mapping[str, Any]) -> FakeKaspi:
 
 
 def _end_story(kaspi: FakeKaspi, options: Mapping[str, Any]) -> None:
-    """Write what was recorded, or say what of a replayed story did not happen."""
+    """Write what was recorded, or list what of a replayed story did not happen."""
     if isinstance(kaspi, RecordingKaspi):
         kaspi.cassette.write(options["record"])
         sys.stdout.write(f"{len(kaspi.cassette.story)} entries written to {options['record']}.\n")

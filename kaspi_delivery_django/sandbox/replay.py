@@ -2,10 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable
 from typing import Any
 
-from kaspi_delivery_django.sandbox import cassettes, defaults
+from kaspi_delivery_django.sandbox import cassettes
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.cassettes import Cassette, Entry
 from kaspi_delivery_django.sandbox.deliveries import REQUEST_FIELDS, DeliveryRecord
@@ -53,22 +52,8 @@ class ReplayedKaspi(FakeKaspi):
     its first request. Webhooks are signed with the current secret, sent once, and never again.
     """
 
-    def __init__(
-        self,
-        cassette: Cassette,
-        *,
-        clock: Callable[[], float],
-        api_key: str = defaults.API_KEY,
-        webhook_secret: str = defaults.WEBHOOK_SECRET,
-        webhook_url: str | None = None,
-    ) -> None:
-        super().__init__(
-            api_key=api_key,
-            webhook_secret=webhook_secret,
-            webhook_url=webhook_url,
-            clock=clock,
-            first_retry_s=NEVER_S,
-        )
+    def __init__(self, cassette: Cassette, **options: Any) -> None:
+        super().__init__(first_retry_s=NEVER_S, **options)
         self.faults = _NoFaults(self._random)
         self.unexpected: list[str] = []
         self._cassette = cassette

@@ -247,26 +247,20 @@ def _encoding_errors(value: object) -> list[str]:
     """List what the response that repeats this value could not encode."""
     level = [value]
     for _ in range(MAX_DEPTH):
-        if any(isinstance(one, str) and not _is_encodable(one) for one in level):
-            return ["body: must not contain lone surrogates"]
         level = [child for one in level for child in _children(one)]
-        if not level:
-            return []
-    return [f"body: must not be nested deeper than {MAX_DEPTH} levels"]
+    if level:
+        return [f"body: must not be nested deeper than {MAX_DEPTH} levels"]
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return ["body: must not contain lone surrogates"]
+    return []
 
 
 def _children(value: object) -> list[object]:
     if isinstance(value, dict):
-        return [*value, *value.values()]
+        return list(value.values())
     return value if isinstance(value, list) else []
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_http_url(text: str) -> bool:

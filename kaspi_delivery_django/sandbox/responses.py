@@ -18,6 +18,11 @@ class Response:
     truncate: bool = False
 
     @property
+    def can_have_body(self) -> bool:
+        """Whether HTTP allows a body after this status."""
+        return self.status not in {204, 304}
+
+    @property
     def sent_body(self) -> bytes:
         """The bytes that are sent: half of the body if it is truncated, else all of it."""
         return self.body[: len(self.body) // 2] if self.truncate else self.body

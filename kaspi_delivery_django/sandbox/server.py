@@ -21,7 +21,6 @@ from kaspi_delivery_django.sandbox.webhooks import POST_TIMEOUT_S
 
 TICK_S = 0.05
 BODY_WITHIN_S = 10.0
-NO_BODY = frozenset({204, 304})
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
 LOCAL_DOMAINS = (".localhost", ".internal", ".test")  # no one can register a name in them
 _NEXT = dict(pairwise(ROUTE))
@@ -141,13 +140,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
-        has_body = response.status not in NO_BODY
-        if has_body:
+        if response.can_have_body:
             self.send_header("Content-Length", str(len(response.body)))
         if response.truncate or self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        if has_body and self.command != "HEAD":
+        if response.can_have_body and self.command != "HEAD":
             self.wfile.write(response.sent_body)
 
     def _drop(self) -> None:

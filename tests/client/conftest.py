@@ -1,5 +1,6 @@
 """What the client's tests share: values, and a server that answers byte for byte."""
 
+import dataclasses
 import json
 import re
 import socket
@@ -12,9 +13,10 @@ import pytest
 
 from kaspi_delivery_django.client import Contact, DeliveryRequest, KaspiClient, Location, Parcel, Timeouts
 
-API_KEY = "the-api-key-that-nobody-may-see"
+API_KEY = "the-secret-api-key"
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 PERSONAL = ("Айгерим Ким", "+7 701 222 0000", "Алматы, Сатпаева 2", "домофон 42")
+BOOKED = {"deliveryId": "dlv_1", "status": "created", "trackingUrl": "https://track.kaspi.kz/dlv_1"}
 
 
 def request(**changes):
@@ -30,7 +32,15 @@ def request(**changes):
     return DeliveryRequest(**{**fields, **changes})
 
 
-BOOKED = {"deliveryId": "dlv_1", "status": "created", "trackingUrl": "https://track.kaspi.kz/dlv_1"}
+def request_to(**changes):
+    """Return the request to a recipient with these fields of the contact."""
+    dropoff = request().dropoff
+    return request(dropoff=dataclasses.replace(dropoff, contact=dataclasses.replace(dropoff.contact, **changes)))
+
+
+def create(client):
+    """Book the delivery."""
+    return client.create_delivery(request(), idempotency_key="order-742")
 
 
 def http(status, document=None, *, headers=(), body=None):
@@ -40,6 +50,17 @@ def http(status, document=None, *, headers=(), body=None):
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
 
 
+def padded(length):
+    """Return the body of a booking, with spaces up to a length."""
+    return json.dumps(BOOKED).encode().ljust(length)
+
+
+def unused_port():
+    """Return a port on which no server listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
 class Line:
     """One connection, as the server's script sees it."""
 
@@ -47,7 +68,7 @@ class Line:
         self._sock, self._server, self._reader = sock, server, sock.makefile("rb")
 
     def request(self):
-        """Read the next request; tell whether there was one."""
+        """Read the next request; return whether there was one."""
         with suppress(OSError):
             head = self._head()
             length = re.search(rb"content-length: ([0-9]+)", head.lower())
@@ -58,7 +79,7 @@ class Line:
         return False
 
     def send(self, content):
-        """Send; tell whether the client still takes it."""
+        """Send; return whether the client still reads."""
         try:
             self._sock.sendall(content)
         except OSError:
@@ -66,14 +87,14 @@ class Line:
         return True
 
     def trickle(self, content):
-        """Send a few bytes every twentieth of a second, until all are sent or nobody listens."""
+        """Send two bytes every twentieth of a second."""
         for start in range(0, len(content), 2):
             if self._server.stopping.wait(0.05):
                 return
             self.send(content[start : start + 2])
 
     def hold(self):
-        """Say nothing until the test is over."""
+        """Send nothing until the test is over."""
         self._server.stopping.wait(10)
 
     def _head(self):
@@ -84,14 +105,10 @@ class Line:
                 return b"".join(rows)
         return b""
 
-    def hang_up(self):
-        """End the connection; whoever reads from it reads its end."""
+    def close(self):
+        """End the connection in both directions."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
-
-    def close(self):
-        """Hang up and free the socket."""
-        self.hang_up()
         self._reader.close()
         self._sock.close()
 
@@ -116,7 +133,7 @@ class RawServer:
         return f"{scheme}://localhost:{self._listener.getsockname()[1]}/delivery"
 
     def answer(self, *answers):
-        """Let one connection after the other be given these, and then be hung up on."""
+        """Send these answers, one for each request, and then hang up."""
         left = list(answers)
 
         def script(line):
@@ -126,9 +143,10 @@ class RawServer:
         self.script = script
 
     def wait(self):
-        """Wait until every connection so far is hung up on."""
+        """Wait until every connection so far has ended."""
         for thread in self._threads[1:]:
             thread.join(5)
+            assert not thread.is_alive()
 
     def stop(self):
         """End every connection and every thread."""
@@ -136,8 +154,6 @@ class RawServer:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for line in self.lines:
-            line.hang_up()
         for thread in self._threads:
             thread.join(5)
 
@@ -170,7 +186,7 @@ def server():
 
 @pytest.fixture
 def tls_server():
-    """The same over TLS, with a certificate that nobody trusts by default."""
+    """The same over TLS, with a certificate that is not trusted by default."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     running = RawServer(context)
@@ -180,7 +196,7 @@ def tls_server():
 
 @pytest.fixture
 def connect():
-    """Make clients that give up after five seconds, and close them in the end."""
+    """Make clients with a deadline of five seconds, and close them at the end."""
     made = []
 
     def make(server_or_url, **options):

@@ -1,25 +1,43 @@
-"""The client against a server that answers byte for byte."""
+"""What the client sends, and what it reads in whole answers."""
 
 import json
+import logging
+import secrets
 
 import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kaspi_delivery_django import __version__
 from kaspi_delivery_django.client import (
     PRODUCTION_URL,
-    SANDBOX_URL,
     KaspiClient,
+    KaspiError,
+    NotReached,
     RateLimited,
-    ServerFault,
     Timeouts,
     UsageError,
+    protocol,
 )
-from kaspi_delivery_django.client.types import check_base_url
-from tests.client.conftest import API_KEY, BOOKED, http, request
+from kaspi_delivery_django.client import http as client_http
+from kaspi_delivery_django.client.types import is_identifier
+from tests.client.conftest import API_KEY, BOOKED, create, http, request
 
-
-def create(client):
-    return client.create_delivery(request(), idempotency_key="order-742")
+PRINTABLE = st.characters(min_codepoint=32, max_codepoint=126)
+IDENTIFIERS = st.text(PRINTABLE, min_size=1, max_size=128).filter(is_identifier)
+REQUESTS = [
+    protocol.create(request(), "order-742"),
+    protocol.get("dlv_1"),
+    protocol.cancel("dlv_1", "", "order-742-cancel"),
+    protocol.test_webhook("https://shop.test/kaspi/webhook/", "delivery.created"),
+]
+ANNOUNCED = [
+    "Deprecation: @1767225600",
+    "Sunset: Thu, 31 Dec 2026 23:59:59 GMT",
+    'Warning: 299 - "v1 ends"',
+    'Link: <https://kaspi.kz/v2>; rel="successor-version"',
+]
 
 
 def head_and_body(raw):
@@ -28,36 +46,41 @@ def head_and_body(raw):
     return first, dict(row.split(": ", 1) for row in rows), body
 
 
-CALLS = {
-    "POST /delivery/v1/deliveries HTTP/1.1": create,
-    "GET /delivery/v1/deliveries/dlv%2F1?includeHistory=true HTTP/1.1": lambda client: client.get_delivery(
-        "dlv/1", include_history=True
-    ),
-    "GET /delivery/v1/deliveries/dlv_1?includeHistory=false HTTP/1.1": lambda client: client.get_delivery("dlv_1"),
-    "POST /delivery/v1/deliveries/dlv_1/cancel HTTP/1.1": lambda client: client.cancel_delivery(
-        "dlv_1", reason="жоқ", idempotency_key="order-742-cancel"
-    ),
-    "POST /delivery/v1/webhooks/test HTTP/1.1": lambda client: client.send_test_webhook(
-        "https://shop.kz/k/", "delivery.created"
-    ),
-}
-ANSWER = {"deliveryId": "dlv_1", "status": "created", "eventId": "wh_1"}
+@pytest.fixture
+def ids(monkeypatch):
+    """Number the exchanges."""
+    numbers = iter(range(1, 9))
+    monkeypatch.setattr(secrets, "token_hex", lambda _size: f"exchange-{next(numbers)}")
 
 
-@pytest.mark.parametrize(("line", "call"), CALLS.items(), ids=range(len(CALLS)))
-def test_every_request(server, connect, line, call):
-    """Each call asks for its own address and carries the key."""
-    server.answer(http(200, {**ANSWER, "deliveryId": "dlv/1" if "%2F" in line else "dlv_1"}))
-    call(connect(server))
-    first, headers, _ = head_and_body(server.requests[0])
-    assert (first, headers["x-api-key"]) == (line, API_KEY)
+def test_every_request(server, connect):
+    """Each call has its own address and carries the key, a get no body; all of them share a connection."""
+    server.answer(*[http(200, {"deliveryId": "dlv_1", "status": "created", "eventId": "wh_1"})] * 4)
+    client = connect(server)
+    create(client)
+    client.get_delivery("dlv_1", include_history=True)
+    client.cancel_delivery("dlv_1", reason="жоқ", idempotency_key="order-742-cancel")
+    client.send_test_webhook("https://shop.kz/k/", "delivery.created")
+    sent = [head_and_body(raw) for raw in server.requests]
+    assert [line for line, _headers, _body in sent] == [
+        "POST /delivery/v1/deliveries HTTP/1.1",
+        "GET /delivery/v1/deliveries/dlv_1?includeHistory=true HTTP/1.1",
+        "POST /delivery/v1/deliveries/dlv_1/cancel HTTP/1.1",
+        "POST /delivery/v1/webhooks/test HTTP/1.1",
+    ]
+    assert [headers["x-api-key"] for _line, headers, _body in sent] == [API_KEY] * 4
+    _line, headers, body = sent[1]
+    assert (body, {"Content-Type", "Content-Length", "Idempotency-Key"} & set(headers)) == (b"", set())
+    assert len(server.lines) == 1
 
 
-def test_the_headers_of_a_create(server, connect):
-    """A write says what it is, and what it wants to hear; nothing else goes along."""
-    server.answer(http(201, BOOKED))
-    create(connect(server))
+def test_the_headers_and_the_body_of_a_create(server, connect):
+    """No other header goes along, and the body arrives byte for byte."""
+    server.answer(http(201, BOOKED, headers=["X-Idempotent-Replay: true"]))
+    delivery = create(connect(server))
+    assert (delivery.delivery_id, delivery.status, delivery.replayed) == ("dlv_1", "created", True)
     _, headers, body = head_and_body(server.requests[0])
+    assert body == json.dumps(request().to_json(), ensure_ascii=False, separators=(",", ":")).encode()
     assert headers == {
         "Host": server.url.split("/")[2],
         "Accept": "application/json",
@@ -71,39 +94,6 @@ def test_the_headers_of_a_create(server, connect):
     }
 
 
-def test_the_body_of_a_create(server, connect):
-    """The body arrives byte for byte."""
-    server.answer(http(201, BOOKED))
-    create(connect(server))
-    body = head_and_body(server.requests[0])[2]
-    wanted = json.dumps(request().to_json(), ensure_ascii=False, separators=(",", ":"))
-    assert body == wanted.encode()
-
-
-def test_a_get_has_no_body(server, connect):
-    """A read sends neither a body nor an idempotency key."""
-    server.answer(http(200, BOOKED))
-    connect(server).get_delivery("dlv_1")
-    _, headers, body = head_and_body(server.requests[0])
-    assert body == b""
-    assert not {"Content-Type", "Content-Length", "Idempotency-Key"} & set(headers)
-
-
-def test_each_call_is_tried_once(server, connect):
-    """No error makes the client send by itself again."""
-    server.answer(http(503), http(201, BOOKED))
-    with pytest.raises(ServerFault):
-        create(connect(server))
-    assert len(server.requests) == 1
-
-
-def test_reads_the_answer(server, connect):
-    """A 201 becomes a delivery."""
-    server.answer(http(201, BOOKED, headers=["X-Idempotent-Replay: true"]))
-    delivery = create(connect(server))
-    assert (delivery.delivery_id, delivery.status, delivery.replayed) == ("dlv_1", "created", True)
-
-
 def test_header_names_of_any_case(server, connect):
     """Header names are compared without their case."""
     server.answer(http(429, headers=["RETRY-after: 7"]))
@@ -112,87 +102,48 @@ def test_header_names_of_any_case(server, connect):
     assert caught.value.retry_after_s == 7
 
 
-def test_a_chunked_answer(server, connect):
-    """An answer in chunks is put together."""
+def test_answers_without_a_length(server, connect):
+    """An answer in chunks is put together; one without a length ends where the connection does."""
     body = json.dumps(BOOKED).encode()
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:9], body[9:]))
-    server.answer(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n%s0\r\n\r\n" % chunks)
-    assert create(connect(server)).delivery_id == "dlv_1"
+    server.answer(
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n%s0\r\n\r\n" % chunks,
+        b"HTTP/1.0 201 Created\r\n\r\n" + body,
+    )
+    client = connect(server)
+    assert [create(client).delivery_id for _ in range(2)] == ["dlv_1"] * 2
 
 
-def test_an_answer_that_ends_with_the_connection(server, connect):
-    """An answer without a length ends where the connection does."""
-    server.answer(b"HTTP/1.0 201 Created\r\n\r\n" + json.dumps(BOOKED).encode())
-    assert create(connect(server)).delivery_id == "dlv_1"
-
-
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [
-        (PRODUCTION_URL, PRODUCTION_URL),
-        (SANDBOX_URL + "/", SANDBOX_URL),
-        ("https://kaspi.test:8443/a/b//", "https://kaspi.test:8443/a/b"),
-        ("HTTPS://kaspi.test", "HTTPS://kaspi.test"),
-        ("http://localhost:8900", "http://localhost:8900"),
-        ("http://127.0.0.1:8900", "http://127.0.0.1:8900"),
-        ("http://[::1]:8900", "http://[::1]:8900"),
-        ("https://[2001:db8::1]/delivery", "https://[2001:db8::1]/delivery"),
-        ("https://kaspi_1.test.", "https://kaspi_1.test."),
-    ],
-)
-def test_base_urls(given, kept):
-    """TLS anywhere, plain http on this machine; a last slash does not matter."""
-    assert check_base_url(given) == kept
+def assert_as_requests_prepares_it(client, asked):
+    headers = {**client._headers, **asked.headers}
+    theirs = requests.Request(asked.method, client.base_url + asked.path, headers=headers, data=asked.body).prepare()
+    ours = client._prepared(asked)
+    assert (ours.method, ours.url, ours.path_url) == (theirs.method, theirs.url, theirs.path_url)
+    assert (ours.body, ours.headers) == (theirs.body, theirs.headers)
 
 
 @pytest.mark.parametrize(
     "base_url",
     [
-        "",
-        "kaspi.test",
-        "//kaspi.test",
-        "https://",
-        "https:///delivery",
-        "http://kaspi.test",
-        "http://127.0.0.1.kaspi.test",
-        "http://localhost.kaspi.test",
-        "http://192.168.0.1",
-        "ftp://localhost",
-        "file:///etc/passwd",
-        "https://me:secret@kaspi.test",
-        "https://me@kaspi.test",
-        "https://@kaspi.test",
-        "https://kaspi.test/?a=b",
-        "https://kaspi.test?",
-        "https://kaspi.test/#a",
-        "https://kaspi.test#",
-        "https://kaspi.test\\@example.com",
-        "https://kaspi.test/доставка",
-        "https://kaspi.test/a b",
-        "https://kaspi .test",
-        "https://kaspi.test\n",
-        "https://kas\npi.test",
-        " https://kaspi.test",
-        "https://[::1",
-        "https://kaspi.test:port",
-        "https://kaspi.test:99999",
-        "https://.kaspi.test",
-        "https://*.kaspi.test",
-        "https://kaspi..test",
-        "https://[::1].kaspi.test",
-        "https://kaspi.test[::1]",
-        "https://[kaspi.test]",
-        "https://[1::2::3]",
-        "https://[]",
-        "https://-kaspi.test",
-        "https://kaspi%20.test",
+        PRODUCTION_URL,
+        "https://kaspi.test",
+        "HTTPS://KASPI.test:8443/A/",
+        "https://kaspi.test/a/./b/../c",
+        "https://kaspi.test/a%2fb%7e%zz[1]",
+        "https://kaspi.test//a",
+        "http://[::1]:8900",
     ],
 )
-def test_base_urls_that_cannot_be(base_url):
-    """Anything else is the caller's mistake, found before anything is sent."""
-    with pytest.raises(UsageError, match=r"^the base URL ") as caught:
-        KaspiClient(API_KEY, base_url=base_url)
-    assert "secret" not in f"{caught.value} {caught.value!r}"
+def test_every_base_url(base_url):
+    """The same address, headers and body as `requests` prepares, however the base URL is written."""
+    for asked in REQUESTS:
+        assert_as_requests_prepares_it(KaspiClient(API_KEY, base_url=base_url), asked)
+
+
+@given(IDENTIFIERS)
+def test_every_delivery_id(delivery_id):
+    """Whatever an id is made of, it is quoted once."""
+    assert_as_requests_prepares_it(KaspiClient(API_KEY), protocol.get(delivery_id))
 
 
 @pytest.mark.parametrize("key", ["", " ", "k\r\nHost: x", "k\n", " k", "k ", "ключ", "k" * 256, None])
@@ -203,18 +154,62 @@ def test_keys_that_cannot_stand_in_a_header(key):
         KaspiClient(key)
 
 
-def test_the_key_is_in_no_repr(connect):
-    """A client's repr shows whom it talks to, and nothing else."""
-    client = connect(PRODUCTION_URL)
-    assert repr(client) == str(client) == f"KaspiClient(base_url='{PRODUCTION_URL}')"
-
-
 @pytest.mark.failure_mode("request: slow or endless answer")
-def test_the_default_deadlines():
-    """5 s to connect, 10 s for a read, 15 s for everything."""
+def test_defaults():
+    """Production; 5 s to connect, 10 s for a read, 15 s for everything. The address cannot be changed later."""
     assert (Timeouts().connect_s, Timeouts().read_s, Timeouts().total_s) == (5, 10, 15)
+    client = KaspiClient(API_KEY)
+    assert repr(client) == str(client) == "KaspiClient(base_url='https://api.kaspi.kz/delivery')"
+    with pytest.raises(AttributeError):
+        client.base_url = "https://sandbox.kaspi.kz/delivery"
 
 
-def test_the_default_is_production():
-    """Without a base URL the client talks to production."""
-    assert KaspiClient(API_KEY).base_url == "https://api.kaspi.kz/delivery"
+def test_every_exchange_has_an_id_of_its_own(server, connect, ids):
+    """The id that was sent, unless Kaspi's answer carries one that can be stored."""
+    answers = [[], ["X-Request-Id: kaspi-7"], ["X-Request-Id: "], [f"X-Request-Id: {'x' * 200}"]]
+    server.answer(*(http(201, BOOKED, headers=headers) for headers in answers))
+    client = connect(server)
+    assert [create(client).request_id for _ in answers] == ["exchange-1", "kaspi-7", "exchange-3", "exchange-4"]
+    sent = [head_and_body(raw)[1]["X-Request-Id"] for raw in server.requests]
+    assert sent == [f"exchange-{number}" for number in range(1, 5)]
+
+
+def test_an_error_has_it_too(server, connect, ids):
+    """With an answer, with half of one, and without a connection."""
+    server.answer(http(422, headers=["X-Request-Id: kaspi-1"]), b"")
+    client = connect(server)
+    found = []
+    for _ in range(2):
+        with pytest.raises(KaspiError) as caught:
+            create(client)
+        found.append(caught.value.request_id)
+    client._session.send = lambda *_args, **_options: raise_connect_timeout()
+    with pytest.raises(NotReached) as caught:
+        create(client)
+    assert [*found, caught.value.request_id] == ["kaspi-1", "exchange-2", "exchange-3"]
+
+
+def raise_connect_timeout():
+    raise requests.ConnectTimeout
+
+
+@pytest.mark.parametrize("status", [201, 503])
+def test_what_kaspi_announces_is_read(server, connect, status):
+    """Of a success and of an error."""
+    server.answer(http(status, BOOKED, headers=ANNOUNCED))
+    try:
+        announced = create(connect(server)).announcement
+    except KaspiError as err:
+        announced = err.announcement
+    assert announced == "; ".join(ANNOUNCED)
+
+
+def test_an_undocumented_success_is_logged_once(server, connect, caplog):
+    """A 200 for a create counts as a success, and is logged once in a process."""
+    client_http._log_other_success.cache_clear()
+    server.answer(*(http(status, BOOKED) for status in (200, 200, 201, 202)))
+    client = connect(server)
+    with caplog.at_level(logging.WARNING):
+        assert {create(client).delivery_id for _ in range(4)} == {"dlv_1"}
+    lines = [record.getMessage() for record in caplog.records if "undocumented" in record.getMessage()]
+    assert lines == [f"undocumented success: operation=create status={status}" for status in (200, 202)]

@@ -1,30 +1,16 @@
 """The client against a Kaspi that is made of its own description: whatever that allows is read."""
 
-import dataclasses
 import json
 from datetime import UTC, datetime
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery, TestWebhook, protocol
 from kaspi_delivery_django.client.types import is_identifier
-from tests.client.conftest import BOOKED, request
+from tests.client.conftest import request
 from tests.sandbox import openapi
 
-FIELDS = {
-    "deliveryId": "delivery_id",
-    "dropoff": "dropoff",
-    "eta": "eta",
-    "externalOrderId": "external_order_id",
-    "parcel": "parcel",
-    "pickup": "pickup",
-    "status": "status",
-    "trackingUrl": "tracking_url",
-}
-ETA = {"pickupBy": "2026-03-01T12:00:00Z", "deliveryBy": "2026-03-01T17:00:00Z"}
-DELIVERY = {**BOOKED, **request().to_json(), "eta": ETA}
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REQUESTS = [
     protocol.create(request(), "order-742"),
@@ -50,7 +36,7 @@ HEADERS = st.fixed_dictionaries(
         "content-type": st.text(),
     },
 )
-EXAMPLES = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @EXAMPLES
@@ -68,7 +54,7 @@ def test_any_delivery_is_read(document):
 @EXAMPLES
 @given(openapi.values(openapi.SCHEMAS["DeliveryRequest"]))
 def test_what_is_typed_can_be_sent(document):
-    """A part that is not None says what Kaspi said, and is one that Kaspi's description allows."""
+    """A part that is not None is one that Kaspi's description allows."""
     read = RemoteDelivery.from_json(document)
     for name, kind in (("pickup", "Location"), ("dropoff", "Location"), ("parcel", "Parcel")):
         if part := getattr(read, name):
@@ -78,7 +64,7 @@ def test_what_is_typed_can_be_sent(document):
 @EXAMPLES
 @given(st.sampled_from(REQUESTS), st.integers(100, 599), HEADERS, BODIES)
 def test_any_answer_is_one_of_ours(asked, status, headers, body):
-    """Whatever status, headers and body come: a value of ours, or an error that says what to do next."""
+    """Whatever status, headers and body come: a value of ours, or an error of ours."""
     outcome = outcome_of(asked, protocol.Answer(status=status, headers=headers, body=body))
     if isinstance(outcome, KaspiError):
         assert outcome.status == status
@@ -94,19 +80,3 @@ def outcome_of(asked, answer):
         return read(asked, answer, NOW)
     except KaspiError as err:
         return err
-
-
-def mistakes():
-    """Yield each way to break each field of a whole Delivery."""
-    for kind in ("DeliveryRequest", "DeliveryCreated"):
-        yield from openapi.broken(openapi.SCHEMAS[kind], DELIVERY)
-
-
-@pytest.mark.parametrize(("path", "document"), [*mistakes()])
-def test_a_delivery_that_is_not_as_documented(path, document):
-    """One wrong or missing field costs that field, never the answer; the whole answer is kept."""
-    whole, read = RemoteDelivery.from_json(DELIVERY), RemoteDelivery.from_json(document)
-    assert read.raw == document
-    names = [field.name for field in dataclasses.fields(read) if field.name != "raw"]
-    changed = [name for name in names if getattr(read, name) != getattr(whole, name)]
-    assert changed in ([], [FIELDS[path[0]]])

@@ -17,23 +17,8 @@ class PaidAdapter(adapters.OrderAdapter):
         return adapters.a_request()
 
 
-def _adapter(model):
-    return type(f"{model.__name__}Adapter", (PaidAdapter,), {"model": model._meta.label, "__module__": __name__})
-
-
-NumberedAdapter, IdentifiedAdapter, NamedAdapter = map(_adapter, (models.Numbered, models.Identified, models.Named))
-PricedAdapter, CodedAdapter, AttachedAdapter = map(_adapter, (models.Priced, models.Coded, models.Attached))
-TimedAdapter, PairedAdapter = map(_adapter, (models.Timed, models.Paired))
-ALL = [
-    f"{__name__}.{model.__name__}Adapter"
-    for model in (
-        models.Numbered,
-        models.Identified,
-        models.Named,
-        models.Priced,
-        models.Coded,
-        models.Attached,
-        models.Timed,
-        models.Paired,
-    )
-]
+NAMES = ("Numbered", "Identified", "Named", "Priced", "Coded", "Attached", "Timed", "Paired")
+ALL = [f"{__name__}.{name}Adapter" for name in NAMES]
+for name in NAMES:
+    options = {"model": getattr(models, name)._meta.label, "__module__": __name__}
+    globals()[f"{name}Adapter"] = type(f"{name}Adapter", (PaidAdapter,), options)

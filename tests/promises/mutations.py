@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.core.exceptions import ObjectDoesNotExist
 
 from kaspi_delivery_django import orders
-from kaspi_delivery_django.client import protocol
+from kaspi_delivery_django.client import texts
 from kaspi_delivery_django.models import calls
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.deliveries import attention, payloads, status
@@ -51,7 +51,7 @@ def build_the_payload_anew(monkeypatch):
             anew = payloads._build(claim.delivery, payloads.order_of(claim.delivery))
         except (ObjectDoesNotExist, errors.AdapterFailed):
             return request
-        return replace(request, body=protocol.dump(anew.to_json()).encode())
+        return replace(request, body=texts.dump(anew.to_json()).encode())
 
     monkeypatch.setattr(sender, "_request", build_from_the_order)
 

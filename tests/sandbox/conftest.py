@@ -62,27 +62,33 @@ class Partner:
 
     def book(self) -> str:
         """Create a delivery and return its id."""
-        return json.loads(self.create().body)["deliveryId"]
+        return document(self.create())["deliveryId"]
 
 
 class Receiver:
-    """A webhook receiver that answers what a test tells it to."""
+    """A webhook receiver that answers with `status`."""
 
     def __init__(self):
         self.status = 200
         self.bodies: list[dict[str, Any]] = []
-        self.urls: list[str] = []
-        self.headers: list[dict[str, str]] = []
 
     def __call__(self, url: str, headers: dict[str, str], body: bytes) -> int:
-        self.urls.append(url)
-        self.headers.append(headers)
         self.bodies.append(json.loads(body))
         return self.status
 
     @property
     def statuses(self) -> list[str]:
         return [body["data"]["status"] for body in self.bodies]
+
+
+def document(answer: Response) -> Any:
+    """Return the JSON of an answer."""
+    return json.loads(answer.body)
+
+
+def error(answer: Response) -> tuple[int, str]:
+    """Return the status and the code of an error."""
+    return answer.status, document(answer)["code"]
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 import argparse
-import json
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import requests
@@ -15,6 +15,7 @@ from tests.conftest import PATIENCE_S
 from tests.sandbox.conftest import REQUEST
 
 COMMAND = [sys.executable, "-u", "-m", "kaspi_delivery_django.sandbox", "--port", "0"]
+NO_SHOP = "http://127.0.0.1:9/"
 
 
 @pytest.fixture
@@ -33,78 +34,77 @@ def start():
         process.communicate()
 
 
-def create(url):
-    headers = {"x-api-key": defaults.API_KEY, "Idempotency-Key": "order-742"}
-    return requests.post(f"{url}/v1/deliveries", json=REQUEST, headers=headers, timeout=PATIENCE_S)
+def create(url, key=defaults.API_KEY, **changes):
+    headers = {"x-api-key": key, "Idempotency-Key": "order-742"}
+    return requests.post(f"{url}/v1/deliveries", json={**REQUEST, **changes}, headers=headers, timeout=PATIENCE_S)
+
+
+def stop(process, name=signal.SIGTERM):
+    process.send_signal(name)
+    return process.communicate(timeout=PATIENCE_S)[0]
 
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly(start, name):
-    """SIGTERM and Ctrl-C exit with 0 and no traceback."""
-    process, _ = start("--webhook-url", "")
-    process.stdout.readline()
-    process.stdout.readline()
-    process.send_signal(name)
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, output) == (0, "Kaspi sandbox stopped.\n")
-
-
-def test_it_says_how_to_reach_it(start):
-    """The first lines are the URL, the key and where webhooks go."""
+def test_a_run(start, name):
+    """It prints its address, one line per request without personal data, and exits with 0 at a signal."""
     process, url = start("--webhook-url", "http://shop.test/hook", "--api-key", "my-local-key")
     lines = [process.stdout.readline().split()[-1] for _ in range(2)]
-    assert url.startswith("http://127.0.0.1:")
-    assert lines == ["my-local-key", "http://shop.test/hook"]
-
-
-def test_a_line_per_request(start):
-    """A booking is one line with its key and status, and without the people."""
-    process, url = start("--webhook-url", "")
-    assert create(url).status_code == 201
-    process.terminate()
-    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert (url.startswith("http://127.0.0.1:"), lines) == (True, ["my-local-key", "http://shop.test/hook"])
+    assert create(url, "my-local-key").status_code == 201
+    output = stop(process, name)
+    assert process.returncode == 0
     assert "POST '/v1/deliveries' key='order-742' status=201\n" in output
+    assert output.endswith("Kaspi sandbox stopped.\n")
     assert "Aigerim" not in output
+    assert "Traceback" not in output
 
 
-def test_quiet(start):
-    """With --quiet requests leave no line."""
-    process, url = start("--webhook-url", "", "--quiet")
-    create(url)
-    process.terminate()
-    assert "status=201" not in process.communicate(timeout=PATIENCE_S)[0]
-
-
-def test_strict(start):
-    """With --strict a create needs an Idempotency-Key, without it Kaspi's word is enough."""
+def test_quiet_and_strict(start):
+    """With --quiet requests leave no line; with --strict a create needs an Idempotency-Key."""
+    process, url = start("--webhook-url", "", "--quiet", "--strict")
     headers = {"x-api-key": defaults.API_KEY}
-    answers = []
-    for options in ([], ["--strict"]):
-        _, url = start("--webhook-url", "", *options)
-        answers.append(requests.post(f"{url}/v1/deliveries", json=REQUEST, headers=headers, timeout=PATIENCE_S))
-    assert [answer.status_code for answer in answers] == [201, 400]
-    assert answers[1].json()["code"] == "idempotency_key_required"
+    answer = requests.post(f"{url}/v1/deliveries", json=REQUEST, headers=headers, timeout=PATIENCE_S)
+    assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_required")
+    assert "status=400" not in stop(process)
 
 
-def test_the_pace_moves_deliveries(start):
-    """The courier works at --pace, and each webhook attempt is a line."""
-    process, url = start("--pace", "0", "--webhook-url", "http://127.0.0.1:9/")
-    delivery_id = create(url).json()["deliveryId"]
-    lines = iter(process.stdout.readline, "")
-    assert any("delivery.delivered attempt=1 status=no response" in line for line in lines)
-    listed = requests.get(f"{url}/_sandbox/deliveries", timeout=PATIENCE_S).json()["deliveries"]
-    assert json.dumps(listed).count(delivery_id) == 1
-    assert listed[0]["status"] == "delivered"
+def test_it_records_and_replays(start, tmp_path):
+    """`--record` writes the file at the end, `--replay` answers from it and shows what differs."""
+    file = tmp_path / "story.json"
+    process, url = start("--record", str(file), "--pace", "0", "--webhook-url", NO_SHOP)
+    booked = create(url).json()
+    assert any("delivery.delivered attempt=1 status=no response" in line for line in process.stdout)
+    assert f"6 entries written to {file}." in stop(process)
+
+    process, url = start("--replay", str(file), "--webhook-url", NO_SHOP, "--quiet")
+    assert create(url, externalOrderId="order-743").status_code == 400
+    assert create(url).json()["deliveryId"] == booked["deliveryId"]
+    deadline = time.monotonic() + PATIENCE_S
+    while '"delivered"' not in requests.get(f"{url}/_sandbox/deliveries", timeout=PATIENCE_S).text:
+        assert time.monotonic() < deadline
+    assert '-    "externalOrderId": "order-742",\n+    "externalOrderId": "order-743",' in stop(process)
 
 
-def test_a_taken_port_is_explained(start):
-    """A port in use is one line that says what to change, and exit code 1."""
-    _, url = start()
-    port = url.rpartition(":")[2]
-    second = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, check=False)
-    assert second.returncode == 1
-    assert second.stderr.startswith("The sandbox cannot start: ")
-    assert second.stderr.endswith("Try another --port.\n")
+def test_a_port_in_use_is_explained(capsys):
+    """One line names what to change, and the exit code is 1; the management command raises a CommandError."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = ["--port", str(taken.getsockname()[1])]
+        with pytest.raises(SystemExit, match="1"):
+            cli.main(options)
+        assert capsys.readouterr().err.startswith("The sandbox cannot start: ")
+        parser = Command().create_parser("manage.py", "kaspi_sandbox")
+        with pytest.raises(CommandError, match=r"Try another --port\."):
+            Command().handle(**vars(parser.parse_args(options)))
+
+
+@pytest.mark.parametrize("options", [("--replay", "nowhere.json"), ("--record", "nowhere/story.json")])
+def test_a_missing_cassette_is_explained(capsys, options):
+    """One line names the file, before anything is served."""
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(options)
+    error = capsys.readouterr().err
+    assert error.startswith(f"The cassette {options[1]} cannot be ")
+    assert error.count("\n") == 1
 
 
 def test_the_management_command_has_the_same_options():
@@ -114,12 +114,3 @@ def test_the_management_command_has_the_same_options():
     expected = vars(parser.parse_args([]))
     options = vars(Command().create_parser("manage.py", "kaspi_sandbox").parse_args([]))
     assert expected.items() <= options.items()
-
-
-def test_the_management_command_explains_a_taken_port():
-    """manage.py kaspi_sandbox turns a port in use into a CommandError."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        parser = Command().create_parser("manage.py", "kaspi_sandbox")
-        options = parser.parse_args(["--port", str(taken.getsockname()[1])])
-        with pytest.raises(CommandError, match=r"Try another --port\."):
-            Command().handle(**vars(options))

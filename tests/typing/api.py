@@ -12,63 +12,14 @@ from django.urls import include, path
 from prometheus_client import CollectorRegistry
 from rest_framework.throttling import AnonRateThrottle
 
-from kaspi_delivery_django import conf
-from kaspi_delivery_django.client import (
-    PRODUCTION_URL,
-    SANDBOX_URL,
-    Conflict,
-    Contact,
-    DeliveryRequest,
-    KaspiClient,
-    KaspiError,
-    Location,
-    NotFound,
-    NotReached,
-    OutcomeUnknown,
-    Parcel,
-    RateLimited,
-    Refused,
-    RemoteDelivery,
-    TestWebhook,
-    Timeouts,
-    UsageError,
-    sign,
-    verify,
-)
+from kaspi_delivery_django import client, conf, exceptions, services, tracking
+from kaspi_delivery_django.client import Contact, DeliveryRequest, KaspiClient, Location, Parcel, RemoteDelivery
 from kaspi_delivery_django.contrib import prometheus
-from kaspi_delivery_django.exceptions import (
-    CannotAcknowledge,
-    CannotBook,
-    CannotCancel,
-    CannotLink,
-    CannotMarkFinal,
-    CannotRefresh,
-    CannotReissue,
-    CannotRetry,
-    CannotReturn,
-    DeliveryError,
-    NoAdapter,
-)
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.orders import OrderAdapter
 from kaspi_delivery_django.serializers import TrackingSerializer
-from kaspi_delivery_django.services import (
-    acknowledge_delivery,
-    adopt_delivery,
-    book_delivery,
-    cancel_delivery,
-    link_delivery,
-    mark_final,
-    refresh_delivery,
-    reissue_delivery,
-    replay_event,
-    request_delivery,
-    request_return,
-    retry_delivery,
-)
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
 from kaspi_delivery_django.testing import Fault, KaspiSandbox, kaspi_sandbox
-from kaspi_delivery_django.tracking import Tracking, delivery_for, delivery_of, token_of, track, tracking_path
 from kaspi_delivery_django.views import TrackingView, WebhookView
 
 # settings.py
@@ -93,28 +44,23 @@ class Order(models.Model):
 
 
 class ShopOrderAdapter(OrderAdapter[Order]):
-    """All that a shop can say about its orders."""
+    """Every method of an adapter."""
 
     model = "shop.Order"
 
     def wants_delivery(self, order: Order) -> bool:
-        """Ship what is paid."""
         return order.paid
 
     def wants_cancel(self, order: Order) -> bool:
-        """Call off what is cancelled."""
         return order.cancelled
 
     def parcels(self, order: Order) -> Mapping[str, DeliveryRequest] | None:
-        """Send it in one parcel."""
         return None
 
     def build_return(self, order: Order, request: DeliveryRequest) -> DeliveryRequest:
-        """Have it brought to the same shop."""
         return request
 
     def build_request(self, order: Order) -> DeliveryRequest:
-        """Say what is shipped."""
         return DeliveryRequest(
             pickup=Location(address="Tole bi 2, Almaty", contact=Contact(name="Shop", phone="+7 727 222 0000")),
             dropoff=Location(
@@ -127,34 +73,27 @@ class ShopOrderAdapter(OrderAdapter[Order]):
         )
 
     def external_order_id(self, order: Order) -> str:
-        """Name the order as the shop does."""
         return f"shop-{order.pk}"
 
     def find_order(self, reference: str) -> Order | None:
-        """Know the order by that name."""
         return Order(pk=reference.removeprefix("shop-")) if reference else None
 
     def account(self, order: Order) -> str:
-        """Ship it from Almaty."""
         return "almaty"
 
     def customer_recipients(self, order: Order) -> dict[str, str | int | None]:
-        """Write to the customer, and to a chat."""
         return {"email": None, "telegram": order.pk}
 
     def customer_language(self, order: Order) -> str:
-        """Write in Kazakh."""
         return "kk"
 
     def cancel_reason(self, order: Order) -> str:
-        """Tell Kaspi why."""
         return "The customer changed their mind"
 
 
 def use_the_client(api_key: str, request: DeliveryRequest) -> None:
-    """Call all four endpoints."""
-    client = KaspiClient(api_key, base_url=SANDBOX_URL, timeouts=Timeouts(total_s=5))
-    booked = client.create_delivery(request, idempotency_key="order-742")
+    kaspi = KaspiClient(api_key, base_url=client.SANDBOX_URL, timeouts=client.Timeouts(total_s=5))
+    booked = kaspi.create_delivery(request, idempotency_key="order-742")
     assert_type(booked, RemoteDelivery)
     assert_type(booked.delivery_id, str)
     assert_type(booked.status, str)
@@ -163,47 +102,44 @@ def use_the_client(api_key: str, request: DeliveryRequest) -> None:
     assert_type(booked.replayed, bool)
     assert_type((booked.pickup, booked.dropoff), tuple[Location | None, Location | None])
     assert_type(booked.parcel, Parcel | None)
-    found = client.get_delivery(booked.delivery_id, include_history=True)
+    found = kaspi.get_delivery(booked.delivery_id, include_history=True)
     assert_type([entry.timestamp for entry in found.history], list[datetime | None])
-    client.cancel_delivery(found.delivery_id, reason="no", idempotency_key="order-742-cancel")
-    sent = client.send_test_webhook("https://shop.example/kaspi/webhook/", "delivery.created")
-    assert_type(sent, TestWebhook)
+    kaspi.cancel_delivery(found.delivery_id, reason="no", idempotency_key="order-742-cancel")
+    sent = kaspi.send_test_webhook("https://shop.example/kaspi/webhook/", "delivery.created")
+    assert_type(sent, client.TestWebhook)
     assert_type((sent.event_id, sent.status), tuple[str, str])
-    client.close()
+    kaspi.close()
 
 
-def tell_errors_apart(client: KaspiClient, request: DeliveryRequest) -> str:
-    """Sort errors by what the caller can do next."""
+def sort_errors(kaspi: KaspiClient, request: DeliveryRequest) -> str:
     try:
-        client.create_delivery(request, idempotency_key="order-742")
-    except (NotReached, RateLimited):
+        kaspi.create_delivery(request, idempotency_key="order-742")
+    except (client.NotReached, client.RateLimited):
         return "later"
-    except OutcomeUnknown:
+    except client.OutcomeUnknown:
         return "again, with the same key"
-    except (Conflict, NotFound, Refused):
+    except (client.Conflict, client.NotFound, client.Refused):
         return "not at all"
-    except (KaspiError, UsageError) as err:
+    except (client.KaspiError, client.UsageError) as err:
         return str(err)
-    return PRODUCTION_URL
+    return client.PRODUCTION_URL
 
 
 def use_the_services(order: Order) -> Delivery:
-    """Book, ask and cancel without the adapter's help."""
-    delivery = request_delivery(order)
+    delivery = services.request_delivery(order)
     assert_type(delivery, Delivery)
     assert_type(delivery.status, str)
     assert_type(delivery.delivery_id, str | None)
     try:
-        assert_type(refresh_delivery(delivery), ApiCall)
-        return cancel_delivery(delivery, reason="no longer wanted")
-    except CannotCancel:
+        assert_type(services.refresh_delivery(delivery), ApiCall)
+        return services.cancel_delivery(delivery, reason="no longer wanted")
+    except exceptions.CannotCancel:
         return delivery
-    except (NoAdapter, DeliveryError):
+    except (exceptions.NoAdapter, exceptions.DeliveryError):
         raise
 
 
 def read_the_history(delivery: Delivery) -> list[tuple[str, datetime]]:
-    """Show a customer the timeline, and an operator what came in."""
     assert_type(WebhookEvent.objects.filter(delivery=delivery).exists(), bool)
     changes = StatusChange.objects.filter(delivery=delivery, applied=True)
     return [(change.to_status, change.at) for change in changes]
@@ -221,20 +157,18 @@ def follow_status(sender: type[Delivery], delivery: Delivery, change: StatusChan
 
 
 def view_a_delivery(request: HttpRequest, delivery: Delivery) -> HttpResponse:
-    """Use what a template uses."""
     return HttpResponse(delivery.tracking_url)
 
 
 def show_the_customer(request: HttpRequest, order: models.Model) -> HttpResponse:
-    """Send the link, or show the same on a page of the shop's."""
-    delivery = delivery_of(order)
+    delivery = tracking.delivery_of(order)
     assert_type(delivery, Delivery | None)
-    assert_type(track(delivery), Tracking)
+    assert_type(tracking.track(delivery), tracking.Tracking)
     if delivery is None:
-        return HttpResponse(track(None).label)
-    assert_type(delivery_for(token_of(delivery)), Delivery | None)
+        return HttpResponse(tracking.track(None).label)
+    assert_type(tracking.delivery_for(tracking.token_of(delivery)), Delivery | None)
     assert_type(TrackingSerializer(delivery).data["label"], Any)
-    return HttpResponse(request.build_absolute_uri(tracking_path(delivery)))
+    return HttpResponse(request.build_absolute_uri(tracking.tracking_path(delivery)))
 
 
 class LimitedTracking(TrackingView):
@@ -244,45 +178,41 @@ class LimitedTracking(TrackingView):
 
 
 def check_a_signature(secret: str, timestamp: str, body: bytes) -> None:
-    """Verify a webhook without Django."""
-    signature = sign(secret, timestamp, body)
-    verify(body, timestamp=timestamp, signature=signature, secrets=[secret], now=0)
+    signature = client.sign(secret, timestamp, body)
+    client.verify(body, timestamp=timestamp, signature=signature, secrets=[secret], now=0)
 
 
 def work_through_the_list(order: models.Model, delivery: Delivery, event: WebhookEvent) -> None:
-    """What a shop's own tools may do about what waits for a person."""
     try:
-        assert_type(retry_delivery(delivery), Delivery)
-        assert_type(link_delivery(delivery, "dlv_1"), ApiCall)
-        assert_type(adopt_delivery(order, "dlv_1", external_order_id="KZ-742"), Delivery)
-        assert_type(book_delivery(order, send_anyway=True), Delivery)
-        assert_type(reissue_delivery(delivery, confirmed_absent=True), Delivery)
-        assert_type(acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
-        assert_type(mark_final(delivery), Delivery)
-        assert_type(request_return(delivery, reason="too small").returned_delivery(), Delivery)
-        assert_type(replay_event(event), str)
+        assert_type(services.retry_delivery(delivery), Delivery)
+        assert_type(services.link_delivery(delivery, "dlv_1"), ApiCall)
+        assert_type(services.adopt_delivery(order, "dlv_1", external_order_id="KZ-742"), Delivery)
+        assert_type(services.book_delivery(order, send_anyway=True), Delivery)
+        assert_type(services.reissue_delivery(delivery, confirmed_absent=True), Delivery)
+        assert_type(services.acknowledge_delivery(delivery, confirmed_absent=False), Delivery)
+        assert_type(services.mark_final(delivery), Delivery)
+        assert_type(services.request_return(delivery, reason="too small").returned_delivery(), Delivery)
+        assert_type(services.replay_event(event), str)
     except (
-        CannotBook,
-        CannotRetry,
-        CannotLink,
-        CannotMarkFinal,
-        CannotReissue,
-        CannotAcknowledge,
-        CannotRefresh,
-        CannotReturn,
+        exceptions.CannotBook,
+        exceptions.CannotRetry,
+        exceptions.CannotLink,
+        exceptions.CannotMarkFinal,
+        exceptions.CannotReissue,
+        exceptions.CannotAcknowledge,
+        exceptions.CannotRefresh,
+        exceptions.CannotReturn,
     ) as err:
         assert_type(str(err), str)
 
 
 def show_metrics(registry: CollectorRegistry) -> None:
-    """Connect the default registry, or one's own; or only what the tables say."""
     prometheus.connect()
     prometheus.connect(registry)
     registry.register(prometheus.Collector())
 
 
 def test_the_shop(order: Order) -> None:
-    """Be Kaspi around a test of the shop's own."""
     with kaspi_sandbox() as kaspi:
         assert_type(kaspi, KaspiSandbox)
         kaspi.fail_next("create", status=429, retry_after=30, times=2, account="almaty")
@@ -303,7 +233,6 @@ def test_the_shop(order: Order) -> None:
 
 
 def claim_all(kaspi: KaspiSandbox, order: Order) -> None:
-    """Say what became of the order."""
     kaspi.assert_booked_once(order)
     kaspi.assert_not_booked(order)
     kaspi.assert_cancelled(order)
@@ -313,7 +242,6 @@ def claim_all(kaspi: KaspiSandbox, order: Order) -> None:
 
 
 def test_a_story(order: Order) -> None:
-    """Record what the shop sends, and hold it to that."""
     with kaspi_sandbox(record="story.json", account="almaty") as kaspi:
         kaspi.deliver(order)
     with kaspi_sandbox(replay=Path("story.json"), account="almaty") as kaspi:
@@ -321,5 +249,4 @@ def test_a_story(order: Order) -> None:
 
 
 @kaspi_sandbox(runner="inline")
-def test_without_a_handle() -> None:
-    """Only shut the network out."""
+def test_without_a_handle() -> None: ...

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.db import models
 
-from kaspi_delivery_django.client import protocol
+from kaspi_delivery_django.client import texts
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -39,7 +39,7 @@ def send_due(kaspi, request):
 def create(due, request):
     """Return a due create, whose payload may be built by an attempt that did not reach Kaspi."""
     if request.param:
-        ApiCall.objects.update(payload="{}", payload_sha256=protocol.digest("{}"))
+        ApiCall.objects.update(payload="{}", payload_sha256=texts.digest("{}"))
     return due
 
 

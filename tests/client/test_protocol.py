@@ -1,5 +1,3 @@
-import hashlib
-
 import pytest
 
 from kaspi_delivery_django.client import UsageError, protocol
@@ -27,11 +25,12 @@ def test_create():
     )
 
 
-def test_create_from_text():
-    """A payload that was frozen before is sent byte for byte, whatever it says."""
-    frozen = ' {"b": 1,\n"a":"Ә"} '
-    built = protocol.create_from_text(frozen, "the-key", "order-742")
-    assert (built.body, built.headers) == (frozen.encode(), KEYED)
+def test_stored_payloads():
+    """A payload that was stored before is sent byte for byte, whatever it has."""
+    stored = ' {"b": 1,\n"a":"Ә"} '
+    built = protocol.create_from_text(stored, "the-key", "order-742")
+    assert (built.body, built.headers) == (stored.encode(), KEYED)
+    assert protocol.cancel_from_text("dlv_1", stored, "the-key").body == stored.encode()
 
 
 def test_create_needs_an_external_order_id():
@@ -42,7 +41,7 @@ def test_create_needs_an_external_order_id():
 
 @pytest.mark.parametrize(("wanted", "word"), [(True, "true"), (False, "false")])
 def test_get(wanted, word):
-    """A get has no body, no idempotency key, and says whether it wants the history."""
+    """A get has no body, no idempotency key, and names whether the history is wanted."""
     assert protocol.get("dlv_1", include_history=wanted) == protocol.Request(
         operation="get",
         method="GET",
@@ -64,11 +63,6 @@ def test_cancel(reason, body):
     )
 
 
-def test_cancel_from_text():
-    """A cancel's frozen payload is sent byte for byte."""
-    assert protocol.cancel_from_text("dlv_1", '{ "reason" : "" }', "k").body == b'{ "reason" : "" }'
-
-
 def test_test_webhook():
     """A test webhook is a POST of the URL and the type; Kaspi asks for no key."""
     assert protocol.test_webhook("https://shop.kz/k/", "delivery.created") == protocol.Request(
@@ -78,43 +72,29 @@ def test_test_webhook():
         headers={"Content-Type": "application/json"},
         body=b'{"url":"https://shop.kz/k/","type":"delivery.created"}',
     )
+    for kind in ("", "delivery created", "x" * 65, "a\n", None):
+        with pytest.raises(UsageError, match="event type"):
+            protocol.test_webhook("https://shop.kz/", kind)
 
 
-@pytest.mark.parametrize("kind", ["", "delivery created", "x" * 65, "a\n", None])
-def test_test_webhook_of_no_type(kind):
-    """An event type is one word."""
-    with pytest.raises(UsageError, match="event type"):
-        protocol.test_webhook("https://shop.kz/", kind)
-
-
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda text: protocol.cancel("dlv_1", text, "the-key"),
-        lambda text: protocol.test_webhook(text, "delivery.created"),
-    ],
-    ids=["cancel", "test_webhook"],
-)
 @pytest.mark.parametrize("text", ["Айгерим\ud800", "Айгерим\0", 5, None])
-def test_texts_that_cannot_be_sent(build, text):
-    """A reason or a URL that is no UTF-8 text is the caller's mistake, and is not repeated."""
-    with pytest.raises(UsageError) as caught:
-        build(text)
-    assert "Айгерим" not in f"{caught.value} {caught.value!r}"
+def test_texts_that_cannot_be_sent(text):
+    """A reason or a URL that is no UTF-8 text is refused, and is not repeated."""
+    with pytest.raises(UsageError) as reason:
+        protocol.cancel("dlv_1", text, "the-key")
+    with pytest.raises(UsageError) as url:
+        protocol.test_webhook(text, "delivery.created")
+    assert "Айгерим" not in f"{reason.value!r} {url.value!r}"
 
 
 @pytest.mark.parametrize(
     ("delivery_id", "quoted"),
     [
-        ("dlv_01hfz18tnb7tqw", "dlv_01hfz18tnb7tqw"),
-        ("a/b", "a%2Fb"),
+        ("dlv_01hfz18tnb7tqw~._-", "dlv_01hfz18tnb7tqw~._-"),
         ("../x", "..%2Fx"),
-        ("a/..", "a%2F.."),
         ("%2e%2e", "%252e%252e"),
-        ("a?b#c", "a%3Fb%23c"),
-        ("a b", "a%20b"),
+        ("a?b#c d", "a%3Fb%23c%20d"),
         ("a@b:c\\d", "a%40b%3Ac%5Cd"),
-        ("~._-", "~._-"),
     ],
 )
 @pytest.mark.failure_mode("request: ids and line breaks")
@@ -125,33 +105,22 @@ def test_ids_are_quoted(delivery_id, quoted):
 
 
 @pytest.mark.parametrize("bad", ["", ".", "..", " x", "x\r\n", "a\nb", "\0", "ид", "x" * 129, None])
-@pytest.mark.parametrize("build", [protocol.get, lambda value: protocol.cancel(value, "", "k")])
-def test_ids_that_cannot_be_asked_for(build, bad):
+def test_ids_that_cannot_be_asked_for(bad):
     """What is no id never becomes a path."""
     with pytest.raises(UsageError, match="delivery id"):
-        build(bad)
+        protocol.get(bad)
+    with pytest.raises(UsageError, match="delivery id"):
+        protocol.cancel(bad, "", "k")
 
 
-@pytest.mark.parametrize("key", ["k", "order-742-cancel-2", "a b", "~" * 255])
-def test_idempotency_keys(key):
-    """A key is 1 to 255 printable ASCII characters."""
-    assert protocol.create(request(), key).headers["Idempotency-Key"] == key
-
-
-@pytest.mark.parametrize(
-    "key", ["", " ", "k\r\nx-api-key: other", "k\r", "k\n", " k", "k ", "k\0", "қ", "k" * 256, None]
-)
+@pytest.mark.parametrize("key", ["", "k\r\nx-api-key: other", "k\r", "k\n", " k", "k ", "k\0", "қ", "k" * 256, None])
 def test_keys_that_cannot_stand_in_a_header(key):
     """No create and no cancel leaves without a key, nor with a second header hidden in it."""
     with pytest.raises(UsageError, match="the idempotency key must be"):
         protocol.create(request(), key)
     with pytest.raises(UsageError, match="the idempotency key must be"):
         protocol.cancel("dlv_1", "", key)
-
-
-def test_digest():
-    """A payload's digest is the SHA-256 of its UTF-8 bytes."""
-    assert protocol.digest("Ә") == hashlib.sha256(b"\xd3\x98").hexdigest()
+    assert protocol.create(request(), "~ " * 127 + "~").headers["Idempotency-Key"] == "~ " * 127 + "~"
 
 
 def test_no_personal_data_in_reprs():
