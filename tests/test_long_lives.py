@@ -9,7 +9,7 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services.inbox import receiving
+from kaspi_delivery_django.services import inbox
 from tests.conftest import NOON, event
 from tests.shop.models import Order
 
@@ -67,7 +67,7 @@ def test_every_order_of_six_events_ends_the_same(booked):
     for order in permutations(letters):
         _start_over(booked)
         for letter in (*order, *order[::2]):
-            receiving.receive(account, read_event(letter), letter)
+            inbox.receive(account, read_event(letter), letter)
         booked.refresh_from_db()
         steps = list(booked.history.values_list("to_status", flat=True))
         assert (booked.status, sorted(steps)) == ("delivered", sorted(LIFE))

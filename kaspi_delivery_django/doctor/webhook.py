@@ -14,8 +14,8 @@ from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.doctor.probes import LOOK_AT_ADDRESS, START_SANDBOX
 from kaspi_delivery_django.doctor.results import Result, failed, manual, passed
 from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.services import inbox
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.services.outbox import clients
 
 NAME = "webhook"
@@ -67,10 +67,10 @@ def check(account: conf.Account, url: str, wait: Wait) -> Result:
     if not is_identifier(event_id):
         says = "Kaspi's response has no event id to wait for."
         return manual(NAME, says, "Look for the event in the admin, *Webhook events*.", account=alias)
-    receiving.expect_test(account, event_id)
+    inbox.expect_test(account, event_id)
     arrived = _wait_for(event_id, account, wait)
     if arrived is not None and arrived.state in WebhookEvent.DEAD_LETTERS:
-        receiving.end_test(arrived)
+        inbox.end_test(arrived)
     return judge(account, arrived, url=url, waited_s=wait.seconds)
 
 

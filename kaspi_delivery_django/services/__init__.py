@@ -10,7 +10,7 @@ from kaspi_delivery_django.services.deliveries.actions import (
 )
 from kaspi_delivery_django.services.deliveries.booking import reissue_delivery, request_delivery, request_return
 from kaspi_delivery_django.services.deliveries.orders import adopt_delivery, book_delivery
-from kaspi_delivery_django.services.inbox.replaying import acknowledge_event, replay_event
+from kaspi_delivery_django.services.inbox import acknowledge_event, replay_event
 
 __all__ = [
     "acknowledge_delivery",

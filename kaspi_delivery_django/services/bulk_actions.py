@@ -20,11 +20,10 @@ from django.utils.translation import gettext_noop as stored
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
-from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services import clock, errors, inbox
 from kaspi_delivery_django.services.db import is_transient
 from kaspi_delivery_django.services.deliveries import actions, booking, rules, runners
 from kaspi_delivery_django.services.deliveries.rules import Effect
-from kaspi_delivery_django.services.inbox import replaying
 
 logger = logging.getLogger(__name__)
 Name = PendingAction.Name
@@ -219,11 +218,11 @@ def _return(delivery: Delivery, reason: str) -> None:
 
 def _acknowledge(event: WebhookEvent) -> None:
     if event.state != WebhookEvent.State.ACKNOWLEDGED:  # a worker may have died after acknowledging it
-        replaying.acknowledge_event(event)
+        inbox.acknowledge_event(event)
 
 
 def _replay(event: WebhookEvent) -> str:
-    state = replaying.replay_event(event)
+    state = inbox.replay_event(event)
     return stored("It failed again.") if state == WebhookEvent.State.FAILED else ""
 
 

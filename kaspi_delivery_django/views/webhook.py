@@ -15,9 +15,8 @@ from rest_framework.request import Request
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import MalformedEvent, WebhookRejected, read_event, verify
 from kaspi_delivery_django.client.webhooks import check_form
-from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services import clock, errors, inbox
 from kaspi_delivery_django.services.deliveries import notifications, runners
-from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.signals import webhook_answered
 from kaspi_delivery_django.views.public import PublicAPIView
 
@@ -110,7 +109,7 @@ def _read_event(request: HttpRequest, alias: str) -> tuple[HTTPStatus, str]:
     except MalformedEvent as err:
         logger.warning("webhook unreadable, though signed: account=%s reason=%s", account, err)
         return HTTPStatus.BAD_REQUEST, "unreadable"
-    except receiving.InsideTransaction:
+    except inbox.InsideTransaction:
         logger.error("webhook not stored, a transaction is open around the view: account=%s", account)  # noqa: TRY400
         return HTTPStatus.SERVICE_UNAVAILABLE, "try again"
     except Exception as err:  # noqa: BLE001  # the event was not stored: Kaspi sends it again
@@ -153,7 +152,7 @@ def _receive(request: HttpRequest, alias: str) -> str:
         runners.deferred_to_request_end(),
         notifications.deferred_to_worker(),
     ):  # Kaspi waits for us: nothing is sent before it has its answer
-        return receiving.receive(account, event, body)
+        return inbox.receive(account, event, body)
 
 
 def _with_hint(err: WebhookRejected, request: HttpRequest, body: bytes) -> WebhookRejected:

@@ -11,8 +11,7 @@ from django.db.models import QuerySet
 
 from kaspi_delivery_django.management import batches
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import cancel_delivery, clock, refresh_delivery
-from kaspi_delivery_django.services.inbox import replaying
+from kaspi_delivery_django.services import cancel_delivery, clock, inbox, refresh_delivery
 from kaspi_delivery_django.services.maintenance import backfill
 from tests.conftest import event
 from tests.shop import adapters
@@ -143,7 +142,7 @@ def test_what_meets_a_deadlock_twice_is_left_to_the_next_run(run, shop, booked, 
         raise OperationalError("database is locked")
 
     monkeypatch.setattr(backfill, "_book", busy)
-    monkeypatch.setattr(replaying, "replay_event", busy)
+    monkeypatch.setattr(inbox, "replay_event", busy)
     code, said = run(command)
     assert code == 0
     assert "deferred: 1" in said
@@ -157,7 +156,7 @@ def test_replay_ends_when_the_database_is_away(run, booked, post_webhook, monkey
     def away(*_args, **_options):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(replaying, "replay_event", away)
+    monkeypatch.setattr(inbox, "replay_event", away)
     with pytest.raises(OperationalError):
         run("kaspi_replay")
 

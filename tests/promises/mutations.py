@@ -12,9 +12,8 @@ from django.core.exceptions import ObjectDoesNotExist
 from kaspi_delivery_django import orders
 from kaspi_delivery_django.client import texts
 from kaspi_delivery_django.models import calls
-from kaspi_delivery_django.services import errors
+from kaspi_delivery_django.services import errors, inbox
 from kaspi_delivery_django.services.deliveries import attention, payloads, status
-from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.statuses import Transition
 
@@ -72,7 +71,7 @@ def tell_nobody(monkeypatch):
 
 def forget_what_failed(monkeypatch):
     """An event that cannot be applied is answered 2xx all the same, and not kept."""
-    monkeypatch.setattr(receiving, "_store_unapplied", lambda _event, _remote, _err, _using: "failed")
+    monkeypatch.setattr(inbox, "_store_unapplied", lambda _event, _remote, _err, _using: "failed")
 
 
 def quote_the_error(monkeypatch):

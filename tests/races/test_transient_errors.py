@@ -100,7 +100,7 @@ def test_a_task_that_meets_it_twice_is_left_to_the_next_round(kaspi, turnable, m
     def chore(**_options):
         raise trouble(*how["arguments"], sqlstate=how.get("sqlstate"))
 
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox.replaying.apply_parked", chore)
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox.apply_parked", chore)
     Order.objects.create()
     Worker(log=lambda _line: None).run_round()
     assert ApiCall.objects.get().state == "done"

@@ -8,9 +8,8 @@ from django.db import OperationalError
 from django.utils import translation
 
 from kaspi_delivery_django.models import ApiCall, Delivery, PendingAction, WebhookEvent
-from kaspi_delivery_django.services import bulk_actions, errors
+from kaspi_delivery_django.services import bulk_actions, errors, inbox
 from kaspi_delivery_django.services.deliveries import actions
-from kaspi_delivery_django.services.inbox import replaying
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.conftest import event
 from tests.shop.models import Line, Order, Shipment
@@ -239,7 +238,7 @@ def test_an_action_is_queued_once(booked):
 
 def test_an_acknowledged_event_is_done(dead):
     """A worker may have died in between."""
-    replaying.acknowledge_event(dead)
+    inbox.acknowledge_event(dead)
     bulk_actions.queue("acknowledge", [dead.pk])
     assert run_pending() == 1
     assert not PendingAction.objects.exists()
@@ -305,6 +304,6 @@ def broken(err):
 
 def test_no_dead_letter_is_acknowledged_twice(dead):
     """The second call reports that there is nothing to acknowledge."""
-    replaying.acknowledge_event(dead)
-    with pytest.raises(replaying.CannotAcknowledge):
-        replaying.acknowledge_event(dead)
+    inbox.acknowledge_event(dead)
+    with pytest.raises(inbox.CannotAcknowledge):
+        inbox.acknowledge_event(dead)

@@ -5,10 +5,9 @@ from django.db import OperationalError, connection, transaction
 
 from kaspi_delivery_django.client import NotReached, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from kaspi_delivery_django.services import cancel_delivery, db, replay_event
+from kaspi_delivery_django.services import cancel_delivery, db, inbox, replay_event
 from kaspi_delivery_django.services.db import lock_current, run_in_transaction
 from kaspi_delivery_django.services.deliveries import events
-from kaspi_delivery_django.services.inbox import replaying
 from kaspi_delivery_django.services.outbox import claims, results
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -92,14 +91,14 @@ def test_a_database_that_is_away_leaves_parked_events_parked(parked, monkeypatch
     """The next round takes them."""
     monkeypatch.setattr(events, "apply", away)
     with pytest.raises(OperationalError):
-        replaying.apply_parked(limit=10, using="default")
+        inbox.apply_parked(limit=10, using="default")
     assert fresh(parked).state == "parked"
 
 
 def test_a_delivery_that_goes_while_its_events_are_taken_leaves_them_parked(parked, monkeypatch):
     """Somebody deleted it in that moment."""
-    monkeypatch.setattr(replaying, "lock_delivery", lambda _event, _using, **_waiting: None)
-    assert replaying.apply_parked(limit=10, using="default") == 0
+    monkeypatch.setattr(inbox, "lock_delivery", lambda _event, _using, **_waiting: None)
+    assert inbox.apply_parked(limit=10, using="default") == 0
     assert fresh(parked).state == "parked"
 
 
@@ -111,8 +110,8 @@ def test_a_delivery_that_got_another_id_meanwhile_is_flagged_once(parked, booked
         changed.delivery_id = "dlv_other"
         return changed
 
-    monkeypatch.setattr(replaying, "lock_delivery", locked)
-    assert replaying.apply_parked(limit=10, using="default") == 0
+    monkeypatch.setattr(inbox, "lock_delivery", locked)
+    assert inbox.apply_parked(limit=10, using="default") == 0
     assert (fresh(parked).state, fresh(booked).attention) == ("conflict", "second_parcel")
 
 

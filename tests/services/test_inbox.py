@@ -12,9 +12,8 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, replay_event
+from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, inbox, replay_event
 from kaspi_delivery_django.services.deliveries import events, status
-from kaspi_delivery_django.services.inbox import receiving, replaying
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
@@ -53,7 +52,7 @@ def lost_answer(due, kaspi):
 def receive(document):
     """Take in a document as the view does once it is verified; return the event's state."""
     body = json.dumps(document).encode()
-    return receiving.receive(conf.account("default"), read_event(body), body)
+    return inbox.receive(conf.account("default"), read_event(body), body)
 
 
 def timed(delivery, timestamp, status="accepted"):
@@ -201,7 +200,7 @@ def test_kaspis_answer_makes_an_unknown_status_ours(booked, kaspi, deliver_webho
 @pytest.mark.failure_mode("webhook: a test event")
 def test_a_test_event_is_recognised_by_its_id(unlinked):
     """Kaspi was asked for it: it books nothing and moves nothing, whatever it says."""
-    receiving.expect_test(conf.account("default"), "wh_1")
+    inbox.expect_test(conf.account("default"), "wh_1")
     assert receive(about("dlv_9", unlinked.external_order_id)) == "ignored"
     row = WebhookEvent.objects.get()
     assert (row.error, row.type, row.received_count, row.received_at) == ("a test event", "delivery.accepted", 1, NOON)
@@ -212,14 +211,14 @@ def test_a_test_event_is_recognised_by_its_id(unlinked):
 
 def test_a_test_event_that_is_repeated_is_counted():
     """As any other."""
-    receiving.expect_test(conf.account("default"), "wh_1")
+    inbox.expect_test(conf.account("default"), "wh_1")
     assert [receive(about("dlv_9", "order-9")) for _ in range(2)] == ["ignored"] * 2
     assert WebhookEvent.objects.get().received_count == 2
 
 
 def test_a_test_event_that_cannot_be_read_says_why():
     """Kaspi does not promise what it holds: it has arrived all the same."""
-    receiving.expect_test(conf.account("default"), "wh_1")
+    inbox.expect_test(conf.account("default"), "wh_1")
     assert receive({"eventId": "wh_1", "type": "delivery.created"}) == "ignored"
     assert WebhookEvent.objects.get().error == "data is missing or no object"
 
@@ -234,7 +233,7 @@ def test_a_test_event_that_cannot_be_read_says_why():
 def test_a_test_event_that_is_faster_than_kaspis_answer_leaves_the_dead_letters(document, error):
     """It was stored as any other before its id was known."""
     assert receive(document) in WebhookEvent.DEAD_LETTERS
-    receiving.expect_test(conf.account("default"), "wh_1")
+    inbox.expect_test(conf.account("default"), "wh_1")
     row = WebhookEvent.objects.get()
     assert (row.state, row.error, row.received_count) == ("ignored", error, 1)
 
@@ -242,7 +241,7 @@ def test_a_test_event_that_is_faster_than_kaspis_answer_leaves_the_dead_letters(
 def test_an_event_that_took_effect_stays_what_it_is(delivery):
     """An id that Kaspi gives twice undoes nothing."""
     receive(event(delivery, "accepted"))
-    receiving.expect_test(conf.account("default"), "wh_1")
+    inbox.expect_test(conf.account("default"), "wh_1")
     assert WebhookEvent.objects.get().state == "applied"
 
 
@@ -280,7 +279,7 @@ def test_an_event_that_names_the_delivery_alone_is_found_by_the_worker(delivery)
     del document["data"]["externalOrderId"]
     assert receive(document) == "parked"
     Delivery.objects.update(delivery_id="dlv_1")
-    assert replaying.apply_parked(limit=10, using="default") == 1
+    assert inbox.apply_parked(limit=10, using="default") == 1
     assert fresh(delivery).status == "accepted"
 
 
@@ -363,7 +362,7 @@ def test_an_event_of_another_account_does_not_touch_a_delivery(delivery, setting
     merchant = {"API_KEY": "k", "WEBHOOK_SECRETS": ["s" * 32]}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": merchant}}
     body = json.dumps(event(delivery, "accepted")).encode()
-    assert receiving.receive(conf.account("almaty"), read_event(body), body) == "parked"
+    assert inbox.receive(conf.account("almaty"), read_event(body), body) == "parked"
     assert fresh(delivery).status == "created"
 
 
@@ -426,7 +425,7 @@ def test_an_acknowledged_second_parcel_comes_back_with_another_id(delivery):
 def test_a_second_parcels_event_stays_parked(delivery, drain):
     """The worker neither applies it nor finds it again and again."""
     receive(about("dlv_2", delivery.external_order_id))
-    assert replaying.apply_parked(limit=10, using="default") == 0
+    assert inbox.apply_parked(limit=10, using="default") == 0
     assert WebhookEvent.objects.get().state == "parked"
 
 
@@ -450,7 +449,7 @@ def test_a_parked_event_that_turns_out_to_be_a_conflict_ends(unlinked, delivery)
         state="parked",
         received_at=NOON,
     )
-    assert [replaying.apply_parked(limit=10, using="default") for _ in range(2)] == [0, 0]
+    assert [inbox.apply_parked(limit=10, using="default") for _ in range(2)] == [0, 0]
     assert (WebhookEvent.objects.get().state, fresh(delivery).attention) == ("conflict", "foreign_delivery")
 
 
@@ -751,9 +750,9 @@ def test_two_copies_that_fail_at_once_leave_one_event(booked, post_webhook, monk
     monkeypatch.setattr(events, "apply", lambda *_arguments: 1 / 0)
     letter = event(booked, "accepted")
     post_webhook(letter)
-    again = receiving._receive_again
+    again = inbox._receive_again
     blind = [True]
-    monkeypatch.setattr(receiving, "_receive_again", lambda *row: None if blind and blind.pop() else again(*row))
+    monkeypatch.setattr(inbox, "_receive_again", lambda *row: None if blind and blind.pop() else again(*row))
     assert post_webhook(letter).json() == {"status": "failed"}
     assert WebhookEvent.objects.get().received_count == 2
 
@@ -771,5 +770,5 @@ def test_a_parked_event_that_breaks_is_a_dead_letter_and_stops_no_other(unlinked
         return 1 / 0 if locked.pk == unlinked.pk else adopt(locked, delivery_id)
 
     monkeypatch.setattr(events, "link_and_apply", breaks_on_one)
-    assert replaying.apply_parked(limit=10, using="default") == 1
+    assert inbox.apply_parked(limit=10, using="default") == 1
     assert list(WebhookEvent.objects.order_by("event_id").values_list("state", flat=True)) == ["failed", "applied"]

@@ -13,9 +13,8 @@ from kaspi_delivery_django import tracking
 from kaspi_delivery_django.admin import filters
 from kaspi_delivery_django.api.serializers import readable
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import bulk_actions, clock
+from kaspi_delivery_django.services import bulk_actions, clock, inbox
 from kaspi_delivery_django.services.deliveries import actions, notifications
-from kaspi_delivery_django.services.inbox import replaying
 from kaspi_delivery_django.services.maintenance import pruning
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, plain_bookings, sender
@@ -152,7 +151,7 @@ def test_the_calls_behind_a_gate_that_opens(due):
 @pytest.mark.parametrize(
     "chore",
     [
-        partial(replaying.apply_parked, using="default"),
+        partial(inbox.apply_parked, using="default"),
         bulk_actions.run_pending,
         partial(actions.refresh_stale, using="default"),
         partial(notifications.notify_pending, using="default"),

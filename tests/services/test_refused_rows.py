@@ -9,10 +9,9 @@ from django.db import DataError, IntegrityError, OperationalError, connection, t
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import db, replay_event
+from kaspi_delivery_django.services import db, inbox, replay_event
 from kaspi_delivery_django.services.deliveries import status
-from kaspi_delivery_django.services.inbox import receiving
-from kaspi_delivery_django.services.inbox.replaying import apply_parked
+from kaspi_delivery_django.services.inbox import apply_parked
 from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -65,14 +64,14 @@ def test_a_row_that_is_refused_when_it_is_stored_alone_is_503(delivery, post_web
     """The dead letter is a row as well."""
     monkeypatch.setattr(status, "apply", lambda *_arguments: 1 / 0)
     with connection.execute_wrapper(Refuses(CHANGES, IntegrityError())), monkeypatch.context() as patched:
-        patched.setattr(receiving, "store", refuse)
+        patched.setattr(inbox, "store", refuse)
         assert post_webhook(event(delivery, "accepted")).status_code == 503
     assert WebhookEvent.objects.count() == 0
 
 
 def refuse(*_arguments):
     """Stand for a constraint."""
-    raise receiving.EventNotStored
+    raise inbox.EventNotStored
 
 
 def test_a_step_that_a_constraint_refuses_leaves_a_dead_letter(delivery, post_webhook):
@@ -167,7 +166,7 @@ def held_lock(delivery, statement=""):
 @pytest.fixture
 def short(monkeypatch):
     """Wait for a lock for one second."""
-    monkeypatch.setattr(receiving, "LOCK_WAIT_S", 1)
+    monkeypatch.setattr(inbox, "LOCK_WAIT_S", 1)
 
 
 @with_row_locks

@@ -7,7 +7,7 @@ from typing import Any
 
 from kaspi_delivery_django.management.batches import BatchCommand
 from kaspi_delivery_django.models import WebhookEvent
-from kaspi_delivery_django.services.inbox import replaying
+from kaspi_delivery_django.services import inbox
 
 
 class Command(BatchCommand):
@@ -29,6 +29,4 @@ class Command(BatchCommand):
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
         """Replay them, oldest first."""
-        return replaying.replay_dead_letters(
-            states=options["state"], batch=options["batch"], dry_run=options["dry_run"]
-        )
+        return inbox.replay_dead_letters(states=options["state"], batch=options["batch"], dry_run=options["dry_run"])

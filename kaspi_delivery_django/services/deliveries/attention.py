@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 
 from django.db import connections, transaction
@@ -10,6 +11,7 @@ from django.db import connections, transaction
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.deliveries import refreshing
 from kaspi_delivery_django.signals import delivery_needs_attention
 
 logger = logging.getLogger(__name__)
@@ -140,6 +142,26 @@ def flag_stopped_call(delivery: Delivery) -> None:
         if call.state in ApiCall.STOPPED and call.reason:
             flag(delivery, Attention(call.reason))
             return
+
+
+def flag_unknown_status(delivery: Delivery, now: datetime) -> None:
+    """Flag a locked delivery whose unknown status has lasted, once. The caller saves it (STATUS_COLUMNS).
+
+    A delivery that has another flag is flagged after that one is cleared.
+    """
+    if not refreshing.is_unknown(delivery):
+        return
+    if not delivery.is_open:
+        clear(delivery, OF_UNKNOWN_STATUS)
+    elif not delivery.attention and delivery.final_asked_at is None and refreshing.has_lasted(delivery, now):
+        delivery.final_asked_at = now
+        flag(delivery, Attention.UNKNOWN_STATUS)
+
+
+def reset_unknown_status(delivery: Delivery) -> None:
+    """Undo the marks of the status that a locked delivery leaves: it is live again, even if staff ended it."""
+    delivery.final_at = delivery.final_asked_at = None
+    clear(delivery, OF_UNKNOWN_STATUS)
 
 
 def _notify_once(notification: _Notification) -> None:

@@ -1,11 +1,10 @@
-"""Schedule the GETs of a delivery. An unknown status is refreshed ever less often, and flagged once."""
+"""Schedule the GETs of a delivery. An unknown status is refreshed ever less often."""
 
 from datetime import datetime, timedelta
 
 from kaspi_delivery_django import conf, statuses
-from kaspi_delivery_django.models import Attention, Delivery
+from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.deliveries import attention
 
 FLAG_AFTER = timedelta(days=1)
 MAX_INTERVAL = timedelta(days=1)
@@ -47,7 +46,7 @@ def refresh_interval(delivery: Delivery, now: datetime) -> timedelta:
     It grows to a day, and ends when the unknown status is to be flagged.
     """
     usual = conf.current().refresh_after
-    if not _is_unknown(delivery):
+    if not is_unknown(delivery):
         return usual
     age = _age(delivery, now)
     longer = max(usual, min(age, MAX_INTERVAL))
@@ -55,28 +54,14 @@ def refresh_interval(delivery: Delivery, now: datetime) -> timedelta:
     return min(longer, left) if left > timedelta(0) else longer
 
 
-def flag_unknown(delivery: Delivery, now: datetime) -> None:
-    """Flag a locked delivery whose unknown status has lasted, once. The caller saves it (STATUS_COLUMNS).
-
-    A delivery that has another flag is flagged after that one is cleared.
-    """
-    if not _is_unknown(delivery):
-        return
-    if not delivery.is_open:
-        attention.clear(delivery, attention.OF_UNKNOWN_STATUS)
-    elif not delivery.attention and delivery.final_asked_at is None and _age(delivery, now) >= FLAG_AFTER:
-        delivery.final_asked_at = now
-        attention.flag(delivery, Attention.UNKNOWN_STATUS)
-
-
-def reset_unknown(delivery: Delivery) -> None:
-    """Undo the marks of the status that a locked delivery leaves: it is live again, even if staff ended it."""
-    delivery.final_at = delivery.final_asked_at = None
-    attention.clear(delivery, attention.OF_UNKNOWN_STATUS)
-
-
-def _is_unknown(delivery: Delivery) -> bool:
+def is_unknown(delivery: Delivery) -> bool:
+    """Return whether this version does not know the status."""
     return delivery.status not in statuses.RANKS
+
+
+def has_lasted(delivery: Delivery, now: datetime) -> bool:
+    """Return whether the delivery has had its status for `FLAG_AFTER`."""
+    return _age(delivery, now) >= FLAG_AFTER
 
 
 def _age(delivery: Delivery, now: datetime) -> timedelta:

@@ -207,7 +207,7 @@ def _move(delivery: Delivery, update: StatusUpdate, *, notifies: bool = True) ->
     change = _record_change(delivery, update, applied=True, notifies=notifies)
     delivery.status, delivery.status_at = update.status, change.at
     delivery.reopened_from = ""  # type: ignore[attr-defined]  # the step is recorded
-    refreshing.reset_unknown(delivery)
+    attention.reset_unknown_status(delivery)
     refreshing.reschedule(delivery)
     if delivery.is_open:
         delivery.blanked_at = None  # new personal data is anonymized when the delivery has ended

@@ -185,7 +185,7 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: da
     elif remote.status:
         status.apply(delivery, update)
     attention.clear(delivery, attention.OF_REFRESH)
-    refreshing.flag_unknown(delivery, clock.now_of(delivery))
+    attention.flag_unknown_status(delivery, clock.now_of(delivery))
     status.save(delivery)
 
 

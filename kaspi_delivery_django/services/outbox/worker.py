@@ -11,10 +11,9 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
-from kaspi_delivery_django.services import bulk_actions, clock, errors, extensions
+from kaspi_delivery_django.services import bulk_actions, clock, errors, extensions, inbox
 from kaspi_delivery_django.services.db import db_alias, defer_or_raise, is_transient
 from kaspi_delivery_django.services.deliveries import actions, notifications
-from kaspi_delivery_django.services.inbox import replaying
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
 from kaspi_delivery_django.services.outbox import due_calls, rate_limit, sender
 from kaspi_delivery_django.services.outbox.pipeline import Pipeline
@@ -110,7 +109,7 @@ class Worker:
         self._run_task("heartbeat", self._beat)
         done = (
             self._run_task("claims of dead workers released", due_calls.release_expired)
-            + self._run_task("parked events applied", replaying.apply_parked, limit=BATCH, using=using)
+            + self._run_task("parked events applied", inbox.apply_parked, limit=BATCH, using=using)
             + self._run_task("bulk actions done", bulk_actions.run_pending, limit=BATCH)
             + self._run_task("cancels requested", self._cancel_sweep.run)
             + self._run_task("stale deliveries refreshed", _refresh_stale, using=using)

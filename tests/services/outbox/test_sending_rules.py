@@ -15,8 +15,7 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, Failed
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, clock, refresh_delivery, retry_delivery
-from kaspi_delivery_django.services.inbox import receiving
+from kaspi_delivery_django.services import cancel_delivery, clock, inbox, refresh_delivery, retry_delivery
 from kaspi_delivery_django.services.outbox import clients, due_calls, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
@@ -219,7 +218,7 @@ def receive_update(delivery, word):
     """Receive a webhook of now, as the view does once it is verified."""
     document = event(delivery, word, event_id=f"wh_{word}", at=datetime.now(UTC))
     body = json.dumps(document).encode()
-    return receiving.receive(conf.account("default"), read_event(body), body)
+    return inbox.receive(conf.account("default"), read_event(body), body)
 
 
 def test_a_refresh_is_due_by_the_databases_clock(wrong_clock):

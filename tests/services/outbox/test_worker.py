@@ -101,7 +101,7 @@ def test_an_error_of_one_task_is_contained(worker, kaspi, monkeypatch, caplog):
     def broken(**_kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox.replaying.apply_parked", broken)
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox.apply_parked", broken)
     Order.objects.create()
     worker.run_round()
     assert len(kaspi.deliveries) == 1

@@ -11,8 +11,7 @@ from django.db import OperationalError, ProgrammingError, connection, connection
 
 from kaspi_delivery_django.doctor import local
 from kaspi_delivery_django.models import AccountState, FailedAttempt
-from kaspi_delivery_django.services import db
-from kaspi_delivery_django.services.inbox import replaying
+from kaspi_delivery_django.services import db, inbox
 from kaspi_delivery_django.services.outbox import due_calls
 from kaspi_delivery_django.services.outbox import worker as workers
 from kaspi_delivery_django.services.outbox.worker import Worker
@@ -27,7 +26,7 @@ def break_task(monkeypatch, error):
     def fail(**_options):
         raise error
 
-    monkeypatch.setattr(replaying, "apply_parked", fail)
+    monkeypatch.setattr(inbox, "apply_parked", fail)
 
 
 def test_the_heartbeat_names_the_failing_task(worker, monkeypatch, turnable):
@@ -81,7 +80,7 @@ def test_a_deadlock_is_no_trouble_and_a_database_error_is(worker, monkeypatch, i
         with pytest.raises(OperationalError):
             worker.run_round()
     assert bool(worker.trouble) is not is_transient
-    monkeypatch.setattr(replaying, "apply_parked", lambda **_options: worker._stopped.set() or 0)
+    monkeypatch.setattr(inbox, "apply_parked", lambda **_options: worker._stopped.set() or 0)
     worker._beat()
     assert bool(AccountState.objects.get().worker_trouble) is not is_transient
 

@@ -1,1 +1,0 @@
-"""The inbox: how Kaspi's webhooks are stored, applied and replayed."""
