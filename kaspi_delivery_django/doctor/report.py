@@ -6,15 +6,13 @@ from typing import Any
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.doctor import checklist, local, probes, webhook
-from kaspi_delivery_django.doctor.checklist import Evidence, Item
-from kaspi_delivery_django.doctor.results import Outcome, Result
+from kaspi_delivery_django.doctor.checklist import Evidence
+from kaspi_delivery_django.doctor.texts import Item, Outcome, Result, result
 from kaspi_delivery_django.doctor.webhook import Wait
 from kaspi_delivery_django.stats.accounts import AccountStats
 from kaspi_delivery_django.stats.report import Report as StatsReport
 
 SCHEMA = 1
-NOT_SEEN = "--webhook-url was not given"
-GIVE_URL = "Run this with --webhook-url and the shop's public address, as in https://shop.example/kaspi/webhook/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,24 +39,18 @@ def run(accounts: Mapping[str, conf.Account], urls: Mapping[str, str], patience:
 
     Raises Django's `DatabaseError` or `InterfaceError` when the database is away.
     """
-    project = list(_check_project())
+    project = [*local.judge_checks(local.project_checks()), local.migrations(), local.database_clock()]
     is_migrated = all(found.verdict is Outcome.PASS for found in project if found.name == "migrations")
     stats = StatsReport() if is_migrated else None
-    current = stats.snapshot if stats else None
     states = {state.alias: state for state in stats.accounts} if stats else {}
     findings = [*project, *(local.judge_snapshot(stats) if stats else ())]
     for alias, account in accounts.items():
         state = states.get(alias, AccountStats(alias=alias, environment=account.environment))
-        findings += local.judge_account(state, current) if current else ()
+        findings += local.judge_account(state, stats.snapshot) if stats else ()
         findings += _check_account(account, state, urls.get(alias), patience, is_migrated=is_migrated)
-    evidence = Evidence(
-        accounts=list(accounts.values()),
-        findings=findings,
-        surroundings=checklist.project_facts(accounts),
-        tables=checklist.table_facts(current) if current else None,
-        urls=urls,
-    )
-    return Report(accounts=evidence.accounts, findings=findings, checklist=checklist.judge(evidence))
+    own = list(accounts.values())
+    items = checklist.judge(Evidence(accounts=own, findings=findings, stats=stats, urls=urls))
+    return Report(accounts=own, findings=findings, checklist=items)
 
 
 def document(found: Report) -> dict[str, Any]:
@@ -75,24 +67,17 @@ def document(found: Report) -> dict[str, Any]:
     }
 
 
-def _check_project() -> Iterator[Result]:
-    yield from local.judge_checks(local.project_checks())
-    yield local.migrations()
-    yield local.database_clock()
-
-
 def _check_account(
     account: conf.Account, state: AccountStats, url: str | None, patience: Wait, *, is_migrated: bool
 ) -> Iterator[Result]:
     """Ask Kaspi; for a test webhook only once it has taken the key, and can leave a row."""
     answers = probes.check_api(account, state)
     yield from answers
-    keys = [found for found in answers if found.name in {"key", "api"}]
     if url is None:
-        yield webhook.not_tried(account, NOT_SEEN, GIVE_URL)
+        yield result("webhook/no url", account=account.alias)
     elif not is_migrated:
-        yield webhook.not_tried(account, "the inbox is not migrated", "Fix the line 'migrations' first.")
-    elif any(found.verdict is Outcome.FAIL for found in keys):
-        yield webhook.not_tried(account, "Kaspi has not taken the key", "Fix the lines 'api' and 'key' first.")
+        yield result("webhook/no inbox", account=account.alias)
+    elif any(found.verdict is Outcome.FAIL and found.name in {"key", "api"} for found in answers):
+        yield result("webhook/no key", account=account.alias)
     else:
         yield webhook.check(account, url, patience)

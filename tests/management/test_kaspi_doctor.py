@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.doctor.report import Report
-from kaspi_delivery_django.doctor.results import failed
+from kaspi_delivery_django.doctor.texts import result
 from kaspi_delivery_django.management.commands import kaspi_doctor
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.stats import snapshot
@@ -24,14 +24,14 @@ run, read, quiet_logger = doctor.run, doctor.read, doctor.quiet_logger
 
 @pytest.fixture
 def healthy(settings, kaspi, worker_seen):
-    """A shop of which only SQLite's recommendations could be said, and that its admin has another shop's pages too."""
+    """A shop with SQLite's recommendations silenced, and those about another shop's pages in its admin."""
     settings.SILENCED_SYSTEM_CHECKS = ["kaspi_delivery.W005", "kaspi_delivery.W015", "kaspi_delivery.W038"]
     return kaspi
 
 
 @pytest.fixture
 def two_accounts(settings):
-    """A shop of two merchants whose Kaspi is away."""
+    """A shop of two merchants whose Kaspi is unavailable."""
     own = {alias: {"API_KEY": f"the-key-of-{alias}", "BASE_URL": "http://127.0.0.1:1"} for alias in ("east", "west")}
     settings.KASPI_DELIVERY = {"ORDER_ADAPTERS": ["tests.shop.adapters.OrderAdapter"], "ACCOUNTS": own}
 
@@ -41,19 +41,14 @@ def verdicts(document):
     return {finding["name"]: finding["verdict"] for finding in document["findings"]}
 
 
-def test_all_is_well(run, healthy, shop_url):
-    """The test webhook really arrives; what only a person can see does not fail."""
+def test_a_healthy_shop_passes_and_the_doctor_writes_nothing_itself(run, healthy, shop_url):
+    """One GET, one POST for the test webhook, which really arrives; the one new row is the webhook's."""
+    before = list(AccountState.objects.values())
     code, out, err = run("--webhook-url", shop_url)
     assert (code, err, "FAIL" in out) == (0, "", False)
     assert f"pass  webhook: A test webhook arrived signed at {shop_url}." in out
     assert "  yours 12 alerting on 4xx and 5xx spikes" in out
     assert out.splitlines()[-1].startswith("0 failed, ")
-
-
-def test_it_books_nothing_and_writes_nothing_itself(run, healthy, shop_url):
-    """One GET, one POST for the test webhook; the one new row is the webhook's."""
-    before = list(AccountState.objects.values())
-    assert run("--webhook-url", shop_url)[0] == 0
     assert [(request.method, request.path.partition("?")[0]) for request in healthy.requests] == [
         ("GET", "/v1/deliveries/dlv_kaspi_doctor_none"),
         ("POST", "/v1/webhooks/test"),
@@ -64,19 +59,16 @@ def test_it_books_nothing_and_writes_nothing_itself(run, healthy, shop_url):
 
 def test_without_a_webhook_it_only_reads(run, healthy):
     """Not one statement of it changes a row."""
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         assert run()[0] == 0
     assert {query["sql"].split()[0] for query in queries} <= {"SELECT", "PRAGMA", "SHOW"}
 
 
 def test_a_wrong_key_ends_with_1_and_no_webhook_is_asked_for(read, run, healthy, shop_url):
-    """The next line says what is to be mended first."""
+    """The next line says what is to be fixed first."""
     healthy.api_key = "the-key-that-kaspi-knows"
     found = read("--webhook-url", shop_url)
     assert (found["well"], verdicts(found)["key"], verdicts(found)["webhook"]) == (False, "fail", "yours")
-    assert run()[0] == 1
     assert {request.method for request in healthy.requests} == {"GET"}
 
 
@@ -168,7 +160,7 @@ def test_settings_that_cannot_be_read_end_with_2(run, settings):
     assert (code, "Did you mean 'API_KEY'?" in err) == (2, True)
 
 
-def test_a_database_that_is_away_ends_with_3(run, healthy, monkeypatch):
+def test_an_unavailable_database_ends_with_3(run, healthy, monkeypatch):
     """Nothing that it would have said is printed."""
 
     def away():
@@ -194,10 +186,9 @@ def test_it_shows_no_secret(run, healthy, shop_url, settings):
 
 def test_no_line_speaks_to_the_terminal():
     """Whatever a finding repeats, of the settings, the tables or Kaspi, it stays on its line and colours none."""
-    hostile = failed("gate", "Closed: \x1b[2Jwell\n  pass  key: taken.", "Ask\rKaspi\u202e.", account="east")
-    found = Report(
-        accounts=(Account(alias="east", environment="sandbox", base_url=""),), findings=[hostile], checklist=[]
-    )
-    printed = list(kaspi_doctor.lines(found))
+    hostile = "Closed: \x1b[2Jwell\n  pass  key: taken.\r\u202e{0}"
+    account = Account(alias="east", environment="sandbox", base_url="")
+    finding = result("checks/wrong", account="east", text=hostile, hint=hostile)
+    printed = list(kaspi_doctor.lines(Report(accounts=[account], findings=[finding], checklist=[])))
     assert all(line.isprintable() for line in printed)
-    assert r"  FAIL  gate: Closed: \x1b[2Jwell\n  pass  key: taken." in printed
+    assert r"  FAIL  checks: Closed: \x1b[2Jwell\n  pass  key: taken.\r\u202e{0}" in printed

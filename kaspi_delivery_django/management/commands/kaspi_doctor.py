@@ -17,7 +17,7 @@ from django.db import DatabaseError, InterfaceError
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.doctor import report, webhook
 from kaspi_delivery_django.doctor.report import Report
-from kaspi_delivery_django.doctor.results import Outcome
+from kaspi_delivery_django.doctor.texts import Outcome
 from kaspi_delivery_django.doctor.webhook import Wait
 from kaspi_delivery_django.management.argtypes import whole_number
 from kaspi_delivery_django.services.errors import one_line
