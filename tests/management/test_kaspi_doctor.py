@@ -18,8 +18,19 @@ from tests.doctor import conftest as doctor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-kaspi, shop_url, worker_seen = doctor.kaspi, doctor.shop_url, doctor.worker_seen
-run, read, quiet_logger = doctor.run, doctor.read, doctor.quiet_logger
+kaspi, shop_url, worker_seen, quiet_logger = doctor.kaspi, doctor.shop_url, doctor.worker_seen, doctor.quiet_logger
+
+
+@pytest.fixture
+def examine(run):
+    """Run the doctor; return its exit code, what it printed, and its errors."""
+    return lambda *arguments: run("kaspi_doctor", *arguments)
+
+
+@pytest.fixture
+def read(examine):
+    """Run the doctor with --json; return the document."""
+    return lambda *arguments: json.loads(examine("--json", *arguments)[1])
 
 
 @pytest.fixture
@@ -41,10 +52,10 @@ def verdicts(document):
     return {finding["name"]: finding["verdict"] for finding in document["findings"]}
 
 
-def test_a_healthy_shop_passes_and_the_doctor_writes_nothing_itself(run, healthy, shop_url):
+def test_a_healthy_shop_passes_and_the_doctor_writes_nothing_itself(examine, healthy, shop_url):
     """One GET, one POST for the test webhook, which really arrives; the one new row is the webhook's."""
     before = list(AccountState.objects.values())
-    code, out, err = run("--webhook-url", shop_url)
+    code, out, err = examine("--webhook-url", shop_url)
     assert (code, err, "FAIL" in out) == (0, "", False)
     assert f"pass  webhook: A test webhook arrived signed at {shop_url}." in out
     assert "  yours 12 alerting on 4xx and 5xx spikes" in out
@@ -57,14 +68,14 @@ def test_a_healthy_shop_passes_and_the_doctor_writes_nothing_itself(run, healthy
     assert (counts, list(AccountState.objects.values())) == ([0, 0, 1], before)
 
 
-def test_without_a_webhook_it_only_reads(run, healthy):
+def test_without_a_webhook_it_only_reads(examine, healthy):
     """Not one statement of it changes a row."""
     with CaptureQueriesContext(connection) as queries:
-        assert run()[0] == 0
+        assert examine()[0] == 0
     assert {query["sql"].split()[0] for query in queries} <= {"SELECT", "PRAGMA", "SHOW"}
 
 
-def test_a_wrong_key_ends_with_1_and_no_webhook_is_asked_for(read, run, healthy, shop_url):
+def test_a_wrong_key_ends_with_1_and_no_webhook_is_asked_for(read, examine, healthy, shop_url):
     """The next line says what is to be fixed first."""
     healthy.api_key = "the-key-that-kaspi-knows"
     found = read("--webhook-url", shop_url)
@@ -72,20 +83,20 @@ def test_a_wrong_key_ends_with_1_and_no_webhook_is_asked_for(read, run, healthy,
     assert {request.method for request in healthy.requests} == {"GET"}
 
 
-def test_a_dead_worker_ends_with_1(run, healthy):
+def test_a_dead_worker_ends_with_1(examine, healthy):
     """And the line says what to start."""
     AccountState.objects.all().delete()
-    code, out, _err = run()
+    code, out, _err = examine()
     assert code == 1
     assert "FAIL  worker: None was ever seen.\n        Keep `python manage.py kaspi_worker` running" in out
 
 
-def test_an_item_that_fails_ends_with_1(read, run, healthy, quiet_logger):
+def test_an_item_that_fails_ends_with_1(read, examine, healthy, quiet_logger):
     """Although each finding is well."""
     found = read()
     assert "fail" not in verdicts(found).values()
     assert [item["number"] for item in found["checklist"] if item["verdict"] == "fail"] == [7]
-    assert run()[0] == 1
+    assert examine()[0] == 1
 
 
 def test_unapplied_migrations_leave_the_tables_unread(read, healthy, shop_url):
@@ -116,7 +127,7 @@ def test_the_document_keeps_its_shape(read, healthy):
     ]
 
 
-def test_every_failure_says_what_to_change(read, run, two_accounts):
+def test_every_failure_says_what_to_change(read, examine, two_accounts):
     """No line fails, or is left open, without a todo."""
     found = read()
     lines = found["findings"] + found["checklist"]
@@ -140,9 +151,9 @@ def test_each_account_is_examined_or_the_one_that_is_named(read, two_accounts):
         (["--account", "east", "--webhook-url", "shop.example"], "--webhook-url: it must be a whole address"),
     ],
 )
-def test_wrong_use_ends_with_2(run, two_accounts, arguments, says):
+def test_wrong_use_ends_with_2(examine, two_accounts, arguments, says):
     """Before anything is asked."""
-    code, out, err = run(*arguments)
+    code, out, err = examine(*arguments)
     assert (code, out, says in err) == (2, "", True)
 
 
@@ -153,35 +164,35 @@ def test_a_wait_without_an_end_is_wrong_use(capsys):
     assert (end.value.code, "from 1 to 600" in capsys.readouterr().err) == (2, True)
 
 
-def test_settings_that_cannot_be_read_end_with_2(run, settings):
+def test_settings_that_cannot_be_read_end_with_2(examine, settings):
     """With the text of the check."""
     settings.KASPI_DELIVERY = {"API_KEI": "x"}
-    code, _out, err = run()
+    code, _out, err = examine()
     assert (code, "Did you mean 'API_KEY'?" in err) == (2, True)
 
 
-def test_an_unavailable_database_ends_with_3(run, healthy, monkeypatch):
+def test_an_unavailable_database_ends_with_3(examine, healthy, monkeypatch):
     """Nothing that it would have said is printed."""
 
     def away():
         raise OperationalError("password=hunter2")
 
     monkeypatch.setattr(snapshot, "read", away)
-    code, out, err = run()
+    code, out, err = examine()
     assert (code, out) == (3, "")
     assert "OperationalError" in err
     assert "hunter2" not in err
 
 
-def test_it_shows_no_secret(run, healthy, shop_url, settings):
+def test_it_shows_no_secret(examine, healthy, shop_url, settings):
     """Neither key nor secret, in lines or in JSON, when all is well and when it is not."""
     own = settings.KASPI_DELIVERY
-    printed = "".join(run("--webhook-url", shop_url, *more)[1] for more in ([], ["--json"]))
+    printed = "".join(examine("--webhook-url", shop_url, *more)[1] for more in ([], ["--json"]))
     healthy.api_key = "the-key-that-kaspi-knows"
-    printed += "".join(run("--webhook-url", shop_url, *more)[1] for more in ([], ["--json"]))
+    printed += "".join(examine("--webhook-url", shop_url, *more)[1] for more in ([], ["--json"]))
     for secret in (own["API_KEY"], own["WEBHOOK_SECRETS"][0], healthy.api_key):
         assert secret not in printed
-    json.loads(run("--json")[1])
+    json.loads(examine("--json")[1])
 
 
 def test_no_line_speaks_to_the_terminal():

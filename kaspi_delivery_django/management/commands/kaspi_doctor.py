@@ -92,16 +92,10 @@ class Command(BaseCommand):
         except (DatabaseError, InterfaceError) as err:
             what = f"The database cannot be read: {type(err).__name__}. Is it up, and is DATABASES right?"
             raise CommandError(what, returncode=NOT_READ) from err
-        self._print(found, as_json=options["json"])
+        as_json = options["json"]
+        self.stdout.write(json.dumps(report.document(found), indent=2) if as_json else "\n".join(lines(found)))
         if not found.is_well:
             raise SystemExit(FAILED)
-
-    def _print(self, found: report.Report, *, as_json: bool) -> None:
-        if as_json:
-            self.stdout.write(json.dumps(report.document(found), indent=2))
-            return
-        for line in lines(found):
-            self.stdout.write(line)
 
 
 def _accounts(alias: str | None) -> Mapping[str, conf.Account]:
