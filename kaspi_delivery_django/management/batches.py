@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -34,6 +35,8 @@ REPORT_EVERY_S = 10.0
 LARGEST_BATCH = 10_000
 LONGEST_DAYS = 36_500
 INTERRUPTED = 130
+row_count = partial(whole_number, most=LARGEST_BATCH)
+days = partial(whole_number, most=LONGEST_DAYS)
 
 
 class BatchCommand(BaseCommand):
@@ -48,7 +51,6 @@ class BatchCommand(BaseCommand):
     batch = 500
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what every sweep takes."""
         parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
         parser.add_argument("--batch", type=row_count, default=self.batch, help=f"rows at a time ({self.batch})")
 
@@ -57,7 +59,6 @@ class BatchCommand(BaseCommand):
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Process the batches, and report the progress."""
         self._is_stopped, self._said_at = False, time.monotonic()
         with stopped_by_signals(self._stop), runners.deferred_to_request_end():
             total = self._add_up(options)
@@ -91,16 +92,6 @@ class BatchCommand(BaseCommand):
             raise SystemExit(INTERRUPTED)
         if total["failed"] and not is_dry:
             raise SystemExit(1)
-
-
-def row_count(text: str) -> int:
-    """Read how many rows a batch has."""
-    return whole_number(text, most=LARGEST_BATCH)
-
-
-def days(text: str) -> int:
-    """Read a number of days."""
-    return whole_number(text, most=LONGEST_DAYS)
 
 
 def _words(total: Counter[str]) -> str:

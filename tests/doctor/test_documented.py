@@ -18,6 +18,11 @@ def test_each_line_has_its_row():
     assert set(re.findall(r"`([a-z ]+)`", "".join(row.split("|")[1] for row in rows_of("is about")))) >= reported
 
 
+def test_what_does_not_pass_says_what_to_do():
+    """A pass has nothing to do."""
+    assert [case for case, (outcome, _says, todo) in TEXTS.items() if bool(todo) is (outcome == "pass")] == []
+
+
 def test_the_fifteen_items_are_there_once():
     """Each with its number and text, as the doctor prints them."""
     cells = [[cell.strip() for cell in row.split("|")] for row in rows_of("Kaspi asks for")]

@@ -84,18 +84,6 @@ def test_enqueue_names_the_adapter_that_fails(sweep, monkeypatch):
     assert (code, "orders_to_enqueue of OrderAdapter failed: ZeroDivisionError" in printed) == (1, True)
 
 
-def test_enqueue_flags_orders_that_the_adapter_fails_on(sweep, shop, monkeypatch):
-    """The others are booked; the exit code says that this one needs attention."""
-    first, _second = bulk(2)
-
-    def wants(_self, order):
-        return 1 / (order.pk - first.pk)
-
-    monkeypatch.setattr(adapters.OrderAdapter, "wants_delivery", wants)
-    assert sweep("kaspi_enqueue") == (1, "seen: 2, failed: 1, booked: 1\n")
-    assert Delivery.objects.get(object_id=str(first.pk)).attention == "adapter_failed"
-
-
 def test_enqueue_continues_after_an_order_that_breaks(sweep, shop, monkeypatch, caplog):
     """Whatever it is; it is logged, without its data."""
     bulk(2)

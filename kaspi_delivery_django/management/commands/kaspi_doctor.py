@@ -70,7 +70,6 @@ class Command(BaseCommand):
     requires_system_checks = []  # they are among the findings
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take whom to examine, where a test webhook shall arrive, and how long to wait for it."""
         parser.add_argument("--account", metavar="ALIAS", help="examine this account alone")
         parser.add_argument(
             "--webhook-url",
@@ -82,7 +81,6 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Examine, print, and end with 1 if something failed."""
         try:
             accounts = _accounts(options["account"])
             urls = _urls(accounts, options["webhook_url"])

@@ -38,14 +38,12 @@ class Command(BaseCommand):
     requires_system_checks = []  # their exit code is 1, which would mean that a limit is crossed
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take --json, and a limit for each metric."""
         parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
         for name, metric in METRICS.items():
             option = f"--max-{name.replace('_', '-')}"
             parser.add_argument(option, help=f"limit of: {metric.help}", **_argument(metric))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print the report, and the metrics above their limits."""
         found = _read()
         chosen = {name: options[f"max_{name}"] for name in METRICS}
         crossings = metrics.crossed(found, {name: limit for name, limit in chosen.items() if limit is not None})
@@ -97,16 +95,16 @@ def count(number: int) -> str:
 
 
 def _sections(report: Report) -> Mapping[str, Rows]:
-    now = report.snapshot.read_at
+    now, ended = report.snapshot.read_at, sorted(report.calls_ended.items())
     return {
-        "On their way": {**_on_the_way(report.snapshot), "overdue": count(report.snapshot.overdue)},
+        "On their way": _on_the_way(report.snapshot),
         "Needs attention": _attention(report.snapshot),
         "Calls": {
             **_counts(report.snapshot.calls),
             "oldest due waits": format_duration(_s(report.snapshot.oldest_due_age)),
         },
         "Tries that failed, last hour": _counts(report.failures),
-        "Calls that ended, last day": _counts({f"{kind} {state}": n for (kind, state), n in _ended(report)}),
+        "Calls that ended, last day": _counts({f"{kind} {state}": n for (kind, state), n in ended}),
         "Webhooks": _webhooks(report),
         "Deliveries, last seven days": _week(report),
         "Saved for what the settings do not have": {
@@ -119,7 +117,7 @@ def _sections(report: Report) -> Mapping[str, Rows]:
 def _on_the_way(current: Snapshot) -> Rows:
     counted = dict(by_status(current.deliveries))
     other = counted.pop(OTHER)
-    return {**_counts(counted), "in an unknown status": count(other)}
+    return {**_counts(counted), "in an unknown status": count(other), "overdue": count(current.overdue)}
 
 
 def _attention(current: Snapshot) -> Rows:
@@ -131,10 +129,6 @@ def _attention(current: Snapshot) -> Rows:
         "refused bulk actions": count(current.actions_refused),
         "pending bulk actions": count(current.actions_waiting),
     }
-
-
-def _ended(report: Report) -> list[tuple[tuple[str, str], int]]:
-    return sorted(report.calls_ended.items())
 
 
 def _webhooks(report: Report) -> Rows:

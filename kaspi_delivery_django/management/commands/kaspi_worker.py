@@ -32,7 +32,6 @@ class Command(BaseCommand):
     help = "Send due calls to Kaspi, refresh stale deliveries, retry failed calls."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take how many threads send, and --once, or where to serve metrics."""
         threads = partial(whole_number, most=MAX_THREADS)
         parser.add_argument(
             "--threads",
@@ -53,7 +52,6 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-address", default=LOOPBACK, help=f"serve them on this address ({LOOPBACK})")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the worker, or hold or release sending."""
         if options["hold"] or options["release"]:
             _check_tables()
             self._switch(hold=options["hold"])
