@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.doctor.checklist import Evidence, judge
+from kaspi_delivery_django.doctor.report import Evidence, judge_items
 from kaspi_delivery_django.doctor.texts import Outcome, Result
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.stats.report import Report
@@ -61,7 +61,7 @@ def findings(*others):
 )
 def test_each_item(number, verdict, evidence):
     """A pass has nothing to do; what fails or is open says what."""
-    item = judge(evidence)[number - 1]
+    item = judge_items(evidence)[number - 1]
     assert (item.number, item.verdict, bool(item.todo)) == (number, verdict, verdict != "pass")
     assert item.says
 
@@ -71,24 +71,24 @@ def test_a_key_comes_from_its_variable(monkeypatch, value, verdict):
     """It is the one in use, or it is another."""
     monkeypatch.setenv("KASPI_DELIVERY_API_KEY", value)
     monkeypatch.setenv("KASPI_DELIVERY_LIVE_API_KEY", value)
-    assert {item.verdict for item in judge(UNREAD)[:2]} == {verdict}
+    assert {item.verdict for item in judge_items(UNREAD)[:2]} == {verdict}
 
 
 def test_a_missing_key_is_named_by_its_variable():
     """And not by itself."""
-    [first, *_] = judge(replace(UNREAD, accounts=[replace(SANDBOX, alias="almaty", api_key="")]))
+    [first, *_] = judge_items(replace(UNREAD, accounts=[replace(SANDBOX, alias="almaty", api_key="")]))
     assert first.todo == "Set KASPI_DELIVERY_ALMATY_API_KEY."
 
 
 def test_the_hosts_that_were_not_tried_are_named():
     """With what tries them."""
-    item = judge(replace(UNREAD, accounts=[LOCAL]))[4]
+    item = judge_items(replace(UNREAD, accounts=[LOCAL]))[4]
     assert "curl -sI https://sandbox.kaspi.kz/ and curl -sI https://api.kaspi.kz/" in item.todo
 
 
 def test_a_logger_that_is_silenced(quiet_logger):
     """By its level."""
-    assert judge(UNREAD)[6].verdict == "fail"
+    assert judge_items(UNREAD)[6].verdict == "fail"
 
 
 @pytest.mark.parametrize("missing", ["address", "app"])
@@ -98,7 +98,7 @@ def test_without_an_admin_there_is_no_dashboard(settings, missing):
         settings.ROOT_URLCONF = "tests.doctor.no_urls"
     else:
         settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django.contrib.admin"]
-    assert judge(UNREAD)[12].verdict == "yours"
+    assert judge_items(UNREAD)[12].verdict == "yours"
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def of_tables(turnable):
     """Return the items that are judged by the tables, by their numbers."""
 
     def read():
-        items = judge(Evidence(accounts=BOTH, findings=ALL_WELL, stats=Report()))
+        items = judge_items(Evidence(accounts=BOTH, findings=ALL_WELL, stats=Report()))
         return {item.number: str(item.verdict) for item in items if item.number in {4, 8, 9, 10, 11, 14, 15}}
 
     return read

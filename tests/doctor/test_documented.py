@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kaspi_delivery_django.doctor.checklist import ITEMS
+from kaspi_delivery_django.doctor.report import ITEMS
 from kaspi_delivery_django.doctor.texts import TEXTS
 from kaspi_delivery_django.management.commands import kaspi_doctor
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from kaspi_delivery_django.client import TestWebhook
-from kaspi_delivery_django.doctor import webhook
-from kaspi_delivery_django.doctor.webhook import Wait
+from kaspi_delivery_django.doctor import probes
+from kaspi_delivery_django.doctor.probes import Wait
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from tests.conftest import NOON
@@ -22,7 +22,7 @@ def send(account, shop_url):
     """Have the sandbox send a test webhook; return the finding."""
 
     def run(url=shop_url, seconds=20, **changes):
-        return webhook.check(replace(account, **changes), url, Wait(seconds=seconds))
+        return probes.check_webhook(replace(account, **changes), url, Wait(seconds=seconds))
 
     return run
 
@@ -108,7 +108,7 @@ def test_each_answer_to_the_request_has_its_remedy(send, kaspi, fault, todo):
 )
 def test_how_it_arrived(account, changes, verdict, says):
     """At the first attempt, or too late for that, or at another account with the same secret."""
-    found = webhook.judge(account, row(**changes), url=URL, waited_s=30)
+    found = probes.judge_webhook(account, row(**changes), url=URL, waited_s=30)
     assert (found.verdict, says in found.says) == (verdict, True)
 
 
@@ -160,15 +160,15 @@ def test_one_that_came_to_another_account_is_no_dead_letter(send, answer_with):
 def test_the_path_of_an_account_is_named(account, settings, alias, urls, path):
     """To compare it with the partner console's; routed by hand, its end is known."""
     settings.ROOT_URLCONF = urls
-    assert path in webhook.judge(replace(account, alias=alias), None, url=URL, waited_s=30).todo
+    assert path in probes.judge_webhook(replace(account, alias=alias), None, url=URL, waited_s=30).todo
 
 
 def test_waiting_is_bounded_and_looks_again(account, monkeypatch):
     """The caller's clock and pause decide how often."""
     ticks, pauses = iter([0, 0, 1, 2]), []
-    monkeypatch.setattr(webhook, "POLL_S", 1)
+    monkeypatch.setattr(probes, "POLL_S", 1)
     wait = Wait(seconds=2, pause=pauses.append, ticks=lambda: next(ticks))
-    assert webhook._wait_for("wh_none", account, wait) is None
+    assert probes._wait_for("wh_none", account, wait) is None
     assert pauses == [1, 1]
 
 
@@ -179,9 +179,9 @@ def test_waiting_is_bounded_and_looks_again(account, monkeypatch):
 def test_what_is_no_address(account, url):
     """And one with a password in it would be printed."""
     with pytest.raises(ValueError, match="whole address"):
-        webhook.address_of(url, account)
+        probes.address_of(url, account)
 
 
 def test_the_alias_takes_its_place_in_the_address(account):
     """For a shop of several accounts."""
-    assert webhook.address_of(f"{URL}kaspi/{{account}}/", account) == f"{URL}kaspi/default/"
+    assert probes.address_of(f"{URL}kaspi/{{account}}/", account) == f"{URL}kaspi/default/"

@@ -15,10 +15,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.doctor import report, webhook
+from kaspi_delivery_django.doctor import probes, report
+from kaspi_delivery_django.doctor.probes import Wait
 from kaspi_delivery_django.doctor.report import Report
 from kaspi_delivery_django.doctor.texts import Outcome
-from kaspi_delivery_django.doctor.webhook import Wait
 from kaspi_delivery_django.management.argtypes import whole_number
 from kaspi_delivery_django.services.errors import one_line
 
@@ -108,12 +108,12 @@ def _accounts(alias: str | None) -> Mapping[str, conf.Account]:
 def _urls(accounts: Mapping[str, conf.Account], url: str | None) -> Mapping[str, str]:
     if url is None:
         return {}
-    if len(accounts) > 1 and webhook.PLACEHOLDER not in url:
+    if len(accounts) > 1 and probes.PLACEHOLDER not in url:
         what = (
             "Each account has its own address: write {account} for the alias in --webhook-url, or name one --account."
         )
         raise CommandError(what, returncode=WRONG_USE)
     try:
-        return {alias: webhook.address_of(url, account) for alias, account in accounts.items()}
+        return {alias: probes.address_of(url, account) for alias, account in accounts.items()}
     except ValueError as err:
         raise CommandError(f"--webhook-url: {err}.", returncode=WRONG_USE) from err
