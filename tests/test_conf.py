@@ -107,11 +107,12 @@ def test_from_env_reads_each_account(environment, file):
             {"ACCOUNTS": "astana", "API_KEY": "first", "ASTANA_API_KEY": "second"},
             {"astana": "second", "default": "first"},
         ),
+        ({"ACCOUNTS": "astana", "WEBHOOK_SECRETS": SECRET}, {"astana": "", "default": ""}),
         ({"ACCOUNTS": "astana", "API_KEY": "", "WEBHOOK_SECRETS": ""}, {"astana": ""}),
     ],
 )
 def test_flat_variables_are_the_default_account(environment, variables, keys):
-    """Alone or beside listed accounts; one that is set to nothing, as for a secret to come, makes none."""
+    """Alone or beside listed accounts, a key or secrets; one that is set to nothing makes none."""
     environment(**variables)
     assert {alias: account.api_key for alias, account in parse(**conf.from_env()).accounts.items()} == keys
 
@@ -188,27 +189,23 @@ def test_a_plain_dict_works_as_well():
     assert (account.api_key, account.webhook_secrets) == ("key", (SECRET,))
 
 
-PUBLISHED = {"API_KEY": defaults.API_KEY, "WEBHOOK_SECRETS": [defaults.WEBHOOK_SECRET]}
+def test_local_needs_no_key_with_debug_and_is_refused_without():
+    """A developer starts with the bundled sandbox's well-known key and secret; own ones win.
 
-
-def test_local_needs_no_key_with_debug():
-    """A developer starts with the bundled sandbox's well-known key and secret; own ones win."""
+    Published credentials open nothing on a server, not even when they are written out.
+    """
     account = parse(debug=True, ENVIRONMENT="local").accounts["default"]
     assert account.base_url == defaults.BASE_URL
     assert (account.api_key, account.webhook_secrets) == (defaults.API_KEY, (defaults.WEBHOOK_SECRET,))
     own = {"API_KEY": "own", "WEBHOOK_SECRETS": [SECRET], "BASE_URL": "http://localhost:9000/"}
     account = parse(debug=True, ENVIRONMENT="local", **own).accounts["default"]
     assert (account.api_key, account.webhook_secrets, account.base_url) == ("own", (SECRET,), "http://localhost:9000")
-
-
-def test_local_is_refused_without_debug():
-    """Published credentials open nothing on a server, not even when they are written out."""
-    account = the_account(ENVIRONMENT="local", **PUBLISHED)
+    account = the_account(ENVIRONMENT="local", API_KEY=defaults.API_KEY, WEBHOOK_SECRETS=[defaults.WEBHOOK_SECRET])
     assert (account.api_key, account.webhook_secrets) == ("", ())
 
 
 def test_a_change_of_the_settings_takes_effect_at_once():
-    """Another dict, a change in place as deep as it goes, or DEBUG; the same dict is parsed once."""
+    """Another dict, a change in place as deep as it goes, DEBUG, or no setting; the same dict is parsed once."""
     accounts = {"almaty": {"API_KEY": "one"}}
     with override_settings(KASPI_DELIVERY={"ACCOUNTS": accounts}):
         assert conf.account("almaty").api_key == "one"
@@ -219,15 +216,11 @@ def test_a_change_of_the_settings_takes_effect_at_once():
         assert conf.account("default").api_key
         with override_settings(DEBUG=False):
             assert not conf.account("default").api_key
-    assert conf.account("default").api_key == django_settings.KASPI_DELIVERY["API_KEY"]
-    assert conf.current() is conf.current()
-
-
-def test_a_project_without_the_setting_still_starts():
-    """KASPI_DELIVERY may be missing altogether."""
     with override_settings():
         del django_settings.KASPI_DELIVERY
         assert conf.account("default").api_key == ""
+    assert conf.account("default").api_key == django_settings.KASPI_DELIVERY["API_KEY"]
+    assert conf.current() is conf.current()
 
 
 def test_several_accounts_share_environment_and_address():
@@ -245,12 +238,6 @@ def test_several_accounts_share_environment_and_address():
     }
     found = parse(BASE_URL="https://kaspi.example", ACCOUNTS={"aktau": {"ENVIRONMENT": "sandbox"}}).accounts
     assert found["aktau"].base_url == "https://kaspi.example"  # the default environment is the same one
-
-
-@pytest.mark.parametrize("flat", [{"API_KEY": "key"}, {"WEBHOOK_SECRETS": [SECRET]}])
-def test_flat_credentials_beside_accounts_are_the_default_account(flat):
-    """Neither a flat key nor flat secrets alone are dropped."""
-    assert set(parse(**flat, ACCOUNTS={"almaty": {}}).accounts) == {"almaty", "default"}
 
 
 RATE = "KASPI_DELIVERY['MAX_REQUESTS_PER_SECOND'] must be a number from 0.001 to 10000, or None"

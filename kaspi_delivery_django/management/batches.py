@@ -59,7 +59,7 @@ class BatchCommand(BaseCommand):
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self._is_stopped, self._said_at = False, time.monotonic()
+        self._is_stopped, self._printed_at = False, time.monotonic()
         with stopped_by_signals(self._stop), runners.deferred_to_request_end():
             total = self._add_up(options)
         self._close(total, is_dry=options["dry_run"])
@@ -68,7 +68,7 @@ class BatchCommand(BaseCommand):
         total: Counter[str] = Counter()
         for counts in self.sweep(options):
             total.update(counts)
-            self._say_progress(total)
+            self._print_progress(total)
             if self._is_stopped:
                 break
         return total
@@ -76,12 +76,12 @@ class BatchCommand(BaseCommand):
     def _stop(self) -> None:
         self._is_stopped = True
 
-    def _say_progress(self, total: Counter[str]) -> None:
+    def _print_progress(self, total: Counter[str]) -> None:
         if self.stdout.isatty():
             self.stdout.write(f"\r{_words(total)}", ending="")
             self.stdout.flush()
-        elif time.monotonic() - self._said_at >= REPORT_EVERY_S:
-            self._said_at = time.monotonic()
+        elif time.monotonic() - self._printed_at >= REPORT_EVERY_S:
+            self._printed_at = time.monotonic()
             self.stdout.write(_words(total))
 
     def _close(self, total: Counter[str], *, is_dry: bool) -> None:

@@ -104,15 +104,10 @@ def test_w038_is_silent_for_orders_and_for_parents_of_parcels(found, pages, adap
     assert found(**{**GOOD, "ORDER_ADAPTERS": [adapter]}) == {}
 
 
-def test_w038_says_nothing_before_there_are_adapters(found, pages):
-    """Other checks do."""
+def test_w038_needs_adapters_and_an_admin(found, pages, monkeypatch):
+    """Other checks name what is missing; a worker may have settings without the admin."""
     pages.register(Note, type("NoteAdmin", (OrderDeliveriesMixin, admin.ModelAdmin), {}))
     assert list(found(**GOOD, ORDER_ADAPTERS=[])) == ["W013"]
-
-
-def test_w038_needs_no_admin(found, pages, monkeypatch):
-    """A worker may have settings without it."""
-    pages.register(Note, type("NoteAdmin", (OrderDeliveriesMixin, admin.ModelAdmin), {}))
     installed = apps.is_installed
     monkeypatch.setattr(apps, "is_installed", lambda name: name != "django.contrib.admin" and installed(name))
     assert found(**GOOD) == {}

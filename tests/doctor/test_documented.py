@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from kaspi_delivery_django.doctor.report import ITEMS
 from kaspi_delivery_django.doctor.texts import TEXTS
 from kaspi_delivery_django.management.commands import kaspi_doctor
@@ -31,10 +29,11 @@ def test_the_fifteen_items_are_there_once():
     assert len(cells) == 15
 
 
-@pytest.mark.parametrize("code", [0, kaspi_doctor.FAILED, kaspi_doctor.WRONG_USE, kaspi_doctor.NOT_READ])
-def test_each_exit_code_has_its_row(code):
+def test_each_exit_code_has_its_row():
     """For pipelines."""
-    assert f"\n| {code} | " in PAGE.split("| exit code |")[1]
+    rows = PAGE.split("| exit code |")[1]
+    codes = (0, kaspi_doctor.FAILED, kaspi_doctor.WRONG_USE, kaspi_doctor.NOT_READ)
+    assert [code for code in codes if f"\n| {code} | " not in rows] == []
 
 
 def rows_of(column):
