@@ -58,14 +58,6 @@ def test_the_oldest_due_call_has_an_age(due, turnable):
     assert snapshot.read().calls["stuck"] == 1
 
 
-def test_silence_is_since_the_last_webhook(booked, post_webhook, turnable):
-    """None while Kaspi never sent one."""
-    assert snapshot.read().silence is None
-    post_webhook(event(booked, "accepted"))
-    turnable.turn(hours=3)
-    assert snapshot.read().silence == timedelta(hours=3)
-
-
 def test_pending_actions_are_counted_apart_from_refused_ones(booked, turnable):
     """Both are of staff."""
     for failed_at in (None, None, turnable.now):
@@ -74,9 +66,10 @@ def test_pending_actions_are_counted_apart_from_refused_ones(booked, turnable):
     assert (found.actions_waiting, found.actions_refused) == (2, 1)
 
 
-def test_a_count_stops_at_its_bound(kaspi):
+def test_a_count_stops_at_its_bound(kaspi, monkeypatch):
     """More than that many is that many and one."""
     for _ in range(4):
         Order.objects.create()
-    rows = snapshot.CountUpTo(Delivery.objects.all(), most=2)
+    monkeypatch.setattr(snapshot, "MAX_COUNT", 2)
+    rows = snapshot.CountUpTo(Delivery.objects.all())
     assert snapshot.read_together({"few": rows}, using="default") == {"few": 3}
