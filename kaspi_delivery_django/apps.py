@@ -33,7 +33,6 @@ class KaspiDeliveryConfig(AppConfig):
 
         checks.register()
         receivers.connect()
-        receivers.connect_cookie_filter()
         runners.load_runner()
         if apps.is_installed("drf_spectacular"):
             import_module("kaspi_delivery_django.contrib.openapi")

@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from kaspi_delivery_django import environment, statuses
 from kaspi_delivery_django.client.texts import PRODUCTION_URL, SANDBOX_URL, base_url_problem
 
-SETTING, DEFAULT_ACCOUNT = environment.SETTING, environment.DEFAULT_ACCOUNT
+SETTING, DEFAULT_ACCOUNT, variable_of = environment.SETTING, environment.DEFAULT_ACCOUNT, environment.variable_of
 DEFAULT_ENVIRONMENT = "sandbox"
 LOCAL_URL = "http://127.0.0.1:8900"  # with the next two: the defaults of the bundled sandbox
 LOCAL_API_KEY = "kaspi-sandbox-local-key"
@@ -78,8 +78,8 @@ def from_env(**overrides: Any) -> dict[str, Any]:
     …_RUNNER and …_MAX_REQUESTS_PER_SECOND; and for each alias in …_ACCOUNTS (comma-separated) the
     first four of its own, as KASPI_DELIVERY_ALMATY_API_KEY; and …_RELAY_URL, …_RELAY_SECRETS and …_RELAY_EVENTS of one
     endpoint, "default". Each of them may name a file instead, as KASPI_DELIVERY_API_KEY_FILE; the file wins over the
-    variable. Raises `ImproperlyConfigured` for an
-    unknown keyword, for a file that cannot be read, and for aliases that would share their variables.
+    variable. Raises `ImproperlyConfigured` for an unknown keyword, for a file that cannot be read, and for aliases that
+    would share their variables.
     """
     found = without_traceback(partial(_from_env, overrides))
     del overrides  # an error page shows the variables of each function that the error passed
@@ -91,11 +91,6 @@ def from_env(**overrides: Any) -> dict[str, Any]:
 def _from_env(overrides: Mapping[str, Any]) -> dict[str, Any]:
     refuse_unknown(overrides, KEYS, SETTING)
     return {**environment.read(), **overrides}
-
-
-def variable_of(alias: str, key: str) -> str:
-    """Return the environment variable that `from_env` reads this key of an account from."""
-    return environment.variable_of(alias, key)
 
 
 _parsed: tuple[Mapping[str, Any], bool, Settings] | None = None
@@ -243,15 +238,10 @@ def _texts(value: Any, key: str) -> tuple[str, ...]:
 
 
 def _trusted(secrets: tuple[str, ...], *, is_local: bool) -> tuple[str, ...]:
-    """Return the secrets that can be trusted; a check counts the ones that cannot."""
-    stripped = (secret.strip() for secret in secrets)
-    return tuple(s for s in stripped if _is_secret(s, is_local=is_local))[:MAX_SECRETS]
-
-
-def _is_secret(text: str, *, is_local: bool) -> bool:
-    """Return whether a value can be a secret: text, long enough, and not a published one."""
-    readable = text.isprintable()  # bytes of another encoding come from the environment as surrogates
-    return readable and len(text) >= MIN_SECRET_LENGTH and (is_local or text != LOCAL_WEBHOOK_SECRET)
+    """Return the secrets that can be trusted: long enough, and not published; a check counts the others."""
+    published = set() if is_local else {LOCAL_WEBHOOK_SECRET}
+    texts = [text for text in map(str.strip, secrets) if text.isprintable()]  # bytes of no text are surrogates
+    return tuple(text for text in texts if len(text) >= MIN_SECRET_LENGTH and text not in published)[:MAX_SECRETS]
 
 
 def _runner(value: Any, key: str) -> str:

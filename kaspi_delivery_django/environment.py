@@ -30,8 +30,8 @@ def read() -> dict[str, Any]:
     of_all: Readers = {
         "RUNNER": _as_it_stands,
         "MAX_REQUESTS_PER_SECOND": _number,
-        "ACCOUNTS": lambda text, _name: {
-            alias: _from_variables(prefix, of_account) for alias, prefix in _prefixes(_split(text)).items()
+        "ACCOUNTS": lambda text, name: {
+            alias: _from_variables(prefix, of_account) for alias, prefix in _prefixes(_list(text, name)).items()
         },
     }
     of_endpoint: Readers = {"URL": _as_it_stands, "SECRETS": _list, "EVENTS": _list}
@@ -94,10 +94,6 @@ def _as_it_stands(text: str, _name: str) -> str:
 
 
 def _list(text: str, _name: str) -> list[str]:
-    return _split(text)
-
-
-def _split(text: str) -> list[str]:
     """Return the parts of a list: a file may have each on a line of its own."""
     return [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
 

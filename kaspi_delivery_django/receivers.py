@@ -21,6 +21,7 @@ def connect() -> None:
     post_save.connect(order_saved, dispatch_uid="kaspi_delivery.order_saved")
     request_started.connect(request_began, dispatch_uid="kaspi_delivery.request_began")
     request_finished.connect(request_ended, dispatch_uid="kaspi_delivery.request_ended")
+    request_started.connect(drop_cookies, dispatch_uid="kaspi_delivery.drop_cookies")  # before any middleware runs
 
 
 def order_saved(sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any) -> None:
@@ -56,11 +57,6 @@ def request_ended(**_kwargs: Any) -> None:
     """Run the deferred calls, after the response was sent."""
     if runners.end_request():
         close_old_connections()
-
-
-def connect_cookie_filter() -> None:
-    """Connect to the start of each request, before any middleware runs."""
-    request_started.connect(drop_cookies, dispatch_uid="kaspi_delivery.drop_cookies")
 
 
 def drop_cookies(environ: dict[str, Any] | None = None, scope: dict[str, Any] | None = None, **_signal: Any) -> None:

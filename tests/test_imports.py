@@ -9,8 +9,8 @@ import pytest
 
 import kaspi_delivery_django.client
 
-HEAVY = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi", "simplejson", "socks", "OpenSSL"}
-OPTIONAL = {
+SENDS = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi", "simplejson", "socks", "OpenSSL"}
+EXTRAS = {
     "celery",
     "kombu",
     "prometheus_client",
@@ -24,49 +24,54 @@ CODE = """
 import json, sys
 from importlib import import_module
 from django.conf import settings
+from django.apps import apps
 import django
 
-words = set(sys.argv[1:])
 ours = "kaspi_delivery_django"
-apps = ["django.contrib.contenttypes", "django.contrib.auth", "rest_framework"]
-if "app" in words:
-    given = import_module(f"{ours}.conf").from_env() if "env" in words else {"API_KEY": "an-api-key"}
-    settings.configure(INSTALLED_APPS=[*apps, ours], KASPI_DELIVERY=given, SECRET_KEY="x")
-else:
-    settings.configure(INSTALLED_APPS=apps, SECRET_KEY="x")
-django.setup()
-if "used" in words:
+others = ["django.contrib.contenttypes", "django.contrib.auth", "rest_framework"]
+
+def shop():
+    settings.configure(INSTALLED_APPS=others, SECRET_KEY="x")
+    django.setup()
+
+def rest():
     import rest_framework.views, rest_framework.serializers
-if "urls" in words:
+
+def app():
+    settings.KASPI_DELIVERY = import_module(f"{ours}.conf").from_env()
+    apps.set_installed_apps([*others, ours])
+
+def urls():
     import_module(f"{ours}.urls")
-if "sends" in words:
+
+def client():
     import_module(f"{ours}.services.outbox.clients").client_for(import_module(f"{ours}.conf").account("default"))
-print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names))))
+
+for step in sys.argv[1:]:
+    globals()[step]()
+    print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names))))
 """
 
 
-def libraries(*words):
-    """Start a process, and return which libraries it has imported."""
+def libraries(*steps):
+    """Start a process, and return which libraries it has imported after each step."""
     environment = {**os.environ, "KASPI_DELIVERY_API_KEY": "an-api-key"}
-    command = [sys.executable, "-c", CODE, *words]
+    command = [sys.executable, "-c", CODE, *steps]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return set(json.loads(ran.stdout))
+    return [set(json.loads(line)) for line in ran.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("words", [["app"], ["app", "env"]], ids=" ".join)
-def test_setting_the_app_up_brings_nothing_heavy(words):
-    """Not what sends, not what it finds installed, and no extra of ours."""
-    assert not libraries(*words) & (HEAVY | OPTIONAL)
+def test_the_app_imports_what_sends_only_when_it_sends():
+    """Nothing that it finds installed, and no extra of ours; a client needs `requests`, and gets it then."""
+    _shop, installed, sending = libraries("shop", "app", "client")
+    assert not installed & (SENDS | EXTRAS)
+    assert "requests" in sending
 
 
 def test_where_rest_framework_is_in_use_only_we_come():
     """It imports `requests` itself when that is installed; our addresses bring nothing more."""
-    assert libraries("used", "app", "urls") - libraries("used") <= {"kaspi_delivery_django", "environ"}
-
-
-def test_what_sends_brings_requests():
-    """A client needs it, and gets it then."""
-    assert "requests" in libraries("app", "sends")
+    _shop, with_rest, *_app, with_urls = libraries("shop", "rest", "app", "urls")
+    assert with_urls - with_rest <= {"kaspi_delivery_django", "environ"}
 
 
 def test_the_clients_public_names_are_there():

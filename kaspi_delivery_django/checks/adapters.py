@@ -16,77 +16,74 @@ from kaspi_delivery_django.models import Delivery
 _WITHOUT_TEXT = (models.BinaryField, models.DurationField, models.JSONField)
 
 
-def check_adapters(**_kwargs: Any) -> list[CheckMessage]:
+def check_adapters(**_kwargs: Any) -> Iterator[CheckMessage]:
     """E005: an adapter cannot be used. E006: two name different orders alike. W013: there is none."""
     if settings_or_none() is None:
-        return []
+        return
     try:
         adapters = orders.adapters()
     except ImproperlyConfigured as err:
         hint = 'Name importable classes, as ORDER_ADAPTERS=["shop.kaspi.ShopOrderAdapter"].'
-        return [Error(str(err), hint=hint, id="kaspi_delivery.E005")]
+        yield Error(str(err), hint=hint, id="kaspi_delivery.E005")
+        return
     default = orders.OrderAdapter.external_order_id
     plain = [a for a in adapters.values() if type(a).external_order_id is default]
     if len(plain) > 1:
         names = ", ".join(type(adapter).__name__ for adapter in plain)
         hint = 'Override external_order_id, as return f"shipment-{order.pk}".'
         message = f"{names} would give different orders the same external_order_id."
-        return [Error(message, hint=hint, id="kaspi_delivery.E006")]
+        yield Error(message, hint=hint, id="kaspi_delivery.E006")
     if not adapters:
         hint = 'Write an adapter for your orders, and name it: ORDER_ADAPTERS=["shop.kaspi.ShopOrderAdapter"].'
-        return [Caution("ORDER_ADAPTERS is empty: no order is shipped.", hint=hint, id="kaspi_delivery.W013")]
-    return []
+        yield Caution("ORDER_ADAPTERS is empty: no order is shipped.", hint=hint, id="kaspi_delivery.W013")
 
 
-def check_primary_keys(**_kwargs: Any) -> list[CheckMessage]:
+def check_primary_keys(**_kwargs: Any) -> Iterator[CheckMessage]:
     """E010: an order's primary key does not fit into the column that stores it."""
     max_length = Delivery._meta.get_field("object_id").max_length
     text = f"Its primary key does not fit into the {max_length} characters that a delivery has for it."
     hint = f"Give it one column of at most {max_length} characters, or adapt another model, say a shipment."
-    large = [model for model in usable_adapters() if not _fits(model, max_length)]
-    return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E010") for model in large]
+    for model in usable_adapters():
+        if not _fits(model, max_length):
+            yield Error(text, hint=hint, obj=model, id="kaspi_delivery.E010")
 
 
-def check_key_texts(**_kwargs: Any) -> list[CheckMessage]:
+def check_key_texts(**_kwargs: Any) -> Iterator[CheckMessage]:
     """E012: an order's primary key has no text that the order could be found by again."""
     text = "An order cannot be found again by the text of its primary key."
     hint = "Give it a number, a UUID or a text as its key, or adapt another model, say a shipment."
-    lost = [model for model in usable_adapters() if isinstance(orders.key_field(model), _WITHOUT_TEXT)]
-    return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E012") for model in lost]
+    for model in usable_adapters():
+        if isinstance(orders.key_field(model), _WITHOUT_TEXT):
+            yield Error(text, hint=hint, obj=model, id="kaspi_delivery.E012")
 
 
-def check_accounts_of_adapters(**_kwargs: Any) -> list[CheckMessage]:
+def check_accounts_of_adapters(**_kwargs: Any) -> Iterator[CheckMessage]:
     """E011: an adapter ships from an account that is not there. W014: accounts that no adapter ships from."""
     found, adapters = settings_or_none(), usable_adapters()
     if found is None or not adapters:
-        return []
+        return
     plain = [a for a in adapters.values() if type(a).account is orders.OrderAdapter.account]
     aliases = ", ".join(found.accounts)
     hint = f'Override account(order) to return one of: {aliases}; or set an API_KEY outside of "ACCOUNTS".'
     if conf.DEFAULT_ACCOUNT not in found.accounts:
         text = 'It ships from the account "default", and the settings have none.'
-        return [Error(text, hint=hint, obj=type(adapter), id="kaspi_delivery.E011") for adapter in plain]
-    if len(found.accounts) > 1 and len(plain) == len(adapters):
+        yield from (Error(text, hint=hint, obj=type(adapter), id="kaspi_delivery.E011") for adapter in plain)
+    elif len(found.accounts) > 1 and len(plain) == len(adapters):
         hint = f"Override account(order) to return one of: {aliases}; or leave the other accounts out."
         text = 'Every adapter ships from the account "default": the others are never used.'
-        return [Caution(text, hint=hint, obj=aliases, id="kaspi_delivery.W014")]
-    return []
+        yield Caution(text, hint=hint, obj=aliases, id="kaspi_delivery.W014")
 
 
-def check_order_pages(**_kwargs: Any) -> list[CheckMessage]:
+def check_order_pages(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W038: an order page of the shop's admin shows deliveries of a model that no adapter serves."""
-    if not usable_adapters():
-        return []
-    found: list[CheckMessage] = []
-    for page, model, path in _order_pages():
+    for page, model, path in _order_pages() if usable_adapters() else ():
         if orders.shipments_of(model, path) is None:
             text = f"It shows deliveries of {model._meta.label}, which no adapter serves: nothing is found."
             hint = (
                 f"Name an adapter for {model._meta.label} in ORDER_ADAPTERS. If its parcels are shipped, write the"
                 ' lookup that leads to them, as kaspi_shipments = "shipments".'
             )
-            found.append(Caution(text, hint=hint, obj=page, id="kaspi_delivery.W038"))
-    return found
+            yield Caution(text, hint=hint, obj=page, id="kaspi_delivery.W038")
 
 
 def _order_pages() -> Iterator[tuple[type[Any], type[models.Model], str]]:

@@ -20,22 +20,22 @@ AND data_type = 'longtext' AND character_set_name <> 'utf8mb4' ORDER BY table_na
 """
 
 
-def check_databases(**_kwargs: Any) -> list[CheckMessage]:
+def check_databases(**_kwargs: Any) -> Iterator[CheckMessage]:
     """E004: orders and our tables are on different databases, so one commit cannot hold both."""
-    home = router.db_for_write(Delivery)
-    apart = [model for model in usable_adapters() if router.db_for_write(model) != home]
     hint = "Route the kaspi_delivery app to the database of the orders in DATABASE_ROUTERS."
     text = "The orders and kaspi_delivery are on different databases."
-    return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E004") for model in apart]
+    for model in usable_adapters():
+        if router.db_for_write(model) != router.db_for_write(Delivery):
+            yield Error(text, hint=hint, obj=model, id="kaspi_delivery.E004")
 
 
-def check_routers(**_kwargs: Any) -> list[CheckMessage]:
+def check_routers(**_kwargs: Any) -> Iterator[CheckMessage]:
     """E014: DATABASE_ROUTERS split our tables: one transaction must write all of them, and join the order's type."""
     hint = (
         "In DATABASE_ROUTERS answer alike for every model of kaspi_delivery, also in allow_migrate, and let"
         " allow_relation allow what is on one database. Reads need no route: they go where the app writes."
     )
-    return [Error(text, hint=hint, obj=model, id="kaspi_delivery.E014") for model, text in _split()]
+    yield from (Error(text, hint=hint, obj=model, id="kaspi_delivery.E014") for model, text in _split())
 
 
 def _split() -> Iterator[tuple[type[Model], str]]:
@@ -59,24 +59,22 @@ def _row(model: type[Model], alias: str) -> Model:
     return row
 
 
-def check_sqlite(**_kwargs: Any) -> list[CheckMessage]:
+def check_sqlite(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W005: SQLite's transactions begin as readers, and meet "database is locked" when they want to write."""
     database = _ours()
-    if not _is_sqlite(database) or str(database["OPTIONS"].get("transaction_mode", "")).upper() == "IMMEDIATE":
-        return []
-    hint = 'Write "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20} in DATABASES.'
-    return [Caution("SQLite's transactions are not IMMEDIATE.", hint=hint, id="kaspi_delivery.W005")]
+    if _is_sqlite(database) and str(database["OPTIONS"].get("transaction_mode", "")).upper() != "IMMEDIATE":
+        hint = 'Write "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20} in DATABASES.'
+        yield Caution("SQLite's transactions are not IMMEDIATE.", hint=hint, id="kaspi_delivery.W005")
 
 
-def check_connections(**_kwargs: Any) -> list[CheckMessage]:
+def check_connections(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W015: a webhook, which Kaspi waits for, opens a connection to the database server first."""
     database = _ours()
     is_kept = database.get("CONN_MAX_AGE") != 0 or database.get("OPTIONS", {}).get("pool")
-    if not database.get("ENGINE") or _is_sqlite(database) or is_kept:
-        return []
-    hint = 'Write "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True in DATABASES; under ASGI a pool instead.'
-    text = "CONN_MAX_AGE is 0: every webhook opens a connection to the database first."
-    return [Caution(text, hint=hint, id="kaspi_delivery.W015")]
+    if database.get("ENGINE") and not _is_sqlite(database) and not is_kept:
+        hint = 'Write "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True in DATABASES; under ASGI a pool instead.'
+        text = "CONN_MAX_AGE is 0: every webhook opens a connection to the database first."
+        yield Caution(text, hint=hint, id="kaspi_delivery.W015")
 
 
 def check_character_set(*, databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:

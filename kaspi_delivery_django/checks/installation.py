@@ -30,46 +30,37 @@ MINIMUM_VERSIONS = (  # the oldest with their security fixes; a series of its ow
 )
 
 
-def check_versions(**_kwargs: Any) -> list[CheckMessage]:
+def check_versions(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W006: a library is older than the one this app is tested and safe with."""
-    found: list[CheckMessage] = []
     for name, floors in MINIMUM_VERSIONS:
         library = import_module(name)
-        version = _numbers(library.__version__)
+        version = tuple(int(number) for number in re.findall(r"\d+", library.__version__)[:3])
         floor = next((one for one in floors if one[:2] == version[:2]), floors[0])
         if version < floor:
             text = f"{name} {library.__version__} is too old."
             hint = f"Upgrade it to {'.'.join(map(str, floor))} or newer: pip install -U kaspi-delivery-django."
-            found.append(Caution(text, hint=hint, id="kaspi_delivery.W006"))
-    return found
+            yield Caution(text, hint=hint, id="kaspi_delivery.W006")
 
 
-def check_webhook_route(**_kwargs: Any) -> list[CheckMessage]:
+def check_webhook_route(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W007: the URLconf has no place for Kaspi's webhooks."""
-    if not getattr(settings, "ROOT_URLCONF", None) or has_webhook(get_resolver()):
-        return []
-    hint = f'Write path("kaspi/", include("kaspi_delivery_django.urls")) in {settings.ROOT_URLCONF}.'
-    text = "The URLconf does not include kaspi_delivery_django.urls: Kaspi's webhooks are answered 404."
-    return [Caution(text, hint=hint, id="kaspi_delivery.W007")]
+    if getattr(settings, "ROOT_URLCONF", None) and not has_webhook(get_resolver()):
+        hint = f'Write path("kaspi/", include("kaspi_delivery_django.urls")) in {settings.ROOT_URLCONF}.'
+        text = "The URLconf does not include kaspi_delivery_django.urls: Kaspi's webhooks are answered 404."
+        yield Caution(text, hint=hint, id="kaspi_delivery.W007")
 
 
-def check_apps(**_kwargs: Any) -> list[CheckMessage]:
+def check_apps(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W018: REST framework is used, and not installed as an app. W041: the same of the messages."""
-    found: list[CheckMessage] = []
     if not apps.is_installed("rest_framework"):
         hint = 'Write "rest_framework" into INSTALLED_APPS, before "kaspi_delivery_django".'
         text = "rest_framework is not in INSTALLED_APPS: its templates and translations are missing."
-        found.append(Caution(text, hint=hint, id="kaspi_delivery.W018"))
+        yield Caution(text, hint=hint, id="kaspi_delivery.W018")
     options = settings_or_none()
     if options and options.messages and not apps.is_installed(MESSAGES):
         hint = f'Write "{MESSAGES}" into INSTALLED_APPS, after "kaspi_delivery_django", and run manage.py migrate.'
         text = "KASPI_DELIVERY['MESSAGES'] is set, and its app is not in INSTALLED_APPS: nothing is sent."
-        found.append(Caution(text, hint=hint, id="kaspi_delivery.W041"))
-    return found
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+        yield Caution(text, hint=hint, id="kaspi_delivery.W041")
 
 
 def has_webhook(resolver: URLResolver, *, is_skipped: Callable[[URLResolver], bool] = lambda _entry: False) -> bool:
@@ -88,25 +79,18 @@ _EXEMPT = re.compile(r"_non_atomic_requests|kaspi_delivery")
 _OTHERS = ("django.", "kaspi_delivery_django.")
 
 
-def check_middleware(**_kwargs: Any) -> list[CheckMessage]:
+def check_middleware(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W022: a middleware seems to open a transaction around every view."""
-    found: list[CheckMessage] = []
-    for name in _wrapping():
+    for name in settings.MIDDLEWARE:  # the host's own whose source makes no exception for us
+        source = "" if name.startswith(_OTHERS) else _source(name)
+        if not _ATOMIC.search(source) or _EXEMPT.search(source):
+            continue
         text = f"{name} seems to wrap views in transaction.atomic(): then every webhook is answered 503."
         hint = (
             "Kaspi's 2xx must mean that the event is committed. Call get_response outside of atomic() where"
             ' request.path_info starts with the path of "kaspi_delivery:webhook", or use ATOMIC_REQUESTS instead.'
         )
-        found.append(Caution(text, hint=hint, id="kaspi_delivery.W022"))
-    return found
-
-
-def _wrapping() -> Iterator[str]:
-    """Yield the host's own middleware whose source opens a transaction and makes no exception for us."""
-    for name in settings.MIDDLEWARE:
-        source = "" if name.startswith(_OTHERS) else _source(name)
-        if _ATOMIC.search(source) and not _EXEMPT.search(source):
-            yield name
+        yield Caution(text, hint=hint, id="kaspi_delivery.W022")
 
 
 def _source(name: str) -> str:
@@ -116,12 +100,8 @@ def _source(name: str) -> str:
         return ""
 
 
-APP_LABEL = "kaspi_delivery"
-
-
-def check_generic_relations(**_kwargs: Any) -> list[CheckMessage]:
+def check_generic_relations(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W026: deleting an order deletes its deliveries, which Kaspi still delivers."""
-    found: list[CheckMessage] = []
     for model, field in _generic_relations():
         name = f"{model._meta.label}.{field.name}"
         text = f"{name} is a GenericRelation: deleting a row deletes its deliveries, their calls and their history."
@@ -129,41 +109,31 @@ def check_generic_relations(**_kwargs: Any) -> list[CheckMessage]:
             f"Take {name} out. `tracking.delivery_of(order)` and `Delivery.objects.of_order(content_type, key)` find"
             " deliveries without it."
         )
-        found.append(Caution(text, hint=hint, obj=model, id="kaspi_delivery.W026"))
-    return found
+        yield Caution(text, hint=hint, obj=model, id="kaspi_delivery.W026")
 
 
-def check_language_prefix(**_kwargs: Any) -> list[CheckMessage]:
+def check_language_prefix(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W027: the webhook's address begins with a language, so Kaspi is redirected or answered 404."""
-    if not getattr(settings, "ROOT_URLCONF", None):
-        return []
-    resolver = get_resolver()
-    if not has_webhook(resolver) or has_webhook(resolver, is_skipped=_has_language_prefix):
-        return []
-    text = "kaspi_delivery_django.urls are inside i18n_patterns: the webhook's address begins with a language."
-    hint = f'Move include("kaspi_delivery_django.urls") out of i18n_patterns() in {settings.ROOT_URLCONF}.'
-    return [Caution(text, hint=hint, id="kaspi_delivery.W027")]
+    resolver = get_resolver() if getattr(settings, "ROOT_URLCONF", None) else None
+    if resolver and has_webhook(resolver) and not has_webhook(resolver, is_skipped=_has_language_prefix):
+        text = "kaspi_delivery_django.urls are inside i18n_patterns: the webhook's address begins with a language."
+        hint = f'Move include("kaspi_delivery_django.urls") out of i18n_patterns() in {settings.ROOT_URLCONF}.'
+        yield Caution(text, hint=hint, id="kaspi_delivery.W027")
 
 
-def check_orm_caches(**_kwargs: Any) -> list[CheckMessage]:
+def check_orm_caches(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W028: a cache of the ORM answers our queries with rows as they were."""
-    found: list[CheckMessage] = []
     for name, hint in _caching():
         text = f"{name} caches the rows of kaspi_delivery, so decisions are made on rows as they were."
-        found.append(Caution(text, hint=hint, id="kaspi_delivery.W028"))
-    return found
+        yield Caution(text, hint=hint, id="kaspi_delivery.W028")
 
 
 def _generic_relations() -> Iterator[tuple[type[models.Model], GenericRelation]]:
+    ours = [model._meta for model in apps.get_app_config(APP_NAME).get_models()]
     for model in apps.get_models():
         for field in model._meta.private_fields:
-            related = field.related_model
-            if isinstance(field, GenericRelation) and getattr(related, "_meta", None) in _our_metas():
+            if isinstance(field, GenericRelation) and getattr(field.related_model, "_meta", None) in ours:
                 yield model, field
-
-
-def _our_metas() -> list[Any]:
-    return [model._meta for model in apps.get_app_config(APP_LABEL).get_models()]
 
 
 def _has_language_prefix(entry: URLResolver) -> bool:
@@ -173,7 +143,7 @@ def _has_language_prefix(entry: URLResolver) -> bool:
 
 
 def _caching() -> Iterator[tuple[str, str]]:
-    if apps.is_installed("cacheops") and any(map(_is_in_cacheops, apps.get_app_config(APP_LABEL).get_models())):
+    if apps.is_installed("cacheops") and any(map(_is_in_cacheops, apps.get_app_config(APP_NAME).get_models())):
         yield "cacheops", 'Write "kaspi_delivery.*": None in CACHEOPS.'
     if apps.is_installed("cachalot") and _is_in_cachalot():
         yield "cachalot", 'Write CACHALOT_UNCACHABLE_APPS = ("kaspi_delivery",).'
@@ -182,7 +152,7 @@ def _caching() -> Iterator[tuple[str, str]]:
 def _is_in_cacheops(model: type[models.Model]) -> bool:
     """Read CACHEOPS as cacheops does: the most exact entry counts, and without `ops` nothing is cached by itself."""
     profiles = {str(name).lower(): profile for name, profile in (getattr(settings, "CACHEOPS", None) or {}).items()}
-    names = (f"{APP_LABEL}.{model._meta.model_name}", f"{APP_LABEL}.*", "*.*")
+    names = (f"{APP_NAME}.{model._meta.model_name}", f"{APP_NAME}.*", "*.*")
     profile = next((profiles[name] for name in names if name in profiles), None)
     defaults = getattr(settings, "CACHEOPS_DEFAULTS", None) or {}
     return profile is not None and bool({**defaults, **profile}.get("ops"))
@@ -190,5 +160,5 @@ def _is_in_cacheops(model: type[models.Model]) -> bool:
 
 def _is_in_cachalot() -> bool:
     only = getattr(settings, "CACHALOT_ONLY_CACHABLE_APPS", ())
-    is_left_out = APP_LABEL in getattr(settings, "CACHALOT_UNCACHABLE_APPS", ()) or (only and APP_LABEL not in only)
+    is_left_out = APP_NAME in getattr(settings, "CACHALOT_UNCACHABLE_APPS", ()) or (only and APP_NAME not in only)
     return getattr(settings, "CACHALOT_ENABLED", True) and not is_left_out

@@ -47,93 +47,92 @@ LIBRARIES = {"celery": ("celery",), "django_tasks": ("django.tasks", "django_tas
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?")
 
 
-def check_settings(**_kwargs: Any) -> list[CheckMessage]:
+def check_settings(**_kwargs: Any) -> Iterator[CheckMessage]:
     """E001: KASPI_DELIVERY cannot be read. E007: times would not be aware."""
-    found: list[CheckMessage] = []
     try:
         conf.current()
     except ImproperlyConfigured as err:
         hint = f"Correct {conf.SETTING} in your settings; docs/settings.md lists its keys."
-        found.append(Error(str(err), hint=hint, id="kaspi_delivery.E001"))
+        yield Error(str(err), hint=hint, id="kaspi_delivery.E001")
     if not settings.USE_TZ:
         hint = "Write USE_TZ = True: Kaspi's times are moments, not wall clocks."
-        found.append(Error("USE_TZ is off.", hint=hint, id="kaspi_delivery.E007"))
-    return found
+        yield Error("USE_TZ is off.", hint=hint, id="kaspi_delivery.E007")
 
 
-def check_runner(**_kwargs: Any) -> list[CheckMessage]:
+def check_runner(**_kwargs: Any) -> Iterator[CheckMessage]:
     """E008: the library of the runner is not installed, so its workers would not be notified."""
     found = settings_or_none()
     runner = found.runner if found else ""
-    if runner not in LIBRARIES or any(map(find_spec, LIBRARIES[runner])):
-        return []
-    hint = f"Run pip install 'kaspi-delivery-django[{runner.replace('_', '-')}]', or write RUNNER=\"worker\"."
-    return [Error(f'RUNNER is "{runner}", which is not installed.', hint=hint, id="kaspi_delivery.E008")]
+    if runner in LIBRARIES and not any(map(find_spec, LIBRARIES[runner])):
+        hint = f"Run pip install 'kaspi-delivery-django[{runner.replace('_', '-')}]', or write RUNNER=\"worker\"."
+        yield Error(f'RUNNER is "{runner}", which is not installed.', hint=hint, id="kaspi_delivery.E008")
 
 
-def check_tracking_hosts(**_kwargs: Any) -> list[CheckMessage]:
+def check_tracking_hosts(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W016: a host of TRACKING_HOSTS that no address can have."""
     found = settings_or_none()
-    odd = [host for host in found.tracking_hosts if not HOST.fullmatch(host)] if found else []
     hint = 'Write bare host names in small letters, as TRACKING_HOSTS=["track.kaspi.kz"]; there are no wildcards.'
     text = "It is no host name: tracking addresses there become no links."
-    return [Caution(text, hint=hint, obj=repr(host), id="kaspi_delivery.W016") for host in odd]
+    for host in found.tracking_hosts if found else ():
+        if not HOST.fullmatch(host):
+            yield Caution(text, hint=hint, obj=repr(host), id="kaspi_delivery.W016")
 
 
-def check_final_statuses(**_kwargs: Any) -> list[CheckMessage]:
+def check_final_statuses(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W037: a word of FINAL_STATUSES that changes nothing."""
     found = settings_or_none()
-    words = found.final_statuses if found else ()
-    useless = [word for word in words if word in statuses.RANKS or not is_word(word)]
     hint = (
         'Name statuses as Kaspi writes them, and only those that docs/settings.md does not list: ["returned", "lost"].'
     )
     text = "FINAL_STATUSES names a status that is known already, or that no status can be: it changes nothing."
-    return [Caution(text, hint=hint, obj=repr(word), id="kaspi_delivery.W037") for word in useless]
+    for word in found.final_statuses if found else ():
+        if word in statuses.RANKS or not is_word(word):
+            yield Caution(text, hint=hint, obj=repr(word), id="kaspi_delivery.W037")
 
 
-def check_optional_apps(**_kwargs: Any) -> list[CheckMessage]:
+def check_optional_apps(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W039: a key of an optional app that is not installed."""
     found = settings_or_none()
-    if found is None or not found.relay or apps.is_installed(RELAY_APP):
-        return []
-    hint = f'Write "{RELAY_APP}" into INSTALLED_APPS, and run manage.py migrate.'
-    text = "RELAY is set, but its app is not installed: no webhook is relayed."
-    return [Caution(text, hint=hint, id="kaspi_delivery.W039")]
+    if found and found.relay and not apps.is_installed(RELAY_APP):
+        hint = f'Write "{RELAY_APP}" into INSTALLED_APPS, and run manage.py migrate.'
+        text = "RELAY is set, but its app is not installed: no webhook is relayed."
+        yield Caution(text, hint=hint, id="kaspi_delivery.W039")
 
 
-def check_inline(**_kwargs: Any) -> list[CheckMessage]:
+def check_inline(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W017: customers wait for Kaspi."""
     found = settings_or_none()
-    if found is None or found.runner != "inline":
-        return []
-    hint = 'Write RUNNER="worker", and keep manage.py kaspi_worker running.'
-    text = 'RUNNER is "inline": a customer may wait up to 5 s for Kaspi.'
-    return [Caution(text, hint=hint, id="kaspi_delivery.W017")]
+    if found and found.runner == "inline":
+        hint = 'Write RUNNER="worker", and keep manage.py kaspi_worker running.'
+        text = 'RUNNER is "inline": a customer may wait up to 5 s for Kaspi.'
+        yield Caution(text, hint=hint, id="kaspi_delivery.W017")
 
 
 _VERSION = re.compile(r"v[0-9]+", re.IGNORECASE)
 KASPIS = {environment: urlsplit(conf.BASE_URLS[environment]).hostname for environment in ("production", "sandbox")}
 
 
-def check_accounts(**_kwargs: Any) -> list[CheckMessage]:
+def check_accounts(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W001 to W004, W024: an account that cannot send, or cannot receive. W033: a short secret.
 
     E009, W008: it would send something else.
     """
-    return [message for account in readable_accounts() for message in _account_messages(account)]
+    for account in readable_accounts():
+        yield from _account_messages(account)
 
 
-def check_shared_credentials(**_kwargs: Any) -> list[CheckMessage]:
+def check_shared_credentials(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W009, W010: two accounts with the same key or secret, so that one can be taken for the other."""
     own = [account for account in readable_accounts() if account.environment != "local"]
-    return [message for one, other in combinations(own, 2) for message in _shared(one, other)]
+    for one, other in combinations(own, 2):
+        yield from _shared(one, other)
 
 
-def check_accounts_in_use(**_kwargs: Any) -> list[CheckMessage]:
+def check_accounts_in_use(**_kwargs: Any) -> Iterator[CheckMessage]:
     """W011, W012: an account of a running shop whose orders no courier comes for."""
-    accounts = () if settings.DEBUG else readable_accounts()
-    return [message for account in accounts if account.environment != "local" for message in _idle(account)]
+    for account in readable_accounts():
+        if not settings.DEBUG and account.environment != "local":
+            yield from _idle(account)
 
 
 def _account_messages(account: conf.Account) -> Iterator[CheckMessage]:

@@ -1,7 +1,7 @@
 """Checks without Kaspi: the settings, the database, the workers, and pending work."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.core import checks
 from django.core.checks import CheckMessage
@@ -9,8 +9,7 @@ from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from kaspi_delivery_django.client.protocol import API_VERSION
-from kaspi_delivery_django.doctor import probes
-from kaspi_delivery_django.doctor.results import Result, failed, manual, passed
+from kaspi_delivery_django.doctor.texts import Result, result
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats.accounts import AccountStats
@@ -19,11 +18,12 @@ from kaspi_delivery_django.stats.report import Report, total
 from kaspi_delivery_django.stats.snapshot import Snapshot
 
 APP_LABEL = "kaspi_delivery"
-OURS = f"{APP_LABEL}."
-STAGES = {f"{OURS}W011", f"{OURS}W012"}  # right in the sandbox, and wrong on the day of the first parcel
-ISSUED = {f"{OURS}W033"}  # it is Kaspi that decides how long a secret is
-RELEASE = "When Kaspi's deliveries and yours agree: `python manage.py kaspi_worker --release`."
-START_WORKER = "Keep `python manage.py kaspi_worker` running (systemd, a container), or Celery's beat with the sweep."
+TO_CONFIRM = {
+    f"{APP_LABEL}.W011",  # with the next: right in the sandbox, and wrong on the day of the first parcel
+    f"{APP_LABEL}.W012",
+    f"{APP_LABEL}.W033",  # it is Kaspi that decides how long a secret is
+}
+TOLERANCE = timedelta(seconds=30)
 
 
 def project_checks() -> list[CheckMessage]:
@@ -34,17 +34,16 @@ def project_checks() -> list[CheckMessage]:
 
 def judge_checks(messages: list[CheckMessage]) -> Iterator[Result]:
     """Yield one result for each message of this app, and one for all others. Pure."""
-    ours = [message for message in messages if str(message.id).startswith(OURS)]
+    ours = [message for message in messages if str(message.id).startswith(f"{APP_LABEL}.")]
     if not ours:
-        yield passed("checks", "The system checks find nothing of this app.")
+        yield result("checks/none")
     for message in ours:
-        make = manual if message.id in STAGES | ISSUED else failed
-        says = f"{message.id}: {message.msg}" + (f" ({message.obj})" if isinstance(message.obj, str) else "")
-        yield make("checks", says, message.hint or "See docs/checks.md.")
+        case = "checks/to confirm" if message.id in TO_CONFIRM else "checks/wrong"
+        text = f"{message.id}: {message.msg}" + (f" ({message.obj})" if isinstance(message.obj, str) else "")
+        yield result(case, text=text, hint=message.hint or "See docs/checks.md.")
     if others := [message for message in messages if message not in ours]:
         errors = sum(message.is_serious() for message in others)
-        says = f"Checks of Django and of other apps: {len(others)} messages, {errors} of them errors."
-        yield manual("checks", says, "Read them: python manage.py check --deploy")
+        yield result("checks/others", count=len(others), errors=errors)
 
 
 def migrations() -> Result:
@@ -53,68 +52,65 @@ def migrations() -> Result:
     targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] == APP_LABEL]
     missing = [migration.name for migration, _backwards in executor.migration_plan(targets)]
     if not missing:
-        return passed("migrations", "All are applied.")
-    says = f"{len(missing)} not applied, from {missing[0]} on: nothing of the tables was read."
-    return failed("migrations", says, f"python manage.py migrate --database {db_alias()}")
+        return result("migrations/applied")
+    return result("migrations/missing", count=len(missing), first=missing[0], alias=db_alias())
 
 
 def database_clock() -> Result:
     """Compare our clock with the database's."""
-    return probes.compare_with_database(clock.now(), clock.database_now(db_alias()))
+    return compare_clocks("database clock", clock.now(), clock.database_now(db_alias()))
+
+
+def compare_clocks(name: str, ours: datetime, theirs: datetime, *, account: str = "") -> Result:
+    """Compare ours with another. A webhook whose stamp is 300 s off is refused, so what is tolerated is much less."""
+    case = f"{name}/right" if abs(ours - theirs) <= TOLERANCE else f"{name}/wrong"
+    direction = "ahead of" if ours > theirs else "behind"
+    difference = f"{round(abs(ours - theirs).total_seconds())} s {direction}"
+    return result(case, account=account, tolerance_s=TOLERANCE.seconds, difference=difference)
 
 
 def judge_snapshot(report: Report) -> Iterator[Result]:
     """Judge the age of due calls, the silence of webhooks, and what needs attention of staff."""
     found, due_age = report.snapshot, METRICS["due_age"]
     if due_age.is_crossed(report):
-        says = f"The oldest call that is due has waited {_minutes(found.oldest_due_age)} min."
-        yield failed("backlog", says, "Look at the lines 'worker' and 'gate'; then start more workers.")
+        yield result("backlog/old", minutes=_minutes(found.oldest_due_age))
     else:
-        yield passed("backlog", f"No due call has waited {due_age.limit // MINUTE_S:.0f} min.")
+        yield result("backlog/none", minutes=due_age.limit // MINUTE_S)
     yield _silence(report)
-    yield _attention(found)
+    deliveries, events = total(found.attention), total(found.dead_letters)
+    case = "people/pending" if deliveries or events else "people/nothing"
+    yield result(case, deliveries=deliveries, events=events)
 
 
 def judge_account(state: AccountStats, found: Snapshot) -> Iterator[Result]:
     """Judge the worker, the circuit breaker and a hold of the account. Pure."""
-    alias, age = state.alias, state.worker_age(found.read_at)
+    alias = state.alias
     if state.held_at:
-        yield failed("hold", f"Sending is held since {state.held_at:%Y-%m-%d %H:%M} UTC.", RELEASE, account=alias)
-    if state.worker_trouble:
-        todo = "Read the worker's log at ERROR, correct what it names, and restart the worker."
-        yield failed("worker", f"It fails at {state.worker_trouble}.", todo, account=alias)
-    elif not state.is_without_worker(found.read_at):
-        yield passed("worker", "One was seen in the last 5 minutes.", account=alias)
-    else:
-        says = "None was ever seen." if age is None else f"None was seen for {_minutes(age)} min."
-        yield failed("worker", says, START_WORKER, account=alias)
+        yield result("hold/held", account=alias, since=state.held_at)
+    yield _worker(state, found)
     if announced := state.announced(found.read_at):
-        says = f"Kaspi announces: {announced}. Version {API_VERSION} of its API is supported."
-        yield manual("version", says, "Upgrade kaspi-delivery-django before that day.", account=alias)
-    if not state.is_closed:
-        yield passed("gate", "The circuit breaker is closed.", account=alias)
-        return
-    todo = "Fix the cause in the line 'key' or 'api', restart web and workers: the worker's next trial call closes it."
-    yield failed("gate", f"The circuit breaker is open: {state.closed_reason}.", todo, account=alias)
+        yield result("version/announced", account=alias, announced=announced, version=API_VERSION)
+    yield result("gate/open" if state.is_closed else "gate/closed", account=alias, reason=state.closed_reason)
+
+
+def _worker(state: AccountStats, found: Snapshot) -> Result:
+    alias, age = state.alias, state.worker_age(found.read_at)
+    if state.worker_trouble:
+        return result("worker/failing", account=alias, trouble=state.worker_trouble)
+    if age is None:
+        return result("worker/never seen", account=alias)
+    case = "worker/lost" if state.is_without_worker(found.read_at) else "worker/seen"
+    return result(case, account=alias, minutes=_minutes(age))
 
 
 def _silence(report: Report) -> Result:
     found, silence = report.snapshot, METRICS["silence"]
     if not found.is_expecting_webhooks:
-        return passed("silence", "No delivery is under way, so Kaspi has nothing to report.")
+        return result("silence/not expected")
     if not silence.is_crossed(report):
-        return passed("silence", f"A webhook came within {silence.limit // HOUR_S:.0f} h.")
+        return result("silence/none", hours=silence.limit // HOUR_S)
     since = "ever" if found.silence is None else f"for {_minutes(found.silence)} min"
-    todo = "Run this with --webhook-url; compare the address and the secret in Kaspi's partner console with yours."
-    return failed("silence", f"Deliveries are under way, and no webhook came {since}.", todo)
-
-
-def _attention(found: Snapshot) -> Result:
-    waiting, letters = total(found.attention), total(found.dead_letters)
-    if not waiting and not letters:
-        return passed("people", "Nothing needs attention.")
-    says = f"{waiting} deliveries and {letters} webhook events need attention."
-    return manual("people", says, "Work through them in the admin: *Dashboard* links to both lists.")
+    return result("silence/long", since=since)
 
 
 def _minutes(length: timedelta) -> int:

@@ -1,64 +1,41 @@
-"""Probes of Kaspi: whether it is reached, accepts the key, and agrees about the time."""
+"""Probes of Kaspi: whether it is reached, accepts the key, agrees about the time, and its webhooks arrive."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from django.urls import NoReverseMatch, reverse
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import protocol
-from kaspi_delivery_django.client.exceptions import KaspiError, NotReached
+from kaspi_delivery_django.client.exceptions import (
+    ConfigurationFault,
+    KaspiError,
+    NotReached,
+    RateLimited,
+    Refused,
+    UsageError,
+)
 from kaspi_delivery_django.client.retries import read_retry_after
-from kaspi_delivery_django.doctor.results import Result, failed, manual, passed
-from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.client.types import LOCAL_HOSTS, is_identifier
+from kaspi_delivery_django.doctor.local import compare_clocks
+from kaspi_delivery_django.doctor.texts import Result, result
+from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.services import clock, inbox
+from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.outbox import clients
 from kaspi_delivery_django.stats.accounts import AccountStats
-
-TOLERANCE = timedelta(seconds=30)
-SET_THE_CLOCK = "Let NTP set the clock of this server (chrony, systemd-timesyncd): check with `timedatectl`."
-SET_THE_DATABASE = "Let NTP set the clocks of this server and of the database's; leases and deadlines go by the latter."
-
-
-def read_date(header: str | None) -> datetime | None:
-    """Return the time in a Date header, aware UTC; None for none, or for garbage."""
-    try:
-        date = parsedate_to_datetime(header or "")
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def compare_with_kaspi(ours: datetime, theirs: datetime | None, *, account: str) -> Result:
-    """Compare ours with Kaspi's. A webhook whose stamp is 300 s off is refused, so this is much less."""
-    if theirs is None:
-        says = "Kaspi's response has no readable Date."
-        return manual("clock", says, "Confirm with `timedatectl` that NTP sets this server's clock.", account=account)
-    if abs(ours - theirs) <= TOLERANCE:
-        return passed("clock", f"Within {TOLERANCE.seconds} s of Kaspi's.", account=account)
-    says = f"{_difference(ours, theirs)} Kaspi's: webhooks that seem 300 s old, or early, are refused."
-    return failed("clock", says, SET_THE_CLOCK, account=account)
-
-
-def compare_with_database(ours: datetime, theirs: datetime) -> Result:
-    """Compare ours with the database's."""
-    if abs(ours - theirs) <= TOLERANCE:
-        return passed("database clock", f"Within {TOLERANCE.seconds} s of ours.")
-    return failed("database clock", f"{_difference(ours, theirs)} the database's.", SET_THE_DATABASE)
-
-
-def _difference(ours: datetime, theirs: datetime) -> str:
-    direction = "ahead of" if ours > theirs else "behind"
-    return f"Our clock is {round(abs(ours - theirs).total_seconds())} s {direction}"
-
 
 NO_SUCH_DELIVERY = "dlv_kaspi_doctor_none"
 TIMEOUT_S = 15.0
 SLOW_S = 5.0
-START_SANDBOX = "Start the bundled sandbox, and leave it running: python manage.py kaspi_sandbox"
-LOOK_AT_ADDRESS = "Leave BASE_URL out of KASPI_DELIVERY, so that the address is Kaspi's own; see that no proxy answers."
 RATE_LIMITED = "status=429"
+KEY_CASES: Mapping[int, str] = {404: "accepted", 401: "refused", 403: "disabled"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,34 +50,38 @@ class Probe:
 def check_api(account: conf.Account, state: AccountStats) -> Sequence[Result]:
     """Send one GET and judge the response; send none without a key, or during a pause that Kaspi asked for."""
     if not account.api_key:
-        return [_no_key(account)]
-    if wait := asked_to_wait(account, state, clock.now()):
-        return [wait]
+        return [_key(account, "missing")]
+    now, until = clock.now(), state.closed_until
+    if until and until > now and RATE_LIMITED in state.closed_reason:
+        seconds = round((until - now).total_seconds())
+        return [result("api/pause", account=account.alias, seconds=seconds)]
     return list(judge_api(account, _probe(account)))
-
-
-def asked_to_wait(account: conf.Account, state: AccountStats, now: datetime) -> Result | None:
-    """Return a failure while the pause of a 429 lasts."""
-    until = state.closed_until
-    if until is None or until <= now or RATE_LIMITED not in state.closed_reason:
-        return None
-    seconds = round((until - now).total_seconds())
-    says = f"Kaspi asked for a pause (429) that lasts {seconds} s more; nothing was asked."
-    return failed("api", says, _after(seconds), account=account.alias)
 
 
 def judge_api(account: conf.Account, probe: Probe) -> Iterator[Result]:
     """Judge whether Kaspi was reached, accepts the key, and agrees about the time. Pure."""
     answer = probe.outcome
     if isinstance(answer, KaspiError):
-        yield _not_answered(account, answer)
+        case = "no connection" if isinstance(answer, NotReached) else "no answer"
+        yield _api(account, _locally(account, case))
         return
     yield _reached(account, answer, probe)
-    key = _key(account, answer.status)
-    if key:
-        yield key
+    if answer.status in KEY_CASES:
+        yield _key(account, KEY_CASES[answer.status])
     theirs = read_date(answer.headers.get("date"))
-    yield compare_with_kaspi(probe.at, theirs, account=account.alias)
+    if theirs is None:
+        yield result("clock/unknown", account=account.alias)
+    else:
+        yield compare_clocks("clock", probe.at, theirs, account=account.alias)
+
+
+def read_date(header: str | None) -> datetime | None:
+    """Return the time in a Date header, aware UTC; None for none, or for garbage."""
+    try:
+        date = parsedate_to_datetime(header or "")
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _probe(account: conf.Account) -> Probe:
@@ -114,65 +95,122 @@ def _probe(account: conf.Account) -> Probe:
     return Probe(outcome=outcome, seconds=time.monotonic() - started, at=clock.now())
 
 
-def _no_key(account: conf.Account) -> Result:
-    variable = conf.variable_of(account.alias, "API_KEY")
-    todo = f"Set {variable} to the {account.environment} key of Kaspi's partner console, and restart."
-    return failed("key", "API_KEY is not set: nothing was asked.", todo, account=account.alias)
-
-
-def _not_answered(account: conf.Account, err: KaspiError) -> Result:
-    if isinstance(err, NotReached):
-        says = f"No connection to {account.base_url}."
-        todo = "Allow outbound HTTPS from this server to that host: firewall, DNS, certificates. No proxy is used."
-    else:
-        says = f"{account.base_url} gave no whole answer within {TIMEOUT_S:.0f} s, or hung up."
-        todo = "Run it again; if it stays, look at the network in between, then ask Kaspi."
-    is_local = account.environment == "local"
-    return failed("api", says, START_SANDBOX if is_local else todo, account=account.alias)
-
-
 def _reached(account: conf.Account, answer: protocol.Answer, probe: Probe) -> Result:
-    name, alias = "api", account.alias
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        wait = round(read_retry_after(answer.headers.get("retry-after"), probe.at) or 60)
-        return failed(name, "Kaspi answered 429: too many requests with this key.", _after(wait), account=alias)
+        seconds = round(read_retry_after(answer.headers.get("retry-after"), probe.at) or 60)
+        return result("api/rate limited", account=account.alias, seconds=seconds)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        todo = "That is Kaspi's side: run it again later, and ask Kaspi if it stays. Orders wait meanwhile."
-        return failed(name, f"Kaspi answered {answer.status}.", todo, account=alias)
-    if answer.status not in _OF_A_KEY:
-        says = f"{account.base_url} answered {answer.status}, which Kaspi does not."
-        return failed(name, says, LOOK_AT_ADDRESS, account=alias)
-    if probe.seconds > SLOW_S:
-        says = f"Kaspi took {probe.seconds:.1f} s to answer a GET."
-        todo = f"Look at the network in between: a booking that takes {TIMEOUT_S:.0f} s has an unknown outcome."
-        return failed(name, says, todo, account=alias)
-    return passed(name, f"{account.base_url} answered in {probe.seconds:.2f} s.", account=alias)
+        return _api(account, "server error", status=answer.status)
+    if answer.status not in KEY_CASES:
+        return _api(account, "strange", status=answer.status)
+    return _api(account, "slow" if probe.seconds > SLOW_S else "reached", seconds=probe.seconds)
 
 
-_OF_A_KEY = {HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+def _api(account: conf.Account, case: str, **values: object) -> Result:
+    return result(f"api/{case}", account=account.alias, base_url=account.base_url, timeout_s=TIMEOUT_S, **values)
 
 
-def _key(account: conf.Account, status: int) -> Result | None:
-    """Judge the key by the response; None when the response does not tell."""
-    alias, variable = account.alias, conf.variable_of(account.alias, "API_KEY")
-    if status == HTTPStatus.UNAUTHORIZED:
-        return failed("key", "Kaspi refused the key (401).", _other_key(account, variable), account=alias)
-    if status == HTTPStatus.FORBIDDEN:
-        todo = f"Have it enabled in Kaspi's partner console, or put another into {variable} and restart."
-        return failed("key", "The key is disabled (403).", todo, account=alias)
-    if status != HTTPStatus.NOT_FOUND:
-        return None
-    return passed("key", "Kaspi took the key, and knows no delivery that cannot exist (404).", account=alias)
+def _key(account: conf.Account, case: str) -> Result:
+    variable = conf.variable_of(account.alias, "API_KEY")
+    case = _locally(account, case) if case == "refused" else case
+    return result(f"key/{case}", account=account.alias, variable=variable, environment=account.environment)
 
 
-def _other_key(account: conf.Account, variable: str) -> str:
-    if account.environment == "local":
-        return f"Leave {variable} out: the bundled sandbox's own key is the default. Then restart web and workers."
-    return (
-        f"Set {variable} to the {account.environment} key of Kaspi's partner console: each environment has its own."
-        " Then restart web and workers."
-    )
+def _locally(account: conf.Account, case: str) -> str:
+    """Return the case of the bundled sandbox, which has a remedy of its own."""
+    return f"{case} locally" if account.environment == "local" else case
 
 
-def _after(seconds: int) -> str:
-    return f"Run it again in {seconds} s; more requests now would make the pause longer."
+EVENT_TYPE = "delivery.created"
+POLL_S = 0.2
+PLACEHOLDER = "{account}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """How long to wait for the event, and with what: the clock and the pause are the caller's."""
+
+    seconds: float
+    pause: Callable[[float], object] = time.sleep
+    ticks: Callable[[], float] = time.monotonic
+
+
+def address_of(url: str, account: conf.Account) -> str:
+    """Return the URL that Kaspi shall send to. Raises `ValueError` unless it is one of http(s) with a host."""
+    address = url.replace(PLACEHOLDER, account.alias)
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+        raise ValueError("it must be a whole address such as https://shop.example/kaspi/webhook/")
+    return parts.geturl()
+
+
+def check_webhook(account: conf.Account, url: str, wait: Wait) -> Result:
+    """Have Kaspi send a test event, and wait until any signed event of its id is in the inbox.
+
+    The id is stored first: the event changes no delivery.
+    """
+    found = partial(result, account=account.alias)
+    if not account.webhook_secrets:
+        return found("webhook/no secret", variable=conf.variable_of(account.alias, "WEBHOOK_SECRETS"))
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in LOCAL_HOSTS:  # others could read it
+        return found("webhook/plain http")
+    try:
+        event_id = clients.client_for(account).send_test_webhook(url, EVENT_TYPE).event_id
+    except (KaspiError, UsageError) as err:
+        seconds = round(getattr(err, "retry_after_s", None) or 60)
+        return found(_case_of(account, err), error=err, seconds=seconds)
+    if not is_identifier(event_id):
+        return found("webhook/no event id")
+    inbox.expect_test(account, event_id)
+    arrived = _wait_for(event_id, account, wait)
+    if arrived is not None and arrived.state in WebhookEvent.DEAD_LETTERS:
+        inbox.end_test(arrived)
+    return judge_webhook(account, arrived, url=url, waited_s=wait.seconds)
+
+
+def judge_webhook(account: conf.Account, arrived: WebhookEvent | None, *, url: str, waited_s: float) -> Result:
+    """Judge the row, or its absence. Pure."""
+    found = partial(result, account=account.alias)
+    path = _path_of(account.alias)
+    if arrived is None:
+        variable = conf.variable_of(account.alias, "WEBHOOK_SECRETS")
+        return found("webhook/missing", url=url, waited_s=waited_s, variable=variable, path=path)
+    if arrived.account != account.alias:
+        return found("webhook/another account", arrived=arrived.account, path=path)
+    if arrived.attempt > 1 or arrived.received_count > 1:
+        return found("webhook/late", attempt=arrived.attempt)
+    if arrived.error not in {"", WebhookEvent.Reason.TEST, WebhookEvent.Reason.NO_DELIVERY}:
+        return found("webhook/unreadable", error=arrived.error, event_id=arrived.event_id)
+    return found("webhook/arrived", url=url)
+
+
+def _wait_for(event_id: str, account: conf.Account, wait: Wait) -> WebhookEvent | None:
+    """Return the event once it is there; one of a strange account only when the time is over."""
+    arrived = WebhookEvent.objects.using(db_alias()).filter(received_count__gt=0)
+    rows = arrived.filter(event_id=event_id, environment=account.environment)
+    own = rows.filter(account=account.alias)
+    until = wait.ticks() + wait.seconds
+    while (found := own.first()) is None and wait.ticks() < until:
+        wait.pause(POLL_S)
+    return found or rows.first()
+
+
+def _case_of(account: conf.Account, err: KaspiError | UsageError) -> str:
+    """Return the case of a test webhook that could not be requested."""
+    if isinstance(err, RateLimited):
+        return "webhook/rate limited"
+    if isinstance(err, Refused | UsageError):
+        return "webhook/refused"
+    if isinstance(err, ConfigurationFault):
+        return "webhook/wrong address"
+    return "webhook/no sandbox" if account.environment == "local" else "webhook/not requested"
+
+
+def _path_of(alias: str) -> str:
+    name, own = ("webhook", {}) if alias == conf.DEFAULT_ACCOUNT else ("account-webhook", {"account": alias})
+    try:
+        path = reverse(f"kaspi_delivery:{name}", kwargs=own)
+    except NoReverseMatch:  # not routed, which a check reports, or routed without our names
+        path = "/".join(["webhook", *own.values()])
+    return path.rstrip("/") + "/"

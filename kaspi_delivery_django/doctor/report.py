@@ -1,20 +1,31 @@
-"""Run all probes, the project's first, then each account's, and report them with the checklist."""
+"""Run all probes, the project's first, then each account's, and report them with Kaspi's checklist for going live."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import apps
+from django.db.models import QuerySet
+from django.urls import NoReverseMatch, reverse
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.doctor import checklist, local, probes, webhook
-from kaspi_delivery_django.doctor.checklist import Evidence, Item
-from kaspi_delivery_django.doctor.results import Outcome, Result
-from kaspi_delivery_django.doctor.webhook import Wait
+from kaspi_delivery_django.doctor import local, probes
+from kaspi_delivery_django.doctor.probes import Wait
+from kaspi_delivery_django.doctor.texts import Item, Outcome, Result, result, text, worst
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats.accounts import AccountStats
 from kaspi_delivery_django.stats.report import Report as StatsReport
+from kaspi_delivery_django.stats.report import total
 
 SCHEMA = 1
-NOT_SEEN = "--webhook-url was not given"
-GIVE_URL = "Run this with --webhook-url and the shop's public address, as in https://shop.example/kaspi/webhook/"
+WEBHOOK_LOGGER = "kaspi_delivery_django.views.webhook"
+DASHBOARD = "admin:app_list"
+LATEST = 1000
+HOSTS = [urlsplit(conf.BASE_URLS[name]).hostname for name in ("sandbox", "production")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,29 +47,23 @@ class Report:
         return Outcome.FAIL not in self.verdicts
 
 
-def run(accounts: Mapping[str, conf.Account], urls: Mapping[str, str], patience: Wait) -> Report:
+def run(accounts: Mapping[str, conf.Account], urls: Mapping[str, str], wait: Wait) -> Report:
     """Examine the project and these accounts; `urls` are the URLs for test webhooks by alias.
 
     Raises Django's `DatabaseError` or `InterfaceError` when the database is away.
     """
-    project = list(_check_project())
+    project = [*local.judge_checks(local.project_checks()), local.migrations(), local.database_clock()]
     is_migrated = all(found.verdict is Outcome.PASS for found in project if found.name == "migrations")
     stats = StatsReport() if is_migrated else None
-    current = stats.snapshot if stats else None
     states = {state.alias: state for state in stats.accounts} if stats else {}
     findings = [*project, *(local.judge_snapshot(stats) if stats else ())]
     for alias, account in accounts.items():
         state = states.get(alias, AccountStats(alias=alias, environment=account.environment))
-        findings += local.judge_account(state, current) if current else ()
-        findings += _check_account(account, state, urls.get(alias), patience, is_migrated=is_migrated)
-    evidence = Evidence(
-        accounts=list(accounts.values()),
-        findings=findings,
-        surroundings=checklist.project_facts(accounts),
-        tables=checklist.table_facts(current) if current else None,
-        urls=urls,
-    )
-    return Report(accounts=evidence.accounts, findings=findings, checklist=checklist.judge(evidence))
+        findings += local.judge_account(state, stats.snapshot) if stats else ()
+        findings += _check_account(account, state, urls.get(alias), wait, is_migrated=is_migrated)
+    own = list(accounts.values())
+    items = judge_items(Evidence(accounts=own, findings=findings, stats=stats, urls=urls))
+    return Report(accounts=own, findings=findings, checklist=items)
 
 
 def document(found: Report) -> dict[str, Any]:
@@ -75,24 +80,166 @@ def document(found: Report) -> dict[str, Any]:
     }
 
 
-def _check_project() -> Iterator[Result]:
-    yield from local.judge_checks(local.project_checks())
-    yield local.migrations()
-    yield local.database_clock()
-
-
 def _check_account(
-    account: conf.Account, state: AccountStats, url: str | None, patience: Wait, *, is_migrated: bool
+    account: conf.Account, state: AccountStats, url: str | None, wait: Wait, *, is_migrated: bool
 ) -> Iterator[Result]:
     """Ask Kaspi; for a test webhook only once it has taken the key, and can leave a row."""
     answers = probes.check_api(account, state)
     yield from answers
-    keys = [found for found in answers if found.name in {"key", "api"}]
     if url is None:
-        yield webhook.not_tried(account, NOT_SEEN, GIVE_URL)
+        yield result("webhook/no url", account=account.alias)
     elif not is_migrated:
-        yield webhook.not_tried(account, "the inbox is not migrated", "Fix the line 'migrations' first.")
-    elif any(found.verdict is Outcome.FAIL for found in keys):
-        yield webhook.not_tried(account, "Kaspi has not taken the key", "Fix the lines 'api' and 'key' first.")
+        yield result("webhook/no inbox", account=account.alias)
+    elif any(found.verdict is Outcome.FAIL and found.name in {"key", "api"} for found in answers):
+        yield result("webhook/no key", account=account.alias)
     else:
-        yield webhook.check(account, url, patience)
+        yield probes.check_webhook(account, url, wait)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the items are judged by, beside the process. `stats` is None when the tables could not be read.
+
+    `urls` are the URLs of the test webhooks by alias.
+    """
+
+    accounts: Sequence[conf.Account]
+    findings: Sequence[Result]
+    stats: StatsReport | None
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, name: str) -> Sequence[Result]:
+        """Return the findings of this name."""
+        return [found for found in self.findings if found.name == name]
+
+    def verdict(self, name: str) -> Outcome:
+        """Return the worst outcome of this name's findings; open when an account has none."""
+        found = self.of(name)
+        own = {finding.account for finding in found if finding.account}
+        is_whole = not own or own == {account.alias for account in self.accounts}
+        return worst([finding.verdict for finding in found] + ([] if is_whole else [Outcome.YOURS]))
+
+
+Found = tuple[str, dict[str, object]]  # the case in the table of texts, and its values
+Look = Callable[[Evidence], Found]
+
+
+def judge_items(evidence: Evidence) -> Sequence[Item]:
+    """Return the fifteen items in Kaspi's order."""
+    items = list[Item]()
+    for number, (asks, look) in enumerate(ITEMS.items(), start=1):
+        case, values = look(evidence)
+        verdict, says, todo = text(f"item/{case}", values)
+        items.append(Item(number=number, asks=asks, verdict=verdict, says=says, todo=todo))
+    return items
+
+
+def _stored_key(environment: str) -> Look:
+    def look(evidence: Evidence) -> Found:
+        own = [account for account in evidence.accounts if account.environment == environment]
+        if not own:
+            return "no account", {"environment": environment}
+        names = ", ".join(conf.variable_of(account.alias, "API_KEY") for account in own)
+        if not all(account.api_key for account in own):
+            return "key missing", {"names": names}
+        return "key stored" if all(map(_is_from_environment, own)) else "key elsewhere", {"names": names}
+
+    return look
+
+
+def _is_from_environment(account: conf.Account) -> bool:
+    return os.environ.get(conf.variable_of(account.alias, "API_KEY"), "").strip() == account.api_key
+
+
+def _outbound(evidence: Evidence) -> Found:
+    if any(found.verdict is Outcome.FAIL for found in evidence.of("api")):
+        return "not reached", {}
+    passed = {found.account for found in evidence.of("api")}
+    hosts = {urlsplit(account.base_url).hostname for account in evidence.accounts if account.alias in passed}
+    missing = [str(host) for host in HOSTS if host not in hosts]
+    commands = " and ".join(f"curl -sI https://{host}/" for host in missing)
+    return "not tried" if missing else "reached", {"hosts": ", ".join(missing), "commands": commands}
+
+
+def _receiver(evidence: Evidence) -> Found:
+    verdict = evidence.verdict("webhook")
+    if verdict is Outcome.PASS and not all(url.startswith("https://") for url in evidence.urls.values()):
+        verdict = Outcome.YOURS
+    return f"webhook {verdict}", {}
+
+
+def _logged(_evidence: Evidence) -> Found:
+    return "logged" if logging.getLogger(WEBHOOK_LOGGER).isEnabledFor(logging.WARNING) else "not logged", {}
+
+
+def _unique_ids(evidence: Evidence) -> Found:
+    if any("E006" in found.says for found in evidence.of("checks")):
+        return "ids alike", {}
+    return "ids unique" if evidence.stats else "ids unknown", {}
+
+
+def _dashboard(_evidence: Evidence) -> Found:
+    if not apps.is_installed("django.contrib.admin"):
+        return "no dashboard", {}
+    try:
+        reverse(DASHBOARD, kwargs={"app_label": "kaspi_delivery"})
+    except NoReverseMatch:
+        return "no dashboard", {}
+    return "dashboard", {}
+
+
+def _of_tables(look: Callable[[StatsReport], Found]) -> Look:
+    return lambda evidence: look(evidence.stats) if evidence.stats else ("tables not read", {})
+
+
+def _idempotency(_stats: StatsReport) -> Found:
+    writes = ApiCall.objects.using(db_alias()).exclude(kind=ApiCall.Kind.REFRESH).order_by("-pk")
+    keys = writes.values_list("idempotency_key", flat=True)[:LATEST]
+    return "no idempotency key" if "" in keys else "idempotency keys", {}
+
+
+def _built(what: str) -> Look:
+    def look(stats: StatsReport) -> Found:
+        if count := stats.snapshot.attention.get(Attention.ADAPTER_FAILED, 0):
+            return "not built", {"count": count}
+        return "booked" if _booked().exists() else "not booked", {"what": what}
+
+    return _of_tables(look)
+
+
+def _booked() -> QuerySet[Delivery]:
+    return Delivery.objects.using(db_alias()).filter(delivery_id__isnull=False)
+
+
+def _notes(evidence: Evidence) -> Found:
+    latest = _booked().order_by("-pk").values_list("pickup_notes", "dropoff_notes") if evidence.stats else ()
+    return "notes" if any(pickup or dropoff for pickup, dropoff in latest[:LATEST]) else "no notes", {}
+
+
+def _retries(stats: StatsReport) -> Found:
+    found = stats.webhooks
+    return "retries" if found.repeated else "no retries", {"events": found.events, "repeated": found.repeated}
+
+
+def _dead_letters(stats: StatsReport) -> Found:
+    count = total(stats.snapshot.dead_letters)
+    return "dead letters" if count else "no dead letters", {"count": count}
+
+
+ITEMS: Mapping[str, Look] = {
+    "sandbox key stored safely": _stored_key("sandbox"),
+    "production key out of source control": _stored_key("production"),
+    "x-api-key on every request, retries too": lambda evidence: (f"key {evidence.verdict('key')}", {}),
+    "idempotency keys on create and cancel": _of_tables(_idempotency),
+    "outbound HTTPS to both hosts": _outbound,
+    "webhook receiver on HTTPS, 2xx under 5 s": _receiver,
+    "signature failures and retries are logged": _logged,
+    "unique externalOrderId for each delivery": _unique_ids,
+    "both contacts have name and phone": _built("a name or a phone"),
+    "parcel weight, description and value set": _built("weight, description or value"),
+    "courier notes tried": _notes,
+    "alerting on 4xx and 5xx spikes": lambda _evidence: ("alerts", {}),
+    "dashboard of transitions and cancellation reasons": _dashboard,
+    "webhook retry counts monitored": _of_tables(_retries),
+    "dead-letter queue for failed events": _of_tables(_dead_letters),
+}

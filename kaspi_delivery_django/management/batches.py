@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -34,6 +35,8 @@ REPORT_EVERY_S = 10.0
 LARGEST_BATCH = 10_000
 LONGEST_DAYS = 36_500
 INTERRUPTED = 130
+row_count = partial(whole_number, most=LARGEST_BATCH)
+days = partial(whole_number, most=LONGEST_DAYS)
 
 
 class BatchCommand(BaseCommand):
@@ -48,7 +51,6 @@ class BatchCommand(BaseCommand):
     batch = 500
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what every sweep takes."""
         parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
         parser.add_argument("--batch", type=row_count, default=self.batch, help=f"rows at a time ({self.batch})")
 
@@ -57,8 +59,7 @@ class BatchCommand(BaseCommand):
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Process the batches, and report the progress."""
-        self._is_stopped, self._said_at = False, time.monotonic()
+        self._is_stopped, self._printed_at = False, time.monotonic()
         with stopped_by_signals(self._stop), runners.deferred_to_request_end():
             total = self._add_up(options)
         self._close(total, is_dry=options["dry_run"])
@@ -67,7 +68,7 @@ class BatchCommand(BaseCommand):
         total: Counter[str] = Counter()
         for counts in self.sweep(options):
             total.update(counts)
-            self._say_progress(total)
+            self._print_progress(total)
             if self._is_stopped:
                 break
         return total
@@ -75,12 +76,12 @@ class BatchCommand(BaseCommand):
     def _stop(self) -> None:
         self._is_stopped = True
 
-    def _say_progress(self, total: Counter[str]) -> None:
+    def _print_progress(self, total: Counter[str]) -> None:
         if self.stdout.isatty():
             self.stdout.write(f"\r{_words(total)}", ending="")
             self.stdout.flush()
-        elif time.monotonic() - self._said_at >= REPORT_EVERY_S:
-            self._said_at = time.monotonic()
+        elif time.monotonic() - self._printed_at >= REPORT_EVERY_S:
+            self._printed_at = time.monotonic()
             self.stdout.write(_words(total))
 
     def _close(self, total: Counter[str], *, is_dry: bool) -> None:
@@ -91,16 +92,6 @@ class BatchCommand(BaseCommand):
             raise SystemExit(INTERRUPTED)
         if total["failed"] and not is_dry:
             raise SystemExit(1)
-
-
-def row_count(text: str) -> int:
-    """Read how many rows a batch has."""
-    return whole_number(text, most=LARGEST_BATCH)
-
-
-def days(text: str) -> int:
-    """Read a number of days."""
-    return whole_number(text, most=LONGEST_DAYS)
 
 
 def _words(total: Counter[str]) -> str:

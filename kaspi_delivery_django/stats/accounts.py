@@ -1,7 +1,7 @@
 """Each account's circuit breaker, worker and hold; and the deliveries that no account of the settings serves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from kaspi_delivery_django import conf
@@ -52,6 +52,9 @@ class AccountStats:
         return max(now - self.worker_seen_at, timedelta(0)) if self.worker_seen_at else None
 
 
+STATE = [column.name for column in fields(AccountStats)][2:]  # columns of AccountState
+
+
 def read() -> Sequence[AccountStats]:
     """Return the accounts of the settings with their stored states."""
     states = {(row.account, row.environment): row for row in AccountState.objects.using(db_alias()).all()}
@@ -59,6 +62,11 @@ def read() -> Sequence[AccountStats]:
         _figures(account, states.get((account.alias, account.environment)))
         for account in conf.current().accounts.values()
     ]
+
+
+def _figures(account: conf.Account, state: AccountState | None) -> AccountStats:
+    known = {name: getattr(state, name) for name in STATE} if state else {}
+    return AccountStats(alias=account.alias, environment=account.environment, **known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,20 +101,3 @@ def aliases() -> Sequence[str]:
     known = list(conf.current().accounts)
     seen = AccountState.objects.using(db_alias()).exclude(account__in=known).order_by("account")
     return [*known, *dict.fromkeys(seen.values_list("account", flat=True))]
-
-
-def _figures(account: conf.Account, state: AccountState | None) -> AccountStats:
-    if state is None:
-        return AccountStats(alias=account.alias, environment=account.environment)
-    return AccountStats(
-        alias=account.alias,
-        environment=account.environment,
-        closed_until=state.closed_until,
-        closed_reason=state.closed_reason,
-        worker_seen_at=state.worker_seen_at,
-        worker_trouble=state.worker_trouble,
-        held_at=state.held_at,
-        held_by=state.held_by,
-        announcement=state.announcement,
-        announced_at=state.announced_at,
-    )

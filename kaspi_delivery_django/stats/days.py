@@ -50,10 +50,10 @@ class CountParcels(models.Subquery):
         super().__init__(steps.order_by().values("delivery_id")[: 2 * MAX_COUNT])
 
 
-def read(days: int = DAYS) -> Sequence[Day]:
+def read() -> Sequence[Day]:
     """Read the last days, the oldest first; today is the last."""
     last = today()
-    dates = [last - timedelta(days=ago) for ago in reversed(range(days))]
+    dates = [last - timedelta(days=ago) for ago in reversed(range(DAYS))]
     kept = cached.recall([_name(day) for day in dates])
     known: dict[date, Parcels] = {day: kept[_name(day)] for day in dates if _name(day) in kept}
     counted = _count([day for day in dates if day not in known])

@@ -79,9 +79,9 @@ class Durations:
     p90: timedelta | None
 
 
-def calls_ended(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[str, str], int]:
-    """Count the calls whose last step was in this time, by kind and state."""
-    rows = ApiCall.objects.using(db_alias()).filter(ended(now, within=within))
+def calls_ended(now: datetime) -> Mapping[tuple[str, str], int]:
+    """Count the calls whose last step was in the last day, by kind and state."""
+    rows = ApiCall.objects.using(db_alias()).filter(ended(now))
     ends = {f"{kind}_{state}": (kind, state) for kind in ApiCall.Kind.values for state in ENDED}
     counts = {name: Count("pk", filter=Q(kind=kind, state=state)) for name, (kind, state) in ends.items()}
     found = rows.order_by("-updated_at")[:SAMPLE].aggregate(**counts)
@@ -94,25 +94,25 @@ def failed_attempts(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tupl
     return Counter(rows.order_by("-at").values_list("kind", "http_status")[:SAMPLE])
 
 
-def webhooks(now: datetime, *, within: timedelta = A_DAY) -> Webhooks:
-    """Count the events that came in this time."""
-    rows = WebhookEvent.objects.using(db_alias()).filter(received(now, within=within))
+def webhooks(now: datetime) -> Webhooks:
+    """Count the events that came in the last day."""
+    rows = WebhookEvent.objects.using(db_alias()).filter(received(now))
     latest = rows.order_by("-received_at")[:SAMPLE]
     repeated = Count("pk", filter=REPEATED)
     found = latest.aggregate(events=Count("pk"), repeated=repeated, most_attempts=Max("attempt"))
     return Webhooks(**{name: value or 0 for name, value in found.items()})
 
 
-def cancel_reasons(now: datetime, *, within: timedelta = A_WEEK) -> Sequence[tuple[str, int]]:
-    """Count the reasons of cancels, the most frequent first. They may hold personal data."""
-    rows = Delivery.objects.using(db_alias()).filter(cancel_requested(now, within=within))
+def cancel_reasons(now: datetime) -> Sequence[tuple[str, int]]:
+    """Count the reasons of the last week's cancels, the most frequent first. They may hold personal data."""
+    rows = Delivery.objects.using(db_alias()).filter(cancel_requested(now))
     latest = rows.order_by("-cancel_requested_at").values_list("cancel_reason", flat=True)[:SAMPLE]
     return Counter(latest).most_common(MAX_REASONS)
 
 
-def durations(now: datetime, *, within: timedelta = A_WEEK) -> Durations:
-    """Return how long the latest 1,000 deliveries took that arrived in this time."""
-    rows: Any = Delivery.objects.using(db_alias()).filter(arrived(now, within=within))
+def durations(now: datetime) -> Durations:
+    """Return how long the latest 1,000 deliveries took that arrived in the last week."""
+    rows: Any = Delivery.objects.using(db_alias()).filter(arrived(now))
     times = rows.order_by("-status_at").values_list("created_at", "status_at")[:ARRIVALS]
     seconds = Counter(seconds_between(booked, arrived) for booked, arrived in times)
     found = {name: percentile(seconds, share) for name, share in (("median", 0.5), ("p90", 0.9))}
@@ -123,9 +123,9 @@ def durations(now: datetime, *, within: timedelta = A_WEEK) -> Durations:
 REPEATED = Q(attempt__gt=1) | Q(received_count__gt=1)
 
 
-def ended(now: datetime, *, within: timedelta = A_DAY) -> Q:
-    """Return the condition of calls whose last step was in this time."""
-    return Q(state__in=ENDED, updated_at__gte=now - within)
+def ended(now: datetime) -> Q:
+    """Return the condition of calls whose last step was in the last day."""
+    return Q(state__in=ENDED, updated_at__gte=now - A_DAY)
 
 
 def failed(now: datetime, *, within: timedelta = A_DAY) -> Q:
@@ -133,16 +133,16 @@ def failed(now: datetime, *, within: timedelta = A_DAY) -> Q:
     return Q(at__gte=now - within)
 
 
-def received(now: datetime, *, within: timedelta = A_DAY) -> Q:
-    """Return the condition of events that came in this time."""
-    return Q(received_at__gte=now - within)
+def received(now: datetime) -> Q:
+    """Return the condition of events that came in the last day."""
+    return Q(received_at__gte=now - A_DAY)
 
 
-def cancel_requested(now: datetime, *, within: timedelta = A_WEEK) -> Q:
-    """Return the condition of deliveries whose cancel was requested in this time."""
-    return Q(cancel_requested_at__gte=now - within)
+def cancel_requested(now: datetime) -> Q:
+    """Return the condition of deliveries whose cancel was requested in the last week."""
+    return Q(cancel_requested_at__gte=now - A_WEEK)
 
 
-def arrived(now: datetime, *, within: timedelta = A_WEEK) -> Q:
-    """Return the condition of deliveries that arrived at the customer in this time."""
-    return Q(status=DELIVERED, status_at__gte=now - within, returned_generation=0)
+def arrived(now: datetime) -> Q:
+    """Return the condition of deliveries that arrived at the customer in the last week."""
+    return Q(status=DELIVERED, status_at__gte=now - A_WEEK, returned_generation=0)

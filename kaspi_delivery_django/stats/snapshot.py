@@ -32,13 +32,13 @@ def plural_of(count: int) -> int:
 
 
 class CountUpTo(models.Subquery):
-    """The number of rows of a queryset, counted up to `most` + 1, which means "more than `most`"."""
+    """The number of rows of a queryset, counted up to `MAX_COUNT` + 1, which means "more than `MAX_COUNT`"."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
     output_field = models.IntegerField()
 
-    def __init__(self, rows: QuerySet[Any], *, most: int = MAX_COUNT) -> None:
-        super().__init__(rows.values("pk")[: most + 1])
+    def __init__(self, rows: QuerySet[Any]) -> None:
+        super().__init__(rows.values("pk")[: MAX_COUNT + 1])
 
 
 def first_rows(rows: QuerySet[Any], column: str) -> models.Subquery:

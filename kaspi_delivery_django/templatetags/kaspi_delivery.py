@@ -1,4 +1,4 @@
-"""What templates say of deliveries."""
+"""Template filters and tags that show deliveries."""
 
 import re
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Checks of the databases: each red and green."""
+"""Checks of the databases."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -13,50 +13,27 @@ from tests.replicas.routers import ROUTERS
 from tests.shop.models import Order
 
 
-class OrdersElsewhere:
-    """A router that keeps the shop's rows on a database of their own."""
+def router(**answers):
+    """Return a router with these answers; the others are left to Django."""
+    names = ("db_for_write", "allow_relation", "allow_migrate")
+    return SimpleNamespace(**{name: answers.get(name, lambda *_args, **_hints: None) for name in names})
 
-    def db_for_write(self, model, **hints):
-        """Send the shop's models away."""
-        return "elsewhere" if model._meta.app_label == "shop" else None
+
+def writes(*labels):
+    """Return a router that writes the models of these apps elsewhere."""
+    return router(db_for_write=lambda model, **_hints: "elsewhere" if model._meta.app_label in labels else None)
 
 
 def test_e004_orders_on_another_database(found, settings):
-    """One commit cannot hold an order and its delivery when they live apart."""
-    settings.DATABASE_ROUTERS = [OrdersElsewhere()]
+    """One commit cannot hold an order and its delivery when they live apart; any database will do for both."""
+    settings.DATABASE_ROUTERS = [writes("shop")]
     messages = found(**GOOD)
-    assert list(messages) == ["E004"]
+    assert (list(messages), messages["E004"].obj) == (["E004"], Order)
     assert messages["E004"].msg == "The orders and kaspi_delivery are on different databases."
-    assert messages["E004"].obj is Order
     assert "DATABASE_ROUTERS" in messages["E004"].hint
-
-
-def test_e004_is_silent_without_adapters(found, settings):
-    """Without orders nothing is apart."""
-    settings.DATABASE_ROUTERS = [OrdersElsewhere()]
     assert list(found(**GOOD, ORDER_ADAPTERS=[])) == ["W013"]
-
-
-def test_e004_is_silent_when_both_moved(found, settings):
-    """Any database will do, as long as it is the same one."""
-    router = OrdersElsewhere()
-    moved = {"shop", "kaspi_delivery"}
-    router.db_for_write = lambda model, **_hints: "elsewhere" if model._meta.app_label in moved else None
-    settings.DATABASE_ROUTERS = [router]
+    settings.DATABASE_ROUTERS = [writes("shop", "kaspi_delivery")]
     assert found(**GOOD) == {}
-
-
-class Splitting:
-    """A router that the tests below change one answer of."""
-
-    def db_for_write(self, model, **hints):
-        """Leave it to Django."""
-
-    def allow_relation(self, one, other, **hints):
-        """Leave it to Django."""
-
-    def allow_migrate(self, db, app_label, model_name=None, **hints):
-        """Leave it to Django."""
 
 
 @pytest.mark.parametrize(
@@ -71,19 +48,15 @@ class Splitting:
 )
 def test_e014_routers_split_our_tables(found, settings, answer, says):
     """One transaction writes all of them."""
-    router = Splitting()
-    for name, function in answer.items():
-        setattr(router, name, function)
-    settings.DATABASE_ROUTERS = [router]
-    messages = found(**GOOD, ORDER_ADAPTERS=[])
-    assert says in messages["E014"].msg
-    assert "allow_relation" in messages["E014"].hint
+    settings.DATABASE_ROUTERS = [router(**answer)]
+    message = found(**GOOD, ORDER_ADAPTERS=[])["E014"]
+    assert (says in message.msg, "allow_relation" in message.hint) == (True, True)
 
 
-@pytest.mark.parametrize("router", ROUTERS, ids=lambda router: router.__name__)
-def test_e014_is_silent_for_replicas(found, settings, router):
+@pytest.mark.parametrize("replicas", ROUTERS, ids=lambda replicas: replicas.__name__)
+def test_e014_is_silent_for_replicas(found, settings, replicas):
     """Wherever reads go."""
-    settings.DATABASE_ROUTERS = [router()]
+    settings.DATABASE_ROUTERS = [replicas()]
     assert found(**GOOD) == {}
 
 
@@ -97,89 +70,62 @@ def database(monkeypatch):
     return use
 
 
-SQLITE = "django.db.backends.sqlite3"
-POSTGRESQL = "django.db.backends.postgresql"
-MARIADB = "django.db.backends.mysql"
-
-
-@pytest.mark.parametrize("options", [{}, {"transaction_mode": "DEFERRED"}])
-@pytest.mark.failure_mode("database: SQLite begins as a reader")
-def test_w005_transactions_that_begin_as_readers(found, database, options):
-    """They meet "database is locked"."""
-    database(ENGINE=SQLITE, OPTIONS=options)
-    messages = found(**GOOD)
-    assert list(messages) == ["W005"]
-    assert '"transaction_mode": "IMMEDIATE"' in messages["W005"].hint
+SQLITE = {"ENGINE": "django.db.backends.sqlite3"}
+IMMEDIATE = {**SQLITE, "OPTIONS": {"transaction_mode": "IMMEDIATE"}}
+POSTGRESQL = {"ENGINE": "django.db.backends.postgresql"}
+MARIADB = {"ENGINE": "django.db.backends.mysql"}
 
 
 @pytest.mark.parametrize(
-    "settings_of", [{"ENGINE": SQLITE, "OPTIONS": {"transaction_mode": "immediate"}}, {"ENGINE": POSTGRESQL}]
-)
-def test_w005_is_silent_elsewhere(found, database, settings_of):
-    """In small letters too; and another engine has no such mode."""
-    database(**settings_of)
-    assert found(**GOOD) == {}
-
-
-@pytest.mark.parametrize("engine", [POSTGRESQL, MARIADB])
-def test_w015_a_connection_for_every_webhook(found, database, engine):
-    """Django's default closes it after each request."""
-    database(ENGINE=engine)
-    messages = found(deploy=True, **LIVE)
-    assert list(messages) == ["W015"]
-    assert '"CONN_MAX_AGE": 60' in messages["W015"].hint
-
-
-@pytest.mark.parametrize(
-    "settings_of",
+    ("values", "ids"),
     [
-        {"ENGINE": POSTGRESQL, "CONN_MAX_AGE": 60},
-        {"ENGINE": POSTGRESQL, "CONN_MAX_AGE": None},
-        {"ENGINE": POSTGRESQL, "OPTIONS": {"pool": True}},
-        {"ENGINE": SQLITE, "OPTIONS": {"transaction_mode": "IMMEDIATE"}},
+        (SQLITE, ["W005"]),
+        ({**SQLITE, "OPTIONS": {"transaction_mode": "DEFERRED"}}, ["W005"]),
+        ({**SQLITE, "OPTIONS": {"transaction_mode": "immediate"}}, []),
+        (POSTGRESQL, []),
     ],
 )
-def test_w015_is_silent_when_it_is_kept(found, database, settings_of):
-    """For a while, for good, or in a pool; and SQLite has no server."""
-    database(**settings_of)
-    assert found(deploy=True, **LIVE) == {}
+@pytest.mark.failure_mode("database: SQLite begins as a reader")
+def test_w005_transactions_that_begin_as_readers(found, database, values, ids):
+    """They meet "database is locked"; another engine has no such mode."""
+    database(**values)
+    messages = found(**GOOD)
+    assert list(messages) == ids
+    assert all('"transaction_mode": "IMMEDIATE"' in message.hint for message in messages.values())
 
 
-def test_a_shop_in_production_is_left_in_peace(found, database):
-    """`check --deploy` says nothing of ours, and nothing of ATOMIC_REQUESTS, which undo no stored event."""
-    database(ENGINE=POSTGRESQL, CONN_MAX_AGE=60, ATOMIC_REQUESTS=True)
-    assert found(deploy=True, **LIVE) == {}
+@pytest.mark.parametrize(
+    ("values", "ids"),
+    [
+        (POSTGRESQL, ["W015"]),
+        (MARIADB, ["W015"]),
+        ({**POSTGRESQL, "CONN_MAX_AGE": 60, "ATOMIC_REQUESTS": True}, []),
+        ({**POSTGRESQL, "CONN_MAX_AGE": None}, []),
+        ({**POSTGRESQL, "OPTIONS": {"pool": True}}, []),
+        (IMMEDIATE, []),
+    ],
+)
+def test_w015_a_connection_for_every_webhook(found, database, values, ids):
+    """Django's default closes it after each request; kept, in a pool, or without a server, all is well."""
+    database(**values)
+    messages = found(deploy=True, **LIVE)
+    assert list(messages) == ids
+    assert all('"CONN_MAX_AGE": 60' in message.hint for message in messages.values())
 
 
-class NarrowTables:
-    """A connection to MySQL whose tables have the character set of old."""
-
-    vendor = "mysql"
-
-    def __init__(self, *tables):
-        self._found = [(table,) for table in tables]
-
-    def cursor(self):
-        """Answer every question with the tables."""
-        return nullcontext(SimpleNamespace(execute=lambda *_args: None, fetchall=lambda: self._found))
-
-
-def test_w025_tables_that_cannot_hold_every_letter(monkeypatch):
-    """As `migrate` asks for it; the hint names them."""
-    monkeypatch.setattr(databases, "connections", {"default": NarrowTables("kaspi_delivery_delivery")})
-    [message] = databases.check_character_set(databases=["default"])
-    assert message.id == "kaspi_delivery.W025"
-    assert "utf8mb4 for: kaspi_delivery_delivery." in message.hint
-
-
-@pytest.mark.parametrize("asked", [None, [], ["other"]])
-def test_w025_asks_no_database_that_it_may_not(monkeypatch, asked):
-    """`check` and `runserver` ask none."""
-    monkeypatch.setattr(databases, "connections", {"default": NarrowTables("kaspi_delivery_delivery")})
-    assert databases.check_character_set(databases=asked) == []
-
-
-def test_w025_is_silent_for_tables_of_utf8mb4(monkeypatch):
-    """They hold every letter."""
-    monkeypatch.setattr(databases, "connections", {"default": NarrowTables()})
-    assert databases.check_character_set(databases=["default"]) == []
+@pytest.mark.parametrize(
+    ("asked", "tables", "ids"),
+    [
+        (["default"], ["kaspi_delivery_delivery"], ["kaspi_delivery.W025"]),
+        (["default"], [], []),
+        *((asked, ["kaspi_delivery_delivery"], []) for asked in (None, [], ["other"])),
+    ],
+)
+def test_w025_tables_that_cannot_hold_every_letter(monkeypatch, asked, tables, ids):
+    """Of MySQL with the character set of old, named in the hint; `check` and `runserver` ask no database."""
+    cursor = SimpleNamespace(execute=lambda *_args: None, fetchall=lambda: [(table,) for table in tables])
+    connection = SimpleNamespace(vendor="mysql", cursor=lambda: nullcontext(cursor))
+    monkeypatch.setattr(databases, "connections", {"default": connection})
+    messages = databases.check_character_set(databases=asked)
+    assert [message.id for message in messages] == ids
+    assert all("utf8mb4 for: kaspi_delivery_delivery." in message.hint for message in messages)

@@ -1,11 +1,8 @@
-"""A Kaspi over real sockets, a shop that it can reach, and the command."""
+"""A Kaspi over real sockets, and a shop that it can reach."""
 
-import io
-import json
 import logging
 
 import pytest
-from django.core.management import CommandError, call_command
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
@@ -40,29 +37,6 @@ def shop_url(live_server):
 def worker_seen(db):
     """Let a worker have been seen a moment ago."""
     return AccountState.objects.create(account="default", environment="sandbox", worker_seen_at=clock.now())
-
-
-@pytest.fixture
-def run():
-    """Run the command; return its exit code, what it printed, and what it said on stderr."""
-
-    def call(*arguments):
-        out, err = io.StringIO(), io.StringIO()
-        try:
-            call_command("kaspi_doctor", *arguments, stdout=out, stderr=err)
-        except SystemExit as end:
-            return end.code, out.getvalue(), err.getvalue()
-        except CommandError as wrong:
-            return wrong.returncode, out.getvalue(), str(wrong)
-        return 0, out.getvalue(), err.getvalue()
-
-    return call
-
-
-@pytest.fixture
-def read(run):
-    """Run the command with --json; return the document."""
-    return lambda *arguments: json.loads(run("--json", *arguments)[1])
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.doctor.report import Report
-from kaspi_delivery_django.doctor.results import failed
+from kaspi_delivery_django.doctor.texts import result
 from kaspi_delivery_django.management.commands import kaspi_doctor
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.stats import snapshot
@@ -18,20 +18,31 @@ from tests.doctor import conftest as doctor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-kaspi, shop_url, worker_seen = doctor.kaspi, doctor.shop_url, doctor.worker_seen
-run, read, quiet_logger = doctor.run, doctor.read, doctor.quiet_logger
+kaspi, shop_url, worker_seen, quiet_logger = doctor.kaspi, doctor.shop_url, doctor.worker_seen, doctor.quiet_logger
+
+
+@pytest.fixture
+def examine(run):
+    """Run the doctor; return its exit code, what it printed, and its errors."""
+    return lambda *arguments: run("kaspi_doctor", *arguments)
+
+
+@pytest.fixture
+def read(examine):
+    """Run the doctor with --json; return the document."""
+    return lambda *arguments: json.loads(examine("--json", *arguments)[1])
 
 
 @pytest.fixture
 def healthy(settings, kaspi, worker_seen):
-    """A shop of which only SQLite's recommendations could be said, and that its admin has another shop's pages too."""
+    """A shop with SQLite's recommendations silenced, and those about another shop's pages in its admin."""
     settings.SILENCED_SYSTEM_CHECKS = ["kaspi_delivery.W005", "kaspi_delivery.W015", "kaspi_delivery.W038"]
     return kaspi
 
 
 @pytest.fixture
 def two_accounts(settings):
-    """A shop of two merchants whose Kaspi is away."""
+    """A shop of two merchants whose Kaspi is unavailable."""
     own = {alias: {"API_KEY": f"the-key-of-{alias}", "BASE_URL": "http://127.0.0.1:1"} for alias in ("east", "west")}
     settings.KASPI_DELIVERY = {"ORDER_ADAPTERS": ["tests.shop.adapters.OrderAdapter"], "ACCOUNTS": own}
 
@@ -41,19 +52,14 @@ def verdicts(document):
     return {finding["name"]: finding["verdict"] for finding in document["findings"]}
 
 
-def test_all_is_well(run, healthy, shop_url):
-    """The test webhook really arrives; what only a person can see does not fail."""
-    code, out, err = run("--webhook-url", shop_url)
+def test_a_healthy_shop_passes_and_the_doctor_writes_nothing_itself(examine, healthy, shop_url):
+    """One GET, one POST for the test webhook, which really arrives; the one new row is the webhook's."""
+    before = list(AccountState.objects.values())
+    code, out, err = examine("--webhook-url", shop_url)
     assert (code, err, "FAIL" in out) == (0, "", False)
     assert f"pass  webhook: A test webhook arrived signed at {shop_url}." in out
     assert "  yours 12 alerting on 4xx and 5xx spikes" in out
     assert out.splitlines()[-1].startswith("0 failed, ")
-
-
-def test_it_books_nothing_and_writes_nothing_itself(run, healthy, shop_url):
-    """One GET, one POST for the test webhook; the one new row is the webhook's."""
-    before = list(AccountState.objects.values())
-    assert run("--webhook-url", shop_url)[0] == 0
     assert [(request.method, request.path.partition("?")[0]) for request in healthy.requests] == [
         ("GET", "/v1/deliveries/dlv_kaspi_doctor_none"),
         ("POST", "/v1/webhooks/test"),
@@ -62,38 +68,35 @@ def test_it_books_nothing_and_writes_nothing_itself(run, healthy, shop_url):
     assert (counts, list(AccountState.objects.values())) == ([0, 0, 1], before)
 
 
-def test_without_a_webhook_it_only_reads(run, healthy):
+def test_without_a_webhook_it_only_reads(examine, healthy):
     """Not one statement of it changes a row."""
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
-        assert run()[0] == 0
+    with CaptureQueriesContext(connection) as queries:
+        assert examine()[0] == 0
     assert {query["sql"].split()[0] for query in queries} <= {"SELECT", "PRAGMA", "SHOW"}
 
 
-def test_a_wrong_key_ends_with_1_and_no_webhook_is_asked_for(read, run, healthy, shop_url):
-    """The next line says what is to be mended first."""
+def test_after_a_wrong_key_no_webhook_is_requested(read, healthy, shop_url):
+    """The next line says what is to be fixed first."""
     healthy.api_key = "the-key-that-kaspi-knows"
     found = read("--webhook-url", shop_url)
     assert (found["well"], verdicts(found)["key"], verdicts(found)["webhook"]) == (False, "fail", "yours")
-    assert run()[0] == 1
     assert {request.method for request in healthy.requests} == {"GET"}
 
 
-def test_a_dead_worker_ends_with_1(run, healthy):
+def test_a_dead_worker_ends_with_1(examine, healthy):
     """And the line says what to start."""
     AccountState.objects.all().delete()
-    code, out, _err = run()
+    code, out, _err = examine()
     assert code == 1
     assert "FAIL  worker: None was ever seen.\n        Keep `python manage.py kaspi_worker` running" in out
 
 
-def test_an_item_that_fails_ends_with_1(read, run, healthy, quiet_logger):
+def test_an_item_that_fails_ends_with_1(read, examine, healthy, quiet_logger):
     """Although each finding is well."""
     found = read()
     assert "fail" not in verdicts(found).values()
     assert [item["number"] for item in found["checklist"] if item["verdict"] == "fail"] == [7]
-    assert run()[0] == 1
+    assert examine()[0] == 1
 
 
 def test_unapplied_migrations_leave_the_tables_unread(read, healthy, shop_url):
@@ -124,14 +127,6 @@ def test_the_document_keeps_its_shape(read, healthy):
     ]
 
 
-def test_every_failure_says_what_to_change(read, run, two_accounts):
-    """No line fails, or is left open, without a todo."""
-    found = read()
-    lines = found["findings"] + found["checklist"]
-    assert len([line for line in lines if line["verdict"] == "fail"]) > 5
-    assert all(bool(line["todo"]) is (line["verdict"] != "pass") for line in lines)
-
-
 def test_each_account_is_examined_or_the_one_that_is_named(read, two_accounts):
     """By the order of the settings."""
     assert [account["account"] for account in read()["accounts"]] == ["east", "west"]
@@ -148,9 +143,9 @@ def test_each_account_is_examined_or_the_one_that_is_named(read, two_accounts):
         (["--account", "east", "--webhook-url", "shop.example"], "--webhook-url: it must be a whole address"),
     ],
 )
-def test_wrong_use_ends_with_2(run, two_accounts, arguments, says):
+def test_wrong_use_ends_with_2(examine, two_accounts, arguments, says):
     """Before anything is asked."""
-    code, out, err = run(*arguments)
+    code, out, err = examine(*arguments)
     assert (code, out, says in err) == (2, "", True)
 
 
@@ -161,43 +156,42 @@ def test_a_wait_without_an_end_is_wrong_use(capsys):
     assert (end.value.code, "from 1 to 600" in capsys.readouterr().err) == (2, True)
 
 
-def test_settings_that_cannot_be_read_end_with_2(run, settings):
+def test_settings_that_cannot_be_read_end_with_2(examine, settings):
     """With the text of the check."""
     settings.KASPI_DELIVERY = {"API_KEI": "x"}
-    code, _out, err = run()
+    code, _out, err = examine()
     assert (code, "Did you mean 'API_KEY'?" in err) == (2, True)
 
 
-def test_a_database_that_is_away_ends_with_3(run, healthy, monkeypatch):
+def test_an_unavailable_database_ends_with_3(examine, healthy, monkeypatch):
     """Nothing that it would have said is printed."""
 
     def away():
         raise OperationalError("password=hunter2")
 
     monkeypatch.setattr(snapshot, "read", away)
-    code, out, err = run()
+    code, out, err = examine()
     assert (code, out) == (3, "")
     assert "OperationalError" in err
     assert "hunter2" not in err
 
 
-def test_it_shows_no_secret(run, healthy, shop_url, settings):
+def test_it_shows_no_secret(examine, healthy, shop_url, settings):
     """Neither key nor secret, in lines or in JSON, when all is well and when it is not."""
     own = settings.KASPI_DELIVERY
-    printed = "".join(run("--webhook-url", shop_url, *more)[1] for more in ([], ["--json"]))
+    printed = "".join(examine("--webhook-url", shop_url, *more)[1] for more in ([], ["--json"]))
     healthy.api_key = "the-key-that-kaspi-knows"
-    printed += "".join(run("--webhook-url", shop_url, *more)[1] for more in ([], ["--json"]))
+    printed += "".join(examine("--webhook-url", shop_url, *more)[1] for more in ([], ["--json"]))
     for secret in (own["API_KEY"], own["WEBHOOK_SECRETS"][0], healthy.api_key):
         assert secret not in printed
-    json.loads(run("--json")[1])
+    json.loads(examine("--json")[1])
 
 
 def test_no_line_speaks_to_the_terminal():
     """Whatever a finding repeats, of the settings, the tables or Kaspi, it stays on its line and colours none."""
-    hostile = failed("gate", "Closed: \x1b[2Jwell\n  pass  key: taken.", "Ask\rKaspi\u202e.", account="east")
-    found = Report(
-        accounts=(Account(alias="east", environment="sandbox", base_url=""),), findings=[hostile], checklist=[]
-    )
-    printed = list(kaspi_doctor.lines(found))
+    hostile = "Closed: \x1b[2Jwell\n  pass  key: taken.\r\u202e{0}"
+    account = Account(alias="east", environment="sandbox", base_url="")
+    finding = result("checks/wrong", account="east", text=hostile, hint=hostile)
+    printed = list(kaspi_doctor.lines(Report(accounts=[account], findings=[finding], checklist=[])))
     assert all(line.isprintable() for line in printed)
-    assert r"  FAIL  gate: Closed: \x1b[2Jwell\n  pass  key: taken." in printed
+    assert r"  FAIL  checks: Closed: \x1b[2Jwell\n  pass  key: taken.\r\u202e{0}" in printed

@@ -1,13 +1,11 @@
 """Signals belong to the program that calls a command: it keeps its handlers, whatever it calls and wherever."""
 
-import io
 import os
 import signal
 import threading
-from contextlib import suppress
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import connections
 
 from kaspi_delivery_django.management.batches import SIGNALS, stopped_by_signals
@@ -21,19 +19,14 @@ rows = pytest.mark.django_db(transaction=True)
 COMMANDS = [
     ["kaspi_worker", "--once"],
     ["kaspi_worker", "--once", "--threads", "1"],
-    ["kaspi_enqueue"],
-    ["kaspi_prune"],
-    ["kaspi_replay"],
-    ["kaspi_report"],
-    ["kaspi_operators"],
-    ["kaspi_doctor"],
+    *([f"kaspi_{name}"] for name in ("enqueue", "prune", "replay", "report", "operators", "doctor")),
     ["kaspi_sandbox", "--port", "0", "--quiet"],
 ]
 
 
 @pytest.fixture
 def own_handlers():
-    """Have the program listen to both signals itself; return its handlers."""
+    """Have the program handle both signals itself; return its handlers."""
     own = {number: lambda *_: None for number in SIGNALS}
     before = {number: signal.signal(number, handler) for number, handler in own.items()}
     yield own
@@ -43,7 +36,7 @@ def own_handlers():
 
 @pytest.fixture
 def calm(monkeypatch, kaspi):
-    """Let each command have something to say, and none serve for ever."""
+    """Let each command have something to do, and none serve for ever."""
     monkeypatch.setattr(OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all())
 
     def interrupt(_seconds):
@@ -52,35 +45,28 @@ def calm(monkeypatch, kaspi):
     monkeypatch.setattr(cli.time, "sleep", interrupt)
 
 
-def call(command):
-    """Run it as another program does; how it ends is its own business."""
-    with suppress(SystemExit):
-        call_command(*command, stdout=io.StringIO(), stderr=io.StringIO())
-
-
 @rows
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_program_gets_its_handlers_back(own_handlers, calm, command):
+def test_a_program_keeps_its_handlers(own_handlers, calm, run):
     """After each of our commands."""
-    call(command)
-    assert {number: signal.getsignal(number) for number in SIGNALS} == own_handlers
+    for command in COMMANDS:
+        run(*command)
+        assert {number: signal.getsignal(number) for number in SIGNALS} == own_handlers, command
 
 
 @rows
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_command_works_in_a_thread(calm, command):
+def test_each_command_works_in_a_thread(calm, run):
     """A scheduler calls it there, where no handler can be set."""
     raised = []
 
-    def run():
-        try:
-            call(command)
-        except BaseException as err:  # noqa: BLE001  # the test looks at it
-            raised.append(err)
-        finally:
-            connections.close_all()
+    def work():
+        for command in COMMANDS:
+            try:
+                run(*command)
+            except BaseException as err:  # noqa: BLE001  # the test looks at it
+                raised.append((command, err))
+        connections.close_all()
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=work)
     thread.start()
     thread.join(60)
     assert (raised, thread.is_alive()) == ([], False)
@@ -93,8 +79,8 @@ def test_handlers_are_restored_after_an_error(own_handlers):
     assert signal.getsignal(signal.SIGTERM) is own_handlers[signal.SIGTERM]
 
 
-def test_a_signal_stops_what_is_under_way(own_handlers):
-    """A worker, for one, and only inside."""
+def test_a_signal_stops_a_worker(own_handlers):
+    """Only inside."""
     worker = Worker(log=lambda _line: None)
     with stopped_by_signals(worker.stop):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from kaspi_delivery_django.checks import check_settings
+from kaspi_delivery_django.checks.settings import check_settings
 from kaspi_delivery_django.contrib.messages import checks, conf
 from tests.messages.conftest import EMAIL, TELEGRAM
 

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 
-from kaspi_delivery_django.checks import check_character_set
+from kaspi_delivery_django.checks.databases import check_character_set
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import cancel_delivery, request_delivery
 from tests.shop.adapters import OrderAdapter

@@ -1,14 +1,15 @@
-"""The parcels of the last days: by the shop's own midnights, and kept once a day is over."""
+"""The parcels of the last days: by the shop's own midnights, and cached once a day is over."""
 
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.utils import timezone
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.models import Delivery, StatusChange
-from kaspi_delivery_django.stats import days
+from kaspi_delivery_django.stats import cached, days
 from tests.conftest import event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -16,18 +17,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 TODAY = date(2026, 3, 1)
 
 
-def step(delivery, at, to_status="delivered", from_status="created", source="webhook", **columns):
+def step(delivery, at, to_status="delivered", from_status="created", **columns):
     """Record one step at a time."""
-    return StatusChange.objects.create(
-        delivery=delivery,
-        from_status=from_status,
-        to_status=to_status,
-        at=at,
-        source=source,
-        created_at=at,
-        notify_after=at,
-        **columns,
-    )
+    values = {"from_status": from_status, "to_status": to_status, "source": "webhook", **columns}
+    return StatusChange.objects.create(delivery=delivery, at=at, created_at=at, notify_after=at, **values)
 
 
 def counted():
@@ -36,22 +29,17 @@ def counted():
     return {day: parcels for day, parcels in found.items() if parcels}
 
 
-def test_a_week_ends_today(booked, turnable):
-    """Seven days, the oldest first."""
-    dates = [day.date for day in days.read()]
-    assert dates == [date(2026, 2, 23) + timedelta(days=number) for number in range(7)]
-
-
 def test_a_day_begins_at_the_shops_midnight(booked, turnable):
-    """19:30 UTC is half past midnight in Almaty."""
+    """19:30 UTC is half past midnight in Almaty; seven days, the oldest first, end today."""
     StatusChange.objects.all().delete()
     step(booked, datetime(2026, 2, 27, 18, 59, tzinfo=UTC))
     step(booked, datetime(2026, 2, 27, 19, 30, tzinfo=UTC), "cancelled")
     assert counted() == {date(2026, 2, 27): {"delivered": 1}, date(2026, 2, 28): {"cancelled": 1}}
+    assert [day.date for day in days.read()] == [date(2026, 2, 23) + timedelta(days=number) for number in range(7)]
 
 
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland"])
-def test_the_days_are_the_shops_whoever_reads(booked, turnable, zone):
+def test_the_days_are_the_shops_whoever_reads(turnable, zone):
     """A middleware may have activated the reader's own zone."""
     here = days.today(), days.bounds(TODAY)
     with timezone.override(zone):
@@ -62,13 +50,14 @@ def test_a_parcel_counts_once_however_many_steps_it_took(booked, post_webhook, t
     """Five statuses are one booking and one arrival; so is an arrival that was taken back and came again."""
     for number, status in enumerate(("accepted", "in_transit", "out_for_delivery", "delivered")):
         post_webhook(event(booked, status, event_id=f"wh_{number}"))
-    assert counted() == {TODAY: {"booked": 1, "delivered": 1}}
     step(booked, turnable.now)
     assert counted() == {TODAY: {"booked": 1, "delivered": 1}}
 
 
 def test_a_parcel_is_booked_by_its_first_step_whichever_that_is(due, turnable):
-    """A webhook may come before the answer to the booking."""
+    """A webhook may come before the answer to the booking; what was late and not applied is no step."""
+    step(due.delivery, turnable.now, applied=False)
+    assert counted() == {}
     step(due.delivery, turnable.now, "accepted", from_status="")
     assert counted() == {TODAY: {"booked": 1}}
 
@@ -98,32 +87,26 @@ def test_a_count_stops_at_its_bound(booked, turnable, monkeypatch):
     assert counted() == {TODAY: {"booked": 1, "delivered": 3}}
 
 
-def test_late_news_is_no_step(booked, turnable):
-    """It was kept, not applied."""
-    StatusChange.objects.all().delete()
-    step(booked, turnable.now, applied=False)
-    assert counted() == {}
-
-
 def test_all_days_take_one_statement(booked, django_assert_num_queries):
     """Today is counted each time, so that its number is that of its rows."""
-    for _look in range(2):
+    for _time in range(2):
         with django_assert_num_queries(1) as queries:
             days.read()
     assert queries[0]["sql"].count("DISTINCT") == len(days.KINDS)
 
 
-def test_today_is_counted_anew_and_the_past_is_not(booked, turnable):
-    """What changes about a past day, as by a deletion, is not looked at again for a week."""
+def test_today_is_counted_again_and_the_past_is_not(booked, turnable):
+    """A past day's changes, as by a deletion, are ignored for a week; the version of what is counted is in the name."""
     days.read()
     turnable.turn(days=1)
     assert counted() == {TODAY: {"booked": 1}}
     StatusChange.objects.all().delete()
     step(booked, turnable.now)
     assert counted() == {TODAY: {"booked": 1}, date(2026, 3, 2): {"delivered": 1}}
+    assert "days:2:" in days._name(TODAY)
 
 
-def test_a_day_that_has_just_ended_is_not_kept(booked, turnable):
+def test_a_day_that_has_just_ended_is_not_cached(booked, turnable):
     """A transaction that began before midnight may commit after it."""
     turnable.now = datetime(2026, 3, 1, 19, 5, tzinfo=UTC)
     assert counted() == {TODAY: {"booked": 1}}
@@ -131,19 +114,26 @@ def test_a_day_that_has_just_ended_is_not_kept(booked, turnable):
     assert counted() == {TODAY: {"booked": 1, "delivered": 1}}
 
 
-def test_days_kept_by_an_earlier_version_are_not_read(booked):
-    """They counted something else."""
-    assert "days:2:" in days._name(TODAY)
-
-
 @pytest.mark.parametrize("method", ["get_many", "set"])
-def test_a_cache_that_is_away_costs_time_only(booked, turnable, monkeypatch, method, caplog):
+def test_an_unavailable_cache_costs_time_only(booked, turnable, monkeypatch, method, caplog):
     """The figures are read from the tables."""
 
     def fail(*_args, **_kwargs):
         raise ConnectionError("redis://:password@host")
 
     monkeypatch.setattr(type(cache._connections[cache._alias]), method, fail)
-    turnable.turn(days=1)  # so that there is a day to keep
+    turnable.turn(days=1)  # so that there is a day to cache
     assert counted() == {TODAY: {"booked": 1}}
     assert "password" not in caplog.text
+
+
+@pytest.mark.parametrize("what", ["schema_name", "NAME"])
+def test_tenants_share_no_cached_figures(monkeypatch, what):
+    """They may have one alias and one cache, and a schema or a database each; None is a figure too."""
+    cached.keep("a", None, 60)
+    assert cached.recall(["a", "b"]) == {"a": None}
+    if what == "NAME":
+        monkeypatch.setitem(connection.settings_dict, "NAME", "another")
+    else:
+        monkeypatch.setattr(connection, "schema_name", "almaty", raising=False)
+    assert cached.recall(["a"]) == {}

@@ -1,4 +1,4 @@
-"""What happened lately: how calls ended, how webhooks came, why and how long."""
+"""The last day and week: how calls ended, how webhooks came, why deliveries were cancelled, how long they took."""
 
 from datetime import timedelta
 
@@ -9,67 +9,61 @@ from kaspi_delivery_django.stats import recent
 from tests.conftest import event
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+rows = pytest.mark.django_db(transaction=True)
 
 
+@rows
+def test_an_empty_shop_has_zeros_and_no_durations(turnable):
+    """None for what never was."""
+    assert recent.webhooks(turnable.now) == recent.Webhooks(events=0, repeated=0, most_attempts=0)
+    assert recent.durations(turnable.now) == recent.Durations(deliveries=0, median=None, p90=None)
+
+
+@rows
 def test_calls_are_counted_by_kind_and_end(booked, turnable):
-    """Those of the last day."""
+    """Those of the last day; attempts that failed by their status, no response apart."""
     ApiCall.objects.update(updated_at=turnable.now)
     assert recent.calls_ended(turnable.now) == {("create", "done"): 1}
     assert recent.calls_ended(turnable.now + timedelta(days=2)) == {}
-
-
-def test_failed_attempts_are_counted_by_kind_and_status(due, turnable):
-    """No answer is a kind of its own."""
     for http_status in (503, 503, None):
-        FailedAttempt.objects.create(call=due, kind="create", at=turnable.now, http_status=http_status)
+        call = ApiCall.objects.get()
+        FailedAttempt.objects.create(call=call, kind="create", at=turnable.now, http_status=http_status)
     assert recent.failed_attempts(turnable.now) == {("create", 503): 2, ("create", None): 1}
 
 
+@rows
 def test_webhooks_that_came_again_are_counted(booked, post_webhook, turnable):
     """By Kaspi's own attempt, and by ours."""
     post_webhook(event(booked, "accepted"))
     post_webhook(event(booked, "in_transit", event_id="wh_2", attempt=3))
-    found = recent.webhooks(turnable.now)
-    assert found == recent.Webhooks(events=2, repeated=1, most_attempts=3)
+    assert recent.webhooks(turnable.now) == recent.Webhooks(events=2, repeated=1, most_attempts=3)
     post_webhook(event(booked, "accepted"))
     assert recent.webhooks(turnable.now).repeated == 2
 
 
-def test_no_webhooks_are_zeros(turnable):
-    """Not None."""
-    assert recent.webhooks(turnable.now) == recent.Webhooks(events=0, repeated=0, most_attempts=0)
-
-
-def test_the_reasons_of_cancels_are_counted(drain, turnable):
+@rows
+def test_the_reasons_of_cancels_are_counted(kaspi, turnable):
     """The most frequent first."""
     for reason in ("out of stock", "too late", "out of stock"):
-        order = Order.objects.create()
-        row = Delivery.objects.filter(object_id=str(order.pk))
+        row = Delivery.objects.filter(object_id=str(Order.objects.create().pk))
         row.update(cancel_requested_at=turnable.now, cancel_reason=reason)
     assert recent.cancel_reasons(turnable.now) == [("out of stock", 2), ("too late", 1)]
 
 
-def test_durations_are_from_the_booking_to_the_door(drain, turnable):
-    """Median and nine tenths."""
-    for hours in range(1, 11):
-        order = Order.objects.create()
-        row = Delivery.objects.filter(object_id=str(order.pk))
-        row.update(status="delivered", status_at=turnable.now, created_at=turnable.now - timedelta(hours=hours))
-    found = recent.durations(turnable.now)
-    assert found == recent.Durations(deliveries=10, median=timedelta(hours=5), p90=timedelta(hours=9))
-
-
-def test_a_duration_of_seconds_is_one(booked, turnable):
-    """A courier at the door took 20 s, not 0 min."""
-    booked.status, booked.status_at = "delivered", booked.created_at + timedelta(seconds=20)
-    booked.save()
-    assert recent.durations(turnable.now).median == timedelta(seconds=20)
-
-
-def test_without_a_delivery_there_is_no_duration(turnable):
-    """None, not zero."""
-    assert recent.durations(turnable.now) == recent.Durations(deliveries=0, median=None, p90=None)
+@rows
+@pytest.mark.parametrize(
+    ("seconds", "median", "p90"),
+    [
+        ([hours * 3600 for hours in range(1, 11)], timedelta(hours=5), timedelta(hours=9)),
+        ([20], *[timedelta(0, 20)] * 2),
+    ],
+)
+def test_durations_are_from_the_booking_to_the_door(kaspi, turnable, seconds, median, p90):
+    """Median and nine tenths, to the second."""
+    for number in seconds:
+        row = Delivery.objects.filter(object_id=str(Order.objects.create().pk))
+        row.update(status="delivered", status_at=turnable.now, created_at=turnable.now - timedelta(seconds=number))
+    assert recent.durations(turnable.now) == recent.Durations(deliveries=len(seconds), median=median, p90=p90)
 
 
 @pytest.mark.parametrize(

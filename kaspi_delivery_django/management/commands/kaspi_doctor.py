@@ -15,10 +15,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.doctor import report, webhook
+from kaspi_delivery_django.doctor import probes, report
+from kaspi_delivery_django.doctor.probes import Wait
 from kaspi_delivery_django.doctor.report import Report
-from kaspi_delivery_django.doctor.results import Outcome
-from kaspi_delivery_django.doctor.webhook import Wait
+from kaspi_delivery_django.doctor.texts import Outcome
 from kaspi_delivery_django.management.argtypes import whole_number
 from kaspi_delivery_django.services.errors import one_line
 
@@ -70,7 +70,6 @@ class Command(BaseCommand):
     requires_system_checks = []  # they are among the findings
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take whom to examine, where a test webhook shall arrive, and how long to wait for it."""
         parser.add_argument("--account", metavar="ALIAS", help="examine this account alone")
         parser.add_argument(
             "--webhook-url",
@@ -82,7 +81,6 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Examine, print, and end with 1 if something failed."""
         try:
             accounts = _accounts(options["account"])
             urls = _urls(accounts, options["webhook_url"])
@@ -92,16 +90,10 @@ class Command(BaseCommand):
         except (DatabaseError, InterfaceError) as err:
             what = f"The database cannot be read: {type(err).__name__}. Is it up, and is DATABASES right?"
             raise CommandError(what, returncode=NOT_READ) from err
-        self._print(found, as_json=options["json"])
+        as_json = options["json"]
+        self.stdout.write(json.dumps(report.document(found), indent=2) if as_json else "\n".join(lines(found)))
         if not found.is_well:
             raise SystemExit(FAILED)
-
-    def _print(self, found: report.Report, *, as_json: bool) -> None:
-        if as_json:
-            self.stdout.write(json.dumps(report.document(found), indent=2))
-            return
-        for line in lines(found):
-            self.stdout.write(line)
 
 
 def _accounts(alias: str | None) -> Mapping[str, conf.Account]:
@@ -116,12 +108,12 @@ def _accounts(alias: str | None) -> Mapping[str, conf.Account]:
 def _urls(accounts: Mapping[str, conf.Account], url: str | None) -> Mapping[str, str]:
     if url is None:
         return {}
-    if len(accounts) > 1 and webhook.PLACEHOLDER not in url:
+    if len(accounts) > 1 and probes.PLACEHOLDER not in url:
         what = (
             "Each account has its own address: write {account} for the alias in --webhook-url, or name one --account."
         )
         raise CommandError(what, returncode=WRONG_USE)
     try:
-        return {alias: webhook.address_of(url, account) for alias, account in accounts.items()}
+        return {alias: probes.address_of(url, account) for alias, account in accounts.items()}
     except ValueError as err:
         raise CommandError(f"--webhook-url: {err}.", returncode=WRONG_USE) from err

@@ -23,7 +23,6 @@ class Command(BatchCommand):
     help = "Book orders that have no delivery although their adapter wants one."
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
-        """Go through one adapter's orders after the other's."""
         able = [adapter for adapter in orders.adapters().values() if _is_able(adapter)]
         if not able:
             raise CommandError(MISSING, returncode=2)

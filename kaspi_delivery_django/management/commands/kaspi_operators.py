@@ -62,12 +62,10 @@ class Command(BaseCommand):
     help = f'Make the group "{NAME}", or give it the permissions that it lacks.'
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take --database."""
         words = "where the site's users are (the database that groups are written to)"
         parser.add_argument("--database", default=router.db_for_write(Group), help=words)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Create the group, and report the result."""
         try:
             given = make_group(using=options["database"])
         except DeliveryError as err:

@@ -21,7 +21,6 @@ class Command(BatchCommand):
     help = "Delete old events and failed attempts, and anonymize the personal data of deliveries that ended long ago."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the two ages."""
         super().add_arguments(parser)
         parser.add_argument(
             "--events-days", type=days, default=90, help="keep what came and failed so long (90, at least 7)"
@@ -29,7 +28,6 @@ class Command(BatchCommand):
         parser.add_argument("--personal-days", type=days, default=30, help="keep personal data this long (30)")
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
-        """Prune the events and the failed attempts, then the personal data."""
         if options["events_days"] < LEAST_EVENTS_DAYS:
             raise CommandError("--events-days must be at least 7: Kaspi repeats an event for a day.", returncode=2)
         old = clock.now() - timedelta(days=options["events_days"])

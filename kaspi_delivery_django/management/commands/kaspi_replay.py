@@ -16,7 +16,6 @@ class Command(BatchCommand):
     help = "Apply failed, parked and conflicting webhook events again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take --state."""
         super().add_arguments(parser)
         states = [str(state) for state in WebhookEvent.DEAD_LETTERS]
         parser.add_argument(
@@ -28,5 +27,4 @@ class Command(BatchCommand):
         )
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
-        """Replay them, oldest first."""
         return inbox.replay_dead_letters(states=options["state"], batch=options["batch"], dry_run=options["dry_run"])

@@ -3,7 +3,8 @@
 import json
 import math
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -11,16 +12,19 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError
 
-from kaspi_delivery_django.management import report_table
 from kaspi_delivery_django.management.argtypes import format_duration, seconds, whole_number
 from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.stats import metrics, report
+from kaspi_delivery_django.services.errors import one_line
+from kaspi_delivery_django.stats import days, metrics, report, snapshot
+from kaspi_delivery_django.stats.accounts import AccountStats
 from kaspi_delivery_django.stats.metrics import METRICS, Crossing, Metric
-from kaspi_delivery_django.stats.report import Report
+from kaspi_delivery_django.stats.report import Report, by_status, total
+from kaspi_delivery_django.stats.snapshot import OTHER, Snapshot
 
 CROSSED = 1
 WRONG_USE = 2
 NOT_READ = 3
+Rows = Mapping[str, str]
 
 
 class Command(BaseCommand):
@@ -34,29 +38,21 @@ class Command(BaseCommand):
     requires_system_checks = []  # their exit code is 1, which would mean that a limit is crossed
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take --json, and a limit for each metric."""
         parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
         for name, metric in METRICS.items():
             option = f"--max-{name.replace('_', '-')}"
             parser.add_argument(option, help=f"limit of: {metric.help}", **_argument(metric))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print the report, and the metrics above their limits."""
         found = _read()
         chosen = {name: options[f"max_{name}"] for name in METRICS}
         crossings = metrics.crossed(found, {name: limit for name, limit in chosen.items() if limit is not None})
-        self._print(found, crossings, as_json=options["json"])
+        document = report.document(found, [one.document() for one in crossings])
+        self.stdout.write(json.dumps(document, indent=2) if options["json"] else "\n".join(lines(found)))
         for crossing in crossings:
             self.stderr.write(_sentence(crossing))
         if crossings:
             raise SystemExit(CROSSED)
-
-    def _print(self, found: Report, crossings: Sequence[Crossing], *, as_json: bool) -> None:
-        if as_json:
-            self.stdout.write(json.dumps(report.document(found, [one.document() for one in crossings]), indent=2))
-            return
-        for line in report_table.lines(found):
-            self.stdout.write(line)
 
 
 def _argument(metric: Metric) -> dict[str, Any]:
@@ -79,6 +75,111 @@ def _read() -> Report:
 
 
 def _sentence(crossing: Crossing) -> str:
-    show = format_duration if METRICS[crossing.figure].max_limit is None else report_table.count
+    show = format_duration if METRICS[crossing.figure].max_limit is None else count
     value = "never" if math.isinf(crossing.value) else show(int(crossing.value))
     return f"crossed: {crossing.figure} is {value}, the limit is {show(int(crossing.limit))}"
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Return the table line by line, without zeros that have no meaning."""
+    yield f"Kaspi Delivery, {_moment(report.snapshot.read_at)}"
+    for title, rows in _sections(report).items():
+        if rows:
+            yield from ("", title)
+        yield from (one_line(f"  {label:<32}{value:>12}") for label, value in rows.items())
+
+
+def count(number: int) -> str:
+    """Return a count with separators, "10,000+" for more than was counted."""
+    return f"{snapshot.MAX_COUNT:,}+" if number > snapshot.MAX_COUNT else f"{number:,}"
+
+
+def _sections(report: Report) -> Mapping[str, Rows]:
+    now, ended = report.snapshot.read_at, sorted(report.calls_ended.items())
+    return {
+        "On their way": _on_the_way(report.snapshot),
+        "Needs attention": _attention(report.snapshot),
+        "Calls": {
+            **_counts(report.snapshot.calls),
+            "oldest due waits": format_duration(_s(report.snapshot.oldest_due_age)),
+        },
+        "Tries that failed, last hour": _counts(report.failures),
+        "Calls that ended, last day": _counts({f"{kind} {state}": n for (kind, state), n in ended}),
+        "Webhooks": _webhooks(report),
+        "Deliveries, last seven days": _week(report),
+        "Saved for what the settings do not have": {
+            f"{one.account} ({one.environment})": count(one.deliveries) for one in report.unserved
+        },
+        "Accounts": dict(row for account in report.accounts for row in _account(account, now)),
+    }
+
+
+def _on_the_way(current: Snapshot) -> Rows:
+    counted = dict(by_status(current.deliveries))
+    other = counted.pop(OTHER)
+    return {**_counts(counted), "in an unknown status": count(other), "overdue": count(current.overdue)}
+
+
+def _attention(current: Snapshot) -> Rows:
+    return {
+        "deliveries": count(total(current.attention)),
+        **_indented(current.attention),
+        "dead letters": count(total(current.dead_letters)),
+        **_indented(current.dead_letters),
+        "refused bulk actions": count(current.actions_refused),
+        "pending bulk actions": count(current.actions_waiting),
+    }
+
+
+def _webhooks(report: Report) -> Rows:
+    silence = report.snapshot.silence
+    return {
+        "last one": "never" if silence is None else f"{format_duration(_s(silence))} ago",
+        "events, last day": count(report.webhooks.events),
+        "  sent more than once": count(report.webhooks.repeated),
+        "  most attempts of one": count(report.webhooks.most_attempts),
+    }
+
+
+def _week(report: Report) -> Rows:
+    took = {"median time to the door": report.durations.median, "90 % took at most": report.durations.p90}
+    return {
+        **{kind: _summed([day.parcels[kind] for day in report.days]) for kind in days.KINDS},
+        **{label: format_duration(_s(length)) for label, length in took.items() if length is not None},
+    }
+
+
+def _summed(counts: Sequence[int]) -> str:
+    """Return the sum; a plus sign marks one that has a count which stopped at its bound."""
+    capped = [min(number, snapshot.MAX_COUNT) for number in counts]
+    return f"{sum(capped):,}{'+' if capped != [*counts] else ''}"
+
+
+def _account(account: AccountStats, now: datetime) -> Iterator[tuple[str, str]]:
+    name = f"{account.alias} ({account.environment})"
+    until = account.closed_until
+    yield f"{name} breaker", f"open until {_moment(until)}: {account.closed_reason}" if until else "closed"
+    if announced := account.announced(now):
+        yield f"{name} Kaspi announces", announced
+    age = account.worker_age(now)
+    seen = "never seen" if age is None else f"seen {format_duration(_s(age))} ago"
+    yield f"{name} worker", f"{seen}, fails at {account.worker_trouble}" if account.worker_trouble else seen
+    if account.held_at:
+        by = f" by {account.held_by}" if account.held_by else ""
+        yield f"{name} sending", f"held since {_moment(account.held_at)}{by}"
+
+
+def _counts(counts: Mapping[str, int]) -> Rows:
+    return {label.replace("_", " "): count(number) for label, number in counts.items()}
+
+
+def _indented(counts: Mapping[str, int]) -> Rows:
+    return {f"  {label}": count(number) for label, number in counts.items() if number}
+
+
+def _s(length: timedelta) -> float:
+    return length.total_seconds()
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -32,7 +32,6 @@ class Command(BaseCommand):
     help = "Send due calls to Kaspi, refresh stale deliveries, retry failed calls."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take how many threads send, and --once, or where to serve metrics."""
         threads = partial(whole_number, most=MAX_THREADS)
         parser.add_argument(
             "--threads",
@@ -53,12 +52,11 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-address", default=LOOPBACK, help=f"serve them on this address ({LOOPBACK})")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the worker, or hold or release sending."""
         if options["hold"] or options["release"]:
             _check_tables()
             self._switch(hold=options["hold"])
             return
-        worker = Worker(log=self._say, threads=options["threads"])
+        worker = Worker(log=self._print, threads=options["threads"])
         with stopped_by_signals(worker.stop), ExitStack() as until_stopped:
             if options["once"]:
                 _check_tables()
@@ -68,17 +66,17 @@ class Command(BaseCommand):
             if options["metrics_port"] is not None:
                 self._serve_metrics(until_stopped, options["metrics_port"], options["metrics_address"])
             _check_tables()
-            self._say("kaspi_worker is ready")
+            self._print("kaspi_worker is ready")
             worker.run()
-        self._say("kaspi_worker has stopped")
+        self._print("kaspi_worker has stopped")
         self._end(worker)
 
     def _switch(self, *, hold: bool) -> None:
         if hold:
             circuit_breaker.hold_sending(by=BY)
-            self._say("All sending is held. Release it with: manage.py kaspi_worker --release")
+            self._print("All sending is held. Release it with: manage.py kaspi_worker --release")
         else:
-            self._say("Sending is released." if circuit_breaker.release_sending() else "Sending was not held.")
+            self._print("Sending is released." if circuit_breaker.release_sending() else "Sending was not held.")
 
     def _end(self, worker: Worker) -> None:
         """Exit with 1 when some chore failed the last time it was tried."""
@@ -91,9 +89,9 @@ class Command(BaseCommand):
             bound = until_stopped.enter_context(serve(port, address))
         except OSError as err:
             raise CommandError(f"No metrics on port {port} of {address}: {err}. Try another port.") from err
-        self._say(f"metrics on port {bound} of {address}")
+        self._print(f"metrics on port {bound} of {address}")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
 
