@@ -22,7 +22,8 @@ from kaspi_delivery_django.client.exceptions import (
     UsageError,
 )
 from kaspi_delivery_django.client.retries import read_retry_after
-from kaspi_delivery_django.client.types import LOCAL_HOSTS, is_identifier
+from kaspi_delivery_django.client.texts import LOCAL_HOSTS
+from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.doctor.local import compare_clocks
 from kaspi_delivery_django.doctor.texts import Result, result
 from kaspi_delivery_django.models import WebhookEvent
