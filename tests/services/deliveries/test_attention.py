@@ -143,19 +143,17 @@ def test_a_signal_that_fails_is_logged(delivery, monkeypatch, caplog):
     assert "signal not sent" in caplog.text
 
 
-def test_a_row_without_known_occurrences_can_be_acknowledged(delivery):
-    """As an earlier version left it."""
-    Delivery.objects.update(attention="cancel_refused")
-    assert change(delivery, attention.acknowledge).attention == ""
-    assert change(delivery, FLAG).attention == ""
-
-
 def test_all_reasons_fit_into_the_column(delivery):
     """Each with an acknowledged occurrence."""
     for reason in Attention:
         attention.flag(delivery, reason, occurrence=reason.value)
         attention.acknowledge(delivery)
     assert len(delivery.raised_reasons) < Delivery._meta.get_field("raised_reasons").max_length
+
+
+def stop(kind, reason, state="stuck", **columns):
+    """Stop the calls of this kind."""
+    ApiCall.objects.filter(kind=kind).update(state=state, reason=reason, next_attempt_at=None, **columns)
 
 
 @pytest.fixture
@@ -165,11 +163,6 @@ def uncertain(booked, turnable):
     stop("cancel", "cancel_unknown", unknown_since=turnable.now)
     Delivery.objects.update(attention="cancel_unknown")
     return fresh(booked)
-
-
-def stop(kind, reason, state="stuck", **columns):
-    """Stop the calls of this kind."""
-    ApiCall.objects.filter(kind=kind).update(state=state, reason=reason, next_attempt_at=None, **columns)
 
 
 @pytest.fixture
@@ -189,19 +182,15 @@ def refresh(kaspi, drain, turnable):
 
 
 @commits
-def test_the_next_reason_is_shown_when_one_is_cleared(uncertain, refresh):
-    """A refresh that succeeds again shows the cancel that it hid."""
+def test_a_hidden_reason_is_shown_when_the_other_is_cleared(uncertain, refresh):
+    """A refresh that succeeds again shows the cancel, or the edit, that the failed one hid."""
     assert refresh(uncertain, missing=True) == "not_found"
     assert refresh(uncertain) == "cancel_unknown"
-
-
-@commits
-def test_an_edit_that_was_hidden_is_flagged_again(booked, refresh):
-    """By the refresh that clears the reason that hid it, or the next."""
+    ApiCall.objects.filter(kind="cancel").delete()
+    Delivery.objects.update(attention="not_found")
     Order.objects.update(address="Satpaev 22, Almaty")
-    refresh(booked, missing=True)
-    refresh(booked)
-    assert refresh(booked) == "order_edited"
+    refresh(uncertain)
+    assert refresh(uncertain) == "order_edited"
 
 
 @commits
