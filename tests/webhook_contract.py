@@ -180,14 +180,13 @@ class WebhookSmoke:
 
     @pytest.fixture
     def refused(self, post, django_assert_num_queries):
-        """Post what must not be trusted: no query, nothing sent out, one constant answer."""
+        """Post an untrusted request: no query, and one constant answer."""
 
         def send(*args, **options):
             with django_assert_num_queries(0):
                 answer = post(*args, **options)
             assert (answer.status_code, answer.content) == (401, b'{"status": "unauthorized"}')
             assert "WWW-Authenticate" not in answer.headers
-            return answer
 
         return send
 
@@ -207,25 +206,12 @@ class WebhookSmoke:
         assert WebhookEvent.objects.get().body.encode() == event()
 
     @pytest.mark.failure_mode("webhook: headers and settings of the host")
-    def test_csrf_and_cookies_change_nothing(self, post):
-        """Kaspi has no session and no token; stale ones do no harm."""
+    def test_cookies_and_headers_change_nothing(self, post):
+        """Kaspi has no session and no token; the signature is over bytes, and the answer is always JSON."""
         strict = Client(enforce_csrf_checks=True)
         strict.cookies["sessionid"] = strict.cookies["csrftoken"] = "stale"
         headers = {"Origin": "https://elsewhere.example", "Referer": "https://elsewhere.example/"}
         assert post(sender=strict, headers=headers).status_code == 200
-
-    def test_a_strangers_session_costs_no_query(self, client, django_assert_num_queries, settings):
-        """The host may ask for the user, or save the session, on each request: not for one to this address."""
-        settings.SESSION_SAVE_EVERY_REQUEST = True
-        client.cookies["sessionid"] = "x" * 32
-        for sender in (client, AsgiSender()):
-            headers = {"X-Kaspi-Signature": "f" * 64, "Cookie": f"sessionid={'x' * 32}"}
-            with django_assert_num_queries(0):
-                assert sender.generic("POST", path=self.url, data=event(), headers=headers).status_code == 401
-
-    @pytest.mark.failure_mode("webhook: headers and settings of the host")
-    def test_content_type_accept_and_query_change_nothing(self, post):
-        """The signature is over bytes, the answer is JSON, and no renderer is chosen by the address."""
         for content_type in CONTENT_TYPES:
             assert post(content_type=content_type).status_code == 200
         for accept in ("text/html", "application/xml", "image/png;q=0", "x", ""):
@@ -233,24 +219,25 @@ class WebhookSmoke:
         for query in ("?format=html", "?format=", "?format=json&x=%00", "?%ff"):
             assert post(path=f"{self.url}{query}").status_code == 200
 
-    @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "X"])
+    def test_a_strangers_session_costs_no_query(self, client, django_assert_num_queries, settings):
+        """Though the host asks for the user, or saves the session, on each request."""
+        settings.SESSION_SAVE_EVERY_REQUEST = True
+        client.cookies["sessionid"] = "x" * 32
+        for sender in (client, AsgiSender()):
+            headers = {"X-Kaspi-Signature": "f" * 64, "Cookie": f"sessionid={'x' * 32}"}
+            with django_assert_num_queries(0):
+                assert sender.generic("POST", path=self.url, data=event(), headers=headers).status_code == 401
+
     @pytest.mark.failure_mode("webhook: method")
-    def test_any_other_method_is_405(self, client, django_assert_num_queries, method, caplog):
-        """Even signed; nothing is read for it."""
-        with django_assert_num_queries(0):
-            answers = [client.generic(method, self.url, event(), headers=self.headers(event())) for _ in range(5)]
-        assert {(answer.status_code, answer["Allow"]) for answer in answers} == {(405, "POST")}
-        assert len(caplog.records) == 1
-
     @pytest.mark.failure_mode("webhook: size")
-    def test_one_byte_more_is_413(self, post, django_assert_num_queries):
-        """However well it is signed."""
+    def test_another_method_is_405_and_one_byte_more_is_413(self, client, post, django_assert_num_queries, caplog):
+        """However well it is signed; nothing is queried for it."""
         with django_assert_num_queries(0):
+            for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "X"):
+                answer = client.generic(method, self.url, event(), headers=self.headers(event()))
+                assert (answer.status_code, answer["Allow"]) == (405, "POST")
+            assert len(caplog.records) == 1
             assert post(padded(KIB_64 + 1)).status_code == 413
-
-    def test_a_wrong_secret_is_401(self, refused):
-        """A valid form is not enough."""
-        refused(headers=self.headers(event(), secret="x" * 40))
 
     @pytest.mark.failure_mode("webhook: a stranger")
     def test_every_refusal_looks_the_same(self, post, caplog):
@@ -260,11 +247,12 @@ class WebhookSmoke:
             {"X-Kaspi-Signature": "f" * 64},
             {"X-Kaspi-Signature": mac(self.secret, event())},
             self.headers(event(), stamp=str(NOW - 301)),
+            self.headers(event(), secret="x" * 40),
         ]
         answers = [post(headers=headers) for headers in forged]
         faces = Counter((a.status_code, a.content, str(a.headers)) for a in answers)
         assert list(faces.values()) == [len(forged)]
-        assert len(caplog.records) == len(forged)  # ours alone: django.request would log, or mail, each one
+        assert len(caplog.records) == 4  # ours alone, once for each reason: Django would log, or mail, each request
         assert self.secret not in caplog.text
         assert "f" * 64 not in caplog.text
 
@@ -336,18 +324,15 @@ class WebhookContract(WebhookSmoke):
 
     @pytest.mark.failure_mode("webhook: size")
     def test_64_kib_are_read(self, post, django_assert_num_queries):
-        """A body that declares more is refused at once; one that declares less is still limited."""
+        """A body that declares more is refused at once; one that declares less, or no number, is still limited."""
         assert post(padded(KIB_64)).status_code == 200
         with django_assert_num_queries(0):
             assert post(CONTENT_LENGTH=str(KIB_64 + 1)).status_code == 413
             for declared in ("10", ""):
                 headers = {**self.headers(padded(KIB_64 + 1)), "Content-Length": declared}
                 assert post(padded(KIB_64 + 1), sender=AsgiSender(), headers=headers).status_code == 413
-
-    @pytest.mark.parametrize("declared", ["-1", "ten", "²", "9" * 5000])
-    def test_an_unreadable_declared_size_is_no_crash(self, post, declared):
-        """A header that a careless server lets through is answered, not raised."""
-        assert post(CONTENT_LENGTH=declared).status_code in {401, 413}
+            for declared in ("-1", "ten", "²", "9" * 5000):
+                assert post(CONTENT_LENGTH=declared).status_code in {401, 413}
 
     @pytest.mark.failure_mode("webhook: timestamp")
     @pytest.mark.failure_mode("webhook: signature")
