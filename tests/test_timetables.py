@@ -1,4 +1,4 @@
-"""When a shop hands parcels to couriers."""
+"""The weekly timetable of a shop that hands parcels to couriers."""
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo

@@ -53,7 +53,7 @@ def padded(size):
 
 
 def nested(depth):
-    """Return lists in lists, so many of them."""
+    """Return so many nested lists."""
     return [nested(depth - 1)] if depth > 1 else []
 
 
@@ -63,7 +63,7 @@ def mac(secret, message):
 
 
 def signature(secret, stamp, body):
-    """Sign a body at a timestamp, which may be no timestamp at all."""
+    """Sign a body at a timestamp, which may be invalid."""
     return mac(secret, stamp.encode() + b"." + body)
 
 
@@ -78,7 +78,7 @@ class AsgiSender:
 
 
 class FailingDatabase:
-    """An execute wrapper that lets nothing reach a table."""
+    """An execute wrapper that fails every statement on a table."""
 
     def __init__(self, error):
         self.error = error
@@ -137,7 +137,7 @@ def cases(named):
 
 @pytest.mark.django_db
 class WebhookSmoke:
-    """What each address must do on each host, in short."""
+    """The behaviour of each address on each host, in short."""
 
     url: str
     secret: str
@@ -167,7 +167,7 @@ class WebhookSmoke:
 
     @pytest.fixture
     def post(self, client):
-        """Post a body, signed as Kaspi does unless told otherwise."""
+        """Post a body, signed as Kaspi does unless the caller changes it."""
 
         def send(body=None, *, sender=client, headers=None, **options):
             body = event() if body is None else body
@@ -260,7 +260,7 @@ class WebhookSmoke:
     @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
     @pytest.mark.failure_mode("webhook: the database fails")
     def test_a_failing_database_is_503_and_nothing_stored(self, post, error):
-        """Kaspi is asked to come again, and when it does the event is as new."""
+        """Kaspi is asked to send it again, and then it is stored as a new event."""
         with connection.execute_wrapper(FailingDatabase(error)):
             answer = post()
         assert (answer.status_code, int(answer["Retry-After"]) > 0) == (503, True)
@@ -315,7 +315,7 @@ class WebhookContract(WebhookSmoke):
 
     @pytest.mark.failure_mode("webhook: headers and settings of the host")
     def test_other_headers_change_nothing(self, post, client):
-        """Credentials are not looked at, the signature's hex digits have no case, and no method is overridden."""
+        """Credentials are ignored, the signature's hex digits have no case, and no method is overridden."""
         signed = signature(self.secret, STAMP, event()).upper()
         headers = {"Authorization": "Basic bad", "X-Api-Key": "x", "X-HTTP-Method-Override": "DELETE"}
         assert post(headers={**headers, "X-Kaspi-Signature": signed}).status_code == 200
@@ -364,7 +364,7 @@ class WebhookContract(WebhookSmoke):
     @pytest.mark.parametrize("secrets", [[], ["x" * 7], [" " * 40]])
     @pytest.mark.failure_mode("webhook: no secret")
     def test_without_a_secret_it_is_503(self, post, refused, give_secrets, django_assert_num_queries, caplog, secrets):
-        """Nothing is accepted unverified, and the log says once what to set; the headers' form is checked before."""
+        """Nothing is accepted unverified, and the log names the setting once; the headers' form is checked before."""
         give_secrets(secrets)
         with django_assert_num_queries(0):
             answers = [post(headers=self.headers(event(), secret=(secrets or ["x"])[0])) for _ in range(5)]

@@ -157,7 +157,7 @@ def test_a_secret_is_rotated_in_one_account(merchants_post, settings):
     ],
 )
 def test_an_address_of_another_form_is_404(client, path):
-    """What reaches the log as an account is one short word."""
+    """An account in the log is one short word."""
     assert client.post(path, b"", "application/json").status_code == 404
 
 
@@ -173,9 +173,8 @@ def test_a_connection_that_breaks_is_400_and_logged(turnable, caplog):
     assert "webhook unreadable" in caplog.text
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
 @pytest.mark.django_db
-def test_a_middleware_that_reads_the_body_takes_nothing_away(settings, client, post_webhook, content_type):
+def test_a_middleware_that_reads_the_body_changes_nothing(settings, post_webhook):
     """A host that logs bodies still hands us the same bytes."""
     settings.MIDDLEWARE = ["tests.views.test_webhook.read_body", *settings.MIDDLEWARE]
     assert post_webhook(json.loads(webhook_contract.event())).status_code == 200
@@ -277,7 +276,7 @@ def test_atomic_requests_do_not_undo_an_event(delivery, post_webhook):
 
 
 def test_a_body_in_chunks_is_refused_with_a_hint(client, turnable, caplog):
-    """WSGI reads none of it; the log says what to set, where a wrong secret would be looked for."""
+    """WSGI reads none of it; the log names the setting, because it looks like a wrong secret."""
     stamp = str(int(turnable.timestamp()))
     headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": "f" * 64, "Transfer-Encoding": "chunked"}
     answer = client.post("/kaspi/webhook/", b"", "application/json", headers=headers)
@@ -294,7 +293,7 @@ def test_an_alias_of_a_hosts_own_route_forges_no_log_line(turnable, caplog):
 
 
 @pytest.mark.usefixtures("merchants")
-@pytest.mark.parametrize("alias", ["silent", "nobody"])
+@pytest.mark.parametrize("alias", ["silent", "unknown"])
 def test_an_account_without_a_secret_is_logged_once_an_hour(client, monkeypatch, caplog, alias):
     """Many projects mail each ERROR, and anybody can cause one."""
     now = [100.0]

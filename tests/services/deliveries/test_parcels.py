@@ -100,7 +100,7 @@ def test_an_order_that_is_cancelled_between_two_parcels_sends_no_more(order, kas
 
 
 def test_a_refused_parcel_is_rebooked_alone(order, kaspi, drain):
-    """Its generation counts for itself, and a save looks after the newest of each."""
+    """Its generations are counted separately, and a save follows the newest of each."""
     kaspi.faults.add(Fault(operation="create", status=422))
     drain()
     drain()
@@ -143,7 +143,7 @@ def test_a_parcel_whose_key_is_gone_waits_for_staff(order, kaspi, drain):
 
 @pytest.mark.parametrize("change", ["add", "remove"])
 def test_other_parcels_after_the_booking_are_an_edit(split, order, drain, turnable, change):
-    """Staff are asked once: no courier comes by itself for a key that is new, or perhaps only renamed."""
+    """It is flagged once: no courier is booked automatically for a key that is new, or perhaps only renamed."""
     if change == "add":
         Line.objects.create(order=order, title="taraz")
     else:
@@ -268,9 +268,9 @@ def test_an_adapter_without_parcels_costs_no_query_more(due, kaspi, monkeypatch)
     ApiCall.objects.update(state="due", claim_token="", payload="", payload_sha256="", unknown_since=None, attempts=0)
     ApiCall.objects.update(next_attempt_at=due.next_attempt_at)
     monkeypatch.setattr(OrderAdapter, "parcels", lambda _self, _order: None, raising=False)
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as captured:
         assert claims.claim(due.pk, using="default")
-    assert len(asked) == len(without)
+    assert len(captured) == len(without)
 
 
 @pytest.mark.django_db(transaction=True)

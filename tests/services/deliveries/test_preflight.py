@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 
 import pytest
-from django.core.management import call_command
 from django.db import models
 
 from kaspi_delivery_django.client import protocol
@@ -12,7 +11,6 @@ from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
-    bulk_actions,
     cancel_delivery,
     clock,
     request_delivery,
@@ -92,10 +90,9 @@ def test_an_unwanted_delivery_is_neither_sent_nor_abandoned(create, send_due, ka
     assert (signals, kaspi.requests) == (["not_wanted"], [])
 
 
-def test_it_is_sent_if_it_is_wanted_by_then(due, send_due, turnable):
+def test_it_is_sent_if_it_is_wanted_by_then(due, hold, send_due, turnable):
     """Though no save has released it."""
-    Order.objects.update(paid=False)
-    send_due()
+    hold(0)
     Order.objects.update(paid=True)
     turnable.turn(minutes=15)
     send_due()
@@ -174,15 +171,19 @@ def test_a_failing_adapter_is_flagged(create, send_due, kaspi, use_adapter):
     assert (fresh(create).state, fresh(create.delivery).attention, kaspi.requests) == ("stuck", "adapter_failed", [])
 
 
-def test_a_retry_after_a_failure_sends_only_what_is_wanted(due, send_due, kaspi, use_adapter):
-    """The adapter is asked again."""
+@pytest.mark.parametrize("act", [retry_delivery, lambda _delivery: save_order()], ids=["retry", "save"])
+def test_an_unwanted_delivery_is_held_after_a_failure(due, send_due, kaspi, use_adapter, turnable, act):
+    """It has a name, so it was wanted once."""
     use_adapter("BrokenBuilder")
     send_due()
     use_adapter("OrderAdapter")
     Order.objects.update(paid=False)
-    retry_delivery(due.delivery)
+    act(due.delivery)
     send_due()
-    assert (fresh(due).reason, kaspi.requests) == ("not_wanted", [])
+    delivery, call = fresh(due.delivery), fresh(due)
+    assert (delivery.attention, delivery.unwanted_since, kaspi.requests) == ("", turnable.now, [])
+    assert (call.state, call.reason) == ("due", "not_wanted")
+    assert call.next_attempt_at == turnable.now + timedelta(minutes=15)
 
 
 @pytest.fixture
@@ -213,18 +214,6 @@ def test_an_unwanted_delivery_without_a_name_is_deleted(nameless, act, values):
     assert not Delivery.objects.exists()
     save_order(paid=True, cancelled=False)
     assert Delivery.objects.get().external_order_id == f"order-{Order.objects.get().pk}"
-
-
-def test_an_unwanted_delivery_with_a_name_is_held(due, send_due, use_adapter, turnable):
-    """It was wanted once."""
-    use_adapter("BrokenBuilder")
-    send_due()
-    use_adapter("OrderAdapter")
-    save_order(paid=False)
-    delivery, call = fresh(due.delivery), fresh(due)
-    assert (delivery.attention, delivery.unwanted_since) == ("", turnable.now)
-    assert (call.state, call.reason) == ("due", "not_wanted")
-    assert call.next_attempt_at == turnable.now + timedelta(minutes=15)
 
 
 def test_a_failure_that_was_cleared_meanwhile_is_left(due):
@@ -262,35 +251,6 @@ def test_the_adapter_is_not_asked_once_kaspi_may_have_booked(due, send_due, kasp
     send_due()
     assert [request.method for request in kaspi.requests] == ["POST", "POST"]
     assert fresh(due.delivery).status == "created"
-
-
-def enqueue():
-    """Book an order that no signal announced."""
-    Order.objects.bulk_create([Order()])
-    call_command("kaspi_enqueue")
-
-
-def retry_in_bulk():
-    """Let the worker retry a delivery that the adapter failed on."""
-    Order.objects.create()
-    ApiCall.objects.update(state="stuck", reason="adapter_failed", next_attempt_at=None)
-    Delivery.objects.update(attention="adapter_failed")
-    bulk_actions.queue("retry", [Delivery.objects.get().pk])
-    bulk_actions.run_pending(limit=9)
-
-
-@pytest.mark.parametrize("start", [enqueue, retry_in_bulk])
-@pytest.mark.parametrize(
-    ("values", "outcome"), [({"cancelled": True}, ("abandoned", "cancelled")), ({"paid": False}, ("due", ""))]
-)
-def test_the_adapter_is_asked_on_every_path(drain, kaspi, monkeypatch, start, values, outcome):
-    """Also for enqueued orders and bulk retries."""
-    monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
-    start()
-    Order.objects.update(**values)
-    drain()
-    assert (ApiCall.objects.get().state, Delivery.objects.get().status) == outcome
-    assert kaspi.requests == []
 
 
 DELETED = "deleted"

@@ -66,7 +66,7 @@ def returned(delivered, drain):
 
 
 def record_of(kaspi, delivery):
-    """Return what the sandbox was asked for."""
+    """Return the request that the sandbox received."""
     [record] = kaspi.deliveries_for(delivery.external_order_id)
     return record.request
 
@@ -149,7 +149,7 @@ def test_the_cancel_of_the_order_cancels_no_return(returned, delivered, kaspi, d
     drain()
     returned.refresh_from_db()
     assert (returned.status, returned.cancel_requested_at, returned.attention) == ("created", None, "")
-    cancel_delivery(returned, reason="the courier found nobody")
+    cancel_delivery(returned, reason="the customer was not at home")
     drain()
     again = reissue_delivery(returned)
     drain()

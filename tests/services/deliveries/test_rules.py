@@ -158,16 +158,6 @@ def test_a_retry_asks_the_adapter_for_a_missing_name(kaspi, drain, monkeypatch):
     assert fresh(nameless).status == "created"
 
 
-@pytest.mark.failure_mode("create: 23 hours have passed")
-def test_a_confirmed_id_is_linked(lost, remote_id, drain):
-    """With the status; the flag is cleared."""
-    link_delivery(lost, remote_id())
-    drain()
-    row = fresh(lost)
-    assert (row.delivery_id, row.status, row.attention) == (remote_id(), "created", "")
-    assert set(ApiCall.objects.values_list("state", flat=True)) == {"done"}
-
-
 @pytest.mark.parametrize("named", [b"order-0", b""])
 def test_another_orders_delivery_is_not_linked(lost, kaspi, remote_id, drain, named):
     """Kaspi's answer names another order, or none."""
@@ -179,8 +169,9 @@ def test_another_orders_delivery_is_not_linked(lost, kaspi, remote_id, drain, na
     assert fresh(lost).attention == "outcome_unknown"
 
 
-def test_one_row_serves_every_link(lost, kaspi, remote_id, drain):
-    """With another id, and after a fault."""
+@pytest.mark.failure_mode("create: 23 hours have passed")
+def test_a_confirmed_id_is_linked(lost, kaspi, remote_id, drain):
+    """With the status, and the flag is cleared; one row serves a wrong id, a fault and the right id."""
     link_delivery(lost, "dlv_wrong")
     drain()
     kaspi.faults.add(Fault(operation="get", drop="before"))
@@ -189,8 +180,9 @@ def test_one_row_serves_every_link(lost, kaspi, remote_id, drain):
     assert ApiCall.objects.get(kind="link").state == "due"
     retry_delivery(lost)
     drain()
-    assert fresh(lost).delivery_id == remote_id()
-    assert ApiCall.objects.filter(kind="link").count() == 1
+    row = fresh(lost)
+    assert (row.delivery_id, row.status, row.attention) == (remote_id(), "created", "")
+    assert list(ApiCall.objects.values_list("kind", "state")) == [("create", "done"), ("link", "done")]
 
 
 def test_a_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, remote_id, post_webhook):
@@ -215,8 +207,10 @@ def test_an_invalid_or_second_id_is_refused(lost):
 
 
 def test_a_refused_or_cancelled_order_is_rebooked_once(refused, kaspi, drain):
-    """With a new name and a new key; the refused delivery's flag is cleared, and a save adds no third delivery."""
+    """With a new name and a new key; the refused delivery's flag is cleared, and a save adds no other delivery."""
     successor = reissue_delivery(refused)
+    with pytest.raises(CannotReissue, match="still retried"):
+        reissue_delivery(successor, confirmed_absent=True)
     drain()
     names = [refused.external_order_id, f"{refused.external_order_id}-2", f"{refused.external_order_id}-3"]
     assert (successor.external_order_id, successor.generation) == (names[1], 2)
@@ -249,12 +243,6 @@ def test_abandoning_needs_a_confirmation_if_kaspi_may_have_booked(lost, remote_i
     act(lost, confirmed_absent=True)
     assert fresh(lost).attention == ""
     assert lost.calls.get().state == "abandoned"
-
-
-def test_a_pending_booking_is_not_rebooked(due):
-    """It may be booked at this moment."""
-    with pytest.raises(CannotReissue, match="still retried"):
-        reissue_delivery(due.delivery, confirmed_absent=True)
 
 
 @pytest.mark.parametrize(
