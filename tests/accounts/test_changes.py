@@ -10,7 +10,7 @@ from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.accounts.merchants import credentials, order_in
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def move(order, city, **values):
@@ -33,6 +33,7 @@ def the_delivery():
     return delivery.account, delivery.environment, delivery.status
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("threads", [1, 4], ids=["one thread", "threads"])
 @pytest.mark.parametrize("is_saved", [False, True])
 def test_an_unsent_order_is_booked_in_its_new_account(fakes, threads, is_saved):
@@ -63,6 +64,7 @@ def test_a_name_that_another_order_has_in_the_new_account_is_flagged(fakes, drai
     assert (delivery.account, delivery.attention, delivery.delivery_id) == ("almaty", "adapter_failed", None)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_booked_order_stays_in_its_account(fakes, drain, django_assert_num_queries):
     """A save never books a second parcel, and costs its own statement and one query; rebooked, it moves."""
     order = order_in("almaty")
@@ -110,6 +112,7 @@ def test_a_sender_that_read_the_call_before_the_move_sends_nothing(fakes, monkey
     assert [kaspi.requests for kaspi in fakes.values()] == [[], []]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_two_saves_with_different_accounts_make_one_delivery(fakes, at_once):
     """The database allows one account for an order, whoever is faster."""
     order_in("almaty")

@@ -10,7 +10,7 @@ from kaspi_delivery_django.models import AccountState, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from tests.accounts.merchants import ALIASES, order_in
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 DESK = "/admin/kaspi_delivery/delivery/"
 

@@ -12,7 +12,7 @@ from kaspi_delivery_django.services.outbox import due_calls, rate_limit
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.accounts.merchants import OwnNamesAdapter, credentials, order_in
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from tests.accounts.merchants import ALIASES, credentials, order_in
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 LIFE = ["accepted", "in_transit", "out_for_delivery", "delivered"]
 

@@ -10,7 +10,7 @@ from kaspi_delivery_django.services.deliveries.calls import idempotency_key
 from kaspi_delivery_django.services.outbox import claims, sender
 from tests.services.conftest import fresh
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def test_the_idempotency_keys():

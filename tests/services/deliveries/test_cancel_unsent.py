@@ -15,7 +15,7 @@ from kaspi_delivery_django.stats import snapshot
 from kaspi_delivery_django.statuses import status_label
 from tests.services.conftest import fresh
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def test_the_shop_gets_one_signal(due, signals, drain):
@@ -116,6 +116,7 @@ def test_staff_link_a_booking_after_all(booked, drain, kaspi):
     assert (fresh(booked).delivery_id, fresh(booked).status) == (delivery_id, "created")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_it_is_anonymized(due, turnable):
     """A month after its end."""
     cancel_delivery(due.delivery, reason="Aigerim moved")

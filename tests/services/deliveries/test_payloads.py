@@ -17,7 +17,7 @@ from kaspi_delivery_django.services.maintenance import backfill
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 CALLS = []
 LATE = datetime(2026, 3, 1, 21, 0, tzinfo=UTC)  # in Almaty it is the next day

@@ -24,11 +24,11 @@ from tests.services.conftest import fresh
 from tests.shop import adapters
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(params=[1, 4], ids=["one thread", "threads"])
-def send_due(kaspi, request):
+def send_due(kaspi, request, transactional_db):
     """Send due calls, one by one or many together."""
     return Worker(log=lambda _line: None, threads=request.param).run_round
 

@@ -14,7 +14,7 @@ from kaspi_delivery_django.tracking import track
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
@@ -88,6 +88,7 @@ def test_the_intervals_of_the_refreshes(change_settings, status, refresh_after, 
     assert [interval / HOUR for interval in found] == hours
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_delivery_with_unknown_statuses_ends(booked, move, later, turnable, signals):
     """It can be cancelled at first, the shop gets each status, and staff end it."""
     assert "cancel" in rules.allowed_actions(move(booked, "courier_assigned"), turnable.now)
@@ -175,6 +176,7 @@ def test_a_known_or_ended_status_cannot_be_marked_as_final(returned, change_sett
         services.mark_final(returned)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_another_status_reopens_it(returned, post_webhook, turnable, drain, kaspi):
     """By a refresh of staff or a webhook; anonymized data stays so, and new data is kept until the next end."""
     services.mark_final(returned)
@@ -194,6 +196,7 @@ def test_another_status_reopens_it(returned, post_webhook, turnable, drain, kasp
     assert again.next_refresh_at is not None
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_final_status_of_the_settings_ends_a_delivery(change_settings, booked, move, turnable):
     """It is not refreshed, cannot be cancelled, and is anonymized in time."""
     change_settings(FINAL_STATUSES=["returned"])
@@ -213,6 +216,7 @@ def test_a_status_that_becomes_final_clears_the_flag(returned, later, change_set
     assert (later(returned, DAY), returned.attention, returned.next_refresh_at) == (1, "", None)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_personal_data_is_kept_for_30_days_after_the_end(returned, later, turnable):
     """The end is the later of Kaspi's status and the staff's mark; an open delivery keeps its data."""
     later(returned, 40 * DAY)

@@ -21,7 +21,7 @@ from tests.services.conftest import fresh
 from tests.shop import adapters
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
