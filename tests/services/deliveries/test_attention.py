@@ -14,7 +14,7 @@ from kaspi_delivery_django.services.deliveries import attention
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
-commits = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -66,7 +66,6 @@ FLAG, CLEAR = flag(REFUSED), clear(REFUSED)
 FLAG_IN_ANY_CASE = flag(REFUSED, even_if_cleared=True)
 
 
-@commits
 @pytest.mark.parametrize(
     ("transactions", "count"),
     [
@@ -87,7 +86,6 @@ def test_the_signal_is_sent_once_for_each_occurrence(delivery, flags, transactio
     assert flags == ["cancel_refused"] * count
 
 
-@commits
 def test_a_signal_in_any_case_is_rolled_back_with_its_savepoint(delivery, flags):
     """The flag before the savepoint was cleared."""
 
@@ -100,7 +98,6 @@ def test_a_signal_in_any_case_is_rolled_back_with_its_savepoint(delivery, flags)
     assert flags == []
 
 
-@commits
 def test_a_flag_that_was_rolled_back_is_sent_when_it_occurs_again(delivery, flags):
     """A savepoint takes its signal with it."""
     with transaction.atomic():
@@ -111,10 +108,9 @@ def test_a_flag_that_was_rolled_back_is_sent_when_it_occurs_again(delivery, flag
     assert flags == ["refused"]
 
 
-@commits
 def test_an_acknowledged_occurrence_is_not_flagged_again(delivery, flags):
-    """Whatever the reason; a new occurrence is."""
-    for reason in sorted(set(Attention) - {Attention.SECOND_PARCEL}):
+    """A new one is."""
+    for reason in ("order_edited", "refused"):
         flags.clear()
         change(delivery, flag(reason), attention.acknowledge)
         assert change(delivery, flag(reason)).attention == ""
@@ -126,7 +122,6 @@ def test_an_acknowledged_occurrence_is_not_flagged_again(delivery, flags):
         assert flags == [reason, reason]
 
 
-@commits
 def test_a_replaced_flag_comes_back_without_a_signal(delivery, flags):
     """It was never acknowledged."""
     change(delivery, flag("order_edited", occurrence="digest"), flag("cancel_refused"))
@@ -135,7 +130,7 @@ def test_a_replaced_flag_comes_back_without_a_signal(delivery, flags):
     assert flags == ["cancel_refused"]
 
 
-@commits
+@pytest.mark.django_db(transaction=True)
 def test_a_signal_that_fails_is_logged(delivery, monkeypatch, caplog):
     """The shop's transaction is committed."""
     monkeypatch.setattr(attention.delivery_needs_attention, "send_robust", lambda *_args, **_kwargs: 1 / 0)
@@ -181,7 +176,6 @@ def refresh(kaspi, drain, turnable):
     return run
 
 
-@commits
 def test_a_hidden_reason_is_shown_when_the_other_is_cleared(uncertain, refresh):
     """A refresh that succeeds again shows the cancel, or the edit, that the failed one hid."""
     assert refresh(uncertain, missing=True) == "not_found"
@@ -193,7 +187,6 @@ def test_a_hidden_reason_is_shown_when_the_other_is_cleared(uncertain, refresh):
     assert refresh(uncertain) == "order_edited"
 
 
-@commits
 def test_a_retry_clears_only_the_retried_calls_reason(booked):
     """A refused cancel with the same reason is not retried."""
     cancel_delivery(booked, reason="no")
@@ -206,7 +199,6 @@ def test_a_retry_clears_only_the_retried_calls_reason(booked):
     assert ApiCall.objects.get(kind="refresh").state == "due"
 
 
-@commits
 def test_acknowledging_shows_the_next_reason(booked):
     """The stuck refresh is not abandoned unseen."""
     refresh_delivery(booked)
@@ -217,7 +209,6 @@ def test_acknowledging_shows_the_next_reason(booked):
     assert ApiCall.objects.get(kind="refresh").state == "stuck"
 
 
-@commits
 def test_a_cancel_with_an_expired_key_is_not_retried(uncertain, turnable):
     """A retry skips it and retries the refresh; cancelling again uses the next key."""
     turnable.turn(hours=23)
@@ -233,7 +224,6 @@ def test_a_cancel_with_an_expired_key_is_not_retried(uncertain, turnable):
     assert ApiCall.objects.get(state="due", kind="cancel").idempotency_key.endswith("-cancel-2")
 
 
-@commits
 def test_the_end_finishes_stopped_cancels(uncertain, kaspi, refresh):
     """Kaspi's answer shows that the delivery is cancelled."""
     kaspi.move(uncertain.delivery_id, "cancelled")

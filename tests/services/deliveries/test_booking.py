@@ -65,22 +65,6 @@ def test_a_model_without_an_adapter_is_ignored(django_assert_num_queries):
         request_delivery(note)
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.failure_mode("save: many saves")
-def test_eight_threads_that_save_one_order_book_once(at_once):
-    """The slower threads find the first one's row, and no save fails."""
-    order = Order.objects.create(paid=False)
-
-    def save():
-        own = Order.objects.get(pk=order.pk)
-        own.paid = True
-        with transaction.atomic():
-            own.save()
-
-    assert at_once(*[save] * 8) == [None] * 8
-    assert (Delivery.objects.count(), ApiCall.objects.count()) == (1, 1)
-
-
 @pytest.mark.failure_mode("save: the adapter raises")
 def test_a_failing_adapter_is_flagged_until_a_save_succeeds(use_adapter, caplog):
     """The order is saved, and no phone is logged or stored with the error; the same row is booked later."""

@@ -1,14 +1,12 @@
 """The signals of status changes: after the commit, at least once; receivers never break our work."""
 
-import threading
-
 import pytest
 from django.db import connection, transaction
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.services.deliveries import notifications
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
-from tests.conftest import NOON, PATIENCE_S, event
+from tests.conftest import NOON, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -106,39 +104,6 @@ def test_a_background_runner_leaves_the_signals_to_the_worker(post, received, se
     assert (received, StatusChange.objects.get().notified_at) == ([], None)
     assert (notify_pending(), notify_pending()) == (1, 0)
     assert received == [("accepted", "accepted", False)]
-
-
-def test_a_receiver_sees_committed_rows(post, connect):
-    """So does every other connection."""
-    seen = []
-
-    def read():
-        seen.append(Delivery.objects.get().status)
-        connection.close()
-
-    def read_in_thread(**_kwargs):
-        thread = threading.Thread(target=read)
-        thread.start()
-        thread.join(timeout=PATIENCE_S)
-
-    connect(read_in_thread)
-    post("accepted")
-    assert seen == ["accepted"]
-
-
-def test_a_rolled_back_change_sends_no_signal(post, received, monkeypatch):
-    """Its event is stored as failed."""
-
-    def apply_and_fail(delivery, row, remote):
-        change = StatusChange.objects.create(
-            delivery=delivery, to_status="accepted", at=NOON, source="webhook", created_at=NOON, notify_after=NOON
-        )
-        transaction.on_commit(lambda: notifications.notify(change))
-        raise ValueError("too late")
-
-    monkeypatch.setattr("kaspi_delivery_django.services.deliveries.events.apply", apply_and_fail)
-    assert post("accepted").json() == {"status": "failed"}
-    assert (received, StatusChange.objects.count()) == ([], 0)
 
 
 @pytest.mark.failure_mode("status: a receiver raises")

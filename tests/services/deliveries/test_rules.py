@@ -182,7 +182,7 @@ def test_a_confirmed_id_is_linked(lost, kaspi, remote_id, drain):
     drain()
     row = fresh(lost)
     assert (row.delivery_id, row.status, row.attention) == (remote_id(), "created", "")
-    assert list(ApiCall.objects.values_list("kind", "state")) == [("create", "done"), ("link", "done")]
+    assert list(ApiCall.objects.order_by("pk").values_list("kind", "state")) == [("create", "done"), ("link", "done")]
 
 
 def test_a_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, remote_id, post_webhook):
