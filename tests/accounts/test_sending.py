@@ -31,6 +31,7 @@ def states():
     return found
 
 
+@pytest.mark.django_db(transaction=True)  # the calls are spread after the commit
 @pytest.mark.parametrize("fault", [{"status": 401}, {"status": 429, "retry_after": 60}])
 def test_a_refusal_opens_one_circuit_breaker(many, fakes, drain, turnable, fault):
     """The other merchant's orders are sent at once; the refused ones when their breaker closes."""
