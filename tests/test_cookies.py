@@ -1,4 +1,4 @@
-"""No cookie of a stranger's reaches the host's middleware on the way to the webhook."""
+"""Cookies are dropped from requests to the webhook before the host's middleware sees them."""
 
 import pytest
 from django.urls import path
@@ -39,20 +39,16 @@ def test_any_other_request_keeps_its_cookies(where):
 
 
 def test_a_view_that_is_routed_by_hand_is_found(settings):
-    """By what it is, not by its name; a hook of the host's own is none of ours."""
+    """By its class, not by its name; the host's own hook keeps its cookies."""
     settings.ROOT_URLCONF = __name__
     assert "HTTP_COOKIE" not in environ_of("/hooks/by-hand/")
     assert "HTTP_COOKIE" in environ_of("/hooks/own/")
 
 
-def test_a_urlconf_that_cannot_be_imported_is_the_requests_own_error(settings):
-    """It is not raised where nothing could answer it."""
+def test_a_urlconf_that_cannot_be_imported_raises_nothing_here(settings):
+    """The request itself fails later, with an answer; one without cookies resolves nothing."""
     settings.ROOT_URLCONF = "tests.views.no_such_module"
     assert "HTTP_COOKIE" in environ_of("/kaspi/webhook/")
-
-
-def test_a_request_without_cookies_is_left_alone():
-    """Nothing is looked up for it."""
     environ = {"PATH_INFO": "/kaspi/webhook/"}
     drop_cookies(environ=environ)
     assert environ == {"PATH_INFO": "/kaspi/webhook/"}

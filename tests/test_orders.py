@@ -29,7 +29,6 @@ class HalfAdapter(BaseAdapter[Order]):
     model = "shop.Order"
 
     def wants_delivery(self, order):
-        """Want every order."""
         return True
 
 
@@ -39,33 +38,18 @@ class MissingModelAdapter(OrderAdapter):
     model = "shop.Nowhere"
 
 
-class MissingAppAdapter(OrderAdapter):
-    """An adapter of a missing app."""
-
-    model = "nowhere.Order"
-
-
-class WordlessAdapter(OrderAdapter):
-    """An adapter whose model has no app."""
-
-    model = "Order"
-
-
 class ClassAdapter(OrderAdapter):
     """An adapter with a class instead of its name."""
 
     model = Order
 
 
-class NamelessAdapter(BaseAdapter[Order]):
+class NamelessAdapter(HalfAdapter):
     """An adapter without a model."""
 
-    def wants_delivery(self, order):
-        """Want every order."""
-        return True
+    model = ""
 
     def build_request(self, order):
-        """Build nothing."""
         raise NotImplementedError
 
 
@@ -83,6 +67,13 @@ class ClumsyAdapter(OrderAdapter):
         raise ValueError("no courier today")
 
 
+class NumberingAdapter(OrderAdapter):
+    """An adapter that names its orders itself."""
+
+    def external_order_id(self, order):
+        return f"n-{order.pk}"
+
+
 @pytest.fixture
 def using(settings):
     """Set ORDER_ADAPTERS to classes of this module, by their names."""
@@ -94,49 +85,29 @@ def using(settings):
     return use
 
 
-@pytest.mark.parametrize("model", [Order, ProxyOrder, GiftOrder])
-def test_a_model_its_proxies_and_its_children_have_one_adapter(model):
-    """The model's."""
-    assert type(orders.adapter_for(model)) is OrderAdapter
-
-
-def test_another_model_has_none():
-    """It is ignored."""
+def test_a_model_its_proxies_and_its_children_have_one_adapter(using):
+    """Another model has none, and nothing has one if ORDER_ADAPTERS is empty."""
+    assert {type(orders.adapter_for(model)) for model in (Order, ProxyOrder, GiftOrder)} == {OrderAdapter}
     assert orders.adapter_for(Note) is None
-
-
-def test_without_adapters_nothing_has_one(using):
-    """ORDER_ADAPTERS may be empty."""
     using()
     assert orders.adapter_for(Order) is None
     assert orders.adapters() == {}
 
 
 def test_an_adapter_of_a_proxy_is_the_models(using):
-    """It serves the model's own rows too."""
+    """It serves the model's own rows too; the setting is read at every use."""
+    assert type(orders.adapter_for(Order)) is OrderAdapter
     using("ProxyAdapter")
     assert type(orders.adapter_for(Order)) is ProxyAdapter
     assert list(orders.adapters()) == [Order]
 
 
 def test_a_childs_own_adapter_comes_first(using):
-    """Not its parent's."""
+    """It is not its parent's."""
     using("tests.shop.adapters.OrderAdapter", "GiftAdapter")
-    assert type(orders.adapter_for(GiftOrder)) is GiftAdapter
-    assert type(orders.adapter_for(Order)) is OrderAdapter
-
-
-def test_a_childs_adapter_is_not_its_parents(using):
-    """Plain orders are ignored."""
+    assert [type(orders.adapter_for(model)) for model in (GiftOrder, Order)] == [GiftAdapter, OrderAdapter]
     using("GiftAdapter")
     assert orders.adapter_for(Order) is None
-
-
-def test_a_changed_setting_takes_effect(using):
-    """At once."""
-    assert type(orders.adapter_for(Order)) is OrderAdapter
-    using("ProxyAdapter")
-    assert type(orders.adapter_for(Order)) is ProxyAdapter
 
 
 REFUSED = [
@@ -144,13 +115,10 @@ REFUSED = [
     (["nowhere.Adapter"], "cannot import 'nowhere.Adapter'"),
     (["tests.shop.adapters.Missing"], "cannot import 'tests.shop.adapters.Missing'"),
     (["tests.shop.adapters.NotAnAdapter"], "'tests.shop.adapters.NotAnAdapter' is not an OrderAdapter"),
-    (["tests.shop.adapters.SHOP"], "'tests.shop.adapters.SHOP' is not an OrderAdapter"),
     (["HalfAdapter"], "build_request"),
     (["NeedyAdapter"], "cannot be instantiated"),
     (["ClumsyAdapter"], "cannot be instantiated: no courier today"),
     (["MissingModelAdapter"], "MissingModelAdapter.model must name an installed model"),
-    (["MissingAppAdapter"], "MissingAppAdapter.model must name an installed model"),
-    (["WordlessAdapter"], "WordlessAdapter.model must name an installed model"),
     (["ClassAdapter"], 'as "shop.Order"'),
     (["NamelessAdapter"], "NamelessAdapter.model must name an installed model"),
 ]
@@ -165,26 +133,16 @@ def test_an_invalid_adapter_is_refused(using, names, message):
     assert message in str(caught.value)
 
 
-def test_the_defaults_of_an_adapter(using):
+def test_the_defaults_of_an_adapter():
     """No cancel, no reason, the default account, and a name made of the primary key."""
-    adapter = NamelessAdapter()
-    order = Order(pk=742)
-    assert adapter.wants_cancel(order) is False
-    assert adapter.cancel_reason(order) == ""
-    assert adapter.external_order_id(order) == "order-742"
-    assert adapter.account(order) == "default"
-
-
-class NumberingAdapter(OrderAdapter):
-    """An adapter that names its orders itself."""
-
-    def external_order_id(self, order):
-        return f"n-{order.pk}"
+    adapter, order = NamelessAdapter(), Order(pk=742)
+    assert (adapter.wants_cancel(order), adapter.cancel_reason(order)) == (False, "")
+    assert (adapter.external_order_id(order), adapter.account(order)) == ("order-742", "default")
 
 
 @pytest.mark.django_db
 def test_an_adapter_finds_the_order_that_it_names_by_default():
-    """By "order-742" and nothing else; one that names its orders itself has to know them itself."""
+    """By "order-742" and nothing else; one that names its orders itself has to find them itself."""
     order = Order.objects.create(paid=False)
     assert OrderAdapter().find_order(f"order-{order.pk}") == order
     others = (str(order.pk), f"Order-{order.pk}", "order-", "order-0", "order-1e3", "order-" + "9" * 40)

@@ -30,8 +30,9 @@ async def async_receiver(**_signal):
 
 @pytest.mark.parametrize("signal", ALL)
 @pytest.mark.parametrize("raising", [receiver, async_receiver, Receiver()], ids=["function", "coroutine", "object"])
-def test_what_a_receiver_raises_with_is_not_logged(signal, raising, monkeypatch, caplog):
-    """Its name and the error's are, so that it can be found; Django's own line would hold text and frames."""
+def test_the_text_of_a_receivers_error_is_not_logged(signal, raising, monkeypatch, caplog):
+    """Its name and the error's are; Django's own line would hold text and frames."""
+    assert len(ALL) == 5
     monkeypatch.setattr(signal, "receivers", [])
     signal.connect(raising, weak=False)
     [(_receiver, error)] = signal.send_robust(object)
@@ -40,8 +41,3 @@ def test_what_a_receiver_raises_with_is_not_logged(signal, raising, monkeypatch,
     assert PHONE not in caplog.text
     assert [(record.levelno, record.exc_info) for record in caplog.records] == [(logging.ERROR, None)] * 2
     assert "ValueError" in caplog.text
-
-
-def test_there_are_five():
-    """The test above is about all of them."""
-    assert len(ALL) == 5

@@ -16,20 +16,10 @@ from kaspi_delivery_django.statuses import (
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=1)
-
-CURRENT = [
-    "",
-    "created",
-    "accepted",
-    "in_transit",
-    "out_for_delivery",
-    "delivered",
-    "cancelled",
-    "at_the_depot",
-]
+TIMES = list(product([None, NOON, LATER], repeat=2))
+UNKNOWN = "at_the_depot"
 A, R, S, C, U = Transition
-# What the news (columns) means for a delivery that stands at (rows). Without times, a known word
-# replaces one that nobody knows.
+# What an update (columns) means for a delivery with a status (rows), if neither has a time.
 #                   created accepted in_transit out_for_d. delivered cancelled returned
 TABLE = {
     "":                [A,    A,       A,         A,         A,        A,        U],
@@ -39,123 +29,82 @@ TABLE = {
     "out_for_delivery":[S,    S,       S,         R,         A,        C,        U],
     "delivered":       [S,    S,       S,         S,         R,        C,        S],
     "cancelled":       [S,    S,       C,         C,         C,        R,        S],
-    "at_the_depot":    [A,    A,       A,         A,         A,        A,        U],
+    UNKNOWN:           [A,    A,       A,         A,         A,        A,        U],
 }  # fmt: skip
-INCOMING = [*CURRENT[1:7], "returned"]
-TIMES = list(product([None, NOON, LATER], repeat=2))
+INCOMING = [*STATUSES, "returned"]
 MATRIX = [
-    pytest.param(current, incoming, verdict, id=f"{current or 'nothing'} <- {incoming}")
-    for current, verdicts in TABLE.items()
-    for incoming, verdict in zip(INCOMING, verdicts, strict=True)
+    pytest.param(current, incoming, expected, id=f"{current or 'nothing'} <- {incoming}")
+    for current, row in TABLE.items()
+    for incoming, expected in zip(INCOMING, row, strict=True)
 ]
 
 
-def test_the_table_is_whole():
-    """Every status meets every status."""
-    assert list(TABLE) == CURRENT
-    assert len(MATRIX) == 8 * 7
-    assert tuple(INCOMING[:6]) == STATUSES
+@pytest.mark.parametrize(("current", "incoming", "expected"), MATRIX)
+def test_the_transition_between_two_statuses(current, incoming, expected):
+    """Times matter only after an unknown status: Kaspi's are whole seconds."""
+    for current_at, incoming_at in TIMES if current != UNKNOWN else [(None, None)]:
+        assert transition(StatusSnapshot(current, current_at), StatusSnapshot(incoming, incoming_at)) is expected
 
 
-@pytest.mark.parametrize(("current", "incoming", "verdict"), MATRIX)
-def test_judge(current, incoming, verdict):
-    """The verdict on one piece of news, by the words alone."""
-    assert transition(StatusSnapshot(current), StatusSnapshot(incoming)) is verdict
+def test_the_same_status_is_a_repeat():
+    """Known or not, and at any time."""
+    for status, (current_at, incoming_at) in product(TABLE, TIMES):
+        found = transition(StatusSnapshot(status, current_at), StatusSnapshot(status, incoming_at))
+        assert found is Transition.REPEAT
 
 
-@pytest.mark.parametrize("times", TIMES)
-@pytest.mark.parametrize(("current", "incoming", "verdict"), MATRIX[:-7])
-def test_times_do_not_matter_between_known_words(current, incoming, verdict, times):
-    """Against a known word the times decide nothing: Kaspi's stamps are whole seconds."""
-    assert transition(StatusSnapshot(current, times[0]), StatusSnapshot(incoming, times[1])) is verdict
-
-
-@pytest.mark.parametrize("word", CURRENT)
-@pytest.mark.parametrize("times", TIMES)
-def test_a_repeat_is_a_repeat(word, times):
-    """The same word again is no news, known or not, whenever it is said to have been."""
-    assert transition(StatusSnapshot(word, times[0]), StatusSnapshot(word, times[1])) is Transition.REPEAT
-
-
-@pytest.mark.parametrize(
-    ("current_at", "incoming_at", "verdict"),
-    [
-        (LATER, NOON, Transition.STALE),
-        (NOON, NOON, Transition.ADVANCE),
-        (NOON, LATER, Transition.ADVANCE),
-        (None, NOON, Transition.ADVANCE),
-        (NOON, None, Transition.ADVANCE),
-        (None, None, Transition.ADVANCE),
-    ],
-)
-@pytest.mark.parametrize("incoming", ["created", "accepted", "in_transit", "out_for_delivery"])
-def test_times_decide_against_an_unknown_word(incoming, current_at, incoming_at, verdict):
-    """Against a word of unknown rank, older news is late news."""
-    assert transition(StatusSnapshot("at_the_depot", current_at), StatusSnapshot(incoming, incoming_at)) is verdict
-
-
-@pytest.mark.parametrize("incoming", ["delivered", "cancelled"])
-def test_an_end_beats_an_unknown_word(incoming):
-    """A delivery that has ended has ended, also when a later word was heard first."""
-    assert transition(StatusSnapshot("at_the_depot", LATER), StatusSnapshot(incoming, NOON)) is Transition.ADVANCE
+@pytest.mark.parametrize("incoming", STATUSES)
+def test_times_decide_after_an_unknown_status(incoming):
+    """An older status is stale, unless it is final."""
+    for current_at, incoming_at in TIMES:
+        found = transition(StatusSnapshot(UNKNOWN, current_at), StatusSnapshot(incoming, incoming_at))
+        is_older = (current_at, incoming_at) == (LATER, NOON) and incoming not in TERMINAL
+        assert found is (Transition.STALE if is_older else Transition.ADVANCE)
 
 
 def after(events, start=""):
-    """Return the status after these events, if only an advance moves it."""
-    standing = StatusSnapshot(start)
+    """Return the status after these events, if only an advance changes it."""
+    current = StatusSnapshot(start)
     for event in events:
-        if transition(standing, event) is Transition.ADVANCE:
-            standing = event
-    return standing.status
+        if transition(current, event) is Transition.ADVANCE:
+            current = event
+    return current.status
 
 
-def life(*words):
-    return [StatusSnapshot(word, NOON + timedelta(minutes=minute)) for minute, word in enumerate(words)]
+def life(*statuses):
+    return [StatusSnapshot(status, NOON + timedelta(minutes=minute)) for minute, status in enumerate(statuses)]
 
 
 ROAD = ["created", "accepted", "in_transit", "out_for_delivery"]
-LIVES = [
-    ([*ROAD, "delivered", "delivered"], "delivered"),
-    ([*ROAD[:3], "at_the_depot", "out_for_delivery", "delivered"], "delivered"),
-    ([*ROAD, "out_for_delivery", "at_the_depot"], "out_for_delivery"),
-    (["created", "created", "accepted", "accepted", "cancelled", "cancelled"], "cancelled"),
-    (["created", "queued", "accepted", "held", "held", "cancelled"], "cancelled"),
-]
 
 
-@pytest.mark.parametrize(("words", "end"), LIVES)
-def test_any_order_of_arrivals(words, end):
-    """All 720 orders in which six events can arrive end in the same status."""
-    assert {after(order) for order in permutations(life(*words))} == {end}
-
-
-@pytest.mark.parametrize(("words", "end"), LIVES)
-def test_any_duplication_of_arrivals(words, end):
-    """Nor does it matter how often, and in what order again, they arrive."""
-    events = life(*words)
-    assert {after([*order, *events, *order]) for order in permutations(events)} == {end}
+@pytest.mark.parametrize(
+    ("statuses", "end"),
+    [
+        ([*ROAD, "delivered", "delivered"], "delivered"),
+        ([*ROAD[:3], UNKNOWN, "out_for_delivery", "delivered"], "delivered"),
+        ([*ROAD, "out_for_delivery", UNKNOWN], "out_for_delivery"),
+        (["created", "created", "accepted", "accepted", "cancelled", "cancelled"], "cancelled"),
+        (["created", "queued", "accepted", "held", "held", "cancelled"], "cancelled"),
+    ],
+)
+def test_any_order_and_repetition_of_arrivals_ends_the_same(statuses, end):
+    """All 720 orders in which six events can arrive, also if each arrives three times."""
+    events = life(*statuses)
+    for order in permutations(events):
+        assert after(order) == after([*order, *events, *order]) == end
 
 
 @pytest.mark.parametrize("end", sorted(TERMINAL))
-def test_ends_absorb(end):
-    """No news moves a delivery that has ended."""
-    assert {after(order, end) for order in permutations(life(*CURRENT[1:7]))} == {end}
+def test_a_final_status_absorbs(end):
+    """No update changes it."""
+    assert {after(order, end) for order in permutations(life(*STATUSES))} == {end}
 
 
-def test_the_sets():
-    """A cancel is possible before the courier has the parcel, and not after."""
+def test_kaspi_decides_about_a_cancel_before_pickup():
+    """And in a status that is new to us."""
     assert {"", "created", "accepted"} == CANCELLABLE
     assert {"in_transit", "out_for_delivery", "delivered"} == PICKED_UP
     assert {"delivered", "cancelled"} == TERMINAL
-
-
-@pytest.mark.parametrize("status", ["", "created", "accepted", "courier_assigned", "returned"])
-def test_kaspi_decides_about_a_cancel(status):
-    """Before pickup, and of what is new to us."""
-    assert is_cancellable(status)
-
-
-@pytest.mark.parametrize("status", sorted({*PICKED_UP, *TERMINAL}))
-def test_a_cancel_that_cannot_work_is_not_asked_for(status):
-    """The courier has it, or it has ended."""
-    assert not is_cancellable(status)
+    assert all(is_cancellable(status) for status in (*CANCELLABLE, "courier_assigned", "returned"))
+    assert not any(is_cancellable(status) for status in (*PICKED_UP, *TERMINAL))

@@ -1,4 +1,4 @@
-"""A delivery with a history to show to its customer, and with marks in all that she must not see."""
+"""A delivery with a history to show to its customer, and with marks in every column that is not shown."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ def add(delivery, status, *, minutes=0, applied=True, **fields):
 
 
 def stand(delivery, status, *rows, **fields):
-    """Let a delivery stand somewhere, with a history of (status, minutes after noon, applied); return it anew."""
+    """Set the status and a history of (status, minutes after noon, applied); return the delivery as it is stored."""
     Delivery.objects.filter(pk=delivery.pk).update(status=status, status_at=NOON, **fields)
     delivery.history.all().delete()
     for word, minutes, applied in rows:
@@ -28,10 +28,7 @@ def stand(delivery, status, *rows, **fields):
 
 
 def mark(delivery):
-    """Write a secret into every column that is not to be shown, of the delivery and of what belongs to it.
-
-    Return the secrets.
-    """
+    """Write a secret into every column that is not to be shown, of the delivery and its rows; return the secrets."""
     secrets = []
     for model, rows in (
         (Delivery, Delivery.objects.filter(pk=delivery.pk)),
@@ -45,17 +42,17 @@ def mark(delivery):
 
 
 def hidden(model):
-    """Return the columns that hold a text or a figure, and are not for the customer."""
+    """Return the columns of texts and figures that are not for the customer."""
     kept = {*SHOWN, "to_status"} if model is not ApiCall else {"kind", "state"}
     return [field for field in model._meta.fields if is_free(field) and field.name not in kept]
 
 
 def is_free(field):
-    """Tell whether a column takes any text or figure."""
+    """Return whether a column accepts any text or figure."""
     kinds = (CharField, TextField, IntegerField)
     return isinstance(field, kinds) and not (field.primary_key or field.choices or field.is_relation)
 
 
 def secret_for(field, number):
-    """Return a value that stands nowhere else, as long as the column takes it."""
+    """Return a unique value, as long as the column accepts."""
     return 31000 + number if isinstance(field, IntegerField) else f"{number}{SECRET}"[: field.max_length]

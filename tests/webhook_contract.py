@@ -1,9 +1,6 @@
-"""What any address that takes Kaspi's webhooks must do.
+"""The contract of an address that receives Kaspi's webhooks: in full for one, as a smoke test for each other.
 
-Subclass `WebhookContract` in a test module, or `WebhookSmoke` for one more address of the same view. Give it
-the address (`url`) and the webhook secret that the settings hold for it (`secret`): every promise about
-strangers' input is tested there.
-It needs pytest-django, and no other fixture than its own.
+A subclass sets the address (`url`) and the webhook secret that the settings hold for it (`secret`).
 """
 
 import hashlib
@@ -19,6 +16,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import InterfaceError, OperationalError, connection
 from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import WebhookEvent
 from kaspi_delivery_django.services import clock
@@ -55,17 +53,17 @@ def padded(size):
 
 
 def nested(depth):
-    """Return lists in lists, so many of them."""
+    """Return so many nested lists."""
     return [nested(depth - 1)] if depth > 1 else []
 
 
 def mac(secret, message):
-    """Sign as Kaspi's samples do: a second witness beside the code under test."""
+    """Sign as Kaspi's samples do, independently of the code under test."""
     return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
 
 
 def signature(secret, stamp, body):
-    """Sign a body at a timestamp, which may be no timestamp at all."""
+    """Sign a body at a timestamp, which may be invalid."""
     return mac(secret, stamp.encode() + b"." + body)
 
 
@@ -80,7 +78,7 @@ class AsgiSender:
 
 
 class FailingDatabase:
-    """An execute wrapper that lets nothing reach a table."""
+    """An execute wrapper that fails every statement on a table."""
 
     def __init__(self, error):
         self.error = error
@@ -91,116 +89,45 @@ class FailingDatabase:
         return execute(sql, params, many, context)
 
 
-FORMLESS_STAMPS = {
-    "empty": "",
-    "nine digits": "176722560",
-    "eleven digits": "17672256000",
-    "leading space": f" {STAMP}",
-    "trailing space": f"{STAMP} ",
-    "trailing newline": f"{STAMP}\n",
-    "plus": f"+{STAMP[1:]}",
-    "minus": f"-{STAMP[1:]}",
-    "fraction": f"{STAMP}.0",
-    "underscore": "1_76722560",
-    "hexadecimal": "0x69559900",
-    "Arabic digits": "١٧٦٧٢٢٥٦٠٠",  # digits to Python, not to Kaspi
-    "sent twice": f"{STAMP},{STAMP}",
-    "milliseconds": f"{STAMP}000",
-}
-FORMLESS_SIGNATURES = {
-    "empty": "",
-    "63 digits": "a" * 63,
-    "65 digits": "a" * 65,
-    "no hex": "g" * 64,
-    "prefix": "sha256=" + "a" * 57,
-    "trailing newline": "a" * 64 + "\n",
-    "full-width digits": "\uff11" * 64,
-    "sent twice": "a" * 64 + "," + "a" * 64,
-    "not ASCII": "\xe9" * 64,
-}
+FORMLESS_STAMPS = ["", STAMP[1:], f"{STAMP}000", f" {STAMP}", f"{STAMP}.0", "١٧٦٧٢٢٥٦٠٠", f"{STAMP},{STAMP}"]
+FORMLESS_SIGNATURES = ["", "a" * 63, "g" * 64, "a" * 64 + "\n", "a" * 64 + "," + "a" * 64, "\xe9" * 64]
 UNREADABLE = {
     "empty": b"",
     "no JSON": b"phone=" + PHONE.encode(),
-    "single quotes": b"{'eventId': 'wh_1'}",
-    "two documents": event() + event(),
     "not UTF-8": event().replace(b"wh_contract", b"wh_\xff\xfe"),
-    "UTF-16": event().decode().encode("utf-16"),
-    "overlong UTF-8": event().replace(b"wh_contract", b"wh_\xc0\xaf"),
-    "surrogate in UTF-8": event().replace(b"wh_contract", b"wh_\xed\xa0\x80"),
-    "BOM": b"\xef\xbb\xbf" + event(),
-    "a list": b"[" + event() + b"]",
-    "a text": b'"wh_contract"',
-    "null": b"null",
-    "a raw NUL": event().replace(b"wh_contract", b"wh_\x00"),
     "two eventIds": event().replace(b'"type"', b'"eventId": "wh_2", "type"'),
-    "NaN": event(x=float("nan")),
-    "Infinity": event(x=float("inf")),
-    "-Infinity": event(x=float("-inf")),
     "never closed": b'{"x": ' + b"[" * 60000,
     "no eventId": event(eventId=None),
-    "empty eventId": event(eventId=""),
-    "eventId of 129": event(eventId="w" * 129),
-    "eventId with newline": event(eventId="wh\n1"),
     "eventId with NUL": event(eventId="wh\0"),
-    "eventId with surrogate": event(eventId="wh\ud800"),
-    "eventId not ASCII": event(eventId="событие"),
-    "eventId with outer space": event(eventId="wh_1 "),
-    "eventId a fraction": event(eventId=7.5),
-    "eventId a boolean": event(eventId=True),
-    "eventId a list": event(eventId=["wh_1"]),
 }
 FAILED, IGNORED, PARKED = "failed", "ignored", "parked"
 SET_ASIDE = {
     "duplicate key": (FAILED, event().replace(b'"attempt": 1', b'"attempt": 1, "attempt": 2')),
-    "duplicate key in data": (FAILED, event().replace(b'"status"', b'"status": "created", "status"')),
-    "33 deep": (FAILED, event(x=nested(32))),
     "30000 deep": (FAILED, event(x=1).replace(b'"x": 1', b'"x": ' + b"[" * 30000 + b"]" * 30000)),
     "no type": (FAILED, event(type=None)),
-    "type of 65": (FAILED, event(type="t" * 65)),
-    "type with NUL": (FAILED, event(type="delivery.\0")),
-    "type a number": (FAILED, event(type=1)),
     "no data": (FAILED, event(data=None)),
-    "data a list": (FAILED, event(data=[DATA])),
-    "no deliveryId": (FAILED, data(deliveryId=None)),
-    "deliveryId of 129": (FAILED, data(deliveryId="d" * 129)),
     "deliveryId with NUL": (FAILED, data(deliveryId="dlv\0")),
-    "deliveryId a path": (FAILED, data(deliveryId="..")),
     "externalOrderId with surrogate": (FAILED, data(externalOrderId="\udfff")),
-    "externalOrderId in Cyrillic": (FAILED, data(externalOrderId="заказ-5")),
     "no status": (FAILED, data(status=None)),
-    "status of 65": (FAILED, data(status="s" * 65)),
-    "status with space": (FAILED, data(status="in transit")),
-    "status a number": (FAILED, data(status=4)),
     "another family": (IGNORED, event(type="payout.made")),
-    "a new kind without a status": (IGNORED, event(type="delivery.eta_changed", data={**DATA, "status": None})),
     "a new kind without data": (IGNORED, event(type="delivery.eta_changed", data=None)),
     "no externalOrderId": (PARKED, data(externalOrderId=None)),
     "a new kind with a known status": (PARKED, event(type="delivery.returned")),
 }
-ATTEMPTS = [0, -1, 2.0, None, "2", "x", True, [], {}, 2**31, 10**400, 1.5]
-WELCOME = {
+ACCEPTED = {
     "32 deep": event(x=nested(31)),
     "ids of 128": event(eventId="w" * 128, data={**DATA, "deliveryId": "d" * 128}),
     "numbers as ids": event(eventId=123, data={**DATA, "deliveryId": 7, "externalOrderId": 742}),
-    "infinite in disguise": event(x=1).replace(b'"x": 1', b'"x": 1e999'),
     "5000 digits": event(x=1).replace(b'"x": 1', b'"x": ' + b"1" * 5000),
-    "unknown fields": event(x={"y": [1, 2.5, None]}),
-    "NUL and surrogates in what we do not index": event(x="\0 \ud800"),
-    "beyond the basic plane": event(x="\U0001f4e6").decode().encode(),
+    "NUL and surrogates in a field of no column": event(x="\0 \ud800"),
+    "beyond the basic plane": event(x="\U0001f4e6"),
     "without attempt": event(attempt=None),
     "the greatest attempt": event(attempt=2**31 - 1),
+    "a greater attempt": event(attempt=10**400),
 }
 
 
-CONTENT_TYPES = (
-    "text/plain",
-    "application/x-www-form-urlencoded",
-    "multipart/form-data; boundary=x",
-    "application/xml",
-    "application/json; charset=utf-16",
-    "x",
-    "",
-)
+CONTENT_TYPES = ("text/plain", "multipart/form-data; boundary=x", "application/json; charset=utf-16", "x", "")
 
 
 def cases(named):
@@ -210,7 +137,7 @@ def cases(named):
 
 @pytest.mark.django_db
 class WebhookSmoke:
-    """What each address must do on each host, in short."""
+    """The behaviour of each address on each host, in short."""
 
     url: str
     secret: str
@@ -240,7 +167,7 @@ class WebhookSmoke:
 
     @pytest.fixture
     def post(self, client):
-        """Post a body, signed as Kaspi does unless told otherwise."""
+        """Post a body, signed as Kaspi does unless the caller changes it."""
 
         def send(body=None, *, sender=client, headers=None, **options):
             body = event() if body is None else body
@@ -253,14 +180,13 @@ class WebhookSmoke:
 
     @pytest.fixture
     def refused(self, post, django_assert_num_queries):
-        """Post what must not be trusted: no query, nothing sent out, one constant answer."""
+        """Post an untrusted request: no query, and one constant answer."""
 
         def send(*args, **options):
             with django_assert_num_queries(0):
                 answer = post(*args, **options)
             assert (answer.status_code, answer.content) == (401, b'{"status": "unauthorized"}')
             assert "WWW-Authenticate" not in answer.headers
-            return answer
 
         return send
 
@@ -280,25 +206,12 @@ class WebhookSmoke:
         assert WebhookEvent.objects.get().body.encode() == event()
 
     @pytest.mark.failure_mode("webhook: headers and settings of the host")
-    def test_csrf_and_cookies_change_nothing(self, post):
-        """Kaspi has no session and no token; stale ones do no harm."""
+    def test_cookies_and_headers_change_nothing(self, post):
+        """Kaspi has no session and no token; the signature is over bytes, and the answer is always JSON."""
         strict = Client(enforce_csrf_checks=True)
         strict.cookies["sessionid"] = strict.cookies["csrftoken"] = "stale"
         headers = {"Origin": "https://elsewhere.example", "Referer": "https://elsewhere.example/"}
         assert post(sender=strict, headers=headers).status_code == 200
-
-    def test_a_strangers_session_costs_no_query(self, client, django_assert_num_queries, settings):
-        """The host may ask for the user, or save the session, on each request: not for one to this address."""
-        settings.SESSION_SAVE_EVERY_REQUEST = True
-        client.cookies["sessionid"] = "x" * 32
-        for sender in (client, AsgiSender()):
-            headers = {"X-Kaspi-Signature": "f" * 64, "Cookie": f"sessionid={'x' * 32}"}
-            with django_assert_num_queries(0):
-                assert sender.generic("POST", path=self.url, data=event(), headers=headers).status_code == 401
-
-    @pytest.mark.failure_mode("webhook: headers and settings of the host")
-    def test_content_type_accept_and_query_change_nothing(self, post):
-        """The signature is over bytes, the answer is JSON, and no renderer is chosen by the address."""
         for content_type in CONTENT_TYPES:
             assert post(content_type=content_type).status_code == 200
         for accept in ("text/html", "application/xml", "image/png;q=0", "x", ""):
@@ -306,24 +219,25 @@ class WebhookSmoke:
         for query in ("?format=html", "?format=", "?format=json&x=%00", "?%ff"):
             assert post(path=f"{self.url}{query}").status_code == 200
 
-    @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "X"])
+    def test_a_strangers_session_costs_no_query(self, client, django_assert_num_queries, settings):
+        """Though the host asks for the user, or saves the session, on each request."""
+        settings.SESSION_SAVE_EVERY_REQUEST = True
+        client.cookies["sessionid"] = "x" * 32
+        for sender in (client, AsgiSender()):
+            headers = {"X-Kaspi-Signature": "f" * 64, "Cookie": f"sessionid={'x' * 32}"}
+            with django_assert_num_queries(0):
+                assert sender.generic("POST", path=self.url, data=event(), headers=headers).status_code == 401
+
     @pytest.mark.failure_mode("webhook: method")
-    def test_any_other_method_is_405(self, client, django_assert_num_queries, method, caplog):
-        """Even signed; nothing is read for it."""
-        with django_assert_num_queries(0):
-            answers = [client.generic(method, self.url, event(), headers=self.headers(event())) for _ in range(5)]
-        assert {(answer.status_code, answer["Allow"]) for answer in answers} == {(405, "POST")}
-        assert len(caplog.records) == 1
-
     @pytest.mark.failure_mode("webhook: size")
-    def test_one_byte_more_is_413(self, post, django_assert_num_queries):
-        """However well it is signed."""
+    def test_another_method_is_405_and_one_byte_more_is_413(self, client, post, django_assert_num_queries, caplog):
+        """However well it is signed; nothing is queried for it."""
         with django_assert_num_queries(0):
+            for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "X"):
+                answer = client.generic(method, self.url, event(), headers=self.headers(event()))
+                assert (answer.status_code, answer["Allow"]) == (405, "POST")
+            assert len(caplog.records) == 1
             assert post(padded(KIB_64 + 1)).status_code == 413
-
-    def test_a_wrong_secret_is_401(self, refused):
-        """The form alone opens nothing."""
-        refused(headers=self.headers(event(), secret="x" * 40))
 
     @pytest.mark.failure_mode("webhook: a stranger")
     def test_every_refusal_looks_the_same(self, post, caplog):
@@ -333,11 +247,12 @@ class WebhookSmoke:
             {"X-Kaspi-Signature": "f" * 64},
             {"X-Kaspi-Signature": mac(self.secret, event())},
             self.headers(event(), stamp=str(NOW - 301)),
+            self.headers(event(), secret="x" * 40),
         ]
         answers = [post(headers=headers) for headers in forged]
         faces = Counter((a.status_code, a.content, str(a.headers)) for a in answers)
         assert list(faces.values()) == [len(forged)]
-        assert len(caplog.records) == len(forged)  # ours alone: django.request would log, or mail, each one
+        assert len(caplog.records) == 4  # ours alone, once for each reason: Django would log, or mail, each request
         assert self.secret not in caplog.text
         assert "f" * 64 not in caplog.text
 
@@ -345,7 +260,7 @@ class WebhookSmoke:
     @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
     @pytest.mark.failure_mode("webhook: the database fails")
     def test_a_failing_database_is_503_and_nothing_stored(self, post, error):
-        """Kaspi is asked to come again, and when it does the event is as new."""
+        """Kaspi is asked to send it again, and then it is stored as a new event."""
         with connection.execute_wrapper(FailingDatabase(error)):
             answer = post()
         assert (answer.status_code, int(answer["Retry-After"]) > 0) == (503, True)
@@ -355,9 +270,7 @@ class WebhookSmoke:
 
 
 class WebhookContract(WebhookSmoke):
-    """Everything that an address must do. Subclass as `class TestMine(WebhookContract): url = "/my/"; secret = "…"`."""
-
-    # What is accepted
+    """Everything that an address must do."""
 
     @pytest.mark.failure_mode("webhook: the same event again")
     def test_the_same_event_again_is_200_and_one_row(self, post):
@@ -365,16 +278,16 @@ class WebhookContract(WebhookSmoke):
         assert [post().status_code for _ in range(3)] == [200, 200, 200]
         assert WebhookEvent.objects.get().received_count == 3
 
-    @cases(WELCOME)
-    def test_what_is_unusual_but_readable_is_stored(self, post, case):
-        """Strict is not narrow: unknown fields and long ids are Kaspi's right."""
+    @cases(ACCEPTED)
+    def test_an_unusual_but_readable_event_is_stored(self, post, case):
+        """Unknown fields, long ids and any attempt are no reason to refuse it."""
         assert post(case).status_code == 200
-        assert len(self.stored()) == 1
+        assert 0 <= WebhookEvent.objects.get().attempt <= 2**31 - 1
 
     @cases(SET_ASIDE)
     @pytest.mark.failure_mode("webhook: an event that cannot be applied")
-    def test_what_cannot_be_applied_is_stored_with_its_reason(self, post, caplog, case):
-        """Kaspi signed it and named the event: it is not lost, whatever it holds, and staff read why."""
+    def test_an_event_that_cannot_be_applied_is_stored(self, post, caplog, case):
+        """2xx means that we have the event: it is not lost, whatever it holds, and staff read why."""
         state, body = case
         assert post(body).json() == {"status": state}
         row = WebhookEvent.objects.get()
@@ -383,139 +296,85 @@ class WebhookContract(WebhookSmoke):
         assert post(body).json() == {"status": state}
         assert WebhookEvent.objects.get().received_count == 2
 
-    @pytest.mark.parametrize("attempt", ATTEMPTS, ids=str)
-    def test_any_attempt_is_stored(self, post, attempt):
-        """It is a number for the statistics, and no reason to refuse an event."""
-        assert post(event().replace(b'"attempt": 1', b'"attempt": ' + json.dumps(attempt).encode())).status_code == 200
-        assert 0 <= WebhookEvent.objects.get().attempt <= 2**31 - 1
-
-    @pytest.mark.parametrize("off_s", [-300, -299, 0, 299, 300])
     @pytest.mark.failure_mode("webhook: timestamp")
-    def test_a_timestamp_within_300_s_is_accepted(self, post, off_s):
-        """Both edges belong to the window, the future too."""
-        assert post(headers=self.headers(event(), stamp=str(NOW + off_s))).status_code == 200
+    def test_the_window_of_the_timestamp(self, post, refused):
+        """300 seconds in the past and the future; an older event cannot be replayed, nor one be kept for later."""
+        for off_s in (-300, 0, 300):
+            assert post(headers=self.headers(event(), stamp=str(NOW + off_s))).status_code == 200
+        for off_s in (-301, 301):
+            refused(headers=self.headers(event(), stamp=str(NOW + off_s)))
 
-    @pytest.mark.parametrize("place", range(5))
     @pytest.mark.failure_mode("webhook: several secrets")
-    def test_each_of_five_secrets_opens(self, post, give_secrets, place):
-        """A secret can be rotated without losing an event."""
-        secrets = [f"{number}-another-secret-of-32-letters-or-more" for number in range(5)]
+    def test_each_of_five_secrets_is_accepted(self, post, refused, give_secrets):
+        """Enough to rotate without losing an event; a sixth is not tried, so a stranger's request costs little."""
+        secrets = [f"{number}-another-secret-of-32-letters-or-more" for number in range(6)]
         give_secrets(secrets)
-        assert post(headers=self.headers(event(), secret=secrets[place])).status_code == 200
-
-    def test_an_upper_case_signature_is_the_same_number(self, post):
-        """Hex digits have no case."""
-        signed = signature(self.secret, STAMP, event()).upper()
-        assert post(headers={"X-Kaspi-Signature": signed}).status_code == 200
+        for secret in secrets[:5]:
+            assert post(headers=self.headers(event(), secret=secret)).status_code == 200
+        refused(headers=self.headers(event(), secret=secrets[5]))
 
     @pytest.mark.failure_mode("webhook: headers and settings of the host")
-    def test_credentials_change_nothing(self, post):
-        """An Authorization header is not looked at."""
-        assert post(headers={"Authorization": "Basic bad", "X-Api-Key": "x"}).status_code == 200
-
-    # Method and size
-
-    def test_a_get_cannot_be_overridden(self, client):
-        """No header makes a POST of it."""
+    def test_other_headers_change_nothing(self, post, client):
+        """Credentials are ignored, the signature's hex digits have no case, and no method is overridden."""
+        signed = signature(self.secret, STAMP, event()).upper()
+        headers = {"Authorization": "Basic bad", "X-Api-Key": "x", "X-HTTP-Method-Override": "DELETE"}
+        assert post(headers={**headers, "X-Kaspi-Signature": signed}).status_code == 200
         override = {"X-HTTP-Method-Override": "POST", **self.headers(b"")}
         assert client.get(self.url, headers=override).status_code == 405
 
-    def test_a_post_cannot_be_overridden(self, post):
-        """No header makes anything else of it."""
-        assert post(headers={"X-HTTP-Method-Override": "DELETE"}).status_code == 200
-
-    def test_64_kib_are_read(self, post):
-        """The limit belongs to what is accepted."""
+    @pytest.mark.failure_mode("webhook: size")
+    def test_64_kib_are_read(self, post, django_assert_num_queries):
+        """A body that declares more is refused at once; one that declares less, or no number, is still limited."""
         assert post(padded(KIB_64)).status_code == 200
-
-    def test_a_declared_size_is_believed_at_once(self, post, django_assert_num_queries):
-        """A body that says it is too large is not waited for."""
         with django_assert_num_queries(0):
             assert post(CONTENT_LENGTH=str(KIB_64 + 1)).status_code == 413
+            for declared in ("10", ""):
+                headers = {**self.headers(padded(KIB_64 + 1)), "Content-Length": declared}
+                assert post(padded(KIB_64 + 1), sender=AsgiSender(), headers=headers).status_code == 413
+            for declared in ("-1", "ten", "²", "9" * 5000):
+                assert post(CONTENT_LENGTH=declared).status_code in {401, 413}
 
-    @pytest.mark.parametrize("declared", ["10", "", "0"])
-    def test_too_small_a_declared_size_gains_nothing(self, post, declared):
-        """Where the server hands over more than was declared, the limit still holds."""
-        headers = {**self.headers(padded(KIB_64 + 1)), "Content-Length": declared}
-        assert post(padded(KIB_64 + 1), sender=AsgiSender(), headers=headers).status_code == 413
-        assert self.stored() == []
-
-    @pytest.mark.parametrize("declared", ["-1", "ten", "²", "1e3", "9" * 5000, "\uff11"])
-    def test_an_unreadable_declared_size_is_no_crash(self, post, declared):
-        """A header that a careless server lets through is answered, not raised."""
-        assert post(CONTENT_LENGTH=declared).status_code in {401, 413}
-
-    # Headers and signature
-
-    @cases(FORMLESS_STAMPS)
     @pytest.mark.failure_mode("webhook: timestamp")
-    def test_a_timestamp_of_another_form_is_401(self, refused, case):
-        """Exactly ten ASCII digits, even where the signature over the rest would match."""
-        refused(headers=self.headers(event(), stamp=case))
-
-    @cases(FORMLESS_SIGNATURES)
     @pytest.mark.failure_mode("webhook: signature")
-    def test_a_signature_of_another_form_is_401(self, refused, case):
-        """Exactly 64 hex digits."""
-        refused(headers={"X-Kaspi-Signature": case})
-
-    @pytest.mark.parametrize("missing", ["X-Kaspi-Timestamp", "X-Kaspi-Signature"])
-    def test_a_missing_header_is_401(self, refused, missing):
-        """Both are needed."""
-        refused(headers={missing: None})
-
-    @pytest.mark.parametrize("off_s", [-86400, -301, 301, 86400])
-    @pytest.mark.failure_mode("webhook: timestamp")
-    def test_a_timestamp_beyond_300_s_is_401(self, refused, off_s):
-        """An old event cannot be replayed by who overheard it, nor one be kept for later."""
-        refused(headers=self.headers(event(), stamp=str(NOW + off_s)))
-
-    @pytest.mark.failure_mode("webhook: several secrets")
-    def test_a_sixth_secret_is_not_tried(self, refused, give_secrets):
-        """Five are enough to rotate with, and bound the work for a stranger's request."""
-        secrets = [f"{number}-another-secret-of-32-letters-or-more" for number in range(6)]
-        give_secrets(secrets)
-        refused(headers=self.headers(event(), secret=secrets[5]))
+    def test_headers_of_another_form_are_401(self, refused):
+        """Exactly ten ASCII digits, even where the signature over the rest would match, and 64 hex digits."""
+        for stamp in FORMLESS_STAMPS:
+            refused(headers=self.headers(event(), stamp=stamp))
+        for signed in FORMLESS_SIGNATURES:
+            refused(headers={"X-Kaspi-Signature": signed})
+        for missing in ("X-Kaspi-Timestamp", "X-Kaspi-Signature"):
+            refused(headers={missing: None})
 
     @pytest.mark.failure_mode("webhook: signature")
-    def test_a_changed_body_is_401(self, refused):
-        """One byte is enough."""
+    def test_a_change_of_one_character_is_401(self, refused):
+        """Of the body, of the timestamp, and of any digit of the signature."""
         refused(event().replace(b"accepted", b"accepteD"), headers=self.headers(event()))
-
-    @pytest.mark.failure_mode("webhook: timestamp")
-    def test_a_changed_timestamp_is_401(self, refused):
-        """The signature covers it."""
         refused(headers={"X-Kaspi-Timestamp": str(NOW + 1)})
-
-    @pytest.mark.parametrize("place", [0, 31, 63])
-    @pytest.mark.failure_mode("webhook: signature")
-    def test_a_changed_signature_is_401(self, refused, place):
-        """Any digit counts, the first and the last."""
         right = signature(self.secret, STAMP, event())
-        digit = "1" if right[place] == "0" else "0"
-        refused(headers={"X-Kaspi-Signature": right[:place] + digit + right[place + 1 :]})
+        for place in (0, 31, 63):
+            digit = "1" if right[place] == "0" else "0"
+            refused(headers={"X-Kaspi-Signature": right[:place] + digit + right[place + 1 :]})
 
     @pytest.mark.failure_mode("webhook: signed without the timestamp")
     def test_a_signature_over_the_body_alone_is_401_and_logged(self, refused, caplog):
-        """It could be replayed for ever; the log says which rule was broken."""
+        """It could be replayed for ever; the log names the broken rule."""
         refused(headers={"X-Kaspi-Signature": mac(self.secret, event())})
         assert "over the body alone" in caplog.text
 
-    # Nothing to verify with
-
-    @pytest.mark.parametrize("secrets", [[], ["short"], ["x" * 7], [" " * 40]])
+    @pytest.mark.parametrize("secrets", [[], ["x" * 7], [" " * 40]])
     @pytest.mark.failure_mode("webhook: no secret")
-    def test_without_a_secret_is_503(self, post, give_secrets, django_assert_num_queries, caplog, secrets):
-        """Nothing is accepted unverified; Kaspi comes again, and the log says once what to set."""
+    def test_without_a_secret_it_is_503(self, post, refused, give_secrets, django_assert_num_queries, caplog, secrets):
+        """Nothing is accepted unverified, and the log names the setting once; the headers' form is checked before."""
         give_secrets(secrets)
         with django_assert_num_queries(0):
             answers = [post(headers=self.headers(event(), secret=(secrets or ["x"])[0])) for _ in range(5)]
         assert {(answer.status_code, int(answer["Retry-After"]) > 0) for answer in answers} == {(503, True)}
         [record] = caplog.records
         assert (record.levelno, "WEBHOOK_SECRETS" in record.getMessage()) == (logging.ERROR, True)
+        refused(headers={"X-Kaspi-Signature": "none"})
 
-    def test_settings_that_cannot_be_read_are_503(self, post, settings, caplog):
-        """Kaspi comes again when they are corrected; the log names the command that says what is wrong."""
+    def test_invalid_settings_are_503(self, post, settings, caplog):
+        """Kaspi sends it again once they are corrected; the log names the command that shows the mistake."""
         settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "WEBHOOK_SECRET": "a typing error"}
         answers = [post() for _ in range(5)]
         assert {(answer.status_code, answer.content) for answer in answers} == {(503, b'{"status": "not configured"}')}
@@ -523,34 +382,21 @@ class WebhookContract(WebhookSmoke):
         assert "manage.py check" in record.getMessage()
 
     def test_the_same_refusal_is_logged_once_a_minute(self, post, caplog):
-        """Whoever knows the address cannot fill the disk; the count of those left out comes with the next line."""
+        """A stranger cannot fill the disk."""
         for _ in range(50):
             post(headers={"X-Kaspi-Signature": "f" * 64})
             post(padded(KIB_64 + 1))
         assert len(caplog.records) == 2
 
-    @pytest.mark.failure_mode("webhook: no secret")
-    def test_the_headers_form_comes_before_the_secrets(self, refused, give_secrets):
-        """Who does not even look like Kaspi does not learn that nothing is configured."""
-        give_secrets([])
-        refused(headers={"X-Kaspi-Signature": "none"})
-
-    # Signed, but unreadable
-
     @cases(UNREADABLE)
     @pytest.mark.failure_mode("webhook: a body that cannot be read")
-    def test_a_signed_body_that_cannot_be_read_is_400(self, post, django_assert_num_queries, caplog, case):
-        """The log says why, without what it says; nothing is asked of the database."""
-        with django_assert_num_queries(0):
+    def test_an_unreadable_body_is_400_only_if_it_is_signed(self, post, refused, caplog, case):
+        """The log says why, without its data; nothing is queried, and a stranger learns nothing from a forged body."""
+        refused(case, headers=self.headers(case, secret="x" * 40))
+        caplog.clear()
+        with CaptureQueriesContext(connection) as captured:
             assert post(case).status_code == 400
         [record] = [each for each in caplog.records if each.name.startswith("kaspi_delivery")]
-        assert record.levelno == logging.WARNING
+        assert (record.levelno, len(captured)) == (logging.WARNING, 0)
         assert PHONE not in caplog.text
         assert "wh_" not in caplog.text
-
-    @cases(UNREADABLE)
-    def test_what_cannot_be_read_is_401_while_it_is_not_signed(self, refused, case):
-        """Nobody learns from a forged body how far it came."""
-        refused(case, headers=self.headers(case, secret="x" * 40))
-
-    # When the database fails

@@ -1,1 +1,1 @@
-"""Two merchants in one shop: what is one's never touches the other."""
+"""Two merchants in one shop, isolated from each other."""

@@ -1,4 +1,4 @@
-"""A shop of two merchants, each with a sandbox of its own."""
+"""A shop of two merchants, each with its own sandbox."""
 
 import pytest
 
@@ -14,7 +14,7 @@ staff = desk.staff
 
 @pytest.fixture
 def shop(settings):
-    """Let the settings have two accounts; return how one of them is changed."""
+    """Set two accounts; return the function that changes one of them."""
     own = {alias: credentials(alias) for alias in ALIASES}
     settings.KASPI_DELIVERY = {
         "ORDER_ADAPTERS": [f"{CityAdapter.__module__}.{CityAdapter.__name__}"],
@@ -22,7 +22,7 @@ def shop(settings):
         "MAX_REQUESTS_PER_SECOND": None,
         "ACCOUNTS": own,
     }
-    claims.log_missing_key.cache_clear()  # it speaks once in a process
+    claims.log_missing_key.cache_clear()  # it logs once in a process
 
     def change(alias, **changes):
         accounts = settings.KASPI_DELIVERY["ACCOUNTS"]
@@ -34,7 +34,7 @@ def shop(settings):
 
 @pytest.fixture
 def fakes(shop, turnable):
-    """Return each merchant's Kaspi by the alias; both give the same ids, because they cannot know better."""
+    """Return each merchant's Kaspi by the alias; both give the same ids, because they do not know each other."""
     found = {
         alias: FakeKaspi(
             api_key=own["API_KEY"],

@@ -36,7 +36,7 @@ class ByAddress(BaseAdapter):
         self.kaspis = kaspis
 
     def send(self, request, *args, **kwargs):
-        """Find whose it is."""
+        """Find the Kaspi of this address."""
         [kaspi] = [kaspi for address, kaspi in self.kaspis.items() if request.url.startswith(address)]
         return kaspi.send(request, *args, **kwargs)
 
@@ -45,10 +45,10 @@ class ByAddress(BaseAdapter):
 
 
 def credentials(alias):
-    """Return what the settings say of an account."""
+    """Return the settings of an account."""
     return {
         "API_KEY": f"the-api-key-of-{alias}",
-        "WEBHOOK_SECRETS": [f"the-webhook-secret-of-{alias}-and-of-nobody-else"],
+        "WEBHOOK_SECRETS": [f"the-webhook-secret-of-{alias}-and-of-no-other-one"],
         "BASE_URL": f"https://{alias}.kaspi.example/delivery",
     }
 

@@ -1,4 +1,4 @@
-"""An order that changes hands, and an account that comes, goes, or cannot be told."""
+"""An order that moves to another account, and an account that is added, removed, renamed or invalid."""
 
 import pytest
 
@@ -10,84 +10,82 @@ from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.accounts.merchants import credentials, order_in
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
-def move(order, city):
+def move(order, city, **values):
     """Save the order with an address in another city."""
     order.address = f"Abay 1, {city}"
+    for name, value in values.items():
+        setattr(order, name, value)
     order.save()
 
 
 def without(settings, alias):
-    """Take an account out of the settings."""
+    """Remove an account from the settings."""
     own = {name: account for name, account in settings.KASPI_DELIVERY["ACCOUNTS"].items() if name != alias}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": own}
 
 
+def the_delivery():
+    """Return the account, environment and status of the only delivery."""
+    delivery = Delivery.objects.get()
+    return delivery.account, delivery.environment, delivery.status
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("threads", [1, 4], ids=["one thread", "threads"])
-def test_an_order_that_changes_hands_without_a_save_goes_with_its_new_account(fakes, threads):
-    """An update() sends no signal: who ships it, and under which name, is asked right before it is sent."""
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_an_unsent_order_is_booked_in_its_new_account(fakes, threads, is_saved):
+    """With its new name and key; without a save it is read right before it is sent."""
     order = order_in("almaty")
-    Order.objects.filter(pk=order.pk).update(address="Abay 1, astana", phone="+7 727 111 0007")
+    if is_saved:
+        move(order, "astana", phone="+7 727 111 0007")
+    else:
+        Order.objects.update(address="Abay 1, astana", phone="+7 727 111 0007")
     Worker(log=lambda _line: None, threads=threads).sweep(within_s=10)
-    [delivery] = Delivery.objects.all()
-    assert (delivery.account, delivery.external_order_id, delivery.status) == ("astana", "order-7", "created")
-    assert ApiCall.objects.get().idempotency_key == "order-7"
-    assert fakes["almaty"].requests == []
+    assert the_delivery() == ("astana", "sandbox", "created")
+    assert Delivery.objects.get().external_order_id == ApiCall.objects.get().idempotency_key == "order-7"
+    assert (fakes["almaty"].requests, len(fakes["astana"].requests)) == ([], 1)
 
 
-def test_a_name_that_another_order_has_by_then_waits_for_staff(fakes, drain):
-    """It can be sent under no name: neither under the old one, nor under the other order's."""
-    order_in("almaty", 1)
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_a_name_that_another_order_has_in_the_new_account_is_flagged(fakes, drain, is_saved):
+    """The order is sent under no name: neither under the old one, nor under the other order's."""
+    order_in("astana")
     drain()
-    late = order_in("almaty", 2)
-    Order.objects.filter(pk=late.pk).update(phone="+7 727 111 0001")
-    drain()
-    delivery = Delivery.objects.get(object_id=str(late.pk))
-    assert (delivery.attention, delivery.delivery_id) == ("adapter_failed", None)
-
-
-def test_an_order_that_was_not_sent_yet_goes_with_its_new_account(fakes, drain):
-    """One delivery, booked by the merchant that is to ship it now."""
     order = order_in("almaty")
-    move(order, "astana")
+    if is_saved:
+        move(order, "astana")
+    else:
+        Order.objects.filter(pk=order.pk).update(address="Abay 1, astana")
     drain()
-    assert [(one.account, one.status) for one in Delivery.objects.all()] == [("astana", "created")]
-    assert fakes["almaty"].requests == []
+    delivery = Delivery.objects.get(object_id=str(order.pk))
+    assert (delivery.account, delivery.attention, delivery.delivery_id) == ("almaty", "adapter_failed", None)
 
 
-def test_its_name_and_its_key_go_with_it(fakes, drain):
-    """What Kaspi is told is what the adapter says now."""
-    order = order_in("almaty")
-    order.phone = "+7 727 111 0005"
-    move(order, "astana")
-    drain()
-    [request] = fakes["astana"].requests
-    assert (request.idempotency_key, request.status) == ("order-5", 201)
-
-
-def test_an_order_that_was_booked_stays_where_it_is(fakes, drain):
-    """A save never books a second parcel, with no other merchant either."""
-    order = order_in("almaty")
-    drain()
-    move(order, "astana")
-    drain()
-    assert [one.account for one in Delivery.objects.all()] == ["almaty"]
-    assert fakes["astana"].requests == []
-
-
-def test_a_booked_order_that_names_another_account_costs_no_more(fakes, drain, django_assert_num_queries):
-    """One statement that saves it, and one look, at every save."""
+@pytest.mark.django_db(transaction=True)
+def test_a_booked_order_stays_in_its_account(fakes, drain, django_assert_num_queries):
+    """A save never books a second parcel, and costs its own statement and one query; rebooked, it moves."""
     order = order_in("almaty")
     drain()
     for city in ("almaty", "astana"):
         with django_assert_num_queries(2):
             move(order, city)
+    drain()
+    assert (the_delivery(), fakes["astana"].requests) == (("almaty", "sandbox", "created"), [])
+    cancel_delivery(Delivery.objects.get())
+    drain()
+    reissue_delivery(Delivery.objects.get())
+    drain()
+    assert list(Delivery.objects.order_by("generation").values_list("account", "external_order_id", "status")) == [
+        ("almaty", "order-1", "cancelled"),
+        ("astana", "order-1-2", "created"),
+    ]
 
 
-def test_an_order_whose_request_was_built_stays_where_it_is(fakes, drain):
-    """It may have left: Kaspi's answer is not known yet."""
+def test_an_order_that_may_be_booked_stays_in_its_account(fakes, drain):
+    """Kaspi's answer is not known yet."""
     fakes["almaty"].webhook_url = None
     fakes["almaty"].faults.add(Fault(operation="create", drop="after"))
     order = order_in("almaty")
@@ -98,16 +96,7 @@ def test_an_order_whose_request_was_built_stays_where_it_is(fakes, drain):
     assert fakes["astana"].requests == []
 
 
-def test_a_name_that_the_other_account_has_already_waits_for_a_person(fakes, drain):
-    """The order stays, unsent, and is not mistaken for the other one."""
-    order_in("astana")
-    order = order_in("almaty")
-    move(order, "astana")
-    delivery = Delivery.objects.get(object_id=str(order.pk))
-    assert (delivery.account, delivery.attention) == ("almaty", "adapter_failed")
-
-
-def test_a_worker_that_looked_before_the_move_sends_nothing(fakes, monkeypatch, turnable):
+def test_a_sender_that_read_the_call_before_the_move_sends_nothing(fakes, monkeypatch, turnable):
     """Its key and its circuit breaker were the other account's."""
     order = order_in("almaty")
     call = ApiCall.objects.get()
@@ -123,22 +112,8 @@ def test_a_worker_that_looked_before_the_move_sends_nothing(fakes, monkeypatch, 
     assert [kaspi.requests for kaspi in fakes.values()] == [[], []]
 
 
-def test_booked_anew_it_goes_with_its_new_account(fakes, drain):
-    """After the cancel, and because a person asked for it."""
-    order = order_in("almaty")
-    drain()
-    cancel_delivery(Delivery.objects.get())
-    drain()
-    move(order, "astana")
-    reissue_delivery(Delivery.objects.get())
-    drain()
-    assert list(Delivery.objects.order_by("generation").values_list("account", "external_order_id", "status")) == [
-        ("almaty", "order-1", "cancelled"),
-        ("astana", "order-1-2", "created"),
-    ]
-
-
-def test_two_saves_that_disagree_make_one_delivery(fakes, at_once):
+@pytest.mark.django_db(transaction=True)
+def test_two_saves_with_different_accounts_make_one_delivery(fakes, at_once):
     """The database allows one account for an order, whoever is faster."""
     order_in("almaty")
     [order] = Order.objects.all()
@@ -150,7 +125,7 @@ def test_two_saves_that_disagree_make_one_delivery(fakes, at_once):
 
 
 @pytest.mark.parametrize("alias", [["almaty"], None, 5, "karaganda"])
-def test_an_account_that_cannot_be_told_waits_for_a_person(shop, alias, monkeypatch):
+def test_an_invalid_account_is_flagged(shop, alias, monkeypatch):
     """Whatever the adapter returns, no order is lost."""
     monkeypatch.setattr("tests.accounts.merchants.CityAdapter.account", lambda _self, _order: alias)
     order_in("almaty")
@@ -158,85 +133,54 @@ def test_an_account_that_cannot_be_told_waits_for_a_person(shop, alias, monkeypa
     assert (delivery.attention, delivery.external_order_id) == ("adapter_failed", None)
 
 
-def test_saved_again_it_goes_with_the_right_account_and_environment(fakes, drain, shop):
-    """It was set aside under the first account, which is only where it waited."""
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_a_corrected_account_is_used_with_its_environment(fakes, drain, shop, is_saved):
+    """By a save, or by a retry without one; an invalid account counts as the first one until then."""
     shop("astana", ENVIRONMENT="production")
     order = order_in("karaganda")
     assert Delivery.objects.get().environment == "sandbox"
-    move(order, "astana")
+    if is_saved:
+        move(order, "astana")
+    else:
+        Order.objects.update(address="Abay 1, astana")
+        retry_delivery(Delivery.objects.get())
     drain()
-    delivery = Delivery.objects.get()
-    assert (delivery.account, delivery.environment, delivery.status) == ("astana", "production", "created")
+    assert the_delivery() == ("astana", "production", "created")
+    move(order, "karaganda")
+    assert (the_delivery(), Delivery.objects.get().attention) == (("astana", "production", "created"), "adapter_failed")
 
 
-def test_retried_it_goes_with_the_right_account_and_environment(fakes, drain, shop):
-    """The same by the button, without a save."""
+def test_a_cancel_finds_an_order_without_an_account(fakes, drain, shop):
+    """It is abandoned, in whatever environment it was flagged."""
     shop("astana", ENVIRONMENT="production")
-    order = order_in("karaganda")
-    Order.objects.filter(pk=order.pk).update(address="Abay 1, astana")
-    retry_delivery(Delivery.objects.get())
-    drain()
-    delivery = Delivery.objects.get()
-    assert (delivery.account, delivery.environment, delivery.status) == ("astana", "production", "created")
-
-
-def test_cancelled_before_it_had_a_name_it_is_abandoned(fakes, drain, shop):
-    """The wish finds it, wherever it waits."""
-    shop("astana", ENVIRONMENT="production")
-    order = order_in("karaganda")
-    order.cancelled = True
-    move(order, "astana")
+    move(order_in("karaganda"), "astana", cancelled=True)
     drain()
     assert ApiCall.objects.get().state == "abandoned"
     assert fakes["astana"].requests == []
 
 
-def test_a_booked_order_whose_account_cannot_be_told_any_more_is_flagged(fakes, drain, shop):
-    """No second row is made for it, in no environment."""
-    shop("astana", ENVIRONMENT="production")
-    order = order_in("astana")
-    drain()
-    move(order, "karaganda")
-    delivery = Delivery.objects.get()
-    assert (delivery.account, delivery.attention) == ("astana", "adapter_failed")
-
-
-def test_an_account_that_is_gone_leaves_its_calls_to_a_person(fakes, drain, settings, shop):
-    """They are neither sent with another key nor lost; the others' go."""
+@pytest.mark.parametrize("is_restored", [True, False])
+def test_calls_of_a_removed_account_are_flagged(fakes, drain, settings, shop, is_restored):
+    """They are not sent with another key; a retry sends them once the account is restored, or another is named."""
     shop("karaganda", **credentials("karaganda"))
-    order_in("almaty")
-    order_in("astana")
+    order = order_in("almaty")
+    order_in("astana", 2)
     without(settings, "almaty")
     drain()
     found = Delivery.objects.order_by("account").values_list("account", "attention", "status")
     assert list(found) == [("almaty", "configuration_changed", ""), ("astana", "", "created")]
-
-
-def test_put_back_it_goes_on_where_it_was(fakes, drain, settings, shop):
-    """A retry sends what waited."""
-    order_in("almaty")
-    without(settings, "almaty")
+    if is_restored:
+        shop("almaty", **credentials("almaty"))
+    else:
+        move(order, "astana")
+    retry_delivery(Delivery.objects.get(object_id=str(order.pk)))
     drain()
-    shop("almaty", **credentials("almaty"))
-    retry_delivery(Delivery.objects.get())
-    drain()
-    assert Delivery.objects.get().status == "created"
-
-
-def test_an_unsent_order_of_an_account_that_is_gone_follows_its_adapter(fakes, drain, settings):
-    """Saved again under another alias, it waits for one retry, and is shipped."""
-    order = order_in("almaty")
-    without(settings, "almaty")
-    drain()
-    move(order, "astana")
-    retry_delivery(Delivery.objects.get())
-    drain()
-    delivery = Delivery.objects.get()
-    assert (delivery.account, delivery.status, delivery.attention) == ("astana", "created", "")
+    delivery = Delivery.objects.get(object_id=str(order.pk))
+    assert (delivery.account, delivery.status) == ("almaty" if is_restored else "astana", "created")
 
 
 def test_an_alias_changes_with_its_rows(fakes, drain, deliver_webhooks, settings, shop, turnable):
-    """What docs/accounts.md writes: a booking of unknown outcome is replayed, and webhooks find their delivery."""
+    """As docs/accounts.md describes: a booking of unknown outcome is replayed, and webhooks find their delivery."""
     fakes["almaty"].faults.add(Fault(operation="create", drop="after"))
     order_in("almaty")
     drain()
@@ -252,5 +196,4 @@ def test_an_alias_changes_with_its_rows(fakes, drain, deliver_webhooks, settings
     fakes["almaty"].webhook_url = "/kaspi/webhook/alatau/"
     fakes["almaty"].move(booked.delivery_id, "accepted")
     assert deliver_webhooks("almaty") == [200]
-    delivery = Delivery.objects.get()
-    assert (delivery.account, delivery.delivery_id, delivery.status) == ("alatau", booked.delivery_id, "accepted")
+    assert the_delivery() == ("alatau", "sandbox", "accepted")

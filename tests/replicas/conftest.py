@@ -1,4 +1,4 @@
-"""A replica: another alias of the same database, which refuses every write and notes what it is asked."""
+"""A replica: another alias of the same database, which refuses every write and records its statements."""
 
 import copy
 from contextlib import contextmanager
@@ -19,22 +19,22 @@ OURS = "kaspi_delivery_"
 
 
 class Asked(list):
-    """The statements that a replica was asked."""
+    """The statements that a replica executed."""
 
     def __call__(self, execute, sql, params, many, context):
-        """Note it and execute it."""
+        """Record and execute it."""
         self.append(str(sql))
         return execute(sql, params, many, context)
 
     @property
     def of_our_tables(self):
-        """Those that a decision of ours could have been made on."""
+        """Return those that read our tables."""
         return [sql for sql in self if OURS in sql and not sql.startswith("SELECT app, name")]
 
 
 @contextmanager
 def nothing_on_default():
-    """Let the alias `default` be empty, as in Django's documentation: whatever asks it for anything fails."""
+    """Let the alias `default` have no database, as in Django's documentation: any statement there fails."""
     kept = connections["default"]
     settings = {**kept.settings_dict, "ENGINE": "django.db.backends.dummy", "NAME": ""}
     connections["default"] = load_backend(settings["ENGINE"]).DatabaseWrapper(settings, "default")
@@ -46,7 +46,7 @@ def nothing_on_default():
 
 @contextmanager
 def added(alias, **options):
-    """Give the project one more alias of its database."""
+    """Add an alias of the project's database."""
     default = connections["default"]
     own = copy.deepcopy(default.settings_dict)
     own["OPTIONS"] = {**own.get("OPTIONS", {}), **options}
@@ -62,7 +62,7 @@ def added(alias, **options):
 
 @pytest.fixture
 def asked():
-    """Return what the replicas are asked from now on."""
+    """Return the statements of the replicas."""
     return Asked()
 
 
@@ -74,7 +74,7 @@ def cases():
 
 @pytest.fixture(params=cases())
 def replica(request, transactional_db, settings, asked):
-    """Have reads go to a replica under each of the routers."""
+    """Read from a replica, under each of the routers."""
     options = READ_ONLY[connections["default"].vendor]
     with added("replica", **options) as one, added("replica2", **options) as two, added("primary"):
         ContentType.objects.clear_cache()

@@ -44,7 +44,7 @@ class NamedPrimary(PrimaryReplica):
 
 
 class ReadsOnly:
-    """Says nothing of writes: then Django takes the database that an instance was read from."""
+    """Has no opinion about writes: Django uses the database that an instance was read from."""
 
     def db_for_read(self, model, **hints):
         """Read the shop and deliveries from the replica; Django's own apps could not write their rows either."""

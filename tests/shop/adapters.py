@@ -51,10 +51,6 @@ class AppOrderAdapter(OrderAdapter):
         return super().build_request(order)
 
 
-class SecondOrderAdapter(OrderAdapter):
-    """A second one for the same model."""
-
-
 class BrokenAdapter(OrderAdapter):
     """Raises, naming a customer's phone, wherever it is asked."""
 
@@ -74,13 +70,6 @@ class DatabaseBreaker(OrderAdapter):
 
     def build_request(self, order):
         models.Model.save(Order(pk="not a number"))
-
-
-class SameIdAdapter(OrderAdapter):
-    """Gives every order the same external id."""
-
-    def external_order_id(self, order):
-        return "order-same"
 
 
 class NotAnAdapter:

@@ -1,4 +1,4 @@
-"""A host project that makes it hard."""
+"""A host project with hostile defaults."""
 
 import pytest
 from django.db import connections
@@ -8,7 +8,7 @@ from rest_framework.views import APIView
 
 @pytest.fixture
 def hostile_host(settings, monkeypatch):
-    """Turn on everything a host project can put in front of its views."""
+    """Set every default that a host project can put in front of its views."""
     settings.REST_FRAMEWORK = {
         "DEFAULT_AUTHENTICATION_CLASSES": ["tests.views.conftest.Hostile"],
         "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
@@ -36,7 +36,7 @@ def hostile_host(settings, monkeypatch):
 
 
 class Hostile:
-    """A policy of the host's that must never be asked."""
+    """A policy of the host that must never be used."""
 
     def __init__(self, *args, **options):
-        raise AssertionError("a policy of the host was asked")
+        raise AssertionError("a policy of the host was used")

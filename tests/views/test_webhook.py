@@ -1,11 +1,10 @@
-"""The webhook's door, at each of its addresses, and in a host project that makes it hard."""
+"""The webhook endpoint at each of its addresses, and in a host project with hostile defaults."""
 
 import json
 import logging
 import re
 import shutil
 import subprocess
-from datetime import timedelta
 from io import BytesIO
 
 import pytest
@@ -25,6 +24,7 @@ from tests.webhook_contract import WebhookContract, WebhookSmoke
 
 SECRET = "a-webhook-secret-of-thirty-two-chars-or-more"
 ALMATY = "the-webhook-secret-of-the-almaty-merchant"
+NEW_SECRET = "the-new-webhook-secret-of-the-almaty-merchant"
 ASTANA = "the-webhook-secret-of-the-astana-merchant"
 MERCHANTS = {
     "ENVIRONMENT": "sandbox",
@@ -45,7 +45,7 @@ process.stdout.write(hmac.digest("hex"));
 
 @pytest.fixture
 def merchants(settings):
-    """Two merchants, one without a secret, and no default account."""
+    """Two merchants, one account without a secret, and no default account."""
     settings.KASPI_DELIVERY = MERCHANTS
 
 
@@ -92,41 +92,54 @@ def delivery(turnable):
 
 @pytest.fixture
 def merchants_post(client, merchants, turnable):
-    """Post an event to an address, signed with a secret; return the status."""
+    """Post an event to an account's address, signed with a secret; return the answer."""
 
-    def post(url, secret):
+    def post(account, secret):
         body, stamp = webhook_contract.event(), str(int(turnable.timestamp()))
         signed = webhook_contract.signature(secret, stamp, body)
         headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": signed}
-        return client.post(url, body, "application/json", headers=headers).status_code
+        return client.post(f"/kaspi/webhook/{account}", body, "application/json", headers=headers)
 
     return post
 
 
 @pytest.mark.parametrize(
-    ("url", "secret", "status"),
+    ("account", "secret", "status"),
     [
-        ("/kaspi/webhook/almaty/", ASTANA, 401),
-        ("/kaspi/webhook/astana/", ALMATY, 401),
-        ("/kaspi/webhook/nowhere/", ALMATY, 503),
-        ("/kaspi/webhook/default/", ALMATY, 503),
-        ("/kaspi/webhook/", ALMATY, 503),
-        ("/kaspi/webhook/ALMATY/", ALMATY, 503),
-        ("/kaspi/webhook/silent/", ALMATY, 503),
-        ("/kaspi/webhook/silent/", "", 503),
+        ("almaty/", ASTANA, 401),
+        ("astana/", ALMATY, 401),
+        ("nowhere/", ALMATY, 503),
+        ("default/", ALMATY, 503),
+        ("", ALMATY, 503),
+        ("ALMATY/", ALMATY, 503),
+        ("silent/", ALMATY, 503),
+        ("silent/", "", 503),
     ],
 )
-def test_a_secret_opens_its_own_account_only(merchants_post, url, secret, status):
-    """One merchant's secret, another's address: nothing is stored or asked."""
-    assert merchants_post(url, secret) == status
+def test_a_secret_is_valid_for_its_own_account_only(merchants_post, account, secret, status):
+    """Nothing is stored or queried; an unknown account has the same answer as one without a secret."""
+    answer = merchants_post(account, secret)
+    assert (answer.status_code, answer.json()["status"]) in {(401, "unauthorized"), (503, "not configured")}
+    assert answer.status_code == status
 
 
 @pytest.mark.django_db
-def test_the_account_is_kept_with_the_event(merchants_post):
-    """The same event id at two merchants is two events."""
-    assert merchants_post("/kaspi/webhook/almaty/", ALMATY) == 200
-    assert merchants_post("/kaspi/webhook/astana/", ASTANA) == 200
-    assert set(WebhookEvent.objects.values_list("account", flat=True)) == {"almaty", "astana"}
+def test_the_same_event_id_is_two_events_in_two_accounts(merchants_post):
+    """Kaspi numbers each merchant's events; a repeat counts in its own account only."""
+    for account, secret in (("almaty/", ALMATY), ("astana/", ASTANA), ("almaty/", ALMATY)):
+        assert merchants_post(account, secret).json() == {"status": "parked"}
+    assert dict(WebhookEvent.objects.values_list("account", "received_count")) == {"almaty": 2, "astana": 1}
+
+
+@pytest.mark.django_db
+def test_a_secret_is_rotated_in_one_account(merchants_post, settings):
+    """Both of its secrets are accepted meanwhile; the other account's stays."""
+    for secrets, status in (([NEW_SECRET, ALMATY], 200), ([NEW_SECRET], 401)):
+        accounts = {**MERCHANTS["ACCOUNTS"], "almaty": {"API_KEY": "key-almaty", "WEBHOOK_SECRETS": secrets}}
+        settings.KASPI_DELIVERY = {**MERCHANTS, "ACCOUNTS": accounts}
+        assert merchants_post("almaty/", ALMATY).status_code == status
+        assert merchants_post("almaty/", NEW_SECRET).status_code == 200
+        assert merchants_post("astana/", ASTANA).status_code == 200
 
 
 @pytest.mark.usefixtures("turnable")
@@ -135,20 +148,16 @@ def test_the_account_is_kept_with_the_event(merchants_post):
     [
         "/kaspi/webhook/almaty%0A",
         "/kaspi/webhook%0A",
-        "/kaspi/webhook/al%0Amaty/",
         "/kaspi/webhook/%00/",
         "/kaspi/webhook/алматы/",
         "/kaspi/webhook/" + "a" * 41 + "/",
         "/kaspi/webhook//",
-        "/kaspi/webhook/almaty//",
-        "/kaspi/webhook/../webhook/",
         "/kaspi/webhook/almaty/astana/",
         "/kaspi/webhook/%2e%2e/",
-        "/kaspi/webhook/almaty;x=1/",
     ],
 )
 def test_an_address_of_another_form_is_404(client, path):
-    """What reaches the log as an account is one short word."""
+    """An account in the log is one short word."""
     assert client.post(path, b"", "application/json").status_code == 404
 
 
@@ -164,9 +173,8 @@ def test_a_connection_that_breaks_is_400_and_logged(turnable, caplog):
     assert "webhook unreadable" in caplog.text
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
 @pytest.mark.django_db
-def test_a_middleware_that_reads_the_body_takes_nothing_away(settings, client, post_webhook, content_type):
+def test_a_middleware_that_reads_the_body_changes_nothing(settings, post_webhook):
     """A host that logs bodies still hands us the same bytes."""
     settings.MIDDLEWARE = ["tests.views.test_webhook.read_body", *settings.MIDDLEWARE]
     assert post_webhook(json.loads(webhook_contract.event())).status_code == 200
@@ -182,42 +190,18 @@ def read_body(get_response):
     return middleware
 
 
-@pytest.fixture
-def node_signs(client, turnable):
-    """Post an event that Node signed, `age_s` ago and then changed by `change`."""
-
-    def post(delivery, *, age_s=0, change=lambda body: body):
-        body = json.dumps(event(delivery, "accepted"))
-        stamp = str(int(turnable.timestamp()) - age_s)
-        command = [NODE, "-e", NODE_SIGNS, SECRET, stamp, body]
-        signed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-        headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": signed}
-        url = "/kaspi/webhook/"
-        return client.post(url, change(body), "application/json", headers=headers).status_code
-
-    return post
-
-
 @pytest.mark.skipif(NODE is None, reason="Node is not installed")
 @pytest.mark.django_db(transaction=True)
-class TestSignedByNode:
-    """Kaspi's published sample, in its own language."""
-
-    def test_it_is_accepted(self, delivery, node_signs):
-        """Two implementations agree on every byte."""
-        assert node_signs(delivery, age_s=300) == 200
-        delivery.refresh_from_db()
-        assert delivery.status == "accepted"
-
-    def test_one_byte_changed_is_401(self, delivery, node_signs, django_assert_num_queries):
-        """No query is made for it."""
-        with django_assert_num_queries(0):
-            assert node_signs(delivery, change=lambda body: body.replace("Z", "z")) == 401
-
-    def test_301_s_old_is_401(self, delivery, node_signs, django_assert_num_queries):
-        """No query is made for it."""
-        with django_assert_num_queries(0):
-            assert node_signs(delivery, age_s=301) == 401
+def test_an_event_that_node_signed_is_accepted(client, delivery, turnable):
+    """Kaspi's published sample, in its own language: two implementations agree on every byte."""
+    body, stamp = json.dumps(event(delivery, "accepted")), str(int(turnable.timestamp()))
+    command = [NODE, "-e", NODE_SIGNS, SECRET, stamp, body]
+    signed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": signed}
+    for sent, status in ((body.replace("Z", "z"), 401), (body, 200)):
+        assert client.post("/kaspi/webhook/", sent, "application/json", headers=headers).status_code == status
+    delivery.refresh_from_db()
+    assert delivery.status == "accepted"
 
 
 def statements(captured):
@@ -230,50 +214,34 @@ LOCKS = 1 if connection.features.has_select_for_update else 2  # SQLite has no r
 HAPPY_PATH = LOCKS + 3
 
 
-@pytest.fixture
-def no_receivers(monkeypatch):
-    """Leave the shops' own code out of the count."""
+@pytest.mark.django_db(transaction=True)
+def test_the_statements_of_a_webhook(delivery, post_webhook, monkeypatch, settings):
+    """Five: lock, event, change, delivery, and one after a receiver has returned; six for a repeated event."""
     for signal in (delivery_created, delivery_status_changed):
         monkeypatch.setattr(signal, "receivers", [])
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_happy_path_takes_five_statements_at_most(delivery, post_webhook, no_receivers):
-    """Lock, event, change, delivery; where nobody listens, the change is noted as told at once."""
     with CaptureQueriesContext(connection) as captured:
         assert post_webhook(event(delivery, "accepted")).status_code == 200
     assert StatusChange.objects.get(to_status="accepted").notified_at
     assert len(statements(captured)) == HAPPY_PATH, statements(captured)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_receiver_costs_one_statement_more(delivery, post_webhook, no_receivers, settings):
-    """Where this process sends the signals, that it has returned is noted after the commit."""
+    with CaptureQueriesContext(connection) as captured:
+        assert post_webhook(event(delivery, "accepted", attempt=2)).status_code == 200
+    assert len(statements(captured)) <= 6, statements(captured)
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     delivery_status_changed.connect(listen)
     with CaptureQueriesContext(connection) as captured:
-        assert post_webhook(event(delivery, "accepted")).status_code == 200
-    assert StatusChange.objects.get(to_status="accepted").notified_at
+        assert post_webhook(event(delivery, "in_transit", event_id="wh_2")).status_code == 200
+    assert StatusChange.objects.get(to_status="in_transit").notified_at
     assert len(statements(captured)) == HAPPY_PATH + 1, statements(captured)
 
 
 def listen(**_kwargs):
-    """Hear, and return."""
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_redelivery_takes_at_most_six_statements(delivery, post_webhook):
-    """Repeating is no way to load the database."""
-    post_webhook(event(delivery, "accepted"))
-    with CaptureQueriesContext(connection) as captured:
-        assert post_webhook(event(delivery, "accepted", attempt=2)).status_code == 200
-    assert len(statements(captured)) <= 6, statements(captured)
+    """Return."""
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.failure_mode("webhook: the database fails")
 def test_a_commit_that_fails_is_503_and_nothing_stored(delivery, post_webhook, monkeypatch):
-    """2xx is said after the commit, not before; the shop hears of nothing."""
+    """2xx is answered after the commit, not before; the shop gets no signal."""
     with monkeypatch.context() as patched:
         patched.setattr(connection, "_commit", fail_to_commit)
         answer = post_webhook(event(delivery, "accepted"))
@@ -284,24 +252,15 @@ def test_a_commit_that_fails_is_503_and_nothing_stored(delivery, post_webhook, m
 
 
 def fail_to_commit():
-    """Stand for a server that goes away at the last moment."""
+    """Fail as a server does that goes away at the last moment."""
     raise OperationalError("server closed the connection unexpectedly")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_any_other_database_error_is_503_too(delivery, post_webhook):
-    """A table that is not migrated yet, a read-only replica: Kaspi comes again."""
-    failing = webhook_contract.FailingDatabase(DatabaseError("read-only"))
-    with connection.execute_wrapper(failing):
-        assert post_webhook(event(delivery, "accepted")).status_code == 503
-
-
-@pytest.mark.django_db(transaction=True)
 def test_a_failing_database_is_logged_without_sql(delivery, post_webhook, caplog):
-    """The log names the error's type: its text would carry the row."""
-    failing = webhook_contract.FailingDatabase(OperationalError("INSERT … +7 701"))
-    with connection.execute_wrapper(failing):
-        post_webhook(event(delivery, "accepted"))
+    """Any database error is a 503; the log names its type, because its text would hold the row."""
+    with connection.execute_wrapper(webhook_contract.FailingDatabase(DatabaseError("INSERT … +7 701"))):
+        assert post_webhook(event(delivery, "accepted")).status_code == 503
     [record] = [each for each in caplog.records if each.name.startswith("kaspi_delivery")]
     assert (record.levelno, "+7 701" in caplog.text) == (logging.ERROR, False)
 
@@ -316,16 +275,8 @@ def test_atomic_requests_do_not_undo_an_event(delivery, post_webhook):
     assert WebhookEvent.objects.get().state == "applied"
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_clock_that_runs_on_shuts_an_event_out(delivery, post_webhook, turnable):
-    """The window is measured with the clock as it is now, not as it was at the start."""
-    stamp = str(int(turnable.timestamp()))
-    turnable.now += timedelta(seconds=301)
-    assert post_webhook(event(delivery, "accepted"), timestamp=stamp).status_code == 401
-
-
 def test_a_body_in_chunks_is_refused_with_a_hint(client, turnable, caplog):
-    """WSGI reads none of it; the log says what to set, where a wrong secret would be looked for."""
+    """WSGI reads none of it; the log names the setting, because it looks like a wrong secret."""
     stamp = str(int(turnable.timestamp()))
     headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": "f" * 64, "Transfer-Encoding": "chunked"}
     answer = client.post("/kaspi/webhook/", b"", "application/json", headers=headers)
@@ -342,28 +293,33 @@ def test_an_alias_of_a_hosts_own_route_forges_no_log_line(turnable, caplog):
 
 
 @pytest.mark.usefixtures("merchants")
-@pytest.mark.parametrize("alias", ["silent", "nobody"])
-@pytest.mark.parametrize(("seconds", "lines"), [(3599, 1), (3600, 2)])
-def test_an_account_without_a_secret_is_logged_once_an_hour(client, monkeypatch, caplog, alias, seconds, lines):
+@pytest.mark.parametrize("alias", ["silent", "unknown"])
+def test_an_account_without_a_secret_is_logged_once_an_hour(client, monkeypatch, caplog, alias):
     """Many projects mail each ERROR, and anybody can cause one."""
     now = [100.0]
     monkeypatch.setattr(throttled_log, "_ticks", lambda: now[0])
     headers = {"X-Kaspi-Timestamp": "1767225600", "X-Kaspi-Signature": "f" * 64}
-    for _ in range(2):
-        assert client.post(f"/kaspi/webhook/{alias}/", b"{}", "application/json", headers=headers).status_code == 503
+    for seconds, lines in ((0, 1), (3599, 1), (1, 2)):
         now[0] += seconds
-    assert [record.levelno for record in caplog.records] == [logging.ERROR] * lines
+        assert client.post(f"/kaspi/webhook/{alias}/", b"{}", "application/json", headers=headers).status_code == 503
+        assert [record.levelno for record in caplog.records] == [logging.ERROR] * lines
 
 
 @pytest.mark.django_db(transaction=True)
+<<<<<<< HEAD
 def test_what_keeps_an_event_from_being_stored_is_503_whatever_it_is(delivery, post_webhook, monkeypatch, caplog):
     """Kaspi comes again; the log names the error, and not its text."""
     monkeypatch.setattr("kaspi_delivery_django.services.inbox._new_event", fail_with_a_phone)
+=======
+def test_any_error_that_keeps_an_event_from_being_stored_is_503(delivery, post_webhook, monkeypatch, caplog):
+    """Kaspi sends it again; the log names the error, and not its text."""
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox._new_event", fail_with_a_phone)
+>>>>>>> h2
     answer = post_webhook(event(delivery, "accepted"))
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
     assert ("ValueError" in caplog.text, "701" in caplog.text) == (True, False)
 
 
 def fail_with_a_phone(*_arguments):
-    """Stand for a mistake of our own."""
+    """Fail by a mistake of our own."""
     raise ValueError("+7 701 555 0199")

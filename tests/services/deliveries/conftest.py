@@ -18,43 +18,26 @@ def use_adapter(settings):
     return use
 
 
-@pytest.fixture
-def signals():
-    """Record the signals to the shop: "booked", the new status, or the reason for manual review."""
-    found = []
-
-    def record_booking(**_kwargs):
-        found.append("booked")
-
-    def record_change(change, **_kwargs):
-        found.append(change.to_status)
-
-    def record_attention(attention, **_kwargs):
-        found.append(attention)
-
-    receivers = {
-        delivery_created: record_booking,
-        delivery_status_changed: record_change,
-        delivery_needs_attention: record_attention,
-    }
-    for signal, receiver in receivers.items():
-        signal.connect(receiver)
-    yield found
-    for signal, receiver in receivers.items():
-        signal.disconnect(receiver)
+def connect(monkeypatch, signal, receiver):
+    """Connect a receiver until the end of the test."""
+    monkeypatch.setattr(signal, "receivers", list(signal.receivers))
+    signal.connect(receiver, weak=False)
 
 
 @pytest.fixture
-def flags():
+def flags(transactional_db, monkeypatch):
     """Record the reasons of `delivery_needs_attention`."""
     found = []
+    connect(monkeypatch, delivery_needs_attention, lambda attention, **_kwargs: found.append(attention))
+    return found
 
-    def record(attention, **_kwargs):
-        found.append(attention)
 
-    delivery_needs_attention.connect(record)
-    yield found
-    delivery_needs_attention.disconnect(record)
+@pytest.fixture
+def signals(flags, monkeypatch):
+    """Record the signals to the shop: "booked", the new status, or the reason for manual review."""
+    connect(monkeypatch, delivery_created, lambda **_kwargs: flags.append("booked"))
+    connect(monkeypatch, delivery_status_changed, lambda change, **_kwargs: flags.append(change.to_status))
+    return flags
 
 
 @pytest.fixture

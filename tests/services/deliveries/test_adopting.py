@@ -13,7 +13,7 @@ from tests.services.conftest import fresh
 from tests.shop import adapters
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -39,39 +39,42 @@ def by_hand(kaspi, settings):
     return book
 
 
-def test_an_adopted_order_is_linked_and_not_booked(order, by_hand, kaspi, drain, flags):
-    """Neither now, nor when the order is saved again; nothing is flagged."""
-    delivery_id = by_hand("KZ-1")
-    adopt_delivery(order, delivery_id, external_order_id="KZ-1")
+@pytest.mark.parametrize("name", ["KZ-1", None])
+def test_an_adopted_order_is_linked_and_not_booked(order, by_hand, kaspi, drain, flags, name):
+    """Neither when the order is saved again nor when it is adopted twice; the adapter names it by default."""
+    delivery_id = by_hand(name or f"order-{order.pk}")
+    adopt_delivery(order, delivery_id, external_order_id=name)
     order.save()
     drain()
     delivery = Delivery.objects.get()
     assert (delivery.delivery_id, delivery.status, delivery.attention) == (delivery_id, "created", "")
-    assert list(kaspi.deliveries) == [delivery_id]
-    assert not flags
-
-
-def test_the_adapter_names_the_order_by_default(order, by_hand, drain):
-    """For a shop whose old code used the same names."""
-    adopt_delivery(order, by_hand(f"order-{order.pk}"))
+    before = len(kaspi.requests)
+    assert adopt_delivery(order, delivery_id).delivery_id == delivery_id
     drain()
-    assert Delivery.objects.get().status == "created"
+    assert (list(kaspi.deliveries), len(kaspi.requests), flags) == ([delivery_id], before, [])
 
 
-def test_an_unconfirmed_delivery_is_flagged(order, by_hand, kaspi, drain, flags):
-    """With a signal to the shop; nothing is booked."""
+def test_an_unconfirmed_delivery_is_flagged_until_it_is_corrected(order, by_hand, kaspi, drain, flags):
+    """With a signal to the shop; nothing is booked, and an import may be repeated with a corrected list."""
     adopt_delivery(order, by_hand("KZ-2"), external_order_id="KZ-1")
     drain()
     delivery = Delivery.objects.get()
     assert (delivery.delivery_id, delivery.attention, flags) == (None, "outcome_unknown", ["outcome_unknown"])
     assert len(kaspi.deliveries) == 1
+    right = by_hand("KZ-1")
+    adopt_delivery(order, right, external_order_id="KZ-1")
+    drain()
+    assert (fresh(delivery).delivery_id, fresh(delivery).attention) == (right, "")
 
 
-def test_an_order_is_adopted_under_one_name(order):
-    """An import with another name has a mistake."""
+def test_an_order_and_a_name_belong_together(order):
+    """An import with another name has a mistake, and two orders cannot share a delivery."""
     adopt_delivery(order, "dlv_1", external_order_id="KZ-1")
     with pytest.raises(CannotLink, match="another delivery"):
         adopt_delivery(order, "dlv_1", external_order_id="KZ-2")
+    [other] = Order.objects.bulk_create([Order()])
+    with pytest.raises(CannotLink, match="another order has this external_order_id"):
+        adopt_delivery(other, "dlv_2", external_order_id="KZ-1")
 
 
 def test_a_retry_never_books_an_adopted_order(order):
@@ -82,28 +85,6 @@ def test_a_retry_never_books_an_adopted_order(order):
         retry_delivery(delivery)
 
 
-def test_a_wrong_id_is_corrected_by_adopting_again(order, by_hand, drain):
-    """An import may be repeated with a corrected list."""
-    adopt_delivery(order, by_hand("KZ-2"), external_order_id="KZ-1")
-    drain()
-    right = by_hand("KZ-1")
-    adopt_delivery(order, right, external_order_id="KZ-1")
-    drain()
-    delivery = Delivery.objects.get()
-    assert (delivery.delivery_id, delivery.attention) == (right, "")
-
-
-def test_adopting_twice_sends_nothing_more(order, by_hand, kaspi, drain):
-    """The delivery is linked already."""
-    delivery_id = by_hand("KZ-1")
-    adopt_delivery(order, delivery_id, external_order_id="KZ-1")
-    drain()
-    before = len(kaspi.requests)
-    assert adopt_delivery(order, delivery_id).delivery_id == delivery_id
-    drain()
-    assert len(kaspi.requests) == before
-
-
 def test_a_pending_booking_is_not_adopted(order):
     """It would become a second parcel."""
     request_delivery(order)
@@ -112,28 +93,16 @@ def test_a_pending_booking_is_not_adopted(order):
     assert not ApiCall.objects.filter(kind="link").exists()
 
 
-def test_a_name_belongs_to_one_order(order, by_hand):
-    """Two orders cannot share a delivery."""
-    adopt_delivery(order, "dlv_1", external_order_id="KZ-1")
-    [other] = Order.objects.bulk_create([Order()])
-    with pytest.raises(CannotLink, match="another order has this external_order_id"):
-        adopt_delivery(other, "dlv_2", external_order_id="KZ-1")
-
-
-def test_an_invalid_id_adds_no_row(order):
-    """Nor does an invalid name."""
+def test_an_invalid_id_adds_no_row(order, monkeypatch):
+    """Nor does an invalid name, or a failing adapter."""
     with pytest.raises(CannotLink):
         adopt_delivery(order, "дост-1")
     with pytest.raises(UsageError):
         adopt_delivery(order, "dlv_1", external_order_id="заказ-1")
-    assert not Delivery.objects.exists()
-
-
-def test_a_failing_adapter_is_reported(order, monkeypatch):
-    """Nothing is adopted."""
     monkeypatch.setattr(adapters.OrderAdapter, "account", adapters.NowhereAdapter.account)
     with pytest.raises(CannotLink, match="adapter failed"):
         adopt_delivery(order, "dlv_1")
+    assert not Delivery.objects.exists()
 
 
 def test_a_webhook_may_come_before_the_confirmation(order, by_hand, kaspi, drain, deliver_webhooks):
@@ -147,10 +116,9 @@ def test_a_webhook_may_come_before_the_confirmation(order, by_hand, kaspi, drain
     assert (delivery.delivery_id, delivery.status) == (delivery_id, "accepted")
 
 
-def test_a_cancel_waits_for_the_confirmation(order, by_hand, kaspi, drain):
+def test_a_cancel_waits_for_the_confirmation(order, by_hand, drain):
     """It is sent then."""
-    delivery_id = by_hand("KZ-1")
-    cancel_delivery(adopt_delivery(order, delivery_id, external_order_id="KZ-1"))
+    cancel_delivery(adopt_delivery(order, by_hand("KZ-1"), external_order_id="KZ-1"))
     drain()
     drain()
-    assert fresh(Delivery.objects.get()).status == "cancelled"
+    assert Delivery.objects.get().status == "cancelled"

@@ -14,7 +14,7 @@ from kaspi_delivery_django.services.deliveries import attention
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
-commits = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -66,7 +66,6 @@ FLAG, CLEAR = flag(REFUSED), clear(REFUSED)
 FLAG_IN_ANY_CASE = flag(REFUSED, even_if_cleared=True)
 
 
-@commits
 @pytest.mark.parametrize(
     ("transactions", "count"),
     [
@@ -87,7 +86,6 @@ def test_the_signal_is_sent_once_for_each_occurrence(delivery, flags, transactio
     assert flags == ["cancel_refused"] * count
 
 
-@commits
 def test_a_signal_in_any_case_is_rolled_back_with_its_savepoint(delivery, flags):
     """The flag before the savepoint was cleared."""
 
@@ -100,7 +98,6 @@ def test_a_signal_in_any_case_is_rolled_back_with_its_savepoint(delivery, flags)
     assert flags == []
 
 
-@commits
 def test_a_flag_that_was_rolled_back_is_sent_when_it_occurs_again(delivery, flags):
     """A savepoint takes its signal with it."""
     with transaction.atomic():
@@ -111,10 +108,9 @@ def test_a_flag_that_was_rolled_back_is_sent_when_it_occurs_again(delivery, flag
     assert flags == ["refused"]
 
 
-@commits
 def test_an_acknowledged_occurrence_is_not_flagged_again(delivery, flags):
-    """Whatever the reason; a new occurrence is."""
-    for reason in sorted(set(Attention) - {Attention.SECOND_PARCEL}):
+    """A new one is."""
+    for reason in ("order_edited", "refused"):
         flags.clear()
         change(delivery, flag(reason), attention.acknowledge)
         assert change(delivery, flag(reason)).attention == ""
@@ -126,7 +122,6 @@ def test_an_acknowledged_occurrence_is_not_flagged_again(delivery, flags):
         assert flags == [reason, reason]
 
 
-@commits
 def test_a_replaced_flag_comes_back_without_a_signal(delivery, flags):
     """It was never acknowledged."""
     change(delivery, flag("order_edited", occurrence="digest"), flag("cancel_refused"))
@@ -135,19 +130,12 @@ def test_a_replaced_flag_comes_back_without_a_signal(delivery, flags):
     assert flags == ["cancel_refused"]
 
 
-@commits
+@pytest.mark.django_db(transaction=True)
 def test_a_signal_that_fails_is_logged(delivery, monkeypatch, caplog):
     """The shop's transaction is committed."""
     monkeypatch.setattr(attention.delivery_needs_attention, "send_robust", lambda *_args, **_kwargs: 1 / 0)
     change(delivery, flag("refused"))
     assert "signal not sent" in caplog.text
-
-
-def test_a_row_without_known_occurrences_can_be_acknowledged(delivery):
-    """As an earlier version left it."""
-    Delivery.objects.update(attention="cancel_refused")
-    assert change(delivery, attention.acknowledge).attention == ""
-    assert change(delivery, FLAG).attention == ""
 
 
 def test_all_reasons_fit_into_the_column(delivery):
@@ -158,6 +146,11 @@ def test_all_reasons_fit_into_the_column(delivery):
     assert len(delivery.raised_reasons) < Delivery._meta.get_field("raised_reasons").max_length
 
 
+def stop(kind, reason, state="stuck", **columns):
+    """Stop the calls of this kind."""
+    ApiCall.objects.filter(kind=kind).update(state=state, reason=reason, next_attempt_at=None, **columns)
+
+
 @pytest.fixture
 def uncertain(booked, turnable):
     """Return a delivery whose cancel has an unknown outcome."""
@@ -165,11 +158,6 @@ def uncertain(booked, turnable):
     stop("cancel", "cancel_unknown", unknown_since=turnable.now)
     Delivery.objects.update(attention="cancel_unknown")
     return fresh(booked)
-
-
-def stop(kind, reason, state="stuck", **columns):
-    """Stop the calls of this kind."""
-    ApiCall.objects.filter(kind=kind).update(state=state, reason=reason, next_attempt_at=None, **columns)
 
 
 @pytest.fixture
@@ -188,23 +176,17 @@ def refresh(kaspi, drain, turnable):
     return run
 
 
-@commits
-def test_the_next_reason_is_shown_when_one_is_cleared(uncertain, refresh):
-    """A refresh that succeeds again shows the cancel that it hid."""
+def test_a_hidden_reason_is_shown_when_the_other_is_cleared(uncertain, refresh):
+    """A refresh that succeeds again shows the cancel, or the edit, that the failed one hid."""
     assert refresh(uncertain, missing=True) == "not_found"
     assert refresh(uncertain) == "cancel_unknown"
-
-
-@commits
-def test_an_edit_that_was_hidden_is_flagged_again(booked, refresh):
-    """By the refresh that clears the reason that hid it, or the next."""
+    ApiCall.objects.filter(kind="cancel").delete()
+    Delivery.objects.update(attention="not_found")
     Order.objects.update(address="Satpaev 22, Almaty")
-    refresh(booked, missing=True)
-    refresh(booked)
-    assert refresh(booked) == "order_edited"
+    refresh(uncertain)
+    assert refresh(uncertain) == "order_edited"
 
 
-@commits
 def test_a_retry_clears_only_the_retried_calls_reason(booked):
     """A refused cancel with the same reason is not retried."""
     cancel_delivery(booked, reason="no")
@@ -217,7 +199,6 @@ def test_a_retry_clears_only_the_retried_calls_reason(booked):
     assert ApiCall.objects.get(kind="refresh").state == "due"
 
 
-@commits
 def test_acknowledging_shows_the_next_reason(booked):
     """The stuck refresh is not abandoned unseen."""
     refresh_delivery(booked)
@@ -228,7 +209,6 @@ def test_acknowledging_shows_the_next_reason(booked):
     assert ApiCall.objects.get(kind="refresh").state == "stuck"
 
 
-@commits
 def test_a_cancel_with_an_expired_key_is_not_retried(uncertain, turnable):
     """A retry skips it and retries the refresh; cancelling again uses the next key."""
     turnable.turn(hours=23)
@@ -244,7 +224,6 @@ def test_a_cancel_with_an_expired_key_is_not_retried(uncertain, turnable):
     assert ApiCall.objects.get(state="due", kind="cancel").idempotency_key.endswith("-cancel-2")
 
 
-@commits
 def test_the_end_finishes_stopped_cancels(uncertain, kaspi, refresh):
     """Kaspi's answer shows that the delivery is cancelled."""
     kaspi.move(uncertain.delivery_id, "cancelled")

@@ -10,7 +10,7 @@ from kaspi_delivery_django.services.deliveries.calls import idempotency_key
 from kaspi_delivery_django.services.outbox import claims, sender
 from tests.services.conftest import fresh
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def test_the_idempotency_keys():
@@ -60,20 +60,15 @@ def test_a_changed_cancel_is_not_sent(kaspi, booked):
     assert (fresh(booked).status, fresh(booked).attention) == ("cancelled", "")
 
 
-def test_restored_bytes_are_sent_again(unknown):
-    """With the same key."""
+@pytest.mark.parametrize("is_restored", [True, False])
+def test_staff_restore_or_rebook_a_changed_create(unknown, drain, is_restored):
+    """Restored bytes are sent again with the same key; a rebooked one has a new key, if Kaspi has no such delivery."""
     ApiCall.objects.update(payload="{}")
     sender.send(unknown.pk)
-    ApiCall.objects.update(payload=unknown.payload)
-    retry_delivery(Delivery.objects.get())
-    assert sender.send(unknown.pk)
-    assert fresh(unknown).state == "done"
-
-
-def test_a_changed_create_can_be_rebooked(unknown, drain):
-    """With a new key, once staff confirm that Kaspi has no such delivery."""
-    ApiCall.objects.update(payload="{}")
-    sender.send(unknown.pk)
-    reissue_delivery(Delivery.objects.get(), confirmed_absent=True)
+    if is_restored:
+        ApiCall.objects.update(payload=unknown.payload)
+        retry_delivery(Delivery.objects.get())
+    else:
+        reissue_delivery(Delivery.objects.get(), confirmed_absent=True)
     drain()
-    assert Delivery.objects.get(generation=2).delivery_id
+    assert Delivery.objects.get(generation=1 if is_restored else 2).delivery_id

@@ -11,35 +11,23 @@ from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery
 from kaspi_delivery_django.services.db import lock_current
 from kaspi_delivery_django.services.deliveries import notifications, status
 from kaspi_delivery_django.services.maintenance import pruning
-from kaspi_delivery_django.signals import delivery_status_changed
 from kaspi_delivery_django.stats import snapshot
 from kaspi_delivery_django.statuses import status_label
 from tests.services.conftest import fresh
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
-def test_the_shop_gets_one_signal(due, signals):
-    """Of the status, never of a booking; also when it is cancelled twice."""
-    cancel_delivery(due.delivery, reason="a mistake")
+def test_the_shop_gets_one_signal(due, signals, drain):
+    """Of the status, never of a booking, also when it is cancelled twice; the order can be rebooked."""
+    delivery = cancel_delivery(due.delivery, reason="a mistake")
     cancel_delivery(due.delivery)
     assert signals == ["cancelled"]
-    step = due.delivery.history.get()
+    step = delivery.history.get()
     assert (step.from_status, step.source, step.note) == ("", "cancel", "a mistake")
-
-
-def test_the_signal_is_repeated_after_an_error(due, signals, drain, turnable):
-    """By the worker, and still without that of a booking."""
-
-    def fail(**_kwargs):
-        raise ValueError
-
-    delivery_status_changed.connect(fail)
-    cancel_delivery(due.delivery)
-    delivery_status_changed.disconnect(fail)
-    turnable.turn(minutes=2)
+    second = reissue_delivery(delivery)
     drain()
-    assert signals == ["cancelled", "cancelled"]
+    assert (fresh(second).status, second.generation) == ("created", 2)
 
 
 def test_everyone_reads_it(due, admin_client):
@@ -51,13 +39,6 @@ def test_everyone_reads_it(due, admin_client):
     lists = [admin_client.get(url, {"status": value}).context["cl"] for value in ("cancelled", "not_booked")]
     assert [list(shown.queryset) for shown in lists] == [[delivery], []]
     assert not any(snapshot.read().deliveries.values())
-
-
-def test_the_order_can_be_rebooked(due, drain):
-    """By staff, as after any cancel."""
-    second = reissue_delivery(cancel_delivery(due.delivery))
-    drain()
-    assert (fresh(second).status, second.generation) == ("created", 2)
 
 
 @pytest.mark.parametrize("state", ["due", "stuck", "refused"])
@@ -94,11 +75,9 @@ def test_an_acknowledged_or_rebooked_delivery_is_not_cancelled(due, signals, act
     Delivery.objects.update(attention="refused")
     act(due.delivery)
     delivery = fresh(due.delivery)
-    assert (delivery.status, signals) == ("", [])
-    data = TrackingSerializer(delivery).data
-    if act is acknowledge_delivery:
-        assert (data["status"], data["label"], data["is_final"]) == ("", "We are arranging your delivery", False)
-        assert (status_label(delivery.status), snapshot.read().deliveries[""]) == ("Not booked yet", 1)
+    assert (delivery.status, signals, status_label(delivery.status)) == ("", [], "Not booked yet")
+    assert TrackingSerializer(delivery).data["is_final"] is False
+    assert snapshot.read().deliveries[""] >= 1
 
 
 def test_an_event_of_a_booking_after_all_adds_the_cancel(due, post_webhook, signals):
@@ -126,7 +105,7 @@ def test_a_delivery_that_kaspi_reopens_is_not_signalled_as_booked(booked, signal
     assert signals == ["cancelled", "created"]
 
 
-def test_staff_link_what_was_booked_after_all(booked, drain, kaspi):
+def test_staff_link_a_booking_after_all(booked, drain, kaspi):
     """Kaspi's answer sets the status."""
     delivery_id = booked.delivery_id
     ApiCall.objects.update(state="due", unknown_since=None)
@@ -137,12 +116,10 @@ def test_staff_link_what_was_booked_after_all(booked, drain, kaspi):
     assert (fresh(booked).delivery_id, fresh(booked).status) == (delivery_id, "created")
 
 
-def test_it_is_anonymized(due, turnable, kaspi, drain):
+@pytest.mark.django_db(transaction=True)
+def test_it_is_anonymized(due, turnable):
     """A month after its end."""
-    kaspi.faults.add(Fault(operation="create", status=401))
-    drain()
     cancel_delivery(due.delivery, reason="Aigerim moved")
     turnable.turn(days=31)
     list(pruning.anonymize_personal_data(ended_before=turnable.now, batch=10))
-    assert fresh(due.delivery).blanked_at
-    assert fresh(due.delivery).cancel_reason == ""
+    assert (fresh(due.delivery).blanked_at, fresh(due.delivery).cancel_reason) == (turnable.now, "")

@@ -14,54 +14,43 @@ from kaspi_delivery_django.orders import adapters
 from kaspi_delivery_django.services import cancel_delivery, errors, refresh_delivery
 from kaspi_delivery_django.services.deliveries import payloads
 from kaspi_delivery_django.services.maintenance import backfill
-from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 CALLS = []
 LATE = datetime(2026, 3, 1, 21, 0, tzinfo=UTC)  # in Almaty it is the next day
-
 METHODS = {"wants_delivery", "wants_cancel", "cancel_reason", "external_order_id", "account", "build_request"}
 
 
-def note(what):
-    """Record the language and the time zone of a call."""
-    CALLS.append((what, get_language(), timezone.get_current_timezone_name()))
+def recorded(name):
+    """Return the adapter's method, which records the language and the time zone of each call."""
+
+    def method(self, order):
+        CALLS.append((name, get_language(), timezone.get_current_timezone_name()))
+        return getattr(super(RecordingAdapter, self), name)(order)
+
+    return method
 
 
 class RecordingAdapter(OrderAdapter):
-    """An adapter that records each call's language and time zone, and changes both."""
+    """An adapter that records each call, and changes the language and the time zone itself."""
+
+    wants_cancel, external_order_id = recorded("wants_cancel"), recorded("external_order_id")
+    account, build_request = recorded("account"), recorded("build_request")
 
     def wants_delivery(self, order):
-        note("wants_delivery")
+        is_wanted = recorded("wants_delivery")(self, order)
         translation.activate("en")
         timezone.activate(ZoneInfo("Asia/Tokyo"))
-        return super().wants_delivery(order)
-
-    def wants_cancel(self, order):
-        note("wants_cancel")
-        return super().wants_cancel(order)
+        return is_wanted
 
     def cancel_reason(self, order):
-        note("cancel_reason")
+        recorded("cancel_reason")(self, order)
         return gettext_lazy("Cancelled")
 
-    def external_order_id(self, order):
-        note("external_order_id")
-        return super().external_order_id(order)
-
-    def account(self, order):
-        note("account")
-        return super().account(order)
-
-    def build_request(self, order):
-        note("build_request")
-        return super().build_request(order)
-
     def orders_to_enqueue(self):
-        note("orders_to_enqueue")
         return Order.objects.filter(created_at__date="2026-03-02")
 
 
@@ -73,38 +62,32 @@ def shop(settings):
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [f"{__name__}.RecordingAdapter"]}
 
 
-@pytest.fixture(params=["kk", None, ""], ids=["another", "none", "as it is"])
+@pytest.fixture(params=["kk", None, ""], ids=["another", "none", "unchanged"])
 def elsewhere(request):
-    """Run the test in another language and time zone."""
+    """Run the test in another language and time zone, which it must not change."""
     before = get_language()
     if request.param:
         translation.activate(request.param)
     elif request.param is None:
         translation.deactivate_all()
     with timezone.override("America/New_York" if request.param != "" else None):
+        zone = timezone.get_current_timezone_name()
         yield
         assert get_language() == (before if request.param == "" else request.param)
+        assert timezone.get_current_timezone_name() == zone
     translation.deactivate()
 
 
-def test_every_method_is_called_in_the_projects_locale(elsewhere, kaspi, turnable):
-    """By a save, a sender, a refresh and a cancel."""
-    zone = timezone.get_current_timezone_name()
+def test_every_method_is_called_in_the_projects_locale(elsewhere, kaspi, drain, settings):
+    """By a save, a sender, a refresh and a cancel; a lazy reason is translated before the locale is restored."""
     order = Order.objects.create()
-    worker = Worker(log=lambda _line: None)
-    worker.run_round()
+    drain()
     refresh_delivery(Delivery.objects.get())
-    worker.run_round()
+    drain()
     order.cancelled = True
     order.save()
-    assert {what for what, *_locale in CALLS} == METHODS
-    assert {tuple(locale) for _what, *locale in CALLS} == {("ru", "Asia/Almaty")}
-    assert timezone.get_current_timezone_name() == zone
-
-
-def test_a_lazy_reason_is_translated_to_the_projects_language(kaspi, drain, elsewhere, settings):
-    """Before the locale is restored."""
-    order = Order.objects.create()
+    assert {name for name, *_locale in CALLS} == METHODS
+    assert {tuple(locale) for _name, *locale in CALLS} == {("ru", "Asia/Almaty")}
     with translation.override(settings.LANGUAGE_CODE):
         expected = str(gettext_lazy("Cancelled"))
     assert payloads.cancel_reason_of(order) == expected
@@ -118,11 +101,10 @@ def test_an_order_without_an_adapter_has_no_reason(kaspi, settings):
         payloads.cancel_reason_of(order)
 
 
-def test_a_date_in_a_queryset_is_in_the_projects_time_zone(elsewhere, kaspi, settings):
+def test_a_date_in_a_queryset_is_in_the_projects_time_zone(elsewhere, kaspi):
     """The query is compiled after the adapter returned it."""
     if not connection.features.has_zoneinfo_database:
         pytest.skip("this server has no table of time zones")
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "worker"}
     Order.objects.bulk_create([Order()])
     Order.objects.update(created_at=LATE)
     [adapter] = adapters().values()
@@ -130,7 +112,7 @@ def test_a_date_in_a_queryset_is_in_the_projects_time_zone(elsewhere, kaspi, set
 
 
 def test_an_order_is_read_in_the_projects_language(elsewhere, kaspi, monkeypatch):
-    """Translated models remember the language that they were read in."""
+    """Translated models remember the language that they were read in; staff who cancel keep their own."""
     Order.objects.create()
     delivery, read_in = Delivery.objects.get(), []
     from_db = Order.from_db.__func__
@@ -143,26 +125,19 @@ def test_an_order_is_read_in_the_projects_language(elsewhere, kaspi, monkeypatch
     payloads.order_of(delivery)
     payloads.orders_of([delivery])
     assert read_in == ["ru", "ru"]
+    cancel_delivery(delivery)
 
 
 def test_the_locale_is_restored_after_an_error(elsewhere):
-    """As after a result."""
-    before = get_language(), timezone.get_current_timezone_name()
-    with pytest.raises(errors.AdapterFailed):
-        errors.call_adapter(int, "no number")
-    assert (get_language(), timezone.get_current_timezone_name()) == before
-
-
-def test_a_lazy_answer_is_evaluated_in_the_projects_locale(elsewhere):
-    """Such as a queryset with a date."""
+    """A lazy answer, such as a queryset with a date, is evaluated before."""
 
     class Lazy:
         def __bool__(self):
-            note("bool")
-            return True
+            return (get_language(), timezone.get_current_timezone_name()) == ("ru", "Asia/Almaty")
 
     assert errors.call_adapter_predicate(Lazy) is True
-    assert CALLS == [("bool", "ru", "Asia/Almaty")]
+    with pytest.raises(errors.AdapterFailed):
+        errors.call_adapter(int, "no number")
 
 
 def test_async_tasks_have_their_own_locale():
@@ -187,11 +162,3 @@ def test_a_project_without_translations_works(settings, kaspi, drain):
     Order.objects.create()
     drain()
     assert Delivery.objects.get().status == "created"
-
-
-def test_a_cancel_by_staff_keeps_their_language(elsewhere, kaspi):
-    """Their page is translated to it."""
-    before = get_language()
-    Order.objects.create()
-    cancel_delivery(Delivery.objects.get())
-    assert get_language() == before

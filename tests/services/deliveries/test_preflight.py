@@ -1,9 +1,8 @@
-"""What is asked right before a create is sent, by whichever sender; and how a held delivery goes on."""
+"""The adapter is asked again right before a create is sent; how a held or postponed delivery goes on."""
 
 from datetime import datetime, timedelta
 
 import pytest
-from django.core.management import call_command
 from django.db import models
 
 from kaspi_delivery_django.client import texts
@@ -12,7 +11,6 @@ from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
-    bulk_actions,
     cancel_delivery,
     clock,
     request_delivery,
@@ -26,11 +24,11 @@ from tests.services.conftest import fresh
 from tests.shop import adapters
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(params=[1, 4], ids=["one thread", "threads"])
-def send_due(kaspi, request):
+def send_due(kaspi, request, transactional_db):
     """Send due calls, one by one or many together."""
     return Worker(log=lambda _line: None, threads=request.param).run_round
 
@@ -92,10 +90,9 @@ def test_an_unwanted_delivery_is_neither_sent_nor_abandoned(create, send_due, ka
     assert (signals, kaspi.requests) == (["not_wanted"], [])
 
 
-def test_it_is_sent_if_it_is_wanted_by_then(due, send_due, turnable):
+def test_it_is_sent_if_it_is_wanted_by_then(due, hold, send_due, turnable):
     """Though no save has released it."""
-    Order.objects.update(paid=False)
-    send_due()
+    hold(0)
     Order.objects.update(paid=True)
     turnable.turn(minutes=15)
     send_due()
@@ -106,8 +103,11 @@ def test_it_is_sent_if_it_is_wanted_by_then(due, send_due, turnable):
 
 @pytest.mark.parametrize("minutes", [0, 15])
 def test_a_save_that_wants_it_releases_it(due, hold, drain, minutes):
-    """Before and after it is flagged; the flag is cleared."""
+    """Before and after it is flagged; a save that does not want it leaves it due at the same time."""
     hold(minutes)
+    due_at = fresh(due).next_attempt_at
+    save_order()
+    assert fresh(due).next_attempt_at == due_at
     save_order(paid=True)
     delivery = fresh(due.delivery)
     assert (delivery.attention, delivery.unwanted_since, fresh(due).reason) == ("", None, "")
@@ -115,37 +115,17 @@ def test_a_save_that_wants_it_releases_it(due, hold, drain, minutes):
     assert fresh(due.delivery).status == "created"
 
 
-def test_a_save_that_does_not_want_it_keeps_the_time(due, hold, turnable):
-    """The quarter of an hour does not start again."""
-    hold(0)
-    due_at = fresh(due).next_attempt_at
-    turnable.turn(minutes=5)
-    save_order()
-    assert fresh(due).next_attempt_at == due_at
-
-
 @pytest.mark.parametrize("is_cancelled", [False, True])
 def test_staff_send_it_anyway(due, hold, drain, kaspi, turnable, is_cancelled):
-    """They overrule `wants_delivery`, never `wants_cancel`."""
+    """They overrule `wants_delivery`, never `wants_cancel`; and only while it is held."""
+    with pytest.raises(CannotRetry, match="nothing to overrule"):
+        retry_delivery(due.delivery, send_anyway=True)
     sent = retry_delivery(hold(15), send_anyway=True)
     assert (sent.attention, sent.send_anyway_at) == ("", turnable.now)
     Order.objects.update(cancelled=is_cancelled)
     drain()
     assert fresh(due.delivery).status == ("cancelled" if is_cancelled else "created")
     assert len(kaspi.requests) == (0 if is_cancelled else 1)
-
-
-def test_only_a_held_delivery_can_be_sent_anyway(due):
-    """There is nothing to overrule for others."""
-    with pytest.raises(CannotRetry, match="nothing to overrule"):
-        retry_delivery(due.delivery, send_anyway=True)
-
-
-def test_staff_cancel_it(hold, signals):
-    """The flag is cleared, and the shop gets the signal."""
-    delivery = cancel_delivery(hold(15))
-    assert (delivery.status, delivery.attention, fresh(delivery).unwanted_since) == ("cancelled", "", None)
-    assert signals == ["not_wanted", "cancelled"]
 
 
 def test_an_acknowledged_delivery_is_never_sent(hold, drain, kaspi):
@@ -156,22 +136,19 @@ def test_an_acknowledged_delivery_is_never_sent(hold, drain, kaspi):
     assert (fresh(delivery).attention, kaspi.requests) == ("", [])
 
 
+def test_staff_cancel_it(hold, signals):
+    """The flag is cleared, and the shop gets the signal."""
+    delivery = cancel_delivery(hold(15))
+    assert (delivery.status, delivery.attention, fresh(delivery).unwanted_since) == ("cancelled", "", None)
+    assert signals == ["not_wanted", "cancelled"]
+
+
 @pytest.mark.parametrize("minutes", [0, 15])
-def test_a_retry_asks_the_adapter_again(due, hold, drain, minutes):
-    """It is refused while the order is not wanted, and sent when it is."""
-    delivery, before = hold(minutes), fresh(due)
+def test_a_retry_asks_the_adapter_again(due, hold, drain, use_adapter, minutes):
+    """It is refused while the order is not wanted, cannot be asked about, or is deleted; then it is sent."""
+    delivery, before, order = hold(minutes), fresh(due), Order.objects.get()
     with pytest.raises(CannotRetry, match="does not want it sent"):
         retry_delivery(delivery)
-    assert (fresh(due).state, fresh(due).next_attempt_at) == (before.state, before.next_attempt_at)
-    Order.objects.update(paid=True)
-    retry_delivery(delivery)
-    drain()
-    assert fresh(delivery).status == "created"
-
-
-def test_a_retry_needs_the_adapter_and_the_order(hold, use_adapter):
-    """The message names which is missing."""
-    delivery = hold(15)
     use_adapter("BrokenAdapter")
     with pytest.raises(CannotRetry, match="adapter failed"):
         retry_delivery(delivery)
@@ -179,6 +156,12 @@ def test_a_retry_needs_the_adapter_and_the_order(hold, use_adapter):
     Order.objects.all().delete()
     with pytest.raises(CannotRetry, match="order is gone"):
         retry_delivery(delivery)
+    assert (fresh(due).state, fresh(due).next_attempt_at) == (before.state, before.next_attempt_at)
+    order.paid = True
+    Order.objects.bulk_create([order])
+    retry_delivery(delivery)
+    drain()
+    assert fresh(delivery).status == "created"
 
 
 def test_a_failing_adapter_is_flagged(create, send_due, kaspi, use_adapter):
@@ -188,15 +171,19 @@ def test_a_failing_adapter_is_flagged(create, send_due, kaspi, use_adapter):
     assert (fresh(create).state, fresh(create.delivery).attention, kaspi.requests) == ("stuck", "adapter_failed", [])
 
 
-def test_a_retry_after_a_failure_sends_only_what_is_wanted(due, send_due, kaspi, use_adapter):
-    """The adapter is asked again."""
+@pytest.mark.parametrize("act", [retry_delivery, lambda _delivery: save_order()], ids=["retry", "save"])
+def test_an_unwanted_delivery_is_held_after_a_failure(due, send_due, kaspi, use_adapter, turnable, act):
+    """It has a name, so it was wanted once."""
     use_adapter("BrokenBuilder")
     send_due()
     use_adapter("OrderAdapter")
     Order.objects.update(paid=False)
-    retry_delivery(due.delivery)
+    act(due.delivery)
     send_due()
-    assert (fresh(due).reason, kaspi.requests) == ("not_wanted", [])
+    delivery, call = fresh(due.delivery), fresh(due)
+    assert (delivery.attention, delivery.unwanted_since, kaspi.requests) == ("", turnable.now, [])
+    assert (call.state, call.reason) == ("due", "not_wanted")
+    assert call.next_attempt_at == turnable.now + timedelta(minutes=15)
 
 
 @pytest.fixture
@@ -208,46 +195,25 @@ def nameless(kaspi, use_adapter):
     return Delivery.objects.get()
 
 
-@pytest.mark.parametrize("is_cancelled", [False, True])
-def test_a_retry_deletes_an_unwanted_delivery_without_a_name(nameless, is_cancelled):
-    """A later save that wants the order books it."""
-    Order.objects.update(paid=is_cancelled, cancelled=is_cancelled)
-    assert retry_delivery(nameless).pk is None
-    assert not Delivery.objects.exists()
-    save_order(paid=True, cancelled=False)
-    assert Delivery.objects.get().external_order_id == f"order-{Order.objects.get().pk}"
+def retry_nameless():
+    """Retry the only delivery, which has no name."""
+    assert retry_delivery(Delivery.objects.get()).pk is None
 
 
-def test_a_save_deletes_an_unwanted_delivery_without_a_name(nameless):
-    """Two saves may do so at once."""
-    save_order()
+@pytest.mark.parametrize(
+    ("act", "values"),
+    [(retry_nameless, {}), (retry_nameless, {"paid": True, "cancelled": True}), (save_order, {})],
+    ids=["retry", "retry of a cancelled order", "save"],
+)
+def test_an_unwanted_delivery_without_a_name_is_deleted(nameless, act, values):
+    """By a retry or a save, which may happen at once; a later save that wants the order books it."""
+    Order.objects.update(**{"paid": False, **values})
+    act()
     assert not Delivery.objects.exists()
     preflight.note_refusal(nameless)
     assert not Delivery.objects.exists()
-
-
-def test_an_unwanted_delivery_with_a_name_is_held(due, send_due, use_adapter, turnable):
-    """It was wanted once."""
-    use_adapter("BrokenBuilder")
-    send_due()
-    use_adapter("OrderAdapter")
-    save_order(paid=False)
-    delivery, call = fresh(due.delivery), fresh(due)
-    assert (delivery.attention, delivery.unwanted_since) == ("", turnable.now)
-    assert (call.state, call.reason) == ("due", "not_wanted")
-    assert call.next_attempt_at == turnable.now + timedelta(minutes=15)
-
-
-@pytest.mark.parametrize(("paid", "cancelled"), [(False, False), (True, True)])
-def test_any_answer_clears_a_booked_deliverys_failure(booked, use_adapter, paid, cancelled):
-    """The adapter succeeds again."""
-    use_adapter("BrokenAdapter")
-    save_order()
-    assert fresh(booked).attention == "adapter_failed"
-    use_adapter("OrderAdapter")
-    Delivery.objects.update(cancel_requested_at=booked.created_at)
-    save_order(paid=paid, cancelled=cancelled)
-    assert fresh(booked).attention == ""
+    save_order(paid=True, cancelled=False)
+    assert Delivery.objects.get().external_order_id == f"order-{Order.objects.get().pk}"
 
 
 def test_a_failure_that_was_cleared_meanwhile_is_left(due):
@@ -285,35 +251,6 @@ def test_the_adapter_is_not_asked_once_kaspi_may_have_booked(due, send_due, kasp
     send_due()
     assert [request.method for request in kaspi.requests] == ["POST", "POST"]
     assert fresh(due.delivery).status == "created"
-
-
-def enqueue():
-    """Book an order that no signal announced."""
-    Order.objects.bulk_create([Order()])
-    call_command("kaspi_enqueue")
-
-
-def retry_in_bulk():
-    """Let the worker retry a delivery that the adapter failed on."""
-    Order.objects.create()
-    ApiCall.objects.update(state="stuck", reason="adapter_failed", next_attempt_at=None)
-    Delivery.objects.update(attention="adapter_failed")
-    bulk_actions.queue("retry", [Delivery.objects.get().pk])
-    bulk_actions.run_pending(limit=9)
-
-
-@pytest.mark.parametrize("start", [enqueue, retry_in_bulk])
-@pytest.mark.parametrize(
-    ("values", "outcome"), [({"cancelled": True}, ("abandoned", "cancelled")), ({"paid": False}, ("due", ""))]
-)
-def test_the_adapter_is_asked_on_every_path(drain, kaspi, monkeypatch, start, values, outcome):
-    """Also for enqueued orders and bulk retries."""
-    monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
-    start()
-    Order.objects.update(**values)
-    drain()
-    assert (ApiCall.objects.get().state, Delivery.objects.get().status) == outcome
-    assert kaspi.requests == []
 
 
 DELETED = "deleted"
@@ -374,16 +311,19 @@ def opens_at(monkeypatch, turnable):
     return times
 
 
-def test_a_booking_waits_for_its_time(due, opens_at, drain, kaspi, turnable):
-    """Nothing is sent and nothing flagged before; then the order is read, and its age begins."""
+@pytest.mark.parametrize("is_paid", [True, False])
+def test_a_booking_waits_for_its_time(due, opens_at, drain, kaspi, turnable, is_paid):
+    """Nothing is sent and nothing flagged before; then the adapter is asked again, and its age begins."""
     drain()
     delivery, call = fresh(due.delivery), fresh(due)
     assert (delivery.not_before, delivery.is_postponed, delivery.attention) == (opens_at["opens"], True, "")
     assert (call.state, call.next_attempt_at, call.payload, kaspi.requests) == ("due", opens_at["opens"], "", [])
+    Order.objects.update(paid=is_paid)
     turnable.turn(days=3)
     drain()
     delivery = fresh(due.delivery)
-    assert (delivery.status, delivery.not_before, delivery.attention) == ("created", None, "")
+    assert (delivery.is_held, delivery.is_postponed, delivery.not_before) == (not is_paid, False, None)
+    assert (delivery.status, delivery.attention) == ("created" if is_paid else "", "")
 
 
 def test_a_timetable_that_is_open_books_at_once(due, drain, turnable, monkeypatch):
@@ -439,30 +379,15 @@ def test_consent_to_one_wait_overrules_no_other(due, opens_at, drain, is_paid, c
     assert fresh(due.delivery).status == ""
 
 
-def test_a_retry_of_a_postponed_one_is_refused(due, opens_at, drain):
-    """It would only ask the adapter again; the refusal names the action that books it."""
+def test_a_postponed_one_is_cancelled_without_a_request(due, opens_at, drain, kaspi):
+    """A retry would only ask the adapter again: it is refused, and names the action that books it."""
     drain()
-    assert "send_early" in rules.allowed_actions(fresh(due.delivery), clock.now())
-    assert "retry" not in rules.allowed_actions(fresh(due.delivery), clock.now())
+    actions = rules.allowed_actions(fresh(due.delivery), clock.now())
+    assert ("send_early" in actions, "retry" in actions) == (True, False)
     with pytest.raises(CannotRetry, match="Send now"):
         retry_delivery(fresh(due.delivery))
-
-
-def test_a_postponed_one_is_cancelled_without_a_request(due, opens_at, drain, kaspi):
-    """Nothing was sent so far."""
-    drain()
     assert cancel_delivery(fresh(due.delivery)).status == "cancelled"
     assert kaspi.requests == []
-
-
-def test_a_postponed_one_that_is_no_longer_wanted_is_held(due, opens_at, drain, turnable):
-    """When its time comes the adapter is asked everything again."""
-    drain()
-    Order.objects.update(paid=False)
-    turnable.turn(days=3)
-    drain()
-    delivery = fresh(due.delivery)
-    assert (delivery.is_held, delivery.is_postponed, delivery.not_before) == (True, False, None)
 
 
 @pytest.mark.parametrize("answer", ["2026-03-01", datetime(2099, 3, 1)])  # noqa: DTZ001  # a mistake that is made

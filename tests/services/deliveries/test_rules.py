@@ -1,9 +1,9 @@
-"""Which actions a delivery allows, and why not; retry, link, rebook and acknowledge."""
+"""Which actions a delivery allows: retry, link, rebook, acknowledge and refresh, and why they are refused."""
 
 import pytest
 
 from kaspi_delivery_django.exceptions import CannotAcknowledge, CannotLink, CannotReissue, CannotRetry
-from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
@@ -15,13 +15,13 @@ from kaspi_delivery_django.services import (
 )
 from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.deliveries import rules
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, leases, results
+from kaspi_delivery_django.services.outbox import claims, results
 from tests.conftest import event
 from tests.services.conftest import fresh
 from tests.shop import adapters
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -92,20 +92,17 @@ def test_the_allowed_actions(due, turnable, columns, state, actions):
 
 
 def test_a_retry_skips_the_delay(due, kaspi, drain):
-    """The call is due at once."""
+    """The call is due at once, unless a sender holds its lease."""
     kaspi.faults.add(Fault(operation="create", drop="before"))
     drain()
     retry_delivery(due.delivery)
     drain()
-    assert Delivery.objects.get().delivery_id
-    assert len(kaspi.deliveries) == 1
-
-
-def test_a_claimed_call_is_not_retried(due):
-    """Its sender holds the lease."""
-    claims.claim(due.pk, using="default")
+    assert [Delivery.objects.get().delivery_id] == list(kaspi.deliveries)
+    Order.objects.create()
+    claimed = ApiCall.objects.latest("pk")
+    claims.claim(claimed.pk, using="default")
     with pytest.raises(CannotRetry, match="nothing to retry"):
-        retry_delivery(due.delivery)
+        retry_delivery(claimed.delivery)
 
 
 def test_a_retry_restarts_the_age_of_an_old_order(due, drain, turnable):
@@ -161,16 +158,6 @@ def test_a_retry_asks_the_adapter_for_a_missing_name(kaspi, drain, monkeypatch):
     assert fresh(nameless).status == "created"
 
 
-@pytest.mark.failure_mode("create: 23 hours have passed")
-def test_a_confirmed_id_is_linked(lost, remote_id, drain):
-    """With the status; the flag is cleared."""
-    link_delivery(lost, remote_id())
-    drain()
-    row = fresh(lost)
-    assert (row.delivery_id, row.status, row.attention) == (remote_id(), "created", "")
-    assert set(ApiCall.objects.values_list("state", flat=True)) == {"done"}
-
-
 @pytest.mark.parametrize("named", [b"order-0", b""])
 def test_another_orders_delivery_is_not_linked(lost, kaspi, remote_id, drain, named):
     """Kaspi's answer names another order, or none."""
@@ -182,8 +169,9 @@ def test_another_orders_delivery_is_not_linked(lost, kaspi, remote_id, drain, na
     assert fresh(lost).attention == "outcome_unknown"
 
 
-def test_one_row_serves_every_link(lost, kaspi, remote_id, drain):
-    """With another id, and after a fault."""
+@pytest.mark.failure_mode("create: 23 hours have passed")
+def test_a_confirmed_id_is_linked(lost, kaspi, remote_id, drain):
+    """With the status, and the flag is cleared; one row serves a wrong id, a fault and the right id."""
     link_delivery(lost, "dlv_wrong")
     drain()
     kaspi.faults.add(Fault(operation="get", drop="before"))
@@ -192,8 +180,9 @@ def test_one_row_serves_every_link(lost, kaspi, remote_id, drain):
     assert ApiCall.objects.get(kind="link").state == "due"
     retry_delivery(lost)
     drain()
-    assert fresh(lost).delivery_id == remote_id()
-    assert ApiCall.objects.filter(kind="link").count() == 1
+    row = fresh(lost)
+    assert (row.delivery_id, row.status, row.attention) == (remote_id(), "created", "")
+    assert list(ApiCall.objects.order_by("pk").values_list("kind", "state")) == [("create", "done"), ("link", "done")]
 
 
 def test_a_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, remote_id, post_webhook):
@@ -207,41 +196,36 @@ def test_a_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, rem
     assert (fresh(lost).delivery_id, fresh(lost).attention) == ("dlv_other", "second_parcel")
 
 
-def test_an_invalid_id_is_refused(lost):
-    """Empty, not ASCII, or too long."""
+def test_an_invalid_or_second_id_is_refused(lost):
+    """Empty, not ASCII, or too long; a linked delivery keeps its own, which the message names."""
     for delivery_id in ("", "not ascii: ә", "x" * 129):
         with pytest.raises(CannotLink, match="1 to 128"):
             link_delivery(lost, delivery_id)
+    Delivery.objects.update(delivery_id="dlv_own")
+    with pytest.raises(CannotLink, match="dlv_own"):
+        link_delivery(lost, "dlv_other")
 
 
-def test_staff_cannot_change_a_link(booked):
-    """The message names the id."""
-    with pytest.raises(CannotLink, match=booked.delivery_id):
-        link_delivery(booked, "dlv_other")
-
-
-def test_a_refused_order_is_rebooked_once(refused, kaspi, drain):
-    """With a new name and a new key; the refused delivery's flag is cleared."""
+def test_a_refused_or_cancelled_order_is_rebooked_once(refused, kaspi, drain):
+    """With a new name and a new key; the refused delivery's flag is cleared, and a save adds no other delivery."""
     successor = reissue_delivery(refused)
+    with pytest.raises(CannotReissue, match="still retried"):
+        reissue_delivery(successor, confirmed_absent=True)
     drain()
-    name = f"{refused.external_order_id}-2"
-    assert (successor.external_order_id, successor.generation) == (name, 2)
-    keys = [request.idempotency_key for request in kaspi.requests if request.path.endswith("/deliveries")]
-    assert keys == [refused.external_order_id, name]
+    names = [refused.external_order_id, f"{refused.external_order_id}-2", f"{refused.external_order_id}-3"]
+    assert (successor.external_order_id, successor.generation) == (names[1], 2)
     assert (fresh(refused).attention, fresh(successor).status) == ("", "created")
     with pytest.raises(CannotReissue, match="later delivery"):
         reissue_delivery(refused)
-
-
-def test_a_cancelled_order_is_rebooked(booked, drain):
-    """Saving the order again adds no third delivery."""
-    cancel_delivery(booked)
+    with pytest.raises(CannotReissue, match="It is booked"):
+        reissue_delivery(successor, confirmed_absent=True)
+    cancel_delivery(successor)
     drain()
-    successor = reissue_delivery(booked)
+    third = reissue_delivery(successor)
     Order.objects.get().save()
     drain()
-    assert Delivery.objects.count() == 2
-    assert fresh(successor).status == "created"
+    keys = [request.idempotency_key for request in kaspi.requests if request.path.endswith("/deliveries")]
+    assert (keys, fresh(third).status, Delivery.objects.count()) == (names, "created", 3)
 
 
 @pytest.mark.parametrize(
@@ -259,18 +243,6 @@ def test_abandoning_needs_a_confirmation_if_kaspi_may_have_booked(lost, remote_i
     act(lost, confirmed_absent=True)
     assert fresh(lost).attention == ""
     assert lost.calls.get().state == "abandoned"
-
-
-def test_a_pending_booking_is_not_rebooked(due):
-    """It may be booked at this moment."""
-    with pytest.raises(CannotReissue, match="still retried"):
-        reissue_delivery(due.delivery, confirmed_absent=True)
-
-
-def test_a_booked_delivery_is_not_rebooked(booked):
-    """It must be cancelled first."""
-    with pytest.raises(CannotReissue, match="It is booked"):
-        reissue_delivery(booked, confirmed_absent=True)
 
 
 @pytest.mark.parametrize(
@@ -325,20 +297,16 @@ def test_a_cancelled_predecessor_that_is_live_after_all_is_flagged(booked, kaspi
     assert (fresh(booked).status, fresh(booked).attention) == ("in_transit", "second_parcel")
 
 
-def test_acknowledging_an_unbooked_delivery_abandons_it(refused):
-    """It will not be booked."""
+def test_acknowledging_ends_a_booking_and_changes_no_status(refused):
+    """An unbooked one is abandoned; without a flag there is nothing to acknowledge."""
     acknowledge_delivery(refused)
-    assert fresh(refused).attention == ""
-    assert refused.calls.get().state == "abandoned"
-
-
-def test_acknowledging_a_booked_delivery_changes_no_status(booked):
-    """Without a flag there is nothing to acknowledge."""
+    assert (fresh(refused).attention, refused.calls.get().state) == ("", "abandoned")
+    Delivery.objects.update(delivery_id="dlv_1", status="created")
     with pytest.raises(CannotAcknowledge, match="needs no manual review"):
-        acknowledge_delivery(booked)
+        acknowledge_delivery(refused)
     Delivery.objects.update(attention="cancel_refused")
-    acknowledge_delivery(booked)
-    assert (fresh(booked).attention, fresh(booked).status) == ("", "created")
+    acknowledge_delivery(refused)
+    assert (fresh(refused).attention, fresh(refused).status) == ("", "created")
 
 
 def test_staff_refresh_at_once(booked, kaspi, drain, turnable):
@@ -379,16 +347,6 @@ def test_each_edit_is_flagged_once(booked, drain, is_acknowledged):
         if is_acknowledged and fresh(booked).attention:
             acknowledge_delivery(booked)
     assert seen == ["order_edited", "" if is_acknowledged else "order_edited", "order_edited", ""]
-
-
-@pytest.mark.parametrize("is_trial", [False, True])
-def test_a_claim_that_another_sender_won_sends_nothing(due, turnable, monkeypatch, is_trial):
-    """Neither behind an open circuit breaker, which stays as it was."""
-    if is_trial:
-        circuit_breaker.trip(due.delivery, until=turnable.now, reason="a 401")
-    monkeypatch.setattr(leases, "take_all", lambda *_arguments, **_options: [])
-    assert claims.claim(due.pk, using="default") is None
-    assert [state.closed_until for state in AccountState.objects.all()] == ([turnable.now] if is_trial else [])
 
 
 @pytest.mark.parametrize("by_staff", [False, True])
