@@ -306,15 +306,9 @@ def test_an_account_without_a_secret_is_logged_once_an_hour(client, monkeypatch,
 
 
 @pytest.mark.django_db(transaction=True)
-<<<<<<< HEAD
-def test_what_keeps_an_event_from_being_stored_is_503_whatever_it_is(delivery, post_webhook, monkeypatch, caplog):
-    """Kaspi comes again; the log names the error, and not its text."""
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox._new_event", fail_with_a_phone)
-=======
 def test_any_error_that_keeps_an_event_from_being_stored_is_503(delivery, post_webhook, monkeypatch, caplog):
     """Kaspi sends it again; the log names the error, and not its text."""
     monkeypatch.setattr("kaspi_delivery_django.services.inbox._new_event", fail_with_a_phone)
->>>>>>> h2
     answer = post_webhook(event(delivery, "accepted"))
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
     assert ("ValueError" in caplog.text, "701" in caplog.text) == (True, False)
