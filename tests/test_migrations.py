@@ -21,7 +21,6 @@ TABLES = {model._meta.db_table for model in MODELS}
 
 
 def migrate(*target):
-    """Migrate without output."""
     call_command("migrate", *target, verbosity=0)
 
 

@@ -22,7 +22,6 @@ LOOK_EVERY_S = 0.1
 
 @pytest.fixture
 def pace_s():
-    """How long the courier stays in one status."""
     return 0.1
 
 

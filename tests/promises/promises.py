@@ -275,12 +275,11 @@ PROMISES = (  # the causes first: a broken identity is a lost order, too
 
 
 def check(system, ledger):
-    """Hold the rows against every promise."""
     for promise in PROMISES:
         promise(system, ledger)
 
 
 def _is_answered(ledger, call):
-    """Tell whether a no was all that was asked for, or whether a later call asks again."""
+    """Return whether a no was all that was asked for, or whether a later call asks again."""
     latest = ledger.calls_of(ledger.deliveries[call.delivery_id], call.kind)[-1]
     return latest.pk != call.pk or (call.kind == ApiCall.Kind.LINK and call.state == CallState.REFUSED)

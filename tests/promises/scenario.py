@@ -158,7 +158,7 @@ def _check_order(system, rows, order):
 
 
 def _concerns_somebody(rows, change):
-    """Tell whether the shop is to hear of it: not of an order that was deleted before anything was sent."""
+    """Return whether the shop is to hear of it: not of an order that was deleted before anything was sent."""
     delivery = rows.deliveries[change.delivery_id]
     return delivery.object_id in rows.orders or delivery.delivery_id is not None
 

@@ -25,7 +25,6 @@ class Mood:
 
 
 def surrounding():
-    """Return the language and the time zone that are active now."""
     return get_language(), get_current_timezone_name()
 
 

@@ -20,22 +20,17 @@ REASONS = sampled_from(["", "changed their mind", "out of stock"])
 
 
 def has_rows(machine):
-    """Tell whether there is anything to click on."""
     return Delivery.objects.exists()
 
 
 def has_held_rows(_machine):
-    """Tell whether the adapter holds something back, and staff are asked."""
     return Delivery.objects.filter(attention=Attention.NOT_WANTED).exists()
 
 
 class StaffRules:
-    """Staff, who see the admin's lists and may click on every row of them."""
-
     @precondition(has_rows)
     @rule(which=WHICH, reason=REASONS, times=sampled_from([1, 2]))
     def person_cancels(self, which, reason, times):
-        """A double click, perhaps."""
         row = self._row(which)
         self.system.cancelled_by_staff.add(row.object_id)
         for _ in range(times):
@@ -81,13 +76,11 @@ class StaffRules:
     @precondition(has_rows)
     @rule(which=WHICH)
     def person_acknowledges(self, which):
-        """It has been dealt with."""
         self._click(acknowledge_delivery, self._row(which))
 
     @precondition(lambda _machine: WebhookEvent.objects.exists())
     @rule(which=WHICH)
     def person_replays_an_event(self, which):
-        """The newest are on top of the list."""
         events = list(WebhookEvent.objects.order_by("-pk"))
         replay_event(events[which % len(events)])
 

@@ -78,7 +78,6 @@ class System:
         self._stack = ExitStack()
 
     def open(self, **options):
-        """Empty the tables, and put clocks, network, settings, log and receivers in place."""
         empty_tables()
         enter = self._stack.enter_context
         enter(clock.replaced(lambda: self.clock.now))
@@ -94,22 +93,18 @@ class System:
         )
 
     def close(self):
-        """Put everything back."""
         self._stack.close()
         translation.deactivate()
         timezone.deactivate()
 
     def read_from_a_replica(self):
-        """From now on reads go to a replica that cannot be written."""
         self._stack.enter_context(replicated(self.written_on_the_replica))
 
     def configure(self, **changes):
-        """Change the shop's settings, as a deployment does."""
         settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **changes}
 
     @contextmanager
     def work(self):
-        """Do what only a worker's process may do."""
         self.witness.is_working = True
         try:
             yield
@@ -117,7 +112,6 @@ class System:
             self.witness.is_working = False
 
     def run_round(self):
-        """Let a worker do one batch of everything; return how many things it did."""
         with self.work():
             return Worker(log=lambda _line: None).run_round()
 
@@ -136,7 +130,6 @@ class System:
             self.kaspi.move(parcel.delivery_id, DELIVERED)
 
     def next_key(self, model):
-        """Return a primary key that no order had before, not even one that was rolled back."""
         self.orders_made += 1
         return key_of(model, self.orders_made)
 
@@ -184,7 +177,6 @@ class System:
 
 
 def signed(secret, stamp, body):
-    """Return the headers of a webhook."""
     return {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": sign(secret, stamp, body)}
 
 

@@ -26,12 +26,10 @@ MOMENTS = (
 
 
 def due_calls(system):
-    """Return the calls that a worker may claim now."""
     return ApiCall.objects.due(system.clock.now).order_by("pk")
 
 
 def has_due_calls(machine):
-    """Tell whether there is anything to claim."""
     return due_calls(machine.system).exists()
 
 
@@ -81,7 +79,6 @@ class WorkerRules:
     @precondition(lambda self: self.system.held)
     @rule()
     def workers_die(self):
-        """With everything that they alone know."""
         self.system.held.clear()
 
     def _transmit(self, claim, word):

@@ -23,8 +23,6 @@ CASES = [
 
 @pytest.fixture
 def arrive(booked, post_webhook, drain):
-    """Let one thing happen."""
-
     def happen(what):
         if what == WORKER:
             drain()

@@ -3,23 +3,18 @@
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from kaspi_delivery_django.client import NotReached, RemoteDelivery
-from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from kaspi_delivery_django.services import cancel_delivery, db, replay_event
-from kaspi_delivery_django.services.db import lock_current, run_in_transaction
+from kaspi_delivery_django.client import RemoteDelivery
+from kaspi_delivery_django.models import Delivery, WebhookEvent
+from kaspi_delivery_django.services import db, replay_event
+from kaspi_delivery_django.services.db import lock_current
 from kaspi_delivery_django.services.deliveries import events
 from kaspi_delivery_django.services.inbox import replaying
-from kaspi_delivery_django.services.outbox import claims, results
+from kaspi_delivery_django.services.outbox import claims, sender
 from tests.conftest import event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def settle(claim, outcome):
-    """Record an outcome as the outbox does."""
-    run_in_transaction(lambda: results.record(claim, outcome, 0.5, using="default"), using="default")
 
 
 @pytest.fixture
@@ -29,17 +24,6 @@ def parked(booked, post_webhook):
     post_webhook(event(booked, "accepted"))
     Delivery.objects.update(account="default")
     return WebhookEvent.objects.get(state="parked")
-
-
-def away(*_arguments, **_options):
-    """Fail as a database that is away."""
-    raise OperationalError("gone")
-
-
-def test_a_lock_outside_of_a_transaction_is_refused(booked):
-    """It would end before whoever asked for it has begun."""
-    with pytest.raises(transaction.TransactionManagementError):
-        lock_current(booked)
 
 
 def test_an_engine_that_cannot_skip_what_is_locked_gets_one_row(booked, monkeypatch):
@@ -54,82 +38,47 @@ def test_an_engine_that_cannot_skip_what_is_locked_gets_one_row(booked, monkeypa
             assert len(db.lock_unlocked(Delivery.objects.all())) == count
 
 
-@pytest.mark.failure_mode("claim: a late owner")
-def test_an_error_of_a_claim_that_was_lost_changes_nothing(due, turnable):
-    """Only a deliveryId is worth something then."""
-    late = claims.claim(due.pk, using="default")
-    ApiCall.objects.update(claim_token="another's")
-    settle(late, NotReached("could not connect"))
-    assert fresh(due).state == "sending"
-
-
-def test_a_cancel_answered_without_a_status_is_asked_about(booked, turnable):
-    """It was accepted; the word follows."""
-    cancel_delivery(booked)
-    claim = claims.claim(ApiCall.objects.get(kind="cancel").pk, using="default")
-    settle(claim, RemoteDelivery(delivery_id=booked.delivery_id, status=""))
-    assert fresh(booked).status == "created"
-    assert fresh(booked).next_refresh_at > turnable.now
-
-
 def test_a_refresh_answered_without_a_status_keeps_the_status(booked):
     """There is nothing to take."""
     call = claims.calls.add_refresh(booked)
-    settle(claims.claim(call.pk, using="default"), RemoteDelivery(delivery_id=booked.delivery_id, status=""))
+    answer = RemoteDelivery(delivery_id=booked.delivery_id, status="")
+    sender.record(claims.claim(call.pk, using="default"), answer, using="default")
     assert fresh(booked).status == "created"
     assert fresh(call).state == "done"
 
 
-def test_a_database_that_is_away_is_no_reason_to_fail_an_event(parked, monkeypatch):
-    """It stays as it is, and who asked for the replay hears of it."""
+@pytest.mark.parametrize("apply", [replay_event, lambda _event: replaying.apply_parked(limit=10, using="default")])
+def test_an_unavailable_database_leaves_events_parked(parked, monkeypatch, apply):
+    """Whoever asked for the replay is notified; the next round applies them."""
+
+    def away(*_arguments):
+        raise OperationalError("gone")
+
     monkeypatch.setattr(events, "apply", away)
     with pytest.raises(OperationalError):
-        replay_event(parked)
-    assert fresh(parked).state == "parked"
-
-
-def test_a_database_that_is_away_leaves_parked_events_parked(parked, monkeypatch):
-    """The next round takes them."""
-    monkeypatch.setattr(events, "apply", away)
-    with pytest.raises(OperationalError):
-        replaying.apply_parked(limit=10, using="default")
-    assert fresh(parked).state == "parked"
-
-
-def test_a_delivery_that_goes_while_its_events_are_taken_leaves_them_parked(parked, monkeypatch):
-    """Somebody deleted it in that moment."""
-    monkeypatch.setattr(replaying, "lock_delivery", lambda _event, _using, **_waiting: None)
-    assert replaying.apply_parked(limit=10, using="default") == 0
+        apply(parked)
     assert fresh(parked).state == "parked"
 
 
 def test_a_delivery_that_got_another_id_meanwhile_is_flagged_once(parked, booked, monkeypatch):
-    """The event is a conflict then, and no round looks at it again."""
+    """The event is a conflict then, and no round looks at it again; it stays parked if the delivery was deleted."""
     changed = fresh(booked)
-
-    def locked(_event, _using, **_waiting):
-        changed.delivery_id = "dlv_other"
-        return changed
-
-    monkeypatch.setattr(replaying, "lock_delivery", locked)
+    changed.delivery_id = "dlv_other"
+    monkeypatch.setattr(replaying, "lock_delivery", lambda *_args, **_waiting: None)
+    assert replaying.apply_parked(limit=10, using="default") == 0
+    assert fresh(parked).state == "parked"
+    monkeypatch.setattr(replaying, "lock_delivery", lambda *_args, **_waiting: changed)
     assert replaying.apply_parked(limit=10, using="default") == 0
     assert (fresh(parked).state, fresh(booked).attention) == ("conflict", "second_parcel")
 
 
-def test_a_row_that_is_gone_cannot_be_locked(booked):
-    """Whoever wanted to act on it hears so."""
+def test_only_an_existing_row_in_a_transaction_is_locked(booked):
+    """Without one the lock would end at once."""
+    with pytest.raises(transaction.TransactionManagementError):
+        lock_current(booked)
     Delivery.objects.all().delete()
     with transaction.atomic(), pytest.raises(Delivery.DoesNotExist):
         lock_current(booked)
-
-
-def test_a_transaction_that_django_has_given_up_is_broken():
-    """So nobody goes on in it."""
-    with transaction.atomic():
-        assert not db.is_broken("default")
-        transaction.set_rollback(True)
-        assert db.is_broken("default")
-    assert not db.is_broken("default")
 
 
 def test_an_event_of_two_contents_is_not_decided_by_a_replay(booked, post_webhook):

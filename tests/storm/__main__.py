@@ -12,7 +12,6 @@ import django
 
 
 def parse(arguments):
-    """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.storm")
     parser.add_argument("--orders", type=int, default=500)
     parser.add_argument("--faults", type=float, default=0.1, help="the chance of each fault, for each call and event")
@@ -26,7 +25,6 @@ def parse(arguments):
 
 
 def main(arguments):
-    """Make a database, let the storm come, and print what is left."""
     options = parse(arguments)
     os.environ.setdefault("DATABASE", "postgresql")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
@@ -43,7 +41,6 @@ def main(arguments):
 
 
 def say(line):
-    """Print a line at once."""
     print(line, flush=True)  # noqa: T201  # a command speaks
 
 

@@ -26,7 +26,6 @@ OPEN_EVENTS = (WebhookEvent.State.PARKED, WebhookEvent.State.FAILED, WebhookEven
 
 
 def unsettled():
-    """Return how many rows still wait for something by themselves."""
     calls = ApiCall.objects.filter(state__in=ApiCall.UNRESOLVED).count()
     untold = StatusChange.objects.filter(notified_at__isnull=True, applied=True).count()
     moving = Delivery.objects.filter(delivery_id__isnull=False).exclude(status__in=TERMINAL).count()
@@ -34,7 +33,6 @@ def unsettled():
 
 
 def listed():
-    """Return how many deliveries ask for a person."""
     return Delivery.objects.exclude(attention="").count()
 
 
@@ -99,11 +97,10 @@ class LateCancel:
 
     @property
     def is_heard(self):
-        """Whether the sweep came before the courier."""
         return self.asked_at is not None and self.asked_at < self.picked_up_at
 
     def should_be_heard(self, heartbeats):
-        """Tell whether the workers had their time: an interval of the sweep and a round.
+        """Return whether the workers had their time: an interval of the sweep and a round.
 
         The worker that sweeps may be killed, so there is one more interval, and more rounds than workers. They are
         counted by heartbeats, because neither a round nor a start takes less real time when the clocks run faster.

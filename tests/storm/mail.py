@@ -14,7 +14,6 @@ class RoughWebhookQueue(WebhookQueue):
         self.chance = chance
 
     def queue(self, url, event_type, data):
-        """Queue the event, disturbed or not."""
         with self._lock:
             self.duplicate = self._happens()
             self.lose = int(self._happens())
@@ -24,7 +23,6 @@ class RoughWebhookQueue(WebhookQueue):
             return super().queue(url, event_type, data)
 
     def calm(self):
-        """Let the rest go well, and send what was held back."""
         with self._lock:
             self.chance = 0.0
             self.reorder = 0

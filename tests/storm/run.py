@@ -84,7 +84,6 @@ class Watch:
         self.heartbeats = set()
 
     def until(self, is_so, phase):
-        """Wait until it is so."""
         said = 0.0
         while not is_so():
             elapsed = time.monotonic() - self._began
@@ -98,9 +97,7 @@ class Watch:
             self._pause.wait(LOOK_EVERY_S)
 
     def unsettled(self):
-        """Return how many rows wait for something by themselves, on either side."""
         return counts.unsettled() + len(self._stage.kaspi.webhooks.pending)
 
     def is_quiet(self):
-        """Tell whether nothing waits, neither for time nor for a person."""
         return self.unsettled() == 0 and counts.listed() == 0

@@ -34,12 +34,10 @@ class Shopping:
         self._threads = [threading.Thread(target=self._shop, args=(seed + n,), daemon=True) for n in range(threads)]
 
     def start(self):
-        """Let the customers in."""
         for thread in self._threads:
             thread.start()
 
     def is_over(self):
-        """Tell whether the last one has gone."""
         return not any(thread.is_alive() for thread in self._threads)
 
     def _shop(self, seed):

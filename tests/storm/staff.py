@@ -25,7 +25,6 @@ class StaffUser:
         self._seen = set()
 
     def work(self):
-        """Go through the list once."""
         for delivery in Delivery.objects.exclude(attention=""):
             if (delivery.pk, delivery.attention) not in self._seen:
                 self._seen.add((delivery.pk, delivery.attention))

@@ -34,7 +34,6 @@ def announcing(kaspi, monkeypatch):
 
 
 def lines(caplog):
-    """Return the log's lines about it."""
     return [record for record in caplog.records if SUNSET in record.getMessage()]
 
 
@@ -76,12 +75,6 @@ def test_two_processes_log_it_once(due, turnable, caplog, monkeypatch):
     )
     circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
     assert len(lines(caplog)) == 1
-
-
-def test_no_announcement_is_stored_for_none(due, turnable):
-    """As with most answers."""
-    circuit_breaker.record_announcement(due.delivery, "", turnable.now)
-    assert not AccountState.objects.exists()
 
 
 def test_it_is_shown_while_it_is_fresh(due, turnable, capsys):

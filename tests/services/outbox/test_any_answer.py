@@ -62,21 +62,17 @@ KINDS = st.sampled_from(ApiCall.Kind.values)
 
 
 class Answers(HTTPAdapter):
-    """Answers each request alike."""
-
     def __init__(self, status, headers, body):
         super().__init__()
         self._answer = status, headers, body
 
     def send(self, request, **_options):
-        """Return the answer as `urllib3` hands it to `requests`."""
         status, headers, body = self._answer
         raw = HTTPResponse(io.BytesIO(body), headers=headers, status=status, preload_content=False)
         return self.build_response(request, raw)
 
 
 def call_of(kind):
-    """Return a due call of this kind, for an order of its own."""
     order = Order.objects.create()
     create = ApiCall.objects.get(delivery__object_id=str(order.pk))
     if kind == "create":

@@ -27,30 +27,16 @@ def claimed(size):
 
 
 def answered(claim, **changes):
-    """Return Kaspi's answer to a claim."""
     words = {"delivery_id": f"dlv_{claim.call.pk}", "status": "created", **changes}
     return RemoteDelivery(external_order_id=claim.delivery.external_order_id, **words)
 
 
 def booking_of(claim, **changes):
-    """Return the claim with its answer."""
     return plain_bookings.Booking(claim=claim, remote=answered(claim, **changes))
 
 
 def record(found):
-    """Record the bookings; return how many were plain."""
     return len(plain_bookings.record_many(found, using="default"))
-
-
-def test_all_are_linked_and_done(kaspi):
-    """With their first status and its history."""
-    taken = claimed(3)
-    assert record([booking_of(claim) for claim in taken]) == 3
-    assert set(Delivery.objects.values_list("delivery_id", "status")) == {
-        (f"dlv_{claim.call.pk}", "created") for claim in taken
-    }
-    assert set(ApiCall.objects.values_list("state", "claim_token", "unknown_since")) == {("done", "", None)}
-    assert set(StatusChange.objects.values_list("from_status", "to_status", "source")) == {("", "created", "create")}
 
 
 def test_the_shop_is_notified_of_each(kaspi):

@@ -4,7 +4,7 @@ import pytest
 
 from kaspi_delivery_django import client
 from kaspi_delivery_django.models import ApiCall, Attention
-from kaspi_delivery_django.services.outbox.retry_policy import DONE, Attempt, Decision, decide
+from kaspi_delivery_django.services.outbox.retry_policy import Attempt, Decision, decide
 
 State, Kind = ApiCall.State, ApiCall.Kind
 JITTER = 0.5
@@ -142,15 +142,6 @@ def test_decide():
         assert decide(attempt, ERRORS[outcome], JITTER) == decision, (outcome, attempt)
 
 
-def test_nothing_is_lost():
-    """A call is either retried or flagged for staff: never neither, never both."""
-    for outcome, attempt, _decision in ROWS:
-        decision = decide(attempt, ERRORS[outcome], JITTER)
-        is_stopped = decision.state in {State.STUCK, State.REFUSED}
-        assert is_stopped is (decision.attention is not None), (outcome, attempt)
-        assert is_stopped is (decision.retry_in_s is None), (outcome, attempt)
-
-
 def test_an_unknown_outcome_is_never_forgotten():
     """A create that Kaspi may have acted on is unknown or stuck, never due, until Kaspi or staff decide."""
     for outcome, error in ERRORS.items():
@@ -196,11 +187,6 @@ def test_a_429_without_a_time_backs_off():
         for attempts in (1, 4, 6)
     ]
     assert pauses == [30.0, 30.0, 64.0]
-
-
-def test_done():
-    """A success needs no retry, and Kaspi has acted."""
-    assert Decision(state=State.DONE, acted=True) == DONE
 
 
 def test_an_unknown_kind_of_call():

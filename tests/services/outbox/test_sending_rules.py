@@ -29,7 +29,6 @@ HOUR = timedelta(hours=1)
 
 
 def posted(kaspi):
-    """Return the POSTs that Kaspi received."""
     return [asked for asked in kaspi.requests if asked.method == "POST"]
 
 
@@ -43,12 +42,6 @@ def test_a_replayed_create_is_refreshed_at_once(worker, kaspi, due, turnable):
     assert Delivery.objects.get().next_refresh_at == turnable.now
     worker.run_round()
     assert [asked for asked in kaspi.requests if asked.method == "GET"]
-
-
-def test_a_first_create_is_refreshed_later(kaspi, due, turnable):
-    """Webhooks report its status."""
-    sender.send(due.pk)
-    assert Delivery.objects.get().next_refresh_at > turnable.now
 
 
 def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(
@@ -151,16 +144,6 @@ def test_once_sends_nothing_twice_that_failed(kaspi, turnable, threads, monkeypa
     turnable.turn(minutes=1)
     call_command("kaspi_worker", "--once", "--threads", threads)
     assert len(posted(kaspi)) == 2 * len(orders)
-
-
-def test_once_does_what_follows_from_a_success(worker, kaspi, drain, turnable):
-    """The refresh of a replayed create is no repetition of a failure."""
-    kaspi.faults.add(Fault(operation="create", drop="after"))
-    Order.objects.create()
-    drain()
-    turnable.turn(minutes=1)
-    worker.run_until_idle()
-    assert ApiCall.objects.get(kind="refresh").state == "done"
 
 
 def test_a_retry_after_date_is_read_by_the_databases_clock(kaspi, due, turnable):
@@ -270,11 +253,3 @@ def test_each_attempt_keeps_its_request_id(kaspi, due, turnable, caplog):
     assert fresh(due).request_id != failed
     first, second = posted(kaspi)
     assert first.body == second.body
-
-
-def test_bookings_recorded_together_keep_theirs(kaspi):
-    """Each its own."""
-    for _ in range(4):
-        Order.objects.create()
-    Worker(log=lambda _line: None, threads=4).run_round()
-    assert len(set(ApiCall.objects.values_list("request_id", flat=True)) - {""}) == 4

@@ -1,41 +1,22 @@
 """The worker: one round does all that is due, and a stop is clean."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 from functools import partial
-from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DataError, InterfaceError, OperationalError, connection
+from django.db import DataError, InterfaceError, OperationalError
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
-from kaspi_delivery_django.signals import delivery_status_changed
-from tests.conftest import PATIENCE_S, event
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROOT = Path(__file__).parents[3]
-
-
-def test_once_sends_everything_that_is_due_and_returns(kaspi, capsys):
-    """`kaspi_worker --once` is for cron."""
-    for _ in range(3):
-        Order.objects.create()
-    call_command("kaspi_worker", "--once")
-    assert len(kaspi.deliveries) == 3
-    assert "calls sent: 3" in capsys.readouterr().out
-
 
 @pytest.mark.parametrize("threads", ["1", "8"])
-def test_the_command_sends_with_so_many_threads(kaspi, threads):
+def test_once_sends_everything_that_is_due_with_so_many_threads(kaspi, threads, capsys):
     """One means the command's own thread."""
     handle, seen = kaspi.handle, set()
 
@@ -44,9 +25,11 @@ def test_the_command_sends_with_so_many_threads(kaspi, threads):
         return handle(*request)
 
     kaspi.handle = watched
-    Order.objects.create()
+    for _ in range(3):
+        Order.objects.create()
     call_command("kaspi_worker", "--once", "--threads", threads)
-    assert seen == {threads == "1"}
+    assert (seen, len(kaspi.deliveries)) == ({threads == "1"}, 3)
+    assert "calls sent: 3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("threads", ["0", "65", "many"])
@@ -150,40 +133,6 @@ def test_requests_keep_to_their_rate(worker, settings):
     assert 0.2 < waits[1] <= 0.25
 
 
-def test_signals_that_a_receiver_missed_are_repeated(drain, turnable):
-    """At least once, by any process."""
-    troubles = [ZeroDivisionError(), None]
-
-    def receiver(sender, **kwargs):
-        if error := troubles.pop(0):
-            raise error
-
-    delivery_status_changed.connect(receiver)
-    try:
-        Order.objects.create()
-        drain()
-        assert StatusChange.objects.get().notified_at is None
-        turnable.turn(minutes=2)
-        drain()
-    finally:
-        delivery_status_changed.disconnect(receiver)
-    assert StatusChange.objects.get().notified_at
-    assert not troubles
-
-
-def test_parked_events_are_applied_when_their_delivery_appears(drain, post_webhook):
-    """The next round finds an event that was committed just before the link."""
-    Order.objects.create()
-    drain()
-    delivery = Delivery.objects.get()
-    Delivery.objects.update(account="elsewhere")
-    assert post_webhook(event(delivery, "delivered")).json() == {"status": "parked"}
-    Delivery.objects.update(account="default")
-    drain()
-    delivery.refresh_from_db()
-    assert delivery.status == "delivered"
-
-
 def test_bookings_go_before_refreshes(worker, booked, turnable, monkeypatch):
     """While a full batch is due nothing is refreshed; then it is."""
     Delivery.objects.update(next_refresh_at=turnable.now)
@@ -198,42 +147,6 @@ def test_bookings_go_before_refreshes(worker, booked, turnable, monkeypatch):
     assert ApiCall.objects.filter(kind="refresh").exists()
 
 
-@pytest.mark.failure_mode("create: outcome unknown")
-def test_unknown_creates_survive_every_fault_without_a_second_parcel(kaspi, drain, turnable):
-    """Whatever fails at first, each order ends with one parcel."""
-    for fault in ({"latency_s": 60}, {"drop": "after"}, {"status": 502}, {"truncate": True}):
-        kaspi.faults.add(Fault(operation="create", **fault))
-    orders = [Order.objects.create() for _ in range(4)]
-    for _ in range(4):
-        drain()
-        turnable.turn(minutes=10)
-    counts = [len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders]
-    assert counts == [1, 1, 1, 1]
-    creates = ApiCall.objects.filter(kind="create")
-    assert set(creates.values_list("state", flat=True)) == {"done"}
-
-
-def test_sigterm_ends_the_command_cleanly():
-    """The command logs its work, and exits with 0."""
-    name = str(connection.settings_dict["NAME"])
-    environment = {**os.environ, "TEST_DATABASE_NAME": name, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "django", "kaspi_worker", "--settings=tests.settings"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert "ready" in process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0
-    assert "stopped" in output
-
-
-def test_a_sweep_works_until_nothing_is_due(worker, kaspi):
-    """As a task runner calls it periodically."""
-    for _ in range(3):
-        Order.objects.create()
-    assert worker.sweep(within_s=60) == 3
-    assert len(kaspi.deliveries) == 3
-
-
 def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
     """The call in flight is finished; the next sweep does the others."""
     monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.threading.Timer", FakeTimer)
@@ -241,8 +154,7 @@ def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
     monkeypatch.setattr(sender, "send", lambda pk: send(pk) and FakeTimer.last.expire())
     for _ in range(3):
         Order.objects.create()
-    assert worker.sweep(within_s=20) == 1
-    assert len(kaspi.deliveries) == 1
+    assert worker.sweep(within_s=20) == len(kaspi.deliveries) == 1
     assert (FakeTimer.last.after_s, FakeTimer.last.is_set) == (20, False)
 
 
@@ -285,15 +197,12 @@ class FakeTimer:
         FakeTimer.last, self.after_s, self._work, self.is_set = self, after_s, work, False
 
     def start(self):
-        """Start the timer."""
         self.is_set = True
 
     def cancel(self):
-        """Cancel the timer."""
         self.is_set = False
 
     def expire(self):
-        """Run the timer's function."""
         assert self.is_set
         self._work()
         return True
