@@ -24,12 +24,9 @@ class Machine(ShopRules, WorkerRules, KaspiRules, StaffRules, RuleBasedStateMach
     @initialize(
         runner=sampled_from(["worker", "worker", "inline"]),
         awake=sampled_from([True, True, False]),
-        replicated=sampled_from([False, False, True]),
     )
-    def shop_opens(self, runner, awake, replicated):
-        """Only an inline runner may send from a shop's own process. Reads may go to a replica."""
-        if replicated:
-            self.system.read_from_a_replica()
+    def shop_opens(self, runner, awake):
+        """Only an inline runner may send from a shop's own process."""
         self.system.configure(RUNNER=runner)
         self.system.sends_inline = runner == "inline"
         self.system.workers_are_awake = awake

@@ -248,16 +248,10 @@ def one_surrounding(system, ledger):
         assert not edited or delivery.object_id in system.edited, f"the order of {delivery} was not edited"
 
 
-def nothing_is_written_where_it_was_read(system, ledger):
-    """17: no statement that writes or locks goes to the replica."""
-    assert not system.written_on_the_replica, system.written_on_the_replica
-
-
 PROMISES = (  # the causes first: a broken identity is a lost order, too
     one_order_is_one_order,
     the_latest_word_counts,
     one_surrounding,
-    nothing_is_written_where_it_was_read,
     one_live_parcel,
     keys_carry_their_bytes,
     old_keys_are_left_alone,

@@ -51,7 +51,7 @@ def _work_until_idle(system):
             break
         system.clock.now = max(system.clock.now + A_WHILE, planned)
     else:
-        raise AssertionError(f"still busy after {ROUNDS} rounds: {_plans(system)}")
+        raise AssertionError(f"still busy after {ROUNDS} rounds: {ledger.read()}")
 
 
 def everything_has_ended(system, rows):
@@ -112,20 +112,6 @@ def _next_moment(system):
     pending = [event.due_at for event in system.kaspi.webhooks.pending]
     moments += [system.clock.now.fromtimestamp(min(pending), system.clock.now.tzinfo)] if pending else []
     return min(filter(None, moments), default=None)
-
-
-def _plans(system):
-    """Return what is still planned, for whoever reads why it never ends."""
-    calls = ApiCall.objects.filter(next_attempt_at__isnull=False)
-    silent = Delivery.objects.filter(next_refresh_at__isnull=False)
-    untold = StatusChange.objects.filter(applied=True, notified_at__isnull=True)
-    return [
-        system.clock.now,
-        *calls.values_list("pk", "kind", "state", "next_attempt_at", "attempts", "reason"),
-        *silent.values_list("pk", "status", "attention", "next_refresh_at"),
-        *untold.values_list("pk", "notify_after"),
-        len(system.kaspi.webhooks.pending),
-    ]
 
 
 def _ask_once_more(system):

@@ -35,28 +35,24 @@ def hear(question, order):
         raise ValueError(f"{order.phone} {order.address}")
 
 
+def asked(question):
+    """Return a method that notes where it is called, and answers as the adapter beneath."""
+
+    def ask(self, order):
+        hear(question, order)
+        return getattr(super(Moody, self), question)(order)
+
+    return ask
+
+
 class Moody:
     """A careful shop's adapter with a bad day, whose answers read as whoever asks them does."""
 
-    def wants_delivery(self, order):
-        hear("wants_delivery", order)
-        return super().wants_delivery(order)
-
-    def wants_cancel(self, order):
-        hear("wants_cancel", order)
-        return super().wants_cancel(order)
-
-    def cancel_reason(self, order):
-        hear("cancel_reason", order)
-        return super().cancel_reason(order)
-
-    def external_order_id(self, order):
-        hear("external_order_id", order)
-        return super().external_order_id(order)
-
-    def account(self, order):
-        hear("account", order)
-        return super().account(order)
+    wants_delivery = asked("wants_delivery")
+    wants_cancel = asked("wants_cancel")
+    cancel_reason = asked("cancel_reason")
+    external_order_id = asked("external_order_id")
+    account = asked("account")
 
     def build_request(self, order):
         hear("build_request", order)

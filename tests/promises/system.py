@@ -28,7 +28,6 @@ from kaspi_delivery_django.services.outbox import clients
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.statuses import DELIVERED, STATUSES
 from tests.conftest import WEBHOOK_URL, TurnableClock
-from tests.promises.replica import replicated
 from tests.promises.shop import listening
 from tests.promises.witness import Journal, Witness
 from tests.shop.models import AppOrder, GiftOrder, Line, Order
@@ -71,7 +70,6 @@ class System:
         self.words_of_unsent = {}
         self.rolled_back, self.told, self.wrongly_absent, self.fickle = set(), set(), set(), set()
         self.edited, self.sent_by_staff, self.cancelled_by_staff = set(), set(), set()
-        self.written_on_the_replica = []
         self.names, self.sends_inline = {}, False
         self.orders_made, self.workers_are_awake = 0, False
         self._spoken = []
@@ -96,9 +94,6 @@ class System:
         self._stack.close()
         translation.deactivate()
         timezone.deactivate()
-
-    def read_from_a_replica(self):
-        self._stack.enter_context(replicated(self.written_on_the_replica))
 
     def configure(self, **changes):
         settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **changes}

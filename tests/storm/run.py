@@ -5,7 +5,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from kaspi_delivery_django.models import AccountState, Delivery
+from kaspi_delivery_django.models import Delivery
 from tests.shop.models import AppOrder
 from tests.storm import counts
 from tests.storm.chaos import Chaos
@@ -43,7 +43,7 @@ def storm(plan, say=lambda _line: None, disturb=None):
     began, dice = time.monotonic(), random.Random(plan.seed)
     over = threading.Event()
     with Stage(plan) as stage:
-        shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over, stage.clock.now)
+        shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over)
         user = StaffUser(stage.kaspi)
         watch = Watch(plan, say, stage, began)
         try:
@@ -59,7 +59,7 @@ def storm(plan, say=lambda _line: None, disturb=None):
             watch.until(lambda: user.work() or watch.is_quiet(), "user")
         finally:
             over.set()
-        table = counts.tally(stage.kaspi, shopping, sorted(watch.heartbeats))
+        table = counts.tally(stage.kaspi, shopping)
     table["kills"] = chaos.kills
     table |= {f"asked for a person: {reason}": count for reason, count in sorted(user.reasons.items())}
     return {**table, "seconds": round(time.monotonic() - began)}
@@ -76,12 +76,11 @@ def _cancel_what_is_open(stage, watch):
 
 
 class Watch:
-    """Waits for the stage, and says how far it is; `heartbeats` are those of the workers that it saw."""
+    """Waits for the stage, and logs how far it is."""
 
     def __init__(self, plan, say, stage, began):
         self._plan, self._say, self._stage, self._began = plan, say, stage, began
         self._pause = threading.Event()
-        self.heartbeats = set()
 
     def until(self, is_so, phase):
         said = 0.0
@@ -92,8 +91,6 @@ class Watch:
             if elapsed - said > 10:
                 said = elapsed
                 self._say(f"{phase} {elapsed:.0f} s: unsettled {self.unsettled()}, listed {counts.listed()}")
-            seen = AccountState.objects.filter(worker_seen_at__isnull=False)
-            self.heartbeats.update(seen.values_list("worker_seen_at", flat=True))
             self._pause.wait(LOOK_EVERY_S)
 
     def unsettled(self):

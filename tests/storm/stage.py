@@ -17,8 +17,8 @@ from django.test import override_settings
 
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
+from tests.storm.chaos import RoughWebhookQueue
 from tests.storm.fast import FastClock, running
-from tests.storm.mail import RoughWebhookQueue
 
 ROOT = Path(__file__).parents[2]
 POSTMEN = 3

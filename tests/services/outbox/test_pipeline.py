@@ -45,10 +45,26 @@ def states():
     return sorted(ApiCall.objects.values_list("state", flat=True))
 
 
-def test_each_call_is_sent_once(worker, kaspi, orders):
-    """As many requests and parcels as orders."""
+def test_each_call_is_sent_once(worker, kaspi, orders, monkeypatch):
+    """As many requests as orders. The threads use no database; `call_attempted` is sent in the one that has it."""
+    handle, used, heard = kaspi.handle, [], []
+
+    def is_main():
+        return threading.current_thread() is threading.main_thread()
+
+    def watched(*request):
+        used.append((is_main(), [one for one in connections.all(initialized_only=True) if one.connection is not None]))
+        return handle(*request)
+
+    def listen(call, error, **_rest):
+        heard.append((call.delivery.external_order_id, error, is_main()))
+
+    kaspi.handle = watched
+    monkeypatch.setattr(call_attempted, "receivers", [])
+    call_attempted.connect(listen)
     assert worker.run_round() == 12
-    assert len(kaspi.requests) == 12
+    assert used == [(False, [])] * 12
+    assert sorted(heard) == sorted((f"order-{order.pk}", None, True) for order in orders)
     assert {len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
     assert set(ApiCall.objects.values_list("state", "attempts", "unknown_since")) == {("done", 1, None)}
 
@@ -78,43 +94,12 @@ def row_of(delivery):
     return {name: value for name, value in values.items() if name[1] not in VARYING}
 
 
-def test_the_threads_use_no_database(worker, kaspi, orders):
-    """The worker has one connection for any number of threads."""
-    seen = []
-    handle = kaspi.handle
-
-    def watched(*request):
-        used = [one for one in connections.all(initialized_only=True) if one.connection is not None]
-        seen.append((threading.current_thread() is not threading.main_thread(), used))
-        return handle(*request)
-
-    kaspi.handle = watched
-    worker.run_round()
-    assert seen == [(True, [])] * 12
-
-
 def test_failures_are_recorded_one_by_one(worker, kaspi, orders):
     """A refusal, a lost answer and a success are each recorded as such."""
     kaspi.faults.add(Fault(operation="create", status=422))
     kaspi.faults.add(Fault(operation="create", drop="after"))
     assert worker.run_round() == 12
     assert states() == ["done"] * 10 + ["refused", "unknown"]
-
-
-def test_call_attempted_is_sent_for_each_request(worker, kaspi, orders):
-    """In the thread that has a database connection."""
-    heard = []
-
-    def listen(call, error, seconds, **_rest):
-        heard.append((call.delivery.external_order_id, error, threading.current_thread() is threading.main_thread()))
-
-    call_attempted.connect(listen)
-    try:
-        worker.run_round()
-    finally:
-        call_attempted.disconnect(listen)
-    assert {name for name, _error, _main in heard} == {f"order-{order.pk}" for order in orders}
-    assert {(error, main) for _name, error, main in heard} == {(None, True)}
 
 
 def test_stop_finishes_the_calls_in_flight(worker, kaspi):
@@ -296,15 +281,6 @@ def test_an_unavailable_database_ends_the_round(worker, kaspi, orders, monkeypat
     worker.run_round()
     assert states() == ["done"] * 12
     assert len(kaspi.requests) == 12
-
-
-def test_an_error_without_an_outcome_is_left_to_its_lease(worker, orders, monkeypatch):
-    """There is no outcome to record."""
-    monkeypatch.setattr(sender, "transmit", partial(fail, ZeroDivisionError))
-    monkeypatch.setattr(pipeline, "_record_plain", partial(fail, InterfaceError))
-    with pytest.raises(InterfaceError):
-        worker.run_round()
-    assert set(states()) == {"due", "sending"}
 
 
 def test_calls_in_flight_are_recorded_after_a_database_error(worker, kaspi, orders, monkeypatch):

@@ -3,12 +3,11 @@
 from functools import partial
 
 import pytest
-from django.db import DatabaseError, IntegrityError, connection
+from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.client import Refused, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.services import cancel_delivery
 from kaspi_delivery_django.services.outbox import claims, due_calls, leases, plain_bookings
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.conftest import event
@@ -39,39 +38,39 @@ def record(found):
     return len(plain_bookings.record_many(found, using="default"))
 
 
-def test_the_shop_is_notified_of_each(kaspi):
-    """After the commit, and once."""
-    heard = []
+@pytest.fixture
+def connect(monkeypatch):
+    """Connect a receiver to both signals, instead of the shop's."""
+
+    def run(*receivers):
+        for signal in (delivery_created, delivery_status_changed):
+            monkeypatch.setattr(signal, "receivers", [])
+            for receiver in receivers:
+                signal.connect(receiver, weak=False)
+
+    return run
+
+
+def test_the_shop_is_notified_of_each(kaspi, connect):
+    """After the commit, and once; a receiver that failed is notified again of its change only."""
+    taken, heard = claimed(3), []
 
     def listen(delivery, **_rest):
         heard.append(fresh(delivery).status)
-
-    for signal in (delivery_created, delivery_status_changed):
-        signal.connect(listen)
-    try:
-        record([booking_of(claim) for claim in claimed(3)])
-    finally:
-        for signal in (delivery_created, delivery_status_changed):
-            signal.disconnect(listen)
-    assert heard == ["created"] * 6
-    assert not StatusChange.objects.filter(notified_at__isnull=True).exists()
-
-
-def test_a_failed_receiver_is_notified_again_of_its_change(kaspi):
-    """The other changes are marked as notified."""
-    taken = claimed(3)
-    bad = taken[0].delivery.pk
-
-    def listen(delivery, **_rest):
-        if delivery.pk == bad:
+        if delivery.pk == taken[0].delivery.pk:
             raise ZeroDivisionError
 
-    delivery_created.connect(listen)
-    try:
-        record([booking_of(claim) for claim in taken])
-    finally:
-        delivery_created.disconnect(listen)
-    assert StatusChange.objects.get(notified_at__isnull=True).delivery_id == bad
+    connect(listen)
+    record([booking_of(claim) for claim in taken])
+    assert heard == ["created"] * 6
+    assert StatusChange.objects.get(notified_at__isnull=True).delivery_id == taken[0].delivery.pk
+
+
+def test_without_receivers_changes_are_notified_when_written(kaspi, connect):
+    """There is nothing to do after the commit."""
+    connect()
+    assert record([booking_of(claim) for claim in claimed(2)]) == 2
+    assert StatusChange.objects.filter(notified_at__isnull=False).count() == 2
 
 
 @pytest.mark.parametrize(
@@ -103,36 +102,20 @@ def test_a_delivery_with_a_parked_event_is_left_to_results(kaspi, post_webhook):
     assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
 
 
-def test_when_none_is_plain_nothing_is_written(kaspi):
-    """Not even a call."""
-    [claim] = claimed(1)
-    cancel_delivery(claim.delivery, reason="no")
-    assert record([booking_of(claim)]) == 0
-    assert fresh(claim.call).state == "sending"
-
-
-def test_a_claim_that_was_lost_stops_them_all(kaspi):
-    """Nothing is written: each is then recorded alone, fenced by its token."""
-    first, second = claimed(2)
-    ApiCall.objects.filter(pk=first.call.pk).update(claim_token="another")
-    with pytest.raises(plain_bookings.ClaimsLost):
-        record([booking_of(first), booking_of(second)])
+@pytest.mark.parametrize(
+    ("token", "delivery_id", "error"),
+    [("another", None, plain_bookings.ClaimsLost), (None, "dlv_same", IntegrityError)],
+    ids=["a claim was lost", "a delivery id of two"],
+)
+def test_one_that_cannot_be_recorded_stops_them_all(kaspi, token, delivery_id, error):
+    """Nothing is written: each is then recorded alone, fenced by its token, and a second parcel is flagged."""
+    taken = claimed(2)
+    if token:
+        ApiCall.objects.filter(pk=taken[0].call.pk).update(claim_token=token)
+    with pytest.raises(error):
+        record([booking_of(claim, delivery_id=delivery_id or f"dlv_{claim.call.pk}") for claim in taken])
     assert not Delivery.objects.filter(delivery_id__isnull=False).exists()
     assert set(ApiCall.objects.values_list("state", flat=True)) == {"sending"}
-
-
-def test_each_token_fences_its_own_calls(kaspi):
-    """Claims of two transactions are recorded together."""
-    assert record([booking_of(claim) for claim in [*claimed(2), *claimed(2)]]) == 4
-
-
-def test_a_delivery_id_of_two_stops_them_all(kaspi):
-    """`results` flags the second parcel."""
-    taken = claimed(2)
-    with pytest.raises(IntegrityError) as raised:
-        record([booking_of(claim, delivery_id="dlv_same") for claim in taken])
-    assert isinstance(raised.value, DatabaseError)
-    assert not Delivery.objects.filter(delivery_id__isnull=False).exists()
 
 
 def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
@@ -152,17 +135,9 @@ def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
 def test_more_bookings_need_no_more_statements(kaspi):
     """One for all the deliveries counts as one."""
     counts = []
-    for size in (1, 2, 7):  # the first fills caches
-        taken = claimed(size)
+    for size in (2, 3, 7):  # the first fills caches
+        taken = [*claimed(1), *claimed(size - 1)]  # of two transactions, each with its token
         with CaptureQueriesContext(connection) as asked:
             assert record([booking_of(claim) for claim in taken]) == size
         counts.append(len(asked))
     assert counts[1] == counts[2]
-
-
-def test_without_receivers_changes_are_notified_when_written(kaspi, monkeypatch):
-    """There is nothing to do after the commit."""
-    for signal in (delivery_created, delivery_status_changed):
-        monkeypatch.setattr(signal, "receivers", [])
-    assert record([booking_of(claim) for claim in claimed(2)]) == 2
-    assert StatusChange.objects.filter(notified_at__isnull=False).count() == 2

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from kaspi_delivery_django.client import phones
+from kaspi_delivery_django.client import ServerFault, phones
 from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -188,12 +188,7 @@ def test_a_replayed_answer_never_moves_a_status_backwards(kaspi, booked, turnabl
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [
-        ("BrokenBuilder", "Error"),
-        ("WrongBuilder", "must return a DeliveryRequest"),
-        ("DatabaseBreaker", "Error"),
-        (None, "ORDER_ADAPTERS"),
-    ],
+    [("BrokenBuilder", "Error"), ("WrongBuilder", "must return"), ("DatabaseBreaker", ""), (None, "ORDER_ADAPTERS")],
 )
 def test_an_adapter_error_is_flagged(kaspi, due, settings, caplog, name, message):
     """Nothing is sent, our rows are not rolled back, and the log has no customer's data."""
@@ -219,16 +214,6 @@ def test_an_open_breaker_blocks_all_workers(kaspi, due, turnable):
     assert AccountState.objects.get().closed_until is None
 
 
-def test_calls_without_a_key_stay_due(kaspi, due, settings):
-    """Nothing is sent or lost."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "API_KEY": ""}
-    assert not sender.send(due.pk)
-    assert (fresh(due).state, kaspi.requests) == ("due", [])
-    assert not AccountState.objects.exists()
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "API_KEY": kaspi.api_key}
-    assert sender.send(due.pk)
-
-
 @pytest.mark.failure_mode("claim: the worker dies")
 def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, turnable):
     """After its lease the same bytes go again under the same key: one parcel."""
@@ -244,50 +229,29 @@ def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, turnable):
 
 @pytest.mark.failure_mode("claim: a late owner")
 def test_a_late_answer_still_links_its_delivery_id(kaspi, due):
-    """A lost claim changes no state, but its delivery id is stored."""
+    """A lost claim changes no state, but its delivery id is stored, and its error is an attempt."""
     claim = claims.claim(due.pk, using="default")
     answer = sender.transmit(claim, None)
     ApiCall.objects.update(claim_token="another-sender")
+    record_late(claim, ServerFault("late", status=500))
+    assert (fresh(due).state, fresh(due).failed_attempts.count()) == ("sending", 1)
     record_late(claim, answer)
-    assert fresh(due.delivery).delivery_id == answer.delivery_id
+    assert (fresh(due.delivery).delivery_id, fresh(due.delivery).attention) == (answer.delivery_id, "")
     assert fresh(due).claim_token == "another-sender"
 
 
-def test_a_second_delivery_id_is_kept_out_and_flagged(kaspi, due):
-    """Promise 9: a linked id never changes."""
+@pytest.mark.parametrize(("fault", "attention"), [(None, "second_parcel"), ({"status": 409, "code": "conflict"}, "")])
+def test_an_answer_to_a_linked_create_never_changes_the_id(kaspi, due, fault, attention):
+    """Promise 9. A webhook has reported the booking: another id is flagged, and an error no longer matters."""
+    if fault:
+        kaspi.faults.add(Fault(operation="create", **fault))
     claim = claims.claim(due.pk, using="default")
     answer = sender.transmit(claim, None)
     Delivery.objects.update(delivery_id="dlv_first")
     record_late(claim, answer)
-    assert fresh(due.delivery).delivery_id == "dlv_first"
-    assert fresh(due.delivery).attention == Attention.SECOND_PARCEL
-    assert fresh(due).error_message == answer.delivery_id
-
-
-def test_an_error_of_a_linked_create_is_not_flagged(kaspi, due):
-    """A webhook has reported the booking; the create's answer no longer matters."""
-    kaspi.faults.add(Fault(operation="create", status=409, code="conflict"))
-    claim = claims.claim(due.pk, using="default")
-    answer = sender.transmit(claim, None)
-    Delivery.objects.update(delivery_id="dlv_told")
-    record_late(claim, answer)
-    assert (fresh(due).state, fresh(due.delivery).attention) == ("done", "")
-
-
-def test_a_late_cancel_is_flagged(kaspi, booked, drain):
-    """Kaspi accepted it, and the courier was faster: staff must inform the customer."""
-    kaspi.cancel_is_slow = True
-    cancel_delivery(booked, reason="a mistake")
-    drain()
-    kaspi.move(booked.delivery_id, "in_transit")
-    refresh_delivery(booked)
-    drain()
-    assert fresh(booked).attention == Attention.CANCEL_REFUSED
-
-
-def test_what_is_due_at_once_is_due_by_a_slower_clock_too(due, turnable):
-    """The database decides what is due, and its clock may be behind ours."""
-    assert due.next_attempt_at <= turnable.now - timedelta(seconds=30)
+    delivery = fresh(due.delivery)
+    assert (fresh(due).state, delivery.delivery_id, delivery.attention) == ("done", "dlv_first", attention)
+    assert fault or fresh(due).error_message == answer.delivery_id
 
 
 @pytest.mark.parametrize(
@@ -329,14 +293,37 @@ def test_a_locked_row_does_not_stop_the_worker(kaspi, due):
     assert sender.send(due.pk)
 
 
-def test_cancel_ends_cancelled(kaspi, booked, drain):
-    """200 with the final status."""
+CANCELS = {
+    "accepted": ({}, ("cancelled", "", "done", 1)),
+    "409, it has left": ({"move": "in_transit"}, ("in_transit", "cancel_refused", "refused", 1)),
+    "409, it is cancelled": ({"move": "cancelled"}, ("cancelled", "", "refused", 1)),
+    "404": ({"is_gone": True}, ("created", "not_found", "refused", 1)),
+    "no answer": ({"fault": {"latency_s": 60}}, ("cancelled", "", "done", 1)),
+    "500 twice": ({"fault": {"status": 500, "times": None}}, ("created", "cancel_unknown", "stuck", 2)),
+}
+
+
+@pytest.mark.failure_mode("cancel: 409")
+@pytest.mark.failure_mode("cancel: 404")
+@pytest.mark.failure_mode("cancel: outcome unknown")
+@pytest.mark.parametrize(("kaspis", "ended"), CANCELS.values(), ids=CANCELS)
+def test_outcome_of_a_cancel(kaspi, booked, drain, turnable, kaspis, ended):
+    """A GET follows a refusal, and comes before a second POST of the same bytes; 404 never means cancelled."""
+    if status := kaspis.get("move"):
+        kaspi.move(booked.delivery_id, status)
+    if kaspis.get("is_gone"):
+        del kaspi.deliveries[booked.delivery_id]
+    if fault := kaspis.get("fault"):
+        kaspi.faults.add(Fault(operation="cancel", **fault))
     cancel_delivery(booked, reason="a mistake")
-    drain()
-    assert fresh(booked).status == "cancelled"
-    assert StatusChange.objects.latest("pk").note == "a mistake"
-    [cancel] = posts(kaspi, "/cancel")
-    assert cancel.idempotency_key == f"{booked.external_order_id}-cancel"
+    for _ in range(6):
+        drain()
+        turnable.turn(minutes=5)
+    sent, delivery = posts(kaspi, "/cancel"), fresh(booked)
+    assert (delivery.status, delivery.attention, booked.calls.get(kind="cancel").state, len(sent)) == ended
+    assert {one.idempotency_key for one in sent} == {f"{booked.external_order_id}-cancel"}
+    assert len({one.body for one in sent}) == 1
+    assert ended[2] != "done" or "a mistake" in StatusChange.objects.values_list("note", flat=True)
 
 
 @pytest.mark.failure_mode("cancel: accepted, not done")
@@ -351,53 +338,6 @@ def test_an_accepted_cancel_waits_for_the_final_status(kaspi, booked, drain, tur
     drain()
     drain()
     assert fresh(booked).status == "cancelled"
-
-
-@pytest.mark.failure_mode("cancel: 409")
-@pytest.mark.parametrize(("status", "attention"), [("in_transit", "cancel_refused"), ("cancelled", "")])
-def test_a_refused_cancel_is_refreshed(kaspi, booked, drain, status, attention):
-    """409: a GET decides, and the delivery is flagged unless it is cancelled already."""
-    kaspi.move(booked.delivery_id, status)
-    cancel_delivery(booked, reason="too late")
-    drain()
-    drain()
-    assert booked.calls.get(kind="cancel").state == "refused"
-    assert (fresh(booked).status, fresh(booked).attention) == (status, attention)
-
-
-@pytest.mark.failure_mode("cancel: 404")
-def test_a_cancel_of_a_delivery_kaspi_does_not_know_is_not_done(kaspi, booked, drain):
-    """404 never means cancelled."""
-    del kaspi.deliveries[booked.delivery_id]
-    cancel_delivery(booked, reason="a mistake")
-    drain()
-    assert fresh(booked).status == "created"
-    assert fresh(booked).attention == Attention.NOT_FOUND
-
-
-@pytest.mark.failure_mode("cancel: outcome unknown")
-def test_a_cancel_of_unknown_outcome_is_fetched_first(kaspi, booked, drain, turnable):
-    """Timeout, then a GET: it is cancelled, so there is no second POST."""
-    kaspi.faults.add(Fault(operation="cancel", latency_s=60))
-    cancel_delivery(booked, reason="a mistake")
-    drain()
-    turnable.turn(minutes=5)
-    drain()
-    assert fresh(booked).status == "cancelled"
-    assert len(posts(kaspi, "/cancel")) == 1
-
-
-@pytest.mark.failure_mode("cancel: outcome unknown")
-def test_a_cancel_is_posted_at_most_twice(kaspi, booked, drain, turnable):
-    """Then staff decide."""
-    kaspi.faults.add(Fault(operation="cancel", status=500, times=None))
-    cancel_delivery(booked, reason="a mistake")
-    for _ in range(6):
-        drain()
-        turnable.turn(minutes=5)
-    first, second = posts(kaspi, "/cancel")
-    assert (first.body, first.idempotency_key) == (second.body, second.idempotency_key)
-    assert booked.calls.get(kind="cancel").state == "stuck"
 
 
 @pytest.mark.failure_mode("cancel: while the create is open")
@@ -436,15 +376,6 @@ def test_a_refresh_brings_the_status_and_the_missing_history(kaspi, booked, drai
     assert list(known) == [("created", True), ("accepted", False), ("in_transit", False), ("out_for_delivery", True)]
     late = StatusChange.objects.filter(applied=False).order_by("at").values_list("from_status", "to_status")
     assert list(late) == [("created", "accepted"), ("accepted", "in_transit")]
-
-
-def test_a_refresh_may_correct_backwards_with_a_record(kaspi, booked, drain):
-    """Only Kaspi's own answer may, and the history has it."""
-    Delivery.objects.update(status="delivered")
-    refresh_delivery(booked)
-    drain()
-    assert fresh(booked).status == "created"
-    assert StatusChange.objects.latest("pk").note == "Kaspi's own answer"
 
 
 def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, turnable):
@@ -501,14 +432,6 @@ def test_a_phone_that_is_grouped_otherwise_is_no_edit(kaspi, drain, monkeypatch)
     refresh_delivery(Delivery.objects.get())
     drain()
     assert Delivery.objects.get().attention == Attention.ORDER_EDITED
-
-
-def test_a_deleted_order_is_not_an_edited_one(kaspi, booked, drain):
-    """A refresh of its delivery compares nothing."""
-    booked.order.delete()
-    refresh_delivery(booked)
-    drain()
-    assert fresh(booked).attention == ""
 
 
 @pytest.mark.failure_mode("request: the database is gone after the answer")
