@@ -10,7 +10,8 @@ from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import db, replay_event
-from kaspi_delivery_django.services.inbox import receiving
+from kaspi_delivery_django.services.deliveries import events
+from kaspi_delivery_django.services.inbox import receiving, replaying
 from kaspi_delivery_django.services.inbox.replaying import apply_parked
 from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
@@ -264,3 +265,52 @@ def test_a_transaction_around_the_view_is_503_and_named(delivery, post_webhook, 
         assert post_webhook(event(delivery, "accepted")).status_code == 503
     assert "a transaction is open around the view" in caplog.text
     assert WebhookEvent.objects.count() == 0
+
+
+@pytest.fixture
+def parked(booked, post_webhook):
+    """Return an event of a delivery that we do not know yet."""
+    Delivery.objects.update(account="elsewhere")
+    post_webhook(event(booked, "accepted"))
+    Delivery.objects.update(account="default")
+    return WebhookEvent.objects.get(state="parked")
+
+
+@pytest.mark.parametrize("apply", [replay_event, lambda _event: replaying.apply_parked(limit=10, using="default")])
+def test_an_unavailable_database_leaves_events_parked(parked, monkeypatch, apply):
+    """Whoever asked for the replay is notified; the next round applies them."""
+
+    def away(*_arguments):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(events, "apply", away)
+    with pytest.raises(OperationalError):
+        apply(parked)
+    assert fresh(parked).state == "parked"
+
+
+def test_a_delivery_that_got_another_id_meanwhile_is_flagged_once(parked, booked, monkeypatch):
+    """The event is a conflict then, and no round looks at it again; it stays parked if the delivery was deleted."""
+    changed = fresh(booked)
+    changed.delivery_id = "dlv_other"
+    monkeypatch.setattr(replaying, "lock_delivery", lambda *_args, **_waiting: None)
+    assert replaying.apply_parked(limit=10, using="default") == 0
+    assert fresh(parked).state == "parked"
+    monkeypatch.setattr(replaying, "lock_delivery", lambda *_args, **_waiting: changed)
+    assert replaying.apply_parked(limit=10, using="default") == 0
+    assert (fresh(parked).state, fresh(booked).attention) == ("conflict", "second_parcel")
+
+
+def test_an_event_of_two_contents_is_not_decided_by_a_replay(booked, post_webhook):
+    """Nobody can tell which is true: it stays where it can be seen."""
+    for status in ("accepted", "in_transit"):
+        post_webhook(event(booked, status))
+    assert replay_event(WebhookEvent.objects.get()) == "conflict"
+    assert WebhookEvent.objects.get().error == WebhookEvent.Reason.OTHER_DATA
+
+
+def test_an_event_that_is_stored_unreadably_is_answered_200_again(booked, post_webhook):
+    """It was committed, by a version that read more: what comes again differs from it."""
+    post_webhook(event(booked, "accepted"))
+    WebhookEvent.objects.update(body="{}")
+    assert post_webhook(event(booked, "accepted")).json() == {"status": "conflict"}

@@ -9,7 +9,7 @@ from django.db import OperationalError, connection, transaction
 
 from kaspi_delivery_django.client import ServerFault, phones
 from kaspi_delivery_django.client.transport import DeadlineAdapter
-from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, StatusChange
+from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, db, refresh_delivery
 from kaspi_delivery_django.services.outbox import claims, clients, due_calls, results, sender
@@ -340,6 +340,20 @@ def test_an_accepted_cancel_waits_for_the_final_status(kaspi, booked, drain, tur
     assert fresh(booked).status == "cancelled"
 
 
+def test_a_cancelled_parcel_that_kaspi_revives_is_not_forgotten(kaspi, booked, drain, turnable):
+    """The cancel is sent again, or staff are asked (found by the state machine of tests/promises)."""
+    kaspi.move(booked.delivery_id, "cancelled")
+    cancel_delivery(booked)
+    for status in ("cancelled", "created"):
+        kaspi.move(booked.delivery_id, status)
+        refresh_delivery(booked)
+        turnable.turn(minutes=1)
+        drain()
+    pending = booked.calls.filter(kind="cancel", next_attempt_at__isnull=False)
+    assert fresh(booked).status == "created"
+    assert fresh(booked).attention == Attention.CANCEL_REFUSED or pending.exists()
+
+
 @pytest.mark.failure_mode("cancel: while the create is open")
 def test_a_requested_cancel_goes_once_the_create_is_resolved(kaspi, due, drain, turnable):
     """It is kept while the booking is unknown."""
@@ -464,3 +478,20 @@ def test_a_blocked_refresh_is_not_retried_for_ever(kaspi, booked, drain, setting
     drain()
     assert fresh(booked).attention == Attention.CONFIGURATION_CHANGED
     assert fresh(booked).next_refresh_at is None
+
+
+def test_each_failed_attempt_is_recorded(due, kaspi, drain, turnable):
+    """The call has its last error only."""
+    kaspi.faults.add(Fault(operation="create", status=503))
+    kaspi.faults.add(Fault(operation="create", drop="before"))
+    for _ in range(3):
+        drain()
+        turnable.turn(hours=1)
+    assert Delivery.objects.get().status == "created"
+    kept = FailedAttempt.objects.order_by("pk")
+    assert [(one.kind, one.http_status, one.call_id) for one in kept] == [
+        ("create", 503, due.pk),
+        ("create", None, due.pk),
+    ]
+    assert kept[1].error
+    assert str(kept[1]) == f"create {kept[1].error}"

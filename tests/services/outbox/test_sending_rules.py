@@ -15,9 +15,9 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, Failed
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, clock, refresh_delivery, retry_delivery
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery, retry_delivery
 from kaspi_delivery_django.services.inbox import receiving
-from kaspi_delivery_django.services.outbox import clients, due_calls, sender
+from kaspi_delivery_django.services.outbox import claims, clients, due_calls, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -199,13 +199,6 @@ def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
     assert is_near(delivery.next_refresh_at, datetime.now(UTC) + conf.current().refresh_after)
 
 
-def test_a_tests_clock_replaces_both_clocks(turnable):
-    """The database stamps nothing meanwhile."""
-    assert clock.stamped("queued_at") == ()
-    Order.objects.create()
-    assert ApiCall.objects.get().queued_at == clock.now_of(Delivery.objects.get()) == turnable.now
-
-
 def test_each_attempt_keeps_its_request_id(kaspi, due, turnable, caplog):
     """For Kaspi's support; each attempt has a new one and the same bytes."""
     kaspi.faults.add(Fault(operation="create", status=500))
@@ -219,3 +212,12 @@ def test_each_attempt_keeps_its_request_id(kaspi, due, turnable, caplog):
     assert fresh(due).request_id != failed
     first, second = posted(kaspi)
     assert first.body == second.body
+
+
+def test_a_refresh_answered_without_a_status_keeps_the_status(booked):
+    """There is nothing to take."""
+    call = claims.calls.add_refresh(booked)
+    answer = RemoteDelivery(delivery_id=booked.delivery_id, status="")
+    sender.record(claims.claim(call.pk, using="default"), answer, using="default")
+    assert fresh(booked).status == "created"
+    assert fresh(call).state == "done"
