@@ -48,16 +48,6 @@ def test_the_task_itself_sends_nothing(booked, kaspi, settings, runner):
     assert ApiCall.objects.filter(kind="refresh", state="due").exists()
 
 
-def test_a_retry_makes_the_call_due_now(due, turnable):
-    """Whatever its pause was."""
-    ApiCall.objects.update(next_attempt_at=None, state="stuck", reason="too_old")
-    Delivery.objects.update(attention="too_old")
-    bulk_actions.queue("retry", [due.delivery_id])
-    run_pending()
-    due.refresh_from_db()
-    assert due.state == "due"
-
-
 def test_a_refused_action_is_kept_with_the_reason(booked, turnable):
     """Until staff dismiss it."""
     Delivery.objects.update(status="delivered")

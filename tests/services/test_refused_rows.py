@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
-from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import db, replay_event
@@ -228,13 +227,6 @@ def busy_timeout():
     """Return how many milliseconds a statement waits for SQLite's lock now."""
     connection.ensure_connection()
     return connection.connection.execute("PRAGMA busy_timeout").fetchone()[0]
-
-
-def test_the_time_limit_of_a_lock_costs_no_statement(delivery, post_webhook):
-    """It is part of the lock's own statement."""
-    with CaptureQueriesContext(connection) as captured:
-        post_webhook(event(delivery, "accepted"))
-    assert not [query["sql"] for query in captured if query["sql"].lower().startswith(("set", "pragma"))]
 
 
 @pytest.mark.parametrize(

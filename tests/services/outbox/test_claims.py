@@ -32,8 +32,9 @@ def claim_all():
     return claimed
 
 
+@pytest.mark.failure_mode("create: outcome unknown")
 def test_all_are_claimed_and_frozen(orders, turnable):
-    """A claim has the values of its row."""
+    """A claim has the values of its row: `unknown_since` is committed before a byte leaves."""
     claimed = claim_all()
     assert {claim.delivery.external_order_id for claim in claimed} == {f"order-{order.pk}" for order in orders}
     for claim in claimed:

@@ -114,30 +114,18 @@ def test_a_batch_slot_is_acquired_once_and_its_rest_released(settings):
     assert 0.0 < slot.wait_s(most=32) <= 0.02
 
 
-def test_without_a_writable_folder_slots_are_locked_in_memory(monkeypatch):
-    """A container may have a read-only file system."""
-    monkeypatch.setattr(tempfile, "TemporaryFile", no_folder)
-    first, second = rate_limit.RateLimiter(), rate_limit.RateLimiter()
-    assert first.acquire(1) < first.acquire(1)
-    assert (first._file is None, second._file is None) == (not hasattr(os, "memfd_create"),) * 2
-
-
-def test_without_files_in_memory_a_folder_is_used(monkeypatch):
-    """As on macOS."""
-    monkeypatch.delattr(os, "memfd_create", raising=False)
-    limiter = rate_limit.RateLimiter()
-    assert limiter.acquire(1) < limiter.acquire(1)
-    assert limiter._file is not None
-
-
-def test_with_neither_each_process_has_its_own_limit(monkeypatch, caplog):
-    """It sends, and logs a warning."""
-    monkeypatch.delattr(os, "memfd_create", raising=False)
-    monkeypatch.setattr(tempfile, "TemporaryFile", no_folder)
+@pytest.mark.parametrize(("has_memory", "has_folder"), [(True, False), (False, True), (False, False)])
+def test_slots_are_locked_by_a_file_where_there_is_one(monkeypatch, caplog, has_memory, has_folder):
+    """In memory, or in a folder as on macOS; without either each process has its own limit, and logs a warning."""
+    if not has_memory:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    if not has_folder:
+        monkeypatch.setattr(tempfile, "TemporaryFile", no_folder)
     limiter = rate_limit.RateLimiter()
     assert limiter.acquire(1) < limiter.acquire(1)
     limiter.release(1)
-    assert "no folder for temporary files" in caplog.text
+    has_file = has_folder or hasattr(os, "memfd_create")
+    assert (limiter._file is not None, "no folder for temporary files" in caplog.text) == (has_file, not has_file)
 
 
 def no_folder():

@@ -1,11 +1,10 @@
 """One attempt, from the claim to the recorded row: the table of outcomes, over the sandbox."""
 
-import threading
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 
 from kaspi_delivery_django.client import ServerFault, phones
 from kaspi_delivery_django.client.transport import DeadlineAdapter
@@ -13,7 +12,6 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Deliv
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, db, refresh_delivery
 from kaspi_delivery_django.services.outbox import claims, clients, due_calls, results, sender
-from tests.conftest import PATIENCE_S
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
@@ -92,19 +90,6 @@ def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
     assert call.http_status == http_status
     assert (call.next_attempt_at is None) == (state in {"refused", "stuck"})
     assert bool(fresh(due.delivery).attention) == (state in {"refused", "stuck"})
-
-
-@pytest.mark.failure_mode("create: outcome unknown")
-def test_unknown_since_is_committed_before_a_byte_leaves(kaspi, due, monkeypatch):
-    """If the process dies while sending, the row has the time."""
-
-    def die(claim, total_s):
-        raise SystemExit
-
-    monkeypatch.setattr(sender, "transmit", die)
-    with pytest.raises(SystemExit):
-        sender.send(due.pk)
-    assert (fresh(due).state, fresh(due).unknown_since is not None) == ("sending", True)
 
 
 @pytest.mark.failure_mode("create: nobody is connected")
@@ -268,31 +253,6 @@ def test_an_order_deleted_between_two_attempts(kaspi, due, turnable, fault, stat
     assert (fresh(due).state, len(kaspi.deliveries)) == (state, parcels)
 
 
-def test_a_locked_row_does_not_stop_the_worker(kaspi, due):
-    """The shop's long transaction holds it; the worker skips it and comes back."""
-    if not connection.features.has_select_for_update_skip_locked:
-        assert sender.send(due.pk)
-        return
-    held, done = threading.Event(), threading.Event()
-
-    def hold():
-        with transaction.atomic():
-            Delivery.objects.select_for_update().get()
-            held.set()
-            done.wait(PATIENCE_S)
-        connection.close()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(PATIENCE_S)
-    try:
-        assert not sender.send(due.pk)
-    finally:
-        done.set()
-        thread.join()
-    assert sender.send(due.pk)
-
-
 CANCELS = {
     "accepted": ({}, ("cancelled", "", "done", 1)),
     "409, it has left": ({"move": "in_transit"}, ("in_transit", "cancel_refused", "refused", 1)),
@@ -403,19 +363,6 @@ def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, 
     record_late(claim, answer)
     assert fresh(booked).status == "in_transit"
     assert fresh(booked).next_refresh_at == turnable.now
-
-
-def test_a_refresh_stores_an_unknown_status(kaspi, booked, drain, turnable):
-    """It is shown as it is, and later updates are applied."""
-    kaspi.move(booked.delivery_id, "at_locker")
-    refresh_delivery(booked)
-    drain()
-    assert fresh(booked).status == "at_locker"
-    turnable.turn(minutes=31)
-    kaspi.move(booked.delivery_id, "delivered")
-    drain()
-    drain()
-    assert fresh(booked).status == "delivered"
 
 
 @pytest.mark.failure_mode("refresh: 404")

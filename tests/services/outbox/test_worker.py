@@ -1,6 +1,7 @@
 """The worker: one round does all that is due, and a stop is clean."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -140,13 +141,17 @@ def test_bookings_go_before_refreshes(worker, booked, turnable, monkeypatch):
 
 def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
     """The call in flight is finished; the next sweep does the others."""
-    monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.threading.Timer", FakeTimer)
-    send = sender.send
-    monkeypatch.setattr(sender, "send", lambda pk: send(pk) and FakeTimer.last.expire())
+    timers, send = [], sender.send
+
+    def timer(after_s, stop):
+        return SimpleNamespace(start=lambda: timers.append((after_s, stop)), cancel=lambda: timers.append("cancelled"))
+
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.threading.Timer", timer)
+    monkeypatch.setattr(sender, "send", lambda pk: send(pk) and timers[0][1]() is None)
     for _ in range(3):
         Order.objects.create()
     assert worker.sweep(within_s=20) == len(kaspi.deliveries) == 1
-    assert (FakeTimer.last.after_s, FakeTimer.last.is_set) == (20, False)
+    assert (timers[0][0], timers[1]) == (20, "cancelled")
 
 
 def test_one_call_is_sent_for_a_task(worker, due, kaspi):
@@ -170,23 +175,3 @@ def test_an_error_of_a_tasks_call_is_logged(worker, due, monkeypatch, caplog, wo
     assert not work(worker, due)
     assert trouble.__name__ in caplog.text
     assert "999 8877" not in caplog.text
-
-
-class FakeTimer:
-    """A timer that expires when a test lets it."""
-
-    last = None
-
-    def __init__(self, after_s, work):
-        FakeTimer.last, self.after_s, self._work, self.is_set = self, after_s, work, False
-
-    def start(self):
-        self.is_set = True
-
-    def cancel(self):
-        self.is_set = False
-
-    def expire(self):
-        assert self.is_set
-        self._work()
-        return True

@@ -2,12 +2,11 @@
 
 import io
 import json
-import threading
 
 import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, ProgrammingError, connection, connections
+from django.db import OperationalError, ProgrammingError, connection
 
 from kaspi_delivery_django.doctor import local
 from kaspi_delivery_django.models import AccountState, FailedAttempt
@@ -147,17 +146,3 @@ def test_an_unavailable_database_lacks_no_table(kaspi, monkeypatch):
 
     monkeypatch.setattr(db, "missing_tables", away)
     call_command("kaspi_worker", "--once", stdout=io.StringIO())
-
-
-def test_a_healthy_run_in_a_thread_ends_well(kaspi):
-    """As a scheduler calls it."""
-    raised = []
-
-    def run():
-        raised.append(call_command("kaspi_worker", "--once", stdout=io.StringIO()))
-        connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(60)
-    assert raised == [None]
