@@ -42,19 +42,19 @@ def kaspi(settings, live_server, pace_s):
 
 @pytest.fixture
 def until():
-    """Wait for a status to be told to the shop's code by the worker."""
-    told = {}
+    """Wait until the worker has notified the shop of a status."""
+    notified = {}
 
     def wait(status):
-        is_told, patience = told.setdefault(status, threading.Event()), int(PATIENCE_S / LOOK_EVERY_S)
+        is_notified, patience = notified.setdefault(status, threading.Event()), int(PATIENCE_S / LOOK_EVERY_S)
         for _ in range(patience):
             notifications.notify_pending(limit=100, using="default")
-            if is_told.wait(LOOK_EVERY_S):
+            if is_notified.wait(LOOK_EVERY_S):
                 return True
         return False
 
     def receiver(sender, delivery, change, **kwargs):
-        told.setdefault(change.to_status, threading.Event()).set()
+        notified.setdefault(change.to_status, threading.Event()).set()
 
     delivery_status_changed.connect(receiver)
     yield wait
@@ -85,7 +85,7 @@ def test_a_parcel_is_delivered(kaspi, until, is_rough):
 
 @pytest.mark.parametrize("pace_s", [3600])
 def test_a_cancel_before_pickup_ends_cancelled(kaspi, until):
-    """On both sides, and the shop's code is told."""
+    """On both sides, and the shop's code is notified."""
     Order.objects.create()
     work()
     cancel_delivery(Delivery.objects.get(), reason="out of stock")

@@ -38,10 +38,10 @@ def sell(count, *, since=FIRST_SALE, **columns):
 
 
 def enqueue(*options):
-    """Run the command; return the line that it says."""
-    said = StringIO()
-    call_command("kaspi_enqueue", *options, stdout=said)
-    return said.getvalue().strip()
+    """Run the command; return the line that it writes."""
+    out = StringIO()
+    call_command("kaspi_enqueue", *options, stdout=out)
+    return out.getvalue().strip()
 
 
 def test_saving_old_orders_books_nothing(admin_client):

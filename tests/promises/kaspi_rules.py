@@ -44,13 +44,13 @@ class KaspiRules:
     @precondition(lambda self: len(self.system.kaspi.faults))
     @rule()
     def kaspi_recovers(self):
-        """Nothing goes wrong any more."""
+        """Nothing goes wrong from now on."""
         self.system.kaspi.faults.clear()
 
     @precondition(has_parcels)
     @rule(which=WHICH)
     def courier_moves_a_parcel(self, which):
-        """One step, or the cancel that it was told of."""
+        """One step, or the cancel that it received."""
         self.system.move_on(self._parcel(which))
 
     @precondition(has_parcels)

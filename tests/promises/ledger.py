@@ -1,4 +1,4 @@
-"""What the database says after a step: every row, read once, for all of the promises."""
+"""the rows after a step: every row, read once, for all of the promises."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The state machine: whatever the shop, its workers, Kaspi, time and people do, in any order."""
+"""The state machine: whatever the shop, its workers, Kaspi, time and staff do, in any order."""
 
 import sys
 

@@ -111,7 +111,7 @@ class ShopRules:
 
     @rule(order=ORDERS)
     def order_saved_in_part(self, order):
-        """The instance says that it is paid, and only its phone is written."""
+        """The instance is paid, and only its phone is written."""
         model, key = order
         row = model.objects.get(pk=key)
         row.paid = True

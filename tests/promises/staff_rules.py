@@ -1,4 +1,4 @@
-"""What people click: in the admin, on anything, twice, and at the wrong moment."""
+"""What staff click: in the admin, on anything, twice, and at the wrong moment."""
 
 from hypothesis.stateful import precondition, rule
 from hypothesis.strategies import sampled_from
@@ -39,7 +39,7 @@ class StaffRules:
     @precondition(has_rows)
     @rule(which=WHICH, service=sampled_from([refresh_delivery, retry_delivery, retry_delivery, reissue_delivery]))
     def person_clicks(self, which, service):
-        """Has Kaspi asked now, has it tried now, or has it booked anew."""
+        """Refresh it now, retry it now, or rebook it."""
         self._click(service, self._row(which))
 
     @precondition(has_held_rows)
@@ -58,7 +58,7 @@ class StaffRules:
         row = self._row(which)
         parcels = self.system.kaspi.deliveries.values()
         found = [one.delivery_id for one in parcels if (one.external_order_id == row.external_order_id) == rightly]
-        self._click(link_delivery, row, delivery_id=found[0] if found else "dlv_nobody")
+        self._click(link_delivery, row, delivery_id=found[0] if found else "dlv_unknown")
 
     @precondition(has_rows)
     @rule(
@@ -89,7 +89,7 @@ class StaffRules:
         return rows[which % len(rows)]
 
     def _click(self, service, row, **options):
-        """Click; a service that refuses has changed nothing, and says so."""
+        """Click; a service that refuses has changed nothing."""
         try:
             done = service(row, **options)
         except DeliveryError:

@@ -68,7 +68,7 @@ class System:
         self.client = Client()
         self.held, self.acknowledged, self.answered, self.costs = [], set(), [], []
         self.words_of_unsent = {}
-        self.rolled_back, self.told, self.wrongly_absent, self.fickle = set(), set(), set(), set()
+        self.rolled_back, self.notified, self.wrongly_absent, self.fickle = set(), set(), set(), set()
         self.edited, self.sent_by_staff, self.cancelled_by_staff = set(), set(), set()
         self.names, self.sends_inline = {}, False
         self.orders_made, self.workers_are_awake = 0, False
@@ -81,7 +81,7 @@ class System:
         enter(clock.replaced(lambda: self.clock.now))
         enter(override_settings(KASPI_DELIVERY=copy.deepcopy(settings.KASPI_DELIVERY)))
         enter(clients.transport(self.witness))
-        enter(listening(self.told))
+        enter(listening(self.notified))
         enter(self._journalled())
         self.configure(
             API_KEY=API_KEYS[0],

@@ -38,7 +38,7 @@ def settings_of(examples, **changes):
 
 
 def test_every_promise_holds_whatever_happens():
-    """Orders, workers, Kaspi, time and people in any order: the promises stand after every step."""
+    """Orders, workers, Kaspi, time and staff in any order: the promises stand after every step."""
     play = settings_of(60)
     if EXAMPLES:
         play = settings_of(int(EXAMPLES), derandomize=False, phases=[Phase.generate, Phase.shrink])

@@ -131,7 +131,7 @@ LISTED = {
         (build_the_payload_again, {promises.keys_carry_their_bytes}),
         (flag_nothing, LISTED),
         (lose_failed_events, {promises.what_is_accepted_is_kept}),
-        (log_the_error_text, {promises.the_log_is_silent_about_people}),
+        (log_the_error_text, {promises.the_log_has_no_personal_data}),
         (identify_an_order_by_its_instance, {promises.one_order_is_one_order}),
         (send_without_asking, {promises.the_latest_word_counts}),
         (cancel_what_is_not_wanted, {promises.a_no_cancels_nothing}),

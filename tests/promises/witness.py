@@ -1,4 +1,4 @@
-"""The network between the services and the sandbox, which notes what nobody else can see."""
+"""The network between the services and the sandbox, which notes every request."""
 
 import json
 import logging

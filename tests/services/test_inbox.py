@@ -73,12 +73,9 @@ def creates(kaspi):
     return [request for request in kaspi.requests if request.path == "/delivery/v1/deliveries"]
 
 
-# Once
-
-
 @pytest.mark.failure_mode("database: jsonb reorders keys")
 def test_an_event_is_kept_as_it_came(delivery):
-    """The inbox says what came, when, and what became of it."""
+    """The inbox has what came, when, and the outcome."""
     receive(event(delivery, "accepted", at=NOON - timedelta(minutes=1)))
     row = WebhookEvent.objects.get()
     assert (row.account, row.environment, row.event_id) == ("default", "sandbox", "wh_1")
@@ -124,9 +121,6 @@ def test_the_same_id_with_other_data_is_a_conflict(delivery, change, caplog):
     assert "differs from its first delivery" in caplog.text
 
 
-# What it is about
-
-
 Reason = WebhookEvent.Reason
 MOVES_NOTHING = {
     "an unknown type": ({"type": "parcel.weighed"}, "ignored", Reason.UNKNOWN_TYPE),
@@ -156,7 +150,7 @@ def test_an_event_that_cannot_be_taken_as_it_is_moves_nothing(delivery, changes,
 
 @pytest.mark.failure_mode("webhook: a test event")
 def test_a_test_event_is_recognised_by_its_id(unlinked):
-    """Kaspi was asked for it: it books nothing and moves nothing, whatever it says."""
+    """Kaspi was asked for it: it books and moves nothing, whatever its data."""
     receiving.expect_test(conf.account("default"), "wh_1")
     assert [receive(about("dlv_9", unlinked.external_order_id)) for _ in range(2)] == ["ignored"] * 2
     row = WebhookEvent.objects.get()
@@ -190,9 +184,6 @@ def test_an_event_that_took_effect_stays_what_it_is(delivery):
     receive(event(delivery, "accepted"))
     receiving.expect_test(conf.account("default"), "wh_1")
     assert WebhookEvent.objects.get().state == "applied"
-
-
-# What it lacks
 
 
 def test_an_event_that_names_the_delivery_alone_waits_for_the_booking(lost_answer, kaspi, drain, turnable):
@@ -250,9 +241,6 @@ def test_an_event_of_another_account_or_environment_does_not_touch_a_delivery(de
     assert receive(event(delivery, "accepted")) == "parked"
 
 
-# Before our create was answered
-
-
 @pytest.mark.parametrize("state", ["due", "sending", "unknown", "stuck"])
 @pytest.mark.failure_mode("request: killed before the commit")
 def test_an_event_heals_a_create(lost_answer, kaspi, deliver_webhooks, turnable, drain, state):
@@ -272,7 +260,7 @@ def test_an_event_heals_a_create(lost_answer, kaspi, deliver_webhooks, turnable,
 
 @pytest.mark.failure_mode("webhook: a second parcel")
 def test_another_id_for_a_known_order_is_parked_and_flagged(delivery):
-    """The id we know never changes; a suspected second parcel waits for a person."""
+    """The id we know never changes; a suspected second parcel is flagged for staff."""
     second = about("dlv_2", delivery.external_order_id)
     assert receive(second) == "parked"
     found = fresh(delivery)
@@ -315,9 +303,6 @@ def test_a_parked_event_that_turns_out_to_be_a_conflict_ends(unlinked, delivery)
     assert (WebhookEvent.objects.get().state, fresh(delivery).attention) == ("conflict", "foreign_delivery")
 
 
-# When
-
-
 @pytest.mark.parametrize(
     "timestamp",
     [
@@ -347,9 +332,6 @@ def test_a_time_up_to_a_day_ahead_is_kaspis(delivery):
     assert (delivery.history.get().at, delivery.history.get().note) == (NOON + timedelta(hours=24), "")
 
 
-# In any order
-
-
 @pytest.mark.parametrize("truth", ["delivered", "cancelled"])
 @pytest.mark.parametrize(("first", "second"), ENDINGS)
 @pytest.mark.failure_mode("status: contradictory ends")
@@ -364,12 +346,9 @@ def test_the_next_get_decides_between_endings(booked, kaspi, drain, first, secon
     assert (found.status, found.attention, found.next_refresh_at) == (truth, "", None)
 
 
-# When something fails
-
-
 @pytest.mark.parametrize("error", [ValueError(PHONE), IntegrityError(PHONE), KeyError(PHONE)])
 def test_an_event_that_cannot_be_applied_is_kept_as_failed(delivery, post_webhook, monkeypatch, error, caplog):
-    """Kaspi gets its 2xx; the event waits for a replay; what failed is said without data."""
+    """Kaspi gets its 2xx; the event waits for a replay; the error is stored without data."""
 
     def fail(*_args):
         raise error
@@ -413,9 +392,6 @@ def test_a_deadlock_is_tried_once_more(delivery, start):
     assert WebhookEvent.objects.get().received_count == 1
 
 
-# At the same time
-
-
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="others have no such mode")
 @pytest.mark.django_db(transaction=True)
 def test_sqlite_needs_no_immediate_transactions(unlinked, monkeypatch, at_once):
@@ -429,7 +405,7 @@ def test_sqlite_needs_no_immediate_transactions(unlinked, monkeypatch, at_once):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_copies_for_nobody_at_once_are_parked_once(at_once):
+def test_copies_for_no_delivery_at_once_are_parked_once(at_once):
     """With no delivery to lock, the event's own key decides."""
     assert at_once(*[lambda: receive(about("dlv_9", "order-9"))] * 6) == ["parked"] * 6
     assert WebhookEvent.objects.get().received_count == 6
@@ -461,7 +437,7 @@ def test_a_parked_event_that_came_with_two_contents_is_not_applied_by_itself(kas
     assert (Delivery.objects.get().status, WebhookEvent.objects.get().state) == ("created", "conflict")
 
 
-def test_two_contents_of_one_id_about_nobodys_delivery():
+def test_two_contents_of_one_id_about_no_known_delivery():
     """There is none to ask about: staff see the event."""
     receive(about("dlv_9", "order-9"))
     assert receive(about("dlv_9", "order-9", "delivered")) == "conflict"

@@ -105,9 +105,6 @@ def test_a_sequence_behind_its_table_loses_nothing(delivery, post_webhook):
     assert WebhookEvent.objects.get(event_id="wh_2").received_count == 1
 
 
-# Locks
-
-
 @contextmanager
 def held_lock(delivery, statement=""):
     """Lock the row of the delivery, or what the statement locks, in another connection, as the shop may."""
@@ -294,7 +291,7 @@ def test_a_delivery_that_got_another_id_meanwhile_is_flagged_once(parked, booked
 
 
 def test_an_event_of_two_contents_is_not_decided_by_a_replay(booked, post_webhook):
-    """Nobody can tell which is true: it stays where it can be seen."""
+    """It is unknown which is true: it stays a dead letter."""
     for status in ("accepted", "in_transit"):
         post_webhook(event(booked, status))
     assert replay_event(WebhookEvent.objects.get()) == "conflict"

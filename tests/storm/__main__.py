@@ -1,7 +1,7 @@
 """Let the package stand a storm: `python -m tests.storm --orders 5000`.
 
 DATABASE picks the engine, as for the tests; PostgreSQL is the default. Prints the closing table;
-exits 1 when anything was lost, doubled, not heard of, taken back or left unexplained.
+exits 1 when anything was lost, doubled, sent after its cancel, set back or left unexplained.
 """
 
 import argparse
@@ -34,14 +34,14 @@ def main(arguments):
 
     disturb = database.stop_for_a_while if options.pop("stop_database") else None
     with database.made():
-        table = storm(Plan(**options), say=say, disturb=disturb)
+        table = storm(Plan(**options), log=log, disturb=disturb)
     for label, figure in table.items():
-        say(f"{label:45} {figure:>8}")
+        log(f"{label:45} {figure:>8}")
     return int(any(table[label] for label in counts.MUST_BE_NONE))
 
 
-def say(line):
-    print(line, flush=True)  # noqa: T201  # a command speaks
+def log(line):
+    print(line, flush=True)  # noqa: T201  # a command prints
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ OPEN_EVENTS = (WebhookEvent.State.PARKED, WebhookEvent.State.FAILED, WebhookEven
 
 def unsettled():
     calls = ApiCall.objects.filter(state__in=ApiCall.UNRESOLVED).count()
-    untold = StatusChange.objects.filter(notified_at__isnull=True, applied=True).count()
+    unnotified = StatusChange.objects.filter(notified_at__isnull=True, applied=True).count()
     moving = Delivery.objects.filter(delivery_id__isnull=False).exclude(status__in=TERMINAL).count()
-    return calls + untold + moving
+    return calls + unnotified + moving
 
 
 def listed():
@@ -52,7 +52,7 @@ def tally(kaspi, shopping):
 
 
 def _lost(live):
-    """Count orders that want a delivery and have none, and nobody is asked to see to it."""
+    """Count orders that want a delivery and neither have one nor are listed for staff."""
     listed_orders = set(Delivery.objects.exclude(attention="").values_list("object_id", flat=True))
     wanted = (model.objects.filter(cancelled=False, paid=True).values_list("pk", flat=True) for model in MODELS)
     keys = (str(pk) for orders in wanted for pk in orders)
@@ -60,9 +60,9 @@ def _lost(live):
 
 
 def _sent(kaspi, cancelled):
-    """Count orders whose cancel was committed before their create was claimed, and which Kaspi heard of."""
-    heard = {order_in(r.idempotency_key) for r in kaspi.requests if r.idempotency_key and r.method == "POST"}
-    return len(heard & cancelled)
+    """Count orders whose cancel was committed before their create was claimed, and which were sent to Kaspi."""
+    sent = {order_in(r.idempotency_key) for r in kaspi.requests if r.idempotency_key and r.method == "POST"}
+    return len(sent & cancelled)
 
 
 def _regressions(kaspi):
@@ -74,7 +74,7 @@ def _regressions(kaspi):
 
 
 def _unexplained(kaspi):
-    """Count rows that are neither finished, nor scheduled, nor on the list that asks for a person."""
+    """Count rows that are neither finished, nor scheduled, nor listed for staff."""
     calls = ApiCall.objects.filter(state__in=(*ApiCall.UNRESOLVED, "stuck", "refused"))
     ended = calls.filter(delivery__status__in=TERMINAL) | calls.filter(kind="link")
     idle = calls.filter(next_attempt_at__isnull=True, delivery__attention="").exclude(pk__in=ended.values("pk"))
@@ -82,7 +82,7 @@ def _unexplained(kaspi):
     ours = set(Delivery.objects.filter(delivery_id__isnull=False).values_list("delivery_id", flat=True))
     return {
         "calls": idle.count(),
-        "untold changes": StatusChange.objects.filter(notified_at__isnull=True, applied=True).count(),
+        "unnotified changes": StatusChange.objects.filter(notified_at__isnull=True, applied=True).count(),
         "events": WebhookEvent.objects.filter(state__in=OPEN_EVENTS).count(),
         "parcels that we do not know": len(ids - ours),
         "parcels of orders that were rolled back": sum(1 for r in kaspi.deliveries.values() if GHOST in _address(r)),

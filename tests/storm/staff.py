@@ -1,4 +1,4 @@
-"""A user who works through the list that asks for a person, with the exits that a person has."""
+"""A user who works through the list of flagged deliveries, with the actions of staff."""
 
 from collections import Counter
 

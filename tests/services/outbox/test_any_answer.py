@@ -95,10 +95,10 @@ def _link(delivery):
 @pytest.fixture
 def answered(turnable):
     """Answer a call of this kind once; return it, what was sent of it before, and its error."""
-    heard = []
+    received = []
 
     def hear(error, **_kwargs):
-        heard.append(error)
+        received.append(error)
 
     def run(kind, *answer):
         AccountState.objects.all().delete()  # a breaker that an earlier answer has opened
@@ -107,7 +107,7 @@ def answered(turnable):
         status, headers, body = answer
         with clients.transport(Answers(status, headers, body.replace(b"OWN", own.encode()))):
             assert sender.send(call.pk)
-        return fresh(call), heard.pop()
+        return fresh(call), received.pop()
 
     call_attempted.connect(hear)
     yield run

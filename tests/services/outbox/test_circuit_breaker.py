@@ -131,7 +131,7 @@ def test_a_trial_call_with_retry_after_waits_that_long(kaspi, due, turnable):
 
 
 def test_a_trial_call_without_an_answer_leaves_the_breaker_open(kaspi, due, turnable):
-    """Only Kaspi's answer closes it; nor does it shorten the pause that another call in flight was told."""
+    """Only Kaspi's answer closes it; nor does it shorten the pause that another call in flight was given."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     kaspi.faults.add(Fault(operation="create", latency_s=60))
     sender.send(due.pk)

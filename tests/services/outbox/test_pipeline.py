@@ -47,7 +47,7 @@ def states():
 
 def test_each_call_is_sent_once(worker, kaspi, orders, monkeypatch):
     """As many requests as orders. The threads use no database; `call_attempted` is sent in the one that has it."""
-    handle, used, heard = kaspi.handle, [], []
+    handle, used, received = kaspi.handle, [], []
 
     def is_main():
         return threading.current_thread() is threading.main_thread()
@@ -57,14 +57,14 @@ def test_each_call_is_sent_once(worker, kaspi, orders, monkeypatch):
         return handle(*request)
 
     def listen(call, error, **_rest):
-        heard.append((call.delivery.external_order_id, error, is_main()))
+        received.append((call.delivery.external_order_id, error, is_main()))
 
     kaspi.handle = watched
     monkeypatch.setattr(call_attempted, "receivers", [])
     call_attempted.connect(listen)
     assert worker.run_round() == 12
     assert used == [(False, [])] * 12
-    assert sorted(heard) == sorted((f"order-{order.pk}", None, True) for order in orders)
+    assert sorted(received) == sorted((f"order-{order.pk}", None, True) for order in orders)
     assert {len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
     assert set(ApiCall.objects.values_list("state", "attempts", "unknown_since")) == {("done", 1, None)}
 

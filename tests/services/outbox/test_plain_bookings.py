@@ -59,16 +59,16 @@ def connect(monkeypatch):
 
 def test_the_shop_is_notified_of_each(kaspi, connect):
     """After the commit, and once; a receiver that failed is notified again of its change only."""
-    taken, heard = claimed(3), []
+    taken, received = claimed(3), []
 
     def listen(delivery, **_rest):
-        heard.append(fresh(delivery).status)
+        received.append(fresh(delivery).status)
         if delivery.pk == taken[0].delivery.pk:
             raise ZeroDivisionError
 
     connect(listen)
     record([booking_of(claim) for claim in taken])
-    assert heard == ["created"] * 6
+    assert received == ["created"] * 6
     assert StatusChange.objects.get(notified_at__isnull=True).delivery_id == taken[0].delivery.pk
 
 

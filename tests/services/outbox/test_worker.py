@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db import DataError, InterfaceError, OperationalError
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
 from tests.shop.models import Order
 
@@ -41,16 +41,6 @@ def test_the_command_takes_no_other_number_of_threads(threads):
     assert adapter._pool_maxsize == clients.MAX_THREADS == 64
 
 
-def test_the_heartbeat_is_written(worker):
-    """On the account's row, and not every second."""
-    worker.run_round()
-    seen = AccountState.objects.get().worker_seen_at
-    AccountState.objects.update(worker_seen_at=None)
-    worker.run_round()
-    assert seen
-    assert AccountState.objects.get().worker_seen_at is None
-
-
 def test_a_stopped_worker_claims_nothing_more(worker):
     """The call in flight is finished; the others stay due."""
     for _ in range(3):
@@ -80,19 +70,6 @@ def test_an_error_of_one_call_is_contained(worker, kaspi, due, monkeypatch, capl
     worker.run_round()
     assert len(kaspi.deliveries) == 1
     assert "call failed with an error" in caplog.text
-
-
-def test_an_error_of_one_task_is_contained(worker, kaspi, monkeypatch, caplog):
-    """Due calls are sent all the same."""
-
-    def broken(**_kwargs):
-        raise ZeroDivisionError
-
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox.replaying.apply_parked", broken)
-    Order.objects.create()
-    worker.run_round()
-    assert len(kaspi.deliveries) == 1
-    assert "task failed" in caplog.text
 
 
 @pytest.mark.parametrize("trouble", [OperationalError("gone"), InterfaceError("closed")])

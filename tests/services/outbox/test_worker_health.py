@@ -25,10 +25,12 @@ def break_task(monkeypatch, error):
     monkeypatch.setattr(replaying, "apply_parked", fail)
 
 
-def test_the_heartbeat_names_the_failing_task(worker, monkeypatch, turnable):
-    """The worker does not count as seen, so alerts on its age fire."""
+def test_the_heartbeat_names_the_failing_task(worker, due, monkeypatch, turnable, caplog):
+    """The worker does not count as seen, so alerts on its age fire; the other tasks run."""
     break_task(monkeypatch, ValueError("+7 701 999 8877"))
     worker.run_round()
+    due.refresh_from_db()
+    assert (due.state, "task failed" in caplog.text) == ("done", True)
     state = AccountState.objects.get()
     assert state.worker_trouble.startswith("parked events applied: ValueError")
     assert "999 8877" not in state.worker_trouble
@@ -48,6 +50,9 @@ def test_it_is_healthy_again_once_the_task_succeeds(worker, monkeypatch):
     state = AccountState.objects.get()
     assert (state.worker_trouble, worker.trouble) == ("", "")
     assert state.worker_seen_at is not None
+    AccountState.objects.update(worker_seen_at=None)
+    worker.run_round()
+    assert AccountState.objects.get().worker_seen_at is None  # it is not written every second
 
 
 def test_a_stop_changes_no_tasks_health(worker, monkeypatch):
