@@ -16,7 +16,7 @@ from kaspi_delivery_django.services.deliveries import events, status
 from kaspi_delivery_django.services.inbox import receiving, replaying
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import NOON, event
-from tests.services.conftest import fresh
+from tests.services.conftest import fresh, posts
 from tests.shop.models import Order
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("turnable")]
@@ -67,10 +67,6 @@ def about(delivery_id, external_order_id, status="accepted"):
 def history(delivery):
     """Return the statuses of a delivery's history, in the order they were written."""
     return list(delivery.history.order_by("pk").values_list("to_status", flat=True))
-
-
-def creates(kaspi):
-    return [request for request in kaspi.requests if request.path == "/delivery/v1/deliveries"]
 
 
 @pytest.mark.failure_mode("database: jsonb reorders keys")
@@ -225,7 +221,7 @@ def test_a_parked_event_is_applied_once_its_order_appears(kaspi, drain):
     delivery = Delivery.objects.get()
     assert (delivery.delivery_id, delivery.status) == ("dlv_9", "accepted")
     row = WebhookEvent.objects.get()
-    assert (row.state, row.received_count, creates(kaspi)) == ("applied", 2, [])
+    assert (row.state, row.received_count, posts(kaspi)) == ("applied", 2, [])
 
 
 def test_an_event_of_another_account_or_environment_does_not_touch_a_delivery(delivery, settings):
@@ -254,7 +250,7 @@ def test_an_event_heals_a_create(lost_answer, kaspi, deliver_webhooks, turnable,
     for _ in range(3):
         turnable.turn(hours=2)
         drain()
-    assert (fresh(lost_answer).state, len(creates(kaspi)), len(kaspi.deliveries)) == ("done", 1, 1)
+    assert (fresh(lost_answer).state, len(posts(kaspi)), len(kaspi.deliveries)) == ("done", 1, 1)
     assert history(lost_answer.delivery) == ["created"]
 
 

@@ -12,13 +12,21 @@ import pytest
 from kaspi_delivery_django.services.outbox import rate_limit
 
 FORK = """
-import os, signal, django
+import os, select, signal, django
 django.setup()
 from kaspi_delivery_django.services.outbox.rate_limit import RateLimiter
 limiter = RateLimiter()
 if not os.fork():
     with limiter._locked():
         os.kill(os.getpid(), signal.SIGKILL)
+os.wait()
+read_end, write_end = os.pipe()
+with limiter._locked():
+    if not os.fork():
+        limiter.acquire(0)
+        os.write(write_end, b"!")
+        os._exit(0)
+    assert not select.select([read_end], [], [], 0.3)[0], "the lock is not waited for"
 os.wait()
 children = []
 for _ in range(2):
@@ -57,7 +65,7 @@ def test_a_slot_in_the_past_is_now():
 
 
 def test_forked_processes_never_share_a_slot():
-    """A hundred slots of two processes are all apart; a killed process blocks no other: the kernel unlocks."""
+    """A hundred slots of two processes are all apart: each waits for the other's lock, and not for a killed one's."""
     ran = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True, timeout=60)
     slots = sorted(map(float, ran.stdout.split()))
     gaps = [later - earlier for earlier, later in pairwise(slots)]

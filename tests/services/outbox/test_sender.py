@@ -12,7 +12,7 @@ from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Deliv
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, db, refresh_delivery
 from kaspi_delivery_django.services.outbox import claims, clients, due_calls, results, sender
-from tests.services.conftest import fresh
+from tests.services.conftest import fresh, posts
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,10 +22,6 @@ def record_late(claim, answer):
     """Record a claim later than its sender would."""
     work = partial(results.record, claim, answer, 0.5, using="default")
     db.run_in_transaction(work, using="default")
-
-
-def posts(kaspi, ending="/v1/deliveries"):
-    return [r for r in kaspi.requests if r.method == "POST" and r.path.endswith(ending)]
 
 
 def test_a_success_links_mirrors_and_records(kaspi, due):

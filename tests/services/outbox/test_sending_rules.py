@@ -20,16 +20,12 @@ from kaspi_delivery_django.services.inbox import receiving
 from kaspi_delivery_django.services.outbox import claims, clients, due_calls, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
-from tests.services.conftest import fresh
+from tests.services.conftest import fresh, posts
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 HOUR = timedelta(hours=1)
-
-
-def posted(kaspi):
-    return [asked for asked in kaspi.requests if asked.method == "POST"]
 
 
 def test_a_replayed_create_is_refreshed_at_once(worker, kaspi, due, turnable):
@@ -120,7 +116,7 @@ def test_once_sends_nothing_twice_that_failed(kaspi, turnable, threads, monkeypa
     monkeypatch.setattr(kaspi, "handle", lambda *request: turnable.turn(seconds=30) or handle(*request))
     for sent in (3, 6):
         call_command("kaspi_worker", "--once", "--threads", threads)
-        assert len(posted(kaspi)) == sent
+        assert len(posts(kaspi)) == sent
         turnable.turn(minutes=1)
 
 
@@ -210,7 +206,7 @@ def test_each_attempt_keeps_its_request_id(kaspi, due, turnable, caplog):
     sender.send(due.pk)
     assert len(fresh(due).request_id) == 32
     assert fresh(due).request_id != failed
-    first, second = posted(kaspi)
+    first, second = posts(kaspi)
     assert first.body == second.body
 
 
