@@ -1,7 +1,11 @@
 """What the outbox's tests share."""
 
 import pytest
+from django.conf import settings
 
+from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
+from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.services.outbox import clients
 from kaspi_delivery_django.services.outbox.worker import Worker
 
 
@@ -9,3 +13,12 @@ from kaspi_delivery_django.services.outbox.worker import Worker
 def worker(kaspi):
     """Return a silent worker of one thread."""
     return Worker(log=lambda _line: None)
+
+
+@pytest.fixture
+def real_kaspi():
+    """Kaspi's sandbox, and no clock but the real ones."""
+    account = settings.KASPI_DELIVERY
+    kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0], seed=1)
+    with clients.transport(SandboxAdapter(kaspi)):
+        yield kaspi

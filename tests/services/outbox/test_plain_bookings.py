@@ -4,16 +4,13 @@ import re
 from functools import partial
 
 import pytest
-from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.client import Refused, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
-from kaspi_delivery_django.sandbox.api import FakeKaspi
-from kaspi_delivery_django.services.outbox import claims, clients, due_calls, leases, plain_bookings, sender
+from kaspi_delivery_django.services.outbox import claims, due_calls, leases, plain_bookings, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.conftest import event
@@ -150,23 +147,13 @@ def test_more_bookings_need_no_more_statements(kaspi):
 
 
 SQLITE_LOCKS = 0 if connection.features.has_select_for_update else 2
-
-
 MAX_STATEMENTS = 12
-
-
 TRANSACTIONS = 4  # the begin and the end of two
-
-
 SENDERS = {
     "outbox": sender.send,
     "inline": sender.send_inline,
     "task": lambda pk: Worker(log=lambda _line: None).send(pk),
 }
-
-
-def listen(**_kwargs):
-    """Do nothing."""
 
 
 def counted(send):
@@ -182,12 +169,9 @@ def counted(send):
 
 
 @pytest.fixture(params=[False, True], ids=["no receivers", "a receiver"])
-def receivers(request, monkeypatch):
+def receivers(request, connect):
     """Disconnect the shop's receivers, or connect one."""
-    for signal in (delivery_created, delivery_status_changed):
-        monkeypatch.setattr(signal, "receivers", [])
-    if request.param:
-        delivery_status_changed.connect(listen)
+    connect(*[lambda **_kwargs: None] * request.param)
     return int(request.param)
 
 
@@ -199,12 +183,9 @@ def test_a_create_takes_twelve_statements_at_most(kaspi, receivers, send):
     assert len(everything) <= len(working) + TRANSACTIONS
 
 
-def test_the_clocks_cost_no_statement(receivers):
+def test_the_clocks_cost_no_statement(real_kaspi, receivers):
     """They are read with the rows, as no test replaces them here."""
-    account = settings.KASPI_DELIVERY
-    kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0])
-    with clients.transport(SandboxAdapter(kaspi)):
-        _everything, working = counted(sender.send)
+    _everything, working = counted(sender.send)
     assert len(working) <= MAX_STATEMENTS - 1 + receivers + SQLITE_LOCKS, working
 
 

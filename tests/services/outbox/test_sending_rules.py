@@ -5,19 +5,16 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.utils import timezone
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import RemoteDelivery, read_event
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt
-from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
-from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery, retry_delivery
 from kaspi_delivery_django.services.inbox import receiving
-from kaspi_delivery_django.services.outbox import claims, clients, due_calls, sender
+from kaspi_delivery_django.services.outbox import claims, due_calls, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
 from tests.services.conftest import fresh, posts
@@ -150,15 +147,6 @@ def test_due_times_go_by_the_databases_clock(wrong_clock):
     ApiCall.objects.exclude(kind="create").update(state="stuck", next_attempt_at=None)
     retry_delivery(Delivery.objects.get())
     assert len(due_calls.select(limit=5)) == 2
-
-
-@pytest.fixture
-def real_kaspi():
-    """Kaspi's sandbox, and no clock but the real ones."""
-    account = django_settings.KASPI_DELIVERY
-    kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0], seed=1)
-    with clients.transport(SandboxAdapter(kaspi)):
-        yield kaspi
 
 
 def is_near(moment, right):
