@@ -5,8 +5,14 @@ from django.conf import settings
 
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
-from kaspi_delivery_django.services.outbox import clients
+from kaspi_delivery_django.services.outbox import claims, clients
 from kaspi_delivery_django.services.outbox.worker import Worker
+
+
+@pytest.fixture(autouse=True)
+def _slow_claims(monkeypatch):
+    """Let a claim take as long as a slow machine needs."""
+    monkeypatch.setattr(claims, "MAX_BUILD_S", 600.0)
 
 
 @pytest.fixture

@@ -26,9 +26,8 @@ REFUSED = [
 
 
 @pytest.fixture(params=[1, 8], ids=["one thread", "threads"])
-def worker(request, kaspi, monkeypatch):
-    """Return a worker with one thread or many, without the time limit of a claim."""
-    monkeypatch.setattr(claims, "MAX_BUILD_S", 600.0)
+def worker(request, kaspi):
+    """Return a worker with one thread or many."""
     return Worker(log=lambda _line: None, threads=request.param)
 
 
