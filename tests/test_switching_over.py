@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import adopt_delivery, request_delivery, retry_delivery
+from kaspi_delivery_django.services import adopt_delivery
 from tests.conftest import NOON
 from tests.sandbox.conftest import REQUEST
 from tests.shop.models import Order, Shipment
@@ -104,18 +104,6 @@ def test_the_sweep_holds_no_table_in_memory():
         enqueue("--dry-run", "--batch", "3")
     limits = Counter(query["sql"].partition(" LIMIT ")[2] for query in asked if "shop_order" in query["sql"])
     assert limits == {"3": 4, "1": 9}
-
-
-def test_an_old_order_that_is_paid_late_is_booked_by_hand(kaspi, drain):
-    """The adapter leaves it out, also right before it is sent; staff overrule that for one order."""
-    [order] = sell(1)
-    delivery = request_delivery(order)
-    drain()
-    assert kaspi.requests == []
-    retry_delivery(delivery, send_anyway=True)
-    drain()
-    assert kaspi.deliveries
-    assert Delivery.objects.get().external_order_id == f"order-{order.pk}"
 
 
 def test_without_its_adapter_the_app_only_watches(kaspi, drain, deliver_webhooks, settings):

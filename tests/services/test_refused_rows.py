@@ -81,16 +81,6 @@ def test_a_step_that_is_refused_leaves_a_dead_letter(delivery, post_webhook, err
     assert replay_event(WebhookEvent.objects.get()) == "applied"
 
 
-def test_a_parked_event_whose_values_are_refused_delays_nothing(delivery, post_webhook):
-    """It is abandoned in the worker's round."""
-    Delivery.objects.update(account="elsewhere")
-    post_webhook(event(delivery, "accepted"))
-    Delivery.objects.update(account="default")
-    with connection.execute_wrapper(Refuses(CHANGES, OperationalError(1366, "Incorrect string value"))):
-        apply_parked(limit=10, using="default")
-    assert WebhookEvent.objects.get().state == "failed"
-
-
 @on_postgresql
 def test_a_sequence_behind_its_table_loses_nothing(delivery, post_webhook):
     """A backup was restored without it."""

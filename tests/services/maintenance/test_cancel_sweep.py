@@ -58,12 +58,14 @@ def some(kaspi, drain):
     return list(Delivery.objects.order_by("pk"))
 
 
-def test_a_cancel_by_update_is_requested(booked, sweep, kaspi):
-    """With the adapter's reason, by all workers once in the interval: the time is stored in the database."""
+@pytest.mark.parametrize("known", [{"status": "created"}, {"status": "courier_assigned", "generation": 2}])
+def test_a_cancel_by_update_is_requested(booked, sweep, kaspi, known):
+    """With the adapter's reason, by all workers once in the interval; Kaspi decides about an unknown status."""
+    Delivery.objects.update(**known)
     sweep()
     Order.objects.update(cancelled=True)
     sweep(minutes=4)
-    assert fresh(booked).status == "created"
+    assert fresh(booked).status == known["status"]
     sweep(minutes=1)
     delivery = fresh(booked)
     assert (delivery.status, delivery.cancel_reason) == ("cancelled", "changed their mind")
@@ -146,14 +148,6 @@ def test_a_flagged_delivery_is_cancelled(held, sweep, kaspi):
     assert (delivery.status, delivery.cancel_reason, delivery.attention) == ("cancelled", "changed their mind", "")
     assert (delivery.unwanted_since, delivery.calls.get().state) == (None, "abandoned")
     assert kaspi.requests == []
-
-
-def test_a_delivery_in_an_unknown_status_is_cancelled(booked, sweep, kaspi):
-    """Kaspi decides whether it can still be cancelled."""
-    Delivery.objects.update(status="courier_assigned", generation=2)
-    Order.objects.update(cancelled=True)
-    sweep()
-    assert fresh(booked).status == "cancelled"
 
 
 @pytest.mark.parametrize("how", ["by staff", "by the settings"])

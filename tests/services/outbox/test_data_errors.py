@@ -57,15 +57,6 @@ def test_an_order_that_cannot_be_stored_is_flagged(worker, kaspi, monkeypatch, e
     assert sender.NOT_STORED in call.error_message
 
 
-def test_an_unavailable_database_flags_nothing(worker, kaspi, monkeypatch):
-    """The call stays due."""
-    Order.objects.create()
-    refuse(monkeypatch, payloads, "store", OperationalError(2006, "gone away"), lambda *_args, **_options: True)
-    with pytest.raises(OperationalError):
-        worker.run_round()
-    assert ApiCall.objects.get().state == "due"
-
-
 def test_a_sent_call_is_flagged_as_a_data_error(due, monkeypatch):
     """Not as an adapter failure."""
     ApiCall.objects.update(state="unknown", unknown_since=due.queued_at)

@@ -317,22 +317,6 @@ def test_an_unavailable_database_is_tried_once_and_the_answers_are_logged(worker
         assert f"delivery_id={delivery_id}" in caplog.text
 
 
-def test_an_error_of_one_answer_stops_no_other(worker, orders, monkeypatch, caplog):
-    """The others are recorded."""
-    taken, _blocked = claims.claim_many(list(due_calls.select(limit=3)), using="default")
-    record, poisoned = sender.results.record, taken[0].call.pk
-
-    def broken(claim, *rest, using):
-        return fail(ZeroDivisionError) if claim.call.pk == poisoned else record(claim, *rest, using=using)
-
-    monkeypatch.setattr(sender.results, "record", broken)
-    answered = [pipeline.Answer(claim=claim, outcome=NotReached("no way")) for claim in taken]
-    worker._pipeline._unrecorded.extend(answered)
-    worker._pipeline._rescue()
-    assert states() == ["due"] * 11 + ["sending"]
-    assert "call failed with an error" in caplog.text
-
-
 def test_unsent_claims_are_left_to_their_lease_without_a_database(worker, orders, monkeypatch, caplog):
     """There is no answer to log."""
     taken, _blocked = claims.claim_many(list(due_calls.select(limit=3)), using="default")
