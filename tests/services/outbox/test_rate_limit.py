@@ -87,12 +87,12 @@ def test_without_a_rate_no_call_waits(settings):
 
 
 def test_the_rate_is_per_second(settings):
-    """Two a second are half a second apart."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 2}
+    """With a hundredth of a request a second they are 100 s apart; a released slot is used by the next."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}
     assert rate_limit.acquire() == 0.0
-    assert 0.4 < rate_limit.acquire() <= 0.5
+    assert 50 < rate_limit.acquire() <= 100
     rate_limit.release()
-    assert rate_limit.acquire() <= 0.5
+    assert 50 < rate_limit.acquire() <= 100
 
 
 def test_without_a_rate_all_go_together():
@@ -109,17 +109,17 @@ def test_a_slow_rate_lets_one_go_at_a_time(settings):
     assert (rate_limit.batch_size(32), rate_limit.batch_size(4)) == (10, 4)
 
 
-def test_a_batch_slot_is_acquired_once_and_its_rest_released(settings):
+def test_a_batch_slot_is_acquired_once_and_its_rest_released(settings, monkeypatch):
     """The next slot is as far away as the used part."""
-    rate_limit.rate_limiter.cache_clear()
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 100}
+    monkeypatch.setattr(rate_limit, "BATCH_S", 500)
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}
     slot = rate_limit.BatchSlot()
     assert slot.wait_s(most=32) == 0.0
     assert slot.wait_s(most=32) == 0.0
     assert slot.count == 5
     slot.end(used=2)
     slot.end(used=0)
-    assert 0.0 < slot.wait_s(most=32) <= 0.02
+    assert 150 < slot.wait_s(most=32) <= 200
 
 
 @pytest.mark.parametrize(("has_memory", "has_folder"), [(True, False), (False, True), (False, False)])
