@@ -21,7 +21,6 @@ SLOW = {
     "process": ("tests/engines",),
     "storm": (
         "tests/promises/test_machine.py",
-        "tests/services/test_arrivals.py",
         "tests/storm",
         "tests/test_long_lives.py",
     ),

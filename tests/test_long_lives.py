@@ -1,115 +1,106 @@
-"""Lives that take long: a day at the boundary of a key, every order of six events, a day without webhooks."""
+"""Lives that take long: every order in which events, and the worker between them, may come; a day without webhooks."""
 
 from datetime import timedelta
-from itertools import permutations
 
 import pytest
+from django.db import connection
 
-from kaspi_delivery_django import conf
-from kaspi_delivery_django.client import read_event
-from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import inbox
+from kaspi_delivery_django.models import Delivery, StatusChange
 from tests.conftest import NOON, event
+from tests.services.conftest import fresh
 from tests.shop.models import Order
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
 LIFE = ("created", "accepted", "in_transit", "out_for_delivery", "delivered")
+WORKER = "the worker's round"
+MISMATCH = "a type and a status that differ"
+CASES = [
+    ("delivered", ("accepted", "in_transit", "cancelled", "delivered", WORKER)),
+    ("cancelled", ("accepted", "in_transit", "cancelled", "delivered")),
+    ("delivered", ("in_transit", "cancelled", "delivered", WORKER, WORKER)),
+    ("delivered", ("accepted", MISMATCH, "delivered", WORKER)),
+    ("cancelled", ("accepted", MISMATCH, "cancelled", WORKER)),
+    ("delivered", ("in_transit", "cancelled", MISMATCH, "delivered")),
+    ("in_transit", ("accepted", "in_transit", MISMATCH, WORKER)),
+]
 
 
-def creates(kaspi):
-    """Return the POSTs that would book."""
-    return [request for request in kaspi.requests if request.path.endswith("/deliveries")]
+def every_order(arrive, coming, arrived=()):
+    """Try every order of what is coming, undo each, and yield it when all has arrived."""
+    if not coming:
+        yield arrived
+    for what in sorted(set(coming)):
+        rest = list(coming)
+        rest.remove(what)
+        savepoint = connection.savepoint()
+        arrive(what)
+        yield from every_order(arrive, rest, (*arrived, what))
+        connection.savepoint_rollback(savepoint)
 
 
-@pytest.fixture
-def lost(kaspi, drain, turnable):
-    """Return the create of an order that Kaspi has booked, while its answer was lost."""
-    kaspi.webhook_url = None
-    kaspi.faults.add(Fault(operation="create", drop="after"))
-    Order.objects.create()
-    drain()
-    call = ApiCall.objects.get()
-    assert (call.state, call.unknown_since) == ("unknown", turnable.now)
-    return call
-
-
-@pytest.mark.failure_mode("create: 23 hours have passed")
-def test_just_before_23_hours_the_same_bytes_go_once_more(lost, kaspi, drain, turnable):
-    """The key is still known at Kaspi: the replay answers, and there is one parcel."""
-    turnable.turn(hours=22, minutes=59)
-    drain()
-    first, second = creates(kaspi)
-    assert (first.idempotency_key, first.body) == (second.idempotency_key, second.body)
-    assert len(kaspi.deliveries) == 1
-    assert Delivery.objects.get().delivery_id
-
-
-@pytest.mark.failure_mode("create: 23 hours have passed")
-def test_at_23_hours_nothing_goes_and_a_person_is_asked(lost, kaspi, drain, turnable):
-    """An hour later Kaspi would have forgotten the key, and would book a second parcel."""
-    turnable.turn(hours=23)
-    drain()
-    turnable.turn(days=3)
-    drain()
-    lost.refresh_from_db()
-    assert len(creates(kaspi)) == 1
-    assert (lost.state, lost.next_attempt_at) == ("stuck", None)
-    assert Delivery.objects.get().attention == "outcome_unknown"
-
-
+@pytest.mark.django_db
 @pytest.mark.failure_mode("status: any order of events")
-def test_every_order_of_six_events_ends_the_same(booked):
-    """All 720 permutations of a life and a repeated step, half of them twice: one end, a complete history."""
-    account = conf.account("default")
-    letters = [_letter(booked, number, status) for number, status in enumerate((*LIFE, "accepted"))]
-    for order in permutations(letters):
-        _start_over(booked)
-        for letter in (*order, *order[::2]):
-            inbox.receive(account, read_event(letter), letter)
-        booked.refresh_from_db()
-        steps = list(booked.history.values_list("to_status", flat=True))
-        assert (booked.status, sorted(steps)) == ("delivered", sorted(LIFE))
-        applied = booked.history.filter(applied=True).order_by("pk").values_list("to_status", flat=True)
-        assert list(applied) == sorted(applied, key=LIFE.index)
-        counts = set(WebhookEvent.objects.values_list("state", "received_count"))
-        assert counts <= {(state, count) for state in ("applied", "noted") for count in (1, 2)}
+def test_every_order_of_six_events_ends_the_same(booked, post_webhook):
+    """A life and a repeated step, half of them twice: one end, a complete history, and no step backwards."""
+
+    def arrive(what):
+        word, *again = what.split()
+        place = LIFE.index(word)
+        document = event(booked, word, event_id=f"wh_{place}{len(again)}", at=NOON + timedelta(minutes=place))
+        for _ in range(1 + place % 2):
+            assert post_webhook(document).status_code == 200
+
+    for arrived in every_order(arrive, (*LIFE, "accepted again")):
+        steps = list(booked.history.order_by("pk").values_list("to_status", "applied"))
+        found = (fresh(booked).status, sorted(word for word, _applied in steps))
+        assert found == ("delivered", sorted(LIFE)), arrived
+        applied = [word for word, is_applied in steps if is_applied]
+        assert applied == sorted(applied, key=LIFE.index), arrived
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_order_of_contradictions_ends_the_same(booked, kaspi, post_webhook, drain, turnable, case):
+    """One status, no flag left, and each status once: a GET that was asked for is sent, whatever came meanwhile."""
+    began, (truth, arrivals) = turnable.now, case
+
+    def arrive(what):
+        if what == WORKER:
+            drain()
+        elif what == MISMATCH:
+            post_webhook(event(booked, "delivered", event_id="wh_mismatch", type="delivery.out_for_delivery"))
+        else:
+            post_webhook(event(booked, what, event_id=f"wh_{what}"))
+
+    kaspi.move(booked.delivery_id, truth)
+    statuses = {"delivered" if what == MISMATCH else what for what in arrivals} - {WORKER}
+    expected = (truth, "", sorted({"created", truth, *statuses}))
+    for arrived in every_order(arrive, arrivals):
+        for _ in range(4):
+            drain()
+            turnable.turn(hours=1)
+        turnable.now, found = began, fresh(booked)
+        steps = sorted(booked.history.values_list("to_status", flat=True))
+        assert (found.status, found.attention, steps) == expected, arrived
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.failure_mode("refresh: Kaspi is silent")
 def test_a_day_without_webhooks_is_made_up_for_in_one_round(kaspi, drain, turnable):
     """Every status is restored, with each step once; another day of silence adds nothing."""
-    ends = ("accepted", "in_transit", "out_for_delivery", "delivered", "cancelled")
-    for _ in ends:
+    ways = {end: ["created", *LIFE[1 : LIFE.index(end) + 1]] for end in LIFE[1:]}
+    ways["cancelled"] = ["created", "cancelled"]
+    for _ in ways:
         Order.objects.create()
     drain()
     kaspi.webhook_url = None
-    for delivery, end in zip(Delivery.objects.order_by("pk"), ends, strict=True):
-        for status in _way_to(end):
+    for delivery, way in zip(Delivery.objects.order_by("pk"), ways.values(), strict=True):
+        for status in way[1:]:
             turnable.turn(hours=1)
             kaspi.move(delivery.delivery_id, status, turnable.timestamp())
     turnable.now = NOON + timedelta(hours=24)
-    drain()
-    assert list(Delivery.objects.order_by("pk").values_list("status", flat=True)) == list(ends)
-    history = {d.status: [c.to_status for c in d.history.order_by("at", "pk")] for d in Delivery.objects.all()}
-    assert history == {end: ["created", *_way_to(end)] for end in ends}
-    turnable.turn(hours=24)
-    drain()
-    assert StatusChange.objects.count() == sum(len(steps) for steps in history.values())
-
-
-def _letter(delivery, number, status):
-    at = NOON + timedelta(minutes=number)
-    document = event(delivery, status, event_id=f"wh_{number}", at=at)
-    return repr(document).replace("'", '"').encode()
-
-
-def _start_over(delivery):
-    WebhookEvent.objects.all().delete()
-    StatusChange.objects.exclude(to_status="created").delete()
-    Delivery.objects.update(status="created", status_at=NOON, attention="", next_refresh_at=None)
-
-
-def _way_to(end):
-    return ["cancelled"] if end == "cancelled" else list(LIFE[1 : LIFE.index(end) + 1])
+    for _ in range(2):
+        drain()
+        history = {d.status: [c.to_status for c in d.history.order_by("at", "pk")] for d in Delivery.objects.all()}
+        assert history == ways
+        turnable.turn(hours=24)
+    assert StatusChange.objects.count() == sum(map(len, ways.values()))

@@ -3,7 +3,6 @@
 import pytest
 from django.core.management import call_command
 from django.db import connection, models
-from django.db.migrations.loader import MigrationLoader
 
 from kaspi_delivery_django.models import (
     AccountState,
@@ -21,7 +20,6 @@ TABLES = {model._meta.db_table for model in MODELS}
 
 
 def migrate(*target):
-    """Migrate without output."""
     call_command("migrate", *target, verbosity=0)
 
 
@@ -29,12 +27,6 @@ def migrate(*target):
 def test_the_models_need_no_new_migration():
     """`makemigrations --check` finds no change."""
     call_command("makemigrations", "--check", "--dry-run", "--skip-checks", verbosity=0)
-
-
-def test_the_migrations_have_one_leaf():
-    """There are no branches."""
-    loader = MigrationLoader(None)
-    assert len(loader.graph.leaf_nodes("kaspi_delivery")) == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,7 +3,6 @@
 import pytest
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.sandbox.faults import Fault
 from tests.shop.models import Line, Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,19 +30,3 @@ def test_a_saved_order_becomes_a_delivered_parcel(kaspi, drain, deliver_webhooks
     assert [change.to_status for change in changes] == ["created", *LIFE]
     assert all(change.notified_at for change in changes)
     assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"applied", "noted"}
-
-
-def test_a_create_that_timed_out_is_replayed_with_the_same_key(kaspi, drain, turnable):
-    """A booking whose answer was lost is found again by the same key and bytes: one parcel."""
-    kaspi.faults.add(Fault(operation="create", latency_s=60))
-    order = Order.objects.create()
-    drain()
-    call = Delivery.objects.get().calls.get()
-    assert (call.state, call.unknown_since is not None) == ("unknown", True)
-    turnable.turn(minutes=1)
-    drain()
-    call.refresh_from_db()
-    assert call.state == "done"
-    assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
-    first, second = [request for request in kaspi.requests if request.method == "POST"]
-    assert (first.idempotency_key, first.body) == (second.idempotency_key, second.body)

@@ -1,6 +1,6 @@
 """What can go wrong with a call to Kaspi, by name.
 
-Kaspi may be slow, broken or confused, but it does not lie: what says that nothing was booked is never
+Kaspi may be slow, broken or confused, but it does not lie: an answer that nothing was booked is never
 set on a call that was.
 """
 

@@ -21,19 +21,15 @@ OPERATIONS = sampled_from(["create", "create", None, "cancel", "get"])
 
 
 def has_post(machine):
-    """Tell whether Kaspi has a webhook to send now."""
     system = machine.system
     return bool(system.kaspi.webhooks.due(system.clock.timestamp()))
 
 
 def has_parcels(machine):
-    """Tell whether Kaspi has booked anything."""
     return bool(machine.system.kaspi.deliveries)
 
 
 class KaspiRules:
-    """The sandbox, at its best and at its worst."""
-
     @initialize(faults=lists(tuples(sampled_from(list(DOUBTS)), sampled_from([1, 1, 2, None])), min_size=2, max_size=5))
     def first_bookings_are_in_doubt(self, faults):
         """Kaspi has had better days."""
@@ -48,13 +44,13 @@ class KaspiRules:
     @precondition(lambda self: len(self.system.kaspi.faults))
     @rule()
     def kaspi_recovers(self):
-        """Nothing goes wrong any more."""
+        """Nothing goes wrong from now on."""
         self.system.kaspi.faults.clear()
 
     @precondition(has_parcels)
     @rule(which=WHICH)
     def courier_moves_a_parcel(self, which):
-        """One step, or the cancel that it was told of."""
+        """One step, or the cancel that it received."""
         self.system.move_on(self._parcel(which))
 
     @precondition(has_parcels)

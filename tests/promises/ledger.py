@@ -1,4 +1,4 @@
-"""What the database says after a step: every row, read once, for all of the promises."""
+"""the rows after a step: every row, read once, for all of the promises."""
 
 from dataclasses import dataclass
 
@@ -19,26 +19,21 @@ class Ledger:
     changes: list
 
     def calls_of(self, delivery, kind):
-        """Return a delivery's calls of one kind."""
         return [call for call in self.calls if call.delivery_id == delivery.pk and call.kind == kind]
 
     def changes_of(self, delivery):
-        """Return the steps that a delivery took."""
         return [change for change in self.changes if change.delivery_id == delivery.pk and change.applied]
 
     def newest_of(self, order):
-        """Return an order's newest delivery to its customer, None when it has none."""
         key = str(order.pk)
         own = [one for one in self.deliveries.values() if one.object_id == key and not one.is_return]
         return max(own, key=lambda delivery: delivery.generation, default=None)
 
     def has_later(self, delivery):
-        """Tell whether staff booked the order, or its return, again."""
         same = (one for one in self.deliveries.values() if way_of(one) == way_of(delivery))
         return any(one.generation > delivery.generation for one in same)
 
     def named(self, external_order_id):
-        """Return the delivery that Kaspi knows by this name, None when there is none."""
         own = (row for row in self.deliveries.values() if row.external_order_id == external_order_id)
         return next(own, None)
 

@@ -1,4 +1,4 @@
-"""The state machine: whatever the shop, its workers, Kaspi, time and people do, in any order."""
+"""The state machine: whatever the shop, its workers, Kaspi, time and staff do, in any order."""
 
 import sys
 
@@ -8,13 +8,12 @@ from hypothesis.strategies import sampled_from
 from tests.promises import ledger, promises, scenario
 from tests.promises.kaspi_rules import KaspiRules
 from tests.promises.shop_rules import ShopRules
-from tests.promises.shop_update_rules import ShopUpdateRules
 from tests.promises.staff_rules import StaffRules
 from tests.promises.system import System
 from tests.promises.worker_rules import WorkerRules
 
 
-class Machine(ShopRules, ShopUpdateRules, WorkerRules, KaspiRules, StaffRules, RuleBasedStateMachine):
+class Machine(ShopRules, WorkerRules, KaspiRules, StaffRules, RuleBasedStateMachine):
     """One run: a day in the system, with every promise checked after every step."""
 
     def __init__(self):
@@ -25,12 +24,9 @@ class Machine(ShopRules, ShopUpdateRules, WorkerRules, KaspiRules, StaffRules, R
     @initialize(
         runner=sampled_from(["worker", "worker", "inline"]),
         awake=sampled_from([True, True, False]),
-        replicated=sampled_from([False, False, True]),
     )
-    def house_opens(self, runner, awake, replicated):
-        """Only an inline runner may send from a shop's own process. Reads may go to a replica."""
-        if replicated:
-            self.system.read_from_a_replica()
+    def shop_opens(self, runner, awake):
+        """Only an inline runner may send from a shop's own process."""
         self.system.configure(RUNNER=runner)
         self.system.sends_inline = runner == "inline"
         self.system.workers_are_awake = awake

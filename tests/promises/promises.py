@@ -1,4 +1,4 @@
-"""The promises, each a check of what the rows, the network's notes and the log say together.
+"""The promises, each a check of the rows, the network's notes and the log together.
 
 Kaspi is the sandbox, which books again when an idempotency key has expired. A second delivery in
 `FakeKaspi` is therefore a second delivery in reality.
@@ -30,7 +30,7 @@ CallState, EventState = ApiCall.State, WebhookEvent.State
 
 
 def one_live_parcel(system, ledger):
-    """1: one order's generation has one parcel; only a person's mistake makes two live, and it is flagged."""
+    """1: one order's generation has one parcel; only a mistake of staff makes two live, and it is flagged."""
     booked = Counter(record.external_order_id for record in system.kaspi.deliveries.values())
     assert max(booked.values(), default=0) <= 1, f"booked twice: {booked.most_common(1)}"
     live = defaultdict(list)
@@ -51,7 +51,7 @@ def _two_that_are_known_are_flagged(system, ledger):
     for order, deliveries in known.items():
         flagged = [one for one in deliveries if one.attention == Attention.SECOND_PARCEL]
         seen = flagged or system.acknowledged & {one.pk for one in deliveries}
-        assert len(deliveries) == 1 or seen, f"order {order} has two parcels, and nobody is told"
+        assert len(deliveries) == 1 or seen, f"order {order} has two parcels, and neither is flagged"
 
 
 def keys_carry_their_bytes(system, ledger):
@@ -117,7 +117,7 @@ def an_event_acts_once(system, ledger):
 
 
 def status_goes_forward(system, ledger):
-    """8: no step backwards and none out of an end, unless a GET corrects it and the history says so."""
+    """8: no step backwards and none out of an end, unless a GET corrects it with a record."""
     for delivery in ledger.deliveries.values():
         steps = ledger.changes_of(delivery)
         for change in _kaspis_own(steps):
@@ -153,22 +153,22 @@ def a_link_stays(system, ledger):
             continue
         if delivery.delivery_id != event.kaspi_delivery_id:
             flagged = delivery.attention == Attention.SECOND_PARCEL
-            assert flagged or delivery.pk in system.acknowledged, f"{event} is about a parcel that nobody is told of"
+            assert flagged or delivery.pk in system.acknowledged, f"{event} is about a parcel that is not flagged"
 
 
 def nothing_is_lost(system, ledger):
-    """10: every call and every open delivery is finished, scheduled, or waits for a person."""
+    """10: every call and every open delivery is finished, scheduled, or is listed for staff."""
     for call in ledger.calls:
         delivery = ledger.deliveries[call.delivery_id]
         ended = call.state in {CallState.DONE, CallState.ABANDONED} or _is_answered(ledger, call)
         scheduled = call.next_attempt_at is not None
         assert scheduled == (call.state in ApiCall.UNRESOLVED), f"{call} is {call.state}, next {call.next_attempt_at}"
         listed = delivery.attention or not delivery.is_open
-        assert ended or scheduled or listed, f"{call} is {call.state} and nobody knows"
+        assert ended or scheduled or listed, f"{call} is {call.state} and not listed"
     for delivery in ledger.deliveries.values():
         asking = any(call.next_attempt_at for call in ledger.calls_of(delivery, ApiCall.Kind.REFRESH))
         asked = asking or delivery.next_refresh_at or not delivery.delivery_id or not delivery.is_open
-        assert asked or delivery.attention or delivery.pk in system.acknowledged, f"nobody asks about {delivery}"
+        assert asked or delivery.attention or delivery.pk in system.acknowledged, f"no refresh of {delivery}"
     for order in ledger.orders.values():
         wanted = order.paid and not order.cancelled
         assert ledger.newest_of(order) or not wanted, f"order {order.pk} has no delivery"
@@ -180,11 +180,11 @@ def the_shop_breaks_nothing(system, ledger):
     assert not broken, broken
 
 
-def the_log_is_silent_about_people(system, ledger):
+def the_log_has_no_personal_data(system, ledger):
     """12: no key, secret, phone, name or address in a line of the log."""
     private = (*PRIVATE, *API_KEYS, *SECRETS)
-    told = [line for line in system.journal.lines if any(words in line for words in private)]
-    assert not told, told
+    found = [line for line in system.journal.lines if any(words in line for words in private)]
+    assert not found, found
     system.journal.lines.clear()
 
 
@@ -210,7 +210,7 @@ def _numbered(name, generation):
 
 
 def the_latest_word_counts(system, ledger):
-    """14: what the database says when a create is claimed decides; later only what may be booked goes again."""
+    """14: the row in the database when a create is claimed decides; later only what may be booked goes again."""
     doubted = set()
     for seen in system.witness.seen:
         if not seen.is_create:
@@ -248,16 +248,10 @@ def one_surrounding(system, ledger):
         assert not edited or delivery.object_id in system.edited, f"the order of {delivery} was not edited"
 
 
-def nothing_is_written_where_it_was_read(system, ledger):
-    """17: no statement that writes or locks goes to the replica."""
-    assert not system.written_on_the_replica, system.written_on_the_replica
-
-
 PROMISES = (  # the causes first: a broken identity is a lost order, too
     one_order_is_one_order,
     the_latest_word_counts,
     one_surrounding,
-    nothing_is_written_where_it_was_read,
     one_live_parcel,
     keys_carry_their_bytes,
     old_keys_are_left_alone,
@@ -269,18 +263,17 @@ PROMISES = (  # the causes first: a broken identity is a lost order, too
     a_link_stays,
     nothing_is_lost,
     the_shop_breaks_nothing,
-    the_log_is_silent_about_people,
+    the_log_has_no_personal_data,
     a_no_cancels_nothing,
 )
 
 
 def check(system, ledger):
-    """Hold the rows against every promise."""
     for promise in PROMISES:
         promise(system, ledger)
 
 
 def _is_answered(ledger, call):
-    """Tell whether a no was all that was asked for, or whether a later call asks again."""
+    """Return whether a no was all that was asked for, or whether a later call asks again."""
     latest = ledger.calls_of(ledger.deliveries[call.delivery_id], call.kind)[-1]
     return latest.pk != call.pk or (call.kind == ApiCall.Kind.LINK and call.state == CallState.REFUSED)

@@ -51,16 +51,16 @@ def _work_until_idle(system):
             break
         system.clock.now = max(system.clock.now + A_WHILE, planned)
     else:
-        raise AssertionError(f"still busy after {ROUNDS} rounds: {_plans(system)}")
+        raise AssertionError(f"still busy after {ROUNDS} rounds: {ledger.read()}")
 
 
 def everything_has_ended(system, rows):
-    """See that everything has ended, or waits for a person, and that nothing is missing."""
+    """See that everything has ended, or is listed for staff, and that nothing is missing."""
     for parcel in system.kaspi.deliveries.values():
         delivery = rows.named(parcel.external_order_id)
-        assert delivery is not None, f"{parcel} is nobody's"
+        assert delivery is not None, f"{parcel} is unknown"
         waits = bool(delivery.attention) or delivery.pk in system.acknowledged
-        assert delivery.delivery_id == parcel.delivery_id or waits, f"nobody knows of {parcel}"
+        assert delivery.delivery_id == parcel.delivery_id or waits, f"{parcel} is not listed"
         if delivery.delivery_id == parcel.delivery_id and parcel.delivery_id not in system.fickle:
             _check_mirror(rows, delivery, parcel, waits=waits)
     for order in rows.orders.values():
@@ -70,8 +70,10 @@ def everything_has_ended(system, rows):
         assert not delivery.is_return or ended or delivery.delivery_id in system.fickle, f"the return {delivery} waits"
     for event in rows.events:
         _check_event(rows, event)
-    untold = {change.pk for change in rows.changes if change.applied and _concerns_somebody(rows, change)} - system.told
-    assert not untold, f"the shop was never told of {untold}"
+    unnotified = {
+        change.pk for change in rows.changes if change.applied and _concerns_somebody(rows, change)
+    } - system.notified
+    assert not unnotified, f"the shop was never notified of {unnotified}"
 
 
 def _ask_about_cancels(system):
@@ -114,20 +116,6 @@ def _next_moment(system):
     return min(filter(None, moments), default=None)
 
 
-def _plans(system):
-    """Return what is still planned, for whoever reads why it never ends."""
-    calls = ApiCall.objects.filter(next_attempt_at__isnull=False)
-    silent = Delivery.objects.filter(next_refresh_at__isnull=False)
-    untold = StatusChange.objects.filter(applied=True, notified_at__isnull=True)
-    return [
-        system.clock.now,
-        *calls.values_list("pk", "kind", "state", "next_attempt_at", "attempts", "reason"),
-        *silent.values_list("pk", "status", "attention", "next_refresh_at"),
-        *untold.values_list("pk", "notify_after"),
-        len(system.kaspi.webhooks.pending),
-    ]
-
-
 def _ask_once_more(system):
     """Refresh everything that Kaspi knows, so that the history can be whole."""
     for delivery in Delivery.objects.filter(delivery_id__isnull=False):
@@ -141,7 +129,7 @@ def _ask_once_more(system):
 
 
 def _check_mirror(rows, delivery, parcel, *, waits):
-    assert delivery.status == parcel.status, f"{delivery} is {delivery.status}, Kaspi says {parcel.status}"
+    assert delivery.status == parcel.status, f"{delivery} is {delivery.status}, at Kaspi {parcel.status}"
     known = {change.to_status for change in rows.changes if change.delivery_id == delivery.pk}
     missing = {step["status"] for step in parcel.history} - known
     assert not missing, f"{delivery} has no record of {missing}"
@@ -158,7 +146,7 @@ def _check_order(system, rows, order):
 
 
 def _concerns_somebody(rows, change):
-    """Tell whether the shop is to hear of it: not of an order that was deleted before anything was sent."""
+    """Return whether the shop must be notified: not of an order that was deleted before anything was sent."""
     delivery = rows.deliveries[change.delivery_id]
     return delivery.object_id in rows.orders or delivery.delivery_id is not None
 

@@ -1,4 +1,4 @@
-"""A shop whose code breaks when it is told to: an adapter, and receivers of the signals."""
+"""A shop whose code breaks on demand: an adapter, and receivers of the signals."""
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,42 +25,37 @@ class Mood:
 
 
 def surrounding():
-    """Return the language and the time zone that are active now."""
     return get_language(), get_current_timezone_name()
 
 
-def hear(question, order):
+def note(question, order):
     """Note where the adapter is asked; raise, naming a customer's data, when it is to break on this question."""
     Mood.surroundings.add(surrounding())
     if Mood.question == question:
         raise ValueError(f"{order.phone} {order.address}")
 
 
+def asked(question):
+    """Return a method that notes where it is called, and answers as the adapter beneath."""
+
+    def ask(self, order):
+        note(question, order)
+        return getattr(super(Moody, self), question)(order)
+
+    return ask
+
+
 class Moody:
     """A careful shop's adapter with a bad day, whose answers read as whoever asks them does."""
 
-    def wants_delivery(self, order):
-        hear("wants_delivery", order)
-        return super().wants_delivery(order)
-
-    def wants_cancel(self, order):
-        hear("wants_cancel", order)
-        return super().wants_cancel(order)
-
-    def cancel_reason(self, order):
-        hear("cancel_reason", order)
-        return super().cancel_reason(order)
-
-    def external_order_id(self, order):
-        hear("external_order_id", order)
-        return super().external_order_id(order)
-
-    def account(self, order):
-        hear("account", order)
-        return super().account(order)
+    wants_delivery = asked("wants_delivery")
+    wants_cancel = asked("wants_cancel")
+    cancel_reason = asked("cancel_reason")
+    external_order_id = asked("external_order_id")
+    account = asked("account")
 
     def build_request(self, order):
-        hear("build_request", order)
+        note("build_request", order)
         request = super().build_request(order)
         text = f"{request.parcel.description}, {surrounding()}"
         return replace(request, parcel=replace(request.parcel, description=text))
@@ -75,22 +70,22 @@ class MoodyAppAdapter(Moody, AppOrderAdapter):
 
 
 @contextmanager
-def listening(told):
+def listening(notified):
     """Connect receivers that note the changes they took, and raise when they are to."""
 
-    def note(sender, delivery, **kwargs):
+    def receive(sender, delivery, **kwargs):
         if Mood.receivers:
             raise ValueError(delivery.dropoff_phone)
         if "change" in kwargs:
-            told.add(kwargs["change"].pk)
+            notified.add(kwargs["change"].pk)
 
     signals = (delivery_created, delivery_status_changed, delivery_needs_attention)
     for signal in signals:
-        signal.connect(note)
+        signal.connect(receive)
     try:
         yield
     finally:
         for signal in signals:
-            signal.disconnect(note)
+            signal.disconnect(receive)
         Mood.question, Mood.receivers = "", False
         Mood.surroundings.clear()

@@ -1,4 +1,4 @@
-"""What people click: in the admin, on anything, twice, and at the wrong moment."""
+"""What staff click: in the admin, on anything, twice, and at the wrong moment."""
 
 from hypothesis.stateful import precondition, rule
 from hypothesis.strategies import sampled_from
@@ -20,22 +20,17 @@ REASONS = sampled_from(["", "changed their mind", "out of stock"])
 
 
 def has_rows(machine):
-    """Tell whether there is anything to click on."""
     return Delivery.objects.exists()
 
 
 def has_held_rows(_machine):
-    """Tell whether the adapter holds something back, and staff are asked."""
     return Delivery.objects.filter(attention=Attention.NOT_WANTED).exists()
 
 
 class StaffRules:
-    """Staff, who see the admin's lists and may click on every row of them."""
-
     @precondition(has_rows)
     @rule(which=WHICH, reason=REASONS, times=sampled_from([1, 2]))
     def person_cancels(self, which, reason, times):
-        """A double click, perhaps."""
         row = self._row(which)
         self.system.cancelled_by_staff.add(row.object_id)
         for _ in range(times):
@@ -44,7 +39,7 @@ class StaffRules:
     @precondition(has_rows)
     @rule(which=WHICH, service=sampled_from([refresh_delivery, retry_delivery, retry_delivery, reissue_delivery]))
     def person_clicks(self, which, service):
-        """Has Kaspi asked now, has it tried now, or has it booked anew."""
+        """Refresh it now, retry it now, or rebook it."""
         self._click(service, self._row(which))
 
     @precondition(has_held_rows)
@@ -63,7 +58,7 @@ class StaffRules:
         row = self._row(which)
         parcels = self.system.kaspi.deliveries.values()
         found = [one.delivery_id for one in parcels if (one.external_order_id == row.external_order_id) == rightly]
-        self._click(link_delivery, row, delivery_id=found[0] if found else "dlv_nobody")
+        self._click(link_delivery, row, delivery_id=found[0] if found else "dlv_unknown")
 
     @precondition(has_rows)
     @rule(
@@ -81,13 +76,11 @@ class StaffRules:
     @precondition(has_rows)
     @rule(which=WHICH)
     def person_acknowledges(self, which):
-        """It has been dealt with."""
         self._click(acknowledge_delivery, self._row(which))
 
     @precondition(lambda _machine: WebhookEvent.objects.exists())
     @rule(which=WHICH)
     def person_replays_an_event(self, which):
-        """The newest are on top of the list."""
         events = list(WebhookEvent.objects.order_by("-pk"))
         replay_event(events[which % len(events)])
 
@@ -96,7 +89,7 @@ class StaffRules:
         return rows[which % len(rows)]
 
     def _click(self, service, row, **options):
-        """Click; a service that refuses has changed nothing, and says so."""
+        """Click; a service that refuses has changed nothing."""
         try:
             done = service(row, **options)
         except DeliveryError:

@@ -28,7 +28,6 @@ from kaspi_delivery_django.services.outbox import clients
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.statuses import DELIVERED, STATUSES
 from tests.conftest import WEBHOOK_URL, TurnableClock
-from tests.promises.replica import replicated
 from tests.promises.shop import listening
 from tests.promises.witness import Journal, Witness
 from tests.shop.models import AppOrder, GiftOrder, Line, Order
@@ -69,22 +68,20 @@ class System:
         self.client = Client()
         self.held, self.acknowledged, self.answered, self.costs = [], set(), [], []
         self.words_of_unsent = {}
-        self.rolled_back, self.told, self.wrongly_absent, self.fickle = set(), set(), set(), set()
+        self.rolled_back, self.notified, self.wrongly_absent, self.fickle = set(), set(), set(), set()
         self.edited, self.sent_by_staff, self.cancelled_by_staff = set(), set(), set()
-        self.written_on_the_replica = []
         self.names, self.sends_inline = {}, False
         self.orders_made, self.workers_are_awake = 0, False
         self._spoken = []
         self._stack = ExitStack()
 
     def open(self, **options):
-        """Empty the tables, and put clocks, network, settings, log and receivers in place."""
         empty_tables()
         enter = self._stack.enter_context
         enter(clock.replaced(lambda: self.clock.now))
         enter(override_settings(KASPI_DELIVERY=copy.deepcopy(settings.KASPI_DELIVERY)))
         enter(clients.transport(self.witness))
-        enter(listening(self.told))
+        enter(listening(self.notified))
         enter(self._journalled())
         self.configure(
             API_KEY=API_KEYS[0],
@@ -94,22 +91,15 @@ class System:
         )
 
     def close(self):
-        """Put everything back."""
         self._stack.close()
         translation.deactivate()
         timezone.deactivate()
 
-    def read_from_a_replica(self):
-        """From now on reads go to a replica that cannot be written."""
-        self._stack.enter_context(replicated(self.written_on_the_replica))
-
     def configure(self, **changes):
-        """Change the shop's settings, as a deployment does."""
         settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **changes}
 
     @contextmanager
     def work(self):
-        """Do what only a worker's process may do."""
         self.witness.is_working = True
         try:
             yield
@@ -117,7 +107,6 @@ class System:
             self.witness.is_working = False
 
     def run_round(self):
-        """Let a worker do one batch of everything; return how many things it did."""
         with self.work():
             return Worker(log=lambda _line: None).run_round()
 
@@ -136,7 +125,6 @@ class System:
             self.kaspi.move(parcel.delivery_id, DELIVERED)
 
     def next_key(self, model):
-        """Return a primary key that no order had before, not even one that was rolled back."""
         self.orders_made += 1
         return key_of(model, self.orders_made)
 
@@ -184,7 +172,6 @@ class System:
 
 
 def signed(secret, stamp, body):
-    """Return the headers of a webhook."""
     return {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": sign(secret, stamp, body)}
 
 

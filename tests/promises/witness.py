@@ -1,4 +1,4 @@
-"""The network between the services and the sandbox, which notes what nobody else can see."""
+"""The network between the services and the sandbox, which notes every request."""
 
 import json
 import logging
@@ -33,12 +33,10 @@ class Seen:
 
     @property
     def is_create(self):
-        """Whether it books."""
         return self.method == "POST" and self.path.endswith("/v1/deliveries")
 
     @property
     def may_have_booked(self):
-        """Whether the sender cannot be sure that Kaspi did nothing."""
         return self.status not in NOT_BOOKED
 
 
@@ -84,13 +82,10 @@ class Witness(SandboxAdapter):
 
 
 class Journal(logging.Handler):
-    """Keeps what is logged as the text that a log file would have."""
-
     def __init__(self):
         super().__init__(logging.DEBUG)
         self.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))
         self.lines = []
 
     def emit(self, record):
-        """Keep the line, traceback and all."""
         self.lines.append(self.format(record))

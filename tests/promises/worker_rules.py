@@ -26,12 +26,10 @@ MOMENTS = (
 
 
 def due_calls(system):
-    """Return the calls that a worker may claim now."""
     return ApiCall.objects.due(system.clock.now).order_by("pk")
 
 
 def has_due_calls(machine):
-    """Tell whether there is anything to claim."""
     return due_calls(machine.system).exists()
 
 
@@ -51,13 +49,13 @@ class WorkerRules:
 
     @rule(awake=sampled_from([True, True, False]))
     def workers_wake_or_sleep(self, awake):
-        """From now on one runs a round after every step; or they run only when they are told to."""
+        """From now on one runs a round after every step; or they run only when a rule lets them."""
         self.system.workers_are_awake = awake
 
     @precondition(has_due_calls)
     @rule(which=WHICH, sends=sampled_from([True, False]))
     def worker_claims(self, which, sends):
-        """It has a claim, and perhaps an outcome, that nobody else knows."""
+        """It has a claim, and perhaps an outcome, that the database does not have."""
         due = list(due_calls(self.system).values_list("pk", flat=True))
         release_expired()
         claim = claims.claim(due[which % len(due)], using="default")
@@ -81,7 +79,6 @@ class WorkerRules:
     @precondition(lambda self: self.system.held)
     @rule()
     def workers_die(self):
-        """With everything that they alone know."""
         self.system.held.clear()
 
     def _transmit(self, claim, word):

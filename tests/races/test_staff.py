@@ -1,9 +1,7 @@
 """Two users, or two saves, at the same delivery."""
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import transaction
-from django.test import Client
 
 from kaspi_delivery_django.exceptions import CannotReissue, DeliveryError
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
@@ -43,19 +41,6 @@ def test_two_cancels_ask_kaspi_once(booked, drain, kaspi, at_once):
     drain()
     assert len([r for r in kaspi.requests if r.path.endswith("/cancel")]) == 1
     assert Delivery.objects.get().status == "cancelled"
-
-
-@pytest.mark.failure_mode("cancel: two people")
-def test_two_confirmed_pages_ask_kaspi_once(booked, drain, kaspi, at_once):
-    """Through the admin."""
-    users = [Client(), Client()]
-    for number, user in enumerate(users):
-        user.force_login(User.objects.create_superuser(f"user{number}", password="x"))
-    page = f"/admin/kaspi_delivery/delivery/{booked.pk}/do/cancel/"
-    works = [lambda user=user: user.post(page, {"reason": "out of stock"}).status_code for user in users]
-    assert at_once(*works) == [302, 302]
-    drain()
-    assert len([r for r in kaspi.requests if r.path.endswith("/cancel")]) == 1
 
 
 @pytest.mark.failure_mode("cancel: while the create is open")

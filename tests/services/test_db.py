@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.db import (
     DatabaseError,
     DataError,
@@ -12,14 +13,21 @@ from django.db import (
     InternalError,
     OperationalError,
     connection,
+    transaction,
 )
 
-from kaspi_delivery_django.models import WebhookEvent
-from kaspi_delivery_django.services import db
-from kaspi_delivery_django.services.db import is_data_error, is_transient
+from kaspi_delivery_django.checks import check_character_set
+from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.services import cancel_delivery, db, request_delivery
+from kaspi_delivery_django.services.db import is_data_error, is_transient, lock_current
 from tests.conftest import NOON
+from tests.shop.adapters import OrderAdapter
+from tests.shop.models import Order
 
 ROW = {"account": "default", "environment": "sandbox", "type": "delivery.accepted", "body": "{}", "received_at": NOON}
+
+
+mysql_only = pytest.mark.skipif(connection.vendor != "mysql", reason="others have one character set for a database")
 
 
 class Cause(Exception):
@@ -99,7 +107,7 @@ def test_the_engines_own_refusals_are_recognised():
         assert is_data_error(caught.value), values.keys()
 
 
-@pytest.mark.skipif(connection.vendor != "mysql", reason="others have one character set for a database")
+@mysql_only
 @pytest.mark.django_db(transaction=True)
 def test_a_letter_that_the_column_cannot_hold_is_recognised():
     """An old database has three bytes for a character, and an emoji needs four."""
@@ -134,3 +142,79 @@ def test_the_limit_of_waits_ends_on_mysql_too(monkeypatch):
     limit, restored = mysql.executed
     assert limit.endswith("innodb_lock_wait_timeout = 1")
     assert restored == "SET innodb_lock_wait_timeout = @kaspi_waited"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_engine_that_cannot_skip_what_is_locked_gets_one_row(booked, monkeypatch):
+    """Who holds one and waits for another would meet a shop that waits the other way round."""
+    if not connection.features.has_select_for_update:
+        pytest.skip("SQLite has one writer, and no row locks")
+    for _ in range(2):
+        Order.objects.create()
+    for skips, count in ((True, 3), (False, 1)):
+        monkeypatch.setattr(connection.features, "has_select_for_update_skip_locked", skips)
+        with transaction.atomic():
+            assert len(db.lock_unlocked(Delivery.objects.all())) == count
+
+
+@pytest.mark.django_db(transaction=True)
+def test_only_an_existing_row_in_a_transaction_is_locked(booked):
+    """Without one the lock would end at once."""
+    with pytest.raises(transaction.TransactionManagementError):
+        lock_current(booked)
+    Delivery.objects.all().delete()
+    with transaction.atomic(), pytest.raises(Delivery.DoesNotExist):
+        lock_current(booked)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_emoji_in_a_reason_keeps_no_order_from_being_cancelled(kaspi, monkeypatch):
+    """A table of utf8mb3 cannot hold it: the cancel goes with a reason that any table holds."""
+    monkeypatch.setattr(OrderAdapter, "cancel_reason", lambda _self, _order: "late \N{DELIVERY TRUCK}")
+    with narrowed((Delivery, "cancel_reason"), (StatusChange, "note")):
+        order = Order.objects.create()
+        order.cancelled = True
+        order.save()
+        assert Delivery.objects.get().status == "cancelled"
+        other = cancel_delivery(request_delivery(Order.objects.create()), reason="\N{DELIVERY TRUCK}")
+        assert other.status == "cancelled"
+
+
+@contextmanager
+def narrowed(*columns):
+    """Give columns of MySQL's the old character set; other engines have one for the whole database."""
+
+    def change(charset):
+        for model, column in columns if connection.vendor == "mysql" else ():
+            with connection.cursor() as cursor:
+                table = model._meta.db_table
+                cursor.execute(f"ALTER TABLE {table} MODIFY {column} longtext CHARACTER SET {charset} NOT NULL")
+
+    change("utf8mb3")
+    try:
+        yield
+    finally:
+        change("utf8mb4")
+
+
+@mysql_only
+@pytest.mark.django_db(transaction=True)
+def test_a_table_of_utf8mb3_is_named():
+    """Its long texts cannot hold an emoji."""
+    assert check_character_set(databases=["default"]) == []
+    with narrowed((StatusChange, "note")):
+        [message] = check_character_set(databases=["default"])
+    assert f"utf8mb4 for: {StatusChange._meta.db_table}." in message.hint
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("first", "second"), [("order-a", "ORDER-A"), ("order-e", "order-é")])
+@pytest.mark.failure_mode("database: names that differ in case")
+def test_uniqueness_is_letter_by_letter(first, second):
+    """Case and accents count, on MariaDB too."""
+    order_type = ContentType.objects.get_for_model(Order)
+    for number, name in enumerate((first, second)):
+        Delivery.objects.create(
+            account="default", environment="sandbox", content_type=order_type, object_id=number, external_order_id=name
+        )
+    assert Delivery.objects.get(external_order_id=first).object_id == "0"

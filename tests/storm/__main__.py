@@ -1,7 +1,7 @@
 """Let the package stand a storm: `python -m tests.storm --orders 5000`.
 
 DATABASE picks the engine, as for the tests; PostgreSQL is the default. Prints the closing table;
-exits 1 when anything was lost, doubled, not heard of, taken back or left unexplained.
+exits 1 when anything was lost, doubled, sent after its cancel, set back or left unexplained.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import django
 
 
 def parse(arguments):
-    """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.storm")
     parser.add_argument("--orders", type=int, default=500)
     parser.add_argument("--faults", type=float, default=0.1, help="the chance of each fault, for each call and event")
@@ -26,7 +25,6 @@ def parse(arguments):
 
 
 def main(arguments):
-    """Make a database, let the storm come, and print what is left."""
     options = parse(arguments)
     os.environ.setdefault("DATABASE", "postgresql")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
@@ -36,15 +34,14 @@ def main(arguments):
 
     disturb = database.stop_for_a_while if options.pop("stop_database") else None
     with database.made():
-        table = storm(Plan(**options), say=say, disturb=disturb)
+        table = storm(Plan(**options), log=log, disturb=disturb)
     for label, figure in table.items():
-        say(f"{label:45} {figure:>8}")
+        log(f"{label:45} {figure:>8}")
     return int(any(table[label] for label in counts.MUST_BE_NONE))
 
 
-def say(line):
-    """Print a line at once."""
-    print(line, flush=True)  # noqa: T201  # a command speaks
+def log(line):
+    print(line, flush=True)  # noqa: T201  # a command prints
 
 
 if __name__ == "__main__":

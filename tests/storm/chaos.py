@@ -4,8 +4,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.sandbox.webhooks import WebhookQueue
 
 TICK_S = 1.0
+LATE_S = 300.0
 
 
 def faults(chance, speed):
@@ -27,7 +29,7 @@ def faults(chance, speed):
     return [Fault(probability=chance, times=None, **way) for way in ways]
 
 
-GATE_CLOSERS = (
+BREAKER_OPENERS = (
     {"status": 401},
     {"status": 403},
     {"status": 405},
@@ -37,7 +39,7 @@ GATE_CLOSERS = (
 
 
 class Chaos:
-    """Kills processes, and closes Kaspi's gate now and then, until it is told to stop.
+    """Kills processes, and opens the circuit breaker now and then, until it is stopped.
 
     A 401 or a 429 holds up every call at once. So these come one at a time: with each kill, at the
     chance that every call has of meeting the others.
@@ -70,7 +72,7 @@ class Chaos:
             if elapsed >= due:
                 due = elapsed + self._plan.kill_every_s * (0.5 + self._dice.random())
                 self._kill()
-                self._close_the_gate()
+                self._open_the_breaker()
 
     def _kill(self):
         processes = self._stage.processes
@@ -79,7 +81,34 @@ class Chaos:
         process.start()
         self.kills += 1
 
-    def _close_the_gate(self):
+    def _open_the_breaker(self):
         if self._dice.random() < self._plan.faults:
-            fault = Fault(**self._dice.choice(GATE_CLOSERS))
+            fault = Fault(**self._dice.choice(BREAKER_OPENERS))
             self._stage.kaspi.faults._pending.insert(0, fault)
+
+
+class RoughWebhookQueue(WebhookQueue):
+    """Throws the dice for each event; `chance` 0 is a good day."""
+
+    def __init__(self, *arguments, dice, chance, **options):
+        super().__init__(*arguments, **options)
+        self._dice = dice
+        self.chance = chance
+
+    def queue(self, url, event_type, data):
+        with self._lock:
+            self.duplicate = self._happens()
+            self.lose = int(self._happens())
+            self.delay_s = LATE_S if self._happens() else 0.0
+            if self.reorder == 0 and self._happens():
+                self.reorder = 3
+            return super().queue(url, event_type, data)
+
+    def calm(self):
+        with self._lock:
+            self.chance = 0.0
+            self.reorder = 0
+            self._release_held(self._clock())
+
+    def _happens(self):
+        return self._dice.random() < self.chance

@@ -1,66 +1,45 @@
 """What is left when a storm is over: counted, row by row, on both sides."""
 
 from collections import Counter
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-
-from django.db.models import Min
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.statuses import RANKS, TERMINAL
 from tests.shop.spellings import MODELS, order_in
 from tests.storm.shopping import GHOST
-from tests.storm.stage import CANCEL_CHECK_S
 
 MUST_BE_NONE = (
     "lost",
     "doubled",
     "cancelled unsent, yet sent",
-    "cancelled in time, yet not asked about",
     "status regressions",
     "unexplained rows",
 )
-INTERVAL = timedelta(seconds=CANCEL_CHECK_S)
-ROUNDS = 3
 OPEN_EVENTS = (WebhookEvent.State.PARKED, WebhookEvent.State.FAILED, WebhookEvent.State.CONFLICT)
 
 
 def unsettled():
-    """Return how many rows still wait for something by themselves."""
     calls = ApiCall.objects.filter(state__in=ApiCall.UNRESOLVED).count()
-    untold = StatusChange.objects.filter(notified_at__isnull=True, applied=True).count()
+    unnotified = StatusChange.objects.filter(notified_at__isnull=True, applied=True).count()
     moving = Delivery.objects.filter(delivery_id__isnull=False).exclude(status__in=TERMINAL).count()
-    return calls + untold + moving
+    return calls + unnotified + moving
 
 
 def listed():
-    """Return how many deliveries ask for a person."""
     return Delivery.objects.exclude(attention="").count()
 
 
-def tally(kaspi, shopping, heartbeats):
-    """Return the closing table: name to figure. `MUST_BE_NONE` names those that must be 0.
-
-    `heartbeats` are the times at which workers began a round.
-    """
-    brought = list(_brought(kaspi, shopping.cancelled_later))
-    unheard = [cancel for cancel in brought if not cancel.is_heard]
-    missed = [cancel for cancel in unheard if cancel.should_be_heard(heartbeats)]
+def tally(kaspi, shopping):
+    """Return the closing table: name to figure. `MUST_BE_NONE` names those that must be 0."""
     live = Counter(order_in(r.external_order_id) for r in kaspi.deliveries.values() if r.status != "cancelled")
     return {
         "lost": _lost(live),
         "doubled": sum(1 for count in live.values() if count > 1),
         "cancelled unsent, yet sent": _sent(kaspi, shopping.cancelled_unsent),
-        "cancelled in time, yet not asked about": len(missed),
         "status regressions": _regressions(kaspi),
         "unexplained rows": sum(_unexplained(kaspi).values()),
         "orders saved": sum(model.objects.count() for model in MODELS),
-        "orders saved in another spelling": shopping.spelled_otherwise,
         "orders cancelled by the shop": sum(model.objects.filter(cancelled=True).count() for model in MODELS),
         "orders cancelled by update(), unsent": len(shopping.cancelled_unsent),
-        "orders cancelled by update(), later": len(shopping.cancelled_later),
-        "of these picked up before they were asked about": len(unheard) - len(missed),
-        "of these picked up before Kaspi took the cancel": len(brought) - len(unheard),
         "deliveries booked at Kaspi": len(kaspi.deliveries),
         "deliveries delivered": Delivery.objects.filter(status="delivered").count(),
         "deliveries cancelled": Delivery.objects.filter(status="cancelled").count(),
@@ -73,7 +52,7 @@ def tally(kaspi, shopping, heartbeats):
 
 
 def _lost(live):
-    """Count orders that want a delivery and have none, and nobody is asked to see to it."""
+    """Count orders that want a delivery and neither have one nor are listed for staff."""
     listed_orders = set(Delivery.objects.exclude(attention="").values_list("object_id", flat=True))
     wanted = (model.objects.filter(cancelled=False, paid=True).values_list("pk", flat=True) for model in MODELS)
     keys = (str(pk) for orders in wanted for pk in orders)
@@ -81,47 +60,9 @@ def _lost(live):
 
 
 def _sent(kaspi, cancelled):
-    """Count orders whose cancel was committed before their create was claimed, and which Kaspi heard of."""
-    heard = {order_in(r.idempotency_key) for r in kaspi.requests if r.idempotency_key and r.method == "POST"}
-    return len(heard & cancelled)
-
-
-@dataclass(frozen=True)
-class LateCancel:
-    """An order that was delivered although an `update()` had cancelled it.
-
-    `since` is when it was cancelled, or known to be booked: the sweep asks about what it knows to be booked.
-    """
-
-    since: datetime
-    picked_up_at: datetime
-    asked_at: datetime | None
-
-    @property
-    def is_heard(self):
-        """Whether the sweep came before the courier."""
-        return self.asked_at is not None and self.asked_at < self.picked_up_at
-
-    def should_be_heard(self, heartbeats):
-        """Tell whether the workers had their time: an interval of the sweep and a round.
-
-        The worker that sweeps may be killed, so there is one more interval, and more rounds than workers. They are
-        counted by heartbeats, because neither a round nor a start takes less real time when the clocks run faster.
-        """
-        first = next((beat for beat in heartbeats if beat >= self.since + INTERVAL), self.picked_up_at)
-        return sum(1 for beat in heartbeats if first + INTERVAL <= beat < self.picked_up_at) >= ROUNDS
-
-
-def _brought(kaspi, cancelled):
-    delivered = Delivery.objects.filter(status="delivered", object_id__in=cancelled)
-    for delivery in delivered.annotate(known_at=Min("history__created_at")):
-        since = max(cancelled[delivery.object_id], delivery.known_at)
-        yield LateCancel(since, _picked_up_at(kaspi.deliveries[delivery.delivery_id]), delivery.cancel_requested_at)
-
-
-def _picked_up_at(record):
-    [stamp] = [entry["timestamp"] for entry in record.history if entry["status"] == "in_transit"]
-    return datetime.fromisoformat(stamp)
+    """Count orders whose cancel was committed before their create was claimed, and which were sent to Kaspi."""
+    sent = {order_in(r.idempotency_key) for r in kaspi.requests if r.idempotency_key and r.method == "POST"}
+    return len(sent & cancelled)
 
 
 def _regressions(kaspi):
@@ -133,7 +74,7 @@ def _regressions(kaspi):
 
 
 def _unexplained(kaspi):
-    """Count rows that are neither finished, nor scheduled, nor on the list that asks for a person."""
+    """Count rows that are neither finished, nor scheduled, nor listed for staff."""
     calls = ApiCall.objects.filter(state__in=(*ApiCall.UNRESOLVED, "stuck", "refused"))
     ended = calls.filter(delivery__status__in=TERMINAL) | calls.filter(kind="link")
     idle = calls.filter(next_attempt_at__isnull=True, delivery__attention="").exclude(pk__in=ended.values("pk"))
@@ -141,7 +82,7 @@ def _unexplained(kaspi):
     ours = set(Delivery.objects.filter(delivery_id__isnull=False).values_list("delivery_id", flat=True))
     return {
         "calls": idle.count(),
-        "untold changes": StatusChange.objects.filter(notified_at__isnull=True, applied=True).count(),
+        "unnotified changes": StatusChange.objects.filter(notified_at__isnull=True, applied=True).count(),
         "events": WebhookEvent.objects.filter(state__in=OPEN_EVENTS).count(),
         "parcels that we do not know": len(ids - ours),
         "parcels of orders that were rolled back": sum(1 for r in kaspi.deliveries.values() if GHOST in _address(r)),

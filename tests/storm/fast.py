@@ -25,20 +25,16 @@ class FastClock:
 
     @classmethod
     def from_environment(cls):
-        """Read the clock that the parent process set."""
         epoch, speed = os.environ[VARIABLE].split()
         return cls(float(epoch), float(speed))
 
     def to_environment(self):
-        """Return what a process needs to follow this clock."""
         return {VARIABLE: f"{self.epoch!r} {self.speed!r}"}
 
     def timestamp(self):
-        """Return the Unix seconds."""
         return self.epoch + (time.time() - self.epoch) * self.speed
 
     def now(self):
-        """Return the time, aware UTC."""
         return datetime.fromtimestamp(self.timestamp(), UTC)
 
 

@@ -12,8 +12,6 @@ THREADS = 3
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Answers, and logs nothing."""
-
     def log_message(self, *_arguments):
         """Keep quiet."""
 
@@ -35,7 +33,6 @@ def _serve_forever(server):
 
 
 def main(kind, *arguments):
-    """Become a worker or a web server."""
     django.setup()
     from tests.storm import fast  # noqa: PLC0415  # it needs the settings
 

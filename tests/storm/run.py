@@ -5,7 +5,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from kaspi_delivery_django.models import AccountState, Delivery
+from kaspi_delivery_django.models import Delivery
 from tests.shop.models import AppOrder
 from tests.storm import counts
 from tests.storm.chaos import Chaos
@@ -35,7 +35,7 @@ class Plan:
     limit_s: float = 3600.0
 
 
-def storm(plan, say=lambda _line: None, disturb=None):
+def storm(plan, log=lambda _line: None, disturb=None):
     """Run the plan and return the closing table. Raises TimeoutError when it does not settle in time.
 
     `disturb(stage)` is called once, in the middle of the storm.
@@ -43,9 +43,9 @@ def storm(plan, say=lambda _line: None, disturb=None):
     began, dice = time.monotonic(), random.Random(plan.seed)
     over = threading.Event()
     with Stage(plan) as stage:
-        shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over, stage.clock.now)
+        shopping = Shopping(plan.orders, SHOPPERS, plan.seed, over)
         user = StaffUser(stage.kaspi)
-        watch = Watch(plan, say, stage, began)
+        watch = Watch(plan, log, stage, began)
         try:
             with Chaos(stage, plan, dice) as chaos:
                 shopping.start()
@@ -59,9 +59,9 @@ def storm(plan, say=lambda _line: None, disturb=None):
             watch.until(lambda: user.work() or watch.is_quiet(), "user")
         finally:
             over.set()
-        table = counts.tally(stage.kaspi, shopping, sorted(watch.heartbeats))
+        table = counts.tally(stage.kaspi, shopping)
     table["kills"] = chaos.kills
-    table |= {f"asked for a person: {reason}": count for reason, count in sorted(user.reasons.items())}
+    table |= {f"listed for staff: {reason}": count for reason, count in sorted(user.reasons.items())}
     return {**table, "seconds": round(time.monotonic() - began)}
 
 
@@ -76,31 +76,25 @@ def _cancel_what_is_open(stage, watch):
 
 
 class Watch:
-    """Waits for the stage, and says how far it is; `heartbeats` are those of the workers that it saw."""
+    """Waits for the stage, and logs how far it is."""
 
-    def __init__(self, plan, say, stage, began):
-        self._plan, self._say, self._stage, self._began = plan, say, stage, began
+    def __init__(self, plan, log, stage, began):
+        self._plan, self._log, self._stage, self._began = plan, log, stage, began
         self._pause = threading.Event()
-        self.heartbeats = set()
 
     def until(self, is_so, phase):
-        """Wait until it is so."""
-        said = 0.0
+        logged = 0.0
         while not is_so():
             elapsed = time.monotonic() - self._began
             if elapsed > self._plan.limit_s:
                 raise TimeoutError(f"{phase}: {self.unsettled()} rows unsettled\n{self._stage.log()[-3000:]}")
-            if elapsed - said > 10:
-                said = elapsed
-                self._say(f"{phase} {elapsed:.0f} s: unsettled {self.unsettled()}, listed {counts.listed()}")
-            seen = AccountState.objects.filter(worker_seen_at__isnull=False)
-            self.heartbeats.update(seen.values_list("worker_seen_at", flat=True))
+            if elapsed - logged > 10:
+                logged = elapsed
+                self._log(f"{phase} {elapsed:.0f} s: unsettled {self.unsettled()}, listed {counts.listed()}")
             self._pause.wait(LOOK_EVERY_S)
 
     def unsettled(self):
-        """Return how many rows wait for something by themselves, on either side."""
         return counts.unsettled() + len(self._stage.kaspi.webhooks.pending)
 
     def is_quiet(self):
-        """Tell whether nothing waits, neither for time nor for a person."""
         return self.unsettled() == 0 and counts.listed() == 0

@@ -8,7 +8,6 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from kaspi_delivery_django.models import ApiCall, Delivery
 from tests.shop.models import AppOrder, Line, Order
-from tests.shop.spellings import spelled
 
 GHOST = "an order that was rolled back"
 QUEUE = 40
@@ -19,27 +18,22 @@ SELDOM = 0.05
 class Shopping:
     """Saves so many orders from a few threads. What a stopped database refuses is tried again.
 
-    Customers come as fast as the workers keep up, and think again about one of the last orders: so a
-    cancel meets bookings that were never sent, are under way, are made, and are on the road. One order in
-    twenty is cancelled by `update()`, which no signal tells of: `cancelled_unsent` are the keys of those whose
-    create was not claimed when that was committed, `cancelled_later` those of the others, with the time by
-    `clock`. One in twenty is saved again with its key in another spelling.
+    Customers come as fast as the workers keep up, and think again about one of the last orders: so a cancel meets
+    bookings that were never sent, are under way, are made, and are on the road. Some orders are cancelled by
+    `update()`, which sends no signal: `cancelled_unsent` are the keys of those whose create was not claimed by then.
     """
 
-    def __init__(self, orders, threads, seed, stopped, clock):
-        self.cancelled_unsent, self.cancelled_later, self.spelled_otherwise = set(), {}, 0
-        self._clock = clock
+    def __init__(self, orders, threads, seed, stopped):
+        self.cancelled_unsent = set()
         self._left = threading.Semaphore(orders)
         self._stopped = stopped
         self._threads = [threading.Thread(target=self._shop, args=(seed + n,), daemon=True) for n in range(threads)]
 
     def start(self):
-        """Let the customers in."""
         for thread in self._threads:
             thread.start()
 
     def is_over(self):
-        """Tell whether the last one has gone."""
         return not any(thread.is_alive() for thread in self._threads)
 
     def _shop(self, seed):
@@ -50,10 +44,8 @@ class Shopping:
             placed.append(self._insist(_place, dice))
             if dice.random() < 0.3:
                 self._insist(_think_again, dice, placed.pop(dice.randrange(len(placed))))
-            elif dice.random() < SELDOM / 0.7:
+            elif dice.random() < SELDOM:
                 self._insist(self._cancel_quietly, placed.pop(dice.choice([-1, dice.randrange(len(placed))])))
-            if placed and dice.random() < SELDOM:
-                self._insist(self._spell_otherwise, dice, *placed[-1])
             del placed[:-RECENT]
         connection.close()
 
@@ -67,15 +59,6 @@ class Shopping:
             is_unsent = create.state == "due" and not create.attempts
         if is_unsent:
             self.cancelled_unsent.add(str(key))
-        else:
-            self.cancelled_later[str(key)] = self._clock()
-
-    def _spell_otherwise(self, dice, model, key):
-        """Save an order as an importer does, which writes its key in another way."""
-        order = model.objects.get(pk=key)
-        order.pk = spelled(key, dice.randrange(1, 6))
-        order.save()
-        self.spelled_otherwise += 1
 
     def _stand_in_line(self):
         while (self._insist(_waiting) or 0) > QUEUE:

@@ -1,4 +1,4 @@
-"""A user who works through the list that asks for a person, with the exits that a person has."""
+"""A user who works through the list of flagged deliveries, with the actions of staff."""
 
 from collections import Counter
 
@@ -25,7 +25,6 @@ class StaffUser:
         self._seen = set()
 
     def work(self):
-        """Go through the list once."""
         for delivery in Delivery.objects.exclude(attention=""):
             if (delivery.pk, delivery.attention) not in self._seen:
                 self._seen.add((delivery.pk, delivery.attention))

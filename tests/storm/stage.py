@@ -17,8 +17,8 @@ from django.test import override_settings
 
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
+from tests.storm.chaos import RoughWebhookQueue
 from tests.storm.fast import FastClock, running
-from tests.storm.mail import RoughWebhookQueue
 
 ROOT = Path(__file__).parents[2]
 POSTMEN = 3
@@ -31,31 +31,25 @@ ADAPTERS = ["tests.shop.adapters.OrderAdapter", "tests.shop.adapters.AppOrderAda
 
 
 class Process:
-    """A worker or a web server that can be killed and started again."""
-
     def __init__(self, arguments, environment, log):
         self._command = [sys.executable, "-m", "tests.storm.process", *arguments]
         self._environment, self._log = environment, log
         self._running = None
 
     def start(self):
-        """Start it; it takes a moment until it works."""
         self._running = subprocess.Popen(
             self._command, cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=self._log
         )
 
     def kill(self):
-        """Kill it with SIGKILL: nothing in it can be finished."""
         self._running.kill()
         self._running.wait()
 
     def terminate(self, patience_s=30):
-        """Ask it to stop, and return its exit code."""
         self._running.terminate()
         return self._running.wait(patience_s)
 
     def is_running(self):
-        """Tell whether it has not ended by itself."""
         return self._running.poll() is None
 
 
@@ -100,7 +94,6 @@ class Stage:
 
     @contextmanager
     def resting_courier(self):
-        """Have the courier rest meanwhile."""
         self._resting.set()
         try:
             yield
@@ -108,7 +101,6 @@ class Stage:
             self._resting.clear()
 
     def log(self):
-        """Return what the processes wrote to their standard error."""
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
 

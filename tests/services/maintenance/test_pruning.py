@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 
-from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, refresh_delivery
 from kaspi_delivery_django.services.maintenance import pruning
 from tests.services.conftest import fresh
@@ -105,3 +106,30 @@ def test_events_of_one_moment_are_all_deleted(turnable, batch):
     assert sum(counts) == 5
     assert max(counts) <= batch
     assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"parked", "failed"}
+
+
+@pytest.fixture
+def old(due, turnable):
+    """Return an attempt that failed 100 days ago, with Kaspi's message."""
+    ago = turnable.now - timedelta(days=100)
+    return FailedAttempt.objects.create(call=due, kind="create", at=ago, error="x", error_message="+7 701 555 00 42")
+
+
+def test_old_attempts_are_pruned_with_the_events(old, due, turnable):
+    """After ninety days; a dry run counts them."""
+    FailedAttempt.objects.create(call=due, kind="create", at=turnable.now - timedelta(days=80), error="y")
+    assert list(pruning.prune_attempts(failed_before=turnable.now, batch=10, dry_run=True)) == [2]
+    call_command("kaspi_prune")
+    assert FailedAttempt.objects.get().error == "y"
+
+
+def test_kaspis_message_is_cleared_with_the_delivery(old, booked, turnable):
+    """It may have names."""
+    Delivery.objects.update(status="delivered", status_at=turnable.now - timedelta(days=99))
+    ApiCall.objects.update(state="done")
+    PendingAction.objects.create(name="cancel", delivery=booked, reason="Asel", created_at=turnable.now)
+    booked.history.update(notified_at=turnable.now)
+    list(pruning.anonymize_personal_data(ended_before=turnable.now, batch=10))
+    assert FailedAttempt.objects.get().error_message == ""
+    assert (Delivery.objects.get().phone_tail, Delivery.objects.get().parcel_description) == ("", "")
+    assert PendingAction.objects.get().reason == ""

@@ -62,21 +62,17 @@ KINDS = st.sampled_from(ApiCall.Kind.values)
 
 
 class Answers(HTTPAdapter):
-    """Answers each request alike."""
-
     def __init__(self, status, headers, body):
         super().__init__()
         self._answer = status, headers, body
 
     def send(self, request, **_options):
-        """Return the answer as `urllib3` hands it to `requests`."""
         status, headers, body = self._answer
         raw = HTTPResponse(io.BytesIO(body), headers=headers, status=status, preload_content=False)
         return self.build_response(request, raw)
 
 
 def call_of(kind):
-    """Return a due call of this kind, for an order of its own."""
     order = Order.objects.create()
     create = ApiCall.objects.get(delivery__object_id=str(order.pk))
     if kind == "create":
@@ -99,10 +95,10 @@ def _link(delivery):
 @pytest.fixture
 def answered(turnable):
     """Answer a call of this kind once; return it, what was sent of it before, and its error."""
-    heard = []
+    received = []
 
     def hear(error, **_kwargs):
-        heard.append(error)
+        received.append(error)
 
     def run(kind, *answer):
         AccountState.objects.all().delete()  # a breaker that an earlier answer has opened
@@ -111,7 +107,7 @@ def answered(turnable):
         status, headers, body = answer
         with clients.transport(Answers(status, headers, body.replace(b"OWN", own.encode()))):
             assert sender.send(call.pk)
-        return fresh(call), heard.pop()
+        return fresh(call), received.pop()
 
     call_attempted.connect(hear)
     yield run
@@ -119,7 +115,7 @@ def answered(turnable):
 
 
 @settings(
-    max_examples=50,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

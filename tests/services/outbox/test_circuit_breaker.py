@@ -1,63 +1,53 @@
 """The circuit breaker: open for all workers at once, closed by one trial call, and then without a burst."""
 
+import logging
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from kaspi_delivery_django.doctor import local
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.outbox import circuit_breaker, sender
 from kaspi_delivery_django.services.outbox.circuit_breaker import Breaker
+from kaspi_delivery_django.services.outbox.worker import Worker
+from kaspi_delivery_django.stats import accounts, snapshot
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.mark.failure_mode("request: the gate reopens")
-def test_one_trial_call_goes_first(due, turnable):
-    """After the pause one caller gets through; the others wait for its answer."""
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
-    admissions = [circuit_breaker.admit(due.delivery, turnable.now) for _ in range(3)]
-    assert admissions == [Breaker.HALF_OPEN, Breaker.OPEN, Breaker.OPEN]
-
-
 def test_a_trial_call_whose_sender_died_is_replaced(due, turnable):
-    """The trial's lease expires."""
+    """One caller gets through, and when its lease expires another one."""
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
-    circuit_breaker.admit(due.delivery, turnable.now)
+    admissions = [circuit_breaker.admit(due.delivery, turnable.now) for _ in range(2)]
+    assert admissions == [Breaker.HALF_OPEN, Breaker.OPEN]
     assert circuit_breaker.admit(due.delivery, turnable.now + circuit_breaker.TRIAL_LEASE) is Breaker.HALF_OPEN
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_pending_calls_are_spread_out(due, turnable):
-    """Over half a minute, with jitter."""
-    for _ in range(20):
-        Order.objects.create()
-    circuit_breaker.reset(due.delivery, turnable.now)
-    assert not ApiCall.objects.filter(next_attempt_at__gt=turnable.now).exists()
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
-    circuit_breaker.reset(due.delivery, turnable.now)
-    times = set(ApiCall.objects.values_list("next_attempt_at", flat=True))
-    assert len(times) > 5
-    assert max(times) <= turnable.now + circuit_breaker.SPREAD
-
-
-def test_all_batches_of_pending_calls_are_spread(due, turnable, monkeypatch):
-    """All calls of the account, and no other account's, nor claimed ones."""
+def test_pending_calls_are_spread_out(due, turnable, monkeypatch):
+    """Over half a minute, with jitter: all calls of the account, and no other account's, nor claimed ones."""
     monkeypatch.setattr(circuit_breaker, "BATCH", 3)
-    for _ in range(9):
+    for _ in range(12):
         Order.objects.create()
     first, *rest = ApiCall.objects.order_by("pk")
     others = [call.pk for call in rest[::2]]
     Delivery.objects.filter(calls__in=others).update(account="almaty")
     ApiCall.objects.filter(pk=first.pk).update(state="sending")
+    circuit_breaker.reset(due.delivery, turnable.now)
+    spread = ApiCall.objects.filter(next_attempt_at__gt=turnable.now)
+    assert not spread.exists()  # the breaker was closed
     circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
     circuit_breaker.reset(due.delivery, turnable.now)
-    left = ApiCall.objects.filter(next_attempt_at__lte=turnable.now)
-    assert set(left.values_list("pk", flat=True)) == {first.pk, *others}
+    assert set(spread) == {call for call in rest if call.pk not in others}
+    times = set(spread.values_list("next_attempt_at", flat=True))
+    assert len(times) > 3
+    assert max(times) <= turnable.now + circuit_breaker.SPREAD
 
 
 def test_calls_beyond_a_limit_are_not_delayed(due, turnable, monkeypatch):
@@ -110,30 +100,11 @@ def test_a_breaker_stays_closed_when_spreading_fails(due, turnable, monkeypatch,
 
 
 @pytest.mark.failure_mode("create: key, address or version is wrong")
-def test_a_hundred_refusals_make_one_alert(due, turnable, caplog):
+def test_many_refusals_make_one_alert(due, turnable, caplog):
     """401 for every call is one line in the log."""
-    for _ in range(100):
+    for _ in range(3):
         circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(minutes=5), reason="401")
     assert caplog.text.count("circuit breaker opened") == 1
-
-
-@pytest.mark.failure_mode("create: key, address or version is wrong")
-def test_a_wrong_key_is_tried_about_every_five_minutes(kaspi, due, turnable):
-    """401: the calls stay due, and go once the key is right."""
-    kaspi.faults.add(Fault(operation="create", status=401))
-    sender.send(due.pk)
-    pause = AccountState.objects.get().closed_until - turnable.now
-    assert timedelta(minutes=4) <= pause <= timedelta(minutes=6)
-    turnable.turn(minutes=6)
-    assert sender.send(due.pk)
-    assert fresh(due).state == "done"
-
-
-def test_each_account_has_its_own_breaker(due, turnable):
-    """One account's pause never affects another."""
-    circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(minutes=5), reason="401")
-    due.delivery.account = "almaty"
-    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.CLOSED
 
 
 def test_a_longer_pause_is_never_shortened(due, turnable):
@@ -159,16 +130,88 @@ def test_a_trial_call_with_retry_after_waits_that_long(kaspi, due, turnable):
     assert AccountState.objects.get().closed_until == turnable.now + timedelta(seconds=5)
 
 
-def test_a_trial_call_without_an_answer_shortens_no_pause(kaspi, due, turnable):
-    """Another call in flight got a Retry-After of an hour."""
+def test_a_trial_call_without_an_answer_leaves_the_breaker_open(kaspi, due, turnable):
+    """Only Kaspi's answer closes it; nor does it shorten the pause that another call in flight was given."""
+    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    kaspi.faults.add(Fault(operation="create", latency_s=60))
+    sender.send(due.pk)
+    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.HALF_OPEN
     circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(hours=1), reason="429")
     circuit_breaker.release_trial(due.delivery, turnable.now)
     assert AccountState.objects.get().closed_until == turnable.now + timedelta(hours=1)
 
 
-def test_a_trial_call_without_an_answer_leaves_the_breaker_open(kaspi, due, turnable):
-    """Only Kaspi's answer closes it."""
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
-    kaspi.faults.add(Fault(operation="create", latency_s=60))
+SUNSET = "Sunset: Thu, 31 Dec 2026 23:59:59 GMT"
+
+
+@pytest.fixture
+def announcing(kaspi, monkeypatch):
+    """Let each of Kaspi's answers carry a sunset."""
+    handle = kaspi.handle
+
+    def handle_with_headers(*request):
+        answer = handle(*request)
+        name, _colon, value = SUNSET.partition(": ")
+        object.__setattr__(answer, "headers", {**answer.headers, name: value})
+        return answer
+
+    monkeypatch.setattr(kaspi, "handle", handle_with_headers)
+
+
+def lines(caplog):
+    return [record for record in caplog.records if SUNSET in record.getMessage()]
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_it_is_logged_once_a_day(announcing, turnable, caplog, threads):
+    """For any number of answers, and with one thread or several."""
+    for day in range(1, 3):
+        for _ in range(4):
+            Order.objects.create()
+        Worker(log=lambda _line: None, threads=threads).run_round()
+        assert len(lines(caplog)) == day
+        assert lines(caplog)[0].levelno == logging.WARNING
+        turnable.turn(days=1)
+    assert set(ApiCall.objects.values_list("state", flat=True)) <= {"done", "due"}
+
+
+def test_an_error_announces_too(kaspi, announcing, due):
+    """A refusal has the same headers."""
+    kaspi.faults.add(Fault(operation="create", status=422))
     sender.send(due.pk)
-    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.HALF_OPEN
+    assert AccountState.objects.get().announcement == SUNSET
+
+
+def test_another_announcement_is_logged_at_once(due, turnable, caplog):
+    """The first one was another text."""
+    for text in (SUNSET, SUNSET, "Warning: 299 - soon"):
+        circuit_breaker.record_announcement(due.delivery, text, turnable.now)
+    assert [record.getMessage().split("default ")[1] for record in caplog.records] == [SUNSET, "Warning: 299 - soon"]
+
+
+def test_two_processes_log_it_once(due, turnable, caplog, monkeypatch):
+    """The other has written it since we read."""
+    circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
+    AccountState.objects.update(announced_at=turnable.now - timedelta(days=2), announcement="x")
+    monkeypatch.setattr(
+        circuit_breaker,
+        "_make_state",
+        lambda _delivery: AccountState.objects.update(announcement=SUNSET, announced_at=turnable.now),
+    )
+    circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
+    assert len(lines(caplog)) == 1
+
+
+def test_it_is_shown_while_it_is_fresh(due, turnable, capsys):
+    """By the report and the doctor, until Kaspi has not announced it for two days."""
+    circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
+    call_command("kaspi_report")
+    assert SUNSET in capsys.readouterr().out
+    [state] = accounts.read()
+    findings = {found.name: found for found in local.judge_account(state, snapshot.read())}
+    assert SUNSET in findings["version"].says
+    assert "1.0.0" in findings["version"].says
+    turnable.turn(days=2)
+    assert "version" not in {found.name for found in local.judge_account(state, snapshot.read())}
+    call_command("kaspi_report")
+    assert SUNSET not in capsys.readouterr().out

@@ -12,7 +12,6 @@ from django.db import transaction
 from kaspi_delivery_django.contrib import celery
 from kaspi_delivery_django.doctor import local
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
-from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.stats import accounts, snapshot
@@ -25,7 +24,6 @@ STATES = "/admin/kaspi_delivery/accountstate/"
 
 
 def run(*arguments):
-    """Run the worker's command; return what it wrote."""
     out = io.StringIO()
     call_command("kaspi_worker", *arguments, stdout=out)
     return out.getvalue()
@@ -33,50 +31,19 @@ def run(*arguments):
 
 @pytest.fixture
 def held(kaspi):
-    """Hold all sending, as after a restored backup."""
     circuit_breaker.hold_sending(by="aliya")
     kaspi.requests.clear()
 
 
-def send_inline(call):
-    """Send as the inline runner does."""
-    sender.send_inline(call.pk)
-
-
-def send_by_task(call):
-    """Send as a task queue does."""
-    celery.send_call(call.pk)
-
-
-def sweep(_call):
-    """Sweep as the periodic task does."""
-    Worker(log=lambda _line: None).sweep(within_s=60)
-
-
-def work(_call):
-    """Work with one thread."""
-    Worker(log=lambda _line: None).run_until_idle()
-
-
-def work_with_threads(_call):
-    """Work with several threads."""
+@pytest.mark.parametrize("account", ["default", "another"])
+def test_no_runner_sends_while_it_is_held(held, worker, due, kaspi, account):
+    """The call stays due, unchanged, also if its account was added to the settings meanwhile and has no row yet."""
+    AccountState.objects.update(account=account)
+    sender.send_inline(due.pk)
+    celery.send_call(due.pk)
+    worker.run_until_idle()
     Worker(log=lambda _line: None, threads=4).run_until_idle()
-
-
-def claim_together(call):
-    """Claim as a worker does that selected calls before the hold."""
-    claimed, left = claims.claim_many([call.pk], using="default")
-    assert (claimed, left) == ([], [call.pk])
-    assert claims.claim(call.pk, using="default") is None
-
-
-RUNNERS = [send_inline, send_by_task, sweep, work, work_with_threads, claim_together]
-
-
-@pytest.mark.parametrize("send", RUNNERS, ids=lambda send: send.__name__)
-def test_no_runner_sends_while_it_is_held(held, due, kaspi, send):
-    """The call stays due, unchanged."""
-    send(due)
+    assert claims.claim_many([due.pk], using="default") == ([], [due.pk])  # by a worker that selected it before
     assert kaspi.requests == []
     assert ApiCall.objects.get(pk=due.pk).state == "due"
 
@@ -90,24 +57,6 @@ def test_a_checkout_with_the_inline_runner_is_not_sent(held, kaspi, settings):
     assert circuit_breaker.release_sending()
     run("--once")
     assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
-
-
-def test_cancels_and_refreshes_are_held(booked, kaspi):
-    """A restored backup may have any call."""
-    circuit_breaker.hold_sending()
-    refresh_delivery(booked)
-    cancel_delivery(booked)
-    kaspi.requests.clear()
-    work(None)
-    assert kaspi.requests == []
-
-
-def test_an_account_that_has_no_row_yet_is_held_too(held, due, kaspi):
-    """It was added to the settings meanwhile; the inline runner finds no row of a worker either."""
-    AccountState.objects.update(account="another")
-    send_inline(due)
-    work(None)
-    assert kaspi.requests == []
 
 
 def test_webhooks_are_applied_meanwhile(booked, post_webhook):
@@ -151,34 +100,17 @@ def test_the_report_and_the_doctor_show_the_hold(held):
     assert "kaspi_worker --release" in found["hold"].todo
 
 
-def test_a_hold_without_a_name_is_reported(kaspi):
-    """No name is shown."""
-    circuit_breaker.hold_sending()
-    out = io.StringIO()
-    call_command("kaspi_report", stdout=out)
-    assert "held since 2026-03-01 12:00:00 UTC\n" in out.getvalue()
-
-
-@pytest.fixture
-def operator(client):
-    """Log in a user who can view the pages; `allow` adds the permission to hold."""
+def test_staff_with_the_permission_hold_and_release_in_the_admin(worker, client, due, kaspi):
+    """The dashboard shows it, and both are recorded; without it neither viewing nor a crafted POST is enough."""
     user = User.objects.create_user("aliya", password="x", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_accountstate", "view_delivery"]))
     client.force_login(user)
-
-    def allow():
-        user.user_permissions.add(Permission.objects.get(codename="hold_sending"))
-        return client
-
-    client.allow = allow
-    return client
-
-
-def test_staff_hold_and_release_in_the_admin(worker, operator, due, kaspi):
-    """The dashboard shows it, and both are recorded."""
     worker._beat()
     state = AccountState.objects.get()
-    client = operator.allow()
+    assert "do/hold/" not in client.get(f"{STATES}{state.pk}/change/").content.decode()
+    assert client.post(f"{STATES}{state.pk}/do/hold/").status_code == 403
+    user.user_permissions.add(Permission.objects.get(codename="hold_sending"))
+    assert client.get(f"{STATES}{state.pk}/do/other/").status_code == 404
     assert "do/hold/" in client.get(f"{STATES}{state.pk}/change/").content.decode()
     page = client.post(f"{STATES}{state.pk}/do/hold/", follow=True).content.decode()
     assert "all sending is held" in page
@@ -188,12 +120,3 @@ def test_staff_hold_and_release_in_the_admin(worker, operator, due, kaspi):
     client.post(f"{STATES}{state.pk}/do/release/", follow=True)
     assert not circuit_breaker.is_held()
     assert LogEntry.objects.filter(object_id=str(state.pk)).count() == 2
-
-
-def test_it_needs_its_permission(worker, operator, kaspi):
-    """Neither viewing the page nor a crafted POST is enough."""
-    worker._beat()
-    state = AccountState.objects.get()
-    assert "do/hold/" not in operator.get(f"{STATES}{state.pk}/change/").content.decode()
-    assert operator.post(f"{STATES}{state.pk}/do/hold/").status_code == 403
-    assert operator.allow().get(f"{STATES}{state.pk}/do/other/").status_code == 404

@@ -1,15 +1,17 @@
 """Many bookings in one transaction: plain ones are written as `results` would, and the others are left to it."""
 
+import re
 from functools import partial
 
 import pytest
-from django.db import DatabaseError, IntegrityError, connection
+from django.contrib.contenttypes.models import ContentType
+from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.client import Refused, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.services import cancel_delivery
-from kaspi_delivery_django.services.outbox import claims, due_calls, leases, plain_bookings
+from kaspi_delivery_django.services.outbox import claims, due_calls, leases, plain_bookings, sender
+from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.conftest import event
 from tests.services.conftest import fresh
@@ -27,65 +29,51 @@ def claimed(size):
 
 
 def answered(claim, **changes):
-    """Return Kaspi's answer to a claim."""
     words = {"delivery_id": f"dlv_{claim.call.pk}", "status": "created", **changes}
     return RemoteDelivery(external_order_id=claim.delivery.external_order_id, **words)
 
 
 def booking_of(claim, **changes):
-    """Return the claim with its answer."""
     return plain_bookings.Booking(claim=claim, remote=answered(claim, **changes))
 
 
 def record(found):
-    """Record the bookings; return how many were plain."""
     return len(plain_bookings.record_many(found, using="default"))
 
 
-def test_all_are_linked_and_done(kaspi):
-    """With their first status and its history."""
-    taken = claimed(3)
-    assert record([booking_of(claim) for claim in taken]) == 3
-    assert set(Delivery.objects.values_list("delivery_id", "status")) == {
-        (f"dlv_{claim.call.pk}", "created") for claim in taken
-    }
-    assert set(ApiCall.objects.values_list("state", "claim_token", "unknown_since")) == {("done", "", None)}
-    assert set(StatusChange.objects.values_list("from_status", "to_status", "source")) == {("", "created", "create")}
+@pytest.fixture
+def connect(monkeypatch):
+    """Connect a receiver to both signals, instead of the shop's."""
 
-
-def test_the_shop_is_notified_of_each(kaspi):
-    """After the commit, and once."""
-    heard = []
-
-    def listen(delivery, **_rest):
-        heard.append(fresh(delivery).status)
-
-    for signal in (delivery_created, delivery_status_changed):
-        signal.connect(listen)
-    try:
-        record([booking_of(claim) for claim in claimed(3)])
-    finally:
+    def run(*receivers):
         for signal in (delivery_created, delivery_status_changed):
-            signal.disconnect(listen)
-    assert heard == ["created"] * 6
-    assert not StatusChange.objects.filter(notified_at__isnull=True).exists()
+            monkeypatch.setattr(signal, "receivers", [])
+            for receiver in receivers:
+                signal.connect(receiver, weak=False)
+
+    return run
 
 
-def test_a_failed_receiver_is_notified_again_of_its_change(kaspi):
-    """The other changes are marked as notified."""
-    taken = claimed(3)
-    bad = taken[0].delivery.pk
+def test_the_shop_is_notified_of_each(kaspi, connect):
+    """After the commit, and once; a receiver that failed is notified again of its change only."""
+    taken, received = claimed(3), []
 
     def listen(delivery, **_rest):
-        if delivery.pk == bad:
+        received.append(fresh(delivery).status)
+        if delivery.pk == taken[0].delivery.pk:
             raise ZeroDivisionError
 
-    delivery_created.connect(listen)
-    try:
-        record([booking_of(claim) for claim in taken])
-    finally:
-        delivery_created.disconnect(listen)
-    assert StatusChange.objects.get(notified_at__isnull=True).delivery_id == bad
+    connect(listen)
+    record([booking_of(claim) for claim in taken])
+    assert received == ["created"] * 6
+    assert StatusChange.objects.get(notified_at__isnull=True).delivery_id == taken[0].delivery.pk
+
+
+def test_without_receivers_changes_are_notified_when_written(kaspi, connect):
+    """There is nothing to do after the commit."""
+    connect()
+    assert record([booking_of(claim) for claim in claimed(2)]) == 2
+    assert StatusChange.objects.filter(notified_at__isnull=False).count() == 2
 
 
 @pytest.mark.parametrize(
@@ -117,36 +105,20 @@ def test_a_delivery_with_a_parked_event_is_left_to_results(kaspi, post_webhook):
     assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
 
 
-def test_when_none_is_plain_nothing_is_written(kaspi):
-    """Not even a call."""
-    [claim] = claimed(1)
-    cancel_delivery(claim.delivery, reason="no")
-    assert record([booking_of(claim)]) == 0
-    assert fresh(claim.call).state == "sending"
-
-
-def test_a_claim_that_was_lost_stops_them_all(kaspi):
-    """Nothing is written: each is then recorded alone, fenced by its token."""
-    first, second = claimed(2)
-    ApiCall.objects.filter(pk=first.call.pk).update(claim_token="another")
-    with pytest.raises(plain_bookings.ClaimsLost):
-        record([booking_of(first), booking_of(second)])
+@pytest.mark.parametrize(
+    ("token", "delivery_id", "error"),
+    [("another", None, plain_bookings.ClaimsLost), (None, "dlv_same", IntegrityError)],
+    ids=["a claim was lost", "a delivery id of two"],
+)
+def test_one_that_cannot_be_recorded_stops_them_all(kaspi, token, delivery_id, error):
+    """Nothing is written: each is then recorded alone, fenced by its token, and a second parcel is flagged."""
+    taken = claimed(2)
+    if token:
+        ApiCall.objects.filter(pk=taken[0].call.pk).update(claim_token=token)
+    with pytest.raises(error):
+        record([booking_of(claim, delivery_id=delivery_id or f"dlv_{claim.call.pk}") for claim in taken])
     assert not Delivery.objects.filter(delivery_id__isnull=False).exists()
     assert set(ApiCall.objects.values_list("state", flat=True)) == {"sending"}
-
-
-def test_each_token_fences_its_own_calls(kaspi):
-    """Claims of two transactions are recorded together."""
-    assert record([booking_of(claim) for claim in [*claimed(2), *claimed(2)]]) == 4
-
-
-def test_a_delivery_id_of_two_stops_them_all(kaspi):
-    """`results` flags the second parcel."""
-    taken = claimed(2)
-    with pytest.raises(IntegrityError) as raised:
-        record([booking_of(claim, delivery_id="dlv_same") for claim in taken])
-    assert isinstance(raised.value, DatabaseError)
-    assert not Delivery.objects.filter(delivery_id__isnull=False).exists()
 
 
 def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
@@ -166,17 +138,64 @@ def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
 def test_more_bookings_need_no_more_statements(kaspi):
     """One for all the deliveries counts as one."""
     counts = []
-    for size in (1, 2, 7):  # the first fills caches
-        taken = claimed(size)
+    for size in (2, 3, 7):  # the first fills caches
+        taken = [*claimed(1), *claimed(size - 1)]  # of two transactions, each with its token
         with CaptureQueriesContext(connection) as asked:
             assert record([booking_of(claim) for claim in taken]) == size
         counts.append(len(asked))
     assert counts[1] == counts[2]
 
 
-def test_without_receivers_changes_are_notified_when_written(kaspi, monkeypatch):
-    """There is nothing to do after the commit."""
-    for signal in (delivery_created, delivery_status_changed):
-        monkeypatch.setattr(signal, "receivers", [])
-    assert record([booking_of(claim) for claim in claimed(2)]) == 2
-    assert StatusChange.objects.filter(notified_at__isnull=False).count() == 2
+SQLITE_LOCKS = 0 if connection.features.has_select_for_update else 2
+MAX_STATEMENTS = 12
+TRANSACTIONS = 4  # the begin and the end of two
+SENDERS = {
+    "outbox": sender.send,
+    "inline": sender.send_inline,
+    "task": lambda pk: Worker(log=lambda _line: None).send(pk),
+}
+
+
+def counted(send):
+    """Send an order's create; return all its statements, and those inside transactions."""
+    ContentType.objects.get_for_model(Order)
+    call = ApiCall.objects.get(delivery__object_id=str(Order.objects.create().pk))
+    with CaptureQueriesContext(connection) as captured:
+        send(call.pk)
+    assert ApiCall.objects.get(pk=call.pk).state == "done"
+    everything = [query["sql"] for query in captured]
+    own = re.compile(r"BEGIN|START TRANSACTION|COMMIT|SET ", re.IGNORECASE)
+    return everything, [sql for sql in everything if not own.match(sql)]
+
+
+@pytest.fixture(params=[False, True], ids=["no receivers", "a receiver"])
+def receivers(request, connect):
+    """Disconnect the shop's receivers, or connect one."""
+    connect(*[lambda **_kwargs: None] * request.param)
+    return int(request.param)
+
+
+@pytest.mark.parametrize("send", SENDERS.values(), ids=SENDERS.keys())
+def test_a_create_takes_twelve_statements_at_most(kaspi, receivers, send):
+    """With the adapter's own query and its savepoint; a receiver costs one more."""
+    everything, working = counted(send)
+    assert len(working) <= MAX_STATEMENTS - 1 + receivers + SQLITE_LOCKS, working
+    assert len(everything) <= len(working) + TRANSACTIONS
+
+
+def test_the_clocks_cost_no_statement(real_kaspi, receivers):
+    """They are read with the rows, as no test replaces them here."""
+    _everything, working = counted(sender.send)
+    assert len(working) <= MAX_STATEMENTS - 1 + receivers + SQLITE_LOCKS, working
+
+
+@pytest.mark.parametrize("err", [IntegrityError, plain_bookings.ClaimsLost])
+def test_an_outcome_that_is_not_plain_is_recorded_by_all_rules(kaspi, due, monkeypatch, err):
+    """Whatever fails in the short way, the long one records the answer."""
+
+    def broken(_bookings, _using):
+        raise err
+
+    monkeypatch.setattr(plain_bookings, "record_locked", broken)
+    assert sender.send(due.pk)
+    assert Delivery.objects.get().delivery_id

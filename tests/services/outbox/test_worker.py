@@ -1,41 +1,22 @@
 """The worker: one round does all that is due, and a stop is clean."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
-from functools import partial
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DataError, InterfaceError, OperationalError, connection
+from django.db import DataError, InterfaceError, OperationalError
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange
-from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
-from kaspi_delivery_django.signals import delivery_status_changed
-from tests.conftest import PATIENCE_S, event
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROOT = Path(__file__).parents[3]
-
-
-def test_once_sends_everything_that_is_due_and_returns(kaspi, capsys):
-    """`kaspi_worker --once` is for cron."""
-    for _ in range(3):
-        Order.objects.create()
-    call_command("kaspi_worker", "--once")
-    assert len(kaspi.deliveries) == 3
-    assert "calls sent: 3" in capsys.readouterr().out
-
 
 @pytest.mark.parametrize("threads", ["1", "8"])
-def test_the_command_sends_with_so_many_threads(kaspi, threads):
+def test_once_sends_everything_that_is_due_with_so_many_threads(kaspi, threads, capsys):
     """One means the command's own thread."""
     handle, seen = kaspi.handle, set()
 
@@ -44,9 +25,11 @@ def test_the_command_sends_with_so_many_threads(kaspi, threads):
         return handle(*request)
 
     kaspi.handle = watched
-    Order.objects.create()
+    for _ in range(3):
+        Order.objects.create()
     call_command("kaspi_worker", "--once", "--threads", threads)
-    assert seen == {threads == "1"}
+    assert (seen, len(kaspi.deliveries)) == ({threads == "1"}, 3)
+    assert "calls sent: 3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("threads", ["0", "65", "many"])
@@ -58,16 +41,6 @@ def test_the_command_takes_no_other_number_of_threads(threads):
     assert adapter._pool_maxsize == clients.MAX_THREADS == 64
 
 
-def test_the_heartbeat_is_written(worker):
-    """On the account's row, and not every second."""
-    worker.run_round()
-    seen = AccountState.objects.get().worker_seen_at
-    AccountState.objects.update(worker_seen_at=None)
-    worker.run_round()
-    assert seen
-    assert AccountState.objects.get().worker_seen_at is None
-
-
 def test_a_stopped_worker_claims_nothing_more(worker):
     """The call in flight is finished; the others stay due."""
     for _ in range(3):
@@ -77,35 +50,26 @@ def test_a_stopped_worker_claims_nothing_more(worker):
     assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done", "due", "due"]
 
 
-@pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError])
+@pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError, OperationalError])
 @pytest.mark.failure_mode("claim: a poison row")
-def test_an_error_of_one_call_is_contained(worker, kaspi, monkeypatch, caplog, trouble):
-    """It is logged, and the next call is sent."""
-    first, _second = Order.objects.create(), Order.objects.create()
+def test_an_error_of_one_call_is_contained(worker, kaspi, due, monkeypatch, caplog, trouble):
+    """It is logged, and the next call is sent; a database that fails for one call fails for all: the loop waits."""
+    Order.objects.create()
     send = sender.send
 
     def poisoned(pk):
-        if ApiCall.objects.get(pk=pk).delivery.object_id == str(first.pk):
+        if pk == due.pk:
             raise trouble
         return send(pk)
 
     monkeypatch.setattr(sender, "send", poisoned)
+    if trouble is OperationalError:
+        with pytest.raises(OperationalError):
+            worker.run_round()
+        return
     worker.run_round()
     assert len(kaspi.deliveries) == 1
     assert "call failed with an error" in caplog.text
-
-
-def test_an_error_of_one_task_is_contained(worker, kaspi, monkeypatch, caplog):
-    """Due calls are sent all the same."""
-
-    def broken(**_kwargs):
-        raise ZeroDivisionError
-
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox.apply_parked", broken)
-    Order.objects.create()
-    worker.run_round()
-    assert len(kaspi.deliveries) == 1
-    assert "task failed" in caplog.text
 
 
 @pytest.mark.parametrize("trouble", [OperationalError("gone"), InterfaceError("closed")])
@@ -125,63 +89,17 @@ def test_the_worker_waits_for_an_unavailable_database(worker, monkeypatch, caplo
     assert "database error" in caplog.text
 
 
-def test_a_database_error_of_one_call_ends_the_round(worker, monkeypatch):
-    """A database that fails for one call fails for all: the loop waits."""
-    Order.objects.create()
-
-    def broken(pk):
-        raise OperationalError
-
-    monkeypatch.setattr(sender, "send", broken)
-    with pytest.raises(OperationalError):
-        worker.run_round()
-
-
 @pytest.mark.failure_mode("request: too many requests")
 def test_requests_keep_to_their_rate(worker, settings):
     """MAX_REQUESTS_PER_SECOND spaces them out."""
     rate_limit.rate_limiter.cache_clear()
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 4}
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.04}
     waits = []
     worker._stopped.wait = lambda seconds: waits.append(seconds) or False
     worker._wait_for_slot()
     worker._wait_for_slot()
     assert waits[0] == 0.0
-    assert 0.2 < waits[1] <= 0.25
-
-
-def test_signals_that_a_receiver_missed_are_repeated(drain, turnable):
-    """At least once, by any process."""
-    troubles = [ZeroDivisionError(), None]
-
-    def receiver(sender, **kwargs):
-        if error := troubles.pop(0):
-            raise error
-
-    delivery_status_changed.connect(receiver)
-    try:
-        Order.objects.create()
-        drain()
-        assert StatusChange.objects.get().notified_at is None
-        turnable.turn(minutes=2)
-        drain()
-    finally:
-        delivery_status_changed.disconnect(receiver)
-    assert StatusChange.objects.get().notified_at
-    assert not troubles
-
-
-def test_parked_events_are_applied_when_their_delivery_appears(drain, post_webhook):
-    """The next round finds an event that was committed just before the link."""
-    Order.objects.create()
-    drain()
-    delivery = Delivery.objects.get()
-    Delivery.objects.update(account="elsewhere")
-    assert post_webhook(event(delivery, "delivered")).json() == {"status": "parked"}
-    Delivery.objects.update(account="default")
-    drain()
-    delivery.refresh_from_db()
-    assert delivery.status == "delivered"
+    assert 20 < waits[1] <= 25
 
 
 def test_bookings_go_before_refreshes(worker, booked, turnable, monkeypatch):
@@ -198,61 +116,19 @@ def test_bookings_go_before_refreshes(worker, booked, turnable, monkeypatch):
     assert ApiCall.objects.filter(kind="refresh").exists()
 
 
-@pytest.mark.failure_mode("create: outcome unknown")
-def test_unknown_creates_survive_every_fault_without_a_second_parcel(kaspi, drain, turnable):
-    """Whatever fails at first, each order ends with one parcel."""
-    for fault in ({"latency_s": 60}, {"drop": "after"}, {"status": 502}, {"truncate": True}):
-        kaspi.faults.add(Fault(operation="create", **fault))
-    orders = [Order.objects.create() for _ in range(4)]
-    for _ in range(4):
-        drain()
-        turnable.turn(minutes=10)
-    counts = [len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders]
-    assert counts == [1, 1, 1, 1]
-    creates = ApiCall.objects.filter(kind="create")
-    assert set(creates.values_list("state", flat=True)) == {"done"}
-
-
-def test_sigterm_ends_the_command_cleanly():
-    """The command logs its work, and exits with 0."""
-    name = str(connection.settings_dict["NAME"])
-    environment = {**os.environ, "TEST_DATABASE_NAME": name, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "django", "kaspi_worker", "--settings=tests.settings"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert "ready" in process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0
-    assert "stopped" in output
-
-
-def test_a_sweep_works_until_nothing_is_due(worker, kaspi):
-    """As a task runner calls it periodically."""
-    for _ in range(3):
-        Order.objects.create()
-    assert worker.sweep(within_s=60) == 3
-    assert len(kaspi.deliveries) == 3
-
-
 def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
     """The call in flight is finished; the next sweep does the others."""
-    monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.threading.Timer", FakeTimer)
-    send = sender.send
-    monkeypatch.setattr(sender, "send", lambda pk: send(pk) and FakeTimer.last.expire())
+    timers, send = [], sender.send
+
+    def timer(after_s, stop):
+        return SimpleNamespace(start=lambda: timers.append((after_s, stop)), cancel=lambda: timers.append("cancelled"))
+
+    monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.threading.Timer", timer)
+    monkeypatch.setattr(sender, "send", lambda pk: send(pk) and timers[0][1]() is None)
     for _ in range(3):
         Order.objects.create()
-    assert worker.sweep(within_s=20) == 1
-    assert len(kaspi.deliveries) == 1
-    assert (FakeTimer.last.after_s, FakeTimer.last.is_set) == (20, False)
-
-
-def test_a_sweep_logs_an_unavailable_database(worker, monkeypatch, caplog):
-    """Without the database's text, which the task queue's log must not show."""
-    Order.objects.create()
-    monkeypatch.setattr(sender, "send", refuse)
-    assert worker.sweep(within_s=60) == 0
-    assert "database error" in caplog.text
-    assert "999 8877" not in caplog.text
+    assert worker.sweep(within_s=20) == len(kaspi.deliveries) == 1
+    assert (timers[0][0], timers[1]) == (20, "cancelled")
 
 
 def test_one_call_is_sent_for_a_task(worker, due, kaspi):
@@ -263,37 +139,16 @@ def test_one_call_is_sent_for_a_task(worker, due, kaspi):
 
 
 @pytest.mark.parametrize("trouble", [OperationalError, InterfaceError, ZeroDivisionError])
-def test_an_error_of_a_tasks_call_is_logged(worker, due, monkeypatch, caplog, trouble):
-    """Without the database's text; the call stays due."""
-    monkeypatch.setattr(sender, "send", partial(refuse, trouble=trouble))
-    assert not worker.send(due.pk)
+@pytest.mark.parametrize(
+    "work", [lambda worker, due: worker.send(due.pk), lambda worker, _due: worker.sweep(within_s=60)]
+)
+def test_an_error_of_a_tasks_call_is_logged(worker, due, monkeypatch, caplog, work, trouble):
+    """Without the error's text, which the task queue's log must not show; the call stays due."""
+
+    def refuse(_call_pk):
+        raise trouble("+7 701 999 8877")
+
+    monkeypatch.setattr(sender, "send", refuse)
+    assert not work(worker, due)
     assert trouble.__name__ in caplog.text
     assert "999 8877" not in caplog.text
-
-
-def refuse(_call_pk, *, trouble=OperationalError):
-    """Fail with a text that has a customer's phone."""
-    raise trouble("+7 701 999 8877")
-
-
-class FakeTimer:
-    """A timer that expires when a test lets it."""
-
-    last = None
-
-    def __init__(self, after_s, work):
-        FakeTimer.last, self.after_s, self._work, self.is_set = self, after_s, work, False
-
-    def start(self):
-        """Start the timer."""
-        self.is_set = True
-
-    def cancel(self):
-        """Cancel the timer."""
-        self.is_set = False
-
-    def expire(self):
-        """Run the timer's function."""
-        assert self.is_set
-        self._work()
-        return True
