@@ -14,7 +14,7 @@ OTHER_SECRET = "whsec_5dzNYgxhQRcYCYTgvEiq4kFLqXGgYlbN"
 
 
 class ERP:
-    """Keeps what arrives: `received` has (webhook-id, event) of each request, `bodies` the bytes.
+    """Keeps what arrives, in order: the webhook-ids, the events, the bodies and the paths.
 
     `answers` are the (status, headers) of the next requests; then it answers 204. While `is_open` is not set, it keeps
     every request waiting; `arrived` counts them.
@@ -22,15 +22,16 @@ class ERP:
 
     def __init__(self, secret=SECRET):
         self.secret = secret
-        self.received, self.bodies, self.paths, self.answers = [], [], [], deque()
+        self.ids, self.events, self.bodies, self.paths, self.answers = [], [], [], [], deque()
         self.arrived, self.is_open = threading.Semaphore(0), threading.Event()
         self.is_open.set()
-        self._server = None
+        self.port = 0
 
     def __enter__(self):
         """Listen, on the port that it had before if there was one."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port if self._server else 0), _Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _Handler)
         self._server.erp, self._server.daemon_threads = self, True
+        self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
 
@@ -41,28 +42,9 @@ class ERP:
         self._server.server_close()
 
     @property
-    def port(self):
-        """The port that it listens on, or did."""
-        return self._server.server_port
-
-    @property
     def url(self):
         """Where events are posted to."""
         return f"http://127.0.0.1:{self.port}/kaspi/"
-
-    @property
-    def ids(self):
-        """The webhook-ids in the order of their arrival."""
-        return [message_id for message_id, _event in self.received]
-
-    @property
-    def events(self):
-        """The events in the order of their arrival."""
-        return [event for _message_id, event in self.received]
-
-    def wait_for_request(self):
-        """Wait until one more request has come."""
-        assert self.arrived.acquire(timeout=PATIENCE_S)
 
     def take(self, path, headers, body):
         """Verify a request, keep it, and return the answer."""
@@ -72,7 +54,8 @@ class ERP:
         except WebhookVerificationError:
             return 401, {}
         self.bodies.append(body)
-        self.received.append((headers["webhook-id"], event))
+        self.events.append(event)
+        self.ids.append(headers["webhook-id"])
         self.arrived.release()
         assert self.is_open.wait(PATIENCE_S)
         return self.answers.popleft() if self.answers else (204, {})
