@@ -48,7 +48,7 @@ def test_a_shop_has_a_channel_of_its_own(news, configure, shop, monkeypatch):
     ("status", "state"),
     [(400, "failed"), (403, "failed"), (401, "waiting"), (404, "waiting"), (502, "waiting")],
 )
-def test_a_chat_that_is_not_there_is_final_and_an_error_of_the_service_is_not(news, drain, bot, turnable, status, state):
+def test_a_missing_chat_is_final_and_an_error_of_the_service_is_not(news, drain, bot, turnable, status, state):
     """A wrong token is not final either: staff correct it, and can send again what has failed."""
     bot.refuse(status, "chat not found")
     news("in_transit")
