@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.api import access, idempotency
+from kaspi_delivery_django.api import idempotency
 from kaspi_delivery_django.api.bodies import (
     BookBody,
     CancelBody,
@@ -22,12 +22,12 @@ from kaspi_delivery_django.api.bodies import (
     StrictSerializer,
 )
 from kaspi_delivery_django.api.booking import book, book_return
-from kaspi_delivery_django.api.endpoints import Endpoint, Values, read_values
+from kaspi_delivery_django.api.endpoints import Endpoint, Values, may, read_values, require
 from kaspi_delivery_django.api.filters import ListParameters, filtered
 from kaspi_delivery_django.api.idempotency import Outcome
 from kaspi_delivery_django.api.paging import MAX_ID, DeliveryPagination
 from kaspi_delivery_django.api.problems import Problem
-from kaspi_delivery_django.api.serializers import DeliverySerializer, readable, shown
+from kaspi_delivery_django.api.serializers import readable, represented
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services.deliveries import rules
 
@@ -47,7 +47,7 @@ class DeliveryViewSet(Endpoint[Delivery]):
         given = read_values(ListParameters, request.query_params)
         rows = readable(filtered(given, request.user))
         page: Any = self.paginate_queryset(rows)
-        return self.get_paginated_response([DeliverySerializer(one).data for one in shown(page, request)])
+        return self.get_paginated_response(represented(page, request))
 
     def retrieve(self, request: Request, pk: str) -> Response:
         """Return one delivery."""
@@ -121,7 +121,7 @@ class DeliveryViewSet(Endpoint[Delivery]):
         self, key: int, body: type[StrictSerializer], act: Callable[[Delivery, Values], object], status: HTTPStatus
     ) -> Outcome:
         row = _existing(key)
-        access.require(self.request.user, rules.permission_for(self._name, row))
+        require(self.request.user, rules.permission_for(self._name, row))
         done = act(row, read_values(body, self.request.data))
         if isinstance(done, tuple):
             return _booked(done)
@@ -130,8 +130,8 @@ class DeliveryViewSet(Endpoint[Delivery]):
         return Outcome(http_status=status if done.pk else HTTPStatus.NO_CONTENT, delivery_pk=done.pk)
 
     def _book(self) -> Outcome:
-        access.require(self.request.user, rules.PERMISSIONS["book"])
-        sees_personal = access.may(self.request.user, "view_personal_data")
+        require(self.request.user, rules.PERMISSIONS["book"])
+        sees_personal = may(self.request.user, "view_personal_data")
         return _booked(book(read_values(BookBody, self.request.data), sees_personal=sees_personal))
 
     @property
@@ -151,7 +151,7 @@ class DeliveryViewSet(Endpoint[Delivery]):
         return Response(data, status=outcome.http_status, headers=headers)
 
     def _represent(self, key: int) -> Any:
-        return DeliverySerializer(shown([_existing(key)], self.request)[0]).data
+        return represented([_existing(key)], self.request)[0]
 
 
 def _booked(booking: tuple[Delivery, bool]) -> Outcome:

@@ -6,7 +6,7 @@ import json
 import pytest
 from django.db import connection
 
-from kaspi_delivery_django.api import access
+from kaspi_delivery_django.api.endpoints import BoundedJSONParser
 from kaspi_delivery_django.models import Delivery
 from tests.api.conftest import LIST, address, problem
 
@@ -160,13 +160,13 @@ def test_a_delivery_of_an_account_that_is_gone_is_shown_and_keeps_its_rules(api,
 def test_a_slow_body_holds_no_transaction(api, booked, monkeypatch):
     """SQLite has one writer: Kaspi's webhooks would wait for the client."""
     inside = []
-    parse = access.BoundedJSONParser.parse
+    parse = BoundedJSONParser.parse
 
     def slow(self, *args, **kwargs):
         inside.append(connection.in_atomic_block)
         return parse(self, *args, **kwargs)
 
-    monkeypatch.setattr(access.BoundedJSONParser, "parse", slow)
+    monkeypatch.setattr(BoundedJSONParser, "parse", slow)
     for path in (address(booked, "cancel"), LIST):
         api.post(path, {"reason": "late"}, format="json")
     assert inside == [False, False]
