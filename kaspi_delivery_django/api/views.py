@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -50,7 +49,6 @@ class DeliveryViewSet(Endpoint[Delivery]):
         return self.get_paginated_response(represented(page, request))
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return one delivery."""
         return Response(self._represent(_key(pk)))
 
     def create(self, request: Request) -> Response:
@@ -115,24 +113,23 @@ class DeliveryViewSet(Endpoint[Delivery]):
         status: HTTPStatus = HTTPStatus.ACCEPTED,
     ) -> Response:
         """Act on a delivery. The action's name is its permission's, and its rule's."""
-        return self._once(partial(self._act, _key(pk), body, act, status))
+        key = _key(pk)
 
-    def _act(
-        self, key: int, body: type[StrictSerializer], act: Callable[[Delivery, Values], object], status: HTTPStatus
-    ) -> Outcome:
-        row = _existing(key)
-        require(self.request.user, rules.permission_for(self._name, row))
-        done = act(row, read_values(body, self.request.data))
-        if isinstance(done, tuple):
-            return _booked(done)
-        if not isinstance(done, Delivery):
-            return Outcome(http_status=status, delivery_pk=row.pk)
-        return Outcome(http_status=status if done.pk else HTTPStatus.NO_CONTENT, delivery_pk=done.pk)
+        def run() -> Outcome:
+            row = _existing(key)
+            require(self.request.user, rules.permission_for(self._name, row))
+            done = act(row, read_values(body, self.request.data))
+            if isinstance(done, tuple):
+                return _booked(*done)
+            found = done if isinstance(done, Delivery) else row
+            return Outcome(http_status=status if found.pk else HTTPStatus.NO_CONTENT, delivery_pk=found.pk)
+
+        return self._once(run)
 
     def _book(self) -> Outcome:
         require(self.request.user, rules.PERMISSIONS["book"])
         sees_personal = may(self.request.user, "view_personal_data")
-        return _booked(book(read_values(BookBody, self.request.data), sees_personal=sees_personal))
+        return _booked(*book(read_values(BookBody, self.request.data), sees_personal=sees_personal))
 
     @property
     def _name(self) -> str:
@@ -144,8 +141,7 @@ class DeliveryViewSet(Endpoint[Delivery]):
         headers = {REPLAYED: "true"} if is_known else None
         if outcome.refusal:
             raise Problem("not_allowed", outcome.refusal, headers=headers)
-        user = getattr(self.request.user, "pk", None)
-        words = "action=%s delivery=%s user=%s repeated=%s"
+        user, words = getattr(self.request.user, "pk", None), "action=%s delivery=%s user=%s repeated=%s"
         logger.info(words, self._name, outcome.delivery_pk, user, is_known)
         data = None if outcome.delivery_pk is None else self._represent(outcome.delivery_pk)
         return Response(data, status=outcome.http_status, headers=headers)
@@ -154,8 +150,7 @@ class DeliveryViewSet(Endpoint[Delivery]):
         return represented([_existing(key)], self.request)[0]
 
 
-def _booked(booking: tuple[Delivery, bool]) -> Outcome:
-    delivery, is_new = booking
+def _booked(delivery: Delivery, is_new: bool) -> Outcome:  # noqa: FBT001
     return Outcome(http_status=HTTPStatus.CREATED if is_new else HTTPStatus.OK, delivery_pk=delivery.pk)
 
 

@@ -105,7 +105,6 @@ class WebhookExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  
     parameters = [*SIGNED, RETRY_AFTER]
 
     def view_replacement(self) -> Any:
-        """Return the view, described."""
         describe = extend_schema(
             operation_id=self.operation_id,
             summary=self.summary,
@@ -134,7 +133,6 @@ class TrackingExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call] 
     target_class = "kaspi_delivery_django.views.tracking.TrackingView"
 
     def view_replacement(self) -> Any:
-        """Return the view, described."""
         describe = extend_schema(
             operation_id="kaspi_delivery_tracking",
             summary="Follow a delivery",

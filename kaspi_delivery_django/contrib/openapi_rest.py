@@ -192,7 +192,6 @@ class DeliveriesExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call
     target_class = "kaspi_delivery_django.api.views.DeliveryViewSet"
 
     def view_replacement(self) -> Any:
-        """Return the view, described."""
         return described(self.target_class, **DESCRIBED)
 
 
@@ -202,7 +201,6 @@ class EventsExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  #
     target_class = "kaspi_delivery_django.api.events.EventViewSet"
 
     def view_replacement(self) -> Any:
-        """Return the view, described."""
         describe = extend_schema(
             operation_id="kaspi_delivery_events",
             summary="List webhook events",

@@ -15,7 +15,6 @@ class MessageQuerySet(WrittenQuerySet["Message"]):
     """Queries about messages."""
 
     def to_staff(self) -> Self:
-        """Filter the alarms."""
         return self.filter(change__isnull=True)
 
 

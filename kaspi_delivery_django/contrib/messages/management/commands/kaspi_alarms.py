@@ -25,7 +25,6 @@ class Command(BaseCommand):
     requires_system_checks = []  # their exit code is 1, which would mean an alarm
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Check, send, and print what needs attention."""
         try:
             _check_recipients()
             found, _queued = alarms.check()
