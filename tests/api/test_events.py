@@ -5,7 +5,6 @@ import json
 import queue
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.conf import settings as django_settings
@@ -18,6 +17,7 @@ from kaspi_delivery_django.client.webhooks import verify
 from kaspi_delivery_django.models import WebhookEvent
 from tests.api.conftest import problem, token_of
 from tests.conftest import PATIENCE_S, event
+from tests.http_server import answering
 
 pytestmark = pytest.mark.django_db
 EVENTS = "/kaspi/api/v1/events/"
@@ -65,22 +65,12 @@ def laptop():
     """Return a server of this machine: its address, and a queue of the webhooks that it got."""
     got = queue.Queue()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.put((body, self.headers["X-Kaspi-Timestamp"], self.headers["X-Kaspi-Signature"]))
-            self.send_response(200)
-            self.end_headers()
+    def answer(_path, headers, body):
+        got.put((body, headers["X-Kaspi-Timestamp"], headers["X-Kaspi-Signature"]))
+        return 200, {}, b""
 
-        def log_message(self, *_args):
-            """Keep quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/kaspi/webhook/", got
-        server.shutdown()
-        thread.join()
+    with answering(answer) as port:
+        yield f"http://127.0.0.1:{port}/kaspi/webhook/", got
 
 
 @pytest.fixture
