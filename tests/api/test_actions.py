@@ -1,16 +1,14 @@
 """Booking, and each action: the services, rules and words of the admin."""
 
-from datetime import timedelta
-
 import pytest
 from django.utils import translation
 
+from kaspi_delivery_django import services
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import request_return
 from kaspi_delivery_django.services.deliveries import rules
 from tests.api.conftest import LIST, address, problem
-from tests.shop.adapters import OrderAdapter
 from tests.shop.models import AppOrder, Line, Order
 
 pytestmark = pytest.mark.django_db
@@ -209,6 +207,30 @@ def test_the_last_slash_may_be_missing(api, booked, unbooked):
     assert post(api, address(booked, "cancel").rstrip("/"), reason="out of stock").status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("action", "body", "call"),
+    [
+        ("refresh", {}, ("refresh_delivery", (), {})),
+        ("retry", {}, ("retry_delivery", (), {})),
+        ("send", {}, ("retry_delivery", (), {"send_anyway": True})),
+        ("send-early", {}, ("retry_delivery", (), {"send_early": True})),
+        ("link", {"delivery_id": "dlv_1"}, ("link_delivery", ("dlv_1",), {})),
+        ("acknowledge", {}, ("acknowledge_delivery", (), {"confirmed_absent": False})),
+        ("acknowledge", {"confirmed_absent": True}, ("acknowledge_delivery", (), {"confirmed_absent": True})),
+        ("mark-final", {}, ("mark_final", (), {})),
+    ],
+)
+def test_each_action_is_the_service_of_the_admins_button(api, booked, monkeypatch, action, body, call):
+    """With what the body has; the answer is the delivery as it is."""
+    service, arguments, options = call
+    called = []
+    monkeypatch.setattr(services, service, lambda *args, **keywords: called.append((args, keywords)))
+    answer = post(api, address(booked, action), **body)
+    status = 200 if action in {"acknowledge", "mark-final"} else 202
+    assert (answer.status_code, answer.json()["id"]) == (status, booked.pk)
+    assert called == [((booked, *arguments), options)]
+
+
 def test_a_refusal_has_the_rules_reason(api, booked):
     """The one that the representation names."""
     Delivery.objects.filter(pk=booked.pk).update(status="in_transit")
@@ -229,16 +251,6 @@ def test_a_refusal_is_in_the_language_of_the_request(api, booked, settings):
     assert "Повторять нечего" in answer.json()["detail"]
 
 
-def test_a_refresh_asks_kaspi(api, booked, kaspi, drain):
-    """Through the outbox, and nothing is sent before."""
-    kaspi.deliveries[booked.delivery_id].status = "accepted"
-    answer = api.post(address(booked, "refresh"))
-    assert (answer.status_code, answer.json()["status"]) == (202, "created")
-    assert ApiCall.objects.get(kind="refresh").attempts == 0
-    drain()
-    assert api.get(address(booked)).json()["status"] == "accepted"
-
-
 def test_a_refused_booking_is_made_again(api, refused):
     """As staff do it: the next generation has the next number, and the first has a successor then."""
     assert set(api.get(address(refused)).json()["allowed_actions"]) == {"cancel", "link", "reissue", "acknowledge"}
@@ -249,23 +261,6 @@ def test_a_refused_booking_is_made_again(api, refused):
     assert problem(post(api, address(refused, "reissue"))) == (409, "not_allowed")
     assert api.get(address(refused)).json()["refused_actions"]["reissue"] == "The order has a later delivery already."
     assert Delivery.objects.count() == 2
-
-
-def test_a_stuck_booking_is_retried(api, due, kaspi, drain):
-    """With its own key and bytes."""
-    ApiCall.objects.update(state="stuck", reason="too_old", next_attempt_at=None)
-    Delivery.objects.update(attention="too_old")
-    answer = post(api, address(due.delivery, "retry"))
-    assert (answer.status_code, answer.json()["attention"]) == (202, None)
-    drain()
-    assert Delivery.objects.get().status == "created"
-
-
-def test_a_flag_is_cleared(api, refused):
-    """A refused booking is then never sent."""
-    answer = post(api, address(refused, "acknowledge"))
-    assert (answer.status_code, answer.json()["attention"]) == (200, None)
-    assert ApiCall.objects.get().state == "abandoned"
 
 
 def test_what_kaspi_may_have_is_rebooked_only_with_a_confirmation(api, due, kaspi, turnable, drain):
@@ -280,49 +275,6 @@ def test_what_kaspi_may_have_is_rebooked_only_with_a_confirmation(api, due, kasp
     assert problem(answer) == (409, "not_allowed")
     assert "confirm that it is absent" in answer.json()["detail"]
     assert post(api, address(row, "reissue"), confirmed_absent=True).status_code == 201
-
-
-def test_a_delivery_is_linked_once_kaspi_confirms(api, due, kaspi, drain):
-    """By the id of Kaspi's console."""
-    answer = post(api, address(due.delivery, "link"), delivery_id="dlv_unknown")
-    assert answer.status_code == 202
-    assert ApiCall.objects.filter(kind="link").get().payload == "dlv_unknown"
-    assert problem(post(api, address(due.delivery, "link"), delivery_id="dlv é")) == (409, "not_allowed")
-
-
-def test_what_the_adapter_holds_back_is_sent(api, kaspi, drain):
-    """A delivery that waits because the order is no longer paid."""
-    order = Order.objects.create()
-    Order.objects.update(paid=False)
-    drain()
-    row = Delivery.objects.get()
-    assert row.is_held
-    assert problem(post(api, address(row, "retry"))) == (409, "not_allowed")
-    assert api.post(address(row, "send")).status_code == 202
-    drain()
-    assert Delivery.objects.get(object_id=str(order.pk)).status == "created"
-
-
-def test_what_is_to_be_booked_later_is_sent_early(api, kaspi, drain, turnable, monkeypatch):
-    """And nothing else is."""
-    monkeypatch.setattr(OrderAdapter, "not_before", lambda _self, _order: turnable.now + timedelta(days=1))
-    Order.objects.create()
-    drain()
-    row = Delivery.objects.get()
-    shown = api.get(address(row)).json()
-    assert shown["not_before"] == "2026-03-02T12:00:00Z"
-    assert "send_early" in shown["allowed_actions"]
-    assert api.post(address(row, "send-early")).status_code == 202
-    drain()
-    assert Delivery.objects.get().status == "created"
-    assert problem(api.post(address(row, "send-early"))) == (409, "not_allowed")
-
-
-def test_a_status_that_is_new_to_us_is_marked_as_final(api, booked):
-    """When the shop knows that it has ended."""
-    Delivery.objects.filter(pk=booked.pk).update(status="returned")
-    answer = api.post(address(booked, "mark-final"))
-    assert (answer.status_code, answer.json()["is_final"]) == (200, True)
 
 
 def test_a_delivery_that_was_never_wanted_goes(api, kaspi, settings):

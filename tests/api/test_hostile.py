@@ -12,36 +12,25 @@ from tests.api.conftest import LIST, address, problem
 
 pytestmark = pytest.mark.django_db
 IDS = ["0", "-1", "1.5", "x", "9" * 19, "9" * 5000, "9223372036854775808", "%00", "1%0a", "٣", "1;drop", "None"]
-PARAMETERS = [
-    {"stauts": "created"},
-    {"status": "x" * 65},
-    {"status": [str(number) for number in range(11)]},
-    {"status": "a\x00b"},
-    {"attention": "everything"},
-    {"account": "a\x00"},
-    {"search": "\x00"},
-    {"search": "x" * 201},
-    {"order_id": "1\x00"},
-    {"order_id": "9" * 65},
-    {"model": "shop"},
-    {"model": "shop.Note"},
-    {"external_order_id": "x" * 129},
-    {"delivery_id": "\x00"},
-    {"created_after": "yesterday"},
-    {"created_after": "2026-13-01T00:00:00Z"},
-    {"created_after": "0001-01-01T00:00:00+14:00"},
-    {"created_before": "9999-12-31T23:59:59-14:00"},
-    {"updated_after": "2026-03-01T12:00:00 05:00"},
-    {"updated_before": "\x00"},
-    {"page_size": "0"},
-    {"page_size": "-1"},
-    {"page_size": "201"},
-    {"page_size": "many"},
-    {"page_size": "9" * 5000},
-    {"cursor": "x" * 5000},
-    {"page": "2"},
-    {"format": "xml"},
-]
+PARAMETERS = {
+    "stauts": ["created"],
+    "status": ["x" * 65, [str(number) for number in range(11)], "a\x00b"],
+    "attention": ["everything"],
+    "account": ["a\x00"],
+    "search": ["\x00", "x" * 201],
+    "order_id": ["1\x00", "9" * 65],
+    "model": ["shop", "shop.Note"],
+    "external_order_id": ["x" * 129],
+    "delivery_id": ["\x00"],
+    "created_after": ["yesterday", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00"],
+    "created_before": ["9999-12-31T23:59:59-14:00"],
+    "updated_after": ["2026-03-01T12:00:00 05:00"],
+    "updated_before": ["\x00"],
+    "page_size": ["0", "-1", "201", "many", "9" * 5000],
+    "cursor": ["x" * 5000],
+    "page": ["2"],
+    "format": ["xml"],
+}
 LITTLE = [
     {"search": "'; drop table--"},
     {"search": "%_\\"},
@@ -97,9 +86,11 @@ def test_an_id_that_is_none_is_not_found(api, booked):
 
 def test_a_parameter_that_cannot_be_used_is_named(api, booked):
     """A typing error returns no whole table."""
-    answers = [(parameters, api.get(LIST, parameters)) for parameters in PARAMETERS]
-    assert [one for one, answer in answers if problem(answer) != (400, "invalid_input")] == []
-    assert [one for one, answer in answers if set(answer.json()["errors"]) != set(one)] == []
+    for name, values in PARAMETERS.items():
+        for value in values:
+            answer = api.get(LIST, {name: value})
+            assert problem(answer) == (400, "invalid_input"), (name, value)
+            assert set(answer.json()["errors"]) == {name}
 
 
 def test_a_parameter_that_finds_nothing_is_no_error(api, booked):
