@@ -44,7 +44,6 @@ def api(program):
 
 
 def token_of(client):
-    """Return the token of a program."""
     return client._credentials["HTTP_AUTHORIZATION"].removeprefix("Token ")
 
 

@@ -25,7 +25,6 @@ def by_warehouse(settings, unbooked):
 
 
 def post(client, path, **body):
-    """Post JSON."""
     return client.post(path, body, format="json")
 
 

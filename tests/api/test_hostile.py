@@ -73,7 +73,6 @@ BODIES = [
 
 
 def in_base64(text):
-    """Return a cursor with this content."""
     return base64.b64encode(text.encode()).decode()
 
 

@@ -17,7 +17,6 @@ pytestmark = pytest.mark.django_db
 
 
 def post(client, path, body, key="k-1"):
-    """Post JSON with a key."""
     return client.post(path, body, format="json", headers={"Idempotency-Key": key})
 
 

@@ -74,7 +74,6 @@ class Line:
         return self._connected(task)
 
     def wait_for_tries(self, count):
-        """Wait until it was tried so often again."""
         for _ in range(count):
             assert self.tries.acquire(timeout=PATIENCE_S)
 

@@ -22,7 +22,6 @@ def tasks(settings):
 
 
 def enqueued(alias="default"):
-    """Return the arguments of what a backend has."""
     return [result.args for result in runner.task_backends[alias].results]
 
 

@@ -33,7 +33,6 @@ class Recipient:
         self.got, self.error = [], None
 
     def __call__(self, row):
-        """Take a row."""
         self.got.append(row.key)
         if self.error:
             raise self.error
@@ -46,7 +45,6 @@ def recipient():
 
 
 def send(recipient, **options):
-    """Send what is due."""
     return outgoing.send_due(ROWS.all(), recipient, **{"limit": 10, **options})
 
 

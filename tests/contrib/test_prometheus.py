@@ -220,7 +220,6 @@ def work(monkeypatch, kaspi):
 
 
 def get(port):
-    """Return status and text of a real scrape."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as asked:
         asked.request("GET", "/metrics")
         answer = asked.getresponse()

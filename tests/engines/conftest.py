@@ -19,7 +19,6 @@ NEEDED = ("redis", "django_tasks_db", "psutil")
 
 
 def missing():
-    """Say what these tests need and is not there."""
     if absent := [name for name in NEEDED if find_spec(name) is None]:
         return f"not installed: {', '.join(absent)} (tox run -e engines)"
     return brokers.missing()

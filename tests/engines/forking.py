@@ -10,7 +10,6 @@ import django
 
 
 def main(first, second):
-    """Tell, fork, and tell."""
     django.setup()
     from kaspi_delivery_django.contrib import celery  # noqa: PLC0415  # it needs the settings
     from tests.engines.shop import app  # noqa: PLC0415  # as above

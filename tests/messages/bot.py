@@ -16,11 +16,9 @@ class Bot:
 
     @property
     def texts(self):
-        """The texts in the order of their arrival."""
         return [document["text"] for document in self.sent]
 
     def refuse(self, status, description, **parameters):
-        """Answer the next request with an error."""
         self._answers.append((status, {"ok": False, "description": description, "parameters": parameters}))
 
     def answer(self, path, _headers, body):
@@ -35,7 +33,6 @@ class Bot:
 
 @contextmanager
 def running():
-    """Yield a bot that listens."""
     bot = Bot()
     with answering(bot.answer) as port:
         bot.url = f"http://127.0.0.1:{port}"

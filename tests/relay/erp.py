@@ -32,13 +32,11 @@ class ERP:
         return self
 
     def __exit__(self, *_error):
-        """Close the port."""
         self.is_open.set()
         self._serving.__exit__(None, None, None)
 
     @property
     def url(self):
-        """Where events are posted to."""
         return f"http://127.0.0.1:{self.port}/kaspi/"
 
     def take(self, path, headers, body):

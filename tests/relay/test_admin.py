@@ -32,17 +32,14 @@ def operator(staff, row):  # noqa: F811
 
 
 def read(client, url=LIST, **query):
-    """Return a page as text."""
     return client.get(url, query).content.decode()
 
 
 def page_of(row):
-    """Return the address of an event's page."""
     return reverse("admin:kaspi_delivery_relay_relayedevent_change", args=[row.pk])
 
 
 def action_of(row):
-    """Return the address that sends an event again."""
     return reverse("admin:kaspi_delivery_relay_relayedevent_exit", args=[row.pk, "send_again"])
 
 

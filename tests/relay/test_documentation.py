@@ -91,7 +91,6 @@ def flat(document):
 
 
 def documented():
-    """Return the types of each field of the table."""
     found = {}
     for cells in pages.read(PAGE).rows:
         words = re.findall(r"string|integer|boolean|null", cells[1]) if len(cells) == 3 else ()

@@ -34,7 +34,6 @@ PERSONAL = (b"Aigerim", b"Abay", b"+7 727", b"Almaty")
 
 
 def only_row():
-    """Return the only row of the outbox."""
     return RelayedEvent.objects.get()
 
 
