@@ -32,7 +32,7 @@ class OutgoingAdmin(OrderColumn, ConfirmedActionsAdmin):
 
     change_form_template = "admin/kaspi_delivery/change_form.html"
     change_list_template = "admin/kaspi_delivery/change_list.html"
-    list_prefetch_related = ("delivery",)
+    list_prefetch_related: ClassVar[tuple[str, ...]] = ("delivery",)
     search_help_text = filters.SEARCH_HELP
 
     states: ClassVar[Collection[Outgoing.State]] = tuple(State)
