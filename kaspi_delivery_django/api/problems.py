@@ -130,7 +130,7 @@ def _code_of(err: Exception) -> str:
 
 
 def _detail(err: Exception, code: str) -> str:
-    """Return one text: what an exception of the host's says may be a table of texts."""
+    """Return one text: the detail of a host's exception may be a table of texts."""
     detail = getattr(err, "detail", None)
     text = detail.get("detail") if isinstance(detail, Mapping) else detail
     return str(text) if isinstance(text, str) else CODES[code][1]

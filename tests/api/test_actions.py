@@ -68,7 +68,7 @@ def test_an_order_is_found_by_its_number(api, unbooked, booked, settings):
 
 
 def test_a_personal_label_is_no_question_without_the_permission(program, booked):
-    """The answer would be whether she has ordered; nor does the search tell."""
+    """The answer would be whether she has ordered."""
     label = "Order of Aigerim"
     Delivery.objects.filter(pk=booked.pk).update(
         order_label=label, label_key="order of aigerim", label_is_personal=True

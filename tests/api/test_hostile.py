@@ -127,7 +127,7 @@ def test_an_order_that_is_named_by_junk_is_refused(api, booked):
 
 
 def test_bodies_of_other_kinds_and_sizes_are_refused(api, booked, settings):
-    """Forms, more than anybody has to say, and what Django refuses before our own limit does."""
+    """Forms, bodies that are too large, and what Django refuses before our own limit does."""
     path = address(booked, "cancel")
     assert problem(api.post(path, {"reason": "late"})) == (415, "unsupported_media_type")
     large = json.dumps({"reason": "x" * 70_000})

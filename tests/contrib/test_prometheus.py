@@ -1,4 +1,4 @@
-"""The metrics: what the tables say at a scrape, what the signals have said, and the worker's port."""
+"""The metrics: gauges of the tables at a scrape, counters of the signals, and the worker's port."""
 
 import gc
 import http.client
@@ -74,7 +74,7 @@ def test_connecting_twice_is_once(registry, client, value):
 
 @rows
 def test_the_tables_are_read_at_the_scrape(value, booked, post_webhook, turnable):
-    """Each of the app's processes says the same."""
+    """Each of the app's processes shows the same."""
     post_webhook(event(booked, "accepted", attempt=3))
     Delivery.objects.update(attention="order_edited", delivery_by=NOON)
     turnable.turn(minutes=1)
@@ -112,7 +112,7 @@ def test_a_scrape_makes_four_statements(registry, due, django_assert_num_queries
 
 @rows
 def test_a_database_that_is_away_costs_the_host_nothing(registry, value, monkeypatch, caplog):
-    """Its other metrics are shown; the log says it once, and again after it was back."""
+    """Its other metrics are shown; it is logged once, and again after it was back."""
     Gauge("shop_carts", "The host's own.", registry=registry).set(5)
 
     def away():
@@ -204,7 +204,7 @@ def test_labels_are_few_and_the_receivers_touch_no_database(registry):
 
 @pytest.fixture
 def work(monkeypatch, kaspi):
-    """Run `kaspi_worker` with these arguments; return what `meanwhile` got from the port it names, and what it said."""
+    """Run `kaspi_worker` with these arguments; return what `meanwhile` got from the port it names, and what it printed."""
 
     def run(*arguments, meanwhile):
         out, got = io.StringIO(), []
@@ -230,10 +230,10 @@ def get(port):
 def test_the_worker_serves_the_metrics(work, due):
     """Over a socket, on the loopback address, until it stops."""
     ports = []
-    (status, text), said = work("--metrics-port", "0", meanwhile=lambda port: ports.append(port) or get(port))
+    (status, text), printed = work("--metrics-port", "0", meanwhile=lambda port: ports.append(port) or get(port))
     assert status == 200
     assert 'kaspi_delivery_calls{state="due"} 1.0' in text
-    assert said.endswith("kaspi_worker is ready\nkaspi_worker has stopped\n")
+    assert printed.endswith("kaspi_worker is ready\nkaspi_worker has stopped\n")
     with pytest.raises(OSError, match="refused"):
         get(ports[0])
 

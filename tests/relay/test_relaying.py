@@ -307,7 +307,7 @@ def test_old_rows_are_pruned(stored, relayed, relay_to, turnable):
 
 
 def test_a_delivery_may_be_deleted_before_its_event_is_sent(stored, relayed):
-    """The event is complete without it; and of the answer the body is not read, however long it says it is."""
+    """The event is complete without it; and of the answer the body is not read, however long it claims to be."""
     relayed.answers.append((200, {"Content-Length": "1000000000000"}))
     StatusChange.objects.all().delete()
     stored.delivery.delete()

@@ -1,4 +1,4 @@
-"""What a message says: templates that a shop overrides, in the customer's language and the project's time zone."""
+"""The text of a message: templates that a shop overrides, in the customer's language and the project's time zone."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

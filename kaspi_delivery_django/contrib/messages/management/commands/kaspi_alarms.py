@@ -1,4 +1,4 @@
-"""Alarm staff without the worker: `manage.py kaspi_alarms`, for cron. A dead worker cannot tell of itself."""
+"""Alarm staff without the worker: `manage.py kaspi_alarms`, for cron. A dead worker cannot report itself."""
 
 from typing import Any
 
