@@ -204,7 +204,7 @@ def test_labels_are_few_and_the_receivers_touch_no_database(registry):
 
 @pytest.fixture
 def work(monkeypatch, kaspi):
-    """Run `kaspi_worker` with these arguments; return what `meanwhile` got from the port it names, and what it printed."""
+    """Run `kaspi_worker`; return what `meanwhile` got from the port that it names, and what it printed."""
 
     def run(*arguments, meanwhile):
         out, got = io.StringIO(), []
