@@ -1,23 +1,37 @@
 """Our OpenAPI description, as drf-spectacular writes it, and documents that are held against it."""
 
+import tempfile
+from functools import cache
+from pathlib import Path
+
 import yaml
+from django.conf import settings
 from django.core.management import call_command
+from django.test import override_settings
 from jsonschema import Draft202012Validator
 
 
-def described_by_spectacular(settings, folder):
-    """Return the description that `manage.py spectacular` writes, which must be valid and cause no warning."""
+@cache
+def written():
+    """Return the text that `manage.py spectacular` writes, which must be valid and cause no warning."""
     own = {**settings.REST_FRAMEWORK, "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
-    settings.REST_FRAMEWORK = own
-    file = folder / "schema.yml"
-    call_command("spectacular", "--validate", "--fail-on-warn", file=str(file))
-    return yaml.safe_load(file.read_text())
+    with override_settings(REST_FRAMEWORK=own), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "schema.yml"
+        call_command("spectacular", "--validate", "--fail-on-warn", file=str(file))
+        return file.read_text()
 
 
-def schema_of(described, document):
-    """Return the JSON schema behind a body, its references resolved."""
-    schema = document["content"]["application/json"]["schema"]
-    return resolve(schema, described["components"]["schemas"])
+@cache
+def described():
+    """Return the description, which no test may change."""
+    return yaml.load(written(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def faults(response, document, media_type="application/json"):
+    """Return what a document breaks of a response's schema; a field that the schema does not name is one."""
+    schema = resolve(response["content"][media_type]["schema"], described()["components"]["schemas"])
+    closed = {**schema, "additionalProperties": False}
+    return [error.message for error in Draft202012Validator(closed).iter_errors(document)]
 
 
 def resolve(schema, known):
@@ -30,9 +44,3 @@ def resolve(schema, known):
         return resolve(known[schema["$ref"].rsplit("/", 1)[1]], known)
     found = {name: resolve(part, known) for name, part in schema.items() if name != "nullable"}
     return {"anyOf": [found, {"type": "null"}]} if schema.get("nullable") else found
-
-
-def faults(schema, document):
-    """Return what a document breaks of its schema; a field that the schema does not name is one."""
-    closed = {**schema, "additionalProperties": False}
-    return [error.message for error in Draft202012Validator(closed).iter_errors(document)]

@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "kaspi_delivery_django",
     "kaspi_delivery_django.api",
     "tests.messages.apps.Unconnected",
+    "tests.relay.apps.Unconnected",
     "tests.shop",
     "tests.keys",
     "example_project.shop",

@@ -17,7 +17,6 @@ class StrictSerializer(serializers.Serializer[Any]):
     """Values that come in, and no others."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Read the values. Raises `ValidationError`."""
         unknown = sorted(set(map(str, data)) - self.fields.keys()) if isinstance(data, Mapping) else []
         if unknown:
             words = f"Unknown name. Known: {', '.join(self.fields) or 'none'}."
@@ -50,7 +49,6 @@ class BookBody(StrictSerializer):
         ref_name = "KaspiDeliveryBooking"
 
     def validate(self, attrs: Any) -> Any:
-        """Ask for one name of the order."""
         if ("order_id" in attrs) is ("reference" in attrs):
             raise serializers.ValidationError("Give either `order_id` or `reference`.")
         return attrs

@@ -55,7 +55,6 @@ class EventViewSet(Endpoint[WebhookEvent]):
     pagination_class = EventPagination
 
     def list(self, request: Request) -> Response:
-        """Return a page of events."""
         given = read_values(EventParameters, request.query_params)
         rows = WebhookEvent.objects.using(db_alias()).filter(pk__gt=given.get("after", 0))
         page: Any = self.paginate_queryset(rows)

@@ -8,9 +8,9 @@ from django.db.models import Q
 from rest_framework import serializers
 
 from kaspi_delivery_django import orders
-from kaspi_delivery_django.api.access import may
 from kaspi_delivery_django.api.bodies import StrictSerializer
 from kaspi_delivery_django.api.booking import model_named
+from kaspi_delivery_django.api.endpoints import may
 from kaspi_delivery_django.api.paging import MAX_CURSOR_LENGTH, MAX_PAGE_SIZE
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
@@ -20,6 +20,15 @@ from kaspi_delivery_django.statuses import TERMINAL
 
 NOT_BOOKED, ANY, NONE = "not_booked", "any", "none"
 MAX_STATUSES = 10
+LOOKUPS = {
+    "account": "account",
+    "external_order_id": "external_order_id",
+    "delivery_id": "delivery_id",
+    "created_after": "created_at__gte",
+    "created_before": "created_at__lt",
+    "updated_after": "updated_at__gte",
+    "updated_before": "updated_at__lt",
+}
 FORMAT: dict[str, Any] = {"invalid": "Write a time as 2026-03-01T12:00:00Z; in an address, a plus sign is %2B."}
 
 
@@ -72,24 +81,16 @@ class ListParameters(StrictSerializer):
 
 def filtered(given: Mapping[str, Any], user: Any) -> DeliveryQuerySet:
     """Return the deliveries that these parameters mean. Raises `Problem` for a model without an adapter."""
-    rows: DeliveryQuerySet = Delivery.objects.using(db_alias()).filter(_condition(given))
-    if "search" in given:
-        term = given["search"]
-        found = Delivery.objects.matching(
-            term, order_ids=_object_ids(term), shows_personal=may(user, "view_personal_data")
-        )
-        rows = rows.filter(found)
+    found = _condition(given)
+    if term := given.get("search"):
+        shows_personal = may(user, "view_personal_data")
+        found &= Delivery.objects.matching(term, order_ids=_object_ids(term), shows_personal=shows_personal)
+    rows: DeliveryQuerySet = Delivery.objects.using(db_alias()).filter(found)
     return rows
 
 
 def _condition(given: Mapping[str, Any]) -> Q:
-    columns = {"account", "external_order_id", "delivery_id"} & given.keys()
-    found = Q(**{name: given[name] for name in columns})
-    for name in ("created", "updated"):
-        if at := given.get(f"{name}_after"):
-            found &= Q(**{f"{name}_at__gte": at})
-        if at := given.get(f"{name}_before"):
-            found &= Q(**{f"{name}_at__lt": at})
+    found = Q(**{LOOKUPS[name]: value for name, value in given.items() if name in LOOKUPS})
     if "status" in given:
         found &= _of_status({"" if status == NOT_BOOKED else status for status in given["status"]})
     if "attention" in given:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -34,17 +34,8 @@ class Outcome:
     refusal: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeyedRequest:
-    """A request that has a key: whose it is, and the digest of what it asks for."""
-
-    owner: str
-    key: str
-    fingerprint: str
-
-
-def keyed(request: Any) -> KeyedRequest | None:
-    """Return the request's key; None without the header. Raises `Problem` for one that is no key."""
+def keyed(request: Any) -> IdempotencyKey | None:
+    """Return the request's key, not yet stored; None without the header. Raises `Problem` for one that is no key."""
     key = request.headers.get(HEADER)
     if key is None:
         return None
@@ -53,10 +44,11 @@ def keyed(request: Any) -> KeyedRequest | None:
     user = request.user
     owner = fitting(str(user.pk if getattr(user, "pk", None) is not None else user))
     asked = json.dumps([request.method, request.path, request.data], sort_keys=True)
-    return KeyedRequest(owner=owner, key=key, fingerprint=hashlib.sha256(asked.encode()).hexdigest())
+    fingerprint = hashlib.sha256(asked.encode()).hexdigest()
+    return IdempotencyKey(owner=owner, key=key, fingerprint=fingerprint, created_at=clock.now())
 
 
-def run_once(keyed: KeyedRequest | None, act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
+def run_once(keyed: IdempotencyKey | None, act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
     """Return the outcome, and whether it is the one of an earlier request with the same key.
 
     The key is stored in the transaction of what is done: both stay, or neither. A refusal by a rule is kept like a
@@ -84,11 +76,11 @@ def prune(*, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
 
 def register() -> None:
     """Have `kaspi_prune` delete old keys. The worker has nothing to do, and no key names a customer."""
-    extensions.register(
-        extensions.Extension(
-            label="idempotency keys", rows="idempotency keys", run=_nothing, prune=prune, anonymize=_no_personal_data
-        )
+    label = "idempotency keys"
+    own = extensions.Extension(
+        label=label, rows=label, run=lambda **_limit: 0, prune=prune, anonymize=lambda _deliveries: None
     )
+    extensions.register(own)
 
 
 def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
@@ -102,25 +94,22 @@ def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
         return Outcome(http_status=problem.status_code, refusal=str(problem.detail)), False
 
 
-def _act_keyed(keyed: KeyedRequest, act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
-    row = IdempotencyKey(
-        owner=keyed.owner, key=keyed.key, fingerprint=keyed.fingerprint, created_at=clock.now(), http_status=0
-    )
+def _act_keyed(row: IdempotencyKey, act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
     try:
         with transaction.atomic(using=db_alias()):
             row.save(using=db_alias(), force_insert=True)
     except IntegrityError:  # the other request has committed: its transaction held the key until then
-        return _known(keyed), True
+        return _known(row), True
     outcome, _is_known = _act(act)
     _keys().filter(pk=row.pk).update(**vars(outcome))
     return outcome, False
 
 
-def _known(keyed: KeyedRequest) -> Outcome:
-    row = _keys().filter(owner=keyed.owner, key=keyed.key).first()
+def _known(repeated: IdempotencyKey) -> Outcome:
+    row = _keys().filter(owner=repeated.owner, key=repeated.key).first()
     if row is None:
         raise Problem("busy")
-    if row.fingerprint != keyed.fingerprint:
+    if row.fingerprint != repeated.fingerprint:
         raise Problem("key_reused")
     return Outcome(http_status=row.http_status, delivery_pk=row.delivery_pk, refusal=row.refusal)
 
@@ -131,11 +120,3 @@ def _keys() -> QuerySet[IdempotencyKey]:
 
 def _delete(found: list[int]) -> int:
     return _keys().filter(pk__in=found).delete()[0]
-
-
-def _nothing(**_limit: int) -> int:
-    return 0
-
-
-def _no_personal_data(_deliveries: Collection[int]) -> None:
-    """Keep the keys."""

@@ -48,29 +48,23 @@ class Listener:
         with self._session:
             self._begin(last)
             while not self.stop.wait(self.interval_s):
-                self._poll()
+                for event in self._later():
+                    self._take(event)
 
     def _begin(self, last: int) -> None:
         """Take the last events; the others of the first page are known, however late they are read again."""
-        first = {"page_size": str(max(OVERLAP, last))}
-        page = self._page(first)
-        while page is None:
+        while (page := self._get(self.url, page_size=max(OVERLAP, last))) is None:
             if self.stop.wait(self.interval_s):
                 return
-            page = self._page(first)
         found = page["results"]
         self._seen = {event["id"]: None for event in found[last:]}
         self._last = max(self._seen, default=0)
         for event in reversed(found[:last]):
             self._take(event)
 
-    def _poll(self) -> None:
-        for event in self._later():
-            self._take(event)
-
     def _later(self) -> Iterator[dict[str, Any]]:
         """Yield the events after the last one, with those shortly before it."""
-        page = self._page({"after": str(max(0, self._last - OVERLAP)), "page_size": "200"})
+        page = self._get(self.url, after=max(0, self._last - OVERLAP), page_size=200)
         while page is not None:
             yield from page["results"]
             following = page["next"]
@@ -86,20 +80,17 @@ class Listener:
         self._last = max(self._last, key)
         self.receive(event)
 
-    def _page(self, parameters: dict[str, str]) -> dict[str, Any] | None:
-        return self._get(f"{self.url}?{'&'.join(f'{name}={value}' for name, value in parameters.items())}")
-
-    def _get(self, url: str) -> dict[str, Any] | None:
+    def _get(self, url: str, **parameters: int) -> dict[str, Any] | None:
         """Return a page; None if it has to be asked for again. Raises `NotListening`."""
         try:
-            answer = self._session.get(url, timeout=TIMEOUT_S, allow_redirects=False)
-            said = answer.json()
+            answer = self._session.get(url, params=parameters, timeout=TIMEOUT_S, allow_redirects=False)
+            document = answer.json()
         except requests.RequestException as err:
             self.log(f"no answer ({type(err).__name__}); trying again")
             return None
-        if answer.ok and isinstance(said, dict) and "results" in said:
-            return said
-        text = said.get("detail") if isinstance(said, dict) else ""
+        if answer.ok and isinstance(document, dict) and "results" in document:
+            return document
+        text = document.get("detail") if isinstance(document, dict) else ""
         if answer.status_code in FATAL or answer.is_redirect:
             raise NotListening(f"{answer.status_code} {text or 'no REST API of this app'}")
         self.log(f"{answer.status_code} {text or ''}; trying again")

@@ -37,17 +37,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "busy": (503, "The database is busy: send the same request again."),
     "error": (500, "The request was refused."),
 }
-_CODES_OF_DRF: Mapping[type[exceptions.APIException], str] = {
-    exceptions.ValidationError: "invalid_input",
-    exceptions.ParseError: "unreadable",
-    exceptions.AuthenticationFailed: "authentication_failed",
-    exceptions.NotAuthenticated: "not_authenticated",
-    exceptions.PermissionDenied: "permission_denied",
-    exceptions.NotFound: "not_found",
-    exceptions.MethodNotAllowed: "method_not_allowed",
-    exceptions.UnsupportedMediaType: "unsupported_media_type",
-    exceptions.Throttled: "throttled",
-}
+_CODES_OF_DRF = {"invalid": "invalid_input", "parse_error": "unreadable"}  # where REST framework has another word
 
 
 class Problem(exceptions.APIException):
@@ -112,18 +102,14 @@ def _problem_of(err: Exception) -> Problem | None:
         return err
     if isinstance(err, DeliveryError):
         return refusal_of(err)
-    if isinstance(err, AdapterFailed):
-        return Problem("adapter_failed", translated(str(err)))
-    if isinstance(err, UsageError):
-        return Problem("invalid_input", translated(str(err)))
-    return _problem_of_body(err) or (_problem_of_database(err) if isinstance(err, DatabaseError) else None)
-
-
-def _problem_of_body(err: Exception) -> Problem | None:
+    if isinstance(err, AdapterFailed | UsageError):
+        code = "adapter_failed" if isinstance(err, AdapterFailed) else "invalid_input"
+        return Problem(code, translated(str(err)))
     if isinstance(err, RequestDataTooBig):  # the project's DATA_UPLOAD_MAX_MEMORY_SIZE
         return Problem("too_large")
-    is_cut = isinstance(err, UnreadablePostError)
-    return Problem("unreadable", "The connection broke before the body was read.") if is_cut else None
+    if isinstance(err, UnreadablePostError):
+        return Problem("unreadable", "The connection broke before the body was read.")
+    return _problem_of_database(err) if isinstance(err, DatabaseError) else None
 
 
 def _problem_of_database(err: DatabaseError) -> Problem | None:
@@ -137,21 +123,20 @@ def _code_of(err: Exception) -> str:
         return "not_found"
     if isinstance(err, PermissionDenied):
         return "permission_denied"
-    own = next((code for kind, code in _CODES_OF_DRF.items() if isinstance(err, kind)), None)
+    names = (getattr(kind, "default_code", "") for kind in type(err).__mro__)  # a host's exceptions are subclasses
+    own = next((code for name in names if (code := _CODES_OF_DRF.get(name, name)) in CODES and code != "error"), None)
     status = getattr(err, "status_code", 500)
     return own or next((code for code, (known, _text) in CODES.items() if known == status), "error")
 
 
 def _detail(err: Exception, code: str) -> str:
-    """Return one text: what an exception of the host's says may be a table of texts."""
-    said = getattr(err, "detail", None)
-    if isinstance(said, Mapping):
-        said = said.get("detail")
-    return str(said) if isinstance(said, str) else CODES[code][1]
+    """Return one text: the detail of a host's exception may be a table of texts."""
+    detail = getattr(err, "detail", None)
+    text = detail.get("detail") if isinstance(detail, Mapping) else detail
+    return str(text) if isinstance(text, str) else CODES[code][1]
 
 
 def _errors_of(err: Exception) -> Mapping[str, Any] | None:
     if not isinstance(err, exceptions.ValidationError):
         return None
-    said = err.detail
-    return said if isinstance(said, dict) else {"non_field_errors": said}
+    return err.detail if isinstance(err.detail, dict) else {"non_field_errors": err.detail}

@@ -1,8 +1,7 @@
-"""Deliveries as JSON: what was read about them, and the fields that it is shown in."""
+"""Deliveries as JSON: what is read about them, and the fields that it is shown in."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -10,8 +9,8 @@ from django.db.models import OuterRef, Subquery, prefetch_related_objects
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from kaspi_delivery_django.api.access import may
-from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
+from kaspi_delivery_django.api.endpoints import may
+from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.models.deliveries import PARCEL_COLUMNS, DeliveryQuerySet
 from kaspi_delivery_django.serializers import moment
 from kaspi_delivery_django.services import clock
@@ -24,141 +23,14 @@ from kaspi_delivery_django.tracking import allowed_tracking_url, tracking_path
 HIDDEN = "Null without `view_personal_data`."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Viewer:
     """Who reads, what they may see, and when."""
 
     request: Request
     now: datetime
-
-    @cached_property
-    def sees_personal(self) -> bool:
-        """Whether contacts, addresses and free texts are shown."""
-        return may(self.request.user, "view_personal_data")
-
-    @cached_property
-    def sees_history(self) -> bool:
-        """Whether the history is shown."""
-        return may(self.request.user, "view_statuschange")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A delivery with what was read about it."""
-
-    delivery: Delivery
-    viewer: Viewer
-
-    @property
-    def order(self) -> dict[str, Any]:
-        """The order that it is for."""
-        label = self.delivery.order_label
-        is_hidden = self.delivery.label_is_personal and not self.viewer.sees_personal
-        return {
-            "model": _model_label(self.delivery),
-            "id": self.delivery.object_id,
-            "label": None if is_hidden else label,
-        }
-
-    @property
-    def status_label(self) -> str:
-        """The status in the reader's language."""
-        return status_label(self.delivery.status)
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it has ended."""
-        return not self.delivery.is_open
-
-    @property
-    def tracking_url(self) -> str:
-        """Kaspi's page."""
-        return allowed_tracking_url(self.delivery)
-
-    @property
-    def tracking_page(self) -> str:
-        """Our page for the customer."""
-        path = "" if self.delivery.blanked_at else tracking_path(self.delivery)
-        return self.viewer.request.build_absolute_uri(path) if path else ""
-
-    @property
-    def cancel_reason(self) -> str | None:
-        """The reason of a cancel."""
-        return self.delivery.cancel_reason if self.viewer.sees_personal else None
-
-    @property
-    def return_reason(self) -> str | None:
-        """The reason of a return."""
-        return self.delivery.return_reason if self.viewer.sees_personal else None
-
-    @property
-    def pickup(self) -> dict[str, str] | None:
-        """The sender."""
-        return self._place("pickup")
-
-    @property
-    def dropoff(self) -> dict[str, str] | None:
-        """The recipient."""
-        return self._place("dropoff")
-
-    @property
-    def parcel(self) -> dict[str, Any] | None:
-        """What is sent."""
-        names = ("description", "weight_grams", "value_kzt")
-        found = {name: getattr(self.delivery, f"parcel_{name}") for name in names}
-        return found if self.viewer.sees_personal else None
-
-    @property
-    def attention(self) -> dict[str, Any] | None:
-        """Why it needs manual review, and Kaspi's answer."""
-        reason = self.delivery.attention
-        if not reason:
-            return None
-        label = Attention(reason).label if reason in Attention.values else reason
-        call = self._call_behind(reason)
-        return {
-            "code": reason,
-            "detail": str(label),
-            "call": call.kind if call else "",
-            "http_status": call.http_status if call else None,
-            "kaspi_code": call.error_code if call else "",
-            "message": translated(call.error_message) if call and self.viewer.sees_personal else None,
-        }
-
-    @cached_property
-    def _refusals(self) -> dict[str, str]:
-        return rules.refusals(self.delivery, self.viewer.now)
-
-    @property
-    def allowed_actions(self) -> list[str]:
-        """What can be done now."""
-        return [name for name, reason in self._refusals.items() if not reason]
-
-    @property
-    def refused_actions(self) -> dict[str, str]:
-        """What cannot be done now, and why."""
-        return {name: reason for name, reason in self._refusals.items() if reason}
-
-    @property
-    def history(self) -> list[dict[str, Any]] | None:
-        """The status changes, the oldest first."""
-        if not self.viewer.sees_history:
-            return None
-        return [self._step(change) for change in self.delivery.history.all()]
-
-    def _step(self, change: StatusChange) -> dict[str, Any]:
-        names = ("to_status", "from_status", "at", "source", "applied")
-        note = change.note if self.viewer.sees_personal else None
-        return {**{name: getattr(change, name) for name in names}, "note": note}
-
-    def _place(self, side: str) -> dict[str, str] | None:
-        names = ("name", "phone", "address", "notes")
-        found = {name: getattr(self.delivery, f"{side}_{name}") for name in names}
-        return found if self.viewer.sees_personal else None
-
-    def _call_behind(self, reason: str) -> ApiCall | None:
-        calls = reversed(rules.calls_of(self.delivery))
-        return next((call for call in calls if call.reason == reason), None)
+    sees_personal: bool
+    sees_history: bool
 
 
 def readable(rows: DeliveryQuerySet) -> DeliveryQuerySet:
@@ -168,12 +40,70 @@ def readable(rows: DeliveryQuerySet) -> DeliveryQuerySet:
     return rows.with_successors().with_returns().annotate(returned_pk=Subquery(returned.values("pk"))).defer("raw")
 
 
-def shown(deliveries: list[Delivery], request: Request) -> list[Shown]:
-    """Read what the representation needs, with the same number of queries for one row and for many."""
-    viewer = Viewer(request, clock.now())
+def represented(deliveries: list[Delivery], request: Request) -> list[Any]:
+    """Return the deliveries as JSON, with the same number of queries for one row and for many."""
     rules.read_calls(deliveries)
     prefetch_related_objects(deliveries, "history")  # the rules read it too
-    return [Shown(delivery, viewer) for delivery in deliveries]
+    viewer = Viewer(
+        request=request,
+        now=clock.now(),
+        sees_personal=may(request.user, "view_personal_data"),
+        sees_history=may(request.user, "view_statuschange"),
+    )
+    return [DeliverySerializer(_facts(delivery, viewer)).data for delivery in deliveries]
+
+
+def _facts(delivery: Delivery, viewer: Viewer) -> dict[str, Any]:
+    """Return what is shown beside the columns."""
+    refusals = rules.refusals(delivery, viewer.now)
+    page = "" if delivery.blanked_at else tracking_path(delivery)
+    personal = {
+        "cancel_reason": delivery.cancel_reason,
+        "return_reason": delivery.return_reason,
+        "pickup": _columns(delivery, "pickup", "name", "phone", "address", "notes"),
+        "dropoff": _columns(delivery, "dropoff", "name", "phone", "address", "notes"),
+        "parcel": _columns(delivery, "parcel", "description", "weight_grams", "value_kzt"),
+    }
+    is_hidden = delivery.label_is_personal and not viewer.sees_personal
+    label = None if is_hidden else delivery.order_label
+    return {
+        "delivery": delivery,
+        "order": {"model": _model_label(delivery), "id": delivery.object_id, "label": label},
+        "status_label": status_label(delivery.status),
+        "is_final": not delivery.is_open,
+        "tracking_url": allowed_tracking_url(delivery),
+        "tracking_page": viewer.request.build_absolute_uri(page) if page else "",
+        "attention": _attention(delivery, viewer) if delivery.attention else None,
+        "allowed_actions": [name for name, reason in refusals.items() if not reason],
+        "refused_actions": {name: reason for name, reason in refusals.items() if reason},
+        "history": _history(delivery, viewer) if viewer.sees_history else None,
+        **(personal if viewer.sees_personal else dict.fromkeys(personal)),
+    }
+
+
+def _columns(delivery: Delivery, prefix: str, *names: str) -> dict[str, Any]:
+    return {name: getattr(delivery, f"{prefix}_{name}") for name in names}
+
+
+def _attention(delivery: Delivery, viewer: Viewer) -> dict[str, Any]:
+    """Return why it needs manual review, with Kaspi's answer to the call behind it."""
+    reason = delivery.attention
+    calls = reversed(rules.calls_of(delivery))
+    call = next((call for call in calls if call.reason == reason), None)
+    return {
+        "code": reason,
+        "detail": str(Attention(reason).label if reason in Attention.values else reason),
+        "call": call.kind if call else "",
+        "http_status": call.http_status if call else None,
+        "kaspi_code": call.error_code if call else "",
+        "message": translated(call.error_message) if call and viewer.sees_personal else None,
+    }
+
+
+def _history(delivery: Delivery, viewer: Viewer) -> list[dict[str, Any]]:
+    names = ("to_status", "from_status", "at", "source", "applied", *(["note"] if viewer.sees_personal else []))
+    steps = [{name: getattr(change, name) for name in names} for change in delivery.history.all()]
+    return [{"note": None, **step} for step in steps]
 
 
 def _model_label(delivery: Delivery) -> str:
@@ -250,8 +180,8 @@ class ChangeSerializer(serializers.Serializer[Any]):
         ref_name = "KaspiDeliveryStatusChange"
 
 
-class DeliverySerializer(serializers.Serializer[Shown]):
-    """A delivery, as `shown` has read it."""
+class DeliverySerializer(serializers.Serializer[Any]):
+    """A delivery."""
 
     id = serializers.IntegerField(source="delivery.pk", read_only=True, help_text="For the addresses of this API.")
     order = OrderSerializer(read_only=True)

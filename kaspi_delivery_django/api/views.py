@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.api import access, idempotency
+from kaspi_delivery_django.api import idempotency
 from kaspi_delivery_django.api.bodies import (
     BookBody,
     CancelBody,
@@ -22,12 +21,12 @@ from kaspi_delivery_django.api.bodies import (
     StrictSerializer,
 )
 from kaspi_delivery_django.api.booking import book, book_return
-from kaspi_delivery_django.api.endpoints import Endpoint, Values, read_values
+from kaspi_delivery_django.api.endpoints import Endpoint, Values, may, read_values, require
 from kaspi_delivery_django.api.filters import ListParameters, filtered
 from kaspi_delivery_django.api.idempotency import Outcome
 from kaspi_delivery_django.api.paging import MAX_ID, DeliveryPagination
 from kaspi_delivery_django.api.problems import Problem
-from kaspi_delivery_django.api.serializers import DeliverySerializer, readable, shown
+from kaspi_delivery_django.api.serializers import readable, represented
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services.deliveries import rules
 
@@ -47,10 +46,9 @@ class DeliveryViewSet(Endpoint[Delivery]):
         given = read_values(ListParameters, request.query_params)
         rows = readable(filtered(given, request.user))
         page: Any = self.paginate_queryset(rows)
-        return self.get_paginated_response([DeliverySerializer(one).data for one in shown(page, request)])
+        return self.get_paginated_response(represented(page, request))
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Return one delivery."""
         return Response(self._represent(_key(pk)))
 
     def create(self, request: Request) -> Response:
@@ -115,24 +113,23 @@ class DeliveryViewSet(Endpoint[Delivery]):
         status: HTTPStatus = HTTPStatus.ACCEPTED,
     ) -> Response:
         """Act on a delivery. The action's name is its permission's, and its rule's."""
-        return self._once(partial(self._act, _key(pk), body, act, status))
+        key = _key(pk)
 
-    def _act(
-        self, key: int, body: type[StrictSerializer], act: Callable[[Delivery, Values], object], status: HTTPStatus
-    ) -> Outcome:
-        row = _existing(key)
-        access.require(self.request.user, rules.permission_for(self._name, row))
-        done = act(row, read_values(body, self.request.data))
-        if isinstance(done, tuple):
-            return _booked(done)
-        if not isinstance(done, Delivery):
-            return Outcome(http_status=status, delivery_pk=row.pk)
-        return Outcome(http_status=status if done.pk else HTTPStatus.NO_CONTENT, delivery_pk=done.pk)
+        def run() -> Outcome:
+            row = _existing(key)
+            require(self.request.user, rules.permission_for(self._name, row))
+            done = act(row, read_values(body, self.request.data))
+            if isinstance(done, tuple):
+                return _booked(*done)
+            found = done if isinstance(done, Delivery) else row
+            return Outcome(http_status=status if found.pk else HTTPStatus.NO_CONTENT, delivery_pk=found.pk)
+
+        return self._once(run)
 
     def _book(self) -> Outcome:
-        access.require(self.request.user, rules.PERMISSIONS["book"])
-        sees_personal = access.may(self.request.user, "view_personal_data")
-        return _booked(book(read_values(BookBody, self.request.data), sees_personal=sees_personal))
+        require(self.request.user, rules.PERMISSIONS["book"])
+        sees_personal = may(self.request.user, "view_personal_data")
+        return _booked(*book(read_values(BookBody, self.request.data), sees_personal=sees_personal))
 
     @property
     def _name(self) -> str:
@@ -144,18 +141,16 @@ class DeliveryViewSet(Endpoint[Delivery]):
         headers = {REPLAYED: "true"} if is_known else None
         if outcome.refusal:
             raise Problem("not_allowed", outcome.refusal, headers=headers)
-        user = getattr(self.request.user, "pk", None)
-        words = "action=%s delivery=%s user=%s repeated=%s"
+        user, words = getattr(self.request.user, "pk", None), "action=%s delivery=%s user=%s repeated=%s"
         logger.info(words, self._name, outcome.delivery_pk, user, is_known)
         data = None if outcome.delivery_pk is None else self._represent(outcome.delivery_pk)
         return Response(data, status=outcome.http_status, headers=headers)
 
     def _represent(self, key: int) -> Any:
-        return DeliverySerializer(shown([_existing(key)], self.request)[0]).data
+        return represented([_existing(key)], self.request)[0]
 
 
-def _booked(booking: tuple[Delivery, bool]) -> Outcome:
-    delivery, is_new = booking
+def _booked(delivery: Delivery, is_new: bool) -> Outcome:  # noqa: FBT001
     return Outcome(http_status=HTTPStatus.CREATED if is_new else HTTPStatus.OK, delivery_pk=delivery.pk)
 
 

@@ -87,7 +87,6 @@ class Publisher:
         atexit.register(self.flush)
 
     def publish(self, call_pk: int) -> None:
-        """Add a call and return."""
         with self._changed:
             if len(self._calls) < MAX_PENDING:
                 self._calls.append(call_pk)
@@ -136,7 +135,6 @@ class Publisher:
             self._changed.notify_all()
 
     def _pause(self, err: Exception) -> None:
-        """Pause, and log the error once."""
         if not self._is_away:
             logger.error("broker not reached, calls wait: error=%s", errors.describe(err))
         self._is_away = True

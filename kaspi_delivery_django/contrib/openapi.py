@@ -105,7 +105,6 @@ class WebhookExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  
     parameters = [*SIGNED, RETRY_AFTER]
 
     def view_replacement(self) -> Any:
-        """Return the view, described."""
         describe = extend_schema(
             operation_id=self.operation_id,
             summary=self.summary,
@@ -116,7 +115,7 @@ class WebhookExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  
             request={"application/json": EVENT},
             responses=WEBHOOK_ANSWERS,
         )
-        return _described(self.target_class, post=describe)
+        return described(self.target_class, post=describe)
 
 
 class AccountWebhookExtension(WebhookExtension):  # type: ignore[no-untyped-call]  # drf-spectacular registers it so
@@ -134,7 +133,6 @@ class TrackingExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call] 
     target_class = "kaspi_delivery_django.views.tracking.TrackingView"
 
     def view_replacement(self) -> Any:
-        """Return the view, described."""
         describe = extend_schema(
             operation_id="kaspi_delivery_tracking",
             summary="Follow a delivery",
@@ -144,9 +142,9 @@ class TrackingExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call] 
             parameters=[TOKEN, IF_NONE_MATCH, ETAG],
             responses=TRACKING_ANSWERS,
         )
-        return _described(self.target_class, get=describe)
+        return described(self.target_class, get=describe)
 
 
-def _described(view: Any, **methods: Any) -> Any:
+def described(view: Any, **methods: Any) -> Any:
     """Return a subclass with these descriptions on its methods; the view itself stays as it is."""
     return extend_schema_view(**methods)(type(view.__name__, (view,), {"__doc__": view.__doc__}))

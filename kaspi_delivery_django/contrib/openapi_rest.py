@@ -8,7 +8,6 @@ from drf_spectacular.utils import (
     OpenApiResponse,
     extend_schema,
     extend_schema_serializer,
-    extend_schema_view,
 )
 from rest_framework import serializers
 
@@ -19,8 +18,8 @@ from kaspi_delivery_django.api.idempotency import HEADER
 from kaspi_delivery_django.api.models import KEY_LENGTH
 from kaspi_delivery_django.api.serializers import DeliverySerializer
 from kaspi_delivery_django.api.views import REPLAYED
+from kaspi_delivery_django.contrib.openapi import TAGS, described
 
-TAGS = ["Kaspi Delivery"]
 SUCCESS = 200
 ID = OpenApiParameter("id", int, OpenApiParameter.PATH, description="The delivery's `id`.")
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -48,12 +47,15 @@ class ProblemSerializer(serializers.Serializer[Any]):
         ref_name = "KaspiDeliveryProblem"
 
 
-@extend_schema_serializer(many=False)
-class EventPageSerializer(serializers.Serializer[Any]):
-    """A page of webhook events."""
-
+class _Page(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True, help_text="The address of the next page; null on the last.")
     previous = serializers.CharField(allow_null=True, help_text="The address of the page before; null on the first.")
+
+
+@extend_schema_serializer(many=False)
+class EventPageSerializer(_Page):
+    """A page of webhook events."""
+
     results = EventSerializer(many=True)
 
     class Meta:
@@ -61,11 +63,9 @@ class EventPageSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(many=False)
-class PageSerializer(serializers.Serializer[Any]):
+class PageSerializer(_Page):
     """A page of deliveries, the newest first."""
 
-    next = serializers.CharField(allow_null=True, help_text="The address of the next page; null on the last.")
-    previous = serializers.CharField(allow_null=True, help_text="The address of the page before; null on the first.")
     results = DeliverySerializer(many=True)
 
     class Meta:
@@ -192,10 +192,7 @@ class DeliveriesExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call
     target_class = "kaspi_delivery_django.api.views.DeliveryViewSet"
 
     def view_replacement(self) -> Any:
-        """Return the view, described."""
-        view: Any = self.target_class
-        kind = type(view.__name__, (view,), {"__doc__": view.__doc__})
-        return extend_schema_view(**DESCRIBED)(kind)
+        return described(self.target_class, **DESCRIBED)
 
 
 class EventsExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  # drf-spectacular registers it so
@@ -204,8 +201,6 @@ class EventsExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  #
     target_class = "kaspi_delivery_django.api.events.EventViewSet"
 
     def view_replacement(self) -> Any:
-        """Return the view, described."""
-        view: Any = self.target_class
         describe = extend_schema(
             operation_id="kaspi_delivery_events",
             summary="List webhook events",
@@ -214,4 +209,4 @@ class EventsExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  #
             parameters=[EventParameters, RETRY_AFTER],
             responses=_answers(200, "A page.", "invalid_input", "invalid_cursor", answer=EventPageSerializer),
         )
-        return extend_schema_view(list=describe)(type(view.__name__, (view,), {"__doc__": view.__doc__}))
+        return described(self.target_class, list=describe)

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, models
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.models.fields import WrittenModel, WrittenQuerySet
+from kaspi_delivery_django.models.fields import WrittenModel
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import db_alias, run_in_transaction
 
@@ -44,14 +44,6 @@ class RetryLater(Exception):
         self.pause_s, self.ends_round = pause_s, ends_round
 
 
-class OutgoingQuerySet(WrittenQuerySet["Outgoing"]):
-    """Queries about rows to send."""
-
-    def due(self, now: datetime) -> Self:
-        """Filter rows that are due, also those whose claim has expired; the oldest first."""
-        return self.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
-
-
 class Outgoing(WrittenModel):
     """One row of an outbox. `next_attempt_at` is null when nothing is left to do: it was sent, or has failed."""
 
@@ -69,8 +61,6 @@ class Outgoing(WrittenModel):
     created_at = models.DateTimeField(_("created at"), default=clock.now, db_index=True)
     sent_at = models.DateTimeField(_("sent at"), null=True)
 
-    objects: ClassVar = OutgoingQuerySet.as_manager()
-
     class Meta:
         abstract = True
 
@@ -87,9 +77,9 @@ def send_due(
     for three days. `NeverSendable` ends it at once. After `within_s` seconds no further row is begun.
     """
     now, began = clock.database_now(db_alias()), time.monotonic()
-    due = rows.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")[:limit]
+    due = rows.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")  # also if its claim has expired
     sent = 0
-    for row in list(due):
+    for row in list(due[:limit]):
         try:
             sent += _send(row, send)
         except RetryLater:

@@ -83,7 +83,6 @@ class Collector:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Read the tables."""
         families = self._read()
         yield GaugeMetricFamily(f"{PREFIX}up", "Whether the tables could be read.", value=bool(families))
         yield from families

@@ -43,11 +43,15 @@ def api(program):
     return program(*ALL)
 
 
+def token_of(client):
+    return client._credentials["HTTP_AUTHORIZATION"].removeprefix("Token ")
+
+
 def problem(answer):
     """Return the status and the code of a problem, which has its media type and every member."""
     assert answer["Content-Type"] == "application/problem+json"
-    said = answer.json()
-    assert {"type", "title", "status", "code", "detail"} <= said.keys()
-    assert said["detail"]
-    assert said["status"] == answer.status_code
-    return said["status"], said["code"]
+    document = answer.json()
+    assert {"type", "title", "status", "code", "detail"} <= document.keys()
+    assert document["detail"]
+    assert document["status"] == answer.status_code
+    return document["status"], document["code"]

@@ -5,8 +5,6 @@ import json
 import queue
 import threading
 from contextlib import contextmanager
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.conf import settings as django_settings
@@ -17,8 +15,9 @@ from kaspi_delivery_django.api.listening import Listener, NotListening
 from kaspi_delivery_django.api.management.commands import kaspi_listen
 from kaspi_delivery_django.client.webhooks import verify
 from kaspi_delivery_django.models import WebhookEvent
-from tests.api.conftest import problem
+from tests.api.conftest import problem, token_of
 from tests.conftest import PATIENCE_S, event
+from tests.http_server import answering
 
 pytestmark = pytest.mark.django_db
 EVENTS = "/kaspi/api/v1/events/"
@@ -47,19 +46,18 @@ def test_events_are_shown_as_received(three, program, booked):
 
 
 @pytest.mark.parametrize("names", [(), BOTH[:1], BOTH[1:]])
-def test_events_need_two_permissions(three, program, names):
+def test_events_need_two_permissions(program, names):
     """Their bodies may name customers."""
     answer = program(*names).get(EVENTS)
     assert problem(answer) == (403, "permission_denied")
     assert all(f"kaspi_delivery.{name}" in answer.json()["detail"] for name in set(BOTH) - set(names))
 
 
-@pytest.mark.parametrize(
-    "query", [{"after": "-1"}, {"after": "9" * 30}, {"after": "x"}, {"page": "1"}, {"cursor": "x"}]
-)
-def test_junk_is_refused(three, program, query):
+def test_junk_is_refused(program):
     """As for deliveries."""
-    assert problem(program(*BOTH).get(EVENTS, query))[0] == 400
+    api = program(*BOTH)
+    for query in ({"after": "-1"}, {"after": "9" * 30}, {"after": "x"}, {"page": "1"}, {"cursor": "x"}):
+        assert problem(api.get(EVENTS, query))[0] == 400
 
 
 @pytest.fixture
@@ -67,54 +65,38 @@ def laptop():
     """Return a server of this machine: its address, and a queue of the webhooks that it got."""
     got = queue.Queue()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.put((body, self.headers["X-Kaspi-Timestamp"], self.headers["X-Kaspi-Signature"]))
-            self.send_response(200)
-            self.end_headers()
+    def answer(_path, headers, body):
+        got.put((body, headers["X-Kaspi-Timestamp"], headers["X-Kaspi-Signature"]))
+        return 200, {}, b""
 
-        def log_message(self, *_args):
-            """Keep quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/kaspi/webhook/", got
-        server.shutdown()
-        thread.join()
+    with answering(answer) as port:
+        yield f"http://127.0.0.1:{port}/kaspi/webhook/", got
 
 
 @pytest.fixture
 def listening(monkeypatch, live_server, program):
     """Return a context that runs the command in a thread; it yields what is printed."""
     monkeypatch.setenv("KASPI_LISTEN_TOKEN", token_of(program(*BOTH)))
-    return partial(run_command, monkeypatch, live_server.url)
 
+    @contextmanager
+    def run(*options):
+        made, out = [], io.StringIO()
 
-@contextmanager
-def run_command(monkeypatch, url, *options):
-    """Run the command in a thread until the end of the block; yield what it prints."""
-    made, out = [], io.StringIO()
+        def make(**values):
+            made.append(Listener(**{**values, "interval_s": 0.01}))
+            return made[0]
 
-    def make(**values):
-        made.append(Listener(**{**values, "interval_s": 0.01}))
-        return made[0]
+        monkeypatch.setattr(kaspi_listen, "Listener", make)
+        arguments = ("kaspi_listen", f"{live_server.url}/kaspi/api/v1/", *options)
+        thread = threading.Thread(target=call_command, args=arguments, kwargs={"stdout": out})
+        thread.start()
+        try:
+            yield out
+        finally:
+            made[0].stop.set()
+            thread.join(PATIENCE_S)
 
-    monkeypatch.setattr(kaspi_listen, "Listener", make)
-    arguments = ("kaspi_listen", f"{url}/kaspi/api/v1/", *options)
-    thread = threading.Thread(target=call_command, args=arguments, kwargs={"stdout": out})
-    thread.start()
-    try:
-        yield out
-    finally:
-        made[0].stop.set()
-        thread.join(PATIENCE_S)
-
-
-def token_of(client):
-    """Return the token of a program."""
-    return client._credentials["HTTP_AUTHORIZATION"].removeprefix("Token ")
+    return run
 
 
 @pytest.mark.django_db(transaction=True)
@@ -135,8 +117,8 @@ def test_a_developer_gets_each_webhook_once_signed_with_the_own_secret(laptop, t
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_program_without_the_permissions_is_told_so(live_server, program, three):
-    """And does not ask for ever."""
+def test_a_program_without_the_permissions_ends(live_server, program):
+    """With the permission that it needs."""
     listener = Listener(
         url=f"{live_server.url}/kaspi/api/v1/", token=token_of(program()), receive=print, log=print, interval_s=0.01
     )

@@ -17,7 +17,6 @@ pytestmark = pytest.mark.django_db
 
 
 def post(client, path, body, key="k-1"):
-    """Post JSON with a key."""
     return client.post(path, body, format="json", headers={"Idempotency-Key": key})
 
 
@@ -34,13 +33,8 @@ def test_a_rebooking_is_done_once(api, cancelled):
     first, second = (post(api, address(cancelled, "reissue"), {}) for _ in range(2))
     assert first.status_code == second.status_code == 201
     assert first.json() == second.json()
-    assert "Idempotent-Replayed" not in first
-    assert second["Idempotent-Replayed"] == "true"
-    successor = Delivery.objects.get(generation=2)
-    api.post(address(successor, "cancel"), {"reason": "late"}, format="json")
-    assert post(api, address(successor, "reissue"), {}, key="k-2").json()["generation"] == 3
-    assert post(api, address(successor, "reissue"), {}, key="k-2").json()["generation"] == 3
-    assert Delivery.objects.count() == 3
+    assert [answer.get("Idempotent-Replayed") for answer in (first, second)] == [None, "true"]
+    assert Delivery.objects.count() == 2
 
 
 def test_a_return_has_the_same_answer_for_its_key(api, booked):
@@ -55,7 +49,6 @@ def test_a_return_has_the_same_answer_for_its_key(api, booked):
 
 def test_another_request_with_the_same_key_is_refused(api, booked):
     """Another body, another delivery, another action."""
-    assert post(api, address(booked, "cancel"), {"reason": "late"}).status_code == 202
     assert post(api, address(booked, "cancel"), {"reason": "late"}).status_code == 202
     for path, body in (
         (address(booked, "cancel"), {"reason": "later"}),
@@ -99,12 +92,12 @@ def test_nothing_stays_of_a_request_that_fails(api, kaspi):
     assert Delivery.objects.count() == 1
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "ключ"])
-def test_what_is_no_key_is_refused(api, booked, key):
+def test_what_is_no_key_is_refused(api, booked):
     """Before anything is done."""
-    answer = post(api, address(booked, "cancel"), {"reason": "late"}, key=key.encode().decode("latin-1"))
-    assert problem(answer) == (400, "invalid_input")
-    assert "Idempotency-Key" in answer.json()["errors"]
+    for key in ("", "x" * 256, "ключ"):
+        answer = post(api, address(booked, "cancel"), {"reason": "late"}, key=key.encode().decode("latin-1"))
+        assert problem(answer) == (400, "invalid_input")
+        assert "Idempotency-Key" in answer.json()["errors"]
     assert Delivery.objects.get().cancel_requested_at is None
 
 
@@ -134,7 +127,7 @@ def test_bookings_that_arrive_together_without_a_key_have_one_effect(program, ka
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_key_is_committed_before_the_answer_leaves(api, booked, settings):
+def test_the_key_is_committed_before_the_answer_leaves(api, booked):
     """Under ATOMIC_REQUESTS too; and inside a transaction of the host's it is part of that."""
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
@@ -152,8 +145,8 @@ def test_the_key_is_committed_before_the_answer_leaves(api, booked, settings):
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="the others wait for so long that a test cannot")
 @pytest.mark.django_db(transaction=True)
-def test_a_row_that_stays_locked_is_asked_for_again_later(api, booked):
-    """The program is told so, nothing was done, and the key is free."""
+def test_a_row_that_stays_locked_is_answered_with_503(api, booked):
+    """Nothing was done, and the key is free."""
     other = connection.copy()
     try:
         with other.cursor() as holder, connection.cursor() as cursor:
@@ -174,7 +167,5 @@ def test_old_keys_are_pruned(api, booked, turnable):
     turnable.turn(days=91)
     post(api, address(booked, "refresh"), {}, key="k-2")
     assert list(idempotency.prune(before=turnable.now - timedelta(days=90), batch=10, dry_run=True)) == [1]
-    out = io.StringIO()
-    call_command("kaspi_prune", stdout=out)
-    assert "idempotency keys deleted" in out.getvalue()
+    call_command("kaspi_prune", stdout=io.StringIO())
     assert [row.key for row in IdempotencyKey.objects.all()] == ["k-2"]

@@ -66,7 +66,6 @@ MISTAKES = [
         ("W037", {**GOOD, "FINAL_STATUSES": ["returned", word]}, "Name statuses as Kaspi writes them")
         for word in ("in_transit", "delivered", "", "two words", "w" * 65)
     ),
-    ("W039", {**GOOD, "RELAY": {"erp": {"URL": "https://erp.example/"}}}, '"kaspi_delivery_django.contrib.relay" into'),
 ]
 
 
@@ -76,6 +75,14 @@ def test_each_mistake_is_named_with_what_to_write(found, number, raw, hint):
     messages = found(**raw)
     assert raw.get("deploy") or list(messages) == [number]
     assert hint in messages[number].hint
+
+
+def test_w039_an_optional_app_that_is_not_installed(found, settings):
+    """Its settings would have no effect; once it is installed, its own checks read them."""
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if not app.startswith("tests.relay")]
+    messages = found(**GOOD, RELAY={"erp": {"URL": "https://erp.example/"}})
+    assert list(messages) == ["W039"]
+    assert '"kaspi_delivery_django.contrib.relay" into INSTALLED_APPS' in messages["W039"].hint
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Celery's tasks, and the thread that tells the broker of calls. Real brokers are in tests/engines."""
+"""Celery's tasks, and the thread that publishes them. Real brokers are in tests/engines."""
 
 import os
 import re
@@ -9,12 +9,14 @@ import pytest
 from celery import Celery, _state
 
 from kaspi_delivery_django.contrib import celery as runner
-from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.models import AccountState, ApiCall
 from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.outbox import rate_limit
 from kaspi_delivery_django.services.outbox.leases import LEASE
 from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
+
+SEND = "kaspi_delivery.send_call"
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +25,7 @@ def shop(settings, monkeypatch):
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "celery"}
     monkeypatch.setattr(runner, "RETRY_PAUSE_S", 0.01)
     before = _state.default_app, _state._tls.current_app
-    app = Celery("shop", broker="memory://")
+    app = Celery("shop", broker="memory://", broker_transport_options={"polling_interval": 0.01})
     app.set_default()
     yield app
     app.control.purge()
@@ -34,7 +36,7 @@ def shop(settings, monkeypatch):
 @pytest.fixture
 def task(shop):
     """Return the task that the shop's app has of ours."""
-    return shop.tasks["kaspi_delivery.send_call"]
+    return shop.tasks[SEND]
 
 
 @pytest.fixture
@@ -44,15 +46,14 @@ def publisher(task):
 
 
 @pytest.fixture
-def told(shop):
+def next_message(shop):
     """Return what takes the next message from the shop's queue: the name of the task, and its arguments."""
 
     def take():
         with shop.connection_for_read() as connection, connection.SimpleQueue("celery") as queue:
             message = queue.get(timeout=PATIENCE_S)
             message.ack()
-            arguments, _keywords, _options = message.payload
-            return message.headers["task"], arguments
+            return message.headers["task"], message.payload[0]
 
     return take
 
@@ -73,7 +74,6 @@ class Line:
         return self._connected(task)
 
     def wait_for_tries(self, count):
-        """Wait until it was tried so often again."""
         for _ in range(count):
             assert self.tries.acquire(timeout=PATIENCE_S)
 
@@ -84,20 +84,14 @@ def line(monkeypatch):
     return Line(monkeypatch)
 
 
-def test_a_nudge_is_a_message_with_a_primary_key(told):
-    """Nothing of the order is in it."""
-    runner.enqueue(742)
-    assert told() == ("kaspi_delivery.send_call", [742])
-
-
 @pytest.mark.django_db(transaction=True)
-def test_a_saved_order_tells_the_broker(told):
-    """The runner is found by its name in the settings."""
+def test_a_due_call_is_a_message_with_a_primary_key(next_message):
+    """Nothing of the order is in it; the runner is found by its name in the settings."""
     runners.load_runner()
     Order.objects.create()  # its own commit, outside of a request: the sweep's
     call = ApiCall.objects.get()
     runners.notify_runner(call)
-    assert told() == ("kaspi_delivery.send_call", [call.pk])
+    assert next_message() == (SEND, [call.pk])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -106,19 +100,6 @@ def test_a_task_sends_one_call_once(due, kaspi):
     runner.send_call(due.pk)
     runner.send_call(due.pk)
     assert len(kaspi.requests) == 1
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("changes", [{"cancelled": True}, {"paid": False}], ids=str)
-def test_a_task_asks_for_the_latest_word(shop, task, due, kaspi, changes):
-    """What an update() has changed meanwhile counts, as for every runner: it is cancelled, or it waits."""
-    shop.conf.task_always_eager = True
-    Order.objects.update(**changes)
-    task.delay(due.pk).get()
-    due.refresh_from_db()
-    assert kaspi.requests == []
-    expected = ("cancelled", "abandoned", "") if changes.get("cancelled") else ("", "due", "not_wanted")
-    assert (Delivery.objects.get().status, due.state, due.reason) == expected
 
 
 @pytest.mark.django_db(transaction=True)
@@ -137,20 +118,16 @@ def test_an_eager_app_sends_at_once(due, kaspi, shop):
     assert len(kaspi.deliveries) == 1
 
 
-def test_what_a_killed_worker_was_sending_is_delivered_again(task):
-    """And nobody is waited for who keeps results."""
-    assert (task.acks_late, task.reject_on_worker_lost, task.ignore_result) == (True, True, True)
-
-
-def test_celery_kills_no_task_that_holds_a_lease(task, shop):
-    """Our own deadlines end a call long before; and a sweep that was lost is not delivered again."""
+def test_the_options_of_the_tasks(task, shop):
+    """A killed worker's call is delivered again, a sweep is not; Celery kills no task that holds a lease."""
     sweep = shop.tasks["kaspi_delivery.sweep"]
+    assert (task.acks_late, task.reject_on_worker_lost, task.ignore_result) == (True, True, True)
+    assert (sweep.acks_late, sweep.ignore_result) == (False, True)
     assert task.time_limit > LEASE.total_seconds()
     assert sweep.time_limit > runner.SWEEP_S
-    assert (sweep.acks_late, sweep.ignore_result) == (False, True)
 
 
-def test_the_documented_schedule_sends_a_sweep(shop, told):
+def test_the_documented_schedule_sends_a_sweep(shop, next_message):
     """What docs/running.md has to paste names a task that workers know, with options that it takes."""
     text = (Path(__file__).parents[2] / "docs" / "running.md").read_text()
     [block] = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "BEAT" in block]
@@ -158,78 +135,57 @@ def test_the_documented_schedule_sends_a_sweep(shop, told):
     exec(block, pasted)
     [entry] = pasted["CELERY_BEAT_SCHEDULE"].values()
     shop.tasks[entry["task"]].apply_async(**entry["options"])
-    assert told() == ("kaspi_delivery.sweep", [])
+    assert next_message() == ("kaspi_delivery.sweep", [])
 
 
-def test_a_worker_shares_its_turns_with_what_it_forks(monkeypatch):
-    """They are there before the first process is forked."""
+def test_a_worker_shares_its_rate_with_what_it_forks():
+    """The limiter is there before the first process is forked."""
     rate_limit.rate_limiter.cache_clear()
     runner.share_turns(sender=None)
     assert rate_limit.rate_limiter.cache_info().currsize == 1
 
 
-def test_a_broker_that_is_away_is_told_when_it_is_back(publisher, line, told, caplog):
-    """The log says it once, and nobody has waited."""
-    publisher.publish(1)
-    publisher.publish(2)
-    line.wait_for_tries(3)
-    line.is_cut = False
-    assert [told(), told()] == [("kaspi_delivery.send_call", [1]), ("kaspi_delivery.send_call", [2])]
-    assert caplog.text.count("broker not reached") == 1
-
-
-def test_a_broker_that_goes_away_again_is_worth_another_line(publisher, line, told, caplog, monkeypatch):
-    """Each outage is said once."""
+def test_a_broker_that_is_away_gets_the_calls_when_it_is_back(publisher, line, next_message, caplog, monkeypatch):
+    """In their order; each outage is logged once, and nothing has waited."""
     monkeypatch.setattr(runner, "IDLE_TIMEOUT_S", 0)
-    for pk in (1, 2):
+    for calls in ([1, 2], [3]):
         line.is_cut = True
-        publisher.publish(pk)
-        line.wait_for_tries(2)
+        for pk in calls:
+            publisher.publish(pk)
+        thread = publisher._thread
+        line.wait_for_tries(3)
         line.is_cut = False
-        told()
+        assert [next_message() for _ in calls] == [(SEND, [pk]) for pk in calls]
+        thread.join(PATIENCE_S)
         line.tries = threading.Semaphore(0)
     assert caplog.text.count("broker not reached") == 2
 
 
-def test_a_long_outage_fills_no_memory(publisher, line, monkeypatch):
-    """What is over the limit is the sweep's."""
+def test_a_long_outage_fills_no_memory_and_keeps_no_process_alive(publisher, line, monkeypatch):
+    """What is over the limit is left to the sweep, and what is pending at the end of a process too."""
     monkeypatch.setattr(runner, "MAX_PENDING", 10)
+    monkeypatch.setattr(runner, "FLUSH_TIMEOUT_S", 0.01)
     for pk in range(20):
         publisher.publish(pk)
+    publisher.flush()
     assert list(publisher._calls) == list(range(10))
     publisher._calls.clear()
 
 
-def test_a_thread_without_work_ends(publisher, told, monkeypatch):
-    """Its connection would grow stale; the next call gets another thread."""
+def test_a_thread_without_work_ends(publisher, next_message, monkeypatch):
+    """Its connection would grow stale; the next call gets another thread, and is waited for at the process's end."""
     monkeypatch.setattr(runner, "IDLE_TIMEOUT_S", 0)
     for pk in (1, 2):
         publisher.publish(pk)
         thread = publisher._thread
-        assert told() == ("kaspi_delivery.send_call", [pk])
+        publisher.flush()
+        assert not publisher._calls
+        assert next_message() == (SEND, [pk])
         thread.join(PATIENCE_S)
-        assert not thread.is_alive()
-        assert publisher._thread is None
+        assert (thread.is_alive(), publisher._thread) == (False, None)
 
 
-def test_a_process_that_ends_has_told_what_it_had_to(publisher, told):
-    """A command that saves an order and ends is waited for, for a moment."""
-    publisher.publish(1)
-    publisher.flush()
-    assert not publisher._calls
-    assert told() == ("kaspi_delivery.send_call", [1])
-
-
-def test_a_farewell_is_short(publisher, line, monkeypatch):
-    """A broker that is away keeps no process alive."""
-    monkeypatch.setattr(runner, "FLUSH_TIMEOUT_S", 0.01)
-    publisher.publish(1)
-    publisher.flush()
-    assert list(publisher._calls) == [1]
-    publisher._calls.clear()
-
-
-def test_a_forked_process_has_a_messenger_of_its_own(task, publisher, monkeypatch):
+def test_a_forked_process_has_a_publisher_of_its_own(task, publisher, monkeypatch):
     """Its parent's thread is not there, and its parent's lock may be held for ever: neither is touched."""
     mine = runner._publisher(os.getpid(), task)
     monkeypatch.setattr(os, "getpid", lambda: -1)

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from kaspi_delivery_django.contrib import django_tasks as runner
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.services.deliveries import runners
 from tests.shop.models import Order
 
@@ -22,7 +22,6 @@ def tasks(settings):
 
 
 def enqueued(alias="default"):
-    """Return the arguments of what a backend has."""
     return [result.args for result in runner.task_backends[alias].results]
 
 
@@ -46,14 +45,3 @@ def test_a_task_sends_one_call_once(due, kaspi):
     runner.send_call.call(due.pk)
     runner.send_call.call(due.pk)
     assert len(kaspi.requests) == 1
-
-
-@pytest.mark.parametrize("changes", [{"cancelled": True}, {"paid": False}], ids=str)
-def test_a_task_asks_for_the_latest_word(due, kaspi, changes):
-    """What an update() has changed meanwhile counts, as for every runner: it is cancelled, or it waits."""
-    Order.objects.update(**changes)
-    runner.send_call.call(due.pk)
-    due.refresh_from_db()
-    assert kaspi.requests == []
-    expected = ("cancelled", "abandoned", "") if changes.get("cancelled") else ("", "due", "not_wanted")
-    assert (Delivery.objects.get().status, due.state, due.reason) == expected

@@ -15,14 +15,12 @@ SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on PATH insist
 
 
 def missing():
-    """Say which broker cannot be started here."""
     absent = [] if SERVER.exists() else ["rabbitmq-server"]
     absent += [] if shutil.which("redis-server") else ["redis-server"]
     return f"not installed: {', '.join(absent)} (apt-get install)" if absent else ""
 
 
 def free_port():
-    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -45,7 +43,6 @@ class Broker(ABC):
         """Return the command line, and what its environment has more."""
 
     def start(self):
-        """Start it, and wait until it answers."""
         command, environment = self.command()
         with (self.folder / "log").open("ab") as log:
             self._running = subprocess.Popen(
@@ -59,16 +56,13 @@ class Broker(ABC):
         self._running.wait()
 
     def freeze(self):
-        """Let it keep its connections, and do nothing."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self):
-        """Let it go on."""
         self._signal(signal.SIGCONT)
 
     @contextmanager
     def frozen(self):
-        """Freeze it in this block."""
         self.freeze()
         try:
             yield
@@ -76,7 +70,6 @@ class Broker(ABC):
             self.thaw()
 
     def answers(self):
-        """Tell whether it talks its protocol."""
         with socket.socket() as caller:
             caller.settimeout(1)
             try:
@@ -87,7 +80,6 @@ class Broker(ABC):
                 return False
 
     def log(self):
-        """Return the end of what it said."""
         return (self.folder / "log").read_text(errors="replace")[-3000:]
 
     def _signal(self, number):
@@ -101,7 +93,6 @@ class RabbitMQ(Broker):
 
     @property
     def url(self):
-        """Where Celery finds it."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
     def command(self):
@@ -130,11 +121,9 @@ class Redis(Broker):
 
     @property
     def url(self):
-        """Where Celery finds it."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def command(self):
-        """Listen to this machine, write nothing."""
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         return ["redis-server", *arguments], {}
 

@@ -19,7 +19,6 @@ NEEDED = ("redis", "django_tasks_db", "psutil")
 
 
 def missing():
-    """Say what these tests need and is not there."""
     if absent := [name for name in NEEDED if find_spec(name) is None]:
         return f"not installed: {', '.join(absent)} (tox run -e engines)"
     return brokers.missing()
@@ -64,13 +63,13 @@ def open_shop(settings):
             return until_closed.enter_context(Stage(runner, broker_url))
 
         yield open_shop
-        nudge_nobody()
+        forget_unpublished()
     _state.set_default_app(before[0])
     _state._set_current_app(before[1])
 
 
-def nudge_nobody():
-    """Let the thread of this process forget what it could not tell a broker that never came back."""
+def forget_unpublished():
+    """Let this process forget the calls that it could not publish to a broker that never came back."""
     publisher = runner._publisher(os.getpid(), runner.send_call.app.tasks[runner.send_call.name])
     with publisher._changed:
         publisher._calls.clear()

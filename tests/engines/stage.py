@@ -29,7 +29,6 @@ class Process:
         self._running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
     def children(self):
-        """Return what it has forked."""
         return psutil.Process(self._running.pid).children(recursive=True)
 
     def wait(self, patience_s=30):
@@ -42,7 +41,6 @@ class Process:
             child.kill()
 
     def kill(self):
-        """Kill it and what it has forked."""
         if self._running.poll() is None:
             family = [*self.children(), self._running]
             for process in reversed(family):
@@ -81,7 +79,6 @@ class Stage:
         return self.start(*CELERY, *options, ENGINES_RATE=str(rate))
 
     def start_beat(self):
-        """Start what sends the sweeps."""
         return self.start(*CELERY, "beat", "--max-interval", "1", "--schedule", f"{self._folder.name}/beat")
 
     def start(self, *arguments, **environment):
@@ -125,7 +122,6 @@ class Stage:
         return len(orders) if len(orders) == len(set(orders)) else -1
 
     def log(self):
-        """Return the end of what the processes said."""
         self._log.seek(0)
         return self._log.read().decode(errors="replace")[-6000:]
 

@@ -1,12 +1,10 @@
 """Django's tasks as the runner, with the worker of django-tasks-db: Django 6's own tasks, or the backport's."""
 
 import pytest
-from django.db import transaction
 
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.sandbox.faults import Fault
 from tests.engines.shopping import save_orders
-from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,18 +18,6 @@ def test_a_saved_order_is_booked_by_a_task_worker(open_shop):
     save_orders(5)
     stage.wait_until_booked(5)
     assert stage.booked_once() == 5
-
-
-def test_an_order_that_is_rolled_back_enqueues_nothing(open_shop):
-    """Promise 4 holds for tasks too."""
-    stage = open_shop("django_tasks")
-    with transaction.atomic():
-        Order.objects.create()
-        transaction.set_rollback(True)
-    save_orders(1)
-    stage.start(*WORKER, "--batch")
-    stage.wait_until_booked(1)
-    assert len(stage.kaspi.requests) == 1
 
 
 def test_a_task_worker_killed_in_the_middle_of_a_call_books_once(open_shop):
@@ -49,14 +35,3 @@ def test_a_task_worker_killed_in_the_middle_of_a_call_books_once(open_shop):
     assert stage.booked_once() == 1
     first, second = stage.creates()
     assert (first.idempotency_key, first.body) == (second.idempotency_key, second.body)
-
-
-def test_a_worker_and_tasks_share_the_work(open_shop):
-    """`kaspi_worker` beside the task workers sends no call a second time."""
-    stage = open_shop("django_tasks")
-    stage.start("django", "kaspi_worker")
-    stage.start(*WORKER)
-    save_orders(50)
-    stage.wait_until_booked(50)
-    assert stage.booked_once() == 50
-    assert len(stage.kaspi.requests) == 50

@@ -1,31 +1,16 @@
-"""A shop with the optional app of relayed webhooks, before an ERP that listens on a socket.
-
-Other runs of the suite leave this folder alone, because the app is in no other test's settings; tests/test_relay.py
-runs it:
-
-    python -m pytest --ds=tests.relay.settings tests/relay
-"""
+"""A shop with the optional app of relayed webhooks, before an ERP that listens on a socket."""
 
 import pytest
-from django.conf import settings as django_settings
+from django.apps import apps
+from django.core.checks.registry import registry
 
-APP = "kaspi_delivery_django.contrib.relay"
-IS_OWN_RUN = APP in django_settings.INSTALLED_APPS
-collect_ignore_glob = [] if IS_OWN_RUN else ["*"]
-
-if IS_OWN_RUN:
-    from kaspi_delivery_django import signals
-    from kaspi_delivery_django.contrib.relay import events, sending
-    from tests.relay.erp import ERP, SECRET
-
-RECEIVED = ("delivery_created", "delivery_status_changed", "delivery_needs_attention")
-
-
-@pytest.fixture(autouse=True)
-def _rested():
-    """Let no test see which endpoints another has found away."""
-    sending._rests_until.clear()
-    sending._served_at.clear()
+from kaspi_delivery_django import signals
+from kaspi_delivery_django.contrib.relay import events, sending
+from kaspi_delivery_django.contrib.relay.apps import RelayConfig
+from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.services import extensions
+from kaspi_delivery_django.signals import delivery_needs_attention
+from tests.relay.erp import ERP, SECRET
 
 
 @pytest.fixture
@@ -36,9 +21,12 @@ def erp():
 
 
 @pytest.fixture
-def relay_to(settings):
-    """Set the endpoints, each an ERP or a dict of its settings, and connect the receivers as at a start."""
-    kept = {name: list(getattr(signals, name).receivers) for name in RECEIVED}
+def relay_to(settings, monkeypatch):
+    """Set the endpoints, each an ERP or a dict of its settings, and connect the app as at a start."""
+    monkeypatch.setattr(registry, "registered_checks", set(registry.registered_checks))
+    monkeypatch.setattr(extensions, "_installed", {})
+    monkeypatch.setattr(sending, "_rests_until", {})
+    monkeypatch.setattr(sending, "_served_at", {})
 
     def relay(**endpoints):
         settings.DEBUG = True  # plain HTTP
@@ -47,13 +35,12 @@ def relay_to(settings):
             for alias, one in endpoints.items()
         }
         settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RELAY": given}
-        events.connect()
+        RelayConfig.ready(apps.get_app_config("kaspi_delivery_relay"))
 
     yield relay
-    for name, receivers in kept.items():
-        signal = getattr(signals, name)
-        signal.receivers = receivers
-        signal.sender_receivers_cache.clear()
+    signals.delivery_created.disconnect(events.store_created)
+    signals.delivery_status_changed.disconnect(events.store_status_change)
+    signals.delivery_needs_attention.disconnect(events.store_attention)
 
 
 @pytest.fixture
@@ -61,3 +48,15 @@ def relayed(relay_to, erp):
     """Relay everything to the ERP."""
     relay_to(erp=erp)
     return erp
+
+
+@pytest.fixture
+def delivery(due):
+    """Return a delivery that is not booked yet."""
+    return due.delivery
+
+
+def flag(delivery, *reasons):
+    """Send the signal that staff are needed, once for each reason."""
+    for reason in reasons or ("refused",):
+        delivery_needs_attention.send(Delivery, delivery=delivery, attention=reason)

@@ -12,9 +12,9 @@ from kaspi_delivery_django.contrib.relay.models import RelayedEvent
 from kaspi_delivery_django.models import StatusChange
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.docs import pages
-from tests.relay.erp import SECRET
+from tests.relay.erp import OTHER_SECRET, SECRET
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 PAGE = "docs/relay.md"
 TYPES = {"string": str, "integer": int, "boolean": bool, "null": type(None)}
@@ -29,7 +29,7 @@ class Quiet(WSGIRequestHandler):
 
 @pytest.fixture
 def receiver(monkeypatch, tmp_path):
-    """Serve the page's receiver; return its names, and where it listens."""
+    """Serve the page's receiver; return its database, and where it listens."""
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("ERP_DATABASE", str(tmp_path / "erp.sqlite3"))
     [block] = [block for block in pages.read(PAGE).blocks if "def application" in block.text]
@@ -38,38 +38,38 @@ def receiver(monkeypatch, tmp_path):
     with make_server("127.0.0.1", 0, names["application"], handler_class=Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield names, f"http://127.0.0.1:{server.server_port}/"
+        yield names["database"], f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
         thread.join()
     names["database"].close()
 
 
-def test_the_receiver_stores_each_event_once(receiver, relay_to, booked):
-    """It verifies the signature, and knows a repeat by its id."""
-    names, url = receiver
+def test_the_receiver_stores_each_event_once_and_keeps_the_newest_status(receiver, relay_to, booked, turnable):
+    """It knows a repeat by its id, and an older status by its sequence."""
+    database, url = receiver
     relay_to(erp={"URL": url, "SECRETS": [SECRET]})
-    delivery_created.send(type(booked), delivery=booked)
-    for _ in range(2):
-        assert sending.run(limit=10) == 1
-        RelayedEvent.objects.update(next_attempt_at=RelayedEvent.objects.get().created_at)
-    stored = names["database"].execute("SELECT * FROM parcels").fetchall()
-    assert stored == [(RelayedEvent.objects.get().message_id, booked.delivery_id, "created")]
+    first = StatusChange.objects.get()
+    times = dict.fromkeys(("at", "notify_after", "created_at"), turnable.now)
+    values = {"from_status": "created", "to_status": "accepted", "source": "webhook", "applied": True}
+    newer = StatusChange.objects.create(delivery=booked, **times, **values)
+    for change in (newer, first):
+        delivery_status_changed.send(type(booked), delivery=booked, change=change)
+        delivery_created.send(type(booked), delivery=booked)
+        sending.run(limit=10)
+    RelayedEvent.objects.update(next_attempt_at=turnable.now)
+    assert sending.run(limit=10) == 3
+    assert database.execute("SELECT count(*) FROM webhooks").fetchone() == (3,)
+    assert database.execute("SELECT * FROM parcels").fetchall() == [(booked.delivery_id, "accepted", newer.pk)]
 
 
 def test_the_receiver_refuses_what_is_not_signed(receiver, relay_to, booked):
     """By another secret, here."""
-    names, url = receiver
-    relay_to(erp={"URL": url, "SECRETS": ["whsec_5dzNYgxhQRcYCYTgvEiq4kFLqXGgYlbN"]})
+    database, url = receiver
+    relay_to(erp={"URL": url, "SECRETS": [OTHER_SECRET]})
     delivery_created.send(type(booked), delivery=booked)
     assert sending.run(limit=10) == 0
     assert RelayedEvent.objects.get().error == "401 from the endpoint"
-    assert names["database"].execute("SELECT * FROM parcels").fetchall() == []
-
-
-def test_the_receiver_is_short():
-    """Whoever integrates an ERP reads it at a glance."""
-    [block] = [block for block in pages.read(PAGE).blocks if "def application" in block.text]
-    assert len([line for line in block.text.splitlines() if line.strip()]) <= 22
+    assert database.execute("SELECT * FROM parcels").fetchall() == []
 
 
 def test_the_example_and_the_table_are_what_is_sent(relayed, booked):
@@ -91,14 +91,9 @@ def flat(document):
 
 
 def documented():
-    """Return the types of each field of the table."""
     found = {}
     for cells in pages.read(PAGE).rows:
-        kinds = (
-            tuple(TYPES[word] for word in re.findall(r"string|integer|boolean|null", cells[1]))
-            if len(cells) == 3
-            else ()
-        )
-        for name in re.findall(r"`((?:data\.)?[a-z_]+)`", cells[0]) if kinds else ():
-            found[name] = kinds
+        words = re.findall(r"string|integer|boolean|null", cells[1]) if len(cells) == 3 else ()
+        for name in re.findall(r"`((?:data\.)?[a-z_]+)`", cells[0]) if words else ():
+            found[name] = tuple(TYPES[word] for word in words)
     return found

@@ -16,7 +16,7 @@ from django.db import (
     transaction,
 )
 
-from kaspi_delivery_django.checks import check_character_set
+from kaspi_delivery_django.checks.databases import check_character_set
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import cancel_delivery, db, request_delivery
 from kaspi_delivery_django.services.db import is_data_error, is_transient, lock_current

@@ -61,7 +61,6 @@ class EmailBackend(Backend):
         self._from_email, self._mailer = from_email, mailer
 
     def send(self, recipient: str, text: str) -> None:
-        """Send a text without a subject."""
         self.send_content(recipient, Content(text=text))
 
     def send_content(self, recipient: str, content: Content) -> None:

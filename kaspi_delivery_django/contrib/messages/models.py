@@ -6,16 +6,15 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.contrib.messages.conf import CHANNEL_LENGTH, RECIPIENT_LENGTH
-from kaspi_delivery_django.contrib.outgoing import Outgoing, OutgoingQuerySet
+from kaspi_delivery_django.contrib.outgoing import Outgoing
 from kaspi_delivery_django.models import Delivery, ExactCharField, StatusChange
-from kaspi_delivery_django.models.fields import WrittenModel
+from kaspi_delivery_django.models.fields import WrittenModel, WrittenQuerySet
 
 
-class MessageQuerySet(OutgoingQuerySet):
+class MessageQuerySet(WrittenQuerySet["Message"]):
     """Queries about messages."""
 
     def to_staff(self) -> Self:
-        """Filter the alarms."""
         return self.filter(change__isnull=True)
 
 

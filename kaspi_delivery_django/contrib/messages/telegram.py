@@ -28,7 +28,6 @@ class HideToken(logging.Filter):
     """Hides the token in the addresses that urllib3 logs at DEBUG."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record."""
         found = record.getMessage()
         if "/bot" in found:
             record.msg, record.args = _IN_ADDRESS.sub("/bot***", found), ()

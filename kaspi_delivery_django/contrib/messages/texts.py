@@ -1,4 +1,4 @@
-"""What a message says: templates that a shop overrides, in the customer's language and the project's time zone."""
+"""The text of a message: templates that a shop overrides, in the customer's language and the project's time zone."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -50,7 +50,7 @@ def context_of(change: StatusChange, order: Model) -> dict[str, Any]:
     """Return the variables of the templates, in the active language."""
     delivery = change.delivery
     label = customer_label(change.to_status, is_return=delivery.is_return)
-    number = _number(delivery)
+    number, parcel = _number(delivery), _parcel(delivery)
     return {
         "order": order,
         "change": change,
@@ -59,7 +59,8 @@ def context_of(change: StatusChange, order: Model) -> dict[str, Any]:
         "label": label,
         "explanation": status_explanation(change.to_status, is_return=delivery.is_return),
         "number": number,
-        "headline": _headline(number, label, is_return=delivery.is_return),
+        "parcel": parcel,
+        "headline": _headline(number, parcel, label, is_return=delivery.is_return),
         "expected": _expected(change, delivery),
         "url": link(delivery),
     }
@@ -84,13 +85,21 @@ def _number(delivery: Delivery) -> str:
     return delivery.object_id if is_djangos else delivery.order_label
 
 
-def _headline(number: str, label: str, *, is_return: bool) -> str:
+def _parcel(delivery: Delivery) -> str:
+    """Return the key of the parcel; empty where the order goes in one."""
+    same = {"content_type": delivery.content_type_id, "object_id": delivery.object_id}
+    others = Delivery.objects.filter(**same, environment=delivery.environment).exclude(parcel=delivery.parcel)
+    return delivery.parcel if delivery.parcel and others.exists() else ""
+
+
+def _headline(number: str, parcel: str, label: str, *, is_return: bool) -> str:
     """Begin with the order's number, where it has one. A name that has letters, as "Order 742", stays as it is."""
+    name = " ".join(filter(None, (number, parcel and f"({parcel})")))
     if is_return:
-        return ": ".join(filter(None, (number, gettext("Return"), label)))
+        return ": ".join(filter(None, (name, gettext("Return"), label)))
     if not number or any(map(str.isalpha, number)):
-        return ": ".join(filter(None, (number, label)))
-    return gettext("Delivery of order %(number)s: %(status)s") % {"number": number, "status": label}
+        return ": ".join(filter(None, (name, label)))
+    return gettext("Delivery of order %(number)s: %(status)s") % {"number": name, "status": label}
 
 
 def _groups(groups: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:

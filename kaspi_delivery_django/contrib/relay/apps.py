@@ -1,6 +1,5 @@
 """App configuration: register the checks and the worker's task; connect the receivers if an endpoint is set."""
 
-from collections.abc import Collection, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -20,27 +19,23 @@ class RelayConfig(AppConfig):
     def ready(self) -> None:
         """Register what the app adds. Without an endpoint nothing is connected: a save and a webhook cost no more."""
         checks.register(_module("checks").check_relay, "kaspi_delivery")
-        extensions = import_module("kaspi_delivery_django.services.extensions")
+        events, extensions = _module("events"), import_module("kaspi_delivery_django.services.extensions")
         task = extensions.Extension(
-            label="webhooks relayed", rows="relayed webhooks", run=_run, prune=_prune, anonymize=_anonymize
+            label="webhooks relayed",
+            rows="relayed webhooks",
+            run=_run,
+            prune=events.prune,
+            anonymize=lambda _deliveries: None,  # no personal data is relayed
         )
         extensions.register(task)
         if _module("conf").is_set():
-            _module("events").connect()
+            events.connect()
 
 
 def _run(**options: Any) -> int:
     """Send what is due; only a process that does so imports the libraries for it."""
     done: int = _module("sending").run(**options)
     return done
-
-
-def _prune(**options: Any) -> Iterator[int]:
-    yield from _module("events").prune(**options)
-
-
-def _anonymize(_keys: Collection[int]) -> None:
-    """Clear nothing: no personal data is relayed."""
 
 
 def _module(name: str) -> Any:

@@ -23,7 +23,6 @@ class Command(BaseCommand):
     help = "Print the webhooks that a deployed shop receives, and forward them to this machine."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the API's address, where to forward to, and how often to ask."""
         parser.add_argument("url", help="the shop's REST API, such as https://your-shop/kaspi/api/v1/")
         parser.add_argument("--forward", metavar="URL", help="post each to this address of this machine")
         words = "sign with the webhook secret of this account of this machine's settings"
@@ -34,7 +33,6 @@ class Command(BaseCommand):
         parser.add_argument("--every", type=seconds, default=2, metavar="SECONDS", help="ask this often (2)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Follow the events."""
         token = os.environ.get(TOKEN, "")
         if not token:
             raise CommandError(f"Set {TOKEN} to the token of a user of the shop's REST API.", returncode=2)

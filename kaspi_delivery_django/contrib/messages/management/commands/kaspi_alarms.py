@@ -1,4 +1,4 @@
-"""Alarm staff without the worker: `manage.py kaspi_alarms`, for cron. A dead worker cannot tell of itself."""
+"""Alarm staff without the worker: `manage.py kaspi_alarms`, for cron. A dead worker cannot report itself."""
 
 from typing import Any
 
@@ -25,7 +25,6 @@ class Command(BaseCommand):
     requires_system_checks = []  # their exit code is 1, which would mean an alarm
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Check, send, and print what needs attention."""
         try:
             _check_recipients()
             found, _queued = alarms.check()

@@ -1,0 +1,64 @@
+"""What the pages of two outboxes have in common: the state of a row, and sending it again after a question."""
+
+from collections.abc import Collection, Iterable
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from kaspi_delivery_django.admin import display, filters
+from kaspi_delivery_django.admin.columns import OrderColumn
+from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
+from kaspi_delivery_django.contrib.outgoing import Outgoing
+
+State = Outgoing.State
+MARKS = {State.WAITING: ("…", "waiting"), State.SENT: ("✓", "good"), State.FAILED: ("!", "bad")}
+NEUTRAL_MARK = ("—", "ended")
+
+
+class StateFilter(filters.ChoiceFilter):
+    """The states that the rows of a page may have."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, _request: HttpRequest, model_admin: Any) -> filters.Choices:
+        return [(state.value, state.label) for state in model_admin.states]
+
+
+class OutgoingAdmin(OrderColumn, ConfirmedActionsAdmin):
+    """The page of an outbox."""
+
+    change_form_template = "admin/kaspi_delivery/change_form.html"
+    change_list_template = "admin/kaspi_delivery/change_list.html"
+    list_prefetch_related: ClassVar[tuple[str, ...]] = ("delivery",)
+    search_help_text = filters.SEARCH_HELP
+
+    states: ClassVar[Collection[Outgoing.State]] = tuple(State)
+    send_again_name: ClassVar[str]  # the action's name in addresses
+    send_again_action: ClassVar[Action]
+    send_again_states: ClassVar[Collection[str]]
+    computed: ClassVar[tuple[str, ...]] = ("state_text",)
+    internal: ClassVar[Collection[str]]
+
+    @admin.display(description=_("state"))
+    def state_text(self, row: Any) -> str:
+        return display.badge(row.get_state_display(), *MARKS.get(State(row.state), NEUTRAL_MARK))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the computed fields first, and none that is our own business."""
+        return [*self.computed, *(name for name in super().get_fields(request, obj) if str(name) not in self.internal)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.computed
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may send again; Django asks for it by the permissions of an action."""
+        return request.user.has_perm(f"kaspi_delivery.{self.send_again_action.permission}")
+
+    def row_actions(self, row: Any) -> Iterable[tuple[str, Action]]:
+        return [(self.send_again_name, self.send_again_action)] if row.state in self.send_again_states else []
+
+    def row_action(self, row: Any, name: str) -> Action | None:
+        return self.send_again_action if name == self.send_again_name else None
