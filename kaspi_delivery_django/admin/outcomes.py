@@ -10,6 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 
 from kaspi_delivery_django.admin import display
+from kaspi_delivery_django.services import bulk_actions
 from kaspi_delivery_django.services.deliveries.rules import Effect
 
 ROWS_NAMED = 10
@@ -126,7 +127,6 @@ class Answer(NamedTuple):
     amount: int = 1
 
     def about(self, count: int) -> str:
-        """Return the words about so many."""
         if self.several is not None:
             return str(self.several % {"count": count})
         if self.level < messages.ERROR:
@@ -148,9 +148,11 @@ class Preview:
     refused: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
-def preview_all(keys: Sequence[Any]) -> Preview:
-    """Return the preview of an action that every row allows."""
-    return Preview(keys=keys)
+def forecast(name: str, keys: Sequence[Any]) -> Preview:
+    """Return what the bulk action of this name would do to these rows."""
+    found = bulk_actions.forecast(name, keys)
+    effects = [str(EFFECTS[effect] % {"count": found.effects[effect]}) for effect in Effect if found.effects[effect]]
+    return Preview(keys=found.keys, effects=effects, refused=found.refused)
 
 
 def refused_lines(site: admin.AdminSite, refused: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -171,7 +173,6 @@ class Report:
         self._lines: list[tuple[int, str]] = []
 
     def add(self, row: Model, answer: Answer) -> None:
-        """Add what became of a row."""
         self._answers.setdefault((answer.level, answer.about(1)), []).append((answer, row))
 
     def add_line(self, level: int, line: str) -> None:

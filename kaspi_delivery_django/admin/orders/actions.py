@@ -32,8 +32,7 @@ from kaspi_delivery_django.admin.confirmation import (
     keys_of,
 )
 from kaspi_delivery_django.admin.forms import ConfirmForm, CountForm
-from kaspi_delivery_django.admin.orders import BOOK_AGAIN
-from kaspi_delivery_django.admin.orders.inline import book_page
+from kaspi_delivery_django.admin.orders.inline import BOOK_AGAIN, book_page
 from kaspi_delivery_django.admin.orders.lists import VIEW, DeliveryStatusMixin, ModelAdmin
 from kaspi_delivery_django.admin.orders.shipped import ShippedRows
 from kaspi_delivery_django.admin.outcomes import Answer, Preview, Report
@@ -61,7 +60,6 @@ class DeliveryActionsMixin(ModelAdmin):
             self.actions = [*self.actions, *BULK_ACTIONS]
 
     def get_urls(self) -> list[Any]:
-        """Add the page that books a courier for one order."""
         view = self.admin_site.admin_view(self.kaspi_book_view)
         return [path("<path:object_id>/book-courier/", view, name=book_page(self.model)), *super().get_urls()]
 
@@ -72,30 +70,24 @@ class DeliveryActionsMixin(ModelAdmin):
         return super().changelist_view(request, extra_context)
 
     def kaspi_book_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask about one order; book a courier when the answer is a yes."""
         return OrderConfirmation(self).book_one(request, object_id)
 
     def has_kaspi_book_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may book couriers here."""
         return OrderConfirmation(self).may(request, BOOK)
 
     def has_kaspi_cancel_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may cancel deliveries here."""
         return OrderConfirmation(self).may(request, ACTIONS["cancel"])
 
     @admin.action(description=_("Book a courier for the selected orders"), permissions=["kaspi_book"])
     def kaspi_book(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Book the orders that have no delivery yet and that the adapter wants sent."""
         return OrderConfirmation(self).book(request, queryset)
 
     @admin.action(description=_("Book a courier again for the selected orders"), permissions=["kaspi_book"])
     def kaspi_book_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Book the orders again whose newest delivery Kaspi surely does not have."""
         return OrderConfirmation(self).rebook(request, queryset)
 
     @admin.action(description=_("Cancel the deliveries of the selected orders"), permissions=["kaspi_cancel"])
     def kaspi_cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Cancel the newest deliveries of the orders, for one reason."""
         return OrderConfirmation(self).cancel(request, queryset)
 
 
@@ -134,7 +126,6 @@ class OrderConfirmation(BulkActionsMixin):
         return bool(self.page.has_view_permission(request, obj) and request.user.has_perm(VIEW))
 
     def may(self, request: HttpRequest, action: Action) -> bool:
-        """Return whether the user may do it here."""
         return self.admin_site.is_registered(Delivery) and self._may(request, action)
 
     def book_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -159,18 +150,15 @@ class OrderConfirmation(BulkActionsMixin):
         return HttpResponseRedirect(display.address(self.admin_site, page, quote(order.pk)))
 
     def book(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Book the orders that have no delivery yet and that the adapter wants sent."""
         if self._refuses_many(request, queryset, most=ROWS_PER_REQUEST):
             return None
         return self.confirm_bulk(request, queryset, replace(BOOK, act=self._book, preview=self._preview_booking))
 
     def cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Cancel the newest deliveries of the orders, for one reason."""
         deliveries = self._newest(request, queryset, most=MAX_ROWS)
         return None if deliveries is None else self.confirm_bulk(request, deliveries, ACTIONS["cancel"])
 
     def rebook(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Book the orders again whose newest delivery Kaspi surely does not have."""
         deliveries = self._newest(request, queryset, most=ROWS_PER_REQUEST)
         if deliveries is None:
             return None
