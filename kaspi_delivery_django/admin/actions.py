@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Model
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -127,10 +126,6 @@ def _replay(event: WebhookEvent, _answers: Mapping[str, Any]) -> Answer:
     if state == State.FAILED:
         return Answer(messages.ERROR, words, outcomes.REPLAY_FAILED)
     return Answer(messages.WARNING if state in {State.PARKED, State.CONFLICT} else messages.SUCCESS, words)
-
-
-def _book(order: Model, _answers: Mapping[str, Any]) -> Answer:
-    return outcome_of_booking([services.book_delivery(order)])
 
 
 def outcome_of_booking(booked: Sequence[Delivery], refused: Sequence[str] = ()) -> Answer:
@@ -270,13 +265,6 @@ ACTIONS: Mapping[str, Action] = {
         act=_after(services.mark_final, messages.SUCCESS, _("marked as final: Kaspi is no longer asked about it.")),
     ),
 }
-
-BOOK = Action(
-    permission=PERMISSIONS["book"],
-    label=_("Book a courier"),
-    question=_("Kaspi is asked for a courier, and it costs a delivery. The order is sent as it is saved now."),
-    act=_book,
-)
 
 ABANDON_WARNING = Action(
     permission=PERMISSIONS["reissue"],
