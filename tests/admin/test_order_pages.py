@@ -384,6 +384,14 @@ def test_several_orders_are_booked_and_the_rest_is_explained(admin_client, booke
     assert set(Delivery.objects.values_list("object_id", flat=True)) == {"7000", "7001", booked.object_id}
 
 
+def test_an_order_that_is_no_longer_wanted_is_not_booked(admin_client):
+    """It was refunded after the confirmation page was read."""
+    (order,) = unsaved_by_signals(Order(paid=False))
+    confirmed = {"action": "kaspi_book", "_selected_action": [order.pk], "apply": "1", "asked_about": str(order.pk)}
+    assert "does not want it sent" in words(admin_client.post(LIST, {**confirmed, "index": "0"}))
+    assert not Delivery.objects.exists()
+
+
 def test_only_newest_deliveries_are_cancelled(admin_client, booked, drain):
     """For one reason; an order without a delivery is not among the rows."""
     cancel_delivery(booked, reason="first")
