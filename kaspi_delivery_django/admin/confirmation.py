@@ -72,7 +72,10 @@ class Action:
     def preview_of(self, keys: Sequence[Any]) -> Preview:
         if self.preview:
             return self.preview(keys)
-        return outcomes.forecast(self.bulk_name, keys) if self.bulk_name else Preview(keys=keys)
+        if not self.bulk_name:
+            return Preview(keys=keys)
+        found = bulk_actions.forecast(self.bulk_name, keys)
+        return Preview(keys=found.keys, effects=outcomes.effect_lines(found.effects), refused=found.refused)
 
 
 def has_permission(_page: object, request: HttpRequest, *, codename: str) -> bool:

@@ -10,7 +10,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 
 from kaspi_delivery_django.admin import display
-from kaspi_delivery_django.services import bulk_actions
 from kaspi_delivery_django.services.deliveries.rules import Effect
 
 ROWS_NAMED = 10
@@ -148,11 +147,9 @@ class Preview:
     refused: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
-def forecast(name: str, keys: Sequence[Any]) -> Preview:
-    """Return what the bulk action of this name would do to these rows."""
-    found = bulk_actions.forecast(name, keys)
-    effects = [str(EFFECTS[effect] % {"count": found.effects[effect]}) for effect in Effect if found.effects[effect]]
-    return Preview(keys=found.keys, effects=effects, refused=found.refused)
+def effect_lines(counts: Mapping[Effect, int]) -> list[str]:
+    """Return a line for each effect that some rows have."""
+    return [str(EFFECTS[effect] % {"count": counts[effect]}) for effect in Effect if counts[effect]]
 
 
 def refused_lines(site: admin.AdminSite, refused: Mapping[str, Sequence[Any]]) -> list[str]:
