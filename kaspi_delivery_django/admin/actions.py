@@ -1,25 +1,24 @@
 """The actions of staff: permission, confirmation text, and the answer that is shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Model
+from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import display, outcomes
-from kaspi_delivery_django.admin.confirmation import Action
+from kaspi_delivery_django.admin.confirmation import Act, Action
 from kaspi_delivery_django.admin.forms import CancelForm, ConfirmForm, LinkForm, ReturnForm, TypedForm
-from kaspi_delivery_django.admin.outcomes import EFFECTS, Answer, Preview
+from kaspi_delivery_django.admin.outcomes import Answer
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.services.deliveries import rules
-from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS, Effect
+from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS
 from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.statuses import CANCELLED
 
@@ -41,16 +40,6 @@ def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
         return _progress_of_cancel(delivery)
     words = gettext("it will be cancelled as soon as its booking is resolved.")
     return Answer(messages.WARNING, words, outcomes.CANCEL_LATER)
-
-
-def _hold(state: AccountState, _answers: Mapping[str, Any]) -> Answer:
-    circuit_breaker.hold_sending(by=getattr(state, "asked_by", ""))
-    return Answer(messages.SUCCESS, gettext("all sending is held."))
-
-
-def _release(_state: AccountState, _answers: Mapping[str, Any]) -> Answer:
-    circuit_breaker.release_sending()
-    return Answer(messages.SUCCESS, gettext("sending is released."))
 
 
 def _progress_of_cancel(delivery: Delivery) -> Answer:
@@ -92,26 +81,11 @@ def _next_try(call: ApiCall, delivery: Delivery) -> str:
     return display.moment(latest) if latest is not None and latest > clock.now() else ""
 
 
-def _refresh(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
-    services.refresh_delivery(delivery)
-    return Answer(messages.INFO, gettext("Kaspi is asked; its answer follows."), outcomes.REFRESHED)
-
-
 def _retry(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
     if services.retry_delivery(delivery).pk is None:
         words = gettext("the shop's adapter answers, and does not want it: saving the order asks again.")
         return Answer(messages.INFO, words)
     return Answer(messages.INFO, gettext("pending requests are sent now."), outcomes.RETRIED)
-
-
-def _send(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
-    services.retry_delivery(delivery, send_anyway=True)
-    return Answer(messages.INFO, gettext("it is sent now, unless the shop's adapter wants it cancelled."))
-
-
-def _send_early(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
-    services.retry_delivery(delivery, send_early=True)
-    return Answer(messages.INFO, gettext("it is sent now, if the shop's adapter still wants it."))
 
 
 def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
@@ -146,31 +120,12 @@ def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     return Answer(messages.SUCCESS, gettext("taken off the list."), outcomes.CLOSED)
 
 
-def _mark_final(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
-    services.mark_final(delivery)
-    return Answer(messages.SUCCESS, gettext("marked as final: Kaspi is no longer asked about it."))
-
-
 def _replay(event: WebhookEvent, _answers: Mapping[str, Any]) -> Answer:
     state = services.replay_event(event)
     words = f"{State(state).label}."
     if state == State.FAILED:
         return Answer(messages.ERROR, words, outcomes.REPLAY_FAILED)
     return Answer(messages.WARNING if state in {State.PARKED, State.CONFLICT} else messages.SUCCESS, words)
-
-
-def _acknowledge_event(event: WebhookEvent, _answers: Mapping[str, Any]) -> Answer:
-    services.acknowledge_event(event)
-    return Answer(messages.SUCCESS, gettext("taken off the list."), outcomes.CLOSED)
-
-
-def _dismiss(action: PendingAction, _answers: Mapping[str, Any]) -> Answer:
-    bulk_actions.dismiss(action)
-    return Answer(messages.SUCCESS, gettext("taken off the list."), outcomes.CLOSED)
-
-
-def _book(order: Model, _answers: Mapping[str, Any]) -> Answer:
-    return outcome_of_booking([services.book_delivery(order)])
 
 
 def outcome_of_booking(booked: Sequence[Delivery], refused: Sequence[str] = ()) -> Answer:
@@ -189,11 +144,28 @@ def outcome_of_booking(booked: Sequence[Delivery], refused: Sequence[str] = ()) 
     return Answer(messages.SUCCESS, done[0], several, amount=len(good))
 
 
-def _preview(name: str, keys: Sequence[Any]) -> Preview:
-    """Return what the bulk action of this name would do to these rows."""
-    found = bulk_actions.forecast(name, keys)
-    effects = [str(EFFECTS[effect] % {"count": found.effects[effect]}) for effect in Effect if found.effects[effect]]
-    return Preview(keys=found.keys, effects=effects, refused=found.refused)
+def _hold(state: AccountState, _answers: Mapping[str, Any]) -> Answer:
+    circuit_breaker.hold_sending(by=getattr(state, "asked_by", ""))
+    return Answer(messages.SUCCESS, gettext("all sending is held."))
+
+
+def _release(_state: AccountState, _answers: Mapping[str, Any]) -> Answer:
+    circuit_breaker.release_sending()
+    return Answer(messages.SUCCESS, gettext("sending is released."))
+
+
+def _after(service: Callable[..., object], level: int, words: Promise, several: Any = None, **options: Any) -> Act:
+    """Return an `act` that calls the service, and answers with these words."""
+
+    def act(row: Any, _answers: Mapping[str, Any]) -> Answer:
+        service(row, **options)
+        return Answer(level, str(words), several)
+
+    return act
+
+
+def _taken_off(service: Callable[..., object]) -> Act:
+    return _after(service, messages.SUCCESS, _("taken off the list."), outcomes.CLOSED)
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -203,7 +175,6 @@ ACTIONS: Mapping[str, Action] = {
         question=_("Kaspi will be asked to cancel. A parcel that was picked up can no longer be cancelled."),
         act=_cancel,
         form=CancelForm,
-        preview=partial(_preview, Name.CANCEL),
         bulk_name=Name.CANCEL,
         is_dangerous=True,
     ),
@@ -211,8 +182,9 @@ ACTIONS: Mapping[str, Action] = {
         permission=PERMISSIONS["refresh"],
         label=_("Ask Kaspi now"),
         question=_("Kaspi will be asked for the delivery's status. Its answer is taken as it is."),
-        act=_refresh,
-        preview=partial(_preview, Name.REFRESH),
+        act=_after(
+            services.refresh_delivery, messages.INFO, _("Kaspi is asked; its answer follows."), outcomes.REFRESHED
+        ),
         bulk_name=Name.REFRESH,
     ),
     "retry": Action(
@@ -222,7 +194,6 @@ ACTIONS: Mapping[str, Action] = {
             "Pending calls are sent now, with the same key and the same bytes as before: nothing is booked twice."
         ),
         act=_retry,
-        preview=partial(_preview, Name.RETRY),
         bulk_name=Name.RETRY,
     ),
     "send": Action(
@@ -232,13 +203,23 @@ ACTIONS: Mapping[str, Action] = {
             "The shop's adapter says that the order is not to be shipped. It is sent all the same: a courier comes. An"
             " order that the adapter wants cancelled is not sent."
         ),
-        act=_send,
+        act=_after(
+            services.retry_delivery,
+            messages.INFO,
+            _("it is sent now, unless the shop's adapter wants it cancelled."),
+            send_anyway=True,
+        ),
     ),
     "send_early": Action(
         permission=PERMISSIONS["send_early"],
         label=_("Send now"),
         question=_("The shop wants it to be booked later. It is booked at once: a courier comes."),
-        act=_send_early,
+        act=_after(
+            services.retry_delivery,
+            messages.INFO,
+            _("it is sent now, if the shop's adapter still wants it."),
+            send_early=True,
+        ),
     ),
     "reissue": Action(
         permission=PERMISSIONS["reissue"],
@@ -266,7 +247,6 @@ ACTIONS: Mapping[str, Action] = {
         ),
         act=_return,
         form=ReturnForm,
-        preview=partial(_preview, Name.RETURN),
         bulk_name=Name.RETURN,
     ),
     "acknowledge": Action(
@@ -282,18 +262,9 @@ ACTIONS: Mapping[str, Action] = {
             "Nothing more is to come for this delivery: Kaspi is no longer asked about it, and its personal data is"
             " removed in time. Should Kaspi send another status, it is live again."
         ),
-        act=_mark_final,
+        act=_after(services.mark_final, messages.SUCCESS, _("marked as final: Kaspi is no longer asked about it.")),
     ),
 }
-
-
-BOOK = Action(
-    permission=PERMISSIONS["book"],
-    label=_("Book a courier"),
-    question=_("Kaspi is asked for a courier, and it costs a delivery. The order is sent as it is saved now."),
-    act=_book,
-)
-
 
 ABANDON_WARNING = Action(
     permission=PERMISSIONS["reissue"],
@@ -307,14 +278,12 @@ ABANDON_WARNING = Action(
     is_dangerous=True,
 )
 
-
 ABANDON_CANCEL_WARNING = replace(
     ACTIONS["acknowledge"],
     permission=PERMISSIONS["cancel"],
     question=_("A cancel was requested: it is abandoned, and the delivery leaves the list."),
     is_dangerous=True,
 )
-
 
 UNBOOKED: Mapping[str, Action] = {
     "cancel": replace(ACTIONS["cancel"], question=_("Kaspi has no parcel for it: nothing will be booked.")),
@@ -326,40 +295,33 @@ UNBOOKED: Mapping[str, Action] = {
     ),
 }
 
-
 FIRST_TRY = replace(
     ACTIONS["retry"],
     question=_("Nothing was sent so far: the order is read as it is now, and sent for the first time."),
 )
-
 
 REPLAY = Action(
     permission="replay_event",
     label=_("Replay"),
     question=_("The event is applied as if it came now. Its signature was verified when it came."),
     act=_replay,
-    preview=partial(_preview, Name.REPLAY),
     bulk_name=Name.REPLAY,
 )
-
 
 ACKNOWLEDGE_EVENT = Action(
     permission="replay_event",
     label=ACTIONS["acknowledge"].label,
     question=_("You have dealt with the event: it leaves the dead letters and no longer takes effect."),
-    act=_acknowledge_event,
-    preview=partial(_preview, Name.ACKNOWLEDGE),
+    act=_taken_off(services.acknowledge_event),
     bulk_name=Name.ACKNOWLEDGE,
 )
-
 
 DISMISS = Action(
     permission="retry_delivery",
     label=_("Take off the list"),
     question=_("The action is removed: a refused one stays undone, a pending one will not be run."),
-    act=_dismiss,
+    act=_taken_off(bulk_actions.dismiss),
 )
-
 
 HOLD = Action(
     permission="hold_sending",
@@ -368,7 +330,6 @@ HOLD = Action(
     act=_hold,
     is_dangerous=True,
 )
-
 
 RELEASE = Action(
     permission="hold_sending",

@@ -12,9 +12,9 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import display, filters, inlines
+from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.actions import DISMISS
-from kaspi_delivery_django.admin.columns import CallColumns, OrderColumn
+from kaspi_delivery_django.admin.columns import AttemptsInline, CallColumns, OrderColumn
 from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
 from kaspi_delivery_django.admin.display import masked
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
@@ -25,21 +25,10 @@ from kaspi_delivery_django.stats import recent
 ANSWER = ("state_text", "answer", "http_status", "error_message", "request_id", "waits", "delivery", "kind", "attempts")
 
 
-class CallStateFilter(filters.ChoiceFilter):
-    """Our progress; all that waits together."""
+class CallStateFilter(filters.StateFilter):
+    """The state of a call; all that are pending together."""
 
-    title = _("state")
-    parameter_name = "state"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
-        """Offer the states."""
-        return [("waiting", _("Pending: due, unknown, or needs attention")), *ApiCall.State.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiCall]) -> QuerySet[ApiCall]:
-        """Keep the calls in it."""
-        if self.value() == "waiting":
-            return queryset.filter(state__in=ApiCall.UNFINISHED)
-        return super().queryset(request, queryset)
+    together = ("waiting", _("Pending: due, unknown, or needs attention"), ApiCall.UNFINISHED)
 
 
 class EndedFilter(filters.LinkedFilter):
@@ -49,14 +38,12 @@ class EndedFilter(filters.LinkedFilter):
     parameter_name = "ended"
 
     def label(self, _request: HttpRequest, value: str) -> str:
-        """Name the kind and the end."""
         kind, _colon, state = value.partition(":")
         if kind not in ApiCall.Kind.values or state not in recent.ENDED:
             return ""
         return f"{ApiCall.Kind(kind).label}: {ApiCall.State(state).label}, {gettext('The last 24 hours')}"
 
     def condition(self, value: str) -> Q:
-        """Look at the calls that ended in this time."""
         kind, _colon, state = value.partition(":")
         return Q(recent.ended(clock.now()), kind=kind, state=state)
 
@@ -68,7 +55,6 @@ class AnswerFilter(filters.LinkedFilter):
     parameter_name = "answer"
 
     def label(self, _request: HttpRequest, value: str) -> str:
-        """Name the kind and the HTTP status."""
         kind, _colon, status = value.partition(":")
         if kind not in ApiCall.Kind.values or not re.fullmatch("([0-9]{3})?", status):
             return ""
@@ -76,26 +62,22 @@ class AnswerFilter(filters.LinkedFilter):
         return f"{ApiCall.Kind(kind).label}: {answer}, {gettext('The last 24 hours')}"
 
     def condition(self, value: str) -> Q:
-        """Look at the attempts that failed in this time."""
         kind, _colon, status = value.partition(":")
         return Q(recent.failed(clock.now()), kind=kind, http_status=int(status) if status else None)
 
 
-class ActionStateFilter(admin.SimpleListFilter):
+class ActionStateFilter(filters.ChoiceFilter):
     """Pending actions, or refused ones."""
 
     title = _("state")
     parameter_name = "state"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
-        """Offer both."""
         return [("waiting", _("Waits for the worker")), ("refused", _("Refused"))]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[PendingAction]) -> QuerySet[PendingAction]:
-        """Keep the one kind."""
-        if self.value() not in {"waiting", "refused"}:
-            return queryset
-        return queryset.filter(failed_at__isnull=self.value() == "waiting")
+        value = self.value()
+        return queryset if value is None else queryset.filter(failed_at__isnull=value == "waiting")
 
 
 @admin.register(ApiCall)
@@ -107,7 +89,7 @@ class ApiCallAdmin(OrderColumn, CallColumns, ReadOnlyAdmin):
     list_prefetch_related = ("delivery",)
     search_fields = ("idempotency_key",)
     search_help_text = filters.SEARCH_HELP
-    inlines = (inlines.AttemptsInline,)
+    inlines = (AttemptsInline,)
     raw_id_fields = ("delivery",)
     personal = ("payload", "payload_sha256", "error_message")
 
@@ -118,7 +100,6 @@ class ApiCallAdmin(OrderColumn, CallColumns, ReadOnlyAdmin):
         return [(None, {"fields": first}), (_("Record"), {"fields": folded, "classes": ("collapse",)})]
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        """Look for the key, and for the calls of a delivery."""
         return Q(idempotency_key=term) | Q(delivery__in=filters.delivery_keys(request, term))
 
 
@@ -134,17 +115,14 @@ class FailedAttemptAdmin(OrderColumn, ReadOnlyAdmin):
     personal = ("error_message",)
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        """Look for the attempts of a delivery's calls."""
         calls = ApiCall.objects.filter(delivery__in=filters.delivery_keys(request, term))
         return Q(call__in=list(calls.values_list("pk", flat=True)))
 
     def delivery_of(self, row: FailedAttempt) -> Delivery:
-        """Return the delivery of the attempt's call."""
         return row.call.delivery
 
     @admin.display(description=_("call"))
     def call_page(self, attempt: FailedAttempt) -> str:
-        """Link the call that it was a try of."""
         return display.page_link(self.admin_site, attempt.call)
 
 
@@ -161,21 +139,17 @@ class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
     actions = ("dismiss_actions",)
 
     def has_dismiss_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may dismiss some of them."""
         return bool(bulk_actions.names_allowed_for(request.user))
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        """Look for what was asked about a delivery, or about one of its events."""
         keys = filters.delivery_keys(request, term)
         events = WebhookEvent.objects.filter(delivery__in=keys, pk__in=PendingAction.objects.values("event"))
         return Q(delivery__in=keys) | Q(event__in=list(events.values_list("pk", flat=True)))
 
     def delivery_of(self, row: PendingAction) -> Delivery | None:
-        """Return the delivery of the action, or of its event."""
         return row.delivery or (row.event.delivery if row.event else None)
 
     def order_cell(self, row: PendingAction, *, shows_personal: bool) -> str:
-        """Link the event as well."""
         order = super().order_cell(row, shows_personal=shows_personal)
         return format_html('{}<div class="kd-line">{}</div>', order, display.page_link(self.admin_site, row.event))
 
@@ -189,17 +163,14 @@ class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
         return self.confirm_bulk(request, own, DISMISS) if own.exists() else None
 
     def facts(self, request: HttpRequest, row: PendingAction) -> Iterable[str]:
-        """Return the row that the action is about, and why it was refused."""
         subject = self.delivery_of(row) or row.event
         yield display.row_link(self.admin_site, request, subject) if subject else ""
         yield errors.translated_refusal(row.failure)
 
     def row_actions(self, row: PendingAction) -> Iterable[tuple[str, Action]]:
-        """Name the one thing that can be done."""
         return [("dismiss", _dismissal_of(row))]
 
     def row_action(self, row: PendingAction, name: str) -> Action | None:
-        """Return it."""
         return _dismissal_of(row) if name == "dismiss" else None
 
 

@@ -1,15 +1,20 @@
-"""Columns that several tables share."""
+"""Columns that several tables share, and the tables inside the pages of deliveries and calls."""
 
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, explanations
-from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
+from kaspi_delivery_django.admin.readonly import ReadOnlyInline
+from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, WebhookEvent
+from kaspi_delivery_django.services.db import db_alias
+
+ATTEMPTS_SHOWN = 20
 
 
 class DeliveryColumns:
@@ -22,17 +27,14 @@ class DeliveryColumns:
 
     @admin.display(description=_("in status for"))
     def in_status_for(self, delivery: Delivery) -> str:
-        """Return for how long it has had this status."""
         return display.age(delivery.status_at or delivery.created_at)
 
     @admin.display(description=_("promised"))
     def promise(self, delivery: Delivery) -> str:
-        """Return by when it should be delivered."""
         return display.promise(delivery)
 
     @admin.display(description=_("needs attention"))
     def attention_text(self, delivery: Delivery) -> str:
-        """Explain why it needs attention."""
         return display.attention_badge(delivery)
 
     @admin.display(description=_("Track"))
@@ -46,17 +48,14 @@ class CallColumns:
 
     @admin.display(description=_("state"))
     def state_text(self, call: ApiCall) -> str:
-        """Show our progress."""
         return display.call_badge(call)
 
     @admin.display(description=_("waits"))
     def waits(self, call: ApiCall) -> str:
-        """Return until when it waits, or for what."""
         return explanations.explain_waiting(call)
 
     @admin.display(description=_("what went wrong"))
     def answer(self, call: ApiCall) -> str:
-        """Explain the last answer, if it was an error."""
         return explanations.explain_error(call)
 
 
@@ -65,12 +64,10 @@ class EventColumns:
 
     @admin.display(description=_("state"))
     def state_text(self, event: WebhookEvent) -> str:
-        """Show what became of it."""
         return display.event_badge(event)
 
     @admin.display(description=_("reason"))
     def why(self, event: WebhookEvent) -> str:
-        """Explain why it was not applied, and what to do."""
         return explanations.explain_event(event)
 
 
@@ -80,7 +77,6 @@ class OrderColumn:
     admin_site: admin.AdminSite
 
     def delivery_of(self, row: Any) -> Delivery | None:
-        """Return the delivery that a row is about."""
         found: Delivery | None = row.delivery
         return found
 
@@ -93,16 +89,52 @@ class OrderColumn:
         return ["public_order_page" if name == "order_page" else name for name in names]
 
     def order_cell(self, row: Any, *, shows_personal: bool) -> str:
-        """Return the cell of a row."""
         delivery = self.delivery_of(row)
         return display.order_cell(self.admin_site, delivery, shows_personal=shows_personal) if delivery else ""
 
     @admin.display(description=_("order"))
     def order_page(self, row: Any) -> str:
-        """Link it by the shop's own name."""
         return self.order_cell(row, shows_personal=True)
 
     @admin.display(description=_("order"))
     def public_order_page(self, row: Any) -> str:
         """Link it by its id where the shop's own name may be personal."""
         return self.order_cell(row, shows_personal=False)
+
+
+class CallsInline(CallColumns, ReadOnlyInline):
+    """The delivery's calls to Kaspi, the newest first, with what went wrong."""
+
+    personal = ("error_message",)
+    model = ApiCall
+    ordering = ("-pk",)
+    fields = ("state_text", "waits", "attempts", "answer", "error_message", "failed_attempts")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Read the attempts of all calls in one query."""
+        # With an alias: Django asks a prefetch without one for the features of "default".
+        latest = FailedAttempt.objects.using(db_alias()).order_by("-pk")[:ATTEMPTS_SHOWN]
+        shown = Prefetch("failed_attempts", queryset=latest, to_attr="latest_failures")
+        return super().get_queryset(request).prefetch_related(shown)
+
+    @admin.display(description=_("failed attempts"))
+    def failed_attempts(self, call: Any) -> str:
+        """List the tries that failed, the latest first."""
+        lines = ((display.moment(row.at), explanations.explain_failure(row)) for row in call.latest_failures)
+        return format_html_join("", '<div class="kd-line">{} {}</div>', lines) or "—"
+
+
+class EventsInline(EventColumns, ReadOnlyInline):
+    """The delivery's webhook events, the newest first."""
+
+    model = WebhookEvent
+    ordering = ("-pk",)
+    fields = ("received_at", "event_id", "type", "state_text", "received_count", "why")
+
+
+class AttemptsInline(ReadOnlyInline):
+    personal = ("error_message",)
+    model = FailedAttempt
+    fields = ("at", "http_status", "error", "error_message", "request_id")
+    ordering = ("-pk",)
+    show_change_link = False

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partialmethod
 from typing import Any
 
 from django import forms
@@ -42,22 +43,23 @@ CONFIRMED = "asked_about"
 BACK = "back"
 QUESTION = "question"
 NO_TIME = _("There was no time for all of them: do it again for the rest.")
+Act = Callable[[Any, Mapping[str, Any]], Answer]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
     """One thing that can be done. `act` does it to a row, and returns what became of it.
 
-    For what can be done in bulk, `preview` gets the keys of the chosen rows, at most MAX_ROWS, and `bulk_name` is
-    the action's name for the worker; without it the worker gets nothing. A dangerous one looks like a deletion.
+    `bulk_name` is the name of what the worker can do too, by which it is also forecast for many rows; a `preview` of
+    its own gets the keys of the chosen rows, at most MAX_ROWS. A dangerous action looks like a deletion.
     """
 
     permission: str
     label: Promise
     question: Promise
-    act: Callable[[Any, Mapping[str, Any]], Answer]
+    act: Act
     form: type[ConfirmForm] = ConfirmForm
-    preview: Callable[[Sequence[Any]], Preview] = outcomes.preview_all
+    preview: Callable[[Sequence[Any]], Preview] | None = None
     bulk_name: str = ""
     is_dangerous: bool = False
 
@@ -66,6 +68,18 @@ class Action:
         """What staff consent to, in a form field: the same in every language."""
         with translation.override("en"):
             return hashlib.sha256(str(self.question).encode()).hexdigest()[:16]
+
+    def preview_of(self, keys: Sequence[Any]) -> Preview:
+        if self.preview:
+            return self.preview(keys)
+        if not self.bulk_name:
+            return Preview(keys=keys)
+        found = bulk_actions.forecast(self.bulk_name, keys)
+        return Preview(keys=found.keys, effects=outcomes.effect_lines(found.effects), refused=found.refused)
+
+
+def has_permission(_page: object, request: HttpRequest, *, codename: str) -> bool:
+    return request.user.has_perm(f"kaspi_delivery.{codename}")
 
 
 class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generics at run time
@@ -100,7 +114,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
         self, request: HttpRequest, action: Action, queryset: QuerySet[Any], keys: Sequence[Any], form: ConfirmForm
     ) -> HttpResponse:
         """Ask, and have the answer name the rows that were asked about: the list may have others by then."""
-        preview = action.preview(keys)
+        preview = action.preview_of(keys)
         hidden = {
             "action": request.POST["action"],
             "apply": "1",
@@ -109,25 +123,22 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
             CONFIRMED: ",".join(str(quote(str(key))) for key in preview.keys),
         }
         rows = queryset.filter(pk__in=preview.keys[:ROWS_NAMED]).order_by("pk")
-        context = {
-            "back": request.get_full_path(),
-            "hidden": hidden,
-            "selected": len(keys),
-            "effects": preview.effects,
-            "refused": outcomes.refused_lines(self.admin_site, preview.refused),
-            "more": max(0, len(preview.keys) - ROWS_NAMED),
-            "queued": max(0, len(preview.keys) - ROWS_PER_REQUEST) if action.bulk_name else 0,
-        }
-        return self._confirm(request, action, rows, form, context=context)
+        return self._confirm(
+            request,
+            action,
+            rows,
+            form,
+            back=request.get_full_path(),
+            hidden=hidden,
+            selected=len(keys),
+            effects=preview.effects,
+            refused=outcomes.refused_lines(self.admin_site, preview.refused),
+            more=max(0, len(preview.keys) - ROWS_NAMED),
+            queued=max(0, len(preview.keys) - ROWS_PER_REQUEST) if action.bulk_name else 0,
+        )
 
     def _confirm(
-        self,
-        request: HttpRequest,
-        action: Action,
-        rows: Iterable[Model],
-        form: ConfirmForm,
-        *,
-        context: Mapping[str, Any] | None = None,
+        self, request: HttpRequest, action: Action, rows: Iterable[Model], form: ConfirmForm, **context: Any
     ) -> HttpResponse:
         values = {
             **self.admin_site.each_context(request),
@@ -140,18 +151,13 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
             "back": _back(request),
             "opts": self.opts,
             "media": self.media + form.media + forms.Media(css=STYLE),
-            **(context or {}),
+            **context,
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/kaspi_delivery/confirm.html", values)
 
     def _do_all(
-        self,
-        request: HttpRequest,
-        action: Action,
-        model: type[Model],
-        keys: Sequence[Any],
-        answers: Mapping[str, Any],
+        self, request: HttpRequest, action: Action, model: type[Model], keys: Sequence[Any], answers: Mapping[str, Any]
     ) -> None:
         """Do one row after the other while there is time, hand over the rest, and report both.
 
@@ -203,14 +209,29 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
             return Answer(messages.ERROR, gettext("not done, the database was busy: try again."))
 
     def _may(self, request: HttpRequest, action: Action) -> bool:
-        allowed = request.user.has_perm(f"kaspi_delivery.{action.permission}")
+        allowed = has_permission(self, request, codename=action.permission)
         return allowed and self.has_view_permission(request)
+
+
+def bulk_action(action: Action, description: Any) -> Any:
+    """Return an entry in a list's `actions` that asks about the chosen rows, for users with the permission."""
+
+    def ask(page: BulkActionsMixin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return page.confirm_bulk(request, queryset, action)
+
+    return admin.action(description=description, permissions=[action.permission])(ask)
 
 
 class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
     """A mirror's pages with buttons for what can be done now."""
 
     actions: Any = ()
+
+    # Django looks these up by the permissions of bulk actions.
+    has_cancel_delivery_permission = partialmethod(has_permission, codename="cancel_delivery")
+    has_retry_delivery_permission = partialmethod(has_permission, codename="retry_delivery")
+    has_return_delivery_permission = partialmethod(has_permission, codename="return_delivery")
+    has_replay_event_permission = partialmethod(has_permission, codename="replay_event")
 
     def row_actions(self, row: Any) -> Iterable[tuple[str, Action]]:
         """Name what can be done about the row now."""
@@ -221,7 +242,6 @@ class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
         raise NotImplementedError
 
     def get_urls(self) -> list[Any]:
-        """Add the page that asks."""
         name = f"{self.opts.app_label}_{self.opts.model_name}_exit"
         page = path("<path:object_id>/do/<slug:name>/", self.admin_site.admin_view(self.action_view), name=name)
         return [page, *super().get_urls()]
@@ -230,10 +250,9 @@ class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Offer the actions that are allowed now and that the user may do."""
-        actions_now = self.row_actions(context["original"])
         context["row_actions"] = [
             {"name": name, "label": action.label, "is_dangerous": action.is_dangerous}
-            for name, action in actions_now
+            for name, action in self.row_actions(context["original"])
             if self._may(request, action)
         ]
         return super().render_change_form(request, context, *args, **kwargs)

@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.urls import path
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
@@ -16,9 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import dashboard, display, explanations, exports, filters
 from kaspi_delivery_django.admin.actions import ACTIONS, actions_for
-from kaspi_delivery_django.admin.columns import DeliveryColumns, OrderColumn
-from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
-from kaspi_delivery_django.admin.inlines import CallsInline, EventsInline
+from kaspi_delivery_django.admin.columns import CallsInline, DeliveryColumns, EventsInline, OrderColumn
+from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin, bulk_action
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import rules
@@ -69,55 +67,30 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
     actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries", "return_deliveries", "print_labels")
     personal = (*PERSONAL, "parcel_weight_grams", "parcel_value_kzt")
 
-    def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may cancel deliveries."""
-        return request.user.has_perm("kaspi_delivery.cancel_delivery")
-
-    def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may refresh and retry."""
-        return request.user.has_perm("kaspi_delivery.retry_delivery")
-
-    def has_return_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may book returns."""
-        return request.user.has_perm("kaspi_delivery.return_delivery")
+    cancel_deliveries = bulk_action(ACTIONS["cancel"], _("Cancel selected deliveries"))
+    retry_deliveries = bulk_action(ACTIONS["retry"], _("Retry selected deliveries now"))
+    refresh_deliveries = bulk_action(ACTIONS["refresh"], _("Ask Kaspi about selected deliveries now"))
+    return_deliveries = bulk_action(ACTIONS["return"], _("Book returns of selected deliveries"))
 
     def has_personal_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may take personal data out: print labels, and export the list."""
         return display.may_see_personal_data(request)
 
     def get_urls(self) -> list[Any]:
-        """Add the dashboard, the labels of today, and the CSV file."""
-        pages = {"dashboard": self.dashboard_view, "labels": self.labels_view, "export": self.export_view}
-        own = [
-            path(f"{name}/", self.admin_site.admin_view(view), name=f"kaspi_delivery_{name}")
-            for name, view in pages.items()
-        ]
+        pages = {"dashboard": dashboard.page, "labels": exports.labels_of_today, "export": exports.csv_file}
+        views = {name: self.admin_site.admin_view(partial(page, self)) for name, page in pages.items()}
+        own = [path(f"{name}/", view, name=f"kaspi_delivery_{name}") for name, view in views.items()]
         return [*own, *super().get_urls()]
-
-    def dashboard_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the dashboard to users who can view deliveries."""
-        return dashboard.page(self, request)
-
-    def labels_view(self, request: HttpRequest) -> HttpResponse:
-        """Show what leaves today, to print."""
-        return exports.labels_of_today(self, request)
-
-    def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Stream the list as a CSV file."""
-        return exports.csv_file(self, request)
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Name the customer to users who can view personal data, and the account where there are several."""
-        hidden = () if display.may_see_personal_data(request) else ("customer",)
-        shown = [name for name in super().get_list_display(request) if name not in hidden]
+        shown = display.visible(request, super().get_list_display(request), ("customer",))
         return [*shown, "account"] if len(conf.current().accounts) > 1 else shown
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        """Search the deliveries themselves."""
         return filters.deliveries_found(request, term)
 
     def delivery_of(self, row: Delivery) -> Delivery:
-        """Return the row."""
         return row
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -148,12 +121,10 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
 
     @admin.display(description=_("customer"))
     def customer(self, delivery: Delivery) -> str:
-        """Name the customer."""
         return delivery.customer_name
 
     @admin.display(description=_("in status for"))
     def age(self, delivery: Delivery) -> str:
-        """Return for how long it has had its status, and when it was promised."""
         return format_html('{}<div class="kd-line">{}</div>', self.in_status_for(delivery), self.promise(delivery))
 
     def _facts(self, request: HttpRequest, delivery: Delivery) -> Iterator[tuple[Any, Any]]:
@@ -185,29 +156,8 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
         )
         yield _("return"), format_html_join(" ", "{} {}", links)
 
-    @admin.action(description=_("Cancel selected deliveries"), permissions=["cancel"])
-    def cancel_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
-        """Cancel several, for one reason."""
-        return self.confirm_bulk(request, queryset, ACTIONS["cancel"])
-
-    @admin.action(description=_("Retry selected deliveries now"), permissions=["retry"])
-    def retry_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
-        """Retry the pending calls now."""
-        return self.confirm_bulk(request, queryset, ACTIONS["retry"])
-
-    @admin.action(description=_("Ask Kaspi about selected deliveries now"), permissions=["retry"])
-    def refresh_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
-        """Ask Kaspi how they stand."""
-        return self.confirm_bulk(request, queryset, ACTIONS["refresh"])
-
-    @admin.action(description=_("Book returns of selected deliveries"), permissions=["return"])
-    def return_deliveries(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
-        """Have couriers fetch several parcels from their customers."""
-        return self.confirm_bulk(request, queryset, ACTIONS["return"])
-
     @admin.action(description=_("Print labels of selected deliveries"), permissions=["personal"])
     def print_labels(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse:
-        """Show the chosen ones, to print."""
         return exports.labels(self, request, queryset, gettext("Labels"))
 
     def row_actions(self, row: Delivery) -> Iterable[tuple[str, Action]]:
@@ -217,7 +167,6 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
         return sorted(ways, key=lambda named: named[1].is_dangerous)
 
     def row_action(self, row: Delivery, name: str) -> Action | None:
-        """Return what stands behind the name."""
         return actions_for(row).get(name)
 
 

@@ -33,9 +33,7 @@ VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
 HIDDEN = "•••"
 NO_VALUE = "-"
 
-
 _LONG_WORD = re.compile(r"(\S{10})\S{6,}(\S{4})")
-
 
 _STATUS_MARKS = {
     "": ("…", "waiting"),
@@ -48,7 +46,6 @@ _STATUS_MARKS = {
 }
 _UNKNOWN_MARK = ("?", "bad")
 
-
 _CALL_MARKS = {
     ApiCall.State.DUE: ("…", "waiting"),
     ApiCall.State.SENDING: ("→", "moving"),
@@ -58,7 +55,6 @@ _CALL_MARKS = {
     ApiCall.State.STUCK: ("!", "bad"),
     ApiCall.State.ABANDONED: ("✕", "ended"),
 }
-
 
 _EVENT_MARKS = {
     WebhookEvent.State.APPLIED: ("✓", "good"),
@@ -76,7 +72,6 @@ def badge(label: object, mark: str, tone: str) -> str:
 
 
 def status_badge(status: str) -> str:
-    """Show Kaspi's word for a delivery."""
     return badge(status_label(status), *_STATUS_MARKS.get(status, _UNKNOWN_MARK))
 
 
@@ -92,22 +87,18 @@ def return_badge(delivery: Delivery) -> str:
 
 
 def call_badge(call: ApiCall) -> str:
-    """Show our progress with a call."""
     return badge(call.get_state_display(), *_CALL_MARKS.get(ApiCall.State(call.state), _UNKNOWN_MARK))
 
 
 def event_badge(event: WebhookEvent) -> str:
-    """Show what became of an event."""
     return badge(event.get_state_display(), *_EVENT_MARKS.get(WebhookEvent.State(event.state), _NEUTRAL_MARK))
 
 
 def attention_label(reason: str) -> str:
-    """Return the label of a reason; empty for none."""
     return str(dict(Attention.choices).get(reason, reason))
 
 
 def attention_badge(delivery: Delivery) -> str:
-    """Return the reason as a badge."""
     return badge(attention_label(delivery.attention), "!", "bad") if delivery.attention else ""
 
 
@@ -117,7 +108,6 @@ def sampled(count: int, most: int) -> str:
 
 
 def age(since: datetime | None) -> str:
-    """Return for how long."""
     return duration_label(clock.now() - since) if since else ""
 
 
@@ -141,10 +131,8 @@ def promise(delivery: Delivery) -> str:
 
 def order_link(site: admin.AdminSite, delivery: Delivery, *, shows_personal: bool = False) -> str:
     """Link the shop's own page of the order, where its admin has one; no query for each row."""
-    kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
-    page = f"{kind.app_label}_{kind.model}_change"
-    name = order_name(delivery, shows_personal=shows_personal)
-    return link(address(site, page, quote(delivery.object_id)), name)
+    _kind, url = _shop_page(site, delivery)
+    return link(url, order_name(delivery, shows_personal=shows_personal))
 
 
 def short(text: str) -> str:
@@ -188,22 +176,24 @@ def order_cell(site: admin.AdminSite, delivery: Delivery, *, shows_personal: boo
     )
 
 
-def _shop_order(site: admin.AdminSite, delivery: Delivery) -> str:
+def _shop_page(site: admin.AdminSite, delivery: Delivery) -> tuple[ContentType, str]:
     kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
-    url = address(site, f"{kind.app_label}_{kind.model}_change", quote(delivery.object_id))
+    return kind, address(site, f"{kind.app_label}_{kind.model}_change", quote(delivery.object_id))
+
+
+def _shop_order(site: admin.AdminSite, delivery: Delivery) -> str:
+    kind, url = _shop_page(site, delivery)
     name = f"{kind.name} {delivery.object_id}"
     return format_html('<a href="{0}" title="{1}" aria-label="{1}">{2}</a>', url, name, kind.name) if url else ""
 
 
 def page_link(site: admin.AdminSite, row: Model | None, *, text: object = None) -> str:
-    """Link a row's own page."""
     if row is None:
         return ""
     return link(address(site, f"{row._meta.app_label}_{row._meta.model_name}_change", quote(row.pk)), text or row)
 
 
 def row_link(site: admin.AdminSite, request: HttpRequest, row: Model) -> str:
-    """Link a row's own page by the name that staff know it by."""
     return page_link(site, row, text=row_name(request, row))
 
 
@@ -245,9 +235,7 @@ def list_url(site: admin.AdminSite, request: HttpRequest, model: str, **query: s
 def tracking_link(delivery: Delivery, text: str = "") -> str:
     """Link the tracking page, if it is where Kaspi's pages are; show it as text otherwise."""
     url = allowed_tracking_url(delivery)
-    if not url:
-        return delivery.tracking_url
-    return external_link(url, text)
+    return external_link(url, text) if url else delivery.tracking_url
 
 
 def external_link(url: str, text: str = "") -> str:
@@ -261,23 +249,19 @@ def copied(shown: object, text: str | None) -> str:
 
 
 def may_see_personal_data(request: HttpRequest) -> bool:
-    """Return whether the user may see phones, names, addresses and free text."""
     return bool(request.user.has_perm(VIEW_PERSONAL_DATA))
 
 
 def delivery_facts(site: admin.AdminSite, request: HttpRequest, delivery: Delivery) -> Iterable[str]:
     """Return what staff know a delivery by beside its name: order, status, and the customer if the user may see it."""
-    shows_personal = may_see_personal_data(request)
     yield _shop_order(site, delivery)
     yield format_html("{} {}", way_badge(delivery), status_badge(delivery.status))
-    if shows_personal:
+    if may_see_personal_data(request):
         yield ", ".join(filter(None, (delivery.customer_name, delivery.customer_address)))
 
 
 def visible(request: HttpRequest, names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
-    """Leave out fields that the user must not see."""
-    hidden = () if may_see_personal_data(request) else personal
-    return [name for name in names if name not in hidden]
+    return [name for name in names if may_see_personal_data(request) or name not in personal]
 
 
 def masked(request: HttpRequest, model: type[Model], names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Q
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -14,13 +14,19 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.actions import ACKNOWLEDGE_EVENT, REPLAY
 from kaspi_delivery_django.admin.columns import EventColumns, OrderColumn
-from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
+from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin, bulk_action
 from kaspi_delivery_django.models import WebhookEvent
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.stats import accounts, recent
 
 State = WebhookEvent.State
 _ACTIONS = {"replay": REPLAY, "acknowledge": ACKNOWLEDGE_EVENT}
+
+
+class EventStateFilter(filters.StateFilter):
+    """What became of an event; the dead letters together."""
+
+    together = ("dead", _("Dead letters: failed, parked or in conflict"), WebhookEvent.DEAD_LETTERS)
 
 
 class RepeatedFilter(filters.LinkedFilter):
@@ -30,11 +36,9 @@ class RepeatedFilter(filters.LinkedFilter):
     parameter_name = "repeated"
 
     def label(self, _request: HttpRequest, value: str) -> str:
-        """Know one value."""
         return gettext("The last 24 hours") if value == "1" else ""
 
     def condition(self, _value: str) -> Q:
-        """Look at the events of this time."""
         return Q(recent.received(clock.now()), recent.REPEATED)
 
 
@@ -44,7 +48,7 @@ class WebhookEventAdmin(OrderColumn, EventColumns, ConfirmedActionsAdmin):
 
     list_display = ("__str__", "order_page", "state_text", "why", "received")
     list_filter = (
-        filters.EventStateFilter,
+        EventStateFilter,
         filters.ReceivedFilter,
         filters.AccountFilter,
         filters.EnvironmentFilter,
@@ -55,9 +59,10 @@ class WebhookEventAdmin(OrderColumn, EventColumns, ConfirmedActionsAdmin):
     search_help_text = filters.SEARCH_HELP
     personal = ("body",)
     actions = ("replay_events", "acknowledge_events")
+    replay_events = bulk_action(REPLAY, _("Replay selected events"))
+    acknowledge_events = bulk_action(ACKNOWLEDGE_EVENT, _("Acknowledge selected events"))
 
     def order_cell(self, row: WebhookEvent, *, shows_personal: bool) -> str:
-        """Show the id that a parked event names."""
         return super().order_cell(row, shows_personal=shows_personal) or display.short_id(row.external_order_id)
 
     @admin.display(description=_("received at"))
@@ -66,31 +71,16 @@ class WebhookEventAdmin(OrderColumn, EventColumns, ConfirmedActionsAdmin):
         times = f"{event.received_count}\N{MULTIPLICATION SIGN}" if event.received_count > 1 else ""
         return format_html('{}<div class="kd-line">{}</div>', display.moment(event.received_at), times)
 
-    def has_replay_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may replay events."""
-        return request.user.has_perm("kaspi_delivery.replay_event")
-
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the state and the reason."""
         stored = super().get_fields(request, obj)
         return ["state_text", "why", *(name for name in stored if str(name) not in {"state", "error"})]
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        """Look for ids as a whole, each together with what its index begins with; a linked event by its delivery."""
+        """Look for whole ids, each together with what its index begins with."""
         named = Q(account__in=accounts.aliases(), environment__in=conf.BASE_URLS, event_id=term)
         unlinked = Q(state__in=(*WebhookEvent.DEAD_LETTERS, State.ACKNOWLEDGED), kaspi_delivery_id=term)
         by_order = Q(state__in=State.values, external_order_id=term)
         return named | by_order | unlinked | Q(delivery__in=filters.delivery_keys(request, term))
-
-    @admin.action(description=_("Replay selected events"), permissions=["replay"])
-    def replay_events(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:
-        """Apply several again, the oldest first."""
-        return self.confirm_bulk(request, queryset, REPLAY)
-
-    @admin.action(description=_("Acknowledge selected events"), permissions=["replay"])
-    def acknowledge_events(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> HttpResponse | None:
-        """Take several off the dead letters."""
-        return self.confirm_bulk(request, queryset, ACKNOWLEDGE_EVENT)
 
     def facts(self, request: HttpRequest, row: WebhookEvent) -> Iterable[str]:
         """Return the delivery, or the order that the event names, and the event's state and time."""
@@ -105,5 +95,4 @@ class WebhookEventAdmin(OrderColumn, EventColumns, ConfirmedActionsAdmin):
         return [(name, action) for name, action in _ACTIONS.items() if name != "replay" or row.is_replayable]
 
     def row_action(self, row: WebhookEvent, name: str) -> Action | None:
-        """Return what stands behind the name."""
         return _ACTIONS.get(name)

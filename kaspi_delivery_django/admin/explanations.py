@@ -38,7 +38,6 @@ _ADVICE: Mapping[str, Promise] = {
     Attention.NOT_FOUND: _("Look it up in Kaspi's console; ask Kaspi now, or acknowledge."),
 }
 
-
 _ANSWERS: Mapping[int, Promise] = {
     HTTPStatus.UNAUTHORIZED: _SETTINGS,
     HTTPStatus.FORBIDDEN: _SETTINGS,
@@ -78,13 +77,11 @@ class Failure:
 
     @property
     def source(self) -> str:
-        """Which request it was, and when."""
         at = self.attempt.at if self.attempt else self.call.updated_at
         return f"{self.call.get_kind_display()}, {display.moment(at)}"
 
     @property
     def request_id(self) -> str:
-        """Kaspi's support asks for it."""
         return display.copied(self.call.request_id, self.call.request_id)
 
 

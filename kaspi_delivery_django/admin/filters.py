@@ -1,6 +1,6 @@
 """Searches by delivery, paginators with bounded counts, and list filters whose choices read no whole table."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import conf, orders
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.formats import time_label
-from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats import accounts, days, recent
@@ -56,7 +56,6 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generics at ru
 
     @property
     def count(self) -> int:
-        """How many rows can be paged through."""
         return min(self.found, MAX_COUNT)
 
 
@@ -69,7 +68,6 @@ class CappedChangeList(ChangeList):
 
     @property
     def is_capped(self) -> bool:
-        """Whether some rows are left out."""
         return getattr(self.paginator, "found", 0) > MAX_COUNT
 
 
@@ -77,12 +75,10 @@ class ChoiceFilter(admin.SimpleListFilter):
     """A filter by one column. Its choices are known beforehand: looking for them would read the whole table."""
 
     def value(self) -> str | None:
-        """Return the choice, None if it was not offered."""
         chosen = super().value()
         return chosen if chosen in {str(key) for key, _label in self.lookup_choices} else None
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the rows that have the value."""
         value = self.value()
         return queryset if value is None else queryset.filter(**{str(self.parameter_name): value})
 
@@ -94,11 +90,9 @@ class StatusFilter(ChoiceFilter):
     parameter_name = "status"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
-        """Offer the words that we know."""
         return [*((status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items()), (OTHER, _("Other"))]
 
     def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
-        """Keep the deliveries that stand there."""
         status = self.value()
         if status == OTHER:
             return queryset.in_unknown_status()
@@ -112,7 +106,6 @@ class AttentionFilter(ChoiceFilter):
     parameter_name = "attention"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
-        """Know all reasons; `choices` offers those that occur."""
         return [(ANY, _("For any reason")), *Attention.choices]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
@@ -128,22 +121,17 @@ class AttentionFilter(ChoiceFilter):
         yield from super().choices(changelist)
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Keep those that need attention."""
         return queryset.flagged() if self.value() == ANY else super().queryset(request, queryset)
 
 
 class DueFilter(ChoiceFilter):
-    """Whether Kaspi has kept its promise."""
-
     title = _("promise")
     parameter_name = "promise"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
-        """Offer the states that need attention."""
         return [("overdue", _("Overdue"))]
 
     def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
-        """Keep those that should have arrived."""
         return queryset.overdue(clock.now()) if self.value() else queryset
 
 
@@ -171,58 +159,49 @@ class EnvironmentFilter(ChoiceFilter):
         return [(name, name) for name in names] if len(names) > 1 else []
 
 
-class EventStateFilter(ChoiceFilter):
-    """What became of an event; the dead letters together."""
+class StateFilter(ChoiceFilter):
+    """The state of a call or an event; `together` offers several of them as one choice: its value, label and states."""
 
     title = _("state")
     parameter_name = "state"
+    together: tuple[str, Any, Iterable[str]]
 
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
-        """Offer the states."""
-        return [("dead", _("Dead letters: failed, parked or in conflict")), *WebhookEvent.State.choices]
+    def lookups(self, _request: HttpRequest, model_admin: Any) -> Choices:
+        value, label, _states = self.together
+        return [(value, label), *model_admin.model.State.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the events in it."""
-        if self.value() == "dead":
-            return queryset.filter(state__in=WebhookEvent.DEAD_LETTERS)
-        return super().queryset(request, queryset)
+        value, _label, states = self.together
+        return queryset.filter(state__in=states) if self.value() == value else super().queryset(request, queryset)
 
 
-class SinceFilter(admin.SimpleListFilter):
+class SinceFilter(ChoiceFilter):
     """How far back to look, by a time that has an index."""
 
     title = _("time")
     parameter_name = "since"
     column = "created_at"
-    choices_in_hours: Sequence[tuple[int, Any]] = (
-        (1, _("The last hour")),
-        (24, _("The last 24 hours")),
-        (7 * 24, _("The last 7 days")),
-        (30 * 24, _("The last 30 days")),
-    )
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
-        """Offer the spans."""
-        return [(str(hours), label) for hours, label in self.choices_in_hours]
+        return [
+            (str(1), _("The last hour")),
+            (str(24), _("The last 24 hours")),
+            (str(7 * 24), _("The last 7 days")),
+            (str(30 * 24), _("The last 30 days")),
+        ]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep rows that are not older."""
-        known = {str(hours) for hours, _label in self.choices_in_hours}
-        if self.value() not in known:
+        hours = self.value()
+        if hours is None:
             return queryset
-        since = clock.now() - timedelta(hours=int(self.value() or 0))
-        return queryset.filter(**{f"{self.column}__gte": since})
+        return queryset.filter(**{f"{self.column}__gte": clock.now() - timedelta(hours=int(hours))})
 
 
 class ReceivedFilter(SinceFilter):
-    """When an event came first."""
-
     column = "received_at"
 
 
 class UpdatedFilter(SinceFilter):
-    """When something last happened to a call."""
-
     column = "updated_at"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -231,16 +210,13 @@ class UpdatedFilter(SinceFilter):
 
 
 class FailedFilter(SinceFilter):
-    """When an attempt failed."""
-
     column = "at"
 
 
-class LinkedFilter(admin.SimpleListFilter):
+class LinkedFilter(ChoiceFilter):
     """The rows behind a number of the dashboard. It is offered only while the address asks for it."""
 
     def lookups(self, request: HttpRequest, _model_admin: Any) -> Choices:
-        """Offer what the address asks for, if that is known."""
         value = request.GET.get(str(self.parameter_name), "")
         label = self.label(request, value)
         return [(value, label)] if label else []
@@ -255,8 +231,8 @@ class LinkedFilter(admin.SimpleListFilter):
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows that were counted. Named by their keys, or SQLite would walk through the table."""
-        value = str(self.value())
-        if value not in {key for key, _label in self.lookup_choices}:
+        value = self.value()
+        if value is None:
             return queryset
         rows = queryset.model._default_manager.filter(self.condition(value))
         return queryset.filter(pk__in=rows.order_by().values("pk"))
@@ -272,7 +248,6 @@ EARLIEST = date(2000, 1, 1)
 
 
 def day_label(day: date) -> str:
-    """Return "today", "yesterday", or the date."""
     ago = (days.today() - day).days
     names = {0: gettext("today"), 1: gettext("yesterday")}
     return names.get(ago) or time_label(day, "j E")
@@ -285,21 +260,18 @@ class DayFilter(LinkedFilter):
     parameter_name = "day"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        """Offer today's, and what the address asks for."""
         today = days.today()
         offered = [f"{kind}:{today.isoformat()}" for kind in days.KINDS]
         asked = [choice for choice in super().lookups(request, model_admin) if choice[0] not in offered]
         return [*((value, self.label(request, value)) for value in offered), *asked]
 
     def label(self, _request: HttpRequest, value: str) -> str:
-        """Name the kind and the day."""
         if value == LAST_WEEK:
             return f"{KIND_LABELS[DELIVERED]}: {gettext('The last 7 days')}"
         kind, day = _kind_and_day(value)
         return f"{KIND_LABELS[kind]}: {day_label(day)}" if day else ""
 
     def condition(self, value: str) -> Q:
-        """Find the parcels by the steps that were recorded on the day."""
         kind, day = _kind_and_day(value)
         return Q(pk__in=days.steps(kind, day).order_by().values("delivery")) if day else recent.arrived(clock.now())
 
@@ -330,7 +302,6 @@ class ReasonFilter(LinkedFilter):
         return "" if self.reason is None else self.reason or gettext("no reason given")
 
     def condition(self, value: str) -> Q:
-        """Compare the reason among the cancels of the week."""
         return Q(recent.cancel_requested(clock.now()), cancel_reason=self.reason)
 
 
@@ -346,11 +317,9 @@ class UnservedFilter(LinkedFilter):
     parameter_name = "saved_for"
 
     def label(self, _request: HttpRequest, value: str) -> str:
-        """Name both."""
         environment, _slash, account = value.partition("/")
         return f"{account} ({environment})" if environment in conf.BASE_URLS and account else ""
 
     def condition(self, value: str) -> Q:
-        """Look at those that the settings have no account for."""
         environment, _slash, account = value.partition("/")
         return Q(is_unserved(), account=account, environment=environment)

@@ -10,6 +10,10 @@ from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, is_identifier
 from kaspi_delivery_django.services.deliveries import rules
 
 
+def focused() -> forms.TextInput:
+    return forms.TextInput(attrs={"autofocus": True})
+
+
 class ConfirmForm(forms.Form):
     """Nothing but a yes. `row` is the one that it is about, None for several.
 
@@ -24,33 +28,23 @@ class ConfirmForm(forms.Form):
 
 
 class CancelForm(ConfirmForm):
-    """The reason for Kaspi and for the history."""
-
     personal = ("reason",)
-    reason = forms.CharField(
-        label=_("Reason"), max_length=MAX_REASON_LENGTH, widget=forms.TextInput(attrs={"autofocus": True})
-    )
+    reason = forms.CharField(label=_("Reason"), max_length=MAX_REASON_LENGTH, widget=focused())
 
 
 class ReturnForm(ConfirmForm):
-    """Why the parcel comes back, for staff."""
-
     personal = ("reason",)
     reason = forms.CharField(
         label=_("Reason"),
         help_text=_("For the staff: neither Kaspi nor the customer reads it."),
         max_length=MAX_REASON_LENGTH,
         required=False,
-        widget=forms.TextInput(attrs={"autofocus": True}),
+        widget=focused(),
     )
 
 
 class LinkForm(ConfirmForm):
-    """The delivery's id in Kaspi's console."""
-
-    delivery_id = forms.CharField(
-        label=_("Delivery id at Kaspi"), max_length=128, widget=forms.TextInput(attrs={"autofocus": True})
-    )
+    delivery_id = forms.CharField(label=_("Delivery id at Kaspi"), max_length=128, widget=focused())
 
     def clean_delivery_id(self) -> str:
         """Accept what can be an id; other text would stay in the admin's log."""
@@ -74,13 +68,11 @@ class TypedForm(ConfirmForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["name"].help_text = gettext("Its number is %(name)s.") % {"name": self.row}
+        self.fields["confirmed_absent"].required = True
         if not rules.may_be_booked(self.row):
             del self.fields["confirmed_absent"]
-        else:
-            self.fields["confirmed_absent"].required = True
 
     def clean_name(self) -> str:
-        """Accept the name of this delivery, and no other."""
         name = str(self.cleaned_data["name"])
         if name != str(self.row):
             raise forms.ValidationError(gettext("That is not its number."))
@@ -98,7 +90,6 @@ class CountForm(ConfirmForm):
         self.fields["number"].help_text = gettext("It is %(count)s.") % {"count": self.count}
 
     def clean_number(self) -> int:
-        """Accept the number of couriers that were asked about."""
         number = int(self.cleaned_data["number"])
         if number != self.count:
             raise forms.ValidationError(gettext("That is not the number."))

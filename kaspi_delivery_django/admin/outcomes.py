@@ -126,7 +126,6 @@ class Answer(NamedTuple):
     amount: int = 1
 
     def about(self, count: int) -> str:
-        """Return the words about so many."""
         if self.several is not None:
             return str(self.several % {"count": count})
         if self.level < messages.ERROR:
@@ -148,9 +147,9 @@ class Preview:
     refused: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
-def preview_all(keys: Sequence[Any]) -> Preview:
-    """Return the preview of an action that every row allows."""
-    return Preview(keys=keys)
+def effect_lines(counts: Mapping[Effect, int]) -> list[str]:
+    """Return a line for each effect that some rows have."""
+    return [str(EFFECTS[effect] % {"count": counts[effect]}) for effect in Effect if counts[effect]]
 
 
 def refused_lines(site: admin.AdminSite, refused: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -171,7 +170,6 @@ class Report:
         self._lines: list[tuple[int, str]] = []
 
     def add(self, row: Model, answer: Answer) -> None:
-        """Add what became of a row."""
         self._answers.setdefault((answer.level, answer.about(1)), []).append((answer, row))
 
     def add_line(self, level: int, line: str) -> None:

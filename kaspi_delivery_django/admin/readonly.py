@@ -24,16 +24,9 @@ class ReadOnlyMixin:
     """Permissions of a page, or of a table inside one, that only shows."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: no rows are added by hand."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: no rows are edited by hand."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: no rows are deleted by hand."""
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
 
 class ActionsForm(ActionForm):
@@ -69,7 +62,6 @@ class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg] 
         js = SCRIPTS
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
-        """Note on the page when rows are left out."""
         return CappedChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -83,11 +75,9 @@ class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg] 
         return lookup in offered or (name in {"id", "pk"} and how in FILTERS)
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """Write each field for its reader."""
         return as_read(self.model, super().get_list_display(request))
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        """Return the condition that a search term stands for."""
         raise NotImplementedError
 
     def get_search_results(
@@ -97,15 +87,15 @@ class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg] 
         term = search_term.strip() if self.search_fields else ""
         return (queryset.filter(self.find(request, term)) if term else queryset), False
 
+    # Titles that name the kind of row: Django's own decline no noun.
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Name the rows: Django's title declines no noun."""
         context = {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})}
         return super().changelist_view(request, context)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Name the kind of row: Django's title declines no noun."""
         context = {"title": capfirst(self.opts.verbose_name), **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
 
@@ -114,7 +104,6 @@ class ReadOnlyAdmin(ReadOnlyMixin, admin.ModelAdmin):  # type: ignore[type-arg] 
         return [table for table in super().get_inline_formsets(*args, **kwargs) if table.formset.forms]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """Show every column, in the model's order."""
         names = [field.name for field in self.model._meta.fields if field.name != "id"]
         return masked(request, self.model, names, self.personal)
 
@@ -129,9 +118,7 @@ class ReadOnlyInline(ReadOnlyMixin, admin.TabularInline):  # type: ignore[type-a
     can_delete = False
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out fields that the user must not see."""
         return as_read(self.model, visible(request, self.fields or (), self.personal))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Name them all: some are computed."""
         return self.get_fields(request, obj)

@@ -21,8 +21,6 @@ from kaspi_delivery_django.services.outbox import circuit_breaker
 
 @admin.register(StatusChange)
 class StatusChangeAdmin(OrderColumn, ReadOnlyAdmin):
-    """Every step of every delivery."""
-
     personal = ("note",)
     list_display = ("at", "order_page", "step", "source", "applied", "notified_at")
     list_filter = (filters.SinceFilter,)
@@ -31,12 +29,10 @@ class StatusChangeAdmin(OrderColumn, ReadOnlyAdmin):
     search_help_text = filters.SEARCH_HELP
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show the step in the reader's words."""
         names = super().get_fields(request, obj)
         return ["step", *(name for name in names if name not in {"from_status", "to_status"})]
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        """Look for the steps of a delivery."""
         return Q(delivery__in=filters.delivery_keys(request, term))
 
     @admin.display(description=_("step"))
@@ -64,11 +60,9 @@ class AccountStateAdmin(ConfirmedActionsAdmin):
     )
 
     def row_actions(self, row: AccountState) -> Iterable[tuple[str, Action]]:
-        """Offer to hold all sending, or to release it."""
         return [("release", RELEASE)] if circuit_breaker.is_held() else [("hold", HOLD)]
 
     def row_action(self, row: AccountState, name: str) -> Action | None:
-        """Return either."""
         return {"hold": HOLD, "release": RELEASE}.get(name)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:

@@ -1,8 +1,19 @@
-"""Staff with chosen permissions, and a delivery to work on."""
+"""Staff with chosen permissions, deliveries to work on, and what their pages show."""
+
+import re
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.utils.html import strip_tags
+
+from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.sandbox.faults import Fault
+from tests.shop.models import Order
+
+FOLDER = "/admin/kaspi_delivery"
+LIST = f"{FOLDER}/delivery/"
+TABLES = ("delivery", "apicall", "webhookevent", "statuschange", "failedattempt", "pendingaction", "accountstate")
+VIEWS = tuple(f"view_{table}" for table in TABLES)
 
 
 def message_text(page):
@@ -11,9 +22,21 @@ def message_text(page):
     return strip_tags("\n".join(lines))
 
 
+def change_page(client, row):
+    """Return the text of a row's own page."""
+    answer = client.get(f"{FOLDER}/{row._meta.model_name}/{row.pk}/change/")
+    assert answer.status_code == 200
+    return answer.content.decode().replace("&#x27;", "'").replace("&#x2B;", "+")
+
+
+def plain(markup):
+    """Return the words of some markup."""
+    return " ".join(re.sub(r"<[^>]+>", " ", markup).split())
+
+
 @pytest.fixture
 def staff(client):
-    """Log in somebody of the staff with these permissions."""
+    """Log in a user of the staff with these permissions."""
 
     def log_in(*codenames):
         user, _created = User.objects.get_or_create(username="operator", is_staff=True)
@@ -23,3 +46,29 @@ def staff(client):
         return client
 
     return log_in
+
+
+@pytest.fixture
+def inline(settings):
+    """Send each request to Kaspi at once."""
+    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+
+
+@pytest.fixture
+def several(drain):
+    """Return five booked deliveries, each with its own phone."""
+    for number in range(5):
+        Order.objects.create(phone=f"+7 701 555 00 {number}{number}")
+    drain()
+    return list(Delivery.objects.order_by("pk"))
+
+
+@pytest.fixture
+def lost(kaspi, drain):
+    """Return a delivery that Kaspi has booked, and whose id is not known: its call is stuck."""
+    kaspi.faults.add(Fault(operation="create", drop="after"))
+    Order.objects.create()
+    drain()
+    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
+    Delivery.objects.update(attention="outcome_unknown")
+    return Delivery.objects.get()

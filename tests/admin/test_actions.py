@@ -1,4 +1,4 @@
-"""What staff can do about one delivery: offered when it is possible, asked first, recorded."""
+"""What staff can do about one delivery: offered when it is possible, confirmed first, recorded."""
 
 from datetime import timedelta
 
@@ -9,18 +9,16 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.admin import confirmation
 from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import refresh_delivery
-from tests.admin.conftest import message_text
+from tests.admin.conftest import LIST, change_page, message_text
 from tests.conftest import NOON
+from tests.shop import adapters
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LIST = "/admin/kaspi_delivery/delivery/"
 ALL = ("cancel_delivery", "retry_delivery", "reissue_delivery")
 NAMES = ("cancel", "refresh", "retry", "send", "link", "reissue", "acknowledge")
 
@@ -34,86 +32,62 @@ def refused(kaspi, drain):
     return Delivery.objects.get()
 
 
-@pytest.fixture
-def lost(kaspi, drain):
-    """Return a delivery that Kaspi has booked, and whose id is not known: its call is stuck."""
-    kaspi.faults.add(Fault(operation="create", drop="after"))
-    Order.objects.create()
-    drain()
-    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
-    Delivery.objects.update(attention="outcome_unknown")
-    return Delivery.objects.get()
-
-
 def address(delivery, name):
-    """Return the page that asks."""
+    """Return the page that confirms an action."""
     return f"{LIST}{delivery.pk}/do/{name}/"
 
 
 def confirm(client, delivery, name, /, **answers):
-    """Say yes; return the page one lands on."""
+    """Confirm an action; return the page that follows."""
     return client.post(address(delivery, name), answers, follow=True)
 
 
 def offered(client, delivery):
     """Return the names of the buttons on the delivery's page."""
-    page = client.get(f"{LIST}{delivery.pk}/change/").content.decode()
-    return {name for name in NAMES if address(delivery, name) in page}
-
-
-def test_a_booked_delivery_offers_what_is_possible(staff, booked):
-    """It can be cancelled and asked about; there is nothing to retry, link or book."""
-    assert offered(staff(*ALL), booked) == {"cancel", "refresh"}
-
-
-def test_a_refused_one_offers_the_way_on(staff, refused):
-    """A correction is the next delivery; or it is shipped otherwise, or was booked by hand."""
-    assert offered(staff(*ALL), refused) == {"cancel", "link", "reissue", "acknowledge"}
-
-
-def test_an_unknown_one_offers_every_action(staff, lost):
-    """Send it again while that is safe, link it, or give it up."""
-    assert offered(staff(*ALL), lost) == {"cancel", "retry", "link", "reissue", "acknowledge"}
+    page = change_page(client, delivery)
+    return {name for name in (*NAMES, "mark_final") if address(delivery, name) in page}
 
 
 @pytest.mark.parametrize(
-    ("permission", "names"),
-    [
-        ("cancel_delivery", {"cancel"}),
-        ("retry_delivery", {"retry", "link"}),
-        ("reissue_delivery", {"reissue", "acknowledge"}),
-    ],
+    ("delivery", "names"),
+    [("booked", {"cancel", "refresh"}), ("refused", {"cancel", "link", "reissue", "acknowledge"})],
 )
-def test_each_button_needs_its_permission(staff, lost, permission, names):
-    """Giving up what may be booked weighs as much as booking anew."""
-    assert offered(staff(permission), lost) == names
+def test_only_possible_actions_are_offered(staff, request, delivery, names):
+    """As `rules.allowed_actions` decides."""
+    assert offered(staff(*ALL), request.getfixturevalue(delivery)) == names
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_post_needs_the_permission_too(staff, lost, kaspi, name):
-    """A forged POST is refused, nothing changes, and Kaspi hears nothing."""
-    before = len(kaspi.requests)
-    answer = staff().post(address(lost, name), {"reason": "x", "name": str(lost), "delivery_id": "dlv_1"})
-    assert answer.status_code == 403
-    assert len(kaspi.requests) == before
-    assert Delivery.objects.get().attention == "outcome_unknown"
+def test_each_button_and_each_post_needs_its_permission(staff, lost, kaspi):
+    """Abandoning what may be booked weighs as much as rebooking; a forged POST is refused, and nothing changes."""
+    allowed = {
+        "cancel_delivery": {"cancel"},
+        "retry_delivery": {"retry", "link"},
+        "reissue_delivery": {"reissue", "acknowledge"},
+    }
+    assert {permission: offered(staff(permission), lost) for permission in allowed} == allowed
+    assert offered(staff(*ALL), lost) == {"cancel", "retry", "link", "reissue", "acknowledge"}
+    before, client = len(kaspi.requests), staff()
+    forged = {"reason": "x", "name": str(lost), "delivery_id": "dlv_1"}
+    assert {client.post(address(lost, name), forged).status_code for name in (*NAMES, "mark_final")} == {403}
+    assert (len(kaspi.requests), Delivery.objects.get().attention) == (before, "outcome_unknown")
     assert not LogEntry.objects.exists()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_looking_at_the_question_does_nothing(staff, lost, name):
-    """Only the confirmation does."""
+def test_the_confirmation_page_does_nothing(staff, lost):
+    """It leads back to the delivery: from the path, from the list of rows, and by its button."""
     user = staff(*ALL)
-    assert user.get(address(lost, name)).status_code == 200
-    assert Delivery.objects.get().attention == "outcome_unknown"
-    assert ApiCall.objects.get().state == "stuck"
+    pages = [user.get(address(lost, name)) for name in NAMES]
+    assert {page.content.decode().count(f"{LIST}{lost.pk}/change/") for page in pages} == {3}
+    assert (Delivery.objects.get().attention, ApiCall.objects.get().state) == ("outcome_unknown", "stuck")
 
 
-def test_what_does_not_exist_is_not_found(staff, booked):
-    """Neither an exit of another name nor another delivery."""
-    user = staff(*ALL)
-    assert user.get(address(booked, "explode")).status_code == 404
-    assert user.get(f"{LIST}999999/do/cancel/").status_code == 404
+def test_unknown_rows_and_actions_are_not_found(staff, booked):
+    """A user who cannot view deliveries does not even learn which there are."""
+    client = staff(*ALL)
+    assert client.get(address(booked, "explode")).status_code == 404
+    assert client.get(f"{LIST}999999/do/cancel/").status_code == 404
+    User.objects.get().user_permissions.clear()
+    assert [client.get(f"{LIST}{pk}/do/cancel/").status_code for pk in (booked.pk, 999)] == [403, 403]
 
 
 def test_retry_sends_the_same_bytes_again(staff, lost, kaspi, drain):
@@ -123,329 +97,197 @@ def test_retry_sends_the_same_bytes_again(staff, lost, kaspi, drain):
     assert "sent now" in message_text(page)
     assert len(kaspi.deliveries) == 1
     assert Delivery.objects.get().delivery_id
-    bodies = {request.body for request in kaspi.requests if request.idempotency_key}
-    assert len(bodies) == 1
+    assert len({request.body for request in kaspi.requests if request.idempotency_key}) == 1
 
 
-def test_a_retry_that_is_not_safe_says_why(staff, lost):
-    """After 23 hours the operator reads what to do instead."""
+def test_a_refusal_of_the_service_is_shown_and_recorded(staff, lost):
+    """Too old to be retried: the message says why, and so does the log."""
     ApiCall.objects.update(unknown_since=NOON.replace(year=2025))
-    page = confirm(staff(*ALL), lost, "retry")
-    assert "too old to be safe" in message_text(page)
+    assert "too old to be safe" in message_text(confirm(staff(*ALL), lost, "retry"))
     assert ApiCall.objects.get().state == "stuck"
+    why, asked = LogEntry.objects.order_by("-pk").values_list("change_message", flat=True)
+    assert asked == "Retry now"
+    assert "too old to be safe" in why
 
 
-def test_link_asks_kaspi_and_links(staff, lost, kaspi, settings):
-    """With the inline runner the answer is there at once."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
-    [remote] = kaspi.deliveries.values()
-    page = confirm(staff(*ALL), lost, "link", delivery_id=remote.delivery_id)
+def test_link_fetches_from_kaspi_first(staff, lost, kaspi, inline):
+    """An id that Kaspi does not have changes nothing; the id that was named is recorded."""
+    user, [remote] = staff(*ALL), kaspi.deliveries.values()
+    assert "Kaspi has no delivery" in message_text(confirm(user, lost, "link", delivery_id="dlv_nowhere"))
+    assert Delivery.objects.get().attention == "outcome_unknown"
+    assert LogEntry.objects.get().change_message == "Link Kaspi's delivery: delivery_id=dlv_nowhere"
+    page = confirm(user, lost, "link", delivery_id=remote.delivery_id)
     assert f"linked to {remote.delivery_id}" in message_text(page)
     linked = Delivery.objects.get()
     assert (linked.delivery_id, linked.status, linked.attention) == (remote.delivery_id, "created", "")
 
 
-def test_link_of_an_unknown_id_is_refused(staff, lost, settings):
-    """Kaspi says no; nothing changes."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
-    page = confirm(staff(*ALL), lost, "link", delivery_id="dlv_nowhere")
-    assert "Kaspi has no delivery" in message_text(page)
+def test_link_reports_what_is_known(staff, lost, kaspi):
+    """Without an answer yet, that Kaspi is asked; an id of another delivery is not linked."""
+    user = staff(*ALL)
+    assert "Kaspi is asked whether" in message_text(confirm(user, lost, "link", delivery_id="dlv_1"))
+    known = {"account": "default", "environment": "sandbox", "content_type": lost.content_type}
+    taken = next(iter(kaspi.deliveries))
+    Delivery.objects.create(**known, object_id="other", external_order_id="other", delivery_id=taken)
+    Delivery.objects.filter(pk=lost.pk).update(attention="second_parcel")
+    assert "belongs to another delivery" in message_text(confirm(user, lost, "link", delivery_id=taken))
+
+
+@pytest.mark.parametrize("action", ["reissue", "acknowledge"])
+def test_what_kaspi_may_have_needs_the_name_and_the_tick(staff, lost, action):
+    """No double click rebooks or abandons a delivery that Kaspi may have booked."""
+    user = staff("reissue_delivery")
+    wrong = confirm(user, lost, action, name="order-0", confirmed_absent="on")
+    assert "That is not its number" in wrong.content.decode()
+    assert confirm(user, lost, action, name=str(lost)).context["form"].errors.keys() == {"confirmed_absent"}
     assert Delivery.objects.get().attention == "outcome_unknown"
+    confirm(user, lost, action, name=str(lost), confirmed_absent="on")
+    assert (Delivery.objects.count(), Delivery.objects.first().attention) == (1 + (action == "reissue"), "")
 
 
-def test_link_with_a_worker_says_that_kaspi_is_asked(staff, lost):
-    """The answer comes later."""
-    assert "Kaspi is asked whether" in message_text(confirm(staff(*ALL), lost, "link", delivery_id="dlv_1"))
-
-
-def test_reissue_wants_the_name_typed(staff, lost):
-    """Where Kaspi may have booked it a double click books nothing."""
-    page = confirm(staff(*ALL), lost, "reissue", name="order-0", confirmed_absent="on")
-    assert "That is not its number" in page.content.decode()
-    assert Delivery.objects.count() == 1
-
-
-def test_reissue_books_the_next_delivery(staff, refused, drain):
-    """With a name and a key of its own; the refused one leaves the list. Nothing was booked: one yes is enough."""
-    page = confirm(staff(*ALL), refused, "reissue")
+def test_a_refused_delivery_is_rebooked_once(staff, refused, drain):
+    """Nothing was booked, so one confirmation is enough. An order whose key is of another type now is gone."""
+    user, key = staff(*ALL), refused.object_id
+    Delivery.objects.update(object_id="not-a-number")
+    assert "The order is gone" in message_text(confirm(user, refused, "reissue"))
+    Delivery.objects.update(object_id=key)
+    LogEntry.objects.all().delete()
+    assert f"rebooked as {refused}-2" in message_text(confirm(user, refused, "reissue"))
+    assert "Rebook" in LogEntry.objects.get().change_message
+    assert "later delivery already" in message_text(confirm(user, refused, "reissue"))
     drain()
     first, second = Delivery.objects.order_by("generation")
-    assert f"rebooked as {refused}-2" in message_text(page)
     assert (first.attention, second.status) == ("", "created")
-    assert "Rebook" in LogEntry.objects.get().change_message
-
-
-def test_reissue_of_what_may_be_booked_asks_whether_somebody_has_looked(staff, lost):
-    """Without the tick nothing happens."""
-    user = staff(*ALL)
-    page = confirm(user, lost, "reissue", name=str(lost))
-    assert page.context["form"].errors.keys() == {"confirmed_absent"}
-    assert Delivery.objects.count() == 1
-    confirm(user, lost, "reissue", name=str(lost), confirmed_absent="on")
-    assert Delivery.objects.count() == 2
-
-
-def test_a_second_reissue_books_nothing_more(staff, refused):
-    """The order has its next delivery already."""
-    user = staff(*ALL)
-    confirm(user, refused, "reissue", name=str(refused))
-    page = confirm(user, refused, "reissue", name=str(refused))
-    assert "later delivery already" in message_text(page)
-    assert Delivery.objects.count() == 2
 
 
 def test_acknowledge_takes_it_off_the_list(staff, refused):
-    """It was shipped otherwise; it will not be booked."""
-    page = confirm(staff(*ALL), refused, "acknowledge")
-    assert "taken off the list" in message_text(page)
-    assert Delivery.objects.get().attention == ""
-    assert ApiCall.objects.get().state == "abandoned"
+    """It will not be booked."""
+    assert "taken off the list" in message_text(confirm(staff(*ALL), refused, "acknowledge"))
+    assert (Delivery.objects.get().attention, ApiCall.objects.get().state) == ("", "abandoned")
 
 
-def test_giving_up_what_may_be_booked_needs_more(staff, lost):
-    """The name, the tick, and the permission to book anew."""
-    user = staff("reissue_delivery")
-    assert confirm(user, lost, "acknowledge").context["form"].errors
-    confirm(user, lost, "acknowledge", name=str(lost), confirmed_absent="on")
-    assert Delivery.objects.get().attention == ""
+def test_acknowledge_names_the_reason_that_is_left(staff, booked):
+    """The delivery stays on the list for it."""
+    services.refresh_delivery(booked)
+    ApiCall.objects.filter(kind="refresh").update(state="stuck", reason="not_found", next_attempt_at=None)
+    Delivery.objects.update(attention="cancel_refused")
+    assert "Kaspi does not know the delivery" in message_text(confirm(staff(*ALL), booked, "acknowledge"))
+
+
+@pytest.mark.parametrize(("permission", "left"), [("retry_delivery", "cancel_unknown"), ("cancel_delivery", "")])
+def test_a_pending_cancel_is_abandoned_only_by_users_who_can_cancel(staff, booked, permission, left):
+    """A colleague asked for it, and it may still be sent."""
+    services.cancel_delivery(booked)
+    ApiCall.objects.filter(kind="cancel").update(state="stuck", reason="cancel_unknown", next_attempt_at=None)
+    Delivery.objects.update(attention="cancel_unknown")
+    confirm(staff(permission), booked, "acknowledge")
+    assert Delivery.objects.get().attention == left
 
 
 def test_refresh_asks_kaspi(staff, booked, kaspi, drain):
-    """And takes its word."""
+    """Its answer is taken as it is."""
     kaspi.move(booked.delivery_id, "in_transit")
-    page = confirm(staff(*ALL), booked, "refresh")
+    assert "Kaspi is asked" in message_text(confirm(staff(*ALL), booked, "refresh"))
     drain()
-    assert "Kaspi is asked" in message_text(page)
     assert Delivery.objects.get().status == "in_transit"
 
 
-@pytest.mark.parametrize("action", ["retry_deliveries", "refresh_deliveries"])
-def test_the_list_can_do_it_for_several(staff, booked, action):
-    """It asks first, and reports."""
-    user = staff(*ALL)
-    chosen = {"action": action, "_selected_action": [booked.pk]}
-    assert "form" in user.post(LIST, chosen).context
-    page = user.post(LIST, {**chosen, "apply": "1"}, follow=True)
-    assert str(booked) in message_text(page)
-
-
 def test_every_action_is_recorded(staff, booked):
-    """Who and what, in the admin's own log; why is on the delivery, where it can be hidden and forgotten."""
+    """Who and what, in the admin's own log; the reason is on the delivery, where it can be hidden and anonymized."""
     confirm(staff(*ALL), booked, "cancel", reason="Aigerim called")
     entry = LogEntry.objects.get()
     assert (entry.user.username, entry.object_id) == ("operator", str(booked.pk))
     assert entry.change_message == "Cancel delivery"
 
 
-def test_who_acknowledges_reads_what_else_waits(staff, booked):
-    """It stays on the list for that."""
-    refresh_delivery(booked)
-    ApiCall.objects.filter(kind="refresh").update(state="stuck", reason="not_found", next_attempt_at=None)
-    Delivery.objects.update(attention="cancel_refused")
-    assert "Kaspi does not know the delivery" in message_text(confirm(staff(*ALL), booked, "acknowledge"))
-
-
-def test_what_was_answered_is_recorded(staff, lost):
-    """Which id somebody named."""
-    confirm(staff(*ALL), lost, "link", delivery_id="dlv_named")
-    assert LogEntry.objects.get().change_message == "Link Kaspi's delivery: delivery_id=dlv_named"
-
-
-def test_the_asking_page_says_where_it_is(staff, booked):
-    """And leads back to the delivery."""
-    page = staff(*ALL).get(address(booked, "cancel")).content.decode()
-    assert page.count(f"{LIST}{booked.pk}/change/") == 3  # in the path, in the list, and to go back
-
-
-def test_who_may_see_nothing_learns_nothing(staff, booked):
-    """Not even which deliveries there are."""
-    client = staff()
-    User.objects.get().user_permissions.clear()
-    assert [client.get(f"{LIST}{pk}/do/cancel/").status_code for pk in (booked.pk, 999)] == [403, 403]
-
-
-@pytest.mark.parametrize(
-    "name", ["dropoff_phone__startswith", "raw__contains", "cancel_reason__regex", "status__regex"]
-)
-def test_a_list_answers_no_question_about_hidden_columns(staff, booked, name):
-    """Letter by letter it would tell a phone to who must not see it; and a pattern of anybody's could run for hours."""
-    answer = staff().get(LIST, {name: "+7"})
-    assert answer.status_code == 400
-
-
-def test_a_list_can_still_be_filtered(staff, booked):
-    """By what it offers."""
-    client = staff()
-    for query in (
-        {"status": "created"},
-        {"attention": "any"},
-        {"promise": "overdue"},
-        {"since": "24"},
-        {"id": "1"},
-    ):
-        assert client.get(LIST, query).status_code == 200
-
-
-def test_more_rows_than_one_page_can_ask_about_are_refused(staff, booked, monkeypatch):
-    """Nothing is done, and the message says how many may be chosen."""
-    monkeypatch.setattr(confirmation, "MAX_ROWS", 0)
-    chosen = {"action": "cancel_deliveries", "_selected_action": [booked.pk], "apply": "1", "reason": "no"}
-    page = staff(*ALL).post(LIST, chosen, follow=True)
-    assert "more than 0 rows are selected" in message_text(page)
-    assert Delivery.objects.get().cancel_requested_at is None
-
-
-@pytest.mark.parametrize(
-    ("trouble", "words"),
-    [
-        (OperationalError("database is locked"), "the database was busy"),
-        (Delivery.DoesNotExist("it is gone"), "it is gone"),
-    ],
-    ids=["busy", "gone"],
-)
-def test_one_row_that_cannot_be_done_stops_no_other(staff, booked, monkeypatch, trouble, words):
-    """It is reported, row by row."""
+def test_an_error_of_one_row_is_reported(staff, booked, monkeypatch):
+    """It stops no other; a database that is unavailable is for the site's own error page."""
+    errors = [OperationalError("gone"), Delivery.DoesNotExist("it is gone"), OperationalError("database is locked")]
 
     def fail(*_args, **_options):
-        raise trouble
+        raise errors.pop()
 
     monkeypatch.setattr(services, "cancel_delivery", fail)
-    assert words in message_text(confirm(staff(*ALL), booked, "cancel", reason="no"))
-
-
-def test_a_database_that_is_away_is_no_answer(staff, booked, monkeypatch):
-    """That is for the site's own error page."""
-
-    def fail(*_args, **_options):
-        raise OperationalError("gone")
-
-    monkeypatch.setattr(services, "cancel_delivery", fail)
+    user = staff(*ALL)
+    assert "the database was busy" in message_text(confirm(user, booked, "cancel", reason="no"))
+    assert "it is gone" in message_text(confirm(user, booked, "cancel", reason="no"))
     with pytest.raises(OperationalError):
-        confirm(staff(*ALL), booked, "cancel", reason="no")
+        confirm(user, booked, "cancel", reason="no")
 
 
-def test_an_id_of_another_delivery_is_not_linked(staff, lost, kaspi, drain):
-    """The message says so."""
-    other = Delivery.objects.exclude(pk=lost.pk).first() or Delivery.objects.create(
-        account="default",
-        environment="sandbox",
-        content_type=lost.content_type,
-        object_id="other",
-        external_order_id="other",
-        delivery_id=next(iter(kaspi.deliveries)),
-    )
-    lost.attention = "second_parcel"
-    lost.save()
-    page = confirm(staff(*ALL), lost, "link", delivery_id=other.delivery_id)
-    assert "belongs to another delivery" in message_text(page)
-
-
-def test_a_booking_whose_order_has_another_key_now_is_not_booked_anew(staff, refused):
-    """The shop's model was rebuilt: the order is gone, which is no crash."""
-    Delivery.objects.update(object_id="not-a-number")
-    page = confirm(staff(*ALL), refused, "reissue", name=str(refused))
-    assert "The order is gone" in message_text(page)
-
-
-def test_an_asking_page_must_say_what_can_be_done():
+def test_a_page_must_name_its_actions():
     """A page that forgets to is found at once."""
     page = ConfirmedActionsAdmin(Delivery, admin.site)
-    for question in (lambda: page.row_actions(None), lambda: page.row_action(None, "cancel")):
+    for find in (lambda: page.row_actions(None), lambda: page.row_action(None, "cancel")):
         with pytest.raises(NotImplementedError):
-            question()
+            find()
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("cancel", "nothing will be booked"),
-        ("retry", "sent for the first time"),
-        ("reissue", "Nothing is booked so far"),
-    ],
-)
-def test_the_question_says_what_happens_to_what_was_never_sent(staff, due, name, words):
-    """No courier was ordered, so none is cancelled."""
+def test_the_question_depends_on_what_was_sent(staff, due, drain):
+    """Where nothing was booked, no courier is cancelled, and none comes a second time."""
+    user, delivery = staff(*ALL), due.delivery
     ApiCall.objects.update(state="stuck", reason="adapter_failed", next_attempt_at=None)
     Delivery.objects.update(attention="adapter_failed")
-    page = staff(*ALL).get(f"{LIST}{due.delivery_id}/do/{name}/").content.decode()
-    assert words in page
+    unsent = {"cancel": "nothing will be booked", "retry": "for the first time", "reissue": "Nothing is booked so far"}
+    for name, words in unsent.items():
+        assert words in user.get(address(delivery, name)).content.decode()
+    confirm(user, delivery, "retry")
+    drain()
+    for name, words in {"cancel": "Kaspi will be asked", "reissue": "another courier comes"}.items():
+        assert words in user.get(address(delivery, name)).content.decode()
 
 
-@pytest.mark.parametrize(("name", "words"), [("cancel", "Kaspi will be asked"), ("reissue", "another courier comes")])
-def test_the_question_says_what_happens_to_what_is_booked(staff, booked, name, words):
-    """Kaspi is asked, and another one costs."""
-    assert words in staff(*ALL).get(f"{LIST}{booked.pk}/do/{name}/").content.decode()
+def test_a_question_that_has_changed_is_asked_again(staff, due, drain, monkeypatch, turnable):
+    """As for a delivery that is booked later, and that staff who can retry send now."""
+    opens = turnable.now + timedelta(hours=9)
+    monkeypatch.setattr(adapters.OrderAdapter, "not_before", lambda _self, _order: opens)
+    drain()
+    client, delivery = staff(*ALL), due.delivery
+    page = client.get(address(delivery, "send_early"))
+    assert "The shop wants it to be booked later. It is booked at once: a courier comes." in page.content.decode()
+    again = confirm(client, delivery, "send_early", question="another one")
+    assert "It has changed meanwhile: read what is asked now." in again.content.decode()
+    assert Delivery.objects.get().is_postponed
+    confirm(client, delivery, "send_early", **again.context["hidden"])
+    drain()
+    assert Delivery.objects.get().status == "created"
 
 
-@pytest.fixture
-def returned(booked):
-    """Return a delivery whose status is new to us and has not changed for long."""
-    Delivery.objects.update(status="returned", attention="unknown_status")
-    return Delivery.objects.get()
-
-
-def test_an_unknown_status_is_marked_as_final(staff, returned):
-    """Offered, asked about, done, recorded; then it is not offered again."""
+def test_an_unknown_status_is_marked_as_final(staff, booked):
+    """By users who can retry; then it is not offered again. A known status is not marked, whatever the address."""
     client = staff("retry_delivery")
-    assert "do/mark_final/" in client.get(f"{LIST}{returned.pk}/change/").content.decode()
-    assert Delivery.objects.get().final_at is None
-    assert "marked as final" in message_text(confirm(client, returned, "mark_final"))
-    returned.refresh_from_db()
-    assert (returned.final_at is not None, returned.attention) == (True, "")
-    assert LogEntry.objects.get().change_message == "Mark as final"
-    assert "do/mark_final/" not in client.get(f"{LIST}{returned.pk}/change/").content.decode()
-
-
-def test_who_may_not_retry_may_not_mark_as_final(staff, returned):
-    """Neither by the button nor by the address."""
-    client = staff("cancel_delivery")
-    assert "do/mark_final/" not in client.get(f"{LIST}{returned.pk}/change/").content.decode()
-    assert client.post(address(returned, "mark_final")).status_code == 403
-
-
-def test_a_known_status_is_not_marked_as_final(staff, booked):
-    """The address does not help."""
-    client = staff("retry_delivery")
-    assert "do/mark_final/" not in client.get(f"{LIST}{booked.pk}/change/").content.decode()
+    assert "mark_final" not in offered(client, booked)
     assert "Only a status that is new" in message_text(confirm(client, booked, "mark_final"))
+    LogEntry.objects.all().delete()
+    Delivery.objects.update(status="returned", attention="unknown_status")
+    assert offered(staff("cancel_delivery"), booked) == {"cancel"}
+    client = staff("retry_delivery")
+    assert "mark_final" in offered(client, booked)
+    assert "marked as final" in message_text(confirm(client, booked, "mark_final"))
+    booked.refresh_from_db()
+    assert (booked.final_at is not None, booked.attention) == (True, "")
+    assert LogEntry.objects.get().change_message == "Mark as final"
+    assert "mark_final" not in offered(client, booked)
 
 
-def test_an_unknown_status_can_be_cancelled(staff, returned):
-    """Kaspi decides."""
-    client = staff("cancel_delivery")
-    assert "do/cancel/" in client.get(f"{LIST}{returned.pk}/change/").content.decode()
-    assert "Kaspi is asked to cancel" in message_text(confirm(client, returned, "cancel", reason="closed"))
-
-
-@pytest.fixture
-def held(kaspi, drain, turnable):
-    """Return a delivery that its adapter does not want sent, and that staff are asked about."""
+def test_only_send_it_overrules_the_adapter(staff, kaspi, drain, turnable):
+    """A plain retry, of one or in bulk, says why not; "Send it" says what it means, and is recorded."""
     Order.objects.create()
     Order.objects.update(paid=False)
     drain()
     turnable.turn(minutes=15)
     drain()
-    return Delivery.objects.get()
-
-
-def test_staff_can_send_what_the_adapter_does_not_want(staff, held, drain):
-    """It asks first, says what it means, and is recorded."""
-    user = staff("retry_delivery")
-    assert "all the same" in user.get(address(held, "send")).content.decode()
-    assert "sent now" in message_text(confirm(user, held, "send"))
-    drain()
-    assert Delivery.objects.get().status == "created"
-    assert LogEntry.objects.get().change_message == "Send it"
-
-
-def test_a_plain_retry_of_it_says_why_not(staff, held, drain, kaspi):
-    """One by one and in bulk: only "Send it" overrules the adapter."""
-    user = staff("retry_delivery")
+    user, held = staff("retry_delivery"), Delivery.objects.get()
     chosen = {"action": "retry_deliveries", "_selected_action": [held.pk], "apply": "1"}
     for page in (confirm(user, held, "retry"), user.post(LIST, chosen, follow=True)):
         assert "does not want it sent" in message_text(page)
     drain()
     assert kaspi.requests == []
+    assert "all the same" in user.get(address(held, "send")).content.decode()
+    assert "sent now" in message_text(confirm(user, held, "send"))
+    drain()
+    assert Delivery.objects.get().status == "created"
+    assert LogEntry.objects.latest("pk").change_message == "Send it"
 
 
 def test_a_retry_of_what_was_never_wanted_says_that_it_left_the_list(staff, kaspi, settings):
@@ -458,14 +300,7 @@ def test_a_retry_of_what_was_never_wanted_says_that_it_left_the_list(staff, kasp
     assert "saving the order asks again" in message_text(page)
 
 
-@pytest.mark.parametrize(("permission", "left"), [("retry_delivery", "cancel_unknown"), ("cancel_delivery", "")])
-def test_a_pending_cancel_is_given_up_only_by_who_may_cancel(staff, booked, permission, left):
-    """A colleague asked for it, and it may still go."""
-    services.cancel_delivery(booked)
-    ApiCall.objects.filter(kind="cancel").update(state="stuck", reason="cancel_unknown", next_attempt_at=None)
-    Delivery.objects.update(attention="cancel_unknown")
-    confirm(staff(permission), booked, "acknowledge")
-    assert Delivery.objects.get().attention == left
+OTHERS = b'{"deliveryId": "dlv_other", "status": "created"}'
 
 
 @pytest.mark.parametrize(
@@ -477,29 +312,20 @@ def test_a_pending_cancel_is_given_up_only_by_who_may_cancel(staff, booked, perm
         ({"status": 404}, "Kaspi does not know the delivery"),
         ({"status": 409}, "already in transit, or has ended"),
         ({"status": 400}, "not cancelled: Kaspi answered 400"),
-        ({"status": 500, "times": 3}, "not cancelled yet: Kaspi answered 500"),
+        ({"body": OTHERS}, "not known whether"),
         ({}, "cancelled."),
     ],
 )
-def test_who_cancels_reads_what_became_of_it(staff, booked, kaspi, settings, fault, words):
+def test_a_cancel_reports_what_became_of_it(staff, booked, kaspi, inline, fault, words):
     """And what happens next; never that it is cancelled when it is not."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     if fault:
         kaspi.faults.add(Fault(operation="cancel", **fault))
     assert words in message_text(confirm(staff(*ALL), booked, "cancel", reason="out of stock"))
 
 
-def test_who_cancels_behind_a_closed_gate_reads_until_when(staff, booked):
+def test_a_cancel_behind_an_open_circuit_breaker_says_until_when(staff, booked):
     """Nothing was sent."""
-    AccountState.objects.update_or_create(
-        account="default", environment=booked.environment, defaults={"closed_until": NOON + timedelta(days=1)}
-    )
+    known = {"account": "default", "environment": booked.environment}
+    AccountState.objects.update_or_create(**known, defaults={"closed_until": NOON + timedelta(days=1)})
     page = confirm(staff(*ALL), booked, "cancel", reason="out of stock")
     assert "not cancelled yet: the request is sent automatically" in message_text(page)
-
-
-def test_who_cancels_again_what_is_stuck_reads_so(staff, booked, settings, kaspi):
-    """As a cancel whose answer was another order's delivery."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
-    kaspi.faults.add(Fault(operation="cancel", body=b'{"deliveryId": "dlv_other", "status": "created"}'))
-    assert "not known whether" in message_text(confirm(staff(*ALL), booked, "cancel", reason="out of stock"))

@@ -1,218 +1,324 @@
-"""The staff's pages of deliveries: what they show to whom, and the action that cancels."""
+"""A delivery's page from top to bottom: what is wrong, what can be done, the timeline, and what else is known."""
+
+import re
 
 import pytest
-from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
-from django.urls import reverse
+from django.contrib import admin
+from django.db import connection
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.urls import path
 from django.utils.html import escape
 
-from kaspi_delivery_django.admin import explanations
-from kaspi_delivery_django.models import Attention, Delivery, FailedAttempt, PendingAction
-from kaspi_delivery_django.services import cancel_delivery
-from tests.admin.conftest import message_text
-from tests.shop.models import Order
+from kaspi_delivery_django.admin import display, explanations
+from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, StatusChange, WebhookEvent
+from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
+from kaspi_delivery_django.tracking import tracking_path
+from tests.admin.conftest import LIST, VIEWS, change_page, plain
+from tests.conftest import NOON, event
+from tests.shop import adapters
+from tests.tracked import add
 
+urlpatterns = [path("admin/", admin.site.urls)]  # a project without our own addresses
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LIST = "/admin/kaspi_delivery/delivery/"
+ACTS = ("cancel_delivery", "retry_delivery", "reissue_delivery")
+PHONE = "701 555 00 42"
+REFUSAL = f'{{"code": "invalid_phone", "message": "no courier calls {PHONE}"}}'.encode()
+HEADING = re.compile(r"<h2[^>]*>\s*(?:<[^>]*>!</span>)?\s*([^<]+?)\s*</h2>")
+BUTTON = re.compile(r'<a class="(kd-button[^"]*)" href="[^"]*/do/(\w+)/"')
 
 
-def cancel(client, *deliveries, reason=None):
-    """Choose the action for these rows; with a reason, confirm it too."""
-    data = {"action": "cancel_deliveries", "_selected_action": [d.pk for d in deliveries]}
-    if reason is not None:
-        data |= {"apply": "1", "reason": reason}
-    return client.post(LIST, data, follow=True)
+def page_of(client):
+    """Return the page of the only delivery as text."""
+    return change_page(client, Delivery.objects.get())
 
 
-def page_of(client, delivery):
-    """Return the delivery's page as text."""
-    return client.get(f"{LIST}{delivery.pk}/change/").content.decode()
+def problem_of(page):
+    """Return the panel that says what is wrong, without its markup."""
+    found = re.search(r'<section class="kd-problem.*?</section>', page, re.DOTALL)
+    return plain(found[0]) if found else ""
 
 
-def test_the_list_needs_the_view_permission(client):
-    """Staff without it see nothing."""
-    client.force_login(User.objects.create_user("other", password="x", is_staff=True))
-    assert client.get(LIST).status_code == 403
+@pytest.fixture
+def fail(due, kaspi, drain):
+    """Let Kaspi fail the booking with this status."""
+
+    def with_status(status, **fault):
+        kaspi.faults.add(Fault(operation="create", status=status, times=None, **fault))
+        drain()
+
+    return with_status
 
 
-@pytest.mark.parametrize("permissions", [(), ("view_personal_data",)])
-def test_the_list_shows_the_name_at_most(staff, booked, permissions):
-    """Phones and addresses stay in their columns; the customer's name is for users who may see personal data."""
-    page = staff(*permissions).get(LIST).content.decode()
-    assert booked.order_label in page
-    assert booked.dropoff_phone not in page
-    assert booked.dropoff_address not in page
-    assert (booked.dropoff_name in page) == bool(permissions)
+# What is wrong
 
 
-def test_the_list_says_in_words_why_a_person_is_needed(staff, booked):
-    """A code is no help at 23:00."""
-    Delivery.objects.update(attention="too_old")
-    assert "It waited too long" in staff().get(LIST).content.decode()
+def test_kaspis_refusal_stands_beside_the_advice(staff, fail):
+    """Its code and message, which request it was, and the id for Kaspi's support; the advised action is first."""
+    fail(422, body=REFUSAL)
+    page = page_of(staff("view_personal_data", *ACTS))
+    problem = problem_of(page)
+    assert problem.startswith("! Kaspi refused the request")
+    assert "then rebook it" in problem
+    assert "422 invalid_phone Kaspi does not accept the data of the request. " in problem
+    assert f"no courier calls {PHONE}" in problem
+    assert "create, " in problem
+    assert ApiCall.objects.get().request_id in problem
+    buttons = BUTTON.findall(page)
+    assert (buttons[0], buttons[-1]) == (("kd-button", "reissue"), ("kd-button kd-danger", "cancel"))
+    FailedAttempt.objects.all().delete()  # as they are after a while
+    assert f"no courier calls {PHONE}" in problem_of(page_of(staff("view_personal_data")))
 
 
-def test_the_page_masks_personal_data_without_the_permission(staff, booked):
-    """`view_personal_data` decides, for the mirrored request and for Kaspi's raw answer."""
-    page = page_of(staff("view_statuschange", "view_apicall"), booked)
-    assert booked.delivery_id in page
-    assert booked.dropoff_phone not in page
-
-
-def test_the_page_shows_them_with_the_permission(staff, booked):
-    """And the history, and the calls."""
-    page = page_of(staff("view_personal_data", "view_statuschange", "view_apicall"), booked)
-    assert booked.dropoff_phone in page
-    assert f"create {booked.external_order_id}" in page
-    assert 'class="kd-timeline"' in page
+def test_kaspis_message_may_be_personal(staff, fail):
+    """Without the permission the code is there, and the message nowhere on the page."""
+    fail(422, body=REFUSAL)
+    page = page_of(staff(*VIEWS))
+    assert "422 invalid_phone" in problem_of(page)
+    assert "shown only to people who may see personal data" in problem_of(page)
+    assert PHONE not in page
 
 
 @pytest.mark.parametrize(
-    ("address", "linked"),
+    ("status", "words", "advice", "is_urgent"),
     [
-        ("https://track.kaspi.kz/dlv_1", True),
-        ("http://track.kaspi.kz/dlv_1", False),
-        ("https://track.kaspi.kz.example/dlv_1", False),
-        ("https://user@track.kaspi.kz/dlv_1", False),
-        ("javascript:alert(1)", False),
-        ("https://[", False),
+        (503, "503 internal_error Something is wrong at Kaspi", "the next attempt is automatic (03/01/2026", False),
+        (401, "Kaspi does not accept our API key or address", "Correct the settings", True),
     ],
 )
-def test_a_tracking_address_is_linked_only_where_it_is_safe(staff, booked, address, linked):
-    """https, and a host in TRACKING_HOSTS."""
-    Delivery.objects.update(tracking_url=address)
-    page = page_of(staff(), booked)
-    assert (f'href="{address}"' in page) is linked
-    assert (f'href="{address}" rel="noopener noreferrer"' in page) is linked
-    assert (f'data-kd-copy="{address}"' in page) is linked
-    assert address in page
+def test_a_failing_request_is_urgent_only_if_staff_can_help(staff, fail, status, words, advice, is_urgent):
+    """Kaspi that is down is tried again; a refused key stops all the account's requests."""
+    fail(status)
+    page = page_of(staff())
+    assert "A request to Kaspi fails" in problem_of(page)
+    assert words in problem_of(page)
+    assert advice in problem_of(page)
+    assert ("kd-urgent" in page) is is_urgent
 
 
-def test_mirrors_are_read_only(admin_client, booked):
-    """Nobody adds, changes or deletes a delivery by hand, not even a superuser."""
-    change, delete = f"{LIST}{booked.pk}/change/", f"{LIST}{booked.pk}/delete/"
-    for address in (f"{LIST}add/", change, delete):
-        forged = {"status": "delivered", "post": "yes"}
-        assert admin_client.post(address, forged).status_code == 403
-    booked.refresh_from_db()
-    assert booked.status == "created"
+def test_an_adapter_that_failed_is_no_answer_of_kaspis(staff, due, drain):
+    """Its own words are shown, and no HTTP status."""
+    ApiCall.objects.update(state="stuck", reason="adapter_failed", error_message="KeyError at kaspi.py:41")
+    Delivery.objects.update(attention="adapter_failed")
+    problem = problem_of(page_of(staff("view_personal_data")))
+    assert "Error The shop's adapter failed. KeyError at kaspi.py:41" in problem
+    assert "Kaspi's answer" not in problem
+
+
+def test_an_old_refusal_explains_no_other_flag(staff, booked, kaspi, drain):
+    """A refused cancel was acknowledged; then the order was edited."""
+    kaspi.faults.add(Fault(operation="cancel", status=409))
+    cancel_delivery(booked, reason="out of stock")
+    drain()
+    assert "It is already in transit, or has ended" in problem_of(page_of(staff()))
+    Delivery.objects.update(attention="order_edited")
+    problem = problem_of(page_of(staff()))
+    assert "edited" in problem
+    assert "409" not in problem
+
+
+def test_an_edit_is_named_and_its_values_are_personal(staff, booked, drain):
+    """Field by field, as it was booked and as it is now; other users read which fields."""
+    order = booked.order
+    order.address, order.phone = "Dostyk 240, Almaty", "+7 727 111 0042"
+    order.save()
+    refresh_delivery(booked)
+    drain()
+    problem = problem_of(page_of(staff("view_personal_data")))
+    assert "What was changed Dropoff address: Abay 1, Almaty → Dostyk 240, Almaty" in problem
+    assert "Dropoff phone: +7 727 111 0000 → +7 727 111 0042" in problem
+    assert problem_of(page_of(staff())).endswith("What was changed Dropoff address Dropoff phone")
+
+
+def test_a_second_parcel_is_named(staff, booked):
+    """By Kaspi's id, which the call has; where nothing is wrong there is no panel."""
+    assert problem_of(page_of(staff())) == explanations.explain_attention(booked) == ""
+    ApiCall.objects.update(error_code="second_parcel", error_message="dlv_second")
+    Delivery.objects.update(attention=Attention.SECOND_PARCEL)
+    assert "dlv_second" in problem_of(page_of(staff("view_personal_data")))
+
+
+def test_each_reason_has_advice(staff, booked):
+    """The page says what to do."""
+    client = staff()
+    for reason in Attention.values:
+        Delivery.objects.update(attention=reason)
+        booked.refresh_from_db()
+        advice = explanations.explain_attention(booked)
+        assert advice
+        assert escape(advice).replace("&#x27;", "'") in page_of(client)
+
+
+def test_a_reused_key_may_be_of_a_sandbox_that_was_not_restarted():
+    """Beside a new database; in production that cannot be."""
+    advice = {
+        name: explanations.explain_attention(Delivery(attention=Attention.KEY_REUSED, environment=name))
+        for name in ("sandbox", "production")
+    }
+    assert ["restart the bundled sandbox" in advice[name] for name in advice] == [True, False]
 
 
 @pytest.mark.parametrize(
-    "table", ["apicall", "webhookevent", "statuschange", "accountstate", "failedattempt", "pendingaction"]
+    ("kind", "status", "words"),
+    [
+        ("create", None, "Kaspi did not answer"),
+        ("create", 201, "Kaspi's answer cannot be used"),
+        ("create", 302, "Kaspi does not accept our API key or address"),
+        ("create", 404, "Kaspi does not accept our API key or address"),
+        ("cancel", 404, "Kaspi does not know the delivery"),
+        ("create", 409, "Kaspi has another request with this key, or has not finished it"),
+        ("cancel", 409, "It is already in transit, or has ended"),
+        ("create", 418, "Kaspi does not accept the data of the request"),
+        ("refresh", 429, "Kaspi asks to wait: there were too many requests"),
+        ("create", 408, "Something is wrong at Kaspi"),
+        ("create", 502, "Something is wrong at Kaspi"),
+    ],
 )
-def test_every_table_has_a_list_and_a_page(admin_client, booked, deliver_webhooks, table):
-    """All of them can be looked at."""
-    deliver_webhooks()
-    FailedAttempt.objects.create(call=booked.calls.get(), kind="create", at=booked.created_at, error="x")
-    PendingAction.objects.create(name="cancel", delivery=booked, created_at=booked.created_at)
-    listed = admin_client.get(reverse(f"admin:kaspi_delivery_{table}_changelist"))
-    rows = listed.context["cl"].model.objects.all()
-    assert rows
-    for row in rows:
-        url = reverse(f"admin:kaspi_delivery_{table}_change", args=[row.pk])
-        assert admin_client.get(url).status_code == 200
+def test_an_answer_is_explained(kind, status, words):
+    """In words that name who has to do something."""
+    assert explanations.explain_answer(kind, status) == words
 
 
-def test_cancel_asks_for_the_reason_first(staff, booked):
-    """Choosing the action cancels nothing."""
-    page = cancel(staff("cancel_delivery"), booked)
-    assert "reason" in page.content.decode()
-    booked.refresh_from_db()
-    assert booked.cancel_requested_at is None
+# What is shown where
 
 
-def test_cancel_without_a_reason_asks_again(staff, booked):
-    """The field is required."""
-    page = cancel(staff("cancel_delivery"), booked, reason=" ")
-    assert page.context["form"].errors
-    booked.refresh_from_db()
-    assert booked.cancel_requested_at is None
-
-
-def test_a_bulk_cancel_is_reported_in_one_message_and_recorded(staff, kaspi, drain, settings, turnable):
-    """One cancelled, one never sent, one in transit, one under way: four lines."""
-    orders = [Order.objects.create() for _ in range(4)]
-    drain()
-    cancelled, unsent, moving, unknown = (Delivery.objects.get(object_id=str(order.pk)) for order in orders)
-    kaspi.move(moving.delivery_id, "in_transit")
-    unsent.calls.update(state="due", unknown_since=None)
-    unknown.calls.update(state="unknown", unknown_since=turnable.now)
-    Delivery.objects.filter(pk__in=[unsent.pk, unknown.pk]).update(delivery_id=None, status="")
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
-    user = staff("cancel_delivery")
-    page = cancel(user, cancelled, unsent, moving, unknown, reason="out of stock")
-    assert message_text(page).splitlines() == [
-        "1 cancelled.",
-        "1 cancelled without a request: not booked at Kaspi.",
-        f"1 will be cancelled as soon as its booking is resolved. {unknown}",
-        f"1 refused by Kaspi: already in transit, or ended. {moving}",
+def test_the_page_goes_from_what_is_wrong_to_what_is_kept(staff, booked, post_webhook):
+    """The problem, the buttons, the summary, the timeline; then parcel, contacts, calls and events."""
+    post_webhook(event(booked, "accepted"))
+    Delivery.objects.update(attention="order_edited")
+    page = page_of(staff(*VIEWS, *ACTS, "view_personal_data"))
+    buttons, summary = page.index('class="kd-actions"'), page.index('class="kd-facts"')
+    assert page.index('class="kd-problem') < buttons < summary < page.index('class="kd-timeline"')
+    assert f"create {booked.external_order_id}" in page
+    shown = HEADING.findall(page)
+    assert shown[shown.index("The order was edited after it was booked") :] == [
+        "The order was edited after it was booked",
+        "Summary",
+        "Timeline",
+        "Dropoff",
+        "Parcel",
+        "Pickup",
+        "Record",
+        "Calls",
+        "Webhook events",
     ]
-    assert LogEntry.objects.count() == 4
+    assert "kd-timeline" not in page_of(staff())
 
 
-def test_cancel_of_a_delivered_parcel_says_so(staff, booked):
-    """The operator reads why."""
-    Delivery.objects.update(status="delivered")
-    page = cancel(staff("cancel_delivery"), booked, reason="too late")
-    assert "can no longer be cancelled" in page.content.decode()
-    refused, asked = LogEntry.objects.values_list("change_message", flat=True)
-    assert asked == "Cancel delivery"
-    assert "can no longer be cancelled" in refused
+def test_what_is_empty_is_not_shown(staff, due):
+    """Nothing was sent: no history, contact, parcel, event or page of Kaspi's. A value of zero is shown."""
+    client = staff(*VIEWS, "view_personal_data")
+    page = page_of(client)
+    assert not {"Timeline", "Dropoff", "Parcel", "Pickup", "Webhook events"} & set(HEADING.findall(page))
+    assert {"Record", "Calls"} <= set(HEADING.findall(page))
+    assert not [text for text in ("Kaspi's page", "Cancel reason", "Declared value, tenge") if text in page]
+    Delivery.objects.update(parcel_value_kzt=0)
+    assert "Declared value, tenge" in page_of(client)
 
 
-def test_cancel_needs_its_permission_on_the_post_too(staff, booked, kaspi):
-    """A forged POST is refused, and Kaspi hears nothing."""
-    before = len(kaspi.requests)
-    cancel(staff(), booked, reason="forged")
-    booked.refresh_from_db()
-    assert booked.cancel_requested_at is None
-    assert len(kaspi.requests) == before
+def test_a_dangerous_action_looks_so_and_comes_last(staff, booked):
+    """It is not pressed by accident."""
+    assert BUTTON.findall(page_of(staff(*ACTS))) == [("kd-button", "refresh"), ("kd-button kd-danger", "cancel")]
 
 
-def test_a_double_click_asks_kaspi_once(staff, booked, kaspi, drain):
-    """The second confirmation finds the first one's call."""
-    user = staff("cancel_delivery")
-    cancel(user, booked, reason="out of stock")
-    cancel(user, booked, reason="out of stock")
+def test_the_shops_number_is_the_title(staff, booked):
+    """Then the external order ID; a number that may be personal only for users who can see such data."""
+    Delivery.objects.update(order_label="2026-00019", label_is_personal=True)
+    assert f"<title>2026-00019 ({booked}) | " in page_of(staff("view_personal_data"))
+    assert f"<title>{booked} | " in page_of(staff())
+
+
+def test_the_timeline_begins_with_the_newest(staff, booked):
+    """A late update is marked, and so is one that the shop was not notified of."""
+    StatusChange.objects.all().delete()
+    add(booked, "in_transit", minutes=9, notified_at=NOON)
+    add(booked, "accepted", minutes=3, applied=False)
+    add(booked, "created", minutes=1)
+    timeline = page_of(staff("view_statuschange")).partition('class="kd-timeline"')[2].partition("</ol>")[0]
+    steps = [plain(step) for step in timeline.split("<li>")[1:]]
+    names = ("In transit", "Accepted", "Created")
+    assert [name in step for name, step in zip(names, steps, strict=True)] == [True, True, True]
+    assert ["late, not applied" in step for step in steps] == [False, True, False]
+    assert ["not notified yet" in step for step in steps] == [False, False, True]
+
+
+def test_a_reason_is_masked(staff, booked, drain):
+    """In the summary, in the timeline, and wherever else it is."""
+    cancel_delivery(booked, reason=f"call {PHONE}")
     drain()
-    assert len([r for r in kaspi.requests if r.path.endswith("/cancel")]) == 1
+    assert page_of(staff(*VIEWS, "view_personal_data")).count(PHONE) >= 2
+    masked = page_of(staff(*VIEWS))
+    assert PHONE not in masked
+    assert "•••" in masked
 
 
-def test_with_a_worker_the_operator_reads_that_kaspi_is_asked(staff, booked):
-    """The answer comes later."""
-    page = cancel(staff("cancel_delivery"), booked, reason="out of stock")
-    assert "Kaspi is asked to cancel" in page.content.decode()
+def test_ids_and_links_are_copied(staff, booked):
+    """The order's name, both ids, the page that the customer sees, with its host, and Kaspi's."""
+    page = page_of(staff("view_personal_data"))
+    own = f"http://testserver{tracking_path(booked)}"
+    texts = [booked.order_label, booked.external_order_id, booked.delivery_id, own, booked.tracking_url]
+    assert re.findall(r'data-kd-copy="([^"]*)"', page) == texts
+    assert f'href="{own}"' in page
 
 
-def test_hostile_text_is_shown_as_text(staff, booked, drain):
-    """A reason that somebody filled with markup stays inert."""
-    cancel_delivery(booked, reason="<script>alert(1)</script>")
+UNSAFE = (
+    "http://track.kaspi.kz/dlv_1",
+    "https://track.kaspi.kz.example/dlv_1",
+    "https://user@track.kaspi.kz/dlv_1",
+    "javascript:alert(1)",
+    "https://[",
+)
+
+
+def test_a_tracking_address_is_linked_only_where_it_is_safe(staff, booked):
+    """https, and a host in TRACKING_HOSTS; others are shown as text."""
+    for address in ("https://track.kaspi.kz/dlv_1", *UNSAFE):
+        Delivery.objects.update(tracking_url=address)
+        page, is_safe = page_of(staff()), address not in UNSAFE
+        assert (f'href="{address}" rel="noopener noreferrer"' in page) is is_safe
+        assert (f'href="{address}"' in page) is is_safe
+        assert (f'data-kd-copy="{address}"' in page) is is_safe
+        assert address in page
+
+
+def test_a_page_that_the_customer_cannot_open_is_not_linked(staff, booked):
+    """Where the project does not include our addresses, and once the data is anonymized."""
+    with override_settings(ROOT_URLCONF=__name__):
+        assert "Link for the customer" not in page_of(staff())
+    assert "Link for the customer" in page_of(staff())
+    Delivery.objects.update(blanked_at=NOON)
+    assert "Link for the customer" not in page_of(staff())
+
+
+def test_the_page_asks_the_same_for_many_rows_as_for_one(staff, booked):
+    """Of calls, attempts, events and status changes."""
+    client = staff(*VIEWS, *ACTS, "view_personal_data")
+    call, known = ApiCall.objects.get(), {"account": "default", "environment": "sandbox"}
+
+    def fill(number):
+        ApiCall.objects.create(delivery=booked, kind="refresh", idempotency_key=f"{number}", queued_at=NOON)
+        FailedAttempt.objects.create(call=call, kind="create", at=NOON, error="no answer")
+        WebhookEvent.objects.create(**known, event_id=f"{number}", delivery=booked, received_at=NOON)
+        add(booked, "created", minutes=number)
+
+    fill(0)
+    page_of(client)
+    with CaptureQueriesContext(connection) as one:
+        page_of(client)
+    for number in range(1, 6):
+        fill(number)
+    with CaptureQueriesContext(connection) as several:
+        page_of(client)
+    assert len(several) == len(one) <= 16
+
+
+def test_a_delivery_that_is_booked_later_says_when(staff, due, drain, monkeypatch):
+    """On its page and in the list."""
+    opens = NOON.replace(hour=21)
+    monkeypatch.setattr(adapters.OrderAdapter, "not_before", lambda _self, _order: opens)
     drain()
-    page = page_of(staff("view_statuschange", "view_apicall", "view_personal_data"), booked)
-    assert "<script>alert(1)" not in page
-    assert "&lt;script&gt;alert(1)" in page
-
-
-@pytest.mark.parametrize("reason", Attention.values)
-def test_the_page_says_what_to_do(staff, booked, reason):
-    """For each reason."""
-    Delivery.objects.update(attention=reason)
-    booked.refresh_from_db()
-    advice = explanations.explain_attention(booked)
-    assert advice
-    assert escape(advice) in page_of(staff(), booked)
-
-
-def test_where_nothing_is_wrong_there_is_no_advice(booked):
-    """The field is empty."""
-    assert explanations.explain_attention(booked) == ""
-
-
-def test_a_key_that_was_used_may_be_the_sandboxs_memory(booked):
-    """A new database beside a sandbox that was not restarted; in production that cannot be."""
-    booked.attention = Attention.KEY_REUSED
-    assert booked.environment == "sandbox"
-    assert "restart the bundled sandbox" in explanations.explain_attention(booked)
-    booked.environment = "production"
-    assert "restart" not in explanations.explain_attention(booked)
+    words = f"to be booked from {display.moment(opens)}"
+    assert words in page_of(staff())
+    assert words in staff().get(LIST).content.decode()

@@ -15,11 +15,13 @@ from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, Pendi
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery
 from kaspi_delivery_django.tracking import tracking_path
+from tests.admin.conftest import LIST, change_page
 from tests.conftest import event
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+DASHBOARD = f"{LIST}dashboard/"
 THOUSAND = 1_234
 FOR_PEOPLE = {"alt", "aria-label", "placeholder", "title"}
 OURS = (ApiCall, FailedAttempt, PendingAction, StatusChange, WebhookEvent)
@@ -88,74 +90,53 @@ def addresses():
     app = get_resolver().namespace_dict["admin"][1]
     names = {name for name in app.reverse_dict if isinstance(name, str) and name.startswith("kaspi_delivery_")}
     newest = {model._meta.model_name: model.objects.latest("pk") for model in (Delivery, *OURS)}
-    own_pages = {"kaspi_delivery_dashboard", "kaspi_delivery_labels", "kaspi_delivery_export"}
-    for name in sorted(names - own_pages):
+    for name in sorted(names):
         model, _, kind = name.removeprefix("kaspi_delivery_").rpartition("_")
         if kind in {"changelist", "add"}:
             yield reverse(f"admin:{name}")
         elif kind in {"change", "history"} and model in newest:
             yield reverse(f"admin:{name}", args=[newest[model].pk])
-    yield reverse("admin:kaspi_delivery_dashboard")
+    yield DASHBOARD
     yield reverse("admin:kaspi_delivery_labels")
-    for way in ("cancel", "refresh", "retry", "acknowledge"):
-        yield reverse("admin:kaspi_delivery_delivery_exit", args=[newest["delivery"].pk, way])
-    yield reverse("admin:kaspi_delivery_webhookevent_exit", args=[newest["webhookevent"].pk, "replay"])
-    yield reverse("admin:kaspi_delivery_pendingaction_exit", args=[newest["pendingaction"].pk, "dismiss"])
+    confirmed = {"delivery": "cancel", "webhookevent": "replay", "pendingaction": "dismiss"}
+    for model, action in confirmed.items():
+        yield reverse(f"admin:kaspi_delivery_{model}_exit", args=[newest[model].pk, action])
     yield reverse("admin:shop_order_change", args=[THOUSAND])
     yield reverse("admin:shop_order_changelist")
     yield tracking_path(newest["delivery"])
 
 
-def values_of(client, settings, *, separator):
-    """Return what programs read in each page, with the setting on or off."""
+def pages_of(client, settings, *, separator):
+    """Return the text of each page, with the setting on or off."""
     settings.USE_THOUSAND_SEPARATOR = separator
     pages = {address: client.get(address) for address in addresses()}
-    pages["asked about several"] = client.post(
-        reverse("admin:kaspi_delivery_delivery_changelist"),
-        {"action": "cancel_deliveries", "_selected_action": [THOUSAND]},
-    )
+    pages["bulk"] = client.post(LIST, {"action": "refresh_deliveries", "_selected_action": [THOUSAND]})
     assert {page.status_code for page in pages.values()} <= {200, 403}
-    return {address: Values(page.content.decode()).found for address, page in pages.items()}
+    return {address: page.content.decode() for address, page in pages.items()}
 
 
 @pytest.mark.usefixtures("_old_shop")
-@pytest.mark.parametrize("language", ["ru", "de"])
-def test_no_value_depends_on_how_numbers_are_written(admin_client, settings, language, monkeypatch):
-    """Every attribute, script and style of every page is the same with USE_THOUSAND_SEPARATOR as without."""
-    settings.LANGUAGE_CODE = language
-    monkeypatch.setattr(dashboard, "SHORTEST", 7_000.5)  # a number that a separator would break
-    plain, separated = (values_of(admin_client, settings, separator=separator) for separator in (False, True))
+def test_no_value_depends_on_how_numbers_are_written(admin_client, settings, monkeypatch):
+    """Every attribute, script and style of every page is the same with USE_THOUSAND_SEPARATOR as without.
+
+    A drawing has plain numbers, and the hidden fields of a bulk action's confirmation name the row.
+    """
+    settings.LANGUAGE_CODE = "ru"
+    monkeypatch.setattr(dashboard, "SHORTEST", 7_000.5)  # a number that a separator or a decimal comma would break
+    plain, separated = (pages_of(admin_client, settings, separator=separator) for separator in (False, True))
     assert len(plain) > 20
-    for address, values in plain.items():
-        assert separated[address] == values, address
-
-
-@pytest.mark.usefixtures("_old_shop")
-@pytest.mark.parametrize("language", ["ru", "en"])
-def test_a_drawing_has_plain_numbers(admin_client, settings, language):
-    """A decimal comma would break a chart in Russian."""
-    settings.LANGUAGE_CODE = language
-    found = Values(admin_client.get(reverse("admin:kaspi_delivery_dashboard")).content.decode()).found
-    drawn = [value for tag, name, value in found if tag == "rect" and name in {"width", "height"}]
-    assert drawn
-    assert all(float(value) >= 0 for value in drawn)
-
-
-@pytest.mark.usefixtures("_old_shop")
-def test_a_bulk_action_is_confirmed_by_its_own_page(admin_client, settings):
-    """The hidden fields, as they stand in the page, name the row."""
-    settings.USE_THOUSAND_SEPARATOR, settings.LANGUAGE_CODE = True, "ru"
-    page = reverse("admin:kaspi_delivery_delivery_changelist")
-    asked = admin_client.post(page, {"action": "refresh_deliveries", "_selected_action": [THOUSAND]}).content.decode()
-    inputs = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', asked))
-    assert admin_client.post(page, inputs, follow=True).status_code == 200
+    for address, page in plain.items():
+        assert Values(separated[address]).found == Values(page).found, address
+    drawn = Values(plain[DASHBOARD]).found
+    assert {float(value) for tag, name, value in drawn if tag == "rect" and name in {"width", "height"}} == {7000.5, 8}
+    inputs = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', separated["bulk"]))
+    assert admin_client.post(LIST, inputs, follow=True).status_code == 200
     assert LogEntry.objects.filter(object_id=str(THOUSAND)).count() == 1
 
 
-@pytest.mark.parametrize("key", ["A_5F1", "742/1", "заказ 742", "a?b#c"])
-def test_a_text_key_is_linked_as_it_is(admin_client, booked, key):
+def test_a_text_key_is_linked_as_it_is(admin_client, booked):
     """The admin reads it back from the address of the order's page."""
-    Delivery.objects.update(object_id=key)
-    page = admin_client.get(f"/admin/kaspi_delivery/delivery/{booked.pk}/change/").content.decode()
-    [link] = re.findall(r'<a href="(/admin/shop/order/[^"]*/change/)"', page)
-    assert unquote(resolve(unquote_url(link)).kwargs["object_id"]) == key
+    for key in ("A_5F1", "742/1", "заказ 742", "a?b#c"):
+        Delivery.objects.update(object_id=key)
+        [link] = re.findall(r'<a href="(/admin/shop/order/[^"]*/change/)"', change_page(admin_client, booked))
+        assert unquote(resolve(unquote_url(link)).kwargs["object_id"]) == key

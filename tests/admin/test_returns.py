@@ -6,12 +6,10 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services import request_return
-from tests.admin.conftest import message_text
+from tests.admin.conftest import LIST, change_page, message_text
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
-LIST = "/admin/kaspi_delivery/delivery/"
 
 
 @pytest.fixture
@@ -22,34 +20,31 @@ def delivered(booked):
     return booked
 
 
-def page(client, delivery):
-    """Return the delivery's page as text."""
-    return client.get(f"{LIST}{delivery.pk}/change/").content.decode()
-
-
-def test_a_return_is_booked_on_the_page_of_its_delivery(staff, delivered, drain):
-    """With a reason for staff, which the log does not repeat; then each page links the other."""
+def test_a_return_is_booked_on_the_page_of_its_delivery(staff, delivered):
+    """With a reason for staff, which the log does not repeat; then each page links the other, and so does the CSV."""
     client = staff("return_delivery", "view_personal_data")
     url = f"{LIST}{delivered.pk}/do/return/"
-    assert url in page(client, delivered)
+    assert url in change_page(client, delivered)
     assert "costs another delivery" in client.get(url).content.decode()
     assert not delivered.returns()
     answer = client.post(url, {"reason": "too small"}, follow=True)
     [back] = delivered.returns()
     assert f"order-{delivered.object_id}-return" in message_text(answer)
     assert "too small" not in LogEntry.objects.get().change_message
-    assert url not in page(client, delivered)
-    assert f"{LIST}{back.pk}/change/" in page(client, delivered)
-    own = page(client, back)
+    page, own = change_page(client, delivered), change_page(client, back)
+    assert (url in page, f"{LIST}{back.pk}/change/" in page) == (False, True)
     assert f"{LIST}{delivered.pk}/change/" in own
-    assert ("too small" in own, "too small" in page(staff(), back)) == (True, False)
+    lines = client.get(f"{LIST}export/").getvalue().decode("utf-8-sig").splitlines()
+    reasons = [(row["Return of generation"], row["Reason of the return"]) for row in csv.DictReader(lines)]
+    assert reasons == [("1", "too small"), ("", "")]
+    assert ("too small" in own, "too small" in change_page(staff(), back)) == (True, False)
 
 
 def test_it_needs_its_own_permission(staff, delivered):
-    """Whoever cancels, retries and rebooks books no return."""
+    """Users who can cancel, retry and rebook book no return."""
     client = staff("cancel_delivery", "retry_delivery", "reissue_delivery")
     url = f"{LIST}{delivered.pk}/do/return/"
-    assert url not in page(client, delivered)
+    assert url not in change_page(client, delivered)
     assert client.post(url, {"reason": ""}).status_code == 403
     assert client.post(LIST, {"action": "return_deliveries", "_selected_action": [delivered.pk]}).status_code == 403
 
@@ -69,14 +64,3 @@ def test_several_returns_are_booked_from_the_list(staff, delivered, drain, kaspi
     [back] = delivered.returns()
     assert len(kaspi.deliveries_for(back.external_order_id)) == 1
     assert client.get(LIST).content.decode().count("↩") == 1
-
-
-def test_the_export_says_which_are_returns(staff, delivered):
-    """And of which generation."""
-    request_return(delivered, reason="too small")
-    answer = staff("view_personal_data").get(f"{LIST}export/")
-    rows = list(csv.DictReader(b"".join(answer.streaming_content).decode("utf-8-sig").splitlines()))
-    assert [(row["Return of generation"], row["Reason of the return"]) for row in rows] == [
-        ("1", "too small"),
-        ("", ""),
-    ]

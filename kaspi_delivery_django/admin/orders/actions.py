@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import display, outcomes
-from kaspi_delivery_django.admin.actions import ACTIONS, BOOK, outcome_of_booking
+from kaspi_delivery_django.admin.actions import ACTIONS, outcome_of_booking
 from kaspi_delivery_django.admin.confirmation import (
     CONFIRMED,
     MAX_ROWS,
@@ -32,8 +32,7 @@ from kaspi_delivery_django.admin.confirmation import (
     keys_of,
 )
 from kaspi_delivery_django.admin.forms import ConfirmForm, CountForm
-from kaspi_delivery_django.admin.orders import BOOK_AGAIN
-from kaspi_delivery_django.admin.orders.inline import book_page
+from kaspi_delivery_django.admin.orders.inline import BOOK_AGAIN, book_page
 from kaspi_delivery_django.admin.orders.lists import VIEW, DeliveryStatusMixin, ModelAdmin
 from kaspi_delivery_django.admin.orders.shipped import ShippedRows
 from kaspi_delivery_django.admin.outcomes import Answer, Preview, Report
@@ -42,6 +41,7 @@ from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.services.deliveries import rules
 from kaspi_delivery_django.services.deliveries.orders import NOT_WANTED, check_booking
+from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS
 
 BULK_ACTIONS = ("kaspi_book", "kaspi_book_again", "kaspi_cancel")
 ANYWAY = "anyway:"  # before the key of a parcel that the adapter does not want sent
@@ -61,7 +61,6 @@ class DeliveryActionsMixin(ModelAdmin):
             self.actions = [*self.actions, *BULK_ACTIONS]
 
     def get_urls(self) -> list[Any]:
-        """Add the page that books a courier for one order."""
         view = self.admin_site.admin_view(self.kaspi_book_view)
         return [path("<path:object_id>/book-courier/", view, name=book_page(self.model)), *super().get_urls()]
 
@@ -72,30 +71,25 @@ class DeliveryActionsMixin(ModelAdmin):
         return super().changelist_view(request, extra_context)
 
     def kaspi_book_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask about one order; book a courier when the answer is a yes."""
         return OrderConfirmation(self).book_one(request, object_id)
 
     def has_kaspi_book_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may book couriers here."""
-        return OrderConfirmation(self).may(request, BOOK)
+        confirmation = OrderConfirmation(self)
+        return confirmation.may(request, confirmation.booking)
 
     def has_kaspi_cancel_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may cancel deliveries here."""
         return OrderConfirmation(self).may(request, ACTIONS["cancel"])
 
     @admin.action(description=_("Book a courier for the selected orders"), permissions=["kaspi_book"])
     def kaspi_book(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Book the orders that have no delivery yet and that the adapter wants sent."""
         return OrderConfirmation(self).book(request, queryset)
 
     @admin.action(description=_("Book a courier again for the selected orders"), permissions=["kaspi_book"])
     def kaspi_book_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Book the orders again whose newest delivery Kaspi surely does not have."""
         return OrderConfirmation(self).rebook(request, queryset)
 
     @admin.action(description=_("Cancel the deliveries of the selected orders"), permissions=["kaspi_cancel"])
     def kaspi_cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Cancel the newest deliveries of the orders, for one reason."""
         return OrderConfirmation(self).cancel(request, queryset)
 
 
@@ -127,6 +121,13 @@ class OrderConfirmation(BulkActionsMixin):
     def __init__(self, page: Any) -> None:
         super().__init__(page.model, page.admin_site)
         self.page = page
+        self.booking = Action(
+            permission=PERMISSIONS["book"],
+            label=_("Book a courier"),
+            question=_("Kaspi is asked for a courier, and it costs a delivery. The order is sent as it is saved now."),
+            act=self._book,
+            preview=self._preview_booking,
+        )
         self.shipped = ShippedRows(page.model, page.kaspi_shipments)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -134,7 +135,6 @@ class OrderConfirmation(BulkActionsMixin):
         return bool(self.page.has_view_permission(request, obj) and request.user.has_perm(VIEW))
 
     def may(self, request: HttpRequest, action: Action) -> bool:
-        """Return whether the user may do it here."""
         return self.admin_site.is_registered(Delivery) and self._may(request, action)
 
     def book_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -142,11 +142,11 @@ class OrderConfirmation(BulkActionsMixin):
         order = self.page.get_object(request, unquote(object_id))
         if order is None:
             raise Http404
-        if not (self._may(request, BOOK) and self.has_view_permission(request, order)):
+        if not (self._may(request, self.booking) and self.has_view_permission(request, order)):
             raise PermissionDenied
         report = Report(self.admin_site)
         try:
-            action = self._booking(order)
+            action = self._booking_of(order)
         except CannotBook as err:
             report.add(order, Answer(messages.ERROR, str(err)))
         else:
@@ -159,18 +159,15 @@ class OrderConfirmation(BulkActionsMixin):
         return HttpResponseRedirect(display.address(self.admin_site, page, quote(order.pk)))
 
     def book(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Book the orders that have no delivery yet and that the adapter wants sent."""
         if self._refuses_many(request, queryset, most=ROWS_PER_REQUEST):
             return None
-        return self.confirm_bulk(request, queryset, replace(BOOK, act=self._book, preview=self._preview_booking))
+        return self.confirm_bulk(request, queryset, self.booking)
 
     def cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Cancel the newest deliveries of the orders, for one reason."""
         deliveries = self._newest(request, queryset, most=MAX_ROWS)
         return None if deliveries is None else self.confirm_bulk(request, deliveries, ACTIONS["cancel"])
 
     def rebook(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Book the orders again whose newest delivery Kaspi surely does not have."""
         deliveries = self._newest(request, queryset, most=ROWS_PER_REQUEST)
         if deliveries is None:
             return None
@@ -229,7 +226,7 @@ class OrderConfirmation(BulkActionsMixin):
             raise CannotBook(gettext("There is nothing to book: it has a delivery already."))
         return parcels
 
-    def _booking(self, order: Model) -> Action:
+    def _booking_of(self, order: Model) -> Action:
         """Return the action for this order, which asks what to book where that is a question. Raises `CannotBook`."""
         bookable, failed = self._checked(order)
         is_parent = bool(self.shipped.shipments and self.shipped.shipments.path)
@@ -237,17 +234,15 @@ class OrderConfirmation(BulkActionsMixin):
         if not bookable:
             raise CannotBook(" ".join(refused))
         wanted = [str(parcel.pk) for parcel, is_wanted in bookable if is_wanted]
-        action = replace(BOOK, act=self._book)
         if len(wanted) == len(bookable) == 1 and not refused:
-            return action
+            return self.booking
         unwanted = gettext("%(order)s: the shop's adapter does not want it sent")
         choices = [
             (str(one.pk), str(one)) if wants else (f"{ANYWAY}{one.pk}", unwanted % {"order": one})
             for one, wants in bookable
         ]
-        return replace(
-            action, form=type("Form", (BookForm,), {"choices": choices, "wanted": wanted, "refused": refused})
-        )
+        form = type("Form", (BookForm,), {"choices": choices, "wanted": wanted, "refused": refused})
+        return replace(self.booking, form=form)
 
     def _preview_booking(self, keys: Sequence[Any]) -> Preview:
         """Return which orders can be booked as the adapter wants, how many couriers come, and why the others cannot."""

@@ -17,13 +17,13 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.admin.columns import DeliveryColumns
 from kaspi_delivery_django.admin.confirmation import BACK
-from kaspi_delivery_django.admin.orders import BOOK_AGAIN
 from kaspi_delivery_django.admin.orders.shipped import ShippedRows
 from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE, ReadOnlyMixin
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services.db import db_alias
 
 BOOK_PERMISSION = "kaspi_delivery.reissue_delivery"
+BOOK_AGAIN = _("Book a courier again")
 BUTTONS = ("cancel", "retry", "send", "send_early", "reissue", "return")
 BUTTON = '<a class="kd-button{}" href="{}">{}</a>'
 
@@ -55,11 +55,9 @@ class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # 
         return bool(set(self.object_ids) - {delivery.object_id for delivery in self.get_queryset()})
 
     def is_valid(self) -> bool:
-        """Never invalid: nothing is edited here."""
         return True
 
     def save(self, commit: bool = True) -> list[Model]:  # noqa: FBT001, FBT002  # Django's signature
-        """Save nothing."""
         return []
 
 
@@ -99,12 +97,10 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
         return formset
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """All of it is computed."""
         return self.get_fields(request, obj)
 
     @admin.display(description=_("timeline"))
     def timeline(self, delivery: Delivery) -> str:
-        """Link the delivery's own page, with its history."""
         return display.page_link(self.admin_site, delivery, text=gettext("Timeline"))
 
     @admin.display(description=_("actions"))
@@ -133,5 +129,4 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
 
 
 def book_page(model: type[Model]) -> str:
-    """Return the name of the page that books a courier for a row of the model."""
     return f"{model._meta.app_label}_{model._meta.model_name}_kaspi_book"

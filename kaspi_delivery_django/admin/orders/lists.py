@@ -8,26 +8,80 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from kaspi_delivery_django import statuses
 from kaspi_delivery_django.admin import display
-from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter, OrderDeliveryFilter
+from kaspi_delivery_django.admin.filters import ChoiceFilter, Choices
 from kaspi_delivery_django.admin.orders.shipped import ShippedRows
 from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE
 from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.services.deliveries import identities
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED
+from kaspi_delivery_django.statuses import STATUS_LABELS, progress_rank
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
 else:
     ModelAdmin = object  # the mixins stand before the shop's own class, whatever that is
 
+ATTENTION = "attention"
 COLUMN = "kaspi_delivery_status"
 VIEW = "kaspi_delivery.view_delivery"
 READ_BY_LIST = "_kaspi_deliveries"
+
+
+class OrderAttentionFilter(ChoiceFilter):
+    """The orders whose delivery needs attention, on a shop's own list."""
+
+    title = _("delivery")
+    parameter_name = "kaspi_delivery"
+
+    def __init__(self, request: HttpRequest, params: Any, model: type[Model], model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.shipped = ShippedRows(model, getattr(model_admin, "kaspi_shipments", ""))
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
+        return [(ATTENTION, _("Delivery needs attention"))]
+
+    def deliveries(self, value: str) -> QuerySet[Delivery]:
+        """Return the deliveries that a choice is about, in the order of an index."""
+        return Delivery.objects.flagged().order_by("-pk")
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep those orders. Their keys are read first: ours are text, and no engine joins that by an index."""
+        value, shipped = self.value(), self.shipped
+        if value is None or shipped.shipments is None:
+            return queryset if value is None else queryset.none()
+        kind = identities.content_type_of(shipped.adapter)
+        texts = self.deliveries(value).filter(content_type=kind).values_list("object_id", flat=True)[:MAX_COUNT]
+        return shipped.having(queryset, texts)
+
+
+class OrderDeliveryFilter(OrderAttentionFilter):
+    """The orders whose delivery needs attention, or one of whose parcels has a status; the latest 10,000 of them."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        statuses = ((status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items())
+        return [*super().lookups(request, model_admin), *statuses]
+
+    def deliveries(self, value: str) -> QuerySet[Delivery]:
+        """Return the deliveries that have the status, without those that were booked again."""
+        if value == ATTENTION:
+            return super().deliveries(value)
+        later = Delivery.objects.outbound().filter(
+            object_id=OuterRef("object_id"),
+            content_type=OuterRef("content_type"),
+            parcel=OuterRef("parcel"),
+            pk__gt=OuterRef("pk"),
+        )
+        own = Delivery.objects.outbound().filter(~Exists(later))
+        if value == NOT_BOOKED:  # which has no time of a status
+            return own.filter(status="").order_by("-pk")
+        return own.filter(status=value).order_by("-status_at")
 
 
 class DeliveryAttentionMixin(ModelAdmin):
@@ -86,7 +140,7 @@ class DeliveryStatusMixin(DeliveryAttentionMixin):
 
     def _line(self, parcels: Sequence[Delivery]) -> tuple[str, str, str, str]:
         """Return what is shown of an order's parcels, or of their returns: the least advanced, and what needs staff."""
-        last = min(parcels, key=lambda one: statuses.progress_rank(one.status))
+        last = min(parcels, key=lambda one: progress_rank(one.status))
         several = ngettext("%(count)s parcel", "%(count)s parcels", len(parcels)) % {"count": len(parcels)}
         flagged = next((one for one in parcels if one.attention), last)
         count = several if len(parcels) > 1 else ""

@@ -43,7 +43,6 @@ class ShippedRows:
         return f"{path}__{name}" if path else name
 
     def of(self, row: models.Model) -> list[Any]:
-        """Return what is shipped of one row."""
         if self.shipments is None or not self.shipments.path:
             return [row] if self.shipments else []
         parcels: models.QuerySet[models.Model] = self.adapter.model_class()._base_manager.using(db_alias())

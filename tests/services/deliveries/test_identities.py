@@ -10,7 +10,7 @@ from django.db import connection, models, transaction
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django import orders, tracking
-from kaspi_delivery_django.admin.orders.filters import OrderAttentionFilter
+from kaspi_delivery_django.admin.orders.lists import OrderAttentionFilter
 from kaspi_delivery_django.exceptions import CannotRetry, UsageError
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import adopt_delivery, request_delivery, retry_delivery
