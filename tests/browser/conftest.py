@@ -39,16 +39,6 @@ MIDDLEWARE = [
     *django_settings.MIDDLEWARE[1:],
 ]
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-IN_RUSSIAN = {"locale": "ru-KZ"}
-LOOKS = {
-    "in English": {},
-    "on a laptop": IN_RUSSIAN,
-    "on a laptop, dark": {**IN_RUSSIAN, "color_scheme": "dark"},
-    "on a phone": {**IN_RUSSIAN, "viewport": PHONE},
-    "on a phone, dark": {**IN_RUSSIAN, "viewport": PHONE, "color_scheme": "dark"},
-}
-PASSWORD = "correct horse"
-
 apples, make_order = shop.apples, shop.make_order
 
 
@@ -105,7 +95,7 @@ def _shop(settings, kaspi):
 def operator(live_server, transactional_db):
     """Return somebody of the operators' group, who may edit the shop's orders too."""
     kaspi_operators.make_group(using="default")
-    user = User.objects.create_user("operator", password=PASSWORD, is_staff=True)
+    user = User.objects.create_user("operator", is_staff=True)
     user.groups.add(Group.objects.get(name=kaspi_operators.NAME))
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="example_shop"))
     return user

@@ -1,7 +1,4 @@
-"""An operator's day, in Russian: each errand is done with a mouse, on a phone and on a keyboard, and the clicks are counted.
-
-docs/admin.md says how many each takes; `CLICKS` keeps it honest.
-"""  # noqa: E501
+"""An operator's day, in Russian: on a phone, and by keyboard on a laptop. docs/admin.md has the counts of `CLICKS`."""
 
 import csv
 import io
@@ -18,7 +15,7 @@ from tests.conftest import event
 REFUSAL = b'{"code": "invalid_address", "message": "No courier drives to Abay 5\\u20442."}'
 PARCELS, CHOSEN = 40, 11
 CLICKS = {"find": 2, "correct": 4, "cancel": 13, "print": 2, "export": 2, "link": 1, "replay": 4, "silence": 1}
-WAYS = {"laptop": LAPTOP, "phone": PHONE, "keyboard": LAPTOP}
+WAYS = {"phone": PHONE, "keyboard": LAPTOP}
 
 
 class Hand:
@@ -82,7 +79,7 @@ class Keys(Hand):
 
 @pytest.fixture(params=WAYS)
 def hand(request, window, operator):
-    """Return the operator's hand: with a mouse on a laptop, on a phone, and on a keyboard."""
+    """Return the operator's hand: with a mouse on a phone, or on the keyboard of a laptop."""
     page = window(operator, viewport=WAYS[request.param], locale="ru-KZ")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     return (Keys if request.param == "keyboard" else Hand)(page)
