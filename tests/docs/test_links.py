@@ -19,20 +19,19 @@ def lost(page):
             yield target
 
 
-@pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.path)
-def test_relative_links_lead_to_a_file_and_a_heading(page):
+def test_relative_links_lead_to_a_file_and_a_heading():
     """What is named is there, under that heading."""
-    assert list(lost(page)) == []
+    found = {page.path: list(lost(page)) for page in pages.pages()}
+    assert {path: links for path, links in found.items() if links} == {}
 
 
 FOR_CONTRIBUTORS = ("CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md")
 PATH = re.compile(r"`([\w./-]+(?:\.(?:py|md|cfg|toml|ini|html|po)|/))`")
 
 
-@pytest.mark.parametrize("page", FOR_CONTRIBUTORS)
-def test_each_path_in_the_prose_exists(page):
+def test_each_path_in_the_prose_exists():
     """In the project, or in the package."""
-    named = {path for line in pages.read(page).prose for path in PATH.findall(line)}
+    named = {path for page in FOR_CONTRIBUTORS for line in pages.read(page).prose for path in PATH.findall(line)}
     assert named
     places = (pages.ROOT, pages.ROOT / "kaspi_delivery_django")
     assert sorted(path for path in named if not any((place / path).exists() for place in places)) == []
@@ -51,18 +50,10 @@ def test_every_page_can_be_reached_from_the_readme():
     assert {page.path for page in pages.pages()} - seen == {"docs/index.md"}  # the site's own front page
 
 
-LOST = {
-    "a file": "See [it](docs/nowhere.md).",
-    "a heading of another page": "See [it](docs/settings.md#nothing-like-it).",
-    "a heading of its own": "See [it](#nothing-like-it).",
-}
-
-
-@pytest.mark.parametrize("text", LOST.values(), ids=LOST.keys())
-def test_a_link_that_leads_nowhere_is_found(text):
+@pytest.mark.parametrize("target", ["docs/nowhere.md", "docs/settings.md#nothing-like-it", "#nothing-like-it"])
+def test_a_link_that_leads_nowhere_is_found(target):
     """The search finds mistakes."""
-    blocks, prose = pages.parse(text, "README.md")
-    assert len(list(lost(pages.Page(path="README.md", blocks=blocks, prose=prose)))) == 1
+    assert list(lost(pages.Page(path="README.md", blocks=(), prose=(f"See [it]({target}).",)))) == [target]
 
 
 def test_links_and_headings_are_read_as_they_are_shown():
