@@ -109,7 +109,7 @@ def choose_action(hand, value):
 def find(hand, order):
     """A customer rings, and says the number of her order."""
     hand.errand("find")
-    pages.go_to_list(Delivery)(hand.page)
+    pages.go_to_list(hand.page)
     hand.write(hand.page.locator("#searchbar"), order.number)
     hand.press(hand.page.locator("#changelist-search [type=submit]"))
     hand.link(order.number)
@@ -132,7 +132,7 @@ def correct(hand, order):
 def cancel(hand, parcels, post_webhook):
     """Eleven are taken back; while she reads what she is asked, a courier picks up two of them."""
     hand.errand("cancel")
-    pages.go_to_list(Delivery)(hand.page)
+    pages.go_to_list(hand.page)
     chosen = parcels[-CHOSEN:]
     for delivery in chosen:
         hand.click(hand.page.locator(f".action-select[value='{delivery.pk}']"))
@@ -153,7 +153,7 @@ def print_labels(hand):
     """What leaves today is printed."""
     hand.errand("print")
     hand.page.add_init_script("window.print = () => { document.title = 'printed'; }")
-    pages.go_to_list(Delivery)(hand.page)
+    pages.go_to_list(hand.page)
     hand.link("К отправке сегодня")  # noqa: RUF001  # Cyrillic is meant
     ready = Delivery.objects.filter(status="created").count()
     assert hand.page.locator("main li").count() == ready
@@ -165,7 +165,7 @@ def print_labels(hand):
 def export(hand):
     """The list of the last week goes to the accountant."""
     hand.errand("export")
-    pages.go_to_list(Delivery)(hand.page)
+    pages.go_to_list(hand.page)
     if not hand.page.get_by_role("link", name="Последние 7 дней").is_visible():
         hand.act(hand.page.locator("#changelist-filter-header, #changelist-filter summary").first)
     hand.link("Последние 7 дней")
@@ -177,7 +177,7 @@ def export(hand):
 
 def send_the_link(hand, delivery):
     """A customer wants to follow her parcel: the link is copied into a message."""
-    pages.go_to_list(Delivery)(hand.page)
+    pages.go_to_list(hand.page)
     hand.page.goto(f"/admin/kaspi_delivery/delivery/{delivery.pk}/change/")
     hand.errand("link")
     link = hand.page.get_by_role("link", name="Ссылка для покупателя")
@@ -202,7 +202,7 @@ def read_the_silence(hand, turnable):
     """No webhook has come for three hours, and the dashboard says what to look at."""
     hand.errand("silence")
     turnable.turn(hours=3, minutes=10)
-    pages.go_to_list(Delivery)(hand.page)
+    pages.go_to_list(hand.page)
     hand.link("Сводка", exact=True)
     assert "Kaspi не присылает вебхуки уже 3 ч" in hand.page.locator(".kd-needs").inner_text()
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from tests.browser import pages, rows
 from tests.browser.conftest import LAPTOP, PHONE
@@ -34,7 +33,7 @@ def refused(kaspi, make_order):
 def test_what_is_wrong_and_what_to_do_is_seen_at_once(window, operator, refused, size):
     """The problem, the advice, Kaspi's words and every button stand above the fold, and none covers another."""
     page = window(operator, locale="ru-KZ", viewport=size)
-    pages.go_to_row(Delivery)(page)
+    pages.ALL["one delivery"](page)
     boxes = {part: page.locator(part).bounding_box() for part in PARTS}
     assert [part for part, box in boxes.items() if box["y"] + box["height"] > size["height"]] == []
     assert WORDS in page.locator(".kd-words").inner_text()

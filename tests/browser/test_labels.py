@@ -26,7 +26,7 @@ def labels(window, operator, make_order):
         rows.book(make_order)
     Delivery.objects.filter(pk=Delivery.objects.latest("pk").pk).update(dropoff_notes=LONG)
     page = window(operator, viewport=A4)
-    pages.go_to_labels(page)
+    pages.ALL["labels"](page)
     return page
 
 

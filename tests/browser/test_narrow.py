@@ -42,7 +42,7 @@ def long_texts(busy):
 def test_everything_fits_a_laptop(window, operator, long_texts, locale):
     """Beside the open navigation and the filters, no column of a list and no part of the order's table is lost."""
     page = window(operator, locale=locale)
-    pages.go_to_list(Delivery)(page)
+    pages.go_to_list(page)
     assert page.locator("#nav-sidebar").is_visible()
     assert page.locator("#changelist-filter").is_visible()
     assert page.locator("#result_list tbody .field-tracking_page a").count() == 4
@@ -64,7 +64,7 @@ def test_a_row_is_a_card_on_a_phone(window, operator, busy):
     """Each value has its column's name beside it, a picture too."""
     StatusChange.objects.filter(pk=StatusChange.objects.latest("pk").pk).update(applied=False)
     page = window(operator, viewport=PHONE)
-    pages.go_to_list(StatusChange)(page)
+    pages.ALL["list of statuschange"](page)
     card = page.locator("#result_list tbody tr").first
     answers = page.locator("#result_list tbody .field-applied")
     assert answers.locator("img[alt=False]").is_visible()
@@ -99,13 +99,13 @@ def test_an_id_is_copied_whole(window, operator, long_texts):
     whole = Delivery.objects.latest("pk").external_order_id
     page = window(operator)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    pages.go_to_list(Delivery)(page)
+    pages.go_to_list(page)
     row = page.locator("#result_list tbody tr").first
     assert row.get_by_title(whole).inner_text() != whole
     row.get_by_role("button", name=whole).click()
     row.get_by_role("status").get_by_text("Copied").wait_for(state="attached")
     assert page.evaluate("navigator.clipboard.readText()") == whole
     plain = window(operator, java_script_enabled=False)
-    pages.go_to_list(Delivery)(plain)
+    pages.go_to_list(plain)
     assert plain.locator("#result_list button[data-kd-copy]").first.is_hidden()
     assert plain.locator("#result_list tbody tr").first.get_by_title(whole).is_visible()

@@ -18,7 +18,7 @@ def test_a_list_is_filtered_and_several_are_cancelled(window, operator, busy):
     """The theme's own panel takes our choices, and the result of an action is in a live region."""
     Delivery.objects.filter(pk=Delivery.objects.latest("pk").pk).update(status="created")
     page = window(operator)
-    pages.go_to_list(Delivery)(page)
+    pages.go_to_list(page)
     choose_created(page)
     assert page.locator("#result_list tbody tr").count() == Delivery.objects.filter(status="created").count() == 1
     pages.ALL[pages.BULK](page)
@@ -34,5 +34,5 @@ def test_the_dashboard_keeps_its_name(window, operator, busy):
     page = window(operator, locale="ru-KZ")
     pages.go_to_dashboard(page)
     assert page.get_by_role("heading", name="Сводка", exact=True).is_visible()
-    pages.go_to_list(Delivery)(page)
+    pages.go_to_list(page)
     assert page.get_by_role("link", name="Сводка", exact=True).is_visible()

@@ -51,10 +51,6 @@ class AppOrderAdapter(OrderAdapter):
         return super().build_request(order)
 
 
-class SecondOrderAdapter(OrderAdapter):
-    """A second one for the same model."""
-
-
 class BrokenAdapter(OrderAdapter):
     """Raises, naming a customer's phone, wherever it is asked."""
 
