@@ -12,7 +12,7 @@ from django.utils import translation
 from django.utils.translation import gettext, gettext_lazy as _, ngettext_lazy, npgettext, pgettext_lazy
 
 NAME = _("a name" " in two parts")
-LATER = partial(gettext, "said later")
+LATER = partial(gettext, "shown later")
 COUNTED = ngettext_lazy("%(n)s row", "%(n)s rows", "n")
 KIND = pgettext_lazy("status", "Created")
 BOTH = npgettext("page", "a row", "rows", 2)
@@ -62,7 +62,7 @@ def test_modules_and_pages_are_read():
     """Under aliases, in a partial and in filters, with contexts, plurals and trimmed lines; nothing else is."""
     assert ids(catalogues.extract_python(MODULE, "shop/texts.py")) == {
         (None, "a name in two parts"),
-        (None, "said later"),
+        (None, "shown later"),
         (None, ("%(n)s row", "%(n)s rows")),
         ("status", "Created"),
         ("page", ("a row", "rows")),
@@ -125,11 +125,3 @@ def test_a_fuzzy_or_partial_translation_is_none(package):
     translate(package, HOME, "#, fuzzy\n" + HOME[:-1] + 'Начало"')
     missing = set(catalogues.untranslated(package))
     assert {"ru: to be translated: 'Home'", "ru: to be translated: ('%(n)s row', '%(n)s rows')"} <= missing
-
-
-def test_the_command_lists_what_is_left(capsys, monkeypatch):
-    """After the update."""
-    monkeypatch.setattr(catalogues, "update", lambda _package: None)
-    monkeypatch.setattr(catalogues, "untranslated", lambda _package: ["ru: to be translated: 'Home'"])
-    catalogues.main([])
-    assert "ru: to be translated: 'Home'\n" in capsys.readouterr().out

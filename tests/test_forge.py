@@ -1,4 +1,4 @@
-"""The forge's files say what the project says: its lanes, its versions, its commands, and no one's name."""
+"""The forge's files agree with the project: its lanes, versions and commands."""
 
 import re
 
@@ -66,7 +66,7 @@ def test_the_form_of_a_bug_names_what_is_there():
 
 
 def test_the_workflow_runs_the_lanes_and_nothing_else():
-    """Its one command is .ci/run with a lane; what the lane does is said there alone."""
+    """Its one command is .ci/run with a lane; what a lane does is written there alone."""
     [job] = workflow()["jobs"].values()
     lanes = re.search(r"^    for name in ([\w ]+); do$", SCRIPT, re.MULTILINE)[1].split()
     assert job["strategy"]["matrix"] == {"lane": lanes}

@@ -6,7 +6,7 @@ import re
 from tests.catalogues import PACKAGE
 
 NOT_FOR_STAFF = {"api", "client", "sandbox", "management", "migrations", "contrib", "checks", "conf.py", "testing"} | {
-    "serializers.py"  # what it says of its fields is for who reads the OpenAPI description
+    "serializers.py"  # help texts for readers of the OpenAPI description
 }
 LABELS = {
     "description",

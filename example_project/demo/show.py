@@ -1,4 +1,4 @@
-"""The demo as its audience sees it: timelines while they happen, a summary, and a verdict."""
+"""The demo as its audience sees it: timelines while they happen, a summary, and a result."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -64,7 +64,7 @@ class Show:
         self.say(gettext("The courier delivers whatever you order. Ctrl-C stops everything."))
         try:
             while True:
-                self.stage.household.check()
+                self.stage.processes.check()
                 time.sleep(LOOK_EVERY_S)
         except KeyboardInterrupt:
             self.say("\n" + gettext("Everything is stopped."))
@@ -84,7 +84,7 @@ class Show:
         """Print what the order pages show, until all is well or the time is over."""
         watcher = Watcher(browser=Browser(self.stage.shop_url), kaspi=self.stage.kaspi)
         while True:
-            self.stage.household.check()
+            self.stage.processes.check()
             is_told = performed.done() and performed.result() is None
             outcomes = [self._look(watcher, placed) for placed in tuple(play.placed)]
             if (is_told and self._is_settled(outcomes)) or self.stage.deadline.is_over:
@@ -95,7 +95,7 @@ class Show:
         """Look at an order's page, and print what is new."""
         for step in watcher.look(placed):
             self._tell_step(placed, step)
-        return watcher.judge(placed)
+        return watcher.outcome_of(placed)
 
     def _is_settled(self, outcomes: Sequence[Outcome]) -> bool:
         return not self.stage.kaspi.webhooks.pending and not any(o.wrong for o in outcomes)

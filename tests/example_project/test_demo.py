@@ -53,7 +53,7 @@ def test_a_second_parcel_fails_the_demo():
     placed = Placed(story=STRAIGHT, url="/orders/1/", number="1", took_s=0.1)
     watcher = Watcher(browser=None, kaspi=kaspi)
     watcher.last[placed.url] = Sight(status="delivered", delivery_id=records[0].delivery_id)
-    assert "Kaspi has 2 deliveries" in watcher.judge(placed).wrong
+    assert "Kaspi has 2 deliveries" in watcher.outcome_of(placed).wrong
 
 
 @pytest.mark.parametrize(("status", "wrong"), [(REFUSAL, ()), (500, ("Kaspi did not refuse it",))])
@@ -63,4 +63,4 @@ def test_an_order_that_was_not_refused_fails_the_demo(status, wrong):
     kaspi.faults.add(Fault(operation="create", status=status))
     kaspi.handle("POST", "/v1/deliveries", {"Idempotency-Key": "order-4"}, b"")
     placed = Placed(story=REFUSED, url="/orders/4/", number="4", took_s=0.1)
-    assert Watcher(browser=None, kaspi=kaspi).judge(placed).wrong == wrong
+    assert Watcher(browser=None, kaspi=kaspi).outcome_of(placed).wrong == wrong

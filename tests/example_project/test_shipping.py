@@ -29,7 +29,7 @@ FIELDS = {
 
 @pytest.fixture
 def staff(client, db):
-    """Somebody who may do everything in the admin."""
+    """A superuser of the admin."""
     client.force_login(User.objects.create_superuser("staff"))
     return client
 
