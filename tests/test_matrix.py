@@ -91,11 +91,10 @@ def test_the_next_python_is_run_where_a_machine_has_it():
     assert tox()["tox"]["skip_missing_interpreters"] == "true"
 
 
-def test_a_cell_that_is_left_out_or_commented_out_is_missed():
+def test_a_cell_that_is_left_out_is_missed():
     """None of these can go without a pair going, too."""
     for cell in ("py313-django52-sqlite", "py312-django61-mariadb", "lowest"):
         assert pairs(CELLS) - pairs(run_by_ci(SCRIPT.replace(cell, "nothing")))
-    assert run_by_ci("# matrix x 5 -e py313-django61-sqlite\n") == set()
 
 
 def test_kinds_are_markers_of_tests_that_are_there():

@@ -1,4 +1,4 @@
-"""The five orders: who places them, what befalls them, and how they must end."""
+"""The five orders: who places them, what happens, and how they must end."""
 
 import time
 from collections.abc import Callable

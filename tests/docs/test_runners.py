@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.docs import shell
 from tests.docs.pages import Block
 from tests.docs.test_blocks import RUNNERS
 
@@ -63,16 +62,3 @@ def test_each_language_has_a_misleading_block():
     """A fence without a language has no runner, and fails as well."""
     assert {language for language, _text, _words in MISLEADING} == set(RUNNERS)
     assert "" not in RUNNERS
-
-
-COMMANDS = {
-    "A=1 run x && B=2 \\\n  walk | sit > out 2>&1": [["run", "x"], ["walk"], ["sit"]],
-    "$ run '{\n  1}' \\\n  x\nran 1\n$ walk": [["run", "{\n  1}", "x"], ["walk"]],
-    "run '{\n  \"a\": 1}'  # why\n# nothing": [["run", '{\n  "a": 1}']],
-}
-
-
-@pytest.mark.parametrize(("text", "words"), COMMANDS.items())
-def test_commands_are_read_as_a_shell_reads_them(text, words):
-    """Chains, pipes, redirections, quotes, comments, prompts and lines that go on."""
-    assert [list(command.words) for command in shell.commands(text)] == words

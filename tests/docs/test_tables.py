@@ -6,7 +6,7 @@ from importlib import metadata, resources
 import pytest
 from django.core.management import get_commands
 
-from kaspi_delivery_django import checks, client, conf, models, services
+from kaspi_delivery_django import client, conf, models, services
 from kaspi_delivery_django.contrib.relay import conf as relay
 from kaspi_delivery_django.stats.metrics import METRICS
 from tests.docs import files, pages
@@ -115,11 +115,6 @@ def test_the_alert_rules_have_the_limits_of_the_dashboard():
 def test_every_reason_has_something_to_do():
     """Each reason is in the table of manual review."""
     assert set(models.Attention.values) <= first_cells("docs/running.md")
-
-
-def test_the_checks_tag_is_the_ids_beginning():
-    """`check --tag kaspi_delivery` finds them all."""
-    assert checks.TAG == "kaspi_delivery"
 
 
 LOGGED = ("circuit breaker opened", "order not followed", "webhook rejected", "Kaspi announces", "request_id=")
