@@ -51,13 +51,9 @@ def main(arguments: Sequence[str]) -> int:
         figures = list(benchmark.run(options))
         found[name] = [figure.to_json() for figure in figures]
         if not chosen.json:
-            _print("\n".join(report.table(benchmark.__doc__, figures, benchmark.SHOWN)))
-    _print(json.dumps(found if chosen.json else run, indent=1))
+            print("\n".join(report.table(benchmark.__doc__, figures, benchmark.SHOWN)), flush=True)  # noqa: T201  # the report
+    print(json.dumps(found if chosen.json else run, indent=1), flush=True)  # noqa: T201  # goes to stdout
     return 0
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201  # the report goes to stdout
 
 
 if __name__ == "__main__":

@@ -105,13 +105,10 @@ def find() -> list[Page]:
     """Return the pages of this database: lists, rows and the dashboard."""
     models = [model for model in apps.get_app_config(APP).get_models() if site.is_registered(model)]
     own = [site.get_model_admin(model) for model in models]
-    lists = [page for model_admin in own for page in _list_pages(model_admin)]
-    rows = [page for model_admin in own for page in _row_pages(model_admin)]
     dashboard = reverse(f"admin:{APP}_dashboard")
     return [
         Page(label="index of the app", url=reverse("admin:app_list", args=[APP])),
-        *lists,
-        *rows,
+        *(page for find_some in (_list_pages, _row_pages) for model_admin in own for page in find_some(model_admin)),
         Page(label="dashboard, cold", url=dashboard, is_cold=True),
         Page(label="dashboard, warm", url=dashboard),
     ]
@@ -152,9 +149,8 @@ def _client() -> Client:
 
 
 def _changelist(response: Any) -> ChangeList | None:
-    context = getattr(response, "context_data", None) or {}
-    found: ChangeList | None = context.get("cl")
-    return found
+    context: dict[str, ChangeList] = getattr(response, "context_data", None) or {}
+    return context.get("cl")
 
 
 def _list_pages(own: "ModelAdmin[Any]") -> Iterator[Page]:

@@ -4,10 +4,11 @@ import io
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -17,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from benchmarks import databases, kaspi, past, rows
+from benchmarks.databases import Result
 from benchmarks.report import Figure, Sample
 from benchmarks.rounds import Options, log, timed
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
@@ -40,17 +42,18 @@ def run(options: Options) -> Iterator[Figure]:
     for engine in databases.ENGINES:
         with ExitStack() as stack:
             os.environ[kaspi.BASE_URL] = f"{stack.enter_context(kaspi.running())}/delivery"
-            made = [databases.created(engine, options, f"bulk_{name}") for name in sizes]
-            urls = [stack.enter_context(database) for database in made]
-            with databases.started(urls) as contestants:
-                for contestant, size in zip(contestants, sizes.values(), strict=True):
-                    contestant.do(past.create, size, events=1)
+            urls = [stack.enter_context(databases.created(engine, options, f"bulk_{name}")) for name in sizes]
+            _sweep(urls, sizes, partial(past.create, events=1))
             for label, sweep in SWEEPS.items():
                 log(f"{engine}: {label}")
-                with databases.started(urls) as fresh:
-                    both = zip(sizes.items(), fresh, strict=True)
-                    samples = {name: [process.do(sweep, size)] for (name, size), process in both}
+                samples = {name: [sample] for name, sample in _sweep(urls, sizes, sweep).items()}
                 yield _limited(Figure(label=f"{engine}: {label}", samples=samples))
+
+
+def _sweep(urls: Sequence[str], sizes: Mapping[str, int], work: Callable[[int], Result]) -> dict[str, Result]:
+    with databases.started(urls) as processes:
+        both = zip(sizes.items(), processes, strict=True)
+        return {name: process.do(work, size) for (name, size), process in both}
 
 
 def enqueue(_size: int) -> Sample:
@@ -100,13 +103,7 @@ def prune(size: int) -> Sample:
     return _timed(lambda: _call("kaspi_prune", "--events-days=7", "--personal-days=7"), size)
 
 
-SWEEPS = {  # in this order: each leaves what the next needs
-    "enqueue": enqueue,
-    "replay": replay,
-    "worker": work,
-    "export": export,
-    "prune": prune,
-}
+SWEEPS = {"enqueue": enqueue, "replay": replay, "worker": work, "export": export, "prune": prune}  # in this order
 
 
 def _call(*command: str) -> None:

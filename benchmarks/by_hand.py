@@ -1,7 +1,6 @@
 """A loop by hand: threads for HTTP, raw SQL for the rows.
 
-It keeps no promise: it checks no second booking, no earlier webhook, no account and no circuit breaker, handles one
-kind of call and one outcome, and sends no signal.
+It keeps no promise: it knows one kind of call and one outcome, compares and checks nothing, and sends no signal.
 """
 
 import json
@@ -43,7 +42,7 @@ VALUES (%s, '', %s, %s, 'create', '', %s, %s, %s, %s)
 
 
 def send_all(threads: int) -> None:
-    """Claim, send and settle until nothing is due."""
+    """Claim, send and record results until nothing is due."""
     session = requests.Session()
     session.trust_env = False
     adapter = requests.adapters.HTTPAdapter(pool_maxsize=threads)
@@ -56,7 +55,7 @@ def send_all(threads: int) -> None:
             if not under_way:
                 return
             done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            _settle([future.result() for future in done])
+            _record([future.result() for future in done])
 
 
 def _claim(limit: int) -> Sequence[Row]:
@@ -77,7 +76,7 @@ def _post(session: requests.Session, row: Row) -> tuple[Row, dict[str, Any]]:
     return row, answer.json()
 
 
-def _settle(answered: Sequence[tuple[Row, dict[str, Any]]]) -> None:
+def _record(answered: Sequence[tuple[Row, dict[str, Any]]]) -> None:
     now = timezone.now()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(LINK, [_linked(row, booked, now) for row, booked in answered])

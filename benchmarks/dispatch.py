@@ -1,8 +1,8 @@
-"""What it takes to claim, send and settle calls that are due, beside a loop by hand, and the ideal of HTTP alone."""
+"""What it takes to claim and send calls that are due, beside a loop by hand, and the ideal of HTTP alone."""
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from django.db import connection
@@ -24,27 +24,6 @@ COUNTED = 64
 Send = Callable[[int], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Course:
-    """A database, by the process that uses it, and the number of calls."""
-
-    database: Contestant
-    calls: int
-
-    def send(self, work: Send, threads: int, *, is_built: bool = True) -> Sample:
-        """Send and settle calls; raise `RuntimeError` if any is left."""
-        calls = self.calls if threads > 1 else max(1, self.calls // SHARE_OF_ONE)
-        timing, statements = self.database.do(send_due, work, threads, calls, is_built=is_built)
-        ideal_s = calls * kaspi.LATENCY_S / threads
-        facts = {
-            "of ideal": round(ideal_s / timing.elapsed_s, 2),
-            "busy %": timing.busy,
-            "statements": statements,
-        }
-        facts["calls/s"] = round(calls / timing.elapsed_s)
-        return Sample(ms=timing.elapsed_s * 1000 / calls, facts=facts)
-
-
 def run(options: Options) -> Iterator[Figure]:
     """Send on each engine."""
     with kaspi.running() as address:
@@ -52,9 +31,22 @@ def run(options: Options) -> Iterator[Figure]:
         for engine in databases.ENGINES:
             with databases.created(engine, options, "dispatch") as url, databases.started([url]) as [database]:
                 database.do(databases.migrate)
-                course = Course(database=database, calls=2 * options.requests)
-                for figure in play(list(_trials(engine, course)), options.rounds):
+                send = partial(_send, database, 2 * options.requests)
+                for figure in play(list(_trials(engine, send)), options.rounds):
                     yield _limited(figure, engine)
+
+
+def _send(database: Contestant, most: int, work: Send, threads: int, *, is_built: bool = True) -> Sample:
+    """Send calls and record their results; raise `RuntimeError` if any is left."""
+    calls = most if threads > 1 else max(1, most // SHARE_OF_ONE)
+    timing, statements = database.do(send_due, work, threads, calls, is_built=is_built)
+    facts = {
+        "calls/s": round(calls / timing.elapsed_s),
+        "of ideal": round(calls * kaspi.LATENCY_S / threads / timing.elapsed_s, 2),
+        "busy %": timing.busy,
+        "statements": statements,
+    }
+    return Sample(ms=timing.elapsed_s * 1000 / calls, facts=facts)
 
 
 def by_worker(threads: int) -> None:
@@ -88,20 +80,20 @@ def _require_sent() -> None:
         raise RuntimeError(f"{unsent} calls are not sent, {unbooked} deliveries not booked")
 
 
-def _trials(engine: str, course: Course) -> Iterator[Trial]:
+def _trials(engine: str, send: Callable[..., Sample]) -> Iterator[Trial]:
     for threads in THREADS:
         yield Trial(
             label=f"{engine}: --threads {threads}",
             contestants={
-                "by hand": partial(course.send, by_hand.send_all, threads),
-                "ours": partial(course.send, by_worker, threads),
+                "by hand": partial(send, by_hand.send_all, threads),
+                "ours": partial(send, by_worker, threads),
             },
         )
     yield Trial(
         label=f"{engine}: --threads 32, built meanwhile",
         contestants={
-            "built before": partial(course.send, by_worker, 32),
-            "built meanwhile": partial(course.send, by_worker, 32, is_built=False),
+            "built before": partial(send, by_worker, 32),
+            "built meanwhile": partial(send, by_worker, 32, is_built=False),
         },
     )
 

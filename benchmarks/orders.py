@@ -23,14 +23,9 @@ def run(options: Options) -> Iterator[Figure]:
             plain.do(databases.migrate)
             plain.do(disconnect)
             shops = {"plain": plain, "ours": ours}
-            trials = [
-                Trial(
-                    label=f"{engine}: {name}",
-                    contestants={shop: partial(shops[shop].do, work, options.requests) for shop in shops},
-                )
-                for name, work in WORKS.items()
-            ]
-            for figure, name in zip(play(trials, options.rounds), WORKS, strict=True):
+            for name, work in WORKS.items():
+                contestants = {shop: partial(shops[shop].do, work, options.requests) for shop in shops}
+                [figure] = play([Trial(label=f"{engine}: {name}", contestants=contestants)], options.rounds)
                 yield figure.limited(MOST[name])
 
 

@@ -4,13 +4,12 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from itertools import pairwise
 
 from django.core.management.color import no_style
 from django.db import connection
-from django.db.models import Field, Model
+from django.db.models import Model
 from django.utils import timezone
 
 from benchmarks import databases
@@ -80,9 +79,7 @@ CALLS = {
     "payload": PAYLOAD,
     "state": "CASE WHEN d.id %% 50 = 7 THEN 'abandoned' ELSE 'done' END",
     "attempts": "1",
-    "queued_at": "d.created_at",
-    "created_at": "d.created_at",
-    "updated_at": "d.created_at",
+    **dict.fromkeys(("queued_at", "created_at", "updated_at"), "d.created_at"),
 }
 ATTEMPTS = {"call_id": "d.id", "kind": "'create'", "at": "d.created_at", "http_status": "503", "error": "'ServerError'"}
 WEBHOOKS = {
@@ -94,54 +91,39 @@ WEBHOOKS = {
     "body": BODY,
     "kaspi_delivery_id": "d.delivery_id",
     "external_order_id": "d.external_order_id",
-    "occurred_at": "d.created_at",
     "delivery_id": "d.id",
     "state": "CASE WHEN d.id %% 50 = 7 THEN 'noted' ELSE 'applied' END",
-    "received_at": "d.created_at",
-    "applied_at": "d.created_at",
+    **dict.fromkeys(("occurred_at", "received_at", "applied_at"), "d.created_at"),
 }
 HISTORY = {
     "id": f"(d.id - 1) * {EVENTS} + k",
     "delivery_id": "d.id",
     "from_status": "before",
     "to_status": f"CASE WHEN word = '{DELIVERED}' THEN d.status ELSE word END",
-    "at": "d.created_at",
     "source": "'webhook'",
     "event_id": f"(d.id - 1) * {EVENTS} + k",
-    "notified_at": "d.created_at",
-    "notify_after": "d.created_at",
-    "created_at": "d.created_at",
+    **dict.fromkeys(("at", "notified_at", "notify_after", "created_at"), "d.created_at"),
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Insert:
-    """An INSERT … SELECT with an SQL expression for each named column. Other columns get the model's default."""
-
-    model: type[Model]
-    columns: Mapping[str, str]
-    source: str
-
-    def run(self) -> int:
-        """Write the rows, and return their number."""
-        fields = [field for field in self.model._meta.local_concrete_fields if self._is_written(field)]
-        values = {str(field.column): self._value(field) for field in fields}
-        names = ", ".join(connection.ops.quote_name(name) for name in values)
-        selected = ", ".join(text for text, _ in values.values())
-        parameters = [value for _, held in values.values() for value in held]
-        table = connection.ops.quote_name(self.model._meta.db_table)
-        with connection.cursor() as cursor:
-            cursor.execute(f"INSERT INTO {table} ({names}) SELECT {selected} FROM {self.source}", parameters)
-            return int(cursor.rowcount)
-
-    def _is_written(self, field: "Field[Any, Any]") -> bool:
-        return field.column in self.columns or not field.primary_key
-
-    def _value(self, field: "Field[Any, Any]") -> tuple[str, list[Any]]:
-        if field.column in self.columns:
-            return self.columns[str(field.column)], []
-        default = field.get_db_prep_save(field.get_default(), connection)
-        return f"CAST(%s AS {field.db_type(connection)})", [default]
+def insert(model: type[Model], columns: Mapping[str, str], source: str) -> int:
+    """Write rows with an SQL expression for each named column, and the model's default for the others; count them."""
+    fields = model._meta.local_concrete_fields
+    names, selected, parameters = [], [], []
+    for field in fields:
+        if expression := columns.get(str(field.column)):
+            selected.append(expression)
+        elif field.primary_key:
+            continue
+        else:
+            selected.append(f"CAST(%s AS {field.db_type(connection)})")
+            parameters.append(field.get_db_prep_save(field.get_default(), connection))
+        names.append(connection.ops.quote_name(str(field.column)))
+    table = connection.ops.quote_name(model._meta.db_table)
+    with connection.cursor() as cursor:
+        text = f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(selected)} FROM {source}"
+        cursor.execute(text, parameters)
+        return int(cursor.rowcount)
 
 
 def create(rows: int, *, events: int = EVENTS) -> None:
@@ -153,8 +135,8 @@ def create(rows: int, *, events: int = EVENTS) -> None:
 def fill(rows: int, *, events: int = EVENTS) -> None:
     """Write so many deliveries, up to five events for each, and update the planner's statistics."""
     execute(*FAST[connection.vendor])
-    for insert in _inserts(rows, events):
-        log(f"{insert.run():>9,} {insert.model._meta.verbose_name_plural}")
+    for model, columns, source in _tables(rows, events):
+        log(f"{insert(model, columns, source):>9,} {model._meta.verbose_name_plural}")
     execute(*connection.ops.sequence_reset_sql(no_style(), list(TABLES)), *AFTERWARDS[connection.vendor])
     connection.close()  # its settings for speed end with it
 
@@ -169,7 +151,7 @@ def add_rare(rows: int) -> None:
     for number, attention in enumerate([*Attention.values, *Attention.values][:RARE], start=1):
         Delivery.objects.filter(pk=rows - still_open - number).update(attention=attention)
         ApiCall.objects.filter(delivery_id=rows - still_open - number).update(state="stuck", reason=attention)
-    Insert(model=FailedAttempt, columns=ATTEMPTS, source=f"{Delivery._meta.db_table} d WHERE d.id %% 40 = 0").run()
+    insert(FailedAttempt, ATTEMPTS, f"{Delivery._meta.db_table} d WHERE d.id %% 40 = 0")
     WebhookEvent.objects.bulk_create([_dead_letter(number) for number in range(RARE)])
     deliveries = Delivery.objects.order_by("-pk")[:10]
     now = timezone.now()
@@ -207,7 +189,7 @@ def _dead_letter(number: int) -> WebhookEvent:
     )
 
 
-def _inserts(rows: int, events: int) -> list[Insert]:
+def _tables(rows: int, events: int) -> list[tuple[type[Model], Mapping[str, str], str]]:
     """Return an order, a delivery, a call, and the same number of events and steps for each number."""
     numbers = _numbers(rows)
     deliveries = f"{Delivery._meta.db_table} d"
@@ -219,11 +201,11 @@ def _inserts(rows: int, events: int) -> list[Insert]:
     }
     kind = "(SELECT id FROM django_content_type WHERE app_label = 'shop' AND model = 'order') kind"
     return [
-        Insert(model=Order, columns={"id": "n"}, source=numbers),
-        Insert(model=Delivery, columns={**DELIVERIES, **times}, source=f"{numbers}, {kind}"),
-        Insert(model=ApiCall, columns=CALLS, source=f"{deliveries} ORDER BY d.id"),
-        Insert(model=WebhookEvent, columns=WEBHOOKS, source=steps),
-        Insert(model=StatusChange, columns=HISTORY, source=steps),
+        (Order, {"id": "n"}, numbers),
+        (Delivery, {**DELIVERIES, **times}, f"{numbers}, {kind}"),
+        (ApiCall, CALLS, f"{deliveries} ORDER BY d.id"),
+        (WebhookEvent, WEBHOOKS, steps),
+        (StatusChange, HISTORY, steps),
     ]
 
 
@@ -233,11 +215,8 @@ def _numbers(rows: int) -> str:
 
 
 def _steps(count: int) -> str:
-    words = (*OPEN, DELIVERED)[-count:]
-    before = ("", *words)
-    return " UNION ALL ".join(
-        f"SELECT {k} AS k, '{word}' AS word, '{before[k - 1]}' AS before" for k, word in enumerate(words, start=1)
-    )
+    steps = enumerate(pairwise(("", *(*OPEN, DELIVERED)[-count:])), start=1)
+    return " UNION ALL ".join(f"SELECT {k} AS k, '{word}' AS word, '{before}' AS before" for k, (before, word) in steps)
 
 
 def _ago(minutes: str) -> str:

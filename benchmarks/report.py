@@ -18,24 +18,18 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """The samples of one trial by contestant. The ratio compares the last contestant with the first.
+    """The samples of one trial by contestant, and the limits that were exceeded.
 
-    `marks` name the limits that were exceeded; `notes` explain a figure.
+    The ratio compares the last contestant with the first.
     """
 
     label: str
     samples: Mapping[str, Sequence[Sample]]
     marks: Sequence[str] = ()
-    notes: Sequence[str] = ()
 
     def ms(self, contestant: str) -> float:
         """Return the median time."""
         return median(sample.ms for sample in self.samples[contestant])
-
-    def range_ms(self, contestant: str) -> tuple[float, float]:
-        """Return the shortest and the longest time."""
-        times = [sample.ms for sample in self.samples[contestant]]
-        return min(times), max(times)
 
     def fact(self, name: str, contestant: str) -> float:
         """Return the median of a count."""
@@ -58,7 +52,7 @@ class Figure:
         return replace(self, marks=[*self.marks, f"ratio above {most:.2f}"]) if is_above else self
 
     def to_json(self) -> dict[str, Any]:
-        """Return all samples, medians, the ratio, marks and notes."""
+        """Return all samples, medians, the ratio and marks."""
         facts = {name for samples in self.samples.values() for name in samples[0].facts}
         return {
             "label": self.label,
@@ -67,28 +61,20 @@ class Figure:
             "ratio": self.ratio,
             "facts": {fact: {name: self.fact(fact, name) for name in self.samples} for fact in sorted(facts)},
             "marks": list(self.marks),
-            "notes": list(self.notes),
         }
 
 
 def table(title: str, figures: Sequence[Figure], shown: Sequence[str]) -> Iterator[str]:
-    """Yield the title, a line for each figure, and the notes of those that have any."""
+    """Yield the title, the names of the columns, and a line for each figure."""
     contestants = list(figures[0].samples)
     width = max(len(figure.label) for figure in figures)
     yield title
     yield _line(" " * width, shown, [f"{name} ms [range]" for name in contestants], "ratio", "")
     for figure in figures:
-        yield _row(figure, contestants, shown, width)
-    for figure in figures:
-        for note in figure.notes:
-            yield f"\n{figure.label}: {note}"
-
-
-def _row(figure: Figure, contestants: Sequence[str], shown: Sequence[str], width: int) -> str:
-    times = [_time(figure, name) for name in contestants]
-    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-    facts = [_fact(figure, name) for name in shown]
-    return _line(figure.label.ljust(width), facts, times, ratio, ", ".join(figure.marks))
+        facts = [_fact(figure, name) for name in shown]
+        times = [_time(figure, name) for name in contestants]
+        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
+        yield _line(figure.label.ljust(width), facts, times, ratio, ", ".join(figure.marks))
 
 
 def _line(label: str, facts: Sequence[str], times: Sequence[str], ratio: str, marks: str) -> str:
@@ -98,11 +84,11 @@ def _line(label: str, facts: Sequence[str], times: Sequence[str], ratio: str, ma
 
 
 def _time(figure: Figure, contestant: str) -> str:
-    if contestant not in figure.samples:
+    times = [sample.ms for sample in figure.samples.get(contestant, ())]
+    if not times:
         return "-"
-    least, most = figure.range_ms(contestant)
-    digits = 1 if most >= FINE_BELOW_MS else 3
-    return f"{figure.ms(contestant):8.{digits}f} [{least:6.{digits}f} {most:7.{digits}f}]"
+    digits = 1 if max(times) >= FINE_BELOW_MS else 3
+    return f"{median(times):8.{digits}f} [{min(times):6.{digits}f} {max(times):7.{digits}f}]"
 
 
 def _fact(figure: Figure, name: str) -> str:

@@ -64,7 +64,6 @@ def play(trials: Sequence[Trial], rounds: int) -> Iterator[Figure]:
 def log(line: str) -> None:
     """Write the progress to stderr, so that stdout has the report alone."""
     sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def _samples(trial: Trial, *, backwards: bool) -> list[tuple[str, Sample]]:

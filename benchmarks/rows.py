@@ -36,12 +36,11 @@ class EverythingAdapter(OrderAdapter):
 def add_booked(count: int) -> list[int]:
     """Create orders whose delivery Kaspi has booked; return the orders' keys."""
     now = timezone.now()
-    later = now + timedelta(hours=1)
     with transaction.atomic():
         deliveries = [_delivery(order) for order in _orders(count)]
         for delivery in deliveries:
             delivery.delivery_id = _delivery_id(delivery.object_id)
-            delivery.status, delivery.status_at, delivery.next_refresh_at = CREATED, now, later
+            delivery.status, delivery.status_at, delivery.next_refresh_at = CREATED, now, now + timedelta(hours=1)
         Delivery.objects.bulk_create(deliveries, batch_size=BATCH)
     execute("ANALYZE")
     return [int(delivery.object_id) for delivery in deliveries]
@@ -88,12 +87,8 @@ def webhooks(orders: Sequence[int], *, secret: str = SECRET) -> Iterator[tuple[d
     """Yield headers and body of what Kaspi posts when a courier accepts these orders."""
     at = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
     for number in orders:
-        data = {
-            "deliveryId": _delivery_id(str(number)),
-            "externalOrderId": f"order-{number}",
-            "status": "accepted",
-            "timestamp": at,
-        }
+        order = {"deliveryId": _delivery_id(str(number)), "externalOrderId": f"order-{number}"}
+        data = {**order, "status": "accepted", "timestamp": at}
         event = {"eventId": f"wh_{uuid.uuid4().hex}", "type": "delivery.accepted", "attempt": 1, "data": data}
         body = json.dumps(event).encode()
         stamp = str(int(time.time()))

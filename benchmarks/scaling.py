@@ -24,7 +24,7 @@ from tests.shop.models import Order
 SHOWN: Sequence[str] = ("statements",)
 SHARES = (1000, 10, 1)
 MOST_RATIO = 1.3
-READS = 10
+READS_PER_WRITE = 10
 OK = 200
 BATCH = 100
 STRIDE = 7919  # a prime, so that the pages lie far apart
@@ -40,7 +40,7 @@ def run(options: Options) -> Iterator[Figure]:
             named = {f"{size:,}": contestant for size, contestant in zip(sizes, contestants, strict=True)}
             for size, contestant in zip(sizes, contestants, strict=True):
                 contestant.do(past.create, size)  # one after the other: each is heavy
-            for figure in play(_trials(engine, named, options.requests), options.rounds):
+            for figure in play(list(_trials(engine, named, options.requests)), options.rounds):
                 yield figure.limited(MOST_RATIO)
 
 
@@ -86,7 +86,7 @@ def reports(count: int) -> Sample:
 
 
 WRITES = {"webhook": webhooks, "claim": claims_of_creates, "order's first save": orders}
-READERS = {
+READS = {
     "due calls, a batch": due_calls,
     "worker's idle round": idle_rounds,
     "customer's page": pages,
@@ -94,16 +94,11 @@ READERS = {
 }
 
 
-def _trials(engine: str, named: dict[str, Contestant], times: int) -> list[Trial]:
-    counts = {**dict.fromkeys(WRITES, times), **dict.fromkeys(READERS, max(1, times // READS))}
-    works: dict[str, Callable[[int], Sample]] = {**WRITES, **READERS}
-    return [
-        Trial(
-            label=f"{engine}: {label}",
-            contestants={size: partial(contestant.do, work, counts[label]) for size, contestant in named.items()},
-        )
-        for label, work in works.items()
-    ]
+def _trials(engine: str, named: dict[str, Contestant], times: int) -> Iterator[Trial]:
+    for works, count in ((WRITES, times), (READS, max(1, times // READS_PER_WRITE))):
+        for label, work in works.items():
+            contestants = {size: partial(contestant.do, work, count) for size, contestant in named.items()}
+            yield Trial(label=f"{engine}: {label}", contestants=contestants)
 
 
 def _timed(work: Callable[[Any], object], create: Callable[[], Iterable[Any]]) -> Sample:

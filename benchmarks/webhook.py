@@ -1,8 +1,8 @@
 """What a webhook costs under gunicorn, beside other ways to take it: 8 connections and 2 workers."""
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from benchmarks import databases, rows, stripe
@@ -21,36 +21,8 @@ LEAST_THROUGHPUT = {"limit": 0.55, "optimum": 1.1, STRANGERS: 0.7}
 MOST_P99 = 1.2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Course:
-    """A server, its database, and the number of requests."""
-
-    port: int
-    database: Contestant
-    requests: int
-
-    def move(self, path: str) -> Sample:
-        """Post webhooks of deliveries that were booked just now; raise `RuntimeError` if any is not moved."""
-        orders = self.database.do(rows.add_booked, self.requests)
-        posts = [_post(path, *webhook) for webhook in rows.webhooks(orders)]
-        sample = send(self.port, posts, expected=OK)
-        if self.database.do(rows.moved, orders) != self.requests:
-            raise RuntimeError(f"{path} left deliveries where they were")
-        return sample
-
-    def refuse(self, path: str, status: int) -> Sample:
-        """Post webhooks that are signed with another secret."""
-        webhooks = rows.webhooks(range(self.requests), secret=OTHER_SECRET)
-        return send(self.port, [_post(path, *webhook) for webhook in webhooks], expected=status)
-
-    def store(self, path: str) -> Sample:
-        """Post events that dj-stripe stores."""
-        events = itertools.islice(stripe.events(), self.requests)
-        return send(self.port, [_post(path, *event) for event in events], expected=OK)
-
-
 def run(options: Options) -> Iterator[Figure]:
-    """Race on each engine."""
+    """Set ours beside each of the others, on each engine."""
     for engine in databases.ENGINES:
         with (
             databases.created(engine, options, "webhook") as url,
@@ -59,31 +31,46 @@ def run(options: Options) -> Iterator[Figure]:
             database.do(databases.migrate)
             endpoint = database.do(stripe.endpoint)
             with serving(url, SETTINGS) as port:
-                course = Course(port=port, database=database, requests=options.requests)
-                yield from _races(engine, course, endpoint, options.rounds)
+                contestants = _contestants(port, database, endpoint, options.requests)
+                [together] = play([Trial(label=engine, contestants=contestants)], options.rounds)
+            for name in list(together.samples)[:-2]:
+                pair = together.pair(f"beside {name}", other=name, ours=OURS)
+                yield _limited(pair, LEAST_THROUGHPUT.get(name, 0))
+            strangers = together.pair(f"{STRANGERS} beside nothing", other="nothing", ours=STRANGERS)
+            yield _limited(strangers, LEAST_THROUGHPUT[STRANGERS])
 
 
-def _races(engine: str, course: Course, endpoint: str, rounds: int) -> Iterator[Figure]:
-    """Set ours beside each of the others."""
-    trial = Trial(
-        label=engine,
-        contestants={
-            "nothing": partial(course.refuse, "/nothing/", OK),
-            "limit": partial(course.move, "/limit/"),
-            "optimum": partial(course.move, "/optimum/"),
-            "dj-stripe": partial(course.store, endpoint),
-            "a receiver": partial(course.move, "/receiver/"),
-            "CONN_MAX_AGE = 0": partial(course.move, "/connecting/"),
-            STRANGERS: partial(course.refuse, PATH, UNAUTHORIZED),
-            OURS: partial(course.move, PATH),
-        },
-    )
-    [together] = play([trial], rounds)
-    for name in list(together.samples)[:-2]:
-        pair = together.pair(f"beside {name}", other=name, ours=OURS)
-        yield _limited(pair, LEAST_THROUGHPUT.get(name, 0))
-    strangers = together.pair(f"{STRANGERS} beside nothing", other="nothing", ours=STRANGERS)
-    yield _limited(strangers, LEAST_THROUGHPUT[STRANGERS])
+def _contestants(port: int, database: Contestant, endpoint: str, requests: int) -> dict[str, Callable[[], Sample]]:
+    """Return the ways to take a webhook, each of which takes so many."""
+
+    def move(path: str) -> Sample:
+        """Post webhooks of deliveries that were booked just now; raise `RuntimeError` if any is not moved."""
+        orders = database.do(rows.add_booked, requests)
+        sample = send(port, [_post(path, *webhook) for webhook in rows.webhooks(orders)], expected=OK)
+        if database.do(rows.moved, orders) != requests:
+            raise RuntimeError(f"{path} left deliveries where they were")
+        return sample
+
+    def refuse(path: str, status: int) -> Sample:
+        """Post webhooks that are signed with another secret."""
+        webhooks = rows.webhooks(range(requests), secret=OTHER_SECRET)
+        return send(port, [_post(path, *webhook) for webhook in webhooks], expected=status)
+
+    def store() -> Sample:
+        """Post events that dj-stripe stores."""
+        events = itertools.islice(stripe.events(), requests)
+        return send(port, [_post(endpoint, *event) for event in events], expected=OK)
+
+    return {
+        "nothing": partial(refuse, "/nothing/", OK),
+        "limit": partial(move, "/limit/"),
+        "optimum": partial(move, "/optimum/"),
+        "dj-stripe": store,
+        "a receiver": partial(move, "/receiver/"),
+        "CONN_MAX_AGE = 0": partial(move, "/connecting/"),
+        STRANGERS: partial(refuse, PATH, UNAUTHORIZED),
+        OURS: partial(move, PATH),
+    }
 
 
 def _limited(pair: Figure, least: float) -> Figure:

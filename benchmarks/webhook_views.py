@@ -37,24 +37,17 @@ INSERT_CHANGE = """
 INSERT INTO kaspi_delivery_statuschange (
     delivery_id, from_status, to_status, at, source, event_id, note, applied, notified_at, notify_after, created_at
 )
+SELECT delivery_id, 'created', %(status)s, %(at)s, 'webhook', id, '', true, %(now)s, %(now)s, %(now)s FROM
 """
 MOVE = """
 UPDATE kaspi_delivery_delivery SET status = %(status)s, status_at = %(at)s, updated_at = %(now)s
 WHERE account = 'default' AND environment = 'sandbox' AND delivery_id = %(delivery_id)s
 """
-IN_ONE = f"""
-WITH event AS ({INSERT_EVENT} RETURNING id, delivery_id), moved AS ({MOVE})
-{INSERT_CHANGE}
-SELECT delivery_id, 'created', %(status)s, %(at)s, 'webhook', id, '', true, %(now)s, %(now)s, %(now)s FROM event
-"""
-ONE_BY_ONE = (
-    INSERT_EVENT,
-    MOVE,
-    f"""{INSERT_CHANGE}
-SELECT delivery_id, 'created', %(status)s, %(at)s, 'webhook', id, '', true, %(now)s, %(now)s, %(now)s
-FROM kaspi_delivery_webhookevent
-WHERE account = 'default' AND environment = 'sandbox' AND event_id = %(event_id)s""",
+OF_EVENT = (
+    "kaspi_delivery_webhookevent WHERE account = 'default' AND environment = 'sandbox' AND event_id = %(event_id)s"
 )
+IN_ONE = f"WITH event AS ({INSERT_EVENT} RETURNING id, delivery_id), moved AS ({MOVE}) {INSERT_CHANGE} event"
+ONE_BY_ONE = (INSERT_EVENT, MOVE, f"{INSERT_CHANGE} {OF_EVENT}")
 
 
 @csrf_exempt
@@ -102,34 +95,30 @@ def optimum(request: HttpRequest) -> HttpResponse:
     values = _read(_verified(request))
     own = Delivery.objects.filter(account="default", environment="sandbox", delivery_id=values["delivery_id"])
     pk = Subquery(own.values("pk"))
+    names = ("event_id", "type", "attempt", "body", "external_order_id")
+    now, at = values["now"], values["at"]
     with transaction.atomic():
         event = WebhookEvent.objects.create(
             account="default",
             environment="sandbox",
-            event_id=values["event_id"],
-            type=values["type"],
-            attempt=values["attempt"],
-            body=values["body"],
             kaspi_delivery_id=values["delivery_id"],
-            external_order_id=values["external_order_id"],
-            occurred_at=values["at"],
+            occurred_at=at,
             delivery_id=pk,
             state=WebhookEvent.State.APPLIED,
-            received_at=values["now"],
-            applied_at=values["now"],
+            received_at=now,
+            applied_at=now,
+            **{name: values[name] for name in names},
         )
         StatusChange.objects.create(
             delivery_id=pk,
             from_status="created",
             to_status=values["status"],
-            at=values["at"],
+            at=at,
             source=StatusChange.Source.WEBHOOK,
             event_id=event.pk,
-            notified_at=values["now"],
-            notify_after=values["now"],
-            created_at=values["now"],
+            **dict.fromkeys(("notified_at", "notify_after", "created_at"), now),
         )
-        own.update(status=values["status"], status_at=values["at"], updated_at=values["now"])
+        own.update(status=values["status"], status_at=at, updated_at=now)
     return HttpResponse(b'{"status": "applied"}', content_type="application/json")
 
 

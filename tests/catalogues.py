@@ -1,10 +1,8 @@
 """Keep the translations in step with the texts of the package and of the example shop; needs Babel, no other program.
 
-    python -m tests.catalogues            write django.po and django.mo anew, and list what is to be translated
-    python -m tests.catalogues --check    write nothing; list what is out of date or empty, and exit with 1
-
-Translations that exist are kept, new texts come in empty, and texts that are gone go: nothing is guessed. The comment
-at the top of a catalogue, its glossary, is kept.
+`python -m tests.catalogues` writes django.po and django.mo, and lists what is to be translated. Translations that exist
+are kept, new texts come in empty, and texts that are gone go: nothing is guessed. The comment at the top of a
+catalogue, its glossary, is kept.
 """
 
 import argparse
@@ -85,18 +83,17 @@ def extract_all(package=PACKAGE):
 def extract_python(source, path):
     """Yield the literals that Django's functions are called with, under any alias, or will be by a `partial`.
 
-    Babel's own reader takes `gettext` for a call wherever the word stands, so it is not asked.
+    Babel's own reader takes `gettext` for a call wherever the word stands, so it is not used.
     """
-    tree = ast.parse(source)
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == DJANGO]
+    nodes = list(ast.walk(ast.parse(source))) if DJANGO in source else ()
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == DJANGO]
     known = {alias.asname or alias.name: alias.name for node in imports for alias in node.names}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call):
             function, *arguments = [node.func, *node.args]
-            if ast.unparse(function) in {"partial", "functools.partial"}:
+            if getattr(function, "id", "") == "partial":
                 function, *arguments = arguments
-            name = known.get(ast.unparse(function), "")
-            prefix, found, _ = name.partition("gettext")
+            prefix, found, _ = known.get(getattr(function, "id", ""), "").partition("gettext")
             if found:
                 yield from read_call(prefix, arguments, path)
 
@@ -139,12 +136,8 @@ def read(language, package=PACKAGE):
     path = po_path(language, package)
     if not path.exists():
         return Texts(language, "#")
-    return parse(language, path.read_bytes())
-
-
-def parse(language, content):
-    """Return the catalogue that a django.po holds."""
-    return read_po(BytesIO(content), locale=language, abort_invalid=True)
+    with path.open("rb") as file:
+        return read_po(file, locale=language, abort_invalid=True)
 
 
 def po_path(language, package=PACKAGE):
@@ -152,49 +145,40 @@ def po_path(language, package=PACKAGE):
     return package / "locale" / language / "LC_MESSAGES" / "django.po"
 
 
-def po_bytes(catalogue):
-    """Return a catalogue as a django.po. Its places have no line numbers, and its lines are not wrapped."""
-    written = BytesIO()
-    write_po(written, catalogue, width=0, sort_output=True, include_lineno=False)
-    return written.getvalue()
-
-
-def mo_bytes(catalogue):
-    """Return a catalogue as Django reads it."""
-    written = BytesIO()
-    write_mo(written, catalogue)
-    return written.getvalue()
-
-
-def files(language, package=PACKAGE):
-    """Return what a language's two files should hold, by their paths."""
-    catalogue = merge(language, extract_all(package), read(language, package), package)
-    po = po_path(language, package)
-    return {po: po_bytes(catalogue), po.with_suffix(".mo"): mo_bytes(catalogue)}
+def files(language, texts, package=PACKAGE):
+    """Return what a language's two files should hold, by their paths: no line numbers, and no wrapped lines."""
+    catalogue = merge(language, texts, read(language, package), package)
+    po, compiled = BytesIO(), BytesIO()
+    write_po(po, catalogue, width=0, sort_output=True, include_lineno=False)
+    write_mo(compiled, catalogue)
+    path = po_path(language, package)
+    return {path: po.getvalue(), path.with_suffix(".mo"): compiled.getvalue()}
 
 
 def update(package=PACKAGE):
     """Write what is out of date."""
+    texts = list(extract_all(package))
     for language in LANGUAGES:
-        for path, content in files(language, package).items():
+        for path, content in files(language, texts, package).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
 
 
 def out_of_date(package=PACKAGE):
     """Yield what an update would change."""
+    texts = list(extract_all(package))
     for language in LANGUAGES:
         written = {label(message) for message in read(language, package)}
-        wanted = {label(message) for message in merge(language, extract_all(package), Texts(language, "#"))}
+        wanted = {label(message) for message in merge(language, texts, Texts(language, "#"))}
         yield from (f"{language}: new: {text}" for text in sorted(wanted - written))
         yield from (f"{language}: gone: {text}" for text in sorted(written - wanted))
-        for path, content in files(language, package).items():
+        for path, content in files(language, texts, package).items():
             if not path.exists() or path.read_bytes() != content:
                 yield f"{language}: not as it would be written: {path.relative_to(package.parent)}"
 
 
 def untranslated(package=PACKAGE):
-    """Yield the texts that have no translation, or not all of its forms, or one that somebody doubts."""
+    """Yield the texts that have no translation, or not all of its forms, or one that is fuzzy."""
     for language in LANGUAGES:
         for message in read(language, package):
             forms = message.string if message.pluralizable else [message.string]
@@ -209,20 +193,14 @@ def label(message):
 
 
 def main(arguments):
-    """Update or check, say what is left to do, and return the exit code."""
+    """Update both packages, and list what is to be translated."""
     parser = argparse.ArgumentParser(prog="python -m tests.catalogues", description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when there is something to do")
-    check = parser.parse_args(arguments).check
-    left = [line for package in PACKAGES for line in _left(package, check=check)]
-    print("\n".join(left) or "The catalogues are complete.")  # noqa: T201  # a command speaks
-    return int(check and bool(left))
-
-
-def _left(package, *, check):
-    if not check:
+    parser.parse_args(arguments)
+    for package in PACKAGES:
         update(package)
-    return [f"{package.name}: {line}" for line in (*out_of_date(package), *untranslated(package))]
+    missing = [f"{package.name}: {line}" for package in PACKAGES for line in untranslated(package)]
+    print("\n".join(missing) or "The catalogues are complete.")  # noqa: T201  # a command prints
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

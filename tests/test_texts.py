@@ -3,12 +3,10 @@
 import ast
 import re
 
-import pytest
-
 from tests.catalogues import PACKAGE
 
 NOT_FOR_STAFF = {"api", "client", "sandbox", "management", "migrations", "contrib", "checks", "conf.py", "testing"} | {
-    "serializers.py"  # what it says of its fields is for who reads the OpenAPI description
+    "serializers.py"  # help texts for readers of the OpenAPI description
 }
 LABELS = {
     "description",
@@ -25,7 +23,7 @@ LABELS = {
     "verbose_name",
     "verbose_name_plural",
 }
-SAID = {"message_user", "debug", "info", "success", "warning", "error"}
+MESSAGES = {"debug", "info", "success", "warning", "error"}
 WORDS = re.compile(r"[A-Za-z]{2}")
 NOT_TEXT = (
     r"\{#.*?#\}",
@@ -37,7 +35,7 @@ NOT_TEXT = (
     r"\{\{.*?\}\}",
     r"&\w+;",
 )
-SPOKEN_ATTRIBUTE = re.compile(r"""\b(?:title|alt|placeholder|aria-label|value)=(["'])([^"']*[A-Za-z]{2}[^"']*)\1""")
+READ_ALOUD = re.compile(r"""\b(?:title|alt|placeholder|aria-label|value)=(["'])([^"']*[A-Za-z]{2}[^"']*)\1""")
 
 
 def literals(tree):
@@ -45,29 +43,23 @@ def literals(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield from (word.value for word in node.keywords if word.arg in LABELS)
-            yield from spoken(node)
-        elif isinstance(node, ast.Assign):
-            yield from (
-                node.value for target in node.targets if name_of(target) in LABELS - {"label"}
-            )  # an app's is a key
+            yield from arguments_for_people(node)
+        elif isinstance(node, ast.Assign):  # an app's label is a key
+            yield from (node.value for target in node.targets if name_of(target) in LABELS - {"label"})
         elif isinstance(node, ast.ClassDef) and any(name_of(base).endswith("Choices") for base in node.bases):
-            yield from (choice.value.elts[-1] for choice in node.body if is_choice(choice))
+            choices = (line.value for line in node.body if isinstance(line, ast.Assign))
+            yield from (choice.elts[-1] for choice in choices if isinstance(choice, ast.Tuple))
 
 
-def spoken(call):
-    """Yield what a field is called, an error says, or a message tells."""
+def arguments_for_people(call):
+    """Return a field's name, an error's text, or a message."""
     name = name_of(call.func)
     if name.endswith("Field"):
-        yield from call.args[:1]
-    elif name == "ValidationError" or name.startswith("Cannot"):
-        yield from call.args
-    elif name == "message_user" or (name in SAID and ast.unparse(call.func).startswith("messages.")):
-        yield from call.args[1:]
-
-
-def is_choice(node):
-    """Tell whether a line of a class of choices gives a value with its label."""
-    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+        return call.args[:1]
+    if name == "ValidationError" or name.startswith("Cannot"):
+        return call.args
+    is_message = name in MESSAGES and ast.unparse(call.func).startswith("messages.")
+    return call.args[1:] if is_message or name == "message_user" else []
 
 
 def name_of(node):
@@ -75,10 +67,14 @@ def name_of(node):
     return getattr(node, "attr", None) or getattr(node, "id", "")
 
 
+def parts_of(node):
+    """Return a literal, or the parts of an f-string."""
+    return node.values if isinstance(node, ast.JoinedStr) else [node]
+
+
 def has_words(node):
     """Tell whether a node is a text with words in it, even with values between them."""
-    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-    texts = [part.value for part in parts if isinstance(part, ast.Constant)]
+    texts = [part.value for part in parts_of(node) if isinstance(part, ast.Constant)]
     return any(isinstance(text, str) and WORDS.search(text) for text in texts)
 
 
@@ -88,85 +84,46 @@ def bare_in_module(source):
 
 
 def bare_in_page(source):
-    """Return the texts of a page, and of its spoken attributes, that no tag translates."""
+    """Return the texts of a page, and of its attributes that are read aloud, that no tag translates."""
     for pattern in NOT_TEXT:
         source = re.sub(pattern, " ", source, flags=re.DOTALL)
-    attributes = [text for _quote, text in SPOKEN_ATTRIBUTE.findall(source)]
+    attributes = [text for _quote, text in READ_ALOUD.findall(source)]
     plain = re.sub(r"<[^>]*>", "\n", source)
     return attributes + [line.strip() for line in plain.splitlines() if WORDS.search(line)]
 
 
-def modules():
-    """Return the modules whose texts staff or customers see."""
-    return [path for path in PACKAGE.rglob("*.py") if not NOT_FOR_STAFF & set(path.relative_to(PACKAGE).parts)]
+def test_no_module_and_no_page_has_a_bare_text():
+    """Labels, errors, messages and pages of staff and customers are translated."""
+    seen = [path for path in PACKAGE.rglob("*.py") if not NOT_FOR_STAFF & set(path.relative_to(PACKAGE).parts)]
+    bare = {path: bare_in_module(path.read_text()) for path in seen}
+    bare |= {path: bare_in_page(path.read_text()) for path in PACKAGE.rglob("*.html")}
+    assert {str(path): found for path, found in bare.items() if found} == {}
 
 
-def test_no_module_says_a_bare_text():
-    """Labels, errors and messages of what staff see are translated."""
-    bare = {str(path): bare_in_module(path.read_text()) for path in modules()}
-    assert {path: found for path, found in bare.items() if found} == {}
+MODULE = """
+admin.display(description="A name")
+verbose_name = "order"
+models.CharField("orders", max_length=2)
+raise forms.ValidationError(f"not {name}")
+messages.error(request, f"{row} is gone")
+class State(models.TextChoices):
+    DUE = "due", "pending"
+    LINK = "link", _("link")
+self.message_user(request, f"{row}: {words}")
+logger.error("adapter failed: %s", pk)
+models.CharField(_("order"), default="none")
+"""
+PAGE = """
+{# why #}{% load i18n %}{% block bodyclass %}{{ block.super }} wide{% endblock %}
+<style>p { color: red }</style><p class="help">{% translate "Hello" %}, {{ name }}
+{% blocktranslate %}Two words{% endblocktranslate %} &rsaquo; <a href="{% url 'x' %}" title="{{ t }}">→</a></p>
+<a title="Go there">{{ x }}</a><input type="submit" value="Yes">
+<h1>Title</h1>{% if a %}Some{% endif %}
+"""
 
 
-def test_no_page_says_a_bare_text():
-    """Every word of a page stands in a tag that translates it."""
-    bare = {str(path): bare_in_page(path.read_text()) for path in PACKAGE.rglob("*.html")}
-    assert {path: found for path, found in bare.items() if found} == {}
-
-
-BARE_CODE = {
-    'admin.display(description="A name")': "'A name'",
-    'verbose_name = "order"': "'order'",
-    'f.short_description = "order"': "'order'",
-    'models.CharField("order", max_length=2)': "'order'",
-    'raise CannotCancel("too late")': "'too late'",
-    'raise forms.ValidationError(f"not {name}")': "f'not {name}'",
-    'self.message_user(request, "done", 1)': "'done'",
-    'messages.error(request, f"{row} is gone")': "f'{row} is gone'",
-    'class State(models.TextChoices):\n    DUE = "due", "waits"': "'waits'",
-}
-
-
-@pytest.mark.parametrize("code", BARE_CODE)
-def test_a_bare_text_of_a_module_is_found(code):
-    """Each place where people read is looked at."""
-    assert bare_in_module(code) == [BARE_CODE[code]]
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        'admin.display(description=_("A name"))',
-        'self.message_user(request, f"{row}: {words}")',
-        'logger.error("adapter failed: %s", pk)',
-        'class Kind(models.TextChoices):\n    LINK = "link", _("link")',
-        'models.CharField(_("order"), default="none")',
-        'empty_value_display = "—"',
-    ],
-)
-def test_a_module_that_translates_is_left_in_peace(code):
-    """A wrapped text, a log line and a sign are no sins."""
-    assert bare_in_module(code) == []
-
-
-@pytest.mark.parametrize(
-    ("page", "found"),
-    [
-        ("<h1>Hello</h1>", "Hello"),
-        ('<a title="Go there">{{ x }}</a>', "Go there"),
-        ('<input type="submit" value="Yes">', "Yes"),
-        ("{% if a %}Some{% endif %}", "Some"),
-    ],
-)
-def test_a_bare_text_of_a_page_is_found(page, found):
-    """Between the tags, in a branch, and in an attribute that is read aloud."""
-    assert bare_in_page(page) == [found]
-
-
-def test_a_page_that_translates_is_left_in_peace():
-    """Tags, values, comments, styles and entities are no texts."""
-    page = """
-        {# why #}{% load i18n %}{% block bodyclass %}{{ block.super }} wide{% endblock %}
-        <style>p { color: red }</style><p class="help">{% translate "Hello" %}, {{ name }}
-        {% blocktranslate %}Two words{% endblocktranslate %} &rsaquo; <a href="{% url 'x' %}" title="{{ t }}">→</a></p>
-    """
-    assert bare_in_page(page) == []
+def test_bare_texts_are_found():
+    """In each place where people read; log lines, signs, tags, values and styles are no texts."""
+    found = {text.strip("f'") for text in bare_in_module(MODULE)}
+    assert found == {"A name", "order", "orders", "not {name}", "{row} is gone", "pending"}
+    assert bare_in_page(PAGE) == ["Go there", "Yes", "Title", "Some"]

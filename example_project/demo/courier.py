@@ -13,7 +13,7 @@ class DemoCourier(Courier):
     """Walks as the sandbox's courier does, but looks at whose parcel it is.
 
     The parcels of customers in `waits_for` stay where they are. Those of customers in `muddles`
-    take two steps at a time, and Kaspi tells of them in the wrong order, each twice.
+    take two steps at a time, and Kaspi sends their webhooks in the wrong order, each twice.
     """
 
     def __init__(self, kaspi: FakeKaspi, pace_s: float) -> None:
@@ -42,7 +42,7 @@ class DemoCourier(Courier):
             self.kaspi.move(record.delivery_id, NEXT[record.status], now)
 
     def _muddle(self, record: DeliveryRecord, now: float) -> None:
-        """Take two steps; the caller holds the lock, so nobody else's webhooks are touched."""
+        """Take two steps; the caller holds the lock, so no other webhooks are touched."""
         webhooks = self.kaspi.webhooks
         webhooks.duplicate, webhooks.reorder = True, 2
         self.kaspi.move(record.delivery_id, NEXT[record.status], now - self.pace_s)

@@ -27,7 +27,7 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing may be waited for any more."""
+        """Whether the time is over."""
         return self.elapsed_s > self.total_s
 
     def wait_for(self, what: str, happened: Callable[[], bool]) -> None:

@@ -26,7 +26,7 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def says(self, text: str) -> bool:
+    def has_printed(self, text: str) -> bool:
         """Whether the log has this text by now."""
         return text in self.log.read_text(errors="replace")
 
@@ -37,7 +37,7 @@ class Child:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Household:
+class Processes:
     """Starts `manage.py` commands with one environment, and keeps the ones that run on."""
 
     manage: Path
@@ -102,7 +102,7 @@ class Household:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

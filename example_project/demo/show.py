@@ -1,4 +1,4 @@
-"""The demo as its audience sees it: timelines while they happen, a summary, and a verdict."""
+"""The demo as its audience sees it: timelines while they happen, a summary, and a result."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +46,7 @@ class Show:
 
     def play(self) -> Sequence[Outcome]:
         """Have the orders placed, watch them to their ends, and return how they ended."""
-        play = Play(stage=self.stage, say=self._tell)
+        play = Play(stage=self.stage, say=self._print)
         pool = ThreadPoolExecutor(max_workers=1)
         try:
             outcomes = self._watch(play, pool.submit(play.perform))
@@ -64,7 +64,7 @@ class Show:
         self.say(gettext("The courier delivers whatever you order. Ctrl-C stops everything."))
         try:
             while True:
-                self.stage.household.check()
+                self.stage.processes.check()
                 time.sleep(LOOK_EVERY_S)
         except KeyboardInterrupt:
             self.say("\n" + gettext("Everything is stopped."))
@@ -84,30 +84,30 @@ class Show:
         """Print what the order pages show, until all is well or the time is over."""
         watcher = Watcher(browser=Browser(self.stage.shop_url), kaspi=self.stage.kaspi)
         while True:
-            self.stage.household.check()
-            is_told = performed.done() and performed.result() is None
+            self.stage.processes.check()
+            is_played = performed.done() and performed.result() is None
             outcomes = [self._look(watcher, placed) for placed in tuple(play.placed)]
-            if (is_told and self._is_settled(outcomes)) or self.stage.deadline.is_over:
+            if (is_played and self._have_ended(outcomes)) or self.stage.deadline.is_over:
                 return outcomes
             time.sleep(LOOK_EVERY_S)
 
     def _look(self, watcher: Watcher, placed: Placed) -> Outcome:
         """Look at an order's page, and print what is new."""
         for step in watcher.look(placed):
-            self._tell_step(placed, step)
-        return watcher.judge(placed)
+            self._print_step(placed, step)
+        return watcher.outcome_of(placed)
 
-    def _is_settled(self, outcomes: Sequence[Outcome]) -> bool:
+    def _have_ended(self, outcomes: Sequence[Outcome]) -> bool:
         return not self.stage.kaspi.webhooks.pending and not any(o.wrong for o in outcomes)
 
-    def _tell(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         elapsed = gettext("%(seconds)s s") % {"seconds": f"{self.stage.deadline.elapsed_s:5.1f}"}
         self.say(f"{elapsed}  {text}")
 
-    def _tell_step(self, placed: Placed, step: Step) -> None:
+    def _print_step(self, placed: Placed, step: Step) -> None:
         status, late = step
         name = self.style.WARNING(gettext("reported late")) if late else ""
-        self._tell(f"{placed.external_id}  {status:<17} {status_label(status):<16} {name}".rstrip())
+        self._print(f"{placed.external_id}  {status:<17} {status_label(status):<16} {name}".rstrip())
 
     def _report(self, outcomes: Sequence[Outcome]) -> None:
         names = [gettext("order"), gettext("how"), gettext("delivery"), gettext("status")]

@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 
 from example_project.demo.courier import DemoCourier
 from example_project.demo.deadline import Deadline, DemoFailed
-from example_project.demo.processes import Child, Household, free_port, uninterrupted
+from example_project.demo.processes import Child, Processes, free_port, uninterrupted
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import SandboxServer
 
@@ -29,7 +29,7 @@ class Stage:
     shop_url: str
     kaspi: FakeKaspi
     courier: DemoCourier
-    household: Household
+    processes: Processes
     deadline: Deadline
 
 
@@ -42,32 +42,32 @@ def set_up(deadline: Deadline, pace_s: float) -> Iterator[Stage]:
     with (
         TemporaryDirectory(prefix="kaspi-delivery-demo-") as folder,
         SandboxServer(kaspi, courier=courier) as sandbox,
-        _household(Path(folder), sandbox.url) as household,
+        _processes(Path(folder), sandbox.url) as processes,
     ):
-        _start(household, shop_url, deadline)
+        _start(processes, shop_url, deadline)
         yield Stage(
             shop_url=shop_url,
             kaspi=kaspi,
             courier=courier,
-            household=household,
+            processes=processes,
             deadline=deadline,
         )
 
 
 @contextmanager
-def _household(folder: Path, sandbox_url: str) -> Iterator[Household]:
-    household = Household(
+def _processes(folder: Path, sandbox_url: str) -> Iterator[Processes]:
+    processes = Processes(
         manage=MANAGE,
         environment=_environment(folder, sandbox_url),
         logs=folder,
     )
     try:
-        yield household
+        yield processes
     except DemoFailed as err:
-        raise DemoFailed(f"{err}\n{household.tails()}") from err
+        raise DemoFailed(f"{err}\n{processes.tails()}") from err
     finally:
         with uninterrupted():
-            household.stop()
+            processes.stop()
 
 
 def _environment(folder: Path, sandbox_url: str) -> dict[str, str]:
@@ -86,17 +86,17 @@ def _environment(folder: Path, sandbox_url: str) -> dict[str, str]:
     }
 
 
-def _start(household: Household, shop_url: str, deadline: Deadline) -> None:
-    household.run("migrate", "--verbosity=0")
-    household.start("runserver", shop_url.removeprefix("http://"), "--noreload")
-    worker = household.start("kaspi_worker")
-    household.run("createsuperuser", "--noinput", "--verbosity=0")
-    deadline.wait_for(gettext("the web server"), lambda: _answers(shop_url, household))
-    deadline.wait_for(gettext("the worker"), lambda: _is_ready(worker, household))
+def _start(processes: Processes, shop_url: str, deadline: Deadline) -> None:
+    processes.run("migrate", "--verbosity=0")
+    processes.start("runserver", shop_url.removeprefix("http://"), "--noreload")
+    worker = processes.start("kaspi_worker")
+    processes.run("createsuperuser", "--noinput", "--verbosity=0")
+    deadline.wait_for(gettext("the web server"), lambda: _answers(shop_url, processes))
+    deadline.wait_for(gettext("the worker"), lambda: _is_ready(worker, processes))
 
 
-def _answers(shop_url: str, household: Household) -> bool:
-    household.check()
+def _answers(shop_url: str, processes: Processes) -> bool:
+    processes.check()
     try:
         with requests.Session() as session:
             session.trust_env = False
@@ -105,6 +105,6 @@ def _answers(shop_url: str, household: Household) -> bool:
         return False
 
 
-def _is_ready(worker: Child, household: Household) -> bool:
-    household.check()
-    return worker.says("is ready")
+def _is_ready(worker: Child, processes: Processes) -> bool:
+    processes.check()
+    return worker.has_printed("is ready")

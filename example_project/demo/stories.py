@@ -1,4 +1,4 @@
-"""The five orders: who places them, what befalls them, and how they must end."""
+"""The five orders: who places them, what happens, and how they must end."""
 
 import time
 from collections.abc import Callable
@@ -89,7 +89,7 @@ TIMED_OUT = Story(
 
 @dataclass(frozen=True, kw_only=True)
 class Play:
-    """Tells the stories one after the other; `placed` fills while somebody watches."""
+    """Plays the stories one after the other; `placed` fills meanwhile."""
 
     stage: Stage
     say: Callable[[str], Any]
@@ -149,7 +149,7 @@ def _log_in(stage: Stage) -> Browser:
 
 
 def _find_on_the_dashboard(stage: Stage, placed: Placed) -> None:
-    """See that staff are asked for: nobody has to look for the order."""
+    """See that the order is on the list for manual review."""
     wanted = _log_in(stage).get(DASHBOARD).having("href")
     if not any("attention=refused" in link["href"] for link in wanted):
         words = gettext("The dashboard does not show that %(order)s needs attention.")

@@ -61,7 +61,7 @@ class Watcher:
         )
         yield from (Counter(steps) - Counter(before.steps)).elements()
 
-    def judge(self, placed: Placed) -> Outcome:
+    def outcome_of(self, placed: Placed) -> Outcome:
         """Compare the shop's word with Kaspi's, and both with the story."""
         sight = self.last.get(placed.url, Sight())
         return Outcome(
@@ -108,7 +108,7 @@ def _came_twice(sight: Sight, kaspi: FakeKaspi) -> bool:
 
 
 def _healed(placed: Placed, sight: Sight, kaspi: FakeKaspi) -> str:
-    """Say what brought the shop the delivery id that it had not been told in time."""
+    """Return what brought the shop the delivery id that the lost response had."""
     if placed.story is not TIMED_OUT or not sight.delivery_id:
         return ""
     if len(_creates(placed, kaspi)) == 1:

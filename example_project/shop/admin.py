@@ -31,7 +31,7 @@ class OrderLineInline(admin.TabularInline):  # type: ignore[type-arg]  # no gene
 
 
 class CustomerNoticeInline(admin.TabularInline):  # type: ignore[type-arg]  # no generics at run time
-    """What the customer was told so far."""
+    """The notices that the customer got."""
 
     model = CustomerNotice
     fields = readonly_fields = ("created_at",)
@@ -39,7 +39,7 @@ class CustomerNoticeInline(admin.TabularInline):  # type: ignore[type-arg]  # no
     can_delete = False
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody tells a customer anything by hand here."""
+        """Notices are not written by hand."""
         return False
 
 

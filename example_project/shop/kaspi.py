@@ -1,4 +1,4 @@
-"""All that the shop tells the delivery package about its orders."""
+"""The adapter of the shop's orders."""
 
 from django.utils.translation import gettext
 
@@ -27,11 +27,11 @@ class ShopOrderAdapter(OrderAdapter[Order]):
         return order.cancelled
 
     def cancel_reason(self, order: Order) -> str:
-        """Tell Kaspi why."""
+        """Give Kaspi a reason."""
         return gettext("The customer cancelled the order.")
 
     def order_label(self, order: Order) -> str:
-        """Staff find an order by the number that the customer was told."""
+        """Return the number that the customer knows."""
         return order.number
 
     def build_request(self, order: Order) -> DeliveryRequest:

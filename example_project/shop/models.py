@@ -1,4 +1,4 @@
-"""Products, orders with their lines, and what customers were told."""
+"""Products, orders with their lines, and notices to customers."""
 
 import uuid
 from typing import Any
@@ -45,7 +45,7 @@ class Product(models.Model):
 
 
 class Order(models.Model):
-    """What somebody ordered. `token` names its page, which nobody can guess."""
+    """An order. `token` names its page, and cannot be guessed."""
 
     token = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     customer_name = models.CharField(_("customer's name"), max_length=80)
@@ -70,7 +70,7 @@ class Order(models.Model):
 
     @property
     def number(self) -> str:
-        """What the customer is told, such as 2026-00006."""
+        """The number for the customer, such as 2026-00006."""
         return f"{self.created_at.year}-{self.pk:05}"
 
     @property
@@ -114,7 +114,7 @@ class OrderLine(models.Model):
 
 
 class CustomerNotice(models.Model):
-    """What the customer was told about one change of the delivery's status."""
+    """A notice to the customer about one change of the delivery's status."""
 
     order = models.ForeignKey(Order, models.CASCADE, related_name="notices", verbose_name=_("order"))
     change = models.OneToOneField(StatusChange, models.CASCADE, related_name="+", verbose_name=_("status change"))

@@ -1,4 +1,4 @@
-"""How a shop hooks in: every change of a delivery's status is told to the customer."""
+"""Notify customers of every change of a delivery's status."""
 
 import logging
 from typing import Any
@@ -20,10 +20,10 @@ def connect() -> None:
 
 
 def tell_customer(delivery: Delivery, change: StatusChange, **_kwargs: Any) -> None:
-    """Note what the customer is told. The news may come again: each change is told once."""
+    """Record the notice to the customer, once for each change: signals may be repeated."""
     is_ours = delivery.content_type_id == ContentType.objects.get_for_model(Order).pk
     order = delivery.order if is_ours else None
-    if not isinstance(order, Order):  # somebody else's, or deleted since
+    if not isinstance(order, Order):  # of another app, or deleted since
         return
     text = gettext("the customer was told: %(status)s") % {
         "status": customer_label(change.to_status, is_return=delivery.is_return)

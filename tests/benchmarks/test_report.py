@@ -16,12 +16,3 @@ def test_a_table_has_a_column_for_each_contestant():
         *("3.000", "3.000", "3.000"),
         *("1.50", "slow"),
     ]
-
-
-def test_a_million_is_written_out():
-    """And what differs has a stroke between."""
-    samples = {
-        name: [Sample(ms=1.0, facts={"rows": rows})] for name, rows in {"small": 1000, "large": 1_000_000}.items()
-    }
-    [_title, _head, row] = report.table("Title", [Figure(label="prune", samples=samples)], ["rows"])
-    assert "1000/1000000" in row

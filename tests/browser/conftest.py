@@ -1,4 +1,4 @@
-"""A browser that forgives nothing, before the project's live server with Kaspi's sandbox behind it.
+"""A browser that reports every complaint, before the project's live server with Kaspi's sandbox behind it.
 
 Without Playwright or Chromium these tests are skipped; with KASPI_BROWSER=required they fail then.
 
@@ -39,16 +39,6 @@ MIDDLEWARE = [
     *django_settings.MIDDLEWARE[1:],
 ]
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-IN_RUSSIAN = {"locale": "ru-KZ"}
-LOOKS = {
-    "in English": {},
-    "on a laptop": IN_RUSSIAN,
-    "on a laptop, dark": {**IN_RUSSIAN, "color_scheme": "dark"},
-    "on a phone": {**IN_RUSSIAN, "viewport": PHONE},
-    "on a phone, dark": {**IN_RUSSIAN, "viewport": PHONE, "color_scheme": "dark"},
-}
-PASSWORD = "correct horse"
-
 apples, make_order = shop.apples, shop.make_order
 
 
@@ -58,13 +48,13 @@ def pytest_addoption(parser):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave the pictures out when nobody asked for them."""
+    """Leave the pictures out unless they are requested."""
     asked = config.getoption("screenshots", None)  # unknown when pytest starts outside this folder
     return True if collection_path.name == "test_pictures.py" and not asked else None
 
 
 def missing():
-    """Say what a browser's test needs and is not there."""
+    """Return what a browser test needs and is not there."""
     if absent := [name for name in NEEDED if find_spec(name) is None]:
         return f"not installed: {', '.join(absent)} (pip install --group browser)"
     return "" if shutil.which("chromium") else "no chromium on PATH (apt-get install chromium)"
@@ -103,9 +93,9 @@ def _shop(settings, kaspi):
 
 @pytest.fixture
 def operator(live_server, transactional_db):
-    """Return somebody of the operators' group, who may edit the shop's orders too."""
+    """Return a user of the operators' group, who may edit the shop's orders too."""
     kaspi_operators.make_group(using="default")
-    user = User.objects.create_user("operator", password=PASSWORD, is_staff=True)
+    user = User.objects.create_user("operator", is_staff=True)
     user.groups.add(Group.objects.get(name=kaspi_operators.NAME))
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="example_shop"))
     return user

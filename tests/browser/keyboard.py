@@ -1,8 +1,7 @@
 """Working without a mouse."""
 
-from dataclasses import dataclass
-
 MOST_STOPS = 400
+MORE_STOPS = 10  # such as tables that scroll, and the end of the page
 IS_FOCUSED = "element => element === document.activeElement"
 WAY = """element => {
   const active = document.activeElement;
@@ -10,30 +9,22 @@ WAY = """element => {
   const isBefore = active.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_PRECEDING;
   return isBefore && !active.contains(element) ? "Shift+Tab" : "Tab";
 }"""
-MARK_STOPS = """(place) => {
+WATCH_FOCUS = """(place) => {
   const found = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")];
   const stops = found.filter((one) => !one.disabled && one.type !== "hidden" && one.tabIndex >= 0
-    && one.checkVisibility({visibilityProperty: true}) && one.getClientRects().length && one.closest(place));
-  return stops.map((one, number) => one.dataset.stop = `${number}: ${one.outerHTML.slice(0, 120)}`);
+    && one.checkVisibility({visibilityProperty: true}) && one.getClientRects().length);
+  window.missed = new Set(stops.filter((one) => one.closest(place)));
+  document.addEventListener("focusin", ({target}) => {
+    const {outlineStyle, outlineWidth} = getComputedStyle(target);
+    if (outlineStyle !== "none" && outlineWidth !== "0px") window.missed.delete(target);
+  });
+  return stops.length;
 }"""
-WHERE = """() => {
-  const one = document.activeElement;
-  const {outlineStyle, outlineWidth} = getComputedStyle(one);
-  const name = one === document.body ? "" : one.dataset.stop ?? one.outerHTML;
-  return [name, outlineStyle !== "none" && outlineWidth !== "0px"];
-}"""
+MISSED = "() => [...window.missed].map((one) => one.outerHTML.slice(0, 200))"
 OUT_OF_REACH = """() => [...document.querySelectorAll("main *, #main *")].filter((one) =>
   one.scrollWidth > one.clientWidth + 1 && ["auto", "scroll"].includes(getComputedStyle(one).overflowX)
   && one.tabIndex < 0 && !one.querySelector("a[href], input, select, button, [tabindex='0']")
 ).map((one) => one.outerHTML.slice(0, 200))"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stop:
-    """A place where Tab stops."""
-
-    name: str
-    is_outlined: bool
 
 
 def tab_to(page, target):
@@ -47,32 +38,8 @@ def tab_to(page, target):
     raise AssertionError(f"Tab never reaches {target}")
 
 
-def follow(page, target):
-    """Go to a link or a button, and press Enter."""
-    tab_to(page, target)
-    with page.expect_navigation():
-        page.keyboard.press("Enter")
-
-
-def write(page, target, text):
-    """Go to a field, and type."""
-    tab_to(page, target)
-    page.keyboard.type(text)
-
-
-def mark_stops(page, place="body"):
-    """Name everything in that part of the page that can be clicked, written in or scrolled; return the names."""
-    return set(page.evaluate(MARK_STOPS, place))
-
-
-def walk(page):
-    """Press Tab once around the page, from wherever the focus is; return the stops."""
-    stops = {}
-    for _ in range(MOST_STOPS):
+def dead_ends(page, place="body"):
+    """Press Tab around the page; return what in that part of it is not reached, or has no outline then."""
+    for _ in range(page.evaluate(WATCH_FOCUS, place) + MORE_STOPS):
         page.keyboard.press("Tab")
-        name, is_outlined = page.evaluate(WHERE)
-        if name in stops:
-            break
-        if name:  # after the last one the focus leaves the page, and enters it again
-            stops[name] = Stop(name=name, is_outlined=is_outlined)
-    return list(stops.values())
+    return page.evaluate(MISSED)

@@ -45,41 +45,29 @@ def press(target):
         target.click()
 
 
-def go_to_dashboard(page):
-    """Open the dashboard."""
-    page.goto(reverse("admin:kaspi_delivery_dashboard"))
+def opens(name, *args):
+    """Return a function that opens a page of the admin."""
+    return lambda page: page.goto(reverse(f"admin:{name}", args=args))
 
 
-def go_to_labels(page):
-    """Open what leaves today."""
-    page.goto(reverse("admin:kaspi_delivery_labels"))
+def opens_row(model, order=LAST, page_name="change", *args):
+    """Return a function that opens a page of a table's last row, or of its first."""
+
+    def go(page):
+        row = model.objects.order_by(order).first()
+        page.goto(reverse(f"admin:kaspi_delivery_{model._meta.model_name}_{page_name}", args=[row.pk, *args]))
+
+    return go
 
 
-def go_to_app(page):
-    """Open the list of our tables."""
-    page.goto(reverse("admin:app_list", args=["kaspi_delivery"]))
-
-
-def go_to_list(model):
-    """Open a table's rows."""
-    return lambda page: page.goto(reverse(f"admin:kaspi_delivery_{model._meta.model_name}_changelist"))
-
-
-def go_to_row(model, order=LAST):
-    """Open a row's page."""
-    name = f"admin:kaspi_delivery_{model._meta.model_name}_change"
-    return lambda page: page.goto(reverse(name, args=[model.objects.order_by(order).first().pk]))
-
-
-def go_to_question(name, model, order):
-    """Open the page that asks about one row."""
-    page_name = f"admin:kaspi_delivery_{model._meta.model_name}_exit"
-    return lambda page: page.goto(reverse(page_name, args=[model.objects.order_by(order).first().pk, name]))
+def opens_list(model):
+    """Return a function that opens the list of a table."""
+    return opens(f"kaspi_delivery_{model._meta.model_name}_changelist")
 
 
 def go_to_bulk_question(page):
     """Choose every delivery, and an action: the page that asks about several."""
-    go_to_list(Delivery)(page)
+    go_to_list(page)
     page.locator("#action-toggle").check()
     page.locator("select[name=action]").select_option("cancel_deliveries")
     press(page.locator(".actions button"))
@@ -87,19 +75,14 @@ def go_to_bulk_question(page):
 
 def go_to_refusal(page):
     """Confirm without a reason: the question comes back with an error."""
-    go_to_question("cancel", *ASKING["cancel"])(page)
+    OURS["ask to cancel"](page)
     page.locator("form[method=post] input[name=reason]").evaluate("field => field.required = false")
     press(page.locator(".submit-row input[type=submit]"))
 
 
 def go_to_order(page):
     """Open the shop's page of the last order, with its deliveries."""
-    page.goto(reverse("admin:example_shop_order_change", args=[Delivery.objects.latest("pk").object_id]))
-
-
-def go_to_orders(page):
-    """Open the shop's list of orders."""
-    page.goto(reverse("admin:example_shop_order_changelist"))
+    opens("example_shop_order_change", Delivery.objects.latest("pk").object_id)(page)
 
 
 def go_to_booking(page):
@@ -108,22 +91,27 @@ def go_to_booking(page):
     if order is None:
         order = Order.objects.create(customer_name="Aliya", phone="+7 727 111 0001", address="Abay 1", paid=False)
         order.lines.create(product=Product.objects.first(), price_kzt=4900)
-    page.goto(reverse("admin:example_shop_order_kaspi_book", args=[order.pk]))
+    opens("example_shop_order_kaspi_book", order.pk)(page)
 
 
+go_to_dashboard, go_to_list = opens("kaspi_delivery_dashboard"), opens_list(Delivery)
 OURS = {
     "dashboard": go_to_dashboard,
-    "labels": go_to_labels,
-    "app": go_to_app,
-    **{f"list of {model._meta.model_name}": go_to_list(model) for model in MODELS},
-    **{f"one {model._meta.model_name}": go_to_row(model) for model in MODELS},
-    "one delivery, refused": go_to_row(Delivery, FIRST),  # nothing in it can be clicked
-    "one apicall, refused": go_to_row(ApiCall, FIRST),
-    **{f"ask to {name}": go_to_question(name, *which) for name, which in ASKING.items()},
+    "labels": opens("kaspi_delivery_labels"),
+    "app": opens("app_list", "kaspi_delivery"),
+    **{f"list of {model._meta.model_name}": opens_list(model) for model in MODELS},
+    **{f"one {model._meta.model_name}": opens_row(model) for model in MODELS},
+    "one delivery, refused": opens_row(Delivery, FIRST),  # nothing in it can be clicked
+    "one apicall, refused": opens_row(ApiCall, FIRST),
+    **{f"ask to {name}": opens_row(*which, "exit", name) for name, which in ASKING.items()},
     "ask again": go_to_refusal,
     BULK: go_to_bulk_question,
 }
-SHOPS = {"one order": go_to_order, "list of orders": go_to_orders, "ask to book": go_to_booking}
+SHOPS = {
+    "one order": go_to_order,
+    "list of orders": opens("example_shop_order_changelist"),
+    "ask to book": go_to_booking,
+}
 ALL = {**OURS, **SHOPS}
 
 

@@ -24,7 +24,7 @@ def book(make_order, **fields):
 
 
 def edit(delivery):
-    """Edit the order after it was booked, and let that be noticed."""
+    """Edit the order after it was booked, and let the worker notice."""
     order = delivery.order
     order.address = "Dostyk Avenue 240"
     order.save()
@@ -37,7 +37,7 @@ def fail(event_id):
 
 
 def fill(kaspi, make_order, post_webhook, turnable):
-    """Make rows of every table: what goes well, what is late, what was refused, what waits for somebody."""
+    """Make rows of every table: what goes well, what is late, what was refused, what is pending."""
     kaspi.faults.add(Fault(operation="create", status=422))
     refused = book(make_order)
     under_way, cancelled, edited = (book(make_order) for _ in range(3))

@@ -1,13 +1,11 @@
-"""What an operator sees of a delivery before she scrolls, and without a mouse."""
+"""What an operator sees of a delivery before she scrolls."""
 
 import json
 
 import pytest
-from django.contrib.auth.models import Permission
 
-from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from tests.browser import keyboard, pages, rows
+from tests.browser import pages, rows
 from tests.browser.conftest import LAPTOP, PHONE
 
 WORDS = "Телефон получателя не обслуживается: нужны +7 и ещё десять цифр, например +7 701 234 5678"
@@ -22,7 +20,6 @@ COVERED = """() => {
     return !one.contains(seen) && !seen?.contains(one);
   }).map((one) => one.outerHTML);
 }"""
-SIZES = pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
 
 
 @pytest.fixture
@@ -32,32 +29,13 @@ def refused(kaspi, make_order):
     return rows.book(make_order)
 
 
-@SIZES
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_what_is_wrong_and_what_to_do_is_seen_at_once(window, operator, refused, size):
     """The problem, the advice, Kaspi's words and every button stand above the fold, and none covers another."""
     page = window(operator, locale="ru-KZ", viewport=size)
-    pages.go_to_row(Delivery)(page)
+    pages.ALL["one delivery"](page)
     boxes = {part: page.locator(part).bounding_box() for part in PARTS}
     assert [part for part, box in boxes.items() if box["y"] + box["height"] > size["height"]] == []
     assert WORDS in page.locator(".kd-words").inner_text()
     assert page.evaluate(COVERED) == []
     assert pages.overflow(page) == 0
-
-
-def test_she_rebooks_what_kaspi_refused(window, operator, refused):
-    """From the refusal she reads to the new booking, by keyboard."""
-    page = window(operator)
-    pages.go_to_row(Delivery)(page)
-    keyboard.follow(page, page.get_by_role("link", name="Rebook"))
-    keyboard.follow(page, page.get_by_role("button", name="Rebook"))
-    assert Delivery.objects.latest("pk").status == "created"
-
-
-def test_who_may_only_look_has_no_buttons(window, operator, refused):
-    """She still reads what is wrong, without Kaspi's words, which may name people."""
-    operator.groups.clear()
-    operator.user_permissions.set(Permission.objects.filter(codename="view_delivery"))
-    page = window(operator)
-    pages.go_to_row(Delivery)(page)
-    assert page.locator(".kd-problem h2").is_visible()
-    assert page.locator(".kd-actions, .kd-words").count() == 0

@@ -6,16 +6,12 @@ from django.db.models import CharField, TextField
 from kaspi_delivery_django.models import Delivery
 from tests.browser import pages
 
-LONG = "Тастамайшы" * 60
 REVERSING = "\N{RIGHT-TO-LEFT OVERRIDE}gpj.exe"
 HOSTILE = {
-    "script": "<script>alert(1)</script>",
-    "attribute": "\"' autofocus onfocus=alert(1) x=<img src=http://evil.example/x onerror=alert(1)>",
-    "address": "javascript:alert(1)",
-    "formula": '=HYPERLINK("http://evil.example")',
-    "template": "{{ 7|add:7 }}{% now 'Y' %}</textarea></title></table>",
+    "markup": "<script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)></textarea></title></table>",
+    "attribute": "\"' autofocus onfocus=alert(1) x={{ 7|add:7 }}{% now 'Y' %}",
+    "a long address": f"javascript:alert(1)//{'Тастамайшы' * 60}",
     "reversing": REVERSING,
-    "long": LONG,
 }
 SCRIPTED = "[...document.links].filter((link) => link.protocol === 'javascript:').map((link) => link.outerHTML)"
 REVERSED = """(mark) => {
@@ -67,20 +63,24 @@ def poisoned(busy):
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_it_is_inert_on_every_page(window, operator, poisoned, kind):
-    """Nothing runs, nothing is fetched, no link is a script, and no page grows beyond the window."""
+    """Nothing runs, nothing is fetched, no link is a script, no page grows, and no neighbour is turned around."""
     poisoned(HOSTILE[kind])
     page = window(operator)
-    assert pages.find(page, lambda _name: page.evaluate(SCRIPTED) or pages.overflow(page)) == {}
+
+    def wrong(_name):
+        reversed_texts = page.evaluate(REVERSED, REVERSING) if kind == "reversing" else []
+        return page.evaluate(SCRIPTED) or pages.overflow(page) or reversed_texts
+
+    assert pages.find(page, wrong) == {}
 
 
-def test_it_turns_no_neighbour_around(window, operator, poisoned):
-    """An override of the writing direction ends with the value that it is in."""
+def test_a_message_turns_no_neighbour_around(window, operator, poisoned):
+    """The override ends with the value that it is in: here the key of the cancel, its end included."""
     poisoned(REVERSING)
     page = window(operator)
-    assert pages.find(page, lambda _name: page.evaluate(REVERSED, REVERSING)) == {}
     pages.ALL["ask to cancel"](page)
     page.get_by_label("Reason").fill("x")
     pages.press(page.locator(".submit-row input"))
     assert page.locator(".messagelist").count() == 1
-    values = (REVERSING, f"{REVERSING}-cancel")  # the key of the cancel is one value, its end included
+    values = (REVERSING, f"{REVERSING}-cancel")
     assert set.intersection(*(set(page.evaluate(REVERSED, value)) for value in values)) == set()

@@ -30,27 +30,13 @@ SIZES = {"k": 1024, "m": 1024**2}
 SHAPE = r"(?P<%s>\w+)(?:\[\(?|\(\[)?(?:\"(?P<%s_label>[^\"]+)\")?(?:\)?\]|\]\))?"
 ARROW = re.compile(rf"\s+{SHAPE % (('start',) * 2)} -->(?:\|\"[^\"|]+\"\|)? {SHAPE % (('end',) * 2)}")
 SYSTEMD = {
-    "Unit": {"Description", "Documentation", "After", "Wants", "Requires", "PartOf", "StartLimitIntervalSec"},
+    "Unit": {"Description", "After", "Wants", "Requires"},
     "Service": {
-        "Type",
-        "User",
-        "Group",
-        "WorkingDirectory",
-        "Environment",
-        "EnvironmentFile",
-        "ExecStart",
-        "ExecStartPre",
-        "Restart",
-        "RestartSec",
-        "KillSignal",
-        "KillMode",
-        "TimeoutStopSec",
-        "NoNewPrivileges",
-        "PrivateTmp",
-        "ProtectSystem",
+        *("Type", "User", "Group", "WorkingDirectory", "Environment", "EnvironmentFile", "ExecStart", "ExecStartPre"),
+        *("Restart", "RestartSec", "KillSignal", "KillMode", "TimeoutStopSec"),
     },
-    "Timer": {"OnCalendar", "OnBootSec", "OnUnitActiveSec", "Persistent", "RandomizedDelaySec", "Unit"},
-    "Install": {"WantedBy", "RequiredBy", "Also"},
+    "Timer": {"OnCalendar", "OnBootSec", "OnUnitActiveSec", "Persistent", "Unit"},
+    "Install": {"WantedBy"},
 }
 
 

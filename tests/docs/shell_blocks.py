@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from contextlib import ExitStack, redirect_stderr
+from contextlib import ExitStack
 from functools import partial
 from importlib import metadata
 from itertools import pairwise
@@ -98,24 +98,19 @@ class Shell:
                 conf.parse(found, debug=True)
 
     def curl(self, arguments):
-        """Send a request to the sandbox or to the shop; fail if the response is an error."""
+        """Send a request to the sandbox or to the project's own URLs; fail if the response is an error."""
         options = CURL.parse_args(arguments)
         headers = dict(header.split(": ", 1) for header in options.header)
         method = options.request or ("POST" if options.data else "GET")
-        send = self.send_to_kaspi if options.url.startswith(defaults.BASE_URL) else self.send_to_shop
-        status = send(method, options.url, options.data, headers)
+        if options.url.startswith(defaults.BASE_URL):
+            url = options.url.replace(defaults.BASE_URL, self.sandbox.url)
+            response = requests.request(method, url, data=options.data, headers=headers, timeout=PATIENCE_S)
+        else:
+            target = urlsplit(options.url)
+            send = getattr(Client(), method.lower())
+            response = send(f"{target.path}?{target.query}", options.data, "application/json", headers=headers)
+        status = response.status_code
         assert status < 400 or (method, status) == ("GET", 405), f"curl {options.url} returned {status}"
-
-    def send_to_kaspi(self, method, url, data, headers):
-        """Send to the sandbox, over a socket."""
-        url = url.replace(defaults.BASE_URL, self.sandbox.url)
-        return requests.request(method, url, data=data, headers=headers, timeout=PATIENCE_S).status_code
-
-    def send_to_shop(self, method, url, data, headers):
-        """Send to the project's own URLs."""
-        target = urlsplit(url)
-        send = getattr(Client(), method.lower())
-        return send(f"{target.path}?{target.query}", data, "application/json", headers=headers).status_code
 
 
 def read_environment(variables):
@@ -218,15 +213,10 @@ def pip(arguments):
 
 def tox(arguments):
     """See that the environments exist."""
-    read = tox_environments()
+    known = set(re.findall(r"^\[testenv:([\w-]+)", (ROOT / "tox.ini").read_text(), re.MULTILINE))
     chosen = [name for flag, name in pairwise(arguments) if flag == "-e"]
     assert chosen, "no environment is named"
-    assert set(chosen) - read == set()
-
-
-def tox_environments():
-    """Return the names of tox.ini's own sections."""
-    return set(re.findall(r"^\[testenv:([\w-]+)", (ROOT / "tox.ini").read_text(), re.MULTILINE))
+    assert set(chosen) - known == set()
 
 
 def pytest(arguments):
@@ -259,20 +249,6 @@ def sandbox(arguments):
     parser.parse_args(arguments)
 
 
-def reader(parse):
-    """Parse the options with a parser of the project; fail with its message."""
-
-    def read(arguments):
-        message = io.StringIO()
-        try:
-            with redirect_stderr(message):
-                parse(arguments)
-        except SystemExit as err:
-            raise AssertionError(message.getvalue()) from err
-
-    return read
-
-
 def curl_parser():
     """Return what of curl's options the pages use."""
     parser = argparse.ArgumentParser(prog="curl", exit_on_error=False)
@@ -287,12 +263,12 @@ def curl_parser():
 
 CURL = curl_parser()
 MODULES = {
-    "benchmarks": reader(benchmarks.parse),
-    "kaspi_delivery_django.sandbox": reader(sandbox),
+    "benchmarks": benchmarks.parse,
+    "kaspi_delivery_django.sandbox": sandbox,
     "pytest": pytest,
-    "tests": reader(tests.parse),
+    "tests": tests.parse,
     "tests.catalogues": partial(options_of, "tests.catalogues"),
-    "tests.storm": reader(storm.parse),
+    "tests.storm": storm.parse,
     "venv": partial(options_of, "venv"),
 }
 PROGRAMS = {"celery": celery, "manage.py": manage, "pip": pip, "pytest": pytest, "tox": tox}

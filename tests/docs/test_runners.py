@@ -1,53 +1,64 @@
-"""The runners find mistakes: a block that would mislead its reader fails."""
+"""The runners find mistakes: in each language, a block that would mislead its reader fails."""
 
 import pytest
 
-from tests.docs import pages, shell
+from tests.docs.pages import Block
 from tests.docs.test_blocks import RUNNERS
 
-PAGE = "tests/docs/misleading.md"
+RULE = "groups: [{name: a, rules: [{alert: A, expr: %s}]}]"
+REST = 'curl -i -H "Authorization: Token $TOKEN" -X POST https://your-shop/kaspi/api/v1/deliveries/17'
+MISLEADING = [
+    ("python", "from kaspi_delivery_django.services import ship", "ImportError"),
+    ("python", 'INSTALLED_APPS = [..., "kaspi_delivery"]', "No module named 'kaspi_delivery'"),
+    ("python", 'KASPI_DELIVERY = {"APIKEY": "x"}', "KASPI_DELIVERY has no key 'APIKEY'"),
+    ("python", 'KASPI_DELIVERY = {"ORDER_ADAPTERS": ["shop.Nothing"]}', "kaspi_delivery.E005"),
+    ("python", 'urlpatterns = [("kaspi/", "kaspi_delivery_django.urls")]', "('kaspi/', 'kaspi_delivery_django.urls')"),
+    (
+        "python",
+        "class Bad(ShopOrderAdapter):\n    ...\n    def wants_delivery(self, order):\n        return 1",
+        "bool)",
+    ),
+    ("python", "def test_it():\n    assert 1 == 2", "assert 1 == 2"),
+    ("sh", "python manage.py kaspi_send", "no command is called kaspi_send"),
+    ("sh", "python manage.py kaspi_worker --forever", "unrecognized arguments: --forever"),
+    ("sh", "pip install 'kaspi-delivery-django[redis]'", "[redis]: no such extra"),
+    ("sh", "export KASPI_DELIVERY_KEY=x", "no setting is read from KASPI_DELIVERY_KEY"),
+    ("sh", 'curl "$BASE/v1/deliveries/$ID"', "returned 401"),
+    ("sh", "echo 'it", "unexpected EOF"),
+    ("sh", "celery -A shop worker --fast", "'--fast'"),
+    ("crontab", "*/5 * * * python manage.py kaspi_worker --once", "no line of a crontab"),
+    (
+        "console",
+        '$ curl -i http://127.0.0.1:8900/v1/deliveries/1 -H "x-api-key: KEY"\nHTTP/1.1 200 OK',
+        "not print 'HTTP",
+    ),
+    ("console", f"$ {REST}/retry/\nHTTP/1.1 409 Conflict", "assert 409 == 202"),
+    ("console", f'$ {REST}/reissue/\nHTTP/1.1 201 Created\n\n{{"generation": 3, "…": "…"}}', "generation is 2, not 3"),
+    ("text", "lost 0".title(), "== []"),
+    ("nginx", "location / {\n    client_max_body_size 1k;\n}", "nginx refuses what the webhook accepts"),
+    ("yaml", RULE % "max(kaspi_delivery_up", "unclosed left parenthesis"),
+    ("ini", "[Service]\nExecStart=/srv/bin/python manage.py kaspi_work", "no command is called kaspi_work"),
+    ("toml", "a = ", "Invalid value"),
+    ("json", "{'a': 1}", "property name"),
+    ("sql", "SELECT * FROM kaspi_delivery_parcels;", "kaspi_delivery_parcels"),
+    ("html", "{% load kaspi %}", "'kaspi' is not a registered tag library"),
+    ("js", 'const timestamp = "1", signature = "of another body";', "AssertionError"),
+    ("css", ".kaspi-nothing { color: red; }", ".kaspi-nothing"),
+    ("mermaid", 'flowchart LR\n    a["receivers.py"] --> b["services/sending.py"]', "['services/sending.py']"),
+    ("{toctree}", "nowhere", "no such page: ['nowhere']"),
+]
 
 
-def misleading():
-    """Yield each block of that page, with a part of its error."""
-    page = pages.read(PAGE)
-    errors = [line.removeprefix("> ") for line in page.prose if line.startswith("> ")]
-    names = [line.removeprefix("## ") for line in page.prose if line.startswith("## ")]
-    for name, block, words in zip(names, page.blocks, errors, strict=True):
-        yield pytest.param(block, words, id=name)
-
-
-@pytest.mark.parametrize(("block", "words"), [*misleading()])
-def test_a_misleading_block_fails(block, words, context, tmp_path):
+@pytest.mark.parametrize(("language", "text", "words"), MISLEADING)
+def test_a_misleading_block_fails(language, text, words, context, tmp_path):
     """The program that it is for names the mistake."""
+    block = Block(page="SECURITY.md", line=1, language=language, text=f"{text}\n")
     with pytest.raises((Exception, SystemExit)) as failed:
-        RUNNERS[block.language](block, context, tmp_path)
+        RUNNERS[language](block, context, tmp_path)
     assert words in f"{failed.type.__name__}: {failed.value}"
 
 
-def test_a_language_without_a_runner_fails():
-    """A fence without a language is one of them."""
+def test_each_language_has_a_misleading_block():
+    """A fence without a language has no runner, and fails as well."""
+    assert {language for language, _text, _words in MISLEADING} == set(RUNNERS)
     assert "" not in RUNNERS
-
-
-COMMANDS = {
-    "A=1 run x && B=2 \\\n  walk | sit > out 2>&1": [["run", "x"], ["walk"], ["sit"]],
-    "$ run x\nran 1\n$ walk \\\n  far\nwent far": [["run", "x"], ["walk", "far"]],
-    "$ run '{\n  1}' \\\n  x\nran 1": [["run", "{\n  1}", "x"]],
-    "run '{\n  \"a\": 1}'  # why\n# nothing": [["run", '{\n  "a": 1}']],
-}
-
-
-@pytest.mark.parametrize(("text", "words"), COMMANDS.items())
-def test_commands_are_read_as_a_shell_reads_them(text, words):
-    """Chains, pipes, redirections, quotes, comments, prompts and lines that go on."""
-    assert [list(command.words) for command in shell.commands(text)] == words
-
-
-def test_a_crontab_has_variables_and_comments():
-    """They are no commands."""
-    text = "# hourly\nMAILTO=root\n0 * * * * cd /srv/shop && python manage.py check\n"
-    assert [list(command.words) for command in shell.scheduled(text)] == [
-        ["cd", "/srv/shop"],
-        ["python", "manage.py", "check"],
-    ]

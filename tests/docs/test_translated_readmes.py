@@ -11,16 +11,13 @@ STEPS = 6  # the demo, then the blocks of the three steps; the tests' line is th
 ENGLISH = re.compile(r"\b(?:the|and|with|is|of)\b", re.IGNORECASE)
 
 
-def shown(path):
-    """Return the language and the text of each block of a page."""
-    return [(block.language, block.text) for block in pages.read(path).blocks]
-
-
 @pytest.mark.parametrize("path", TRANSLATED)
 def test_its_blocks_are_those_of_the_readme(path):
     """What a reader copies is tested once, and the same in each language."""
-    blocks = shown("README.md")
-    assert shown(path) == [*blocks[:STEPS], blocks[-1]]
+    (*blocks, last), translated = (
+        [(block.language, block.text) for block in pages.read(name).blocks] for name in ("README.md", path)
+    )
+    assert translated == [*blocks[:STEPS], last]
 
 
 @pytest.mark.parametrize("path", ["README.md", *TRANSLATED])

@@ -20,7 +20,7 @@ def apples(db):
 
 @pytest.fixture
 def make_order(apples):
-    """Save an order of two crates of apples, paid unless told otherwise."""
+    """Save an order of two crates of apples, paid by default."""
 
     def make(**changes):
         fields = {

@@ -6,7 +6,6 @@ Names of other services and their ports become addresses of this machine; nothin
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +17,9 @@ import requests
 import yaml
 
 from example_project.demo.browser import Browser
+from example_project.demo.processes import free_port
 from tests.docs.pages import ROOT
+from tests.newcomer import read_until
 
 FOLDER = ROOT / "example_project"
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())
@@ -105,76 +106,42 @@ def start(image, place):
         process.stdout.close()
 
 
-def free_port():
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def read_until(process, pattern):
-    """Read what a process prints until it prints this."""
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if re.search(pattern, line):
-            return
-    raise AssertionError(f"it never printed {pattern!r}: {''.join(lines)}")
-
-
 def test_an_order_of_the_shop_is_delivered(start, place):
     """Each service is started in the order that it depends on the others; then a customer orders."""
     migrate = start("migrate")
     output, _ = migrate.communicate()
     assert migrate.returncode == 0, output
     sandbox, shop, worker = (start(name) for name in ("sandbox", "shop", "worker"))
-    read_until(shop, "Quit the server")
-    read_until(worker, "kaspi_worker is ready")
+    read_until(shop.stdout, "Quit the server")
+    read_until(worker.stdout, "kaspi_worker is ready")
     customer = Browser(place("http://shop:8000/"))
     page = customer.get("products/1/")
     customer.submit(page, page.form_with("customer_name"), CUSTOMER)
-    read_until(sandbox, r"delivery\.delivered attempt=1 status=200")
+    read_until(sandbox.stdout, r"delivery\.delivered attempt=1 status=200")
     for url in ("http://shop:8000/", "http://sandbox:8900/_sandbox/deliveries"):  # they call each other by these names
         assert requests.get(place(url), headers={"Host": urlsplit(url).netloc}, timeout=PATIENCE_S).ok
     asked = start("shop", "python", "manage.py", "shell", "--no-imports", "-c", ASK)
     assert asked.communicate()[0].endswith("status: delivered\n")
 
 
-def test_each_service_waits_for_what_it_needs():
-    """A service that is named is there, and is waited for as it can be: the healthy one has a check, the other ends."""
-    waits = [wait for service in SERVICES.values() for wait in service.get("depends_on", {}).items()]
-    assert waits
-    for name, wait in waits:
+def test_the_file_agrees_with_itself():
+    """The database is the one of the URL; only this machine reaches the shop; what is named is there."""
+    for name, wait in [wait for service in SERVICES.values() for wait in service.get("depends_on", {}).items()]:
         assert "healthcheck" in SERVICES[name] or wait["condition"] != "service_healthy"
-        assert wait["condition"] != "service_completed_successfully" or "restart" not in SERVICES[name]
-    assert {name for name, service in OURS.items() if "depends_on" not in service} == {"sandbox"}
-
-
-def test_the_database_is_the_one_that_the_shop_opens():
-    """Its name, user and password are those of the URL."""
     given = SERVICES["database"]["environment"]
     for service in OURS.values():
         url = urlsplit(service["environment"]["DATABASE_URL"])
         assert (url.hostname, url.path) == ("database", f"/{given['POSTGRES_DB']}")
         assert (url.username, url.password) == (given["POSTGRES_USER"], given["POSTGRES_PASSWORD"])
-
-
-def test_only_this_machine_reaches_it():
-    """The shop has DEBUG and a password that everyone can read."""
+        context = (FOLDER / service["build"]["context"]).resolve()
+        assert (context, (context / service["build"]["dockerfile"]).is_file()) == (ROOT, True)
     ports = list(chain.from_iterable(service.get("ports", []) for service in SERVICES.values()))
     assert ports == ["127.0.0.1:8900:8900", "127.0.0.1:8000:8000"]
-
-
-def test_compose_reads_the_file():
-    """No key is misspelled, and each volume and build that is named is there."""
     known = {"image", "build", "init", "environment", "command", "depends_on", "ports", "volumes", "healthcheck"}
     known |= {"restart", "stop_grace_period"}
     assert [key for service in SERVICES.values() for key in service if key not in known] == []
-    assert set(COMPOSE) == {"name", "x-shop", "services", "volumes"}
     named = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert named == set(COMPOSE["volumes"])
-    for service in OURS.values():
-        context = (FOLDER / service["build"]["context"]).resolve()
-        assert (context, (context / service["build"]["dockerfile"]).is_file()) == (ROOT, True)
 
 
 def test_the_image_is_built_of_what_is_there():

@@ -18,49 +18,35 @@ def read(client, order):
 
 
 def test_only_the_token_opens_the_page(client, make_order):
-    """Neither the number nor another token leads to an order."""
+    """Neither the number nor another token leads to an order; no cache keeps the page."""
     order = make_order()
-    assert client.get(order.get_absolute_url()).status_code == 200
+    response = client.get(order.get_absolute_url())
+    assert response.status_code == 200
+    assert "no-store" in response["Cache-Control"]
     assert client.get(f"/example/orders/{order.pk}/").status_code == 404
     assert client.get(f"/example/orders/{uuid.uuid4()}/").status_code == 404
 
 
-def test_the_page_is_never_cached(client, make_order):
-    """It holds an address, and news."""
-    assert "no-store" in client.get(make_order().get_absolute_url())["Cache-Control"]
-
-
-def test_an_unpaid_order_waits_for_its_payment(client, make_order):
-    """Nothing is booked for it."""
-    assert "Waiting for the payment" in read(client, make_order(paid=False))
-
-
 def test_a_paid_order_shows_the_packages_timeline(client, make_order):
-    """And the script that keeps it up to date."""
+    """With the script that keeps it up to date, and Kaspi's id."""
     order = make_order()
     page = read(client, order)
     assert f'data-kaspi-source="{tracking_path(Delivery.objects.get())}"' in page
     assert page.count('data-kaspi-step="') == 5
     assert 'src="/static/kaspi_delivery/tracking.js"' in page
-
-
-def test_the_page_names_kaspis_delivery(client, make_order):
-    """The shop shows what the timeline alone does not."""
-    order = make_order()
     Delivery.objects.update(delivery_id="dlv_1", status="created")
-    page = read(client, order)
-    assert 'data-delivery="dlv_1"' in page
-    assert "Kaspi delivery dlv_1" in page
+    assert "Kaspi delivery dlv_1" in read(client, order)
 
 
-@pytest.mark.parametrize("paid", [True, False])
-def test_a_cancelled_order_that_was_never_sent_is_cancelled(client, make_order, paid):
-    """The customer need not wait for a word from Kaspi, nor for one about a payment."""
+@pytest.mark.parametrize(("paid", "text"), [(True, "Cancelled"), (False, "The order is cancelled")])
+def test_a_cancelled_order_that_was_never_sent_is_cancelled(client, make_order, paid, text):
+    """The customer need not wait for Kaspi, nor for a payment."""
     order = make_order(paid=paid)
+    assert ("Waiting for the payment" in read(client, order)) is not paid
     order.cancelled = True
     order.save()
     page = read(client, order)
-    assert ("Cancelled" if paid else "The order is cancelled") in page
+    assert text in page
     assert "data-kaspi-source" not in page
     assert "Waiting" not in page
 

@@ -52,12 +52,12 @@ def kaspi(settings, live_server, pace_s):
 
 @pytest.fixture
 def until():
-    """Wait for a status to be told to the shop's code, after the shop's own receiver had it."""
-    told = {}
+    """Wait until the shop's code is notified of a status, after the shop's own receiver."""
+    notified = {}
 
     def receiver(sender, delivery, change, **kwargs):
-        told.setdefault(change.to_status, threading.Event()).set()
+        notified.setdefault(change.to_status, threading.Event()).set()
 
     delivery_status_changed.connect(receiver)
-    yield lambda status: told.setdefault(status, threading.Event()).wait(PATIENCE_S)
+    yield lambda status: notified.setdefault(status, threading.Event()).wait(PATIENCE_S)
     delivery_status_changed.disconnect(receiver)

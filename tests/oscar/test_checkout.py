@@ -61,27 +61,31 @@ def buy(client, choose):
 
 
 @pytest.fixture
-def staff(book):
-    """Log in somebody who works in oscar's dashboard; return a browser of theirs."""
+def staff():
+    """Log in a member of oscar's staff; return their browser."""
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("staff", "staff@example.com", "staff"))
     return client
 
 
-def set_status(staff, order, status):
+@pytest.fixture
+def set_status(staff):
     """Change an order's status on the dashboard's page."""
-    page = reverse("dashboard:order-detail", kwargs={"number": order.number})
-    answer = staff.post(page, {"order_action": "change_order_status", "new_status": status})
-    assert answer.status_code == 302
-    order.refresh_from_db()
-    assert order.status == status
+
+    def change(order, status):
+        page = reverse("dashboard:order-detail", kwargs={"number": order.number})
+        staff.post(page, {"order_action": "change_order_status", "new_status": status})
+        order.refresh_from_db()
+        assert order.status == status
+
+    return change
 
 
-def test_an_order_is_booked_when_it_is_paid(kaspi, buy, staff):
-    """Not when it is placed; and with what oscar knows of the customer and the lines."""
+def test_a_paid_order_is_booked_and_followed_to_the_door(kaspi, buy, staff, set_status, until):
+    """It is booked when it is paid, with what oscar knows, and moves through oscar's own pipeline."""
     order = buy()
     assert (order.status, Delivery.objects.count()) == ("Pending", 0)
-    set_status(staff, order, "Paid")
+    set_status(order, "Paid")
     [booked] = kaspi.deliveries_for(f"order-{order.number}")
     assert booked.request["dropoff"] == {
         "address": "Almaty, Abay Avenue 10, flat 5",
@@ -89,55 +93,41 @@ def test_an_order_is_booked_when_it_is_paid(kaspi, buy, staff):
         "notes": "The bell is broken.",
     }
     assert booked.request["parcel"] == {"description": "Abai's Way", "weightGrams": 2400, "valueKzt": 19981}
-
-
-def test_the_order_follows_the_parcel_to_the_door(kaspi, buy, staff, until):
-    """Through oscar's own pipeline, with a note for each step."""
-    order = buy()
-    set_status(staff, order, "Paid")
     assert until("delivered")
-    order.refresh_from_db()
-    assert order.status == "Delivered"
     steps = order.status_changes.order_by("pk").values_list("new_status", flat=True)
     assert list(steps) == ["Paid", "On the way", "Delivered"]
+    page = staff.get(reverse("admin:order_order_change", args=[order.pk]))
+    assert Delivery.objects.get().tracking_url in page.content.decode()
 
 
 @pytest.mark.parametrize("pace_s", [3600])
-def test_an_order_that_staff_cancel_is_cancelled_with_kaspi(kaspi, buy, staff, until):
+def test_an_order_that_staff_cancel_is_cancelled_with_kaspi(kaspi, buy, set_status, until):
     """In the dashboard, before the courier came."""
     order = buy()
-    set_status(staff, order, "Paid")
-    set_status(staff, order, "Cancelled")
+    set_status(order, "Paid")
+    set_status(order, "Cancelled")
     assert until("cancelled")
     [remote] = kaspi.deliveries.values()
     assert (Delivery.objects.get().status, remote.status) == ("cancelled", "cancelled")
 
 
-def test_an_order_that_was_never_paid_is_cancelled_in_silence(kaspi, buy, staff):
-    """Kaspi has not heard of it, and does not."""
-    set_status(staff, buy(), "Cancelled")
+@pytest.mark.parametrize(("method", "status"), [("kaspi-delivery", "Cancelled"), ("self-pickup", "Paid")])
+def test_what_no_courier_brings_is_not_booked(kaspi, buy, set_status, method, status):
+    """An order that was never paid, and one that the customer fetches."""
+    set_status(buy(method), status)
+    assert not Delivery.objects.exists()
     assert not kaspi.requests
 
 
-def test_what_the_customer_fetches_is_not_booked(kaspi, buy, staff):
-    """The other shipping method has nothing to do with Kaspi."""
-    set_status(staff, buy(method="self-pickup"), "Paid")
-    assert not Delivery.objects.exists()
-
-
-def test_a_checkout_without_a_phone_goes_no_further(choose):
-    """A courier must be able to call; oscar asks for it by itself."""
-    assert choose(phone_number="").redirect_chain[-1] == (reverse("checkout:shipping-address"), 302)
-
-
-def test_an_order_abroad_is_not_offered_a_courier(choose):
-    """Kaspi delivers within Kazakhstan."""
+def test_a_courier_needs_a_phone_and_an_address_in_kazakhstan(choose):
+    """Oscar asks for the phone; abroad the other method is offered alone."""
     Country.objects.create(iso_3166_1_a2="KG", printable_name="Kyrgyzstan", is_shipping_country=True)
+    assert choose(phone_number="").redirect_chain[-1] == (reverse("checkout:shipping-address"), 302)
     assert choose(country="KZ").context["shipping_method"].code == "kaspi-delivery"
     assert choose(country="KG").context["shipping_method"].code == "self-pickup"
 
 
-def test_a_checkout_that_fails_is_never_heard_of(kaspi, client, choose, monkeypatch, settings):
+def test_a_checkout_that_fails_books_nothing(kaspi, client, choose, monkeypatch, settings):
     """After the order was written, and before it was committed: no order, no parcel."""
 
     def fail(*args, **kwargs):
@@ -158,11 +148,3 @@ def test_an_order_that_is_paid_at_once_is_booked_with_its_lines(kaspi, buy, sett
     order = buy()
     [booked] = kaspi.deliveries_for(f"order-{order.number}")
     assert booked.request["parcel"]["description"] == "Abai's Way"
-
-
-def test_the_orders_page_in_the_admin_shows_the_delivery(kaspi, buy, staff):
-    """Beside oscar's own tables."""
-    order = buy()
-    set_status(staff, order, "Paid")
-    page = staff.get(reverse("admin:order_order_change", args=[order.pk]))
-    assert Delivery.objects.get().tracking_url in page.content.decode()

@@ -8,6 +8,6 @@ from tests.shop.models import AppOrder, GiftOrder, Note, Order, ProxyOrder
 
 @admin.register(Order, ProxyOrder, GiftOrder, Note, AppOrder)
 class OrderAdmin(OrderDeliveriesMixin, admin.ModelAdmin):
-    """A page that anybody could have written."""
+    """A page of a shop."""
 
     inlines = [DeliveryInline]

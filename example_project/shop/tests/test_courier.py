@@ -52,7 +52,7 @@ def test_a_late_cancel_needs_manual_review(kaspi: KaspiSandbox, order: Order) ->
 
 
 def test_a_cancel_by_kaspi_notifies_the_customer(kaspi: KaspiSandbox, order: Order) -> None:
-    """Kaspi cancels the delivery, and the shop tells the customer."""
+    """Kaspi cancels the delivery, and the shop notifies the customer."""
     kaspi.deliver(order, until="created")
     kaspi.move(order, "cancelled", notes="No courier is free.")
     assert order.notices.latest("pk").text == "the customer was told: Cancelled"

@@ -1,4 +1,4 @@
-// One order per click: a slow answer must not tempt anybody to click twice.
+// One order per click: a slow answer must not book twice.
 const form = document.getElementById("checkout");
 const button = form.querySelector("button");
 const label = button.textContent;

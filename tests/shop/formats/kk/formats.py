@@ -1,3 +1,3 @@
-"""A format that nobody else has."""
+"""A format of a project."""
 
 SHORT_DATETIME_FORMAT = "Y-m-d"
