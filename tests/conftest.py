@@ -1,4 +1,4 @@
-"""What many tests stand on: a turnable clock, and a sandbox that answers without sockets."""
+"""What many tests use: a fake clock, and a sandbox that answers without sockets."""
 
 import json
 import threading
@@ -48,14 +48,14 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item in chosen]
 
 
-class TurnableClock:
-    """A clock that stands still until it is turned."""
+class FakeClock:
+    """A clock that stands still until it is advanced."""
 
     def __init__(self):
         self.now = NOON
 
-    def turn(self, **by):
-        """Go forward (or back) by a timedelta's arguments."""
+    def advance(self, **by):
+        """Go forward, or back, by a timedelta's arguments."""
         self.now += timedelta(**by)
 
     def timestamp(self):
@@ -97,22 +97,22 @@ def _process_starts_over():
 
 
 @pytest.fixture
-def turnable():
-    """Put both of the services' clocks, and the sandbox's, under the test's hand."""
-    hands = TurnableClock()
-    with clock.replaced(lambda: hands.now):
-        yield hands
+def fake_clock():
+    """Replace both of the services' clocks; the sandbox of `kaspi` has this one, too."""
+    fake = FakeClock()
+    with clock.replaced(lambda: fake.now):
+        yield fake
 
 
 @pytest.fixture
-def kaspi(turnable):
+def kaspi(fake_clock):
     """Kaspi's sandbox, reached by every call of the services instead of the network."""
     account = django_settings.KASPI_DELIVERY
     kaspi = FakeKaspi(
         api_key=account["API_KEY"],
         webhook_secret=account["WEBHOOK_SECRETS"][0],
         webhook_url=WEBHOOK_URL,
-        clock=turnable.timestamp,
+        clock=fake_clock.timestamp,
         seed=1,
         strict=True,
     )
@@ -131,12 +131,12 @@ def drain(kaspi):
 
 
 @pytest.fixture
-def post_webhook(client, turnable):
+def post_webhook(client, fake_clock):
     """Post a body to the webhook, signed with the first secret unless told otherwise."""
 
     def post(document, *, secret=None, timestamp=None, signature=None, url=WEBHOOK_URL):
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        stamp = timestamp or str(int(turnable.timestamp()))
+        stamp = timestamp or str(int(fake_clock.timestamp()))
         secret = secret or django_settings.KASPI_DELIVERY["WEBHOOK_SECRETS"][0]
         return client.post(
             url,
@@ -161,21 +161,21 @@ def due(kaspi):
 
 
 @pytest.fixture
-def booked(due, drain):
+def booked(due):
     """Return a delivery that Kaspi has booked."""
-    drain()
+    sender.send(due.pk)
     return Delivery.objects.get(pk=due.delivery_id)
 
 
 @pytest.fixture
-def deliver_webhooks(kaspi, client, turnable):
+def deliver_webhooks(kaspi, client, fake_clock):
     """Let the sandbox post its due webhooks into the project; return what became of them."""
 
     def post(url, headers, body):
         sent = {name: value for name, value in headers.items() if name.startswith("X-")}
         return client.post(url, body, content_type="application/json", headers=sent).status_code
 
-    return lambda: kaspi.webhooks.deliver_due(turnable.timestamp(), post)
+    return lambda: kaspi.webhooks.deliver_due(fake_clock.timestamp(), post)
 
 
 @pytest.fixture

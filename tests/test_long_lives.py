@@ -59,9 +59,9 @@ def test_every_order_of_six_events_ends_the_same(booked, post_webhook):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_order_of_contradictions_ends_the_same(booked, kaspi, post_webhook, drain, turnable, case):
+def test_every_order_of_contradictions_ends_the_same(booked, kaspi, post_webhook, drain, fake_clock, case):
     """One status, no flag left, and each status once: a GET that was asked for is sent, whatever came meanwhile."""
-    began, (truth, arrivals) = turnable.now, case
+    began, (truth, arrivals) = fake_clock.now, case
 
     def arrive(what):
         if what == WORKER:
@@ -77,15 +77,15 @@ def test_every_order_of_contradictions_ends_the_same(booked, kaspi, post_webhook
     for arrived in every_order(arrive, arrivals):
         for _ in range(4):
             drain()
-            turnable.turn(hours=1)
-        turnable.now, found = began, fresh(booked)
+            fake_clock.advance(hours=1)
+        fake_clock.now, found = began, fresh(booked)
         steps = sorted(booked.history.values_list("to_status", flat=True))
         assert (found.status, found.attention, steps) == expected, arrived
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.failure_mode("refresh: Kaspi is silent")
-def test_a_day_without_webhooks_is_made_up_for_in_one_round(kaspi, drain, turnable):
+def test_a_day_without_webhooks_is_made_up_for_in_one_round(kaspi, drain, fake_clock):
     """Every status is restored, with each step once; another day of silence adds nothing."""
     ways = {end: ["created", *LIFE[1 : LIFE.index(end) + 1]] for end in LIFE[1:]}
     ways["cancelled"] = ["created", "cancelled"]
@@ -95,12 +95,12 @@ def test_a_day_without_webhooks_is_made_up_for_in_one_round(kaspi, drain, turnab
     kaspi.webhook_url = None
     for delivery, way in zip(Delivery.objects.order_by("pk"), ways.values(), strict=True):
         for status in way[1:]:
-            turnable.turn(hours=1)
-            kaspi.move(delivery.delivery_id, status, turnable.timestamp())
-    turnable.now = NOON + timedelta(hours=24)
+            fake_clock.advance(hours=1)
+            kaspi.move(delivery.delivery_id, status, fake_clock.timestamp())
+    fake_clock.now = NOON + timedelta(hours=24)
     for _ in range(2):
         drain()
         history = {d.status: [c.to_status for c in d.history.order_by("at", "pk")] for d in Delivery.objects.all()}
         assert history == ways
-        turnable.turn(hours=24)
+        fake_clock.advance(hours=24)
     assert StatusChange.objects.count() == sum(map(len, ways.values()))

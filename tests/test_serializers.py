@@ -31,9 +31,9 @@ def test_an_empty_tracking_has_every_field():
 
 
 @pytest.mark.django_db
-def test_a_delivery_in_transit(booked, turnable):
+def test_a_delivery_in_transit(booked, fake_clock):
     """Reached steps have a time, those to come have none; a delivery may be serialized itself."""
-    turnable.turn(hours=2)
+    fake_clock.advance(hours=2)
     tracked.stand(
         booked,
         "in_transit",

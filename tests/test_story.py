@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LIFE = ["accepted", "in_transit", "out_for_delivery", "delivered"]
 
 
-def test_a_saved_order_becomes_a_delivered_parcel(kaspi, drain, deliver_webhooks, turnable):
+def test_a_saved_order_becomes_a_delivered_parcel(kaspi, drain, deliver_webhooks, fake_clock):
     """A saved order is booked once, follows Kaspi's webhooks, and ends delivered."""
     order = Order.objects.create()
     Line.objects.create(order=order, title="A samovar")
@@ -20,7 +20,7 @@ def test_a_saved_order_becomes_a_delivered_parcel(kaspi, drain, deliver_webhooks
     assert (delivery.delivery_id, delivery.status) == (booked.delivery_id, "created")
     assert booked.request["parcel"]["description"] == "A samovar"
     for status in LIFE:
-        turnable.turn(minutes=10)
+        fake_clock.advance(minutes=10)
         kaspi.move(booked.delivery_id, status)
         assert [sent.status for sent in deliver_webhooks()][-1] == 200
         drain()

@@ -93,9 +93,9 @@ def test_a_late_step_is_marked(booked):
         ({"status": "accepted", "cancel_requested_at": NOON}, ""),
     ],
 )
-def test_the_expected_time_is_shown_until_the_end(booked, turnable, fields, text):
+def test_the_expected_time_is_shown_until_the_end(booked, fake_clock, fields, text):
     """Or until it is being cancelled."""
-    turnable.turn(seconds=1 if fields.pop("late", False) else -1)
+    fake_clock.advance(seconds=1 if fields.pop("late", False) else -1)
     Delivery.objects.update(**fields, delivery_by=NOON)
     assert re.findall(r"\w[\w .]* expected by:|Expected by:", show(booked)) == ([text] if text else [])
 

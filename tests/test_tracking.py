@@ -233,12 +233,12 @@ def test_an_acknowledged_refusal_is_not_cancelled(due, client):
     assert "A courier is on the way to the shop." in client.get(path).content.decode()
 
 
-def test_a_delivery_is_overdue_after_its_time(stand, turnable):
+def test_a_delivery_is_overdue_after_its_time(stand, fake_clock):
     """Until it is delivered."""
     delivery = stand("in_transit", delivery_by=NOON)
-    turnable.now = NOON
+    fake_clock.now = NOON
     assert not track(delivery).is_overdue
-    turnable.turn(seconds=1)
+    fake_clock.advance(seconds=1)
     assert track(delivery).is_overdue
     assert not track(stand("delivered", delivery_by=NOON)).is_overdue
 

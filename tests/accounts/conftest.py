@@ -33,14 +33,14 @@ def shop(settings):
 
 
 @pytest.fixture
-def fakes(shop, turnable):
+def fakes(shop, fake_clock):
     """Return each merchant's Kaspi by the alias; both give the same ids, because they do not know each other."""
     found = {
         alias: FakeKaspi(
             api_key=own["API_KEY"],
             webhook_secret=own["WEBHOOK_SECRETS"][0],
             webhook_url=f"/kaspi/webhook/{alias}/",
-            clock=turnable.timestamp,
+            clock=fake_clock.timestamp,
             seed=1,
         )
         for alias, own in ((alias, credentials(alias)) for alias in ALIASES)
@@ -57,7 +57,7 @@ def drain(fakes):
 
 
 @pytest.fixture
-def deliver_webhooks(fakes, client, turnable):
+def deliver_webhooks(fakes, client, fake_clock):
     """Let a merchant's Kaspi post its due webhooks into the shop; return how they were answered."""
 
     def post(url, headers, body):
@@ -65,6 +65,6 @@ def deliver_webhooks(fakes, client, turnable):
         return client.post(url, body, content_type="application/json", headers=sent).status_code
 
     def run(alias):
-        return [sent.status for sent in fakes[alias].webhooks.deliver_due(turnable.timestamp(), post)]
+        return [sent.status for sent in fakes[alias].webhooks.deliver_due(fake_clock.timestamp(), post)]
 
     return run

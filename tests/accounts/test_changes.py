@@ -96,11 +96,11 @@ def test_an_order_that_may_be_booked_stays_in_its_account(fakes, drain):
     assert fakes["astana"].requests == []
 
 
-def test_a_sender_that_read_the_call_before_the_move_sends_nothing(fakes, monkeypatch, turnable):
+def test_a_sender_that_read_the_call_before_the_move_sends_nothing(fakes, monkeypatch, fake_clock):
     """Its key and its circuit breaker were the other account's."""
     order = order_in("almaty")
     call = ApiCall.objects.get()
-    circuit_breaker.trip(call.delivery, until=turnable.now, reason="a 429")
+    circuit_breaker.trip(call.delivery, until=fake_clock.now, reason="a 429")
     admit = circuit_breaker.admit
 
     def meanwhile(*args):
@@ -179,7 +179,7 @@ def test_calls_of_a_removed_account_are_flagged(fakes, drain, settings, shop, is
     assert (delivery.account, delivery.status) == ("almaty" if is_restored else "astana", "created")
 
 
-def test_an_alias_changes_with_its_rows(fakes, drain, deliver_webhooks, settings, shop, turnable):
+def test_an_alias_changes_with_its_rows(fakes, drain, deliver_webhooks, settings, shop, fake_clock):
     """As docs/accounts.md describes: a booking of unknown outcome is replayed, and webhooks find their delivery."""
     fakes["almaty"].faults.add(Fault(operation="create", drop="after"))
     order_in("almaty")
@@ -189,10 +189,10 @@ def test_an_alias_changes_with_its_rows(fakes, drain, deliver_webhooks, settings
     for model in (Delivery, WebhookEvent):
         model.objects.filter(account="almaty").update(account="alatau")
     Order.objects.update(address="Abay 1, alatau")
-    turnable.turn(minutes=5)
+    fake_clock.advance(minutes=5)
     drain()
     [booked] = fakes["almaty"].deliveries_for("order-1")
-    fakes["almaty"].webhooks.deliver_due(turnable.timestamp(), lambda *_: 200)  # those to the old address
+    fakes["almaty"].webhooks.deliver_due(fake_clock.timestamp(), lambda *_: 200)  # those to the old address
     fakes["almaty"].webhook_url = "/kaspi/webhook/alatau/"
     fakes["almaty"].move(booked.delivery_id, "accepted")
     assert deliver_webhooks("almaty") == [200]

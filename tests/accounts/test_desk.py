@@ -24,9 +24,9 @@ def one_is_refused(fakes, drain):
     drain()
 
 
-def test_the_dashboard_shows_each_account(staff, one_is_refused, turnable):
+def test_the_dashboard_shows_each_account(staff, one_is_refused, fake_clock):
     """One circuit breaker is open, with its reason; a worker may be missing for one account only."""
-    AccountState.objects.filter(account="astana").update(worker_seen_at=turnable.now - timedelta(hours=1))
+    AccountState.objects.filter(account="astana").update(worker_seen_at=fake_clock.now - timedelta(hours=1))
     page = staff().get(f"{DESK}dashboard/").context
     assert {one.alias: one.is_closed for one in page["accounts"]} == {"almaty": True, "astana": False}
     alerts = [alert.words for alert in page["alerts"]]

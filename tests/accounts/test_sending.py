@@ -33,25 +33,25 @@ def states():
 
 @pytest.mark.django_db(transaction=True)  # the calls are spread after the commit
 @pytest.mark.parametrize("fault", [{"status": 401}, {"status": 429, "retry_after": 60}])
-def test_a_refusal_opens_one_circuit_breaker(many, fakes, drain, turnable, fault):
+def test_a_refusal_opens_one_circuit_breaker(many, fakes, drain, fake_clock, fault):
     """The other merchant's orders are sent at once; the refused ones when their breaker closes."""
     fakes["almaty"].faults.add(Fault(operation="create", **fault))
     many("almaty", 3)
     many("astana", 3)
     drain()
     assert states() == {"almaty": {"due"}, "astana": {"done"}}
-    blocked = AccountState.objects.filter(closed_until__gt=turnable.now)
+    blocked = AccountState.objects.filter(closed_until__gt=fake_clock.now)
     assert [state.account for state in blocked] == ["almaty"]
     many("astana", 1)
     drain()
     assert states()["astana"] == {"done"}
     for _minute in range(8):
-        turnable.turn(minutes=1)
+        fake_clock.advance(minutes=1)
         drain()
     assert states() == {"almaty": {"done"}, "astana": {"done"}}
 
 
-def test_a_wrong_key_is_corrected_alone(many, fakes, drain, shop, turnable):
+def test_a_wrong_key_is_corrected_alone(many, fakes, drain, shop, fake_clock):
     """The other account's client and its key stay the same; a worker reports itself for both accounts."""
     shop("almaty", API_KEY="a-wrong-key")
     many("almaty", 1)
@@ -59,14 +59,14 @@ def test_a_wrong_key_is_corrected_alone(many, fakes, drain, shop, turnable):
     drain()
     assert [request.status for request in fakes["almaty"].requests] == [401]
     shop("almaty", API_KEY="the-api-key-of-almaty")
-    turnable.turn(minutes=10)
+    fake_clock.advance(minutes=10)
     drain()
     assert states() == {"almaty": {"done"}, "astana": {"done"}}
     assert {request.status for request in fakes["astana"].requests} == {201}
-    assert AccountState.objects.filter(worker_seen_at=turnable.now).count() == 2
+    assert AccountState.objects.filter(worker_seen_at=fake_clock.now).count() == 2
 
 
-def test_a_rotated_key_holds_only_its_own_unknown_bookings(many, fakes, drain, shop, turnable):
+def test_a_rotated_key_holds_only_its_own_unknown_bookings(many, fakes, drain, shop, fake_clock):
     """The other account's booking of unknown outcome is sent again with its key."""
     for kaspi in fakes.values():
         kaspi.webhook_url = None
@@ -76,7 +76,7 @@ def test_a_rotated_key_holds_only_its_own_unknown_bookings(many, fakes, drain, s
     drain()
     assert states() == {"almaty": {"unknown"}, "astana": {"unknown"}}
     shop("almaty", API_KEY="a-new-key")
-    turnable.turn(minutes=5)
+    fake_clock.advance(minutes=5)
     drain()
     assert states() == {"almaty": {"stuck"}, "astana": {"done"}}
     flagged = Delivery.objects.exclude(attention="").values_list("account", "attention")
@@ -120,7 +120,7 @@ def test_a_batch_takes_two_queries(many, settings, django_assert_num_queries):
         assert len(due_calls.select(limit=6)) == 6
 
 
-def test_blocked_calls_wait_for_no_rate_limit(many, fakes, settings, turnable, monkeypatch):
+def test_blocked_calls_wait_for_no_rate_limit(many, fakes, settings, fake_clock, monkeypatch):
     """A circuit breaker that opens in the middle of a batch does not delay the other merchant's calls."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}
     fakes["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600, times=None))

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 LIFE = ["accepted", "in_transit", "out_for_delivery", "delivered"]
 
 
-def test_each_parcel_is_booked_and_delivered_by_its_own_merchant(fakes, drain, deliver_webhooks, turnable):
+def test_each_parcel_is_booked_and_delivered_by_its_own_merchant(fakes, drain, deliver_webhooks, fake_clock):
     """The ids of deliveries, orders and events are the same at both: a webhook moves only its own merchant's."""
     for alias in ALIASES:
         order_in(alias)
@@ -25,7 +25,7 @@ def test_each_parcel_is_booked_and_delivered_by_its_own_merchant(fakes, drain, d
         assert deliver_webhooks(alias) == [200]
     for alias, statuses in (("almaty", ["delivered", "created"]), ("astana", ["delivered", "delivered"])):
         for status in LIFE:
-            turnable.turn(minutes=10)
+            fake_clock.advance(minutes=10)
             fakes[alias].move(parcels[alias].delivery_id, status)
             assert deliver_webhooks(alias) == [200]
         assert list(Delivery.objects.order_by("account").values_list("status", flat=True)) == statuses
@@ -35,7 +35,7 @@ def test_each_parcel_is_booked_and_delivered_by_its_own_merchant(fakes, drain, d
     assert len({event_id for _account, event_id in events}) < len(events)
 
 
-def test_a_parked_event_is_applied_in_its_own_account(drain, fakes, post_webhook, turnable):
+def test_a_parked_event_is_applied_in_its_own_account(drain, fakes, post_webhook, fake_clock):
     """Not to another merchant's delivery of the same name and id."""
     fakes["almaty"].webhook_url = None
     fakes["almaty"].faults.add(Fault(operation="create", drop="after"))
@@ -45,7 +45,7 @@ def test_a_parked_event_is_applied_in_its_own_account(drain, fakes, post_webhook
     document = {"eventId": "wh_x", "type": "delivery.created", "attempt": 1, "data": booked.to_event()}
     [secret] = credentials("astana")["WEBHOOK_SECRETS"]
     assert post_webhook(document, secret=secret, url="/kaspi/webhook/astana/").json() == {"status": "parked"}
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     drain()
     assert Delivery.objects.get().delivery_id == booked.delivery_id
     assert WebhookEvent.objects.get().state == "parked"

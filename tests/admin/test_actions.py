@@ -237,9 +237,9 @@ def test_the_question_depends_on_what_was_sent(staff, due, drain):
         assert words in user.get(address(delivery, name)).content.decode()
 
 
-def test_a_question_that_has_changed_is_asked_again(staff, due, drain, monkeypatch, turnable):
+def test_a_question_that_has_changed_is_asked_again(staff, due, drain, monkeypatch, fake_clock):
     """As for a delivery that is booked later, and that staff who can retry send now."""
-    opens = turnable.now + timedelta(hours=9)
+    opens = fake_clock.now + timedelta(hours=9)
     monkeypatch.setattr(adapters.OrderAdapter, "not_before", lambda _self, _order: opens)
     drain()
     client, delivery = staff(*ALL), due.delivery
@@ -270,12 +270,12 @@ def test_an_unknown_status_is_marked_as_final(staff, booked):
     assert "mark_final" not in offered(client, booked)
 
 
-def test_only_send_it_overrules_the_adapter(staff, kaspi, drain, turnable):
+def test_only_send_it_overrules_the_adapter(staff, kaspi, drain, fake_clock):
     """A plain retry, of one or in bulk, says why not; "Send it" says what it means, and is recorded."""
     Order.objects.create()
     Order.objects.update(paid=False)
     drain()
-    turnable.turn(minutes=15)
+    fake_clock.advance(minutes=15)
     drain()
     user, held = staff("retry_delivery"), Delivery.objects.get()
     chosen = {"action": "retry_deliveries", "_selected_action": [held.pk], "apply": "1"}

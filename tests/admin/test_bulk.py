@@ -49,9 +49,9 @@ def cancelled():
     return list(Delivery.objects.exclude(cancel_requested_at=None).order_by("pk"))
 
 
-def queued(turnable, rows, name="cancel", **columns):
+def queued(fake_clock, rows, name="cancel", **columns):
     """Queue an action for each of these rows."""
-    return [PendingAction.objects.create(name=name, delivery=row, created_at=turnable.now, **columns) for row in rows]
+    return [PendingAction.objects.create(name=name, delivery=row, created_at=fake_clock.now, **columns) for row in rows]
 
 
 def test_the_confirmation_names_the_first_rows_and_counts_the_others(staff, several, monkeypatch):
@@ -80,11 +80,11 @@ def test_the_confirmation_helps_to_recognise_a_parcel(staff, several):
     assert "Almaty, Abai" not in masked
 
 
-def test_the_forecast_of_a_cancel(staff, several, turnable, drain):
+def test_the_forecast_of_a_cancel(staff, several, fake_clock, drain):
     """Sent, never sent, after its booking, under way already, and left alone."""
     sent, unsent, unknown, pending, moving = several
     stop(unsent)
-    stop(unknown, state="unknown", unknown_since=turnable.now)
+    stop(unknown, state="unknown", unknown_since=fake_clock.now)
     cancel_delivery(pending)
     Delivery.objects.filter(pk=moving.pk).update(status="in_transit")
     page = choose(staff("cancel_delivery"), several)
@@ -98,13 +98,13 @@ def test_the_forecast_of_a_cancel(staff, several, turnable, drain):
     assert page.context["hidden"]["asked_about"] == keys
 
 
-def test_the_forecasts_of_a_refresh_and_a_retry(staff, several, turnable):
+def test_the_forecasts_of_a_refresh_and_a_retry(staff, several, fake_clock):
     """A retry sends again, or for the first time, or if the adapter wants it, or has nothing to do."""
     again, first, held, *_nothing = several
     for row in (again, first, held):
         stop(row)
     ApiCall.objects.filter(delivery=first).update(payload="", payload_sha256="")
-    Delivery.objects.filter(pk=held.pk).update(unwanted_since=turnable.now)
+    Delivery.objects.filter(pk=held.pk).update(unwanted_since=fake_clock.now)
     client = staff("retry_delivery")
     text = text_of(choose(client, several, "refresh_deliveries"))
     assert "Kaspi is asked about 2 deliveries: one request for each." in text
@@ -169,11 +169,11 @@ def test_rows_that_are_left_alone_are_neither_tried_nor_recorded(staff, several,
     assert len([request for request in kaspi.requests if request.path.endswith("/cancel")]) == 4
 
 
-def test_the_report_counts_what_is_done_and_links_what_is_refused(staff, several, kaspi, inline, turnable):
+def test_the_report_counts_what_is_done_and_links_what_is_refused(staff, several, kaspi, inline, fake_clock):
     """One cancelled, one never sent, one after its booking, two that were picked up meanwhile."""
     done, unsent, unknown, *moving = several
     stop(unsent)
-    stop(unknown, state="unknown", unknown_since=turnable.now)
+    stop(unknown, state="unknown", unknown_since=fake_clock.now)
     client = staff("cancel_delivery")
     asked = choose(client, several)
     for row in moving:
@@ -235,7 +235,7 @@ def test_rows_beyond_one_requests_number_are_queued(staff, several, monkeypatch,
     assert set(Delivery.objects.values_list("status", flat=True)) == {"cancelled"}
 
 
-def test_rows_beyond_one_requests_time_are_queued(staff, several, monkeypatch, turnable):
+def test_rows_beyond_one_requests_time_are_queued(staff, several, monkeypatch, fake_clock):
     """A message warns if no worker is seen: they would wait."""
     monkeypatch.setattr(confirmation, "REQUEST_S", 0)
     client = staff("cancel_delivery")
@@ -244,7 +244,7 @@ def test_rows_beyond_one_requests_time_are_queued(staff, several, monkeypatch, t
     assert "5 are queued for the worker." in first
     assert "No worker is seen" not in first
     assert PendingAction.objects.count() == 5
-    turnable.turn(minutes=10)
+    fake_clock.advance(minutes=10)
     assert "No worker is seen" in message_text(confirm(client, asked, reason="out of stock"))
 
 
@@ -332,9 +332,9 @@ def test_under_atomic_requests_nothing_is_sent_from_the_request(staff, several, 
 # Pending actions
 
 
-def test_refused_actions_are_listed_and_dismissed(staff, several, turnable):
+def test_refused_actions_are_listed_and_dismissed(staff, several, fake_clock):
     """With the reason; one by one or several."""
-    rows = queued(turnable, several[:3], failed_at=turnable.now, failure="It is delivered.")
+    rows = queued(fake_clock, several[:3], failed_at=fake_clock.now, failure="It is delivered.")
     client = staff("view_pendingaction", "cancel_delivery")
     assert "It is delivered." in client.get(PENDING).content.decode()
     assert "taken off the list" in message_text(client.post(f"{PENDING}{rows[0].pk}/do/dismiss/", follow=True))
@@ -343,9 +343,9 @@ def test_refused_actions_are_listed_and_dismissed(staff, several, turnable):
     assert not PendingAction.objects.exists()
 
 
-def test_an_action_without_the_worker_says_that_some_are_left(staff, several, turnable, monkeypatch):
+def test_an_action_without_the_worker_says_that_some_are_left(staff, several, fake_clock, monkeypatch):
     """The worker dismisses nothing."""
-    rows = queued(turnable, several)
+    rows = queued(fake_clock, several)
     monkeypatch.setattr(confirmation, "ROWS_PER_REQUEST", 3)
     client = staff("view_pendingaction", "cancel_delivery")
     page = choose(client, rows, "dismiss_actions", url=PENDING, apply="1")
@@ -361,10 +361,10 @@ def test_an_action_without_the_worker_says_that_some_are_left(staff, several, tu
         ("replay_event", {"cancel", "retry", "refresh", "return"}),
     ],
 )
-def test_actions_are_dismissed_only_by_users_who_could_request_them(staff, several, turnable, permission, left):
+def test_actions_are_dismissed_only_by_users_who_could_request_them(staff, several, fake_clock, permission, left):
     """A colleague's pending cancel is not for a user with the permission to retry: alone, among others, or in bulk."""
     for name in PendingAction.Name.values:
-        queued(turnable, several[:1], name=name)
+        queued(fake_clock, several[:1], name=name)
     client, rows = staff("view_pendingaction", permission), list(PendingAction.objects.all())
     assert "stay on the list" in message_text(choose(client, rows, "dismiss_actions", url=PENDING, apply="1"))
     assert set(PendingAction.objects.values_list("name", flat=True)) == left

@@ -26,10 +26,10 @@ STATUSES = ("accepted", "in_transit", "delivered")
 
 
 @pytest.fixture
-def alive(booked, deliver_webhooks, turnable):
+def alive(booked, deliver_webhooks, fake_clock):
     """Return a delivery in a system where nothing is wrong."""
     deliver_webhooks()
-    AccountState.objects.update(worker_seen_at=turnable.now)
+    AccountState.objects.update(worker_seen_at=fake_clock.now)
     return booked
 
 
@@ -117,33 +117,33 @@ def test_a_capped_count_has_the_plural_of_what_is_shown():
     assert "доставок" in alert.words
 
 
-def test_accounts_are_watched(staff, alive, turnable):
+def test_accounts_are_watched(staff, alive, fake_clock):
     """An open circuit breaker, a lost worker, an announced sunset; a breaker is half-open once its time is over."""
-    turnable.turn(minutes=10)
-    AccountState.objects.update(closed_until=turnable.now + timedelta(minutes=5), closed_reason="401")
+    fake_clock.advance(minutes=10)
+    AccountState.objects.update(closed_until=fake_clock.now + timedelta(minutes=5), closed_reason="401")
     assert list(alerts_of(staff())) == [
         "The circuit breaker of default is open: 401",
         "No worker is seen for default: retries wait until one runs",
     ]
-    past = turnable.now - timedelta(minutes=1)
+    past = fake_clock.now - timedelta(minutes=1)
     AccountState.objects.update(
-        closed_until=past, worker_seen_at=turnable.now, announcement="Sunset: 2026-12-31", announced_at=turnable.now
+        closed_until=past, worker_seen_at=fake_clock.now, announcement="Sunset: 2026-12-31", announced_at=fake_clock.now
     )
     assert "half-open, waiting for a trial call: 401" in text_of(staff())
     assert any("Sunset: 2026-12-31" in words for words in alerts_of(staff()))
 
 
-def test_kaspis_silence_is_named_while_parcels_are_on_their_way(staff, booked, deliver_webhooks, turnable):
+def test_kaspis_silence_is_named_while_parcels_are_on_their_way(staff, booked, deliver_webhooks, fake_clock):
     """After three hours, and not before; or if no webhook ever came."""
-    AccountState.objects.update(worker_seen_at=turnable.now)
+    AccountState.objects.update(worker_seen_at=fake_clock.now)
     [words] = alerts_of(staff())
     assert words.startswith("Kaspi has never sent a webhook: enter")
     deliver_webhooks()
-    turnable.turn(hours=2)
-    AccountState.objects.update(worker_seen_at=turnable.now)
+    fake_clock.advance(hours=2)
+    AccountState.objects.update(worker_seen_at=fake_clock.now)
     assert alerts_of(staff()) == {}
-    turnable.turn(hours=2)
-    AccountState.objects.update(worker_seen_at=turnable.now)
+    fake_clock.advance(hours=2)
+    AccountState.objects.update(worker_seen_at=fake_clock.now)
     [(words, url)] = alerts_of(staff("view_webhookevent")).items()
     assert words.startswith("Kaspi has sent no webhook for 4 h, though parcels are on their way: check")
     assert url == f"{FOLDER}/webhookevent/"
@@ -151,14 +151,14 @@ def test_kaspis_silence_is_named_while_parcels_are_on_their_way(staff, booked, d
     assert alerts_of(staff()) == {}
 
 
-def test_the_figures_are_there_as_text(staff, alive, post_webhook, turnable, monkeypatch):
+def test_the_figures_are_there_as_text(staff, alive, post_webhook, fake_clock, monkeypatch):
     """Each chart is a table too; a full sample says that there may be more."""
     post_webhook(event(alive, "delivered", attempt=2))
-    Delivery.objects.update(created_at=turnable.now - timedelta(hours=30, minutes=5), status_at=turnable.now)
+    Delivery.objects.update(created_at=fake_clock.now - timedelta(hours=30, minutes=5), status_at=fake_clock.now)
     call = ApiCall.objects.get()
-    ApiCall.objects.update(updated_at=turnable.now)
+    ApiCall.objects.update(updated_at=fake_clock.now)
     for http_status in (503, None):
-        FailedAttempt.objects.create(call=call, kind="create", at=turnable.now, http_status=http_status)
+        FailedAttempt.objects.create(call=call, kind="create", at=fake_clock.now, http_status=http_status)
     page = text_of(staff())
     for text in ("30 h 5 min", "create: 503", "create: no answer", "create: done", "Delivered"):
         assert text in page
@@ -166,9 +166,9 @@ def test_the_figures_are_there_as_text(staff, alive, post_webhook, turnable, mon
     assert staff().get(URL).context["webhooks"]["events"].count == "1+"
 
 
-def test_reasons_are_for_users_who_can_see_personal_data(staff, alive, turnable):
+def test_reasons_are_for_users_who_can_see_personal_data(staff, alive, fake_clock):
     """They may name people; none is no empty line."""
-    Delivery.objects.update(cancel_requested_at=turnable.now)
+    Delivery.objects.update(cancel_requested_at=fake_clock.now)
     assert "no reason given" in text_of(staff("view_personal_data"))
     Delivery.objects.update(cancel_reason="Asel changed her mind")
     assert "Asel" not in text_of(staff())
@@ -208,25 +208,25 @@ def test_todays_parcels_come_first(staff, alive, post_webhook):
 
 
 @pytest.fixture
-def eventful(alive, drain, post_webhook, turnable):
+def eventful(alive, drain, post_webhook, fake_clock):
     """Let something of each kind have happened, today and yesterday, more than one of some."""
     cancelled = [Order.objects.create() for _ in range(3)]
     drain()
     for order, reason in zip(cancelled, ("out of stock", "out of stock", ""), strict=True):
         services.cancel_delivery(Delivery.objects.get(object_id=str(order.pk)), reason=reason)
     drain()
-    turnable.turn(days=1)
+    fake_clock.advance(days=1)
     for number, status in enumerate(STATUSES):
         post_webhook(event(alive, status, event_id=f"wh_{number}", attempt=number + 1))
     Order.objects.create()
     drain()
     Order.objects.create()
     call = ApiCall.objects.filter(kind="create").first()
-    ApiCall.objects.filter(state="done").update(updated_at=turnable.now)
+    ApiCall.objects.filter(state="done").update(updated_at=fake_clock.now)
     for http_status in (503, 503, 401, None):
-        FailedAttempt.objects.create(call=call, kind=call.kind, at=turnable.now, http_status=http_status)
-    PendingAction.objects.create(name="cancel", delivery=alive, created_at=turnable.now)
-    Delivery.objects.filter(cancel_requested_at__isnull=False).update(cancel_requested_at=turnable.now)
+        FailedAttempt.objects.create(call=call, kind=call.kind, at=fake_clock.now, http_status=http_status)
+    PendingAction.objects.create(name="cancel", delivery=alive, created_at=fake_clock.now)
+    Delivery.objects.filter(cancel_requested_at__isnull=False).update(cancel_requested_at=fake_clock.now)
 
 
 def test_each_number_leads_to_its_rows(staff, eventful):
@@ -242,9 +242,9 @@ def test_each_number_leads_to_its_rows(staff, eventful):
     assert len(rows(staff(), url)) == Delivery.objects.count()  # for a user who cannot see reasons
 
 
-def test_an_address_that_no_number_has_shows_all(staff, alive, turnable):
+def test_an_address_that_no_number_has_shows_all(staff, alive, fake_clock):
     """As with every other filter."""
-    FailedAttempt.objects.create(call=ApiCall.objects.get(), kind="create", at=turnable.now)
+    FailedAttempt.objects.create(call=ApiCall.objects.get(), kind="create", at=fake_clock.now)
     client = staff(*VIEWS, "view_personal_data")
     for table, query in (
         ("delivery", {"day": "booked:2026-03-02"}),

@@ -23,9 +23,9 @@ def failed(booked, post_webhook):
     return WebhookEvent.objects.get()
 
 
-def test_a_dead_letter_is_replayed(staff, failed, turnable):
+def test_a_dead_letter_is_replayed(staff, failed, fake_clock):
     """However old it is: its timestamp was verified when it came. Then there is no button."""
-    turnable.turn(days=3)
+    fake_clock.advance(days=3)
     user, button = staff(*ALLOWED), f"{EVENTS}{failed.pk}/do/replay/"
     assert button in change_page(user, failed)
     assert "applied." in message_text(user.post(button, follow=True))

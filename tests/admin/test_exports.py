@@ -60,16 +60,16 @@ def recorded():
     return [(str(entry.user), entry.object_repr, entry.change_message) for entry in LogEntry.objects.order_by("pk")]
 
 
-def test_what_leaves_today_is_what_a_courier_picks_up_today(staff, several, turnable):
+def test_what_leaves_today_is_what_a_courier_picks_up_today(staff, several, fake_clock):
     """Late ones and those without a time too; neither tomorrow's nor what was picked up, cancelled or not booked."""
     Order.objects.create()
     Delivery.objects.update(pickup_by=None)
-    today = turnable.now.replace(hour=18, minute=59)  # 23:59 in Almaty
+    today = fake_clock.now.replace(hour=18, minute=59)  # 23:59 in Almaty
     changes = (
         {"pickup_by": today},
         {"pickup_by": today + timedelta(minutes=1)},
         {"status": "in_transit"},
-        {"cancel_requested_at": turnable.now},
+        {"cancel_requested_at": fake_clock.now},
         {"pickup_by": today - timedelta(days=2), "status": "accepted"},
     )
     for row, change in zip(several, changes, strict=True):
@@ -98,10 +98,10 @@ def test_a_label_has_what_the_packer_and_the_courier_need(staff, booked, monkeyp
     assert "kaspi-delivery-django[labels]" in page
 
 
-def test_the_chosen_deliveries_are_printed_whatever_their_status(staff, several, turnable, monkeypatch):
+def test_the_chosen_deliveries_are_printed_whatever_their_status(staff, several, fake_clock, monkeypatch):
     """One that is not to be handed over says so. A page has its limit, and says that there are more."""
     Delivery.objects.filter(pk=several[1].pk).update(status="cancelled")
-    Delivery.objects.filter(pk=several[2].pk).update(cancel_requested_at=turnable.now)
+    Delivery.objects.filter(pk=several[2].pk).update(cancel_requested_at=fake_clock.now)
     page = choose(staff(PERSONAL), several[:3])
     assert printed(page) == several[:3]
     warnings = [label.warning for label in page.context["labels"]]
@@ -174,10 +174,10 @@ def test_the_lists_link_keeps_its_filters_and_its_search(staff, several):
     assert (answer.status_code, answer["Location"]) == (302, f"{LIST}?e=1")
 
 
-def test_values_are_written_for_people(staff, booked, turnable):
+def test_values_are_written_for_people(staff, booked, fake_clock):
     """Times in the shop's zone; a status and a reason in words; nothing for what is not known."""
     Delivery.objects.update(
-        created_at=turnable.now, delivery_by=None, attention="too_old", dropoff_notes='Say "hi",\nthen ring'
+        created_at=fake_clock.now, delivery_by=None, attention="too_old", dropoff_notes='Say "hi",\nthen ring'
     )
     response = staff(PERSONAL).get(EXPORT)
     assert response["Content-Type"] == "text/csv; charset=utf-8"

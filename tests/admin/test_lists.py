@@ -19,13 +19,13 @@ EVENTS, CALLS = f"{FOLDER}/webhookevent/", f"{FOLDER}/apicall/"
 
 
 @pytest.fixture
-def busy(several, deliver_webhooks, turnable):
+def busy(several, deliver_webhooks, fake_clock):
     """Fill each table with several rows."""
     deliver_webhooks()
     for call in ApiCall.objects.select_related("delivery"):
-        FailedAttempt.objects.create(call=call, kind=call.kind, at=turnable.now, error="no answer")
-        PendingAction.objects.create(name="refresh", delivery=call.delivery, created_at=turnable.now)
-    Delivery.objects.update(delivery_by=turnable.now - timedelta(hours=1), attention="too_old")
+        FailedAttempt.objects.create(call=call, kind=call.kind, at=fake_clock.now, error="no answer")
+        PendingAction.objects.create(name="refresh", delivery=call.delivery, created_at=fake_clock.now)
+    Delivery.objects.update(delivery_by=fake_clock.now - timedelta(hours=1), attention="too_old")
 
 
 def found(client, url, **query):
@@ -218,11 +218,11 @@ def test_only_reasons_that_occur_are_offered_with_their_counts(staff, busy):
     assert list(page.context["cl"].result_list) == []
 
 
-def test_the_deliveries_filters(staff, busy, turnable):
+def test_the_deliveries_filters(staff, busy, fake_clock):
     """Each keeps what it names."""
-    Delivery.objects.update(created_at=turnable.now)
+    Delivery.objects.update(created_at=fake_clock.now)
     first = Delivery.objects.order_by("pk")[:1].get()
-    first.status, first.created_at = "", turnable.now - timedelta(days=2)
+    first.status, first.created_at = "", fake_clock.now - timedelta(days=2)
     first.save()
     counts = {
         "status": {"created": 4, "not_booked": 1, "delivered": 0},
@@ -287,9 +287,9 @@ def test_badges_say_in_words_what_their_colour_says(staff, booked):
     assert "It waited too long" in page
 
 
-def test_an_overdue_promise_is_marked(staff, booked, turnable):
+def test_an_overdue_promise_is_marked(staff, booked, fake_clock):
     """With how late it is; what is not late says when it comes."""
-    late, early = turnable.now - timedelta(hours=2), turnable.now + timedelta(hours=3)
+    late, early = fake_clock.now - timedelta(hours=2), fake_clock.now + timedelta(hours=3)
     cells = [("created", late, "overdue: 2\N{NO-BREAK SPACE}h"), ("created", early, "in 3 h"), ("delivered", late, "")]
     for status, delivery_by, words in cells:
         Delivery.objects.update(status=status, delivery_by=delivery_by)

@@ -68,7 +68,7 @@ def continue_after(model, last):
 
 
 @pytest.fixture
-def _old_shop(kaspi, drain, post_webhook, turnable):
+def _old_shop(kaspi, drain, post_webhook, fake_clock):
     """Let every table have a row whose key is above a thousand."""
     for model in (Order, Delivery, *OURS):
         continue_after(model, THOUSAND - 1)
@@ -81,7 +81,7 @@ def _old_shop(kaspi, drain, post_webhook, turnable):
     WebhookEvent.objects.filter(event_id="wh_created").update(state="failed")
     cancel_delivery(delivery, reason="out of stock")
     drain()
-    PendingAction.objects.create(name="retry", delivery=delivery, created_at=turnable.now)
+    PendingAction.objects.create(name="retry", delivery=delivery, created_at=fake_clock.now)
     assert {model.objects.order_by("pk").first().pk for model in (Order, Delivery, *OURS)} == {THOUSAND}
 
 

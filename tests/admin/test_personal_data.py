@@ -88,11 +88,11 @@ def test_ids_are_shown_to_every_user_who_can_view_the_page(staff, booked, post_w
     assert "wh_3e0a" in change_page(client, booked)
 
 
-def test_a_call_shows_its_request_ids(kaspi, due, turnable, admin_client):
+def test_a_call_shows_its_request_ids(kaspi, due, fake_clock, admin_client):
     """Of the attempt that failed, and of the one that booked."""
     kaspi.faults.add(Fault(operation="create", status=500))
     sender.send(due.pk)
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     sender.send(due.pk)
     failed, last = FailedAttempt.objects.get().request_id, ApiCall.objects.get().request_id
     assert failed != last

@@ -68,14 +68,14 @@ def test_each_action_needs_the_permission_of_the_admins_button(booked, program, 
         ("order_edited", {"kind": "refresh", "state": "done"}, "retry_delivery"),
     ],
 )
-def test_abandoning_needs_what_it_needs_in_the_admin(booked, turnable, attention, call, needed):
+def test_abandoning_needs_what_it_needs_in_the_admin(booked, fake_clock, attention, call, needed):
     """A booking that Kaspi may have made, a cancel that could still be sent, and neither."""
     Delivery.objects.filter(pk=booked.pk).update(attention=attention)
     if call["kind"] == "create":
         Delivery.objects.filter(pk=booked.pk).update(delivery_id=None)
-        booked.calls.update(**call, unknown_since=turnable.now)
+        booked.calls.update(**call, unknown_since=fake_clock.now)
     else:
-        ApiCall.objects.create(delivery=booked, idempotency_key="x", queued_at=turnable.now, **call)
+        ApiCall.objects.create(delivery=booked, idempotency_key="x", queued_at=fake_clock.now, **call)
     delivery = Delivery.objects.get(pk=booked.pk)
     assert rules.permission_for("acknowledge", delivery) == needed
     for name, action in actions_for(delivery).items():

@@ -164,14 +164,14 @@ def test_what_the_adapter_does_not_want_is_booked_only_if_that_is_overruled(api,
     assert post(api, LIST, order_id=str(order.pk), send_anyway=True).status_code == 201
 
 
-def test_a_rebooking_that_the_adapter_does_not_want_waits_and_is_flagged(api, refused, drain, turnable):
+def test_a_rebooking_that_the_adapter_does_not_want_waits_and_is_flagged(api, refused, drain, fake_clock):
     """It is answered with 201 like any other, as docs/rest-api.md says."""
     Order.objects.update(paid=False)
     assert post(api, address(refused, "reissue")).status_code == 201
     drain()
     row = Delivery.objects.get(generation=2)
     assert (row.is_held, row.attention, row.status) == (True, "", "")
-    turnable.turn(minutes=16)
+    fake_clock.advance(minutes=16)
     drain()
     row.refresh_from_db()
     assert (row.attention, row.status) == ("not_wanted", "")
@@ -262,11 +262,11 @@ def test_a_refused_booking_is_made_again(api, refused):
     assert Delivery.objects.count() == 2
 
 
-def test_what_kaspi_may_have_is_rebooked_only_with_a_confirmation(api, due, kaspi, turnable, drain):
+def test_what_kaspi_may_have_is_rebooked_only_with_a_confirmation(api, due, kaspi, fake_clock, drain):
     """The client states that staff have looked."""
     kaspi.faults.add(Fault(operation="create", status=500, times=None))
     drain()
-    turnable.turn(hours=26)
+    fake_clock.advance(hours=26)
     drain()
     row = Delivery.objects.get()
     assert row.attention == "outcome_unknown"

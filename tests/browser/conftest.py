@@ -102,9 +102,9 @@ def operator(live_server, transactional_db):
 
 
 @pytest.fixture
-def busy(kaspi, make_order, post_webhook, turnable):
+def busy(kaspi, make_order, post_webhook, fake_clock):
     """Fill every page of the desk."""
-    rows.fill(kaspi, make_order, post_webhook, turnable)
+    rows.fill(kaspi, make_order, post_webhook, fake_clock)
 
 
 @pytest.fixture

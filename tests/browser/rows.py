@@ -36,7 +36,7 @@ def fail(event_id):
     WebhookEvent.objects.filter(event_id=event_id).update(state="failed", error="DataError")
 
 
-def fill(kaspi, make_order, post_webhook, turnable):
+def fill(kaspi, make_order, post_webhook, fake_clock):
     """Make rows of every table: what goes well, what is late, what was refused, what is pending."""
     kaspi.faults.add(Fault(operation="create", status=422))
     refused = book(make_order)
@@ -48,10 +48,10 @@ def fill(kaspi, make_order, post_webhook, turnable):
     post_webhook(event(under_way, "delivered", event_id="wh_failed"))
     fail("wh_failed")
     post_webhook(event(NOBODYS, "created", event_id="wh_parked"))
-    asked = {"name": "retry", "asked_by": "operator", "created_at": turnable.now, "reason": "again"}
+    asked = {"name": "retry", "asked_by": "operator", "created_at": fake_clock.now, "reason": "again"}
     PendingAction.objects.create(**asked, delivery=refused)
-    PendingAction.objects.create(**asked, delivery=cancelled, failed_at=turnable.now, failure=NOTHING_TO_RETRY)
+    PendingAction.objects.create(**asked, delivery=cancelled, failed_at=fake_clock.now, failure=NOTHING_TO_RETRY)
     Worker(log=lambda _line: None).run_round()
     Delivery.objects.filter(pk=under_way.pk).update(
-        status="in_transit", delivery_by=turnable.now - timedelta(hours=2), tracking_url="https://track.kaspi.kz/1"
+        status="in_transit", delivery_by=fake_clock.now - timedelta(hours=2), tracking_url="https://track.kaspi.kz/1"
     )

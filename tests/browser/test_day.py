@@ -198,16 +198,16 @@ def replay(hand):
     assert not WebhookEvent.objects.filter(state__in=WebhookEvent.DEAD_LETTERS).exists()
 
 
-def read_the_silence(hand, turnable):
+def read_the_silence(hand, fake_clock):
     """No webhook has come for three hours, and the dashboard says what to look at."""
     hand.errand("silence")
-    turnable.turn(hours=3, minutes=10)
+    fake_clock.advance(hours=3, minutes=10)
     pages.go_to_list(hand.page)
     hand.link("Сводка", exact=True)
     assert "Kaspi не присылает вебхуки уже 3 ч" in hand.page.locator(".kd-needs").inner_text()
 
 
-def test_the_day(hand, refused, parcels, post_webhook, turnable):
+def test_the_day(hand, refused, parcels, post_webhook, fake_clock):
     """From the first call to the last look at the dashboard."""
     order = Order.objects.get(pk=refused.pk)
     find(hand, order)
@@ -219,5 +219,5 @@ def test_the_day(hand, refused, parcels, post_webhook, turnable):
     post_webhook(event(parcels[0], "in_transit", event_id="wh_failed"))
     rows.fail("wh_failed")
     replay(hand)
-    read_the_silence(hand, turnable)
+    read_the_silence(hand, fake_clock)
     assert hand.clicks == CLICKS

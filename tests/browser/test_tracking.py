@@ -29,7 +29,7 @@ HIDE = """(hidden) => {
 
 
 @pytest.fixture
-def delivery(kaspi, make_order, turnable):
+def delivery(kaspi, make_order, fake_clock):
     """Return the delivery of an order that was paid in the shop."""
     return rows.book(make_order)
 

@@ -73,11 +73,11 @@ def test_connecting_twice_is_once(registry, client, value):
 
 
 @rows
-def test_the_tables_are_read_at_the_scrape(value, booked, post_webhook, turnable):
+def test_the_tables_are_read_at_the_scrape(value, booked, post_webhook, fake_clock):
     """Each of the app's processes shows the same."""
     post_webhook(event(booked, "accepted", attempt=3))
     Delivery.objects.update(attention="order_edited", delivery_by=NOON)
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     assert value("up") == 1
     assert (value("deliveries", status="accepted"), value("deliveries", status="not_booked")) == (1, 0)
     assert (value("attention", reason="order_edited"), value("overdue")) == (1, 1)
@@ -88,13 +88,13 @@ def test_the_tables_are_read_at_the_scrape(value, booked, post_webhook, turnable
 
 
 @rows
-def test_what_is_pending_or_failed_is_read_too(value, due, turnable):
+def test_what_is_pending_or_failed_is_read_too(value, due, fake_clock):
     """Calls, circuit breakers, dead letters, and what failed in the last hour."""
     WebhookEvent.objects.create(event_id="wh_1", type="x", body="{}", state="conflict", received_at=NOON)
     AccountState.objects.create(account="default", environment="sandbox", closed_until=NOON)
     for status in (503, 503, None, 799):
         FailedAttempt.objects.create(call=due, kind="create", at=NOON, http_status=status)
-    turnable.turn(minutes=2)
+    fake_clock.advance(minutes=2)
     assert (value("calls", state="due"), value("oldest_due_age_seconds")) == (1, 180)
     assert (value("dead_letters", state="conflict"), value("actions", state="waiting")) == (1, 0)
     assert value("gate_closed", account="default", environment="sandbox") == 1
@@ -166,16 +166,16 @@ def test_webhooks_are_counted_by_what_became_of_them(value, booked, post_webhook
 
 
 @rows
-def test_attempts_changes_and_flags_are_counted(value, due, drain, kaspi, turnable, post_webhook):
+def test_attempts_changes_and_flags_are_counted(value, due, drain, kaspi, fake_clock, post_webhook):
     """By answer, status and reason, and timed; a success that Kaspi replayed is counted, from the start at 0."""
     assert value("replays_total", kind="create") == 0
     kaspi.faults.add(Fault(operation="create", status=503))
     kaspi.faults.add(Fault(operation="create", drop="after"))
     for _ in range(3):
         drain()
-        turnable.turn(minutes=10)
+        fake_clock.advance(minutes=10)
     booked = Delivery.objects.get()
-    post_webhook(event(booked, "accepted", at=turnable.now))
+    post_webhook(event(booked, "accepted", at=fake_clock.now))
     kaspi.faults.add(Fault(operation="cancel", status=409))
     cancel_delivery(booked)
     drain()

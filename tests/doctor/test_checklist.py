@@ -102,7 +102,7 @@ def test_without_an_admin_there_is_no_dashboard(settings, missing):
 
 
 @pytest.fixture
-def of_tables(turnable):
+def of_tables(fake_clock):
     """Return the items that are judged by the tables, by their numbers."""
 
     def read():
@@ -134,9 +134,9 @@ def test_an_empty_shop_has_proven_nothing(of_tables):
         (lambda: WebhookEvent.objects.update(state="failed"), {15: "yours"}),
     ],
 )
-def test_a_busy_shop_is_judged_by_its_rows(of_tables, booked, turnable, change, items):
+def test_a_busy_shop_is_judged_by_its_rows(of_tables, booked, fake_clock, change, items):
     """Bookings, notes, idempotency keys, adapter failures, repeated events and dead letters."""
     Delivery.objects.update(dropoff_notes="Ring twice.")
-    WebhookEvent.objects.create(event_id="wh_1", type="x", body="{}", state="applied", received_at=turnable.now)
+    WebhookEvent.objects.create(event_id="wh_1", type="x", body="{}", state="applied", received_at=fake_clock.now)
     change()
     assert of_tables() == {**WELL, **items}

@@ -26,7 +26,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs" / "running.md"
 
 
 @pytest.fixture
-def make_report(run, turnable):
+def make_report(run, fake_clock):
     """Run the report; return its exit code, what it printed, and its errors."""
     return lambda *arguments: run("kaspi_report", *arguments)
 
@@ -55,13 +55,13 @@ def note(**state):
 
 
 @rows
-def test_the_table_shows_the_current_state(make_report, booked, post_webhook, turnable):
+def test_the_table_shows_the_current_state(make_report, booked, post_webhook, fake_clock):
     """What is on its way, what needs attention, how long ago the last webhook was, what failed, the open breaker."""
     Delivery.objects.update(attention="order_edited")
     post_webhook(event(booked, "accepted"))
     fail(ApiCall.objects.get(), 503, 502, None, 401)
     AccountState.objects.update(closed_until=NOON + timedelta(minutes=5), closed_reason="a bad key")
-    turnable.turn(minutes=3, seconds=5)
+    fake_clock.advance(minutes=3, seconds=5)
     code, table, err = make_report()
     assert (code, err) == (0, "")
     assert table.startswith("Kaspi Delivery, 2026-03-01 12:03:05 UTC\n")
@@ -90,9 +90,9 @@ def test_counts_that_stopped_at_their_bound_have_a_plus_sign():
 
 
 @rows
-def test_the_document_is_in_seconds_and_utc(read, due, turnable):
+def test_the_document_is_in_seconds_and_utc(read, due, fake_clock):
     """For programs: null for never, zone and all."""
-    turnable.turn(minutes=2)
+    fake_clock.advance(minutes=2)
     found = read()
     assert datetime.fromisoformat(found["read_at"]) == clock.now()
     assert found["read_at"].endswith("+00:00")
@@ -208,9 +208,9 @@ def test_a_worker_of_any_account_may_be_missing(make_report, settings):
 
 
 @rows
-def test_silence_counts_from_the_booking_of_a_parcel(make_report, due, drain, turnable):
+def test_silence_counts_from_the_booking_of_a_parcel(make_report, due, drain, fake_clock):
     """Kaspi reports nothing of what was never booked; a webhook address may be missing from the start."""
-    turnable.turn(days=2)
+    fake_clock.advance(days=2)
     assert make_report("--max-silence", "1h")[0] == 0
     drain()
     Delivery.objects.update(status="created")

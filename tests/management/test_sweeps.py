@@ -196,11 +196,11 @@ def test_replay_leaves_out_events_that_are_not_failed(sweep, failed):
 
 
 @pytest.fixture
-def ended(booked, deliver_webhooks, kaspi, drain, turnable):
+def ended(booked, deliver_webhooks, kaspi, drain, fake_clock):
     """Return a delivery that ended today, with its events."""
     for status in ("accepted", "in_transit", "delivered"):
-        turnable.turn(minutes=1)
-        kaspi.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
+        fake_clock.advance(minutes=1)
+        kaspi.move(booked.delivery_id, status, fake_clock.timestamp(), notes="door code 12")
     deliver_webhooks()
     drain()
     booked.refresh_from_db()
@@ -209,12 +209,12 @@ def ended(booked, deliver_webhooks, kaspi, drain, turnable):
 
 
 @pytest.mark.failure_mode("refresh: prune deletes too much")
-def test_prune_keeps_events_for_ninety_days(sweep, ended, turnable):
+def test_prune_keeps_events_for_ninety_days(sweep, ended, fake_clock):
     """The history stays when its event is deleted."""
-    turnable.turn(days=89)
+    fake_clock.advance(days=89)
     sweep("kaspi_prune", "--personal-days", "900")
     assert WebhookEvent.objects.count() == 4
-    turnable.turn(days=2)
+    fake_clock.advance(days=2)
     assert "events deleted: 4" in sweep("kaspi_prune", "--dry-run")[1]
     assert WebhookEvent.objects.count() == 4
     assert "events deleted: 4" in sweep("kaspi_prune", "--batch", "3")[1]
@@ -242,21 +242,21 @@ def test_prune_keeps_events_for_seven_days_at_least(sweep):
     ],
 )
 @pytest.mark.failure_mode("refresh: prune deletes too much")
-def test_prune_never_deletes_what_is_still_needed(sweep, ended, turnable, model, columns, kept):
+def test_prune_never_deletes_what_is_still_needed(sweep, ended, fake_clock, model, columns, kept):
     """However old: unresolved events, what a receiver has not got, and data that staff, a courier or a call needs."""
     model.objects.update(**columns)
-    turnable.turn(days=400)
+    fake_clock.advance(days=400)
     sweep("kaspi_prune")
     assert (WebhookEvent.objects.count(), bool(Delivery.objects.get().dropoff_phone)) == kept
 
 
 @pytest.mark.failure_mode("refresh: prune keeps personal data")
-def test_prune_anonymizes_after_thirty_days(sweep, ended, turnable, drain):
+def test_prune_anonymizes_after_thirty_days(sweep, ended, fake_clock, drain):
     """Phones, names, addresses, and whatever repeats them; ids, times and figures stay, and a refresh adds nothing."""
-    turnable.turn(days=29)
+    fake_clock.advance(days=29)
     sweep("kaspi_prune")
     assert Delivery.objects.get().dropoff_phone
-    turnable.turn(days=2)
+    fake_clock.advance(days=2)
     assert "deliveries anonymized: 1" in sweep("kaspi_prune")[1]
     row = Delivery.objects.get()
     assert {row.dropoff_phone, row.dropoff_name, row.dropoff_address, row.pickup_phone, row.raw} == {""}
@@ -272,18 +272,18 @@ def test_prune_anonymizes_after_thirty_days(sweep, ended, turnable, drain):
 
 
 @pytest.mark.failure_mode("refresh: prune keeps personal data")
-def test_prune_anonymizes_deliveries_that_were_never_booked(sweep, due, turnable):
+def test_prune_anonymizes_deliveries_that_were_never_booked(sweep, due, fake_clock):
     """A booking that was taken back has an end too."""
     cancel_delivery(due.delivery)
     Delivery.objects.update(dropoff_phone="+7 727 111 0000")
-    turnable.turn(days=31)
+    fake_clock.advance(days=31)
     assert "deliveries anonymized: 1" in sweep("kaspi_prune")[1]
     assert Delivery.objects.get().dropoff_phone == ""
 
 
-def test_a_sweep_reads_no_more_than_a_batch(sweep, ended, turnable, monkeypatch):
+def test_a_sweep_reads_no_more_than_a_batch(sweep, ended, fake_clock, monkeypatch):
     """A million rows need no more memory than a thousand: every list of rows has its limit."""
-    turnable.turn(days=400)
+    fake_clock.advance(days=400)
     sizes = []
     fetch = QuerySet._fetch_all
 

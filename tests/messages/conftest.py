@@ -90,12 +90,12 @@ def shop(connected, configure, monkeypatch):
 
 
 @pytest.fixture
-def move(post_webhook, turnable, shop, booked):
+def move(post_webhook, fake_clock, shop, booked):
     """Return a function that has Kaspi report a status of the booked parcel."""
 
     def run(status, delivery=None, **changes):
-        turnable.turn(seconds=1)
-        sent = {"event_id": f"wh_{status}_{turnable.timestamp()}", "at": turnable.now, **changes}
+        fake_clock.advance(seconds=1)
+        sent = {"event_id": f"wh_{status}_{fake_clock.timestamp()}", "at": fake_clock.now, **changes}
         return post_webhook(event(delivery or booked, status, **sent))
 
     return run

@@ -67,14 +67,14 @@ def test_several_can_be_sent_again(failed, staff, drain):  # noqa: F811
     assert {row.state for row in rows()} == {"sent"}
 
 
-def test_old_messages_are_pruned_and_anonymized_with_their_delivery(failed, turnable, drain):
+def test_old_messages_are_pruned_and_anonymized_with_their_delivery(failed, fake_clock, drain):
     """By kaspi_prune, as events are, and personal data is; what has failed cannot be sent then."""
-    turnable.turn(days=31)
-    failed.delivery.history.update(notified_at=turnable.now)
+    fake_clock.advance(days=31)
+    failed.delivery.history.update(notified_at=fake_clock.now)
     type(failed.delivery).objects.update(status="delivered", status_at=failed.created_at, attention="")
-    assert sum(pruning.anonymize_personal_data(ended_before=turnable.now, batch=10)) == 1
+    assert sum(pruning.anonymize_personal_data(ended_before=fake_clock.now, batch=10)) == 1
     assert {(row.recipient, row.subject, row.text) for row in rows()} == {("", "", "")}
     assert not sending.send_again(rows(channel="telegram")[0])
-    turnable.turn(days=60)
+    fake_clock.advance(days=60)
     call_command("kaspi_prune")
     assert rows() == []

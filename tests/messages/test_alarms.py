@@ -31,13 +31,13 @@ def staff(shop, configure, news):
 
 
 @pytest.fixture
-def minutes(turnable, staff):
+def minutes(fake_clock, staff):
     """Return a function that lets minutes pass, with this app's part of a worker's rounds."""
 
     def run(count):
         for _ in range(count):
-            turnable.turn(minutes=1)
-            AccountState.objects.update(worker_seen_at=turnable.now)
+            fake_clock.advance(minutes=1)
+            AccountState.objects.update(worker_seen_at=fake_clock.now)
             for extension in extensions.installed():
                 extension.run(limit=100)
 
@@ -66,10 +66,10 @@ def test_one_message_at_the_beginning_and_one_at_the_end(minutes, bot, mails):
     assert not Alarm.objects.exists()
 
 
-def test_it_is_a_digest(minutes, bot, booked, turnable):
+def test_it_is_a_digest(minutes, bot, booked, fake_clock):
     """What begins together is one message; what is still on stands below."""
     flag()
-    Delivery.objects.update(delivery_by=turnable.now, next_refresh_at=None)
+    Delivery.objects.update(delivery_by=fake_clock.now, next_refresh_at=None)
     minutes(3)
     flag("key_reused")
     minutes(8)
@@ -94,11 +94,11 @@ def test_what_comes_and_goes_alarms_no_one(minutes, bot):
     assert len(bot.sent) == 1
 
 
-def test_they_are_the_alerts_of_the_dashboard(minutes, bot, turnable):
+def test_they_are_the_alerts_of_the_dashboard(minutes, bot, fake_clock):
     """Circuit breaker, webhooks and Kaspi's announcements too: one list, one decision."""
-    sunset = {"announcement": "sunset on 2027-01-01", "announced_at": turnable.now}
-    AccountState.objects.update(closed_until=turnable.now, closed_reason="HTTP 401", held_at=turnable.now, **sunset)
-    turnable.turn(hours=4)
+    sunset = {"announcement": "sunset on 2027-01-01", "announced_at": fake_clock.now}
+    AccountState.objects.update(closed_until=fake_clock.now, closed_reason="HTTP 401", held_at=fake_clock.now, **sunset)
+    fake_clock.advance(hours=4)
     minutes(3)
     words = "\n".join(bot.texts)
     parts = ("circuit breaker of default is open", "has sent no webhook for 4 h", "sunset on 2027-01-01", "is held")
@@ -127,28 +127,28 @@ def test_without_recipients_a_round_makes_no_query(connected, configure, django_
 
 
 @committed
-def test_two_at_once_alarm_once(staff, at_once, turnable):
+def test_two_at_once_alarm_once(staff, at_once, fake_clock):
     """A worker, and cron: whoever changes the row queues the message."""
     flag()
     alarms.check()
     for reason, later in (("refused", 1), ("", 6)):
         flag(reason)
-        turnable.turn(minutes=later)
-        AccountState.objects.update(worker_seen_at=turnable.now)
+        fake_clock.advance(minutes=later)
+        AccountState.objects.update(worker_seen_at=fake_clock.now)
         assert sorted(queued for _found, queued in at_once(alarms.check, alarms.check)) == [0, 3]
 
 
-def test_of_two_that_have_read_an_alarm_one_announces_and_ends_it(staff, turnable):
+def test_of_two_that_have_read_an_alarm_one_announces_and_ends_it(staff, fake_clock):
     """By conditional statements, whatever both have read; and not before a minute has passed."""
     flag()
     alarms.check()
-    turnable.turn(seconds=59)
+    fake_clock.advance(seconds=59)
     assert alarms.check()[1] == 0
-    turnable.turn(seconds=1)
+    fake_clock.advance(seconds=1)
     [alarm], [same] = list(Alarm.objects.all()), list(Alarm.objects.all())
-    assert [alarms._announce(one, turnable.now) for one in (alarm, same)] == [True, False]
-    turnable.turn(minutes=6)
-    assert [alarms._end(one, turnable.now) for one in (alarm, same)] == [True, False]
+    assert [alarms._announce(one, fake_clock.now) for one in (alarm, same)] == [True, False]
+    fake_clock.advance(minutes=6)
+    assert [alarms._end(one, fake_clock.now) for one in (alarm, same)] == [True, False]
 
 
 def run():
@@ -163,18 +163,18 @@ def run():
     return 0, out.getvalue()
 
 
-def test_cron_alarms_about_a_dead_worker(staff, bot, turnable):
+def test_cron_alarms_about_a_dead_worker(staff, bot, fake_clock):
     """It sends by itself."""
     assert run() == (0, "")
-    turnable.turn(minutes=6)
+    fake_clock.advance(minutes=6)
     assert run() == (1, "No worker is seen for default: retries wait until one runs\n")
     assert bot.sent == []
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     assert run()[0] == 1
     assert [text.splitlines()[1] for text in bot.texts] == [
         "• No worker is seen for default: retries wait until one runs"
     ]
-    AccountState.objects.update(worker_seen_at=turnable.now)
+    AccountState.objects.update(worker_seen_at=fake_clock.now)
     assert run() == (0, "")
 
 

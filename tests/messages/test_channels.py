@@ -48,13 +48,13 @@ def test_a_shop_has_a_channel_of_its_own(news, configure, shop, monkeypatch):
     ("status", "state"),
     [(400, "failed"), (403, "failed"), (401, "waiting"), (404, "waiting"), (502, "waiting")],
 )
-def test_a_missing_chat_is_final_and_an_error_of_the_service_is_not(news, drain, bot, turnable, status, state):
+def test_a_missing_chat_is_final_and_an_error_of_the_service_is_not(news, drain, bot, fake_clock, status, state):
     """A wrong token is not final either: staff correct it, and can send again what has failed."""
     bot.refuse(status, "chat not found")
     news("in_transit")
     [row] = rows(channel="telegram")
     assert (row.state, row.error == "Telegram refuses it: chat not found") == (state, state == "failed")
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     drain()
     assert len(bot.sent) == (2 if state == "waiting" else 1)
     assert sending.send_again(row) is (state == "failed")
@@ -63,29 +63,29 @@ def test_a_missing_chat_is_final_and_an_error_of_the_service_is_not(news, drain,
 
 
 @database
-def test_a_pause_that_telegram_asks_for_is_kept(news, drain, bot, turnable):
+def test_a_pause_that_telegram_asks_for_is_kept(news, drain, bot, fake_clock):
     """By the message, and by the channel."""
     bot.refuse(429, "Too Many Requests: retry after 600", retry_after=600)
     news("in_transit")
     [row] = rows(channel="telegram")
-    assert row.next_attempt_at - turnable.now == timedelta(seconds=600)
-    turnable.turn(seconds=590)
+    assert row.next_attempt_at - fake_clock.now == timedelta(seconds=600)
+    fake_clock.advance(seconds=590)
     news("delivered")
     assert len(bot.sent) == 1
-    turnable.turn(seconds=600)
+    fake_clock.advance(seconds=600)
     drain()
     assert (len(bot.sent), "Delivered" in bot.texts[-1]) == (2, True)
 
 
 @database
-def test_a_channel_that_fails_rests(news, drain, bot, turnable, configure, mails):
+def test_a_channel_that_fails_rests(news, drain, bot, fake_clock, configure, mails):
     """A silent service stops neither the worker nor the other channels; messages wait, and none is lost."""
     configure(CHANNELS={"telegram": {"BACKEND": TELEGRAM, "OPTIONS": SILENT}, "email": {"BACKEND": EMAIL}})
     news("in_transit")
     [row] = rows(channel="telegram", state="waiting")
     assert (row.attempts, len(mails())) == (1, 1)
     configure()
-    turnable.turn(seconds=sending.PAUSE_S)
+    fake_clock.advance(seconds=sending.PAUSE_S)
     drain()
     assert len(bot.sent) == 1
 

@@ -43,20 +43,20 @@ def test_only_the_latest_of_several_changes_is_sent(news, move, bot):
     assert {row.error for row in rows(state="skipped")} == {"a later message replaces it"}
 
 
-def test_the_night_is_quiet(news, configure, drain, bot, turnable):
+def test_the_night_is_quiet(news, configure, drain, bot, fake_clock):
     """What comes after ten waits until eight by the shop's clock, and then only the latest is sent."""
     configure(QUIET_HOURS=("22:00", "08:00"))
-    turnable.now = turnable.now.replace(hour=16, minute=59)  # 21:59 in Almaty
+    fake_clock.now = fake_clock.now.replace(hour=16, minute=59)  # 21:59 in Almaty
     news("accepted")
     assert len(bot.sent) == 1
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     news("in_transit")
-    turnable.turn(hours=4)
+    fake_clock.advance(hours=4)
     news("out_for_delivery")
-    turnable.turn(hours=5, minutes=55)
+    fake_clock.advance(hours=5, minutes=55)
     drain()
     assert len(bot.sent) == 1
-    turnable.turn(minutes=5)
+    fake_clock.advance(minutes=5)
     drain()
     assert len(bot.sent) == 2
     assert "The courier is on the way to you" in bot.texts[1]
@@ -74,9 +74,9 @@ def test_the_adapter_names_the_language(news, shop, mails, bot, language, label)
     assert label in bot.texts[0]
 
 
-def test_the_time_is_the_projects(news, bot, turnable):
+def test_the_time_is_the_projects(news, bot, fake_clock):
     """The worker may have started in any zone."""
-    Delivery.objects.update(delivery_by=turnable.now.replace(hour=14, minute=30))
+    Delivery.objects.update(delivery_by=fake_clock.now.replace(hour=14, minute=30))
     news("in_transit")
     assert "Expected by: 1 March, 19:30" in bot.texts[0]
 
@@ -97,14 +97,14 @@ def test_without_the_method_no_row_is_written(news, settings):
 
 
 @pytest.mark.parametrize("answer", ["aigerim@example.kz", {"telegram": ["742"]}, {"telegram": "7" * 255}])
-def test_an_adapter_that_answers_nonsense_is_asked_again(news, shop, drain, bot, turnable, answer):
+def test_an_adapter_that_answers_nonsense_is_asked_again(news, shop, drain, bot, fake_clock, answer):
     """Staff read what it should return, and the message is sent when it does."""
     shop(recipients=answer)
     news("in_transit")
     [row] = rows(channel="telegram")
     assert (row.state, row.error[:31]) == ("waiting", "customer_recipients must return")
     shop(recipients={"telegram": "742"})
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     drain()
     assert len(bot.sent) == 1
 
@@ -121,9 +121,9 @@ def test_an_adapter_that_raises_stops_no_other_receiver(news, shop):
     assert {(row.state, "aigerim" in row.error) for row in rows()} == {("waiting", False)}
 
 
-def test_a_change_from_long_ago_is_not_reported(news, turnable, bot):
+def test_a_change_from_long_ago_is_not_reported(news, fake_clock, bot):
     """As those of an order that was booked before the app was installed."""
-    news("delivered", at=turnable.now.replace(month=2, day=20))
+    news("delivered", at=fake_clock.now.replace(month=2, day=20))
     assert StatusChange.objects.filter(to_status="delivered", applied=True).exists()
     assert bot.sent == []
 

@@ -35,7 +35,7 @@ class Machine(ShopRules, WorkerRules, KaspiRules, StaffRules, RuleBasedStateMach
     def the_promises_hold(self):
         """Each of them, as far as it can be seen from here; first workers that are awake have their turn."""
         if self.system.workers_are_awake:
-            self.system.clock.turn(seconds=20)
+            self.system.clock.advance(seconds=20)
             self.system.run_round()
         promises.check(self.system, ledger.read())
 

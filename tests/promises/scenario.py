@@ -80,7 +80,7 @@ def _ask_about_cancels(system):
     """Let the workers ask while no courier moves, and see that every cancel that can still be done was asked for."""
     system.deliver_webhooks()
     for _ in range(2):  # what the first round still books, a dead worker's claim, the second one asks about
-        system.clock.turn(minutes=10)
+        system.clock.advance(minutes=10)
         system.run_round()
     rows = ledger.read()
     promises.check(system, rows)
@@ -120,11 +120,11 @@ def _ask_once_more(system):
     """Refresh everything that Kaspi knows, so that the history can be whole."""
     for delivery in Delivery.objects.filter(delivery_id__isnull=False):
         refresh_delivery(delivery)
-    system.clock.turn(hours=2)
+    system.clock.advance(hours=2)
     for _ in range(ROUNDS):
         if not system.run_round():
             return
-        system.clock.turn(minutes=1)
+        system.clock.advance(minutes=1)
     raise AssertionError(f"still asking after {ROUNDS} rounds")
 
 

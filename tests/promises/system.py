@@ -27,7 +27,7 @@ from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.outbox import clients
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.statuses import DELIVERED, STATUSES
-from tests.conftest import WEBHOOK_URL, TurnableClock
+from tests.conftest import WEBHOOK_URL, FakeClock
 from tests.promises.shop import listening
 from tests.promises.witness import Journal, Witness
 from tests.shop.models import AppOrder, GiftOrder, Line, Order
@@ -55,7 +55,7 @@ class System:
     """One run's shop, Kaspi and network, and the notes that the promises are read from."""
 
     def __init__(self):
-        self.clock = TurnableClock()
+        self.clock = FakeClock()
         self.kaspi = FakeKaspi(
             api_key=API_KEYS[0],
             webhook_secret=SECRETS[0],

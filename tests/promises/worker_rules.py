@@ -43,7 +43,7 @@ class WorkerRules:
     @rule(moment=sampled_from(MOMENTS), rounds=sampled_from([0, 1, 1, 2]))
     def time_passes(self, moment, rounds):
         """For everybody at once; the workers may have been asleep."""
-        self.system.clock.turn(**moment)
+        self.system.clock.advance(**moment)
         for _ in range(rounds):
             self.system.run_round()
 

@@ -44,7 +44,7 @@ def test_one_of_eight_workers_gets_the_claim(kaspi, at_once, locking):
 
 
 @pytest.mark.failure_mode("claim: two workers")
-def test_eight_workers_book_each_order_once(kaspi, at_once, locking, turnable):
+def test_eight_workers_book_each_order_once(kaspi, at_once, locking, fake_clock):
     """As many POSTs as orders, as many parcels as orders.
 
     An answer that two deadlocks in a row have kept from being recorded is asked for again, with the same key.
@@ -53,22 +53,22 @@ def test_eight_workers_book_each_order_once(kaspi, at_once, locking, turnable):
     assert at_once(*[work] * WORKERS) == [None] * WORKERS
     work()
     assert len(kaspi.requests) == len(orders)
-    turnable.turn(minutes=2)  # longer than a lease
+    fake_clock.advance(minutes=2)  # longer than a lease
     work()
     assert {len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders} == {1}
     assert set(ApiCall.objects.values_list("state", flat=True)) == {"done"}
 
 
 @pytest.mark.failure_mode("claim: a late owner")
-def test_a_claim_that_was_taken_over_links_once(kaspi, drain, turnable, at_once):
+def test_a_claim_that_was_taken_over_links_once(kaspi, drain, fake_clock, at_once):
     """The first sender records late, beside the second: one id, and neither answer is lost."""
     Order.objects.create()
     kaspi.faults.add(Fault(operation="create", drop="after"))
     first = claims.claim(ApiCall.objects.get().pk, using="default")
-    turnable.turn(minutes=2)
+    fake_clock.advance(minutes=2)
     drain()
-    turnable.turn(minutes=2)
-    ApiCall.objects.update(state="unknown", next_attempt_at=turnable.now)
+    fake_clock.advance(minutes=2)
+    ApiCall.objects.update(state="unknown", next_attempt_at=fake_clock.now)
     second = claims.claim(ApiCall.objects.get().pk, using="default")
     [record] = kaspi.deliveries.values()
     answer = RemoteDelivery(delivery_id=record.delivery_id, status="created")
@@ -80,15 +80,15 @@ def test_a_claim_that_was_taken_over_links_once(kaspi, drain, turnable, at_once)
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_one_of_eight_gets_the_trial_call(kaspi, turnable, at_once):
+def test_one_of_eight_gets_the_trial_call(kaspi, fake_clock, at_once):
     """The others wait for its answer."""
     Order.objects.create()
     delivery = Delivery.objects.get()
-    circuit_breaker.trip(delivery, until=turnable.now, reason="a 401")
-    turnable.turn(seconds=1)
-    found = at_once(*[lambda: circuit_breaker.admit(delivery, turnable.now)] * WORKERS)
+    circuit_breaker.trip(delivery, until=fake_clock.now, reason="a 401")
+    fake_clock.advance(seconds=1)
+    found = at_once(*[lambda: circuit_breaker.admit(delivery, fake_clock.now)] * WORKERS)
     assert sorted(found, key=str) == [Breaker.HALF_OPEN, *[Breaker.OPEN] * (WORKERS - 1)]
-    assert AccountState.objects.get().closed_until > turnable.now
+    assert AccountState.objects.get().closed_until > fake_clock.now
 
 
 def _record(claim, answer):
@@ -96,11 +96,11 @@ def _record(claim, answer):
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_a_breaker_that_eight_open_at_once_is_open(kaspi, turnable, at_once):
+def test_a_breaker_that_eight_open_at_once_is_open(kaspi, fake_clock, at_once):
     """The first writes the account's row; the others find it, or get a deadlock."""
     Order.objects.create()
     delivery = Delivery.objects.get()
-    until = turnable.now + timedelta(minutes=5)
+    until = fake_clock.now + timedelta(minutes=5)
 
     def close():
         run_in_transaction(
@@ -110,4 +110,4 @@ def test_a_breaker_that_eight_open_at_once_is_open(kaspi, turnable, at_once):
     ended = at_once(*[close] * WORKERS)
     assert None in ended
     assert all(end is None or isinstance(end, OperationalError) for end in ended)
-    assert circuit_breaker.admit(delivery, turnable.now) is Breaker.OPEN
+    assert circuit_breaker.admit(delivery, fake_clock.now) is Breaker.OPEN

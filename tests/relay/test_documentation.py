@@ -44,19 +44,19 @@ def receiver(monkeypatch, tmp_path):
     names["database"].close()
 
 
-def test_the_receiver_stores_each_event_once_and_keeps_the_newest_status(receiver, relay_to, booked, turnable):
+def test_the_receiver_stores_each_event_once_and_keeps_the_newest_status(receiver, relay_to, booked, fake_clock):
     """It knows a repeat by its id, and an older status by its sequence."""
     database, url = receiver
     relay_to(erp={"URL": url, "SECRETS": [SECRET]})
     first = StatusChange.objects.get()
-    times = dict.fromkeys(("at", "notify_after", "created_at"), turnable.now)
+    times = dict.fromkeys(("at", "notify_after", "created_at"), fake_clock.now)
     values = {"from_status": "created", "to_status": "accepted", "source": "webhook", "applied": True}
     newer = StatusChange.objects.create(delivery=booked, **times, **values)
     for change in (newer, first):
         delivery_status_changed.send(type(booked), delivery=booked, change=change)
         delivery_created.send(type(booked), delivery=booked)
         sending.run(limit=10)
-    RelayedEvent.objects.update(next_attempt_at=turnable.now)
+    RelayedEvent.objects.update(next_attempt_at=fake_clock.now)
     assert sending.run(limit=10) == 3
     assert database.execute("SELECT count(*) FROM webhooks").fetchone() == (3,)
     assert database.execute("SELECT * FROM parcels").fetchall() == [(booked.delivery_id, "accepted", newer.pk)]

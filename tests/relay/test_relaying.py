@@ -109,7 +109,7 @@ def test_an_endpoint_gets_the_events_that_it_wants(relay_to, erp, booked):
     assert only_row().type == "delivery.needs_attention"
 
 
-def test_an_erp_that_is_away_gets_it_later(stored, relayed, turnable):
+def test_an_erp_that_is_away_gets_it_later(stored, relayed, fake_clock):
     """With the same id and the same bytes, however the delivery has changed meanwhile."""
     relayed.__exit__()
     assert sending.run(limit=10) == 0
@@ -118,7 +118,7 @@ def test_an_erp_that_is_away_gets_it_later(stored, relayed, turnable):
     assert first.error.startswith("no answer from the endpoint: ")
     Delivery.objects.update(status="delivered")
     with relayed:
-        turnable.turn(hours=1)
+        fake_clock.advance(hours=1)
         assert sending.run(limit=10) == 1
     assert (relayed.ids, relayed.bodies) == ([stored.message_id], [stored.body.encode()])
 
@@ -134,13 +134,13 @@ def test_an_erp_that_is_away_gets_it_later(stored, relayed, turnable):
         (500, "waiting", "500 from the endpoint"),
     ],
 )
-def test_the_answer_decides_what_becomes_of_an_event(stored, relayed, turnable, status, state, error):
+def test_the_answer_decides_what_becomes_of_an_event(stored, relayed, fake_clock, status, state, error):
     """A success and 410 end it; anything else is tried again, with the same id."""
     relayed.answers.append((status, {"Location": "/elsewhere/"}))
     sending.run(limit=10)
     row = only_row()
     assert (row.state, row.error, row.next_attempt_at is None) == (state, error, state != "waiting")
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     attempts = 1 + sending.run(limit=10)
     assert attempts == (2 if state == "waiting" else 1)
     assert (relayed.paths, relayed.ids) == (["/kaspi/"] * attempts, [stored.message_id] * attempts)
@@ -157,16 +157,16 @@ def test_a_4xx_is_about_one_event_and_a_5xx_about_the_endpoint(stored, relayed, 
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("written", ["1800", "date"])
-def test_retry_after_is_waited_for(stored, relayed, turnable, status, written):
+def test_retry_after_is_waited_for(stored, relayed, fake_clock, status, written):
     """In seconds or as a date, by every event of the endpoint."""
     date = (timezone.now() + timedelta(minutes=30)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     relayed.answers.append((status, {"Retry-After": date if written == "date" else written}))
     sending.run(limit=10)
-    assert timedelta(minutes=20) < only_row().next_attempt_at - turnable.now <= timedelta(minutes=30)
+    assert timedelta(minutes=20) < only_row().next_attempt_at - fake_clock.now <= timedelta(minutes=30)
     flag(stored.delivery, "not_found")
-    turnable.turn(minutes=19)
+    fake_clock.advance(minutes=19)
     assert sending.run(limit=10) == 0
-    turnable.turn(minutes=11)
+    fake_clock.advance(minutes=11)
     assert sending.run(limit=10) == 2
 
 
@@ -204,18 +204,18 @@ def test_a_slow_erp_delays_no_other(relay_to, erp, delivery, monkeypatch):
         assert (len(slow.ids), len(erp.ids)) == (2, 2)
 
 
-def test_an_erp_that_does_not_answer_is_left_alone_for_ten_times_as_long(stored, relayed, turnable, monkeypatch):
+def test_an_erp_that_does_not_answer_is_left_alone_for_ten_times_as_long(stored, relayed, fake_clock, monkeypatch):
     """So it takes a tenth of the worker's time at the most."""
     monkeypatch.setattr(sending, "TOTAL_S", 0.05)
     relayed.is_open.clear()
     assert sending.run(limit=10) == 0
-    rest = sending._rests_until["erp"] - turnable.now
+    rest = sending._rests_until["erp"] - fake_clock.now
     assert rest >= timedelta(seconds=0.5)
-    RelayedEvent.objects.update(next_attempt_at=turnable.now)
+    RelayedEvent.objects.update(next_attempt_at=fake_clock.now)
     relayed.is_open.set()
     assert sending.run(limit=10) == 0
     monkeypatch.setattr(sending, "TOTAL_S", PATIENCE_S)
-    turnable.now += rest
+    fake_clock.now += rest
     assert sending.run(limit=10) == 1
 
 
@@ -283,23 +283,23 @@ def worker(erp):
 
 
 @committed
-def test_settings_that_are_wrong_lose_no_event(relay_to, erp, post_webhook, booked, drain, turnable):
+def test_settings_that_are_wrong_lose_no_event(relay_to, erp, post_webhook, booked, drain, fake_clock):
     """The signal is repeated until they are right."""
     relay_to(erp={"URL": erp.url})
     post_webhook(event(booked, "accepted"))
     drain()
     assert not RelayedEvent.objects.exists()
     relay_to(erp=erp)
-    turnable.turn(minutes=2)
+    fake_clock.advance(minutes=2)
     drain()
     assert [one["data"]["status"] for one in erp.events] == ["accepted"]
 
 
-def test_old_rows_are_pruned(stored, relayed, relay_to, turnable):
+def test_old_rows_are_pruned(stored, relayed, relay_to, fake_clock):
     """Those that were sent, and those of an endpoint that is gone; what is due for its endpoint stays."""
     flag(stored.delivery, "not_found")
     sending.run(limit=1)
-    how = {"before": turnable.now + timedelta(days=1), "batch": 10}
+    how = {"before": fake_clock.now + timedelta(days=1), "batch": 10}
     assert sum(events.prune(**how, dry_run=True)) == sum(events.prune(**how, dry_run=False)) == 1
     assert only_row().state == "waiting"
     relay_to(another=relayed)

@@ -47,14 +47,14 @@ def test_the_task_itself_sends_nothing(booked, kaspi, settings, runner):
     assert ApiCall.objects.filter(kind="refresh", state="due").exists()
 
 
-def test_a_refused_action_is_kept_with_the_reason(booked, turnable):
+def test_a_refused_action_is_kept_with_the_reason(booked, fake_clock):
     """Until staff dismiss it."""
     Delivery.objects.update(status="delivered")
     bulk_actions.queue("cancel", [booked.pk])
     run_pending()
     refused = PendingAction.objects.get()
     assert "can no longer be cancelled" in refused.failure
-    assert refused.failed_at == turnable.now
+    assert refused.failed_at == fake_clock.now
     assert run_pending() == 0
     bulk_actions.dismiss(refused)
     assert not PendingAction.objects.exists()
@@ -106,12 +106,12 @@ def test_an_event_that_fails_again_is_kept(dead):
     assert PendingAction.objects.get().failure == "It failed again."
 
 
-def test_an_action_without_a_row_is_refused(due, turnable):
+def test_an_action_without_a_row_is_refused(due, fake_clock):
     """The row was deleted by hand: Django deletes its actions with it, and SQL does not."""
     bulk_actions.queue("retry", [due.delivery_id])
     Delivery.objects.get(pk=due.delivery_id).delete()
     assert run_pending() == 0
-    PendingAction.objects.create(name="cancel", created_at=turnable.now)
+    PendingAction.objects.create(name="cancel", created_at=fake_clock.now)
     run_pending()
     assert PendingAction.objects.get().failure == "The row was deleted."
 
@@ -227,9 +227,9 @@ def test_an_action_of_a_user_without_the_permission_is_refused(booked, change):
     assert PendingAction.objects.get().failure == "The user who requested it no longer has the permission."
 
 
-def test_an_action_older_than_a_day_is_refused(booked, turnable):
+def test_an_action_older_than_a_day_is_refused(booked, fake_clock):
     """It may no longer be wanted."""
     bulk_actions.queue("cancel", [booked.pk])
-    turnable.turn(hours=24)
+    fake_clock.advance(hours=24)
     run_pending()
     assert "waited too long" in PendingAction.objects.get().failure

@@ -12,7 +12,7 @@ from kaspi_delivery_django.services import fast_sql
 from tests.conftest import NOON
 from tests.shop.models import Order
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("turnable")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_clock")]
 
 
 @pytest.fixture

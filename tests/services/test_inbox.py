@@ -18,7 +18,7 @@ from tests.conftest import NOON, event
 from tests.services.conftest import fresh, posts
 from tests.shop.models import Order
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("turnable")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_clock")]
 
 LIFE = ("created", "accepted", "in_transit", "out_for_delivery", "delivered")
 PHONE = "+7 701 555 0199"
@@ -88,12 +88,12 @@ def test_a_body_is_stored_as_ascii(delivery, post_webhook):
     assert (row.body.isascii(), json.loads(row.body)) == (True, document)
 
 
-def test_a_redelivery_counts_up_and_changes_nothing(delivery, turnable):
+def test_a_redelivery_counts_up_and_changes_nothing(delivery, fake_clock):
     """`attempt` is inside the signed body, so the bytes differ though nothing else does; nor does the keys' order."""
     document = event(delivery, "accepted")
     receive(document)
     before = (fresh(delivery).updated_at, WebhookEvent.objects.get().body)
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     backwards = {"attempt": 2, "data": dict(reversed(document["data"].items()))}
     assert [receive({**document, **changes}) for changes in ({"attempt": 3}, backwards)] == ["applied"] * 2
     row = WebhookEvent.objects.get()
@@ -181,13 +181,13 @@ def test_an_event_that_took_effect_stays_what_it_is(delivery):
     assert WebhookEvent.objects.get().state == "applied"
 
 
-def test_an_event_that_names_the_delivery_alone_waits_for_the_booking(lost_answer, kaspi, drain, turnable):
+def test_an_event_that_names_the_delivery_alone_waits_for_the_booking(lost_answer, kaspi, drain, fake_clock):
     """It is applied when our create learns the id."""
     [booked] = kaspi.deliveries
     document = about(booked, lost_answer.delivery.external_order_id)
     del document["data"]["externalOrderId"]
     assert receive(document) == "parked"
-    turnable.turn(hours=2)
+    fake_clock.advance(hours=2)
     drain()
     assert (fresh(lost_answer.delivery).status, WebhookEvent.objects.get().state) == ("accepted", "applied")
 
@@ -238,7 +238,7 @@ def test_an_event_of_another_account_or_environment_does_not_touch_a_delivery(de
 
 @pytest.mark.parametrize("state", ["due", "sending", "unknown", "stuck"])
 @pytest.mark.failure_mode("request: killed before the commit")
-def test_an_event_heals_a_create(lost_answer, kaspi, deliver_webhooks, turnable, drain, state):
+def test_an_event_heals_a_create(lost_answer, kaspi, deliver_webhooks, fake_clock, drain, state):
     """It brings the id that our call never learned: no later round books a second parcel."""
     waiting = None if state == "stuck" else NOON + timedelta(minutes=1)
     ApiCall.objects.update(state=state, next_attempt_at=waiting)
@@ -247,7 +247,7 @@ def test_an_event_heals_a_create(lost_answer, kaspi, deliver_webhooks, turnable,
     healed = fresh(lost_answer.delivery)
     assert (healed.delivery_id in kaspi.deliveries, healed.attention) == (True, "")
     for _ in range(3):
-        turnable.turn(hours=2)
+        fake_clock.advance(hours=2)
         drain()
     assert (fresh(lost_answer).state, len(posts(kaspi)), len(kaspi.deliveries)) == ("done", 1, 1)
     assert history(lost_answer.delivery) == ["created"]

@@ -133,7 +133,7 @@ def test_claims_and_answers(due):
     assert ApiCall.objects.get(pk=due.pk).next_attempt_at > now
 
 
-def test_a_workers_tasks(booked, turnable):
+def test_a_workers_tasks(booked, fake_clock):
     """Most of the time there is nothing to do; then a stale delivery's refresh is found by its key."""
     refresh = partial(actions.refresh_stale, limit=100, using="default")
     assert_by_index(due_calls.release_expired)
@@ -141,7 +141,7 @@ def test_a_workers_tasks(booked, turnable):
     assert_by_index(lambda: bulk_actions.run_pending(limit=100))
     assert_by_index(lambda: notifications.notify_pending(limit=100, using="default"))
     assert_by_index(refresh)
-    turnable.turn(days=2)
+    fake_clock.advance(days=2)
     assert_by_index(refresh)
     assert ApiCall.objects.filter(kind="refresh").exists()
 

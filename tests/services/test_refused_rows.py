@@ -15,7 +15,7 @@ from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("turnable")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_clock")]
 
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="sequences are PostgreSQL's")
 with_row_locks = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock for all")

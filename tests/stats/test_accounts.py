@@ -13,17 +13,17 @@ from kaspi_delivery_django.stats.report import Report
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_an_account_has_the_state_of_its_environment(turnable):
+def test_an_account_has_the_state_of_its_environment(fake_clock):
     """Nothing is known before a process wrote it down; another environment's row says nothing of it."""
-    AccountState.objects.create(account="default", environment="production", closed_until=turnable.now)
+    AccountState.objects.create(account="default", environment="production", closed_until=fake_clock.now)
     assert accounts.read() == [AccountStats(alias="default", environment="sandbox")]
-    assert accounts.read()[0].worker_age(turnable.now) is None
-    seen_at = turnable.now - timedelta(minutes=2)
-    known = {"closed_until": turnable.now, "closed_reason": "401", "worker_seen_at": seen_at, "held_by": "ann"}
+    assert accounts.read()[0].worker_age(fake_clock.now) is None
+    seen_at = fake_clock.now - timedelta(minutes=2)
+    known = {"closed_until": fake_clock.now, "closed_reason": "401", "worker_seen_at": seen_at, "held_by": "ann"}
     AccountState.objects.create(account="default", environment="sandbox", **known)
     (found,) = accounts.read()
     assert found == AccountStats(alias="default", environment="sandbox", **known)
-    assert found.worker_age(turnable.now) == timedelta(minutes=2)
+    assert found.worker_age(fake_clock.now) == timedelta(minutes=2)
 
 
 @pytest.mark.parametrize(
@@ -45,16 +45,16 @@ def test_open_deliveries_of_other_settings_are_counted(booked, columns, count):
     assert accounts.unserved() == [Unserved(**owner, deliveries=1)] * count
 
 
-def test_acknowledging_closes_what_the_worker_has_flagged(booked, drain, turnable, settings):
+def test_acknowledging_closes_what_the_worker_has_flagged(booked, drain, fake_clock, settings):
     """It is refreshed once, finds no account, and not again."""
     live = {"ENVIRONMENT": "production", "BASE_URL": "https://api.kaspi.kz/delivery"}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **live}
-    turnable.turn(hours=2)
+    fake_clock.advance(hours=2)
     drain()
     booked.refresh_from_db()
     assert (booked.attention, len(accounts.unserved())) == ("configuration_changed", 1)
     services.acknowledge_delivery(booked)
-    turnable.turn(hours=2)
+    fake_clock.advance(hours=2)
     drain()
     assert accounts.unserved() == []
 

@@ -29,7 +29,7 @@ def counted():
     return {day: parcels for day, parcels in found.items() if parcels}
 
 
-def test_a_day_begins_at_the_shops_midnight(booked, turnable):
+def test_a_day_begins_at_the_shops_midnight(booked, fake_clock):
     """19:30 UTC is half past midnight in Almaty; seven days, the oldest first, end today."""
     StatusChange.objects.all().delete()
     step(booked, datetime(2026, 2, 27, 18, 59, tzinfo=UTC))
@@ -39,26 +39,26 @@ def test_a_day_begins_at_the_shops_midnight(booked, turnable):
 
 
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland"])
-def test_the_days_are_the_shops_whoever_reads(turnable, zone):
+def test_the_days_are_the_shops_whoever_reads(fake_clock, zone):
     """A middleware may have activated the reader's own zone."""
     here = days.today(), days.bounds(TODAY)
     with timezone.override(zone):
         assert (days.today(), days.bounds(TODAY)) == here
 
 
-def test_a_parcel_counts_once_however_many_steps_it_took(booked, post_webhook, turnable):
+def test_a_parcel_counts_once_however_many_steps_it_took(booked, post_webhook, fake_clock):
     """Five statuses are one booking and one arrival; so is an arrival that was taken back and came again."""
     for number, status in enumerate(("accepted", "in_transit", "out_for_delivery", "delivered")):
         post_webhook(event(booked, status, event_id=f"wh_{number}"))
-    step(booked, turnable.now)
+    step(booked, fake_clock.now)
     assert counted() == {TODAY: {"booked": 1, "delivered": 1}}
 
 
-def test_a_parcel_is_booked_by_its_first_step_whichever_that_is(due, turnable):
+def test_a_parcel_is_booked_by_its_first_step_whichever_that_is(due, fake_clock):
     """A webhook may come before the answer to the booking; what was late and not applied is no step."""
-    step(due.delivery, turnable.now, applied=False)
+    step(due.delivery, fake_clock.now, applied=False)
     assert counted() == {}
-    step(due.delivery, turnable.now, "accepted", from_status="")
+    step(due.delivery, fake_clock.now, "accepted", from_status="")
     assert counted() == {TODAY: {"booked": 1}}
 
 
@@ -76,14 +76,14 @@ def test_the_rows_behind_a_count_are_as_many(booked, post_webhook):
         assert rows.count() == count
 
 
-def test_a_count_stops_at_its_bound(booked, turnable, monkeypatch):
+def test_a_count_stops_at_its_bound(booked, fake_clock, monkeypatch):
     """One more than the bound says that there are more."""
     monkeypatch.setattr(days, "MAX_COUNT", 2)
     for number in range(2, 5):
         booked.pk, booked.generation = None, number
         booked.external_order_id = booked.delivery_id = f"of {number}"
         booked.save()
-        step(booked, turnable.now)
+        step(booked, fake_clock.now)
     assert counted() == {TODAY: {"booked": 1, "delivered": 3}}
 
 
@@ -95,34 +95,34 @@ def test_all_days_take_one_statement(booked, django_assert_num_queries):
     assert queries[0]["sql"].count("DISTINCT") == len(days.KINDS)
 
 
-def test_today_is_counted_again_and_the_past_is_not(booked, turnable):
+def test_today_is_counted_again_and_the_past_is_not(booked, fake_clock):
     """A past day's changes, as by a deletion, are ignored for a week; the version of what is counted is in the name."""
     days.read()
-    turnable.turn(days=1)
+    fake_clock.advance(days=1)
     assert counted() == {TODAY: {"booked": 1}}
     StatusChange.objects.all().delete()
-    step(booked, turnable.now)
+    step(booked, fake_clock.now)
     assert counted() == {TODAY: {"booked": 1}, date(2026, 3, 2): {"delivered": 1}}
     assert "days:2:" in days._name(TODAY)
 
 
-def test_a_day_that_has_just_ended_is_not_cached(booked, turnable):
+def test_a_day_that_has_just_ended_is_not_cached(booked, fake_clock):
     """A transaction that began before midnight may commit after it."""
-    turnable.now = datetime(2026, 3, 1, 19, 5, tzinfo=UTC)
+    fake_clock.now = datetime(2026, 3, 1, 19, 5, tzinfo=UTC)
     assert counted() == {TODAY: {"booked": 1}}
-    step(booked, turnable.now - timedelta(minutes=6))
+    step(booked, fake_clock.now - timedelta(minutes=6))
     assert counted() == {TODAY: {"booked": 1, "delivered": 1}}
 
 
 @pytest.mark.parametrize("method", ["get_many", "set"])
-def test_an_unavailable_cache_costs_time_only(booked, turnable, monkeypatch, method, caplog):
+def test_an_unavailable_cache_costs_time_only(booked, fake_clock, monkeypatch, method, caplog):
     """The figures are read from the tables."""
 
     def fail(*_args, **_kwargs):
         raise ConnectionError("redis://:password@host")
 
     monkeypatch.setattr(type(cache._connections[cache._alias]), method, fail)
-    turnable.turn(days=1)  # so that there is a day to cache
+    fake_clock.advance(days=1)  # so that there is a day to cache
     assert counted() == {TODAY: {"booked": 1}}
     assert "password" not in caplog.text
 

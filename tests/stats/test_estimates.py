@@ -56,11 +56,11 @@ def test_no_parcel_arrives_before_it_was_booked(arrive):
 @pytest.mark.parametrize(
     "columns", [{"environment": "production"}, {"status": "cancelled"}, {"created_at": timedelta(days=-91)}]
 )
-def test_parcels_of_another_environment_and_open_and_old_ones_do_not_count(arrive, turnable, columns):
+def test_parcels_of_another_environment_and_open_and_old_ones_do_not_count(arrive, fake_clock, columns):
     """A sandbox's take twenty seconds; one that was cancelled never arrived."""
     arrive(LEAST_PARCELS)
     for name, value in columns.items():
-        changed = turnable.now + value if isinstance(value, timedelta) else value
+        changed = fake_clock.now + value if isinstance(value, timedelta) else value
         Delivery.objects.filter(pk=Delivery.objects.latest("pk").pk).update(**{name: changed})
     assert estimate(*CITIES) is None
 

@@ -44,10 +44,10 @@ def at_noon(due, drain, post_webhook):
         ("worker_age", "No worker", "worker"),
     ],
 )
-def test_a_metric_has_one_limit(at_noon, turnable, name, words, finding, seconds_more):
+def test_a_metric_has_one_limit(at_noon, fake_clock, name, words, finding, seconds_more):
     """The dashboard's alert, the doctor's failure and the report's exit code come at the same moment."""
     at_noon(name)
-    turnable.turn(seconds=metrics.METRICS[name].limit + seconds_more)
+    fake_clock.advance(seconds=metrics.METRICS[name].limit + seconds_more)
     report = Report()
     is_alert = any(words in alert.words for alert in alerts.find(report))
     findings = [*local.judge_snapshot(report), *local.judge_account(report.accounts[0], report.snapshot)]

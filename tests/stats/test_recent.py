@@ -13,41 +13,41 @@ rows = pytest.mark.django_db(transaction=True)
 
 
 @rows
-def test_an_empty_shop_has_zeros_and_no_durations(turnable):
+def test_an_empty_shop_has_zeros_and_no_durations(fake_clock):
     """None for what never was."""
-    assert recent.webhooks(turnable.now) == recent.Webhooks(events=0, repeated=0, most_attempts=0)
-    assert recent.durations(turnable.now) == recent.Durations(deliveries=0, median=None, p90=None)
+    assert recent.webhooks(fake_clock.now) == recent.Webhooks(events=0, repeated=0, most_attempts=0)
+    assert recent.durations(fake_clock.now) == recent.Durations(deliveries=0, median=None, p90=None)
 
 
 @rows
-def test_calls_are_counted_by_kind_and_end(booked, turnable):
+def test_calls_are_counted_by_kind_and_end(booked, fake_clock):
     """Those of the last day; attempts that failed by their status, no response apart."""
-    ApiCall.objects.update(updated_at=turnable.now)
-    assert recent.calls_ended(turnable.now) == {("create", "done"): 1}
-    assert recent.calls_ended(turnable.now + timedelta(days=2)) == {}
+    ApiCall.objects.update(updated_at=fake_clock.now)
+    assert recent.calls_ended(fake_clock.now) == {("create", "done"): 1}
+    assert recent.calls_ended(fake_clock.now + timedelta(days=2)) == {}
     for http_status in (503, 503, None):
         call = ApiCall.objects.get()
-        FailedAttempt.objects.create(call=call, kind="create", at=turnable.now, http_status=http_status)
-    assert recent.failed_attempts(turnable.now) == {("create", 503): 2, ("create", None): 1}
+        FailedAttempt.objects.create(call=call, kind="create", at=fake_clock.now, http_status=http_status)
+    assert recent.failed_attempts(fake_clock.now) == {("create", 503): 2, ("create", None): 1}
 
 
 @rows
-def test_webhooks_that_came_again_are_counted(booked, post_webhook, turnable):
+def test_webhooks_that_came_again_are_counted(booked, post_webhook, fake_clock):
     """By Kaspi's own attempt, and by ours."""
     post_webhook(event(booked, "accepted"))
     post_webhook(event(booked, "in_transit", event_id="wh_2", attempt=3))
-    assert recent.webhooks(turnable.now) == recent.Webhooks(events=2, repeated=1, most_attempts=3)
+    assert recent.webhooks(fake_clock.now) == recent.Webhooks(events=2, repeated=1, most_attempts=3)
     post_webhook(event(booked, "accepted"))
-    assert recent.webhooks(turnable.now).repeated == 2
+    assert recent.webhooks(fake_clock.now).repeated == 2
 
 
 @rows
-def test_the_reasons_of_cancels_are_counted(kaspi, turnable):
+def test_the_reasons_of_cancels_are_counted(kaspi, fake_clock):
     """The most frequent first."""
     for reason in ("out of stock", "too late", "out of stock"):
         row = Delivery.objects.filter(object_id=str(Order.objects.create().pk))
-        row.update(cancel_requested_at=turnable.now, cancel_reason=reason)
-    assert recent.cancel_reasons(turnable.now) == [("out of stock", 2), ("too late", 1)]
+        row.update(cancel_requested_at=fake_clock.now, cancel_reason=reason)
+    assert recent.cancel_reasons(fake_clock.now) == [("out of stock", 2), ("too late", 1)]
 
 
 @rows
@@ -58,12 +58,12 @@ def test_the_reasons_of_cancels_are_counted(kaspi, turnable):
         ([20], *[timedelta(0, 20)] * 2),
     ],
 )
-def test_durations_are_from_the_booking_to_the_door(kaspi, turnable, seconds, median, p90):
+def test_durations_are_from_the_booking_to_the_door(kaspi, fake_clock, seconds, median, p90):
     """Median and nine tenths, to the second."""
     for number in seconds:
         row = Delivery.objects.filter(object_id=str(Order.objects.create().pk))
-        row.update(status="delivered", status_at=turnable.now, created_at=turnable.now - timedelta(seconds=number))
-    assert recent.durations(turnable.now) == recent.Durations(deliveries=len(seconds), median=median, p90=p90)
+        row.update(status="delivered", status_at=fake_clock.now, created_at=fake_clock.now - timedelta(seconds=number))
+    assert recent.durations(fake_clock.now) == recent.Durations(deliveries=len(seconds), median=median, p90=p90)
 
 
 @pytest.mark.parametrize(

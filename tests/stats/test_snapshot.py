@@ -30,10 +30,10 @@ def test_all_of_it_takes_one_statement(booked, django_assert_num_queries):
     ],
     ids=["attention", "overdue", "unknown status"],
 )
-def test_a_delivery_is_counted_while_it_is_open(booked, turnable, columns, count):
+def test_a_delivery_is_counted_while_it_is_open(booked, fake_clock, columns, count):
     """By the reason of its attention, past its promise, or in a status that is new to us."""
     assert count(snapshot.read()) == 0
-    at = {name: turnable.now + value for name, value in columns.items() if isinstance(value, timedelta)}
+    at = {name: fake_clock.now + value for name, value in columns.items() if isinstance(value, timedelta)}
     Delivery.objects.update(**{**columns, **at})
     assert count(snapshot.read()) == 1
     Delivery.objects.update(status="delivered", attention="", next_refresh_at=None)
@@ -48,9 +48,9 @@ def test_dead_letters_are_counted_by_their_state(booked, post_webhook):
     assert snapshot.read().dead_letters == {"parked": 1, "conflict": 1, "failed": 1}
 
 
-def test_the_oldest_due_call_has_an_age(due, turnable):
+def test_the_oldest_due_call_has_an_age(due, fake_clock):
     """Since when it should have gone; a stuck one is counted apart."""
-    turnable.turn(minutes=10)
+    fake_clock.advance(minutes=10)
     found = snapshot.read()
     assert found.calls["due"] == 1
     assert found.oldest_due_age >= timedelta(minutes=10)
@@ -58,10 +58,10 @@ def test_the_oldest_due_call_has_an_age(due, turnable):
     assert snapshot.read().calls["stuck"] == 1
 
 
-def test_pending_actions_are_counted_apart_from_refused_ones(booked, turnable):
+def test_pending_actions_are_counted_apart_from_refused_ones(booked, fake_clock):
     """Both are of staff."""
-    for failed_at in (None, None, turnable.now):
-        PendingAction.objects.create(name="refresh", delivery=booked, created_at=turnable.now, failed_at=failed_at)
+    for failed_at in (None, None, fake_clock.now):
+        PendingAction.objects.create(name="refresh", delivery=booked, created_at=fake_clock.now, failed_at=failed_at)
     found = snapshot.read()
     assert (found.actions_waiting, found.actions_refused) == (2, 1)
 

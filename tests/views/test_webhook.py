@@ -83,7 +83,7 @@ class TestOnAHostileHost(WebhookSmoke):
 
 
 @pytest.fixture
-def delivery(turnable):
+def delivery(fake_clock):
     """Return a booked delivery, made without Kaspi."""
     Order.objects.create()
     Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=NOON)
@@ -91,11 +91,11 @@ def delivery(turnable):
 
 
 @pytest.fixture
-def merchants_post(client, merchants, turnable):
+def merchants_post(client, merchants, fake_clock):
     """Post an event to an account's address, signed with a secret; return the answer."""
 
     def post(account, secret):
-        body, stamp = webhook_contract.event(), str(int(turnable.timestamp()))
+        body, stamp = webhook_contract.event(), str(int(fake_clock.timestamp()))
         signed = webhook_contract.signature(secret, stamp, body)
         headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": signed}
         return client.post(f"/kaspi/webhook/{account}", body, "application/json", headers=headers)
@@ -142,7 +142,7 @@ def test_a_secret_is_rotated_in_one_account(merchants_post, settings):
         assert merchants_post("astana/", ASTANA).status_code == 200
 
 
-@pytest.mark.usefixtures("turnable")
+@pytest.mark.usefixtures("fake_clock")
 @pytest.mark.parametrize(
     "path",
     [
@@ -161,7 +161,7 @@ def test_an_address_of_another_form_is_404(client, path):
     assert client.post(path, b"", "application/json").status_code == 404
 
 
-def test_a_connection_that_breaks_is_400_and_logged(turnable, caplog):
+def test_a_connection_that_breaks_is_400_and_logged(fake_clock, caplog):
     """Half a body is no event, and no crash."""
 
     class Broken(BytesIO):
@@ -192,9 +192,9 @@ def read_body(get_response):
 
 @pytest.mark.skipif(NODE is None, reason="Node is not installed")
 @pytest.mark.django_db(transaction=True)
-def test_an_event_that_node_signed_is_accepted(client, delivery, turnable):
+def test_an_event_that_node_signed_is_accepted(client, delivery, fake_clock):
     """Kaspi's published sample, in its own language: two implementations agree on every byte."""
-    body, stamp = json.dumps(event(delivery, "accepted")), str(int(turnable.timestamp()))
+    body, stamp = json.dumps(event(delivery, "accepted")), str(int(fake_clock.timestamp()))
     command = [NODE, "-e", NODE_SIGNS, SECRET, stamp, body]
     signed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": signed}
@@ -275,16 +275,16 @@ def test_atomic_requests_do_not_undo_an_event(delivery, post_webhook):
     assert WebhookEvent.objects.get().state == "applied"
 
 
-def test_a_body_in_chunks_is_refused_with_a_hint(client, turnable, caplog):
+def test_a_body_in_chunks_is_refused_with_a_hint(client, fake_clock, caplog):
     """WSGI reads none of it; the log names the setting, because it looks like a wrong secret."""
-    stamp = str(int(turnable.timestamp()))
+    stamp = str(int(fake_clock.timestamp()))
     headers = {"X-Kaspi-Timestamp": stamp, "X-Kaspi-Signature": "f" * 64, "Transfer-Encoding": "chunked"}
     answer = client.post("/kaspi/webhook/", b"", "application/json", headers=headers)
     assert (answer.status_code, answer.content) == (401, b'{"status": "unauthorized"}')
     assert "let the proxy buffer requests" in caplog.text
 
 
-def test_an_alias_of_a_hosts_own_route_forges_no_log_line(turnable, caplog):
+def test_an_alias_of_a_hosts_own_route_forges_no_log_line(fake_clock, caplog):
     """A route of the host's may let any text in."""
     request = RequestFactory().post("/hooks/", b"", "application/json")
     assert account_webhook(request, account="almaty\nERROR forged").status_code == 401

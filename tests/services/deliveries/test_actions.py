@@ -135,10 +135,10 @@ def refresh_stale():
 
 
 @pytest.mark.failure_mode("refresh: Kaspi is silent")
-def test_stale_deliveries_are_refreshed(turnable, make_linked):
+def test_stale_deliveries_are_refreshed(fake_clock, make_linked):
     """Once; a delivery without an id is not scheduled again, and delays no other."""
-    nameless, other = make_linked(next_refresh_at=turnable.now, delivery_id=None), make_linked()
-    Delivery.objects.update(next_refresh_at=turnable.now)
+    nameless, other = make_linked(next_refresh_at=fake_clock.now, delivery_id=None), make_linked()
+    Delivery.objects.update(next_refresh_at=fake_clock.now)
     assert (refresh_stale(), refresh_stale()) == (2, 0)
     nameless.refresh_from_db()
     assert nameless.next_refresh_at is None
@@ -146,9 +146,9 @@ def test_stale_deliveries_are_refreshed(turnable, make_linked):
 
 
 @pytest.fixture
-def stale(turnable, make_linked):
+def stale(fake_clock, make_linked):
     """Return two deliveries that are due for a refresh."""
-    return make_linked(next_refresh_at=turnable.now), make_linked(next_refresh_at=turnable.now)
+    return make_linked(next_refresh_at=fake_clock.now), make_linked(next_refresh_at=fake_clock.now)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def fail_first(stale, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [DataError("+7 701"), ValueError("+7 701"), IntegrityError("+7 701")])
-def test_a_failing_row_is_delayed_alone(turnable, stale, fail_first, caplog, error):
+def test_a_failing_row_is_delayed_alone(fake_clock, stale, fail_first, caplog, error):
     """The log holds none of its data."""
     broken, other = stale
     fail_first(error)
@@ -176,8 +176,8 @@ def test_a_failing_row_is_delayed_alone(turnable, stale, fail_first, caplog, err
     assert other.calls.filter(kind="refresh").exists()
     assert f"not refreshed: delivery={broken.pk} error={type(error).__name__}" in caplog.text
     assert "+7 701" not in caplog.text
-    turnable.turn(hours=1)
-    assert broken in Delivery.objects.stale(turnable.now)
+    fake_clock.advance(hours=1)
+    assert broken in Delivery.objects.stale(fake_clock.now)
 
 
 def test_a_row_that_cannot_be_delayed_delays_no_other(stale, fail_first, monkeypatch, caplog):
@@ -191,10 +191,10 @@ def test_a_row_that_cannot_be_delayed_delays_no_other(stale, fail_first, monkeyp
 
 
 @pytest.mark.parametrize("is_available", [True, False])
-def test_a_database_error_delays_no_row(turnable, stale, fail_first, is_available):
+def test_a_database_error_delays_no_row(fake_clock, stale, fail_first, is_available):
     """A deadlock leaves the row for the next round; an unavailable database ends the round."""
     fail_first(OperationalError(1213, "deadlock") if is_available else OperationalError("the connection is closed"))
     with nullcontext() if is_available else pytest.raises(OperationalError):
         assert refresh_stale() == 1
-    assert stale[0] in Delivery.objects.stale(turnable.now)
+    assert stale[0] in Delivery.objects.stale(fake_clock.now)
     assert stale[1].calls.filter(kind="refresh").exists() is is_available

@@ -152,16 +152,16 @@ def stop(kind, reason, state="stuck", **columns):
 
 
 @pytest.fixture
-def uncertain(booked, turnable):
+def uncertain(booked, fake_clock):
     """Return a delivery whose cancel has an unknown outcome."""
     cancel_delivery(booked, reason="no")
-    stop("cancel", "cancel_unknown", unknown_since=turnable.now)
+    stop("cancel", "cancel_unknown", unknown_since=fake_clock.now)
     Delivery.objects.update(attention="cancel_unknown")
     return fresh(booked)
 
 
 @pytest.fixture
-def refresh(kaspi, drain, turnable):
+def refresh(kaspi, drain, fake_clock):
     """Refresh a delivery; if it is `missing`, Kaspi answers 404 for more than a day."""
 
     def run(delivery, *, missing=False):
@@ -170,7 +170,7 @@ def refresh(kaspi, drain, turnable):
         refresh_delivery(delivery)
         for _ in range(3 if missing else 1):
             drain()
-            turnable.turn(hours=13 if missing else 0)
+            fake_clock.advance(hours=13 if missing else 0)
         return fresh(delivery).attention
 
     return run
@@ -209,9 +209,9 @@ def test_acknowledging_shows_the_next_reason(booked):
     assert ApiCall.objects.get(kind="refresh").state == "stuck"
 
 
-def test_a_cancel_with_an_expired_key_is_not_retried(uncertain, turnable):
+def test_a_cancel_with_an_expired_key_is_not_retried(uncertain, fake_clock):
     """A retry skips it and retries the refresh; cancelling again uses the next key."""
-    turnable.turn(hours=23)
+    fake_clock.advance(hours=23)
     with pytest.raises(CannotRetry, match="cancel the delivery again"):
         retry_delivery(uncertain)
     refresh_delivery(uncertain)

@@ -21,11 +21,11 @@ def test_the_idempotency_keys():
 
 
 @pytest.fixture
-def unknown(kaspi, due, turnable):
+def unknown(kaspi, due, fake_clock):
     """Return a create of unknown outcome."""
     kaspi.faults.add(Fault(operation="create", status=500))
     sender.send(due.pk)
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     return fresh(due)
 
 

@@ -14,7 +14,7 @@ from tests.conftest import NOON, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("turnable")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_clock")]
 
 
 @pytest.fixture

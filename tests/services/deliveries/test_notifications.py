@@ -31,7 +31,7 @@ def received(monkeypatch):
 
 
 @pytest.fixture
-def delivery(turnable):
+def delivery(fake_clock):
     """Return a delivery that Kaspi has created."""
     Order.objects.create()
     Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=NOON)
@@ -118,22 +118,22 @@ def test_a_failing_receiver_breaks_nothing(delivery, post, received, caplog):
 
 
 @pytest.mark.failure_mode("status: a receiver raises")
-def test_a_pending_signal_is_repeated_until_every_receiver_returns(pending, connect, turnable):
+def test_a_pending_signal_is_repeated_until_every_receiver_returns(pending, connect, fake_clock):
     """After a minute; the delay doubles after each failure."""
     times = []
 
     def fail_twice(**_kwargs):
-        times.append(turnable.now)
+        times.append(fake_clock.now)
         if len(times) < 3:
             raise ValueError
 
     connect(fail_twice)
-    turnable.turn(seconds=59)
+    fake_clock.advance(seconds=59)
     assert (notify_pending(), times) == (0, [])
-    turnable.turn(seconds=1)
+    fake_clock.advance(seconds=1)
     for _ in range(8):
         notify_pending()
-        turnable.turn(minutes=1)
+        fake_clock.advance(minutes=1)
     assert [(at - NOON).total_seconds() / 60 for at in times] == [1, 2, 4]
     assert fresh(pending).notified_at == times[-1]
 

@@ -142,7 +142,7 @@ def test_a_parcel_whose_key_is_gone_waits_for_staff(order, kaspi, drain):
 
 
 @pytest.mark.parametrize("is_added", [True, False])
-def test_other_parcels_after_the_booking_are_an_edit(split, order, drain, turnable, kaspi, is_added):
+def test_other_parcels_after_the_booking_are_an_edit(split, order, drain, fake_clock, kaspi, is_added):
     """No courier is booked automatically for a key that is new, or perhaps only renamed; staff book what is missing."""
     with pytest.raises(CannotBook, match="has a delivery already"):
         book_delivery(order)
@@ -151,7 +151,7 @@ def test_other_parcels_after_the_booking_are_an_edit(split, order, drain, turnab
     else:
         Line.objects.filter(title="almaty").delete()
     for _round in range(2):
-        turnable.turn(days=1)
+        fake_clock.advance(days=1)
         drain()
     assert "order_edited" in {one.attention for one in parcels().values()}
     assert Delivery.objects.count() == 3

@@ -42,13 +42,13 @@ def create(due, request):
 
 
 @pytest.fixture
-def hold(due, drain, turnable):
+def hold(due, drain, fake_clock):
     """Let the adapter not want the order for some minutes; return the delivery."""
 
     def run(minutes):
         Order.objects.update(paid=False)
         drain()
-        turnable.turn(minutes=minutes)
+        fake_clock.advance(minutes=minutes)
         drain()
         return fresh(due.delivery)
 
@@ -75,26 +75,26 @@ def test_a_cancel_without_a_save_applies(create, send_due, kaspi, signals):
     assert (kaspi.requests, signals) == ([], ["cancelled"])
 
 
-def test_an_unwanted_delivery_is_neither_sent_nor_abandoned(create, send_due, kaspi, turnable, signals):
+def test_an_unwanted_delivery_is_neither_sent_nor_abandoned(create, send_due, kaspi, fake_clock, signals):
     """It is due again after a quarter of an hour, and flagged then, once."""
     Order.objects.update(paid=False)
     send_due()
     call, delivery = fresh(create), fresh(create.delivery)
     assert (call.state, call.reason) == ("due", "not_wanted")
-    assert call.next_attempt_at == turnable.now + preflight.WAIT_BEFORE_FLAG
-    assert (delivery.attention, delivery.status, delivery.unwanted_since) == ("", "", turnable.now)
+    assert call.next_attempt_at == fake_clock.now + preflight.WAIT_BEFORE_FLAG
+    assert (delivery.attention, delivery.status, delivery.unwanted_since) == ("", "", fake_clock.now)
     for _ in range(2):
-        turnable.turn(minutes=15)
+        fake_clock.advance(minutes=15)
         send_due()
     assert (fresh(delivery).attention, fresh(call).state) == ("not_wanted", "stuck")
     assert (signals, kaspi.requests) == (["not_wanted"], [])
 
 
-def test_it_is_sent_if_it_is_wanted_by_then(due, hold, send_due, turnable):
+def test_it_is_sent_if_it_is_wanted_by_then(due, hold, send_due, fake_clock):
     """Though no save has released it."""
     hold(0)
     Order.objects.update(paid=True)
-    turnable.turn(minutes=15)
+    fake_clock.advance(minutes=15)
     send_due()
     delivery = fresh(due.delivery)
     assert (delivery.status, delivery.unwanted_since, delivery.attention) == ("created", None, "")
@@ -116,12 +116,12 @@ def test_a_save_that_wants_it_releases_it(due, hold, drain, minutes):
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
-def test_staff_send_it_anyway(due, hold, drain, kaspi, turnable, is_cancelled):
+def test_staff_send_it_anyway(due, hold, drain, kaspi, fake_clock, is_cancelled):
     """They overrule `wants_delivery`, never `wants_cancel`; and only while it is held."""
     with pytest.raises(CannotRetry, match="nothing to overrule"):
         retry_delivery(due.delivery, send_anyway=True)
     sent = retry_delivery(hold(15), send_anyway=True)
-    assert (sent.attention, sent.send_anyway_at) == ("", turnable.now)
+    assert (sent.attention, sent.send_anyway_at) == ("", fake_clock.now)
     Order.objects.update(cancelled=is_cancelled)
     drain()
     assert fresh(due.delivery).status == ("cancelled" if is_cancelled else "created")
@@ -172,7 +172,7 @@ def test_a_failing_adapter_is_flagged(create, send_due, kaspi, use_adapter):
 
 
 @pytest.mark.parametrize("act", [retry_delivery, lambda _delivery: save_order()], ids=["retry", "save"])
-def test_an_unwanted_delivery_is_held_after_a_failure(due, send_due, kaspi, use_adapter, turnable, act):
+def test_an_unwanted_delivery_is_held_after_a_failure(due, send_due, kaspi, use_adapter, fake_clock, act):
     """It has a name, so it was wanted once."""
     use_adapter("BrokenBuilder")
     send_due()
@@ -181,9 +181,9 @@ def test_an_unwanted_delivery_is_held_after_a_failure(due, send_due, kaspi, use_
     act(due.delivery)
     send_due()
     delivery, call = fresh(due.delivery), fresh(due)
-    assert (delivery.attention, delivery.unwanted_since, kaspi.requests) == ("", turnable.now, [])
+    assert (delivery.attention, delivery.unwanted_since, kaspi.requests) == ("", fake_clock.now, [])
     assert (call.state, call.reason) == ("due", "not_wanted")
-    assert call.next_attempt_at == turnable.now + timedelta(minutes=15)
+    assert call.next_attempt_at == fake_clock.now + timedelta(minutes=15)
 
 
 @pytest.fixture
@@ -242,12 +242,12 @@ def test_a_deleted_order_is_cancelled_without_a_signal(due, send_due, kaspi, sig
     assert StatusChange.objects.get().notified_at
 
 
-def test_the_adapter_is_not_asked_once_kaspi_may_have_booked(due, send_due, kaspi, turnable):
+def test_the_adapter_is_not_asked_once_kaspi_may_have_booked(due, send_due, kaspi, fake_clock):
     """The same bytes are sent again."""
     kaspi.faults.add(Fault(operation="create", drop="after"))
     send_due()
     Order.objects.update(paid=False)
-    turnable.turn(minutes=10)
+    fake_clock.advance(minutes=10)
     send_due()
     assert [request.method for request in kaspi.requests] == ["POST", "POST"]
     assert fresh(due.delivery).status == "created"
@@ -304,35 +304,35 @@ def test_the_base_manager_finds_the_order(due, hide_deleted, manager, adapter, a
 
 
 @pytest.fixture
-def opens_at(monkeypatch, turnable):
+def opens_at(monkeypatch, fake_clock):
     """Let the shop book couriers from three days on, which is longer than a call may wait; return that time."""
-    times = {"opens": turnable.now + timedelta(days=3)}
+    times = {"opens": fake_clock.now + timedelta(days=3)}
     monkeypatch.setattr(adapters.OrderAdapter, "not_before", lambda _self, _order: times["opens"])
     return times
 
 
 @pytest.mark.parametrize("is_paid", [True, False])
-def test_a_booking_waits_for_its_time(due, opens_at, drain, kaspi, turnable, is_paid):
+def test_a_booking_waits_for_its_time(due, opens_at, drain, kaspi, fake_clock, is_paid):
     """Nothing is sent and nothing flagged before; then the adapter is asked again, and its age begins."""
     drain()
     delivery, call = fresh(due.delivery), fresh(due)
     assert (delivery.not_before, delivery.is_postponed, delivery.attention) == (opens_at["opens"], True, "")
     assert (call.state, call.next_attempt_at, call.payload, kaspi.requests) == ("due", opens_at["opens"], "", [])
     Order.objects.update(paid=is_paid)
-    turnable.turn(days=3)
+    fake_clock.advance(days=3)
     drain()
     delivery = fresh(due.delivery)
     assert (delivery.is_held, delivery.is_postponed, delivery.not_before) == (not is_paid, False, None)
     assert (delivery.status, delivery.attention) == ("created" if is_paid else "", "")
 
 
-def test_a_timetable_that_is_open_books_at_once(due, drain, turnable, monkeypatch):
+def test_a_timetable_that_is_open_books_at_once(due, drain, fake_clock, monkeypatch):
     """It answers with the time that it is by then, which is later than when the call was claimed."""
     timetable = WeeklyTimetable(dict.fromkeys(range(7), ("00:00", "24:00")))
 
     def next_open(_self, _order):
-        turnable.turn(milliseconds=1)
-        return timetable.next_open(turnable.now)
+        fake_clock.advance(milliseconds=1)
+        return timetable.next_open(fake_clock.now)
 
     monkeypatch.setattr(adapters.OrderAdapter, "not_before", next_open)
     drain()

@@ -43,13 +43,13 @@ def move(kaspi, drain, deliver_webhooks):
 
 
 @pytest.fixture
-def later(turnable, drain):
+def later(fake_clock, drain):
     """Let time pass, and refresh the delivery then if it is due; return the number of refreshes."""
 
     def run(delivery, by):
-        turnable.now += by
+        fake_clock.now += by
         due = fresh(delivery).next_refresh_at
-        is_due = due is not None and due <= turnable.now
+        is_due = due is not None and due <= fake_clock.now
         drain()
         delivery.refresh_from_db()
         return int(is_due)
@@ -65,9 +65,9 @@ def returned(booked, move):
     return delivery
 
 
-def anonymize(turnable):
+def anonymize(fake_clock):
     """Anonymize deliveries that ended 30 days ago; return their number."""
-    return sum(pruning.anonymize_personal_data(ended_before=turnable.now - 30 * DAY, batch=10))
+    return sum(pruning.anonymize_personal_data(ended_before=fake_clock.now - 30 * DAY, batch=10))
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_the_intervals_of_the_refreshes(change_settings, status, refresh_after, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_delivery_with_unknown_statuses_ends(booked, move, later, turnable, signals):
+def test_a_delivery_with_unknown_statuses_ends(booked, move, later, fake_clock, signals):
     """It can be cancelled at first, the shop gets each status, and staff end it."""
-    assert "cancel" in rules.allowed_actions(move(booked, "courier_assigned"), turnable.now)
+    assert "cancel" in rules.allowed_actions(move(booked, "courier_assigned"), fake_clock.now)
     for status in ("in_transit", "at_the_depot", "returned"):
         move(booked, status)
     assert signals == ["courier_assigned", "in_transit", "at_the_depot", "returned"]
@@ -99,7 +99,7 @@ def test_a_delivery_with_unknown_statuses_ends(booked, move, later, turnable, si
     assert booked.attention == Attention.UNKNOWN_STATUS
     services.mark_final(booked)
     assert later(booked, 40 * DAY) == 0
-    assert anonymize(turnable) == 1
+    assert anonymize(fake_clock) == 1
     assert fresh(booked).dropoff_phone == ""
 
 
@@ -134,16 +134,16 @@ def test_another_flag_is_not_replaced(returned, later, flags):
     assert flags == ["unknown_status"]
 
 
-def test_a_delivery_marked_as_final_has_ended(returned, later, turnable, kaspi):
+def test_a_delivery_marked_as_final_has_ended(returned, later, fake_clock, kaspi):
     """It is not refreshed, its customer's page shows the end, and the history has no step for it."""
     before = (len(kaspi.requests), StatusChange.objects.count())
     ended = services.mark_final(returned)
-    assert (ended.final_at, ended.next_refresh_at, ended.attention) == (turnable.now, None, "")
+    assert (ended.final_at, ended.next_refresh_at, ended.attention) == (fake_clock.now, None, "")
     later(returned, 3 * DAY)
     assert (len(kaspi.requests), StatusChange.objects.count()) == before
     assert track(returned).is_final
     assert not Delivery.objects.in_unknown_status().exists()
-    assert rules.allowed_actions(fresh(returned), turnable.now) == {"refresh"}
+    assert rules.allowed_actions(fresh(returned), fake_clock.now) == {"refresh"}
     with pytest.raises(CannotCancel, match="returned"):
         services.cancel_delivery(returned)
 
@@ -177,7 +177,7 @@ def test_a_known_or_ended_status_cannot_be_marked_as_final(returned, change_sett
 
 
 @pytest.mark.django_db(transaction=True)
-def test_another_status_reopens_it(returned, post_webhook, turnable, drain, kaspi):
+def test_another_status_reopens_it(returned, post_webhook, fake_clock, drain, kaspi):
     """By a refresh of staff or a webhook; anonymized data stays so, and new data is kept until the next end."""
     services.mark_final(returned)
     services.refresh_delivery(returned)
@@ -188,24 +188,24 @@ def test_another_status_reopens_it(returned, post_webhook, turnable, drain, kasp
     drain()
     assert (fresh(returned).status, fresh(returned).final_at) == ("lost", None)
     services.mark_final(returned)
-    turnable.turn(days=31)
-    assert anonymize(turnable) == 1
-    post_webhook(event(returned, "out_for_delivery", at=turnable.now))
+    fake_clock.advance(days=31)
+    assert anonymize(fake_clock) == 1
+    post_webhook(event(returned, "out_for_delivery", at=fake_clock.now))
     again = fresh(returned)
     assert (again.status, again.final_at, again.blanked_at, again.is_open) == ("out_for_delivery", None, None, True)
     assert again.next_refresh_at is not None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_final_status_of_the_settings_ends_a_delivery(change_settings, booked, move, turnable):
+def test_a_final_status_of_the_settings_ends_a_delivery(change_settings, booked, move, fake_clock):
     """It is not refreshed, cannot be cancelled, and is anonymized in time."""
     change_settings(FINAL_STATUSES=["returned"])
     returned = move(booked, "returned")
     assert (returned.next_refresh_at, returned.is_open) == (None, False)
     with pytest.raises(CannotCancel, match="returned"):
         services.cancel_delivery(returned)
-    turnable.turn(days=31)
-    assert anonymize(turnable) == 1
+    fake_clock.advance(days=31)
+    assert anonymize(fake_clock) == 1
 
 
 def test_a_status_that_becomes_final_clears_the_flag(returned, later, change_settings):
@@ -217,13 +217,13 @@ def test_a_status_that_becomes_final_clears_the_flag(returned, later, change_set
 
 
 @pytest.mark.django_db(transaction=True)
-def test_personal_data_is_kept_for_30_days_after_the_end(returned, later, turnable):
+def test_personal_data_is_kept_for_30_days_after_the_end(returned, later, fake_clock):
     """The end is the later of Kaspi's status and the staff's mark; an open delivery keeps its data."""
     later(returned, 40 * DAY)
     Delivery.objects.update(attention="")
-    assert anonymize(turnable) == 0
+    assert anonymize(fake_clock) == 0
     services.mark_final(returned)
-    assert anonymize(turnable) == 0
+    assert anonymize(fake_clock) == 0
 
 
 def test_kaspi_decides_about_a_cancel(booked, move, drain, kaspi):

@@ -34,13 +34,13 @@ LIFE = ("accepted", "in_transit", "out_for_delivery", "delivered")
 
 
 @pytest.fixture
-def travel(kaspi, drain, deliver_webhooks, turnable):
+def travel(kaspi, drain, deliver_webhooks, fake_clock):
     """Have Kaspi bring a parcel to the end of its way; return the delivery as it is then."""
 
     def bring(delivery, *statuses):
         delivery.refresh_from_db()
         for status in statuses or LIFE:
-            turnable.turn(minutes=10)
+            fake_clock.advance(minutes=10)
             kaspi.move(delivery.delivery_id, status)
             deliver_webhooks()
             drain()
@@ -139,12 +139,12 @@ def test_only_what_the_customer_has_is_returned(make_linked, columns, words):
         assert request_return(delivery).is_return
 
 
-def test_the_cancel_of_the_order_cancels_no_return(returned, delivered, kaspi, drain, turnable):
+def test_the_cancel_of_the_order_cancels_no_return(returned, delivered, kaspi, drain, fake_clock):
     """Neither a save, nor the sweep, nor the adapter's answer right before a return is sent."""
     order = Order.objects.get()
     order.cancelled = True
     order.save()
-    turnable.turn(minutes=10)
+    fake_clock.advance(minutes=10)
     CancelSweep().run()
     drain()
     returned.refresh_from_db()
@@ -217,7 +217,7 @@ def test_an_adopted_delivery_is_returned_as_its_order_is_built(delivered, drain,
     assert record_of(kaspi, back)["dropoff"] == record_of(kaspi, delivered)["pickup"]
 
 
-def test_an_edit_of_the_order_does_not_flag_its_return(returned, drain, turnable, monkeypatch):
+def test_an_edit_of_the_order_does_not_flag_its_return(returned, drain, fake_clock, monkeypatch):
     """The way back was sent, and follows no order, whatever `build_return` makes of it."""
 
     def build_return(_self, order, request):
@@ -225,7 +225,7 @@ def test_an_edit_of_the_order_does_not_flag_its_return(returned, drain, turnable
 
     monkeypatch.setattr(OrderAdapter, "build_return", build_return, raising=False)
     Order.objects.update(address="elsewhere")
-    turnable.turn(days=1)
+    fake_clock.advance(days=1)
     drain()
     returned.refresh_from_db()
     assert returned.attention == ""
@@ -274,13 +274,13 @@ def test_a_return_that_did_not_take_place_is_not_shown(returned, delivered, drai
         tracking.track(delivered)
 
 
-def test_a_return_is_no_parcel_that_a_customer_received(returned, delivered, travel, turnable, monkeypatch):
+def test_a_return_is_no_parcel_that_a_customer_received(returned, delivered, travel, fake_clock, monkeypatch):
     """Neither in the days' table, nor in the time to the door, nor in the estimate at checkout."""
     travel(returned)
     monkeypatch.setattr(estimates, "LEAST_PARCELS", 1)
     assert estimates.estimate("Almaty", "Almaty").count == 1
     assert days.read()[-1].parcels == {"booked": 1, "delivered": 1, "cancelled": 0}
-    assert recent.durations(turnable.now).deliveries == 1
+    assert recent.durations(fake_clock.now).deliveries == 1
 
 
 def test_a_return_without_a_name_or_an_order_is_refused(delivered):
@@ -295,7 +295,7 @@ def test_a_return_without_a_name_or_an_order_is_refused(delivered):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_queued_return_is_booked_by_the_worker(delivered, turnable):
+def test_a_queued_return_is_booked_by_the_worker(delivered, fake_clock):
     """As each action of several rows."""
     User.objects.create_superuser("operator")
     bulk_actions.queue(PendingAction.Name.RETURN, [delivered.pk], reason="too small", asked_by="operator")

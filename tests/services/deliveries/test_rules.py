@@ -84,11 +84,11 @@ def fail(_adapter, _order):
         ),
     ],
 )
-def test_the_allowed_actions(due, turnable, columns, state, actions):
+def test_the_allowed_actions(due, fake_clock, columns, state, actions):
     """They follow from the rows alone."""
     Delivery.objects.update(**columns)
     ApiCall.objects.update(state=state)
-    assert rules.allowed_actions(Delivery.objects.get(), turnable.now) == actions
+    assert rules.allowed_actions(Delivery.objects.get(), fake_clock.now) == actions
 
 
 def test_a_retry_skips_the_delay(due, kaspi, drain):
@@ -105,9 +105,9 @@ def test_a_retry_skips_the_delay(due, kaspi, drain):
         retry_delivery(claimed.delivery)
 
 
-def test_a_retry_restarts_the_age_of_an_old_order(due, drain, turnable):
+def test_a_retry_restarts_the_age_of_an_old_order(due, drain, fake_clock):
     """It was too old to be sent automatically."""
-    turnable.turn(hours=25)
+    fake_clock.advance(hours=25)
     drain()
     assert Delivery.objects.get().attention == "too_old"
     retry_delivery(due.delivery)
@@ -119,18 +119,18 @@ def test_a_retry_restarts_the_age_of_an_old_order(due, drain, turnable):
     ("reason", "hours", "message"),
     [("key_reused", 0, "another payload"), ("outcome_unknown", 23, "too old to be safe")],
 )
-def test_an_unsafe_key_is_not_sent_again(lost, turnable, reason, hours, message):
+def test_an_unsafe_key_is_not_sent_again(lost, fake_clock, reason, hours, message):
     """Kaspi knows it with other bytes, or may have forgotten it."""
     ApiCall.objects.update(reason=reason)
-    turnable.turn(hours=hours)
+    fake_clock.advance(hours=hours)
     with pytest.raises(CannotRetry, match=message):
         retry_delivery(lost)
 
 
-def test_a_retried_cancel_is_fetched_first_and_sent_once_more(booked, kaspi, drain, turnable):
+def test_a_retried_cancel_is_fetched_first_and_sent_once_more(booked, kaspi, drain, fake_clock):
     """With the same key and bytes."""
     cancel_delivery(booked, reason="no")
-    stuck = {"state": "stuck", "reason": "cancel_unknown", "unknown_since": turnable.now, "next_attempt_at": None}
+    stuck = {"state": "stuck", "reason": "cancel_unknown", "unknown_since": fake_clock.now, "next_attempt_at": None}
     ApiCall.objects.filter(kind="cancel").update(**stuck)
     Delivery.objects.update(attention="cancel_unknown")
     retry_delivery(booked)
@@ -309,7 +309,7 @@ def test_acknowledging_ends_a_booking_and_changes_no_status(refused):
     assert (fresh(refused).attention, fresh(refused).status) == ("", "created")
 
 
-def test_staff_refresh_at_once(booked, kaspi, drain, turnable):
+def test_staff_refresh_at_once(booked, kaspi, drain, fake_clock):
     """Despite the delay after a fault; a claimed refresh keeps its lease."""
     kaspi.faults.add(Fault(operation="get", drop="before"))
     refresh_delivery(booked)
@@ -320,7 +320,7 @@ def test_staff_refresh_at_once(booked, kaspi, drain, turnable):
     refresh_delivery(booked)
     claims.claim(call.pk, using="default")
     refresh_delivery(booked)
-    assert fresh(call).next_attempt_at > turnable.now
+    assert fresh(call).next_attempt_at > fake_clock.now
 
 
 @pytest.mark.parametrize("is_cancel_refused", [False, True])

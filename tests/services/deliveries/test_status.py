@@ -16,7 +16,7 @@ from tests.conftest import NOON
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("turnable")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_clock")]
 LATER = NOON + timedelta(minutes=5)
 
 

@@ -32,11 +32,11 @@ class BrokenForOne(OrderAdapter):
 
 
 @pytest.fixture
-def sweep(kaspi, turnable):
+def sweep(kaspi, fake_clock):
     """Sweep after the interval, as a new worker does."""
 
     def run(**since):
-        turnable.turn(**(since or {"minutes": 5}))
+        fake_clock.advance(**(since or {"minutes": 5}))
         return Worker(log=lambda _line: None).run_round()
 
     return run
@@ -88,7 +88,7 @@ def test_an_adapter_without_wants_cancel_is_skipped(booked, kaspi, use, django_a
         assert CancelSweep().run() == 0
 
 
-def test_a_batch_costs_one_query_for_its_orders(some, sweep, turnable):
+def test_a_batch_costs_one_query_for_its_orders(some, sweep, fake_clock):
     """For any number of them."""
     AccountState.objects.update(cancels_asked_at=None)
     with CaptureQueriesContext(connection) as captured:
@@ -97,7 +97,7 @@ def test_a_batch_costs_one_query_for_its_orders(some, sweep, turnable):
     assert len(captured) <= 8
 
 
-def test_a_sweep_resumes_in_the_next_round(some, turnable, monkeypatch):
+def test_a_sweep_resumes_in_the_next_round(some, fake_clock, monkeypatch):
     """Batches follow each other while there is time: bookings must not wait for it."""
     monkeypatch.setattr(cancel_sweep, "BATCH", 3)
     AccountState.objects.update(cancels_asked_at=None)
@@ -124,12 +124,12 @@ def test_a_key_that_became_of_another_type_hides_no_other(some, key):
 
 
 @pytest.fixture
-def held(due, kaspi, drain, turnable):
+def held(due, kaspi, drain, fake_clock):
     """Return an unsent delivery that is flagged: its adapter does not want it sent."""
     Order.objects.update(paid=False)
     for _ in range(2):
         drain()
-        turnable.turn(minutes=16)
+        fake_clock.advance(minutes=16)
     delivery = fresh(due.delivery)
     assert (delivery.attention, delivery.calls.get().state) == ("not_wanted", "stuck")
     return delivery
@@ -151,7 +151,7 @@ def test_a_flagged_delivery_is_cancelled(held, sweep, kaspi):
 
 
 @pytest.mark.parametrize("how", ["by staff", "by the settings"])
-def test_a_new_status_that_is_final_is_left_alone(booked, sweep, use, turnable, how):
+def test_a_new_status_that_is_final_is_left_alone(booked, sweep, use, fake_clock, how):
     """There is nothing left to cancel."""
     Delivery.objects.update(status="returned")
     if how == "by staff":
@@ -223,9 +223,9 @@ def test_a_delivery_picked_up_meanwhile_is_flagged(booked, sweep, monkeypatch):
     assert fresh(booked).attention == "cancel_refused"
 
 
-def test_a_clock_that_was_set_back_delays_no_sweep(booked, sweep, turnable):
+def test_a_clock_that_was_set_back_delays_no_sweep(booked, sweep, fake_clock):
     """A time in the future is not when the orders were checked."""
-    AccountState.objects.update(cancels_asked_at=turnable.now + timedelta(days=1))
+    AccountState.objects.update(cancels_asked_at=fake_clock.now + timedelta(days=1))
     Order.objects.update(cancelled=True)
     sweep()
     assert fresh(booked).status == "cancelled"

@@ -15,12 +15,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def forget(turnable):
+def forget(fake_clock):
     """Let a month pass, and anonymize old deliveries."""
 
     def run():
-        StatusChange.objects.update(notified_at=turnable.now)
-        turnable.turn(days=31)
+        StatusChange.objects.update(notified_at=fake_clock.now)
+        fake_clock.advance(days=31)
         list(pruning.anonymize_personal_data(ended_before=clock.now(), batch=5))
 
     return run
@@ -48,12 +48,12 @@ def test_an_orders_name_is_kept_unless_it_may_be_the_customers(booked, forget, i
     assert delivery.external_key
 
 
-def test_notes_do_not_come_back_with_a_late_history(booked, kaspi, drain, turnable, forget):
+def test_notes_do_not_come_back_with_a_late_history(booked, kaspi, drain, fake_clock, forget):
     """A refresh adds missing steps without the courier's notes."""
     for status in ("accepted", "in_transit", "delivered"):
-        turnable.turn(minutes=1)
-        kaspi.move(booked.delivery_id, status, turnable.timestamp(), notes="door code 12")
-    Delivery.objects.update(status="delivered", status_at=turnable.now)
+        fake_clock.advance(minutes=1)
+        kaspi.move(booked.delivery_id, status, fake_clock.timestamp(), notes="door code 12")
+    Delivery.objects.update(status="delivered", status_at=fake_clock.now)
     forget()
     refresh_delivery(booked)
     drain()
@@ -71,7 +71,7 @@ def test_a_revived_delivery_is_anonymized_again_when_it_has_ended(booked, kaspi,
     assert fresh(booked).blanked_at is None
 
 
-def test_batches_are_no_larger_than_asked_for(booked, turnable):
+def test_batches_are_no_larger_than_asked_for(booked, fake_clock):
     """For any number of rows."""
     for number in range(6):
         Delivery.objects.create(
@@ -82,14 +82,14 @@ def test_batches_are_no_larger_than_asked_for(booked, turnable):
             external_order_id=f"old-{number}",
             delivery_id=f"dlv_{number}",
             status="delivered",
-            status_at=turnable.now - timedelta(days=99),
+            status_at=fake_clock.now - timedelta(days=99),
         )
-    assert list(pruning.anonymize_personal_data(ended_before=turnable.now, batch=4)) == [4, 2]
+    assert list(pruning.anonymize_personal_data(ended_before=fake_clock.now, batch=4)) == [4, 2]
     assert Order.objects.count() == 1
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])
-def test_events_of_one_moment_are_all_deleted(turnable, batch):
+def test_events_of_one_moment_are_all_deleted(fake_clock, batch):
     """A batch may end among them; kept rows are passed once."""
     states = ["parked", "applied", "applied", "failed", "applied", "noted", "applied"]
     for number, state in enumerate(states):
@@ -101,7 +101,7 @@ def test_events_of_one_moment_are_all_deleted(turnable, batch):
             state=state,
             received_at=clock.now(),
         )
-    turnable.turn(days=91)
+    fake_clock.advance(days=91)
     counts = list(pruning.prune_events(received_before=clock.now(), batch=batch))
     assert sum(counts) == 5
     assert max(counts) <= batch
@@ -109,27 +109,27 @@ def test_events_of_one_moment_are_all_deleted(turnable, batch):
 
 
 @pytest.fixture
-def old(due, turnable):
+def old(due, fake_clock):
     """Return an attempt that failed 100 days ago, with Kaspi's message."""
-    ago = turnable.now - timedelta(days=100)
+    ago = fake_clock.now - timedelta(days=100)
     return FailedAttempt.objects.create(call=due, kind="create", at=ago, error="x", error_message="+7 701 555 00 42")
 
 
-def test_old_attempts_are_pruned_with_the_events(old, due, turnable):
+def test_old_attempts_are_pruned_with_the_events(old, due, fake_clock):
     """After ninety days; a dry run counts them."""
-    FailedAttempt.objects.create(call=due, kind="create", at=turnable.now - timedelta(days=80), error="y")
-    assert list(pruning.prune_attempts(failed_before=turnable.now, batch=10, dry_run=True)) == [2]
+    FailedAttempt.objects.create(call=due, kind="create", at=fake_clock.now - timedelta(days=80), error="y")
+    assert list(pruning.prune_attempts(failed_before=fake_clock.now, batch=10, dry_run=True)) == [2]
     call_command("kaspi_prune")
     assert FailedAttempt.objects.get().error == "y"
 
 
-def test_kaspis_message_is_cleared_with_the_delivery(old, booked, turnable):
+def test_kaspis_message_is_cleared_with_the_delivery(old, booked, fake_clock):
     """It may have names."""
-    Delivery.objects.update(status="delivered", status_at=turnable.now - timedelta(days=99))
+    Delivery.objects.update(status="delivered", status_at=fake_clock.now - timedelta(days=99))
     ApiCall.objects.update(state="done")
-    PendingAction.objects.create(name="cancel", delivery=booked, reason="Asel", created_at=turnable.now)
-    booked.history.update(notified_at=turnable.now)
-    list(pruning.anonymize_personal_data(ended_before=turnable.now, batch=10))
+    PendingAction.objects.create(name="cancel", delivery=booked, reason="Asel", created_at=fake_clock.now)
+    booked.history.update(notified_at=fake_clock.now)
+    list(pruning.anonymize_personal_data(ended_before=fake_clock.now, batch=10))
     assert FailedAttempt.objects.get().error_message == ""
     assert (Delivery.objects.get().phone_tail, Delivery.objects.get().parcel_description) == ("", "")
     assert PendingAction.objects.get().reason == ""

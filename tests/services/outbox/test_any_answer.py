@@ -93,7 +93,7 @@ def _link(delivery):
 
 
 @pytest.fixture
-def answered(turnable):
+def answered(fake_clock):
     """Answer a call of this kind once; return it, what was sent of it before, and its error."""
     received = []
 

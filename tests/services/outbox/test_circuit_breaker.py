@@ -21,16 +21,16 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_trial_call_whose_sender_died_is_replaced(due, turnable):
+def test_a_trial_call_whose_sender_died_is_replaced(due, fake_clock):
     """One caller gets through, and when its lease expires another one."""
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
-    admissions = [circuit_breaker.admit(due.delivery, turnable.now) for _ in range(2)]
+    circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="429")
+    admissions = [circuit_breaker.admit(due.delivery, fake_clock.now) for _ in range(2)]
     assert admissions == [Breaker.HALF_OPEN, Breaker.OPEN]
-    assert circuit_breaker.admit(due.delivery, turnable.now + circuit_breaker.TRIAL_LEASE) is Breaker.HALF_OPEN
+    assert circuit_breaker.admit(due.delivery, fake_clock.now + circuit_breaker.TRIAL_LEASE) is Breaker.HALF_OPEN
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_pending_calls_are_spread_out(due, turnable, monkeypatch):
+def test_pending_calls_are_spread_out(due, fake_clock, monkeypatch):
     """Over half a minute, with jitter: all calls of the account, and no other account's, nor claimed ones."""
     monkeypatch.setattr(circuit_breaker, "BATCH", 3)
     for _ in range(12):
@@ -39,31 +39,31 @@ def test_pending_calls_are_spread_out(due, turnable, monkeypatch):
     others = [call.pk for call in rest[::2]]
     Delivery.objects.filter(calls__in=others).update(account="almaty")
     ApiCall.objects.filter(pk=first.pk).update(state="sending")
-    circuit_breaker.reset(due.delivery, turnable.now)
-    spread = ApiCall.objects.filter(next_attempt_at__gt=turnable.now)
+    circuit_breaker.reset(due.delivery, fake_clock.now)
+    spread = ApiCall.objects.filter(next_attempt_at__gt=fake_clock.now)
     assert not spread.exists()  # the breaker was closed
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
-    circuit_breaker.reset(due.delivery, turnable.now)
+    circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="429")
+    circuit_breaker.reset(due.delivery, fake_clock.now)
     assert set(spread) == {call for call in rest if call.pk not in others}
     times = set(spread.values_list("next_attempt_at", flat=True))
     assert len(times) > 3
-    assert max(times) <= turnable.now + circuit_breaker.SPREAD
+    assert max(times) <= fake_clock.now + circuit_breaker.SPREAD
 
 
-def test_calls_beyond_a_limit_are_not_delayed(due, turnable, monkeypatch):
+def test_calls_beyond_a_limit_are_not_delayed(due, fake_clock, monkeypatch):
     """What is read at once stays small."""
     monkeypatch.setattr(circuit_breaker, "MAX_SPREAD", 3)
     for _ in range(9):
         Order.objects.create()
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
-    circuit_breaker.reset(due.delivery, turnable.now)
-    assert ApiCall.objects.filter(next_attempt_at__gt=turnable.now).count() == 3
+    circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="429")
+    circuit_breaker.reset(due.delivery, fake_clock.now)
+    assert ApiCall.objects.filter(next_attempt_at__gt=fake_clock.now).count() == 3
 
 
-def test_a_call_that_is_claimed_meanwhile_keeps_its_lease(due, turnable, monkeypatch):
+def test_a_call_that_is_claimed_meanwhile_keeps_its_lease(due, fake_clock, monkeypatch):
     """Another worker may claim a call between the read and the update."""
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
-    lease = turnable.now + timedelta(minutes=1)
+    circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="429")
+    lease = fake_clock.now + timedelta(minutes=1)
     times = circuit_breaker._spread_times
 
     def claim_first(now):
@@ -71,74 +71,74 @@ def test_a_call_that_is_claimed_meanwhile_keeps_its_lease(due, turnable, monkeyp
         return times(now)
 
     monkeypatch.setattr(circuit_breaker, "_spread_times", claim_first)
-    circuit_breaker.reset(due.delivery, turnable.now)
+    circuit_breaker.reset(due.delivery, fake_clock.now)
     assert fresh(due).next_attempt_at == lease
 
 
-def test_one_statement_without_a_join_spreads_a_batch(due, turnable, monkeypatch):
+def test_one_statement_without_a_join_spreads_a_batch(due, fake_clock, monkeypatch):
     """Without statistics PostgreSQL plans a join for few rows, and takes minutes."""
     taken = []
     for steps in (1, 64):
         monkeypatch.setattr(circuit_breaker, "SPREAD_STEPS", steps)
-        ApiCall.objects.update(next_attempt_at=turnable.now - timedelta(seconds=1))
-        circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+        ApiCall.objects.update(next_attempt_at=fake_clock.now - timedelta(seconds=1))
+        circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="429")
         with CaptureQueriesContext(connection) as captured:
-            circuit_breaker.reset(due.delivery, turnable.now)
+            circuit_breaker.reset(due.delivery, fake_clock.now)
         taken.append(len(captured))
         assert [one["sql"] for one in captured if "JOIN" in one["sql"] or one["sql"].count("SELECT") > 1] == []
     assert taken[0] == taken[1]
 
 
-def test_a_breaker_stays_closed_when_spreading_fails(due, turnable, monkeypatch, caplog):
+def test_a_breaker_stays_closed_when_spreading_fails(due, fake_clock, monkeypatch, caplog):
     """It is committed first; the calls go without a delay then."""
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="429")
     monkeypatch.setattr(circuit_breaker, "_spread_times", lambda _now: 1 / 0)
     with transaction.atomic():
-        circuit_breaker.reset(due.delivery, turnable.now)
-    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.CLOSED
+        circuit_breaker.reset(due.delivery, fake_clock.now)
+    assert circuit_breaker.admit(due.delivery, fake_clock.now) is Breaker.CLOSED
     assert "ZeroDivisionError" in caplog.text
 
 
 @pytest.mark.failure_mode("create: key, address or version is wrong")
-def test_many_refusals_make_one_alert(due, turnable, caplog):
+def test_many_refusals_make_one_alert(due, fake_clock, caplog):
     """401 for every call is one line in the log."""
     for _ in range(3):
-        circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(minutes=5), reason="401")
+        circuit_breaker.trip(due.delivery, until=fake_clock.now + timedelta(minutes=5), reason="401")
     assert caplog.text.count("circuit breaker opened") == 1
 
 
-def test_a_longer_pause_is_never_shortened(due, turnable):
+def test_a_longer_pause_is_never_shortened(due, fake_clock):
     """An hour stays an hour, whatever a later answer asks for."""
-    circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(hours=1), reason="429")
-    circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(seconds=2), reason="429")
-    assert AccountState.objects.get().closed_until == turnable.now + timedelta(hours=1)
+    circuit_breaker.trip(due.delivery, until=fake_clock.now + timedelta(hours=1), reason="429")
+    circuit_breaker.trip(due.delivery, until=fake_clock.now + timedelta(seconds=2), reason="429")
+    assert AccountState.objects.get().closed_until == fake_clock.now + timedelta(hours=1)
 
 
-def test_an_unsent_trial_call_is_released(due, turnable):
+def test_an_unsent_trial_call_is_released(due, fake_clock):
     """A call that is too old must not delay the others by a minute."""
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
-    turnable.turn(hours=25)
+    circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="429")
+    fake_clock.advance(hours=25)
     assert not sender.send(due.pk)
-    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.HALF_OPEN
+    assert circuit_breaker.admit(due.delivery, fake_clock.now) is Breaker.HALF_OPEN
 
 
-def test_a_trial_call_with_retry_after_waits_that_long(kaspi, due, turnable):
+def test_a_trial_call_with_retry_after_waits_that_long(kaspi, due, fake_clock):
     """The trial's own, longer lease does not count."""
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="429")
     kaspi.faults.add(Fault(operation="create", status=429, retry_after=5))
     sender.send(due.pk)
-    assert AccountState.objects.get().closed_until == turnable.now + timedelta(seconds=5)
+    assert AccountState.objects.get().closed_until == fake_clock.now + timedelta(seconds=5)
 
 
-def test_a_trial_call_without_an_answer_leaves_the_breaker_open(kaspi, due, turnable):
+def test_a_trial_call_without_an_answer_leaves_the_breaker_open(kaspi, due, fake_clock):
     """Only Kaspi's answer closes it; nor does it shorten the pause that another call in flight was given."""
-    circuit_breaker.trip(due.delivery, until=turnable.now, reason="429")
+    circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="429")
     kaspi.faults.add(Fault(operation="create", latency_s=60))
     sender.send(due.pk)
-    assert circuit_breaker.admit(due.delivery, turnable.now) is Breaker.HALF_OPEN
-    circuit_breaker.trip(due.delivery, until=turnable.now + timedelta(hours=1), reason="429")
-    circuit_breaker.release_trial(due.delivery, turnable.now)
-    assert AccountState.objects.get().closed_until == turnable.now + timedelta(hours=1)
+    assert circuit_breaker.admit(due.delivery, fake_clock.now) is Breaker.HALF_OPEN
+    circuit_breaker.trip(due.delivery, until=fake_clock.now + timedelta(hours=1), reason="429")
+    circuit_breaker.release_trial(due.delivery, fake_clock.now)
+    assert AccountState.objects.get().closed_until == fake_clock.now + timedelta(hours=1)
 
 
 SUNSET = "Sunset: Thu, 31 Dec 2026 23:59:59 GMT"
@@ -163,7 +163,7 @@ def lines(caplog):
 
 
 @pytest.mark.parametrize("threads", [1, 8])
-def test_it_is_logged_once_a_day(announcing, turnable, caplog, threads):
+def test_it_is_logged_once_a_day(announcing, fake_clock, caplog, threads):
     """For any number of answers, and with one thread or several."""
     for day in range(1, 3):
         for _ in range(4):
@@ -171,7 +171,7 @@ def test_it_is_logged_once_a_day(announcing, turnable, caplog, threads):
         Worker(log=lambda _line: None, threads=threads).run_round()
         assert len(lines(caplog)) == day
         assert lines(caplog)[0].levelno == logging.WARNING
-        turnable.turn(days=1)
+        fake_clock.advance(days=1)
     assert set(ApiCall.objects.values_list("state", flat=True)) <= {"done", "due"}
 
 
@@ -182,36 +182,36 @@ def test_an_error_announces_too(kaspi, announcing, due):
     assert AccountState.objects.get().announcement == SUNSET
 
 
-def test_another_announcement_is_logged_at_once(due, turnable, caplog):
+def test_another_announcement_is_logged_at_once(due, fake_clock, caplog):
     """The first one was another text."""
     for text in (SUNSET, SUNSET, "Warning: 299 - soon"):
-        circuit_breaker.record_announcement(due.delivery, text, turnable.now)
+        circuit_breaker.record_announcement(due.delivery, text, fake_clock.now)
     assert [record.getMessage().split("default ")[1] for record in caplog.records] == [SUNSET, "Warning: 299 - soon"]
 
 
-def test_two_processes_log_it_once(due, turnable, caplog, monkeypatch):
+def test_two_processes_log_it_once(due, fake_clock, caplog, monkeypatch):
     """The other has written it since we read."""
-    circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
-    AccountState.objects.update(announced_at=turnable.now - timedelta(days=2), announcement="x")
+    circuit_breaker.record_announcement(due.delivery, SUNSET, fake_clock.now)
+    AccountState.objects.update(announced_at=fake_clock.now - timedelta(days=2), announcement="x")
     monkeypatch.setattr(
         circuit_breaker,
         "_make_state",
-        lambda _delivery: AccountState.objects.update(announcement=SUNSET, announced_at=turnable.now),
+        lambda _delivery: AccountState.objects.update(announcement=SUNSET, announced_at=fake_clock.now),
     )
-    circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
+    circuit_breaker.record_announcement(due.delivery, SUNSET, fake_clock.now)
     assert len(lines(caplog)) == 1
 
 
-def test_it_is_shown_while_it_is_fresh(due, turnable, capsys):
+def test_it_is_shown_while_it_is_fresh(due, fake_clock, capsys):
     """By the report and the doctor, until Kaspi has not announced it for two days."""
-    circuit_breaker.record_announcement(due.delivery, SUNSET, turnable.now)
+    circuit_breaker.record_announcement(due.delivery, SUNSET, fake_clock.now)
     call_command("kaspi_report")
     assert SUNSET in capsys.readouterr().out
     [state] = accounts.read()
     findings = {found.name: found for found in local.judge_account(state, snapshot.read())}
     assert SUNSET in findings["version"].says
     assert "1.0.0" in findings["version"].says
-    turnable.turn(days=2)
+    fake_clock.advance(days=2)
     assert "version" not in {found.name for found in local.judge_account(state, snapshot.read())}
     call_command("kaspi_report")
     assert SUNSET not in capsys.readouterr().out

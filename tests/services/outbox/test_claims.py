@@ -33,7 +33,7 @@ def claim_all():
 
 
 @pytest.mark.failure_mode("create: outcome unknown")
-def test_all_are_claimed_and_frozen(orders, turnable):
+def test_all_are_claimed_and_frozen(orders, fake_clock):
     """A claim has the values of its row: `unknown_since` is committed before a byte leaves."""
     claimed = claim_all()
     assert {claim.delivery.external_order_id for claim in claimed} == {f"order-{order.pk}" for order in orders}
@@ -41,8 +41,8 @@ def test_all_are_claimed_and_frozen(orders, turnable):
         call = ApiCall.objects.get(pk=claim.call.pk)
         names = ("state", "claim_token", "next_attempt_at", "attempts", "unknown_since", "payload", "base_url")
         assert [getattr(call, name) for name in names] == [getattr(claim.call, name) for name in names]
-        assert (call.state, call.attempts, call.unknown_since) == ("sending", 1, turnable.now)
-        assert call.next_attempt_at == turnable.now + leases.LEASE
+        assert (call.state, call.attempts, call.unknown_since) == ("sending", 1, fake_clock.now)
+        assert call.next_attempt_at == fake_clock.now + leases.LEASE
         assert call.payload
         assert (claim.was_unknown, claim.is_trial) == (False, False)
     assert set(Delivery.objects.values_list("dropoff_name", flat=True)) == {"Aigerim"}
@@ -57,20 +57,20 @@ def test_two_senders_claim_different_calls(orders, at_once):
 
 
 @pytest.mark.failure_mode("claim: two workers")
-def test_a_call_that_was_claimed_since_it_was_read_is_not_leased(orders, turnable):
+def test_a_call_that_was_claimed_since_it_was_read_is_not_leased(orders, fake_clock):
     """Without a row lock the conditional UPDATE decides, row by row."""
     read = [
         leases.Claim(call, call.delivery, claims.conf.account("default"), was_unknown=False, is_trial=False)
         for call in ApiCall.objects.order_by("pk")
     ]
     ApiCall.objects.filter(pk=read[0].call.pk).update(state="unknown")
-    leased = run_in_transaction(lambda: leases.take_all(read, turnable.now, frozen=()), using="default")
+    leased = run_in_transaction(lambda: leases.take_all(read, fake_clock.now, frozen=()), using="default")
     assert [claim.call.pk for claim in leased] == [claim.call.pk for claim in read[1:]]
 
 
-def test_unknown_since_is_kept(orders, turnable):
+def test_unknown_since_is_kept(orders, fake_clock):
     """The key's lifetime begins with the first attempt."""
-    earlier = turnable.now - timedelta(hours=3)
+    earlier = fake_clock.now - timedelta(hours=3)
     account = claims.conf.account("default")
     sent = {"api_key_fingerprint": claims.clients.fingerprint(account.api_key), "base_url": account.base_url}
     ApiCall.objects.filter(pk=keys()[0]).update(state="unknown", unknown_since=earlier, payload="{}", **sent)
@@ -80,10 +80,10 @@ def test_unknown_since_is_kept(orders, turnable):
 
 
 @pytest.mark.failure_mode("create: the order is a day old")
-def test_blocked_calls_do_not_delay_the_others(orders, turnable):
+def test_blocked_calls_do_not_delay_the_others(orders, fake_clock):
     """One is too old, one of a removed account, one booked, and one of a deleted order."""
     old, gone, is_booked, deleted, *_rest = keys()
-    ApiCall.objects.filter(pk=old).update(queued_at=turnable.now - timedelta(hours=24))
+    ApiCall.objects.filter(pk=old).update(queued_at=fake_clock.now - timedelta(hours=24))
     Delivery.objects.filter(calls=gone).update(account="nowhere")
     Delivery.objects.filter(calls=is_booked).update(delivery_id="dlv_1")
     Delivery.objects.filter(calls=deleted).update(object_id="a-1")  # the shop changed the type of its keys
@@ -109,9 +109,9 @@ def test_an_adapter_error_is_contained_to_its_order(orders, settings, monkeypatc
     assert ApiCall.objects.get(state="stuck").reason == "adapter_failed"
 
 
-def test_calls_of_an_open_breaker_are_returned_unclaimed(orders, turnable):
+def test_calls_of_an_open_breaker_are_returned_unclaimed(orders, fake_clock):
     """`claim` makes the trial call."""
-    circuit_breaker.trip(Delivery.objects.first(), until=turnable.now, reason="a 401")
+    circuit_breaker.trip(Delivery.objects.first(), until=fake_clock.now, reason="a 401")
     assert claims.claim_many(keys(), using="default") == ([], keys())
 
 
@@ -122,27 +122,27 @@ def test_slow_adapters_do_not_keep_rows_locked(orders, monkeypatch):
     assert set(ApiCall.objects.values_list("state", "payload")) == {("due", "")}
 
 
-def test_a_lease_begins_when_it_is_taken(orders, turnable, monkeypatch):
+def test_a_lease_begins_when_it_is_taken(orders, fake_clock, monkeypatch):
     """The time that the adapter took does not count."""
     keep = claims.payloads.store
     monkeypatch.setattr(
-        claims.payloads, "store", lambda built, **options: keep(built, **options) or turnable.turn(seconds=5)
+        claims.payloads, "store", lambda built, **options: keep(built, **options) or fake_clock.advance(seconds=5)
     )
-    assert {claim.call.next_attempt_at for claim in claim_all()} == {turnable.now + leases.LEASE}
+    assert {claim.call.next_attempt_at for claim in claim_all()} == {fake_clock.now + leases.LEASE}
 
 
-def test_a_cancel_acts_and_a_refresh_does_not(booked, turnable):
+def test_a_cancel_acts_and_a_refresh_does_not(booked, fake_clock):
     """So the outcome of a refresh is never unknown."""
     cancel_delivery(booked, reason="no")
     refresh_delivery(booked)
     claimed = {claim.call.kind: claim.call.unknown_since for claim in claim_all()}
-    assert claimed == {"cancel": turnable.now, "refresh": None}
+    assert claimed == {"cancel": fake_clock.now, "refresh": None}
 
 
-def test_two_calls_of_one_delivery_share_its_instance(booked, turnable):
+def test_two_calls_of_one_delivery_share_its_instance(booked, fake_clock):
     """Neither overwrites the other's flags."""
     cancel_delivery(booked, reason="no")
-    ApiCall.objects.filter(kind="cancel").update(state="unknown", unknown_since=turnable.now - timedelta(hours=24))
+    ApiCall.objects.filter(kind="cancel").update(state="unknown", unknown_since=fake_clock.now - timedelta(hours=24))
     refresh_delivery(booked)
     Order.objects.update(address="somewhere else")
     [claim] = claim_all()
@@ -208,20 +208,20 @@ def test_a_released_call_that_is_renamed_stores_the_payload_that_it_sends(orders
     assert (call.idempotency_key, call.delivery.external_order_id) == (name, name)
 
 
-def test_a_released_call_of_unknown_outcome_stays_unknown(orders, turnable):
+def test_a_released_call_of_unknown_outcome_stays_unknown(orders, fake_clock):
     """`unknown_since` stays: an earlier attempt may have acted."""
     row = ApiCall.objects.filter(pk=keys()[0])
-    row.update(state="sending", unknown_since=turnable.now, claim_token="mine", attempts=3)
+    row.update(state="sending", unknown_since=fake_clock.now, claim_token="mine", attempts=3)
     leases.release(leases.Claim(row.get(), None, None, was_unknown=True, is_trial=False), using="default")
     call = row.get()
-    assert (call.state, call.attempts, call.unknown_since) == ("unknown", 2, turnable.now)
+    assert (call.state, call.attempts, call.unknown_since) == ("unknown", 2, fake_clock.now)
 
 
-def test_a_released_trial_call_lets_another_be_the_trial(orders, turnable):
+def test_a_released_trial_call_lets_another_be_the_trial(orders, fake_clock):
     """No request was made, so another call may go at once."""
     delivery = ApiCall.objects.get(pk=keys()[0]).delivery
-    circuit_breaker.trip(delivery, until=turnable.now, reason="429")
+    circuit_breaker.trip(delivery, until=fake_clock.now, reason="429")
     trial = claims.claim(keys()[0], using="default")
     assert trial.is_trial
     leases.release(trial, using="default")
-    assert circuit_breaker.admit(delivery, turnable.now) is circuit_breaker.Breaker.HALF_OPEN
+    assert circuit_breaker.admit(delivery, fake_clock.now) is circuit_breaker.Breaker.HALF_OPEN

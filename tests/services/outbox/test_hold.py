@@ -74,11 +74,11 @@ def test_an_answer_that_arrives_meanwhile_does_not_release(due, kaspi, drain):
     assert circuit_breaker.is_held()
 
 
-def test_a_second_hold_keeps_the_first(kaspi, turnable):
+def test_a_second_hold_keeps_the_first(kaspi, fake_clock):
     """A second release reports that sending was not held."""
     assert "held" in run("--hold")
     before = AccountState.objects.get().held_at
-    turnable.turn(hours=1)
+    fake_clock.advance(hours=1)
     run("--hold")
     assert AccountState.objects.get().held_at == before
     assert run("--release") == "Sending is released.\n"

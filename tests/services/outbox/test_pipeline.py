@@ -219,13 +219,13 @@ def test_stop_releases_a_slot_that_is_waited_for(worker, kaspi, due, monkeypatch
     assert kaspi.requests == []
 
 
-def test_a_trial_call_goes_alone_and_closes_the_breaker(worker, kaspi, orders, turnable):
+def test_a_trial_call_goes_alone_and_closes_the_breaker(worker, kaspi, orders, fake_clock):
     """Calls of a half-open breaker are claimed one by one."""
-    circuit_breaker.trip(Delivery.objects.first(), until=turnable.now, reason="a 401")
-    turnable.turn(seconds=1)
+    circuit_breaker.trip(Delivery.objects.first(), until=fake_clock.now, reason="a 401")
+    fake_clock.advance(seconds=1)
     worker.run_round()
     assert len(kaspi.requests) == 1
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     worker.run_round()
     assert states() == ["done"] * 12
 

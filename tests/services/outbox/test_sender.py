@@ -38,12 +38,12 @@ def test_a_success_links_mirrors_and_records(kaspi, due):
     assert StatusChange.objects.get().source == "create"
 
 
-def test_the_payload_is_frozen_before_the_first_attempt(kaspi, due, turnable):
+def test_the_payload_is_frozen_before_the_first_attempt(kaspi, due, fake_clock):
     """Each attempt of a key has the same bytes, even after an edit of the order."""
     kaspi.faults.add(Fault(operation="create", status=500))
     sender.send(due.pk)
     Order.objects.update(address="somewhere else")
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     sender.send(due.pk)
     first, second = posts(kaspi)
     assert (first.body, first.idempotency_key) == (second.body, second.idempotency_key)
@@ -89,25 +89,25 @@ def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
 
 
 @pytest.mark.failure_mode("create: nobody is connected")
-def test_a_refused_connection_costs_only_time(due, turnable):
+def test_a_refused_connection_costs_only_time(due, fake_clock):
     """It did nothing for sure: due again, after a backoff."""
     with clients.transport(DeadlineAdapter()):
         sender.send(due.pk)
     call = fresh(due)
     assert (call.state, call.unknown_since, call.attempts) == ("due", None, 1)
-    assert call.next_attempt_at > turnable.now
+    assert call.next_attempt_at > fake_clock.now
 
 
 @pytest.mark.failure_mode("create: 23 hours have passed")
-def test_the_23_hour_rule_at_its_boundary(kaspi, due, turnable):
+def test_the_23_hour_rule_at_its_boundary(kaspi, due, fake_clock):
     """At 22 h 59 min one more POST with the same bytes; at 23 h none, and staff decide."""
     kaspi.faults.add(Fault(operation="create", status=500, times=None))
     sender.send(due.pk)
-    turnable.turn(hours=22, minutes=59)
+    fake_clock.advance(hours=22, minutes=59)
     assert sender.send(due.pk)
     assert posts(kaspi)[0].body == posts(kaspi)[1].body
-    turnable.turn(minutes=1)
-    ApiCall.objects.update(next_attempt_at=turnable.now)
+    fake_clock.advance(minutes=1)
+    ApiCall.objects.update(next_attempt_at=fake_clock.now)
     assert not sender.send(due.pk)
     assert len(posts(kaspi)) == 2
     assert fresh(due).state == "stuck"
@@ -116,12 +116,12 @@ def test_the_23_hour_rule_at_its_boundary(kaspi, due, turnable):
 
 @pytest.mark.parametrize("change", [{"API_KEY": "a-new-key"}, {"BASE_URL": "http://localhost:2/delivery"}])
 @pytest.mark.failure_mode("create: key, address or environment has changed")
-def test_an_unknown_create_never_goes_to_another_kaspi(kaspi, due, settings, turnable, change):
+def test_an_unknown_create_never_goes_to_another_kaspi(kaspi, due, settings, fake_clock, change):
     """Promise 3: another key, or another address, may not know the idempotency key."""
     kaspi.faults.add(Fault(operation="create", status=500))
     sender.send(due.pk)
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **change}
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     assert not sender.send(due.pk)
     assert fresh(due.delivery).attention == Attention.CONFIGURATION_CHANGED
 
@@ -146,22 +146,22 @@ def test_an_answer_that_names_another_order_is_not_linked(kaspi, due):
 
 
 @pytest.mark.failure_mode("create: a stored 5xx")
-def test_a_replayed_server_error_is_flagged_after_three(kaspi, due, turnable):
+def test_a_replayed_server_error_is_flagged_after_three(kaspi, due, fake_clock):
     """The same 5xx replayed three times will not change."""
     kaspi.faults.add(Fault(operation="create", status=500, stored=True))
     for _ in range(4):
         sender.send(due.pk)
-        turnable.turn(minutes=2)
+        fake_clock.advance(minutes=2)
     assert (fresh(due).state, fresh(due).strikes) == ("stuck", 3)
-    turnable.turn(hours=1)
+    fake_clock.advance(hours=1)
     assert not sender.send(due.pk)
 
 
 @pytest.mark.failure_mode("create: a replayed answer is old")
-def test_a_replayed_answer_never_moves_a_status_backwards(kaspi, booked, turnable):
+def test_a_replayed_answer_never_moves_a_status_backwards(kaspi, booked, fake_clock):
     """The stored 201 has `created`, however far the parcel is by now."""
     Delivery.objects.update(status="in_transit", delivery_id=None)
-    booked.calls.update(state="unknown", next_attempt_at=turnable.now)
+    booked.calls.update(state="unknown", next_attempt_at=fake_clock.now)
     sender.send(booked.calls.get().pk)
     assert fresh(booked).status == "in_transit"
     assert fresh(booked).delivery_id == booked.delivery_id
@@ -182,26 +182,26 @@ def test_an_adapter_error_is_flagged(kaspi, due, settings, caplog, name, message
 
 
 @pytest.mark.failure_mode("create: 429")
-def test_an_open_breaker_blocks_all_workers(kaspi, due, turnable):
+def test_an_open_breaker_blocks_all_workers(kaspi, due, fake_clock):
     """After a 429 no worker sends for that account until Retry-After has passed."""
     kaspi.faults.add(Fault(operation="create", status=429, retry_after=120))
     sender.send(due.pk)
     assert (fresh(due).state, fresh(due).attempts) == ("due", 0)
     assert not sender.send(due.pk)
     assert list(due_calls.select(limit=10)) == []
-    turnable.turn(seconds=121)
+    fake_clock.advance(seconds=121)
     assert sender.send(due.pk)
     assert fresh(due).state == "done"
     assert AccountState.objects.get().closed_until is None
 
 
 @pytest.mark.failure_mode("claim: the worker dies")
-def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, turnable):
+def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, fake_clock):
     """After its lease the same bytes go again under the same key: one parcel."""
     claims.claim(due.pk, using="default")
     assert fresh(due).state == "sending"
     assert not sender.send(due.pk)
-    turnable.turn(seconds=61)
+    fake_clock.advance(seconds=61)
     assert due_calls.release_expired() == 1
     assert fresh(due).state == "unknown"
     assert sender.send(due.pk)
@@ -239,12 +239,12 @@ def test_an_answer_to_a_linked_create_never_changes_the_id(kaspi, due, fault, at
     ("fault", "state", "parcels"), [({"status": 429}, "abandoned", 0), ({"drop": "after"}, "done", 1)]
 )
 @pytest.mark.failure_mode("save: deleted")
-def test_an_order_deleted_between_two_attempts(kaspi, due, turnable, fault, state, parcels):
+def test_an_order_deleted_between_two_attempts(kaspi, due, fake_clock, fault, state, parcels):
     """Its create is abandoned if Kaspi never received it; if Kaspi may have booked it the same bytes go again."""
     kaspi.faults.add(Fault(operation="create", **fault))
     sender.send(due.pk)
     Order.objects.get().delete()
-    turnable.turn(minutes=5)
+    fake_clock.advance(minutes=5)
     assert sender.send(due.pk) == bool(parcels)
     assert (fresh(due).state, len(kaspi.deliveries)) == (state, parcels)
 
@@ -263,7 +263,7 @@ CANCELS = {
 @pytest.mark.failure_mode("cancel: 404")
 @pytest.mark.failure_mode("cancel: outcome unknown")
 @pytest.mark.parametrize(("kaspis", "ended"), CANCELS.values(), ids=CANCELS)
-def test_outcome_of_a_cancel(kaspi, booked, drain, turnable, kaspis, ended):
+def test_outcome_of_a_cancel(kaspi, booked, drain, fake_clock, kaspis, ended):
     """A GET follows a refusal, and comes before a second POST of the same bytes; 404 never means cancelled."""
     if status := kaspis.get("move"):
         kaspi.move(booked.delivery_id, status)
@@ -274,7 +274,7 @@ def test_outcome_of_a_cancel(kaspi, booked, drain, turnable, kaspis, ended):
     cancel_delivery(booked, reason="a mistake")
     for _ in range(6):
         drain()
-        turnable.turn(minutes=5)
+        fake_clock.advance(minutes=5)
     sent, delivery = posts(kaspi, "/cancel"), fresh(booked)
     assert (delivery.status, delivery.attention, booked.calls.get(kind="cancel").state, len(sent)) == ended
     assert {one.idempotency_key for one in sent} == {f"{booked.external_order_id}-cancel"}
@@ -283,27 +283,27 @@ def test_outcome_of_a_cancel(kaspi, booked, drain, turnable, kaspis, ended):
 
 
 @pytest.mark.failure_mode("cancel: accepted, not done")
-def test_an_accepted_cancel_waits_for_the_final_status(kaspi, booked, drain, turnable):
+def test_an_accepted_cancel_waits_for_the_final_status(kaspi, booked, drain, fake_clock):
     """200 with the old status: the delivery is refreshed soon."""
     kaspi.cancel_is_slow = True
     cancel_delivery(booked, reason="a mistake")
     drain()
     assert fresh(booked).status == "created"
     kaspi.move(booked.delivery_id, "cancelled")
-    turnable.turn(minutes=2)
+    fake_clock.advance(minutes=2)
     drain()
     drain()
     assert fresh(booked).status == "cancelled"
 
 
-def test_a_cancelled_parcel_that_kaspi_revives_is_not_forgotten(kaspi, booked, drain, turnable):
+def test_a_cancelled_parcel_that_kaspi_revives_is_not_forgotten(kaspi, booked, drain, fake_clock):
     """The cancel is sent again, or staff are asked (found by the state machine of tests/promises)."""
     kaspi.move(booked.delivery_id, "cancelled")
     cancel_delivery(booked)
     for status in ("cancelled", "created"):
         kaspi.move(booked.delivery_id, status)
         refresh_delivery(booked)
-        turnable.turn(minutes=1)
+        fake_clock.advance(minutes=1)
         drain()
     pending = booked.calls.filter(kind="cancel", next_attempt_at__isnull=False)
     assert fresh(booked).status == "created"
@@ -311,12 +311,12 @@ def test_a_cancelled_parcel_that_kaspi_revives_is_not_forgotten(kaspi, booked, d
 
 
 @pytest.mark.failure_mode("cancel: while the create is open")
-def test_a_requested_cancel_goes_once_the_create_is_resolved(kaspi, due, drain, turnable):
+def test_a_requested_cancel_goes_once_the_create_is_resolved(kaspi, due, drain, fake_clock):
     """It is kept while the booking is unknown."""
     kaspi.faults.add(Fault(operation="create", latency_s=60))
     drain()
     cancel_delivery(due.delivery, reason="a mistake")
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     drain()
     drain()
     assert fresh(due.delivery).status == "cancelled"
@@ -333,10 +333,10 @@ def test_a_requested_cancel_abandons_an_unsent_create(kaspi, due):
     assert fresh(due).state == "abandoned"
 
 
-def test_a_refresh_brings_the_status_and_the_missing_history(kaspi, booked, drain, turnable):
+def test_a_refresh_brings_the_status_and_the_missing_history(kaspi, booked, drain, fake_clock):
     """After lost webhooks one GET restores status and history, as a chain and without duplicates."""
     for status in ("accepted", "in_transit", "out_for_delivery"):
-        turnable.turn(hours=1)
+        fake_clock.advance(hours=1)
         kaspi.move(booked.delivery_id, status)
     for _ in range(2):
         refresh_delivery(booked)
@@ -348,7 +348,7 @@ def test_a_refresh_brings_the_status_and_the_missing_history(kaspi, booked, drai
     assert list(late) == [("created", "accepted"), ("accepted", "in_transit")]
 
 
-def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, turnable):
+def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, fake_clock):
     """A webhook during the GET is newer than its answer."""
     call = refresh_delivery(booked)
     claim = claims.claim(call.pk, using="default")
@@ -358,19 +358,19 @@ def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, 
     moved.save()
     record_late(claim, answer)
     assert fresh(booked).status == "in_transit"
-    assert fresh(booked).next_refresh_at == turnable.now
+    assert fresh(booked).next_refresh_at == fake_clock.now
 
 
 @pytest.mark.failure_mode("refresh: 404")
-def test_a_missing_delivery_is_flagged_after_three(kaspi, booked, drain, turnable):
+def test_a_missing_delivery_is_flagged_after_three(kaspi, booked, drain, fake_clock):
     """404 deletes nothing, and flags the delivery only after three in a day."""
     del kaspi.deliveries[booked.delivery_id]
-    start = turnable.now
+    start = fake_clock.now
     while not fresh(booked).attention:
-        turnable.turn(hours=2)
+        fake_clock.advance(hours=2)
         drain()
     assert fresh(booked).attention == Attention.NOT_FOUND
-    assert timedelta(hours=24) <= turnable.now - start <= timedelta(hours=36)
+    assert timedelta(hours=24) <= fake_clock.now - start <= timedelta(hours=36)
     assert fresh(booked).next_refresh_at is None
 
 
@@ -413,23 +413,23 @@ def test_a_call_that_is_not_there_or_not_due_is_left_alone(kaspi, booked, due):
     assert len(kaspi.requests) == 1
 
 
-def test_a_blocked_refresh_is_not_retried_for_ever(kaspi, booked, drain, settings, turnable):
+def test_a_blocked_refresh_is_not_retried_for_ever(kaspi, booked, drain, settings, fake_clock):
     """The sandbox's delivery is not fetched with the production key each half-hour."""
     production = {"ENVIRONMENT": "production", "BASE_URL": ""}
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **production}
-    turnable.turn(minutes=31)
+    fake_clock.advance(minutes=31)
     drain()
     assert fresh(booked).attention == Attention.CONFIGURATION_CHANGED
     assert fresh(booked).next_refresh_at is None
 
 
-def test_each_failed_attempt_is_recorded(due, kaspi, drain, turnable):
+def test_each_failed_attempt_is_recorded(due, kaspi, drain, fake_clock):
     """The call has its last error only."""
     kaspi.faults.add(Fault(operation="create", status=503))
     kaspi.faults.add(Fault(operation="create", drop="before"))
     for _ in range(3):
         drain()
-        turnable.turn(hours=1)
+        fake_clock.advance(hours=1)
     assert Delivery.objects.get().status == "created"
     kept = FailedAttempt.objects.order_by("pk")
     assert [(one.kind, one.http_status, one.call_id) for one in kept] == [

@@ -24,20 +24,20 @@ pytestmark = pytest.mark.django_db(transaction=True)
 HOUR = timedelta(hours=1)
 
 
-def test_a_replayed_create_is_refreshed_at_once(worker, kaspi, due, turnable):
+def test_a_replayed_create_is_refreshed_at_once(worker, kaspi, due, fake_clock):
     """Webhooks of the first answer's delivery may have been lost."""
     kaspi.webhook_url = None
     kaspi.faults.add(Fault(operation="create", drop="after"))
     sender.send(due.pk)
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     Worker(log=lambda _line: None, threads=2).run_round()
-    assert Delivery.objects.get().next_refresh_at == turnable.now
+    assert Delivery.objects.get().next_refresh_at == fake_clock.now
     worker.run_round()
     assert [asked for asked in kaspi.requests if asked.method == "GET"]
 
 
 def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(
-    worker, kaspi, booked, post_webhook, turnable, monkeypatch
+    worker, kaspi, booked, post_webhook, fake_clock, monkeypatch
 ):
     """Delivered by a webhook, cancelled by the answer: the due refresh is kept."""
     cancel_delivery(booked)
@@ -45,28 +45,28 @@ def test_a_cancel_that_contradicts_a_webhook_lets_kaspi_decide(
 
     def late(claim, *rest):
         answer = transmit(claim, *rest)
-        post_webhook(event(booked, "delivered", at=turnable.now))
+        post_webhook(event(booked, "delivered", at=fake_clock.now))
         return answer
 
     monkeypatch.setattr(sender, "transmit", late)
     sender.send(ApiCall.objects.get(kind="cancel").pk)
     monkeypatch.undo()
-    assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("delivered", turnable.now)
+    assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("delivered", fake_clock.now)
     worker.run_until_idle()
     assert fresh(booked).status == "cancelled"
 
 
 @pytest.mark.parametrize(("status", "due_in_s", "refreshed_in_s"), [("", 3600, 60), ("created", 3600, 60), ("", 5, 5)])
 def test_an_accepted_cancel_is_refreshed_within_a_minute(
-    booked, turnable, monkeypatch, status, due_in_s, refreshed_in_s
+    booked, fake_clock, monkeypatch, status, due_in_s, refreshed_in_s
 ):
     """It is not cancelled yet, or the answer has no status; an earlier refresh is not postponed."""
     cancel_delivery(booked)
-    Delivery.objects.update(next_refresh_at=turnable.now + timedelta(seconds=due_in_s))
+    Delivery.objects.update(next_refresh_at=fake_clock.now + timedelta(seconds=due_in_s))
     remote = RemoteDelivery(delivery_id=booked.delivery_id, status=status)
     monkeypatch.setattr(sender, "transmit", lambda *_args: remote)
     sender.send(ApiCall.objects.get(kind="cancel").pk)
-    refresh_at = turnable.now + timedelta(seconds=refreshed_in_s)
+    refresh_at = fake_clock.now + timedelta(seconds=refreshed_in_s)
     assert (fresh(booked).status, fresh(booked).next_refresh_at) == ("created", refresh_at)
 
 
@@ -84,7 +84,7 @@ def test_a_wrong_address_names_the_setting(kaspi, due, caplog, status):
 
 @pytest.mark.parametrize("status", [410, 426])
 @pytest.mark.parametrize("kind", ["create", "cancel", "get"])
-def test_a_sunset_is_no_refusal(kaspi, drain, turnable, status, kind):
+def test_a_sunset_is_no_refusal(kaspi, drain, fake_clock, status, kind):
     """The breaker closes; nothing is refused, and the same key goes when Kaspi answers again."""
     Order.objects.create()
     if kind != "create":
@@ -96,29 +96,29 @@ def test_a_sunset_is_no_refusal(kaspi, drain, turnable, status, kind):
     call = ApiCall.objects.latest("pk")
     assert (call.state, call.reason, call.attempts) == ("due", "", 0)
     assert "upgrade kaspi-delivery-django" in AccountState.objects.get().closed_reason
-    turnable.turn(minutes=10)
+    fake_clock.advance(minutes=10)
     drain()
     assert fresh(call).state == "done"
     assert AccountState.objects.get().closed_until is None
 
 
 @pytest.mark.parametrize("threads", ["1", "8"])
-def test_once_sends_nothing_twice_that_failed(kaspi, turnable, threads, monkeypatch):
+def test_once_sends_nothing_twice_that_failed(kaspi, fake_clock, threads, monkeypatch):
     """However long the run is: three orders, three requests, and three more in the next run."""
     for _ in range(3):
         Order.objects.create()
     kaspi.faults.add(Fault(operation="create", status=503, times=None))
     handle = kaspi.handle
-    monkeypatch.setattr(kaspi, "handle", lambda *request: turnable.turn(seconds=30) or handle(*request))
+    monkeypatch.setattr(kaspi, "handle", lambda *request: fake_clock.advance(seconds=30) or handle(*request))
     for sent in (3, 6):
         call_command("kaspi_worker", "--once", "--threads", threads)
         assert len(posts(kaspi)) == sent
-        turnable.turn(minutes=1)
+        fake_clock.advance(minutes=1)
 
 
-def test_a_retry_after_date_is_read_by_the_databases_clock(kaspi, due, turnable):
+def test_a_retry_after_date_is_read_by_the_databases_clock(kaspi, due, fake_clock):
     """This process's own clock may be wrong by months, as the test's is."""
-    at = turnable.now + timedelta(minutes=10)
+    at = fake_clock.now + timedelta(minutes=10)
     kaspi.faults.add(Fault(operation="create", status=429, retry_after=format_datetime(at, usegmt=True)))
     sender.send(due.pk)
     assert AccountState.objects.get().closed_until == at
@@ -182,14 +182,14 @@ def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
     assert is_near(delivery.next_refresh_at, datetime.now(UTC) + conf.current().refresh_after)
 
 
-def test_each_attempt_keeps_its_request_id(kaspi, due, turnable, caplog):
+def test_each_attempt_keeps_its_request_id(kaspi, due, fake_clock, caplog):
     """For Kaspi's support; each attempt has a new one and the same bytes."""
     kaspi.faults.add(Fault(operation="create", status=500))
     sender.send(due.pk)
     failed = FailedAttempt.objects.get().request_id
     assert fresh(due).request_id == failed
     assert f"request_id={failed}" in caplog.text
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     sender.send(due.pk)
     assert len(fresh(due).request_id) == 32
     assert fresh(due).request_id != failed

@@ -102,9 +102,9 @@ def test_requests_keep_to_their_rate(worker, settings):
     assert 20 < waits[1] <= 25
 
 
-def test_bookings_go_before_refreshes(worker, booked, turnable, monkeypatch):
+def test_bookings_go_before_refreshes(worker, booked, fake_clock, monkeypatch):
     """While a full batch is due nothing is refreshed; then it is."""
-    Delivery.objects.update(next_refresh_at=turnable.now)
+    Delivery.objects.update(next_refresh_at=fake_clock.now)
     monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.BATCH", 2)
     monkeypatch.setattr(sender, "send", lambda _pk: False)
     for _ in range(2):

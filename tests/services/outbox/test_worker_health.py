@@ -24,7 +24,7 @@ def break_task(monkeypatch, error):
     monkeypatch.setattr(inbox, "apply_parked", fail)
 
 
-def test_the_heartbeat_names_the_failing_task(worker, due, monkeypatch, turnable, caplog):
+def test_the_heartbeat_names_the_failing_task(worker, due, monkeypatch, fake_clock, caplog):
     """The worker does not count as seen, so alerts on its age fire; the other tasks run."""
     break_task(monkeypatch, ValueError("+7 701 999 8877"))
     worker.run_round()
@@ -33,7 +33,7 @@ def test_the_heartbeat_names_the_failing_task(worker, due, monkeypatch, turnable
     state = AccountState.objects.get()
     assert state.worker_trouble.startswith("parked events applied: ValueError")
     assert "999 8877" not in state.worker_trouble
-    turnable.turn(minutes=1)
+    fake_clock.advance(minutes=1)
     worker._heartbeat_due = 0.0
     worker.run_round()
     assert AccountState.objects.get().worker_seen_at == state.worker_seen_at
