@@ -26,10 +26,10 @@ STATUSES = ("accepted", "in_transit", "delivered")
 
 
 @pytest.fixture
-def alive(booked, deliver_webhooks, fake_clock):
+def alive(booked, drain, deliver_webhooks):
     """Return a delivery in a system where nothing is wrong."""
+    drain()
     deliver_webhooks()
-    AccountState.objects.update(worker_seen_at=fake_clock.now)
     return booked
 
 
@@ -133,9 +133,9 @@ def test_accounts_are_watched(staff, alive, fake_clock):
     assert any("Sunset: 2026-12-31" in words for words in alerts_of(staff()))
 
 
-def test_kaspis_silence_is_named_while_parcels_are_on_their_way(staff, booked, deliver_webhooks, fake_clock):
+def test_kaspis_silence_is_named_while_parcels_are_on_their_way(staff, booked, drain, deliver_webhooks, fake_clock):
     """After three hours, and not before; or if no webhook ever came."""
-    AccountState.objects.update(worker_seen_at=fake_clock.now)
+    drain()
     [words] = alerts_of(staff())
     assert words.startswith("Kaspi has never sent a webhook: enter")
     deliver_webhooks()

@@ -101,8 +101,9 @@ def test_a_call_shows_its_request_ids(kaspi, due, fake_clock, admin_client):
     assert failed in admin_client.get(f"{FOLDER}/failedattempt/").content.decode()
 
 
-def test_every_table_has_a_list_and_a_page(admin_client, booked, deliver_webhooks):
+def test_every_table_has_a_list_and_a_page(admin_client, booked, drain, deliver_webhooks):
     """All rows can be viewed."""
+    drain()
     deliver_webhooks()
     FailedAttempt.objects.create(call=booked.calls.get(), kind="create", at=booked.created_at, error="x")
     PendingAction.objects.create(name="cancel", delivery=booked, created_at=booked.created_at)

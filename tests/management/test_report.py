@@ -55,8 +55,9 @@ def note(**state):
 
 
 @rows
-def test_the_table_shows_the_current_state(make_report, booked, post_webhook, fake_clock):
+def test_the_table_shows_the_current_state(make_report, booked, drain, post_webhook, fake_clock):
     """What is on its way, what needs attention, how long ago the last webhook was, what failed, the open breaker."""
+    drain()
     Delivery.objects.update(attention="order_edited")
     post_webhook(event(booked, "accepted"))
     fail(ApiCall.objects.get(), 503, 502, None, 401)

@@ -151,8 +151,8 @@ def test_each_command_reads_where_it_writes(replica, kaspi, booked, asked, monke
 
 def test_operators_get_their_permissions_once(replica):
     """The second run reads what the first one has written."""
-    for expected in ("14", "0"):
+    for expected in ("15", "0"):
         out = io.StringIO()
         call_command("kaspi_operators", stdout=out)
         assert f": {expected} permissions given" in out.getvalue()
-    assert Permission.objects.filter(group__name="Kaspi operators").count() == 14
+    assert Permission.objects.filter(group__name="Kaspi operators").count() == 15
