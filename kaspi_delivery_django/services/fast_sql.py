@@ -1,4 +1,4 @@
-"""Hand-written SQL for the statements of a save, a claim and a webhook; docs/benchmarks.md justifies each.
+"""Hand-written SQL for the statements of a save, a claim and a webhook; docs/decisions.md has the reason.
 
 The ORM takes ten times as long to compile these statements as the database takes to execute them: two thirds of a
 webhook's Python. Each function names its benchmark. A statement of another kind belongs to the ORM.
