@@ -138,7 +138,7 @@ def report_core():
 
 
 def command(module, *arguments, **environment):
-    """Return what `subprocess` needs to run a module in the project's folder, on SQLite unless told otherwise."""
+    """Return what `subprocess` needs to run a module in the project's folder, on SQLite by default."""
     settings = {"DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE": "sqlite", **environment}
     arguments = [sys.executable, "-m", module, *map(str, arguments)]
     return {"args": arguments, "cwd": ROOT, "env": {**os.environ, **settings}}

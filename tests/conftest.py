@@ -67,7 +67,7 @@ class FakeClock:
 def _empty_tables_fast():
     """Empty the tables after a test with transactions, but for what `migrate` writes.
 
-    Django's own way truncates every table and creates the content types and permissions anew: ten times as slow.
+    Django's own way truncates every table and creates the content types and permissions again: ten times as slow.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
@@ -132,7 +132,7 @@ def drain(kaspi):
 
 @pytest.fixture
 def post_webhook(client, fake_clock):
-    """Post a body to the webhook, signed with the first secret unless told otherwise."""
+    """Post a body to the webhook, signed with the first secret by default."""
 
     def post(document, *, secret=None, timestamp=None, signature=None, url=WEBHOOK_URL):
         body = document if isinstance(document, bytes) else json.dumps(document).encode()

@@ -38,7 +38,7 @@ def kind_of(path):
 
 
 def depends_on_engine(item, kind):
-    """Tell whether the engine can make a difference: pytest-django refuses the database to any other test."""
+    """Return whether the engine can make a difference: pytest-django refuses the database to any other test."""
     if kind is not None:
         return kind in ON_EVERY_ENGINE
     fixtures = {"db", "transactional_db", "django_db_serialized_rollback", "live_server"}

@@ -6,7 +6,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent
 MODES = {
     "create": (
-        "nobody is connected",
+        "no connection",
         "key, address or version is wrong",
         "429",
         "any outcome of one attempt",
@@ -87,7 +87,7 @@ MODES = {
         "outcome unknown",
         "two people",
         "404",
-        "not wanted any more",
+        "no longer wanted",
     ),
     "refresh": (
         "Kaspi is silent",

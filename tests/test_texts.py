@@ -73,7 +73,7 @@ def parts_of(node):
 
 
 def has_words(node):
-    """Tell whether a node is a text with words in it, even with values between them."""
+    """Return whether a node is a text with words in it, even with values between them."""
     texts = [part.value for part in parts_of(node) if isinstance(part, ast.Constant)]
     return any(isinstance(text, str) and WORDS.search(text) for text in texts)
 

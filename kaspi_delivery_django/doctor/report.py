@@ -37,14 +37,14 @@ class Report:
     checklist: Sequence[Item]
 
     @property
-    def verdicts(self) -> Sequence[Outcome]:
+    def outcomes(self) -> Sequence[Outcome]:
         """The outcomes of all findings and items."""
-        return [*(finding.verdict for finding in self.findings), *(item.verdict for item in self.checklist)]
+        return [*(finding.outcome for finding in self.findings), *(item.outcome for item in self.checklist)]
 
     @property
-    def is_well(self) -> bool:
+    def has_passed(self) -> bool:
         """Whether nothing failed. Items to confirm do not fail."""
-        return Outcome.FAIL not in self.verdicts
+        return Outcome.FAIL not in self.outcomes
 
 
 def run(accounts: Mapping[str, conf.Account], urls: Mapping[str, str], wait: Wait) -> Report:
@@ -53,7 +53,7 @@ def run(accounts: Mapping[str, conf.Account], urls: Mapping[str, str], wait: Wai
     Raises Django's `DatabaseError` or `InterfaceError` when the database is away.
     """
     project = [*local.judge_checks(local.project_checks()), local.migrations(), local.database_clock()]
-    is_migrated = all(found.verdict is Outcome.PASS for found in project if found.name == "migrations")
+    is_migrated = all(found.outcome is Outcome.PASS for found in project if found.name == "migrations")
     stats = StatsReport() if is_migrated else None
     states = {state.alias: state for state in stats.accounts} if stats else {}
     findings = [*project, *(local.judge_snapshot(stats) if stats else ())]
@@ -70,7 +70,7 @@ def document(found: Report) -> dict[str, Any]:
     """Return it in the types of JSON. What a key of it means stays; `schema` grows when that cannot be kept."""
     return {
         "schema": SCHEMA,
-        "well": found.is_well,
+        "passed": found.has_passed,
         "accounts": [
             {"account": account.alias, "environment": account.environment, "base_url": account.base_url}
             for account in found.accounts
@@ -90,7 +90,7 @@ def _check_account(
         yield result("webhook/no url", account=account.alias)
     elif not is_migrated:
         yield result("webhook/no inbox", account=account.alias)
-    elif any(found.verdict is Outcome.FAIL and found.name in {"key", "api"} for found in answers):
+    elif any(found.outcome is Outcome.FAIL and found.name in {"key", "api"} for found in answers):
         yield result("webhook/no key", account=account.alias)
     else:
         yield probes.check_webhook(account, url, wait)
@@ -112,12 +112,12 @@ class Evidence:
         """Return the findings of this name."""
         return [found for found in self.findings if found.name == name]
 
-    def verdict(self, name: str) -> Outcome:
+    def outcome(self, name: str) -> Outcome:
         """Return the worst outcome of this name's findings; open when an account has none."""
         found = self.of(name)
         own = {finding.account for finding in found if finding.account}
         is_whole = not own or own == {account.alias for account in self.accounts}
-        return worst([finding.verdict for finding in found] + ([] if is_whole else [Outcome.YOURS]))
+        return worst([finding.outcome for finding in found] + ([] if is_whole else [Outcome.YOURS]))
 
 
 Found = tuple[str, dict[str, object]]  # the case in the table of texts, and its values
@@ -129,8 +129,8 @@ def judge_items(evidence: Evidence) -> Sequence[Item]:
     items = list[Item]()
     for number, (asks, look) in enumerate(ITEMS.items(), start=1):
         case, values = look(evidence)
-        verdict, says, todo = text(f"item/{case}", values)
-        items.append(Item(number=number, asks=asks, verdict=verdict, says=says, todo=todo))
+        outcome, message, todo = text(f"item/{case}", values)
+        items.append(Item(number=number, asks=asks, outcome=outcome, message=message, todo=todo))
     return items
 
 
@@ -152,7 +152,7 @@ def _is_from_environment(account: conf.Account) -> bool:
 
 
 def _outbound(evidence: Evidence) -> Found:
-    if any(found.verdict is Outcome.FAIL for found in evidence.of("api")):
+    if any(found.outcome is Outcome.FAIL for found in evidence.of("api")):
         return "not reached", {}
     passed = {found.account for found in evidence.of("api")}
     hosts = {urlsplit(account.base_url).hostname for account in evidence.accounts if account.alias in passed}
@@ -162,10 +162,10 @@ def _outbound(evidence: Evidence) -> Found:
 
 
 def _receiver(evidence: Evidence) -> Found:
-    verdict = evidence.verdict("webhook")
-    if verdict is Outcome.PASS and not all(url.startswith("https://") for url in evidence.urls.values()):
-        verdict = Outcome.YOURS
-    return f"webhook {verdict}", {}
+    outcome = evidence.outcome("webhook")
+    if outcome is Outcome.PASS and not all(url.startswith("https://") for url in evidence.urls.values()):
+        outcome = Outcome.YOURS
+    return f"webhook {outcome}", {}
 
 
 def _logged(_evidence: Evidence) -> Found:
@@ -173,7 +173,7 @@ def _logged(_evidence: Evidence) -> Found:
 
 
 def _unique_ids(evidence: Evidence) -> Found:
-    if any("E006" in found.says for found in evidence.of("checks")):
+    if any("E006" in found.message for found in evidence.of("checks")):
         return "ids alike", {}
     return "ids unique" if evidence.stats else "ids unknown", {}
 
@@ -229,7 +229,7 @@ def _dead_letters(stats: StatsReport) -> Found:
 ITEMS: Mapping[str, Look] = {
     "sandbox key stored safely": _stored_key("sandbox"),
     "production key out of source control": _stored_key("production"),
-    "x-api-key on every request, retries too": lambda evidence: (f"key {evidence.verdict('key')}", {}),
+    "x-api-key on every request, retries too": lambda evidence: (f"key {evidence.outcome('key')}", {}),
     "idempotency keys on create and cancel": _of_tables(_idempotency),
     "outbound HTTPS to both hosts": _outbound,
     "webhook receiver on HTTPS, 2xx under 5 s": _receiver,

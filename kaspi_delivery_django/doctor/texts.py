@@ -21,8 +21,8 @@ class Result:
     """
 
     name: str
-    verdict: Outcome
-    says: str
+    outcome: Outcome
+    message: str
     todo: str = ""
     account: str = ""
 
@@ -33,8 +33,8 @@ class Item:
 
     number: int
     asks: str
-    verdict: Outcome
-    says: str
+    outcome: Outcome
+    message: str
     todo: str = ""
 
 
@@ -43,19 +43,19 @@ Text = tuple[Outcome, str, str]
 
 def text(case: str, values: Mapping[str, object]) -> Text:
     """Return the outcome of a case of the table, and its two texts with these values."""
-    verdict, says, todo = TEXTS[case]
-    return verdict, says.format(**values), todo.format(**values)
+    outcome, message, todo = TEXTS[case]
+    return outcome, message.format(**values), todo.format(**values)
 
 
 def result(case: str, *, account: str = "", **values: object) -> Result:
     """Return the result of a case of the table, as "worker/lost", with these values."""
-    verdict, says, todo = text(case, values)
-    return Result(name=case.partition("/")[0], verdict=verdict, says=says, todo=todo, account=account)
+    outcome, message, todo = text(case, values)
+    return Result(name=case.partition("/")[0], outcome=outcome, message=message, todo=todo, account=account)
 
 
-def worst(verdicts: Iterable[Outcome]) -> Outcome:
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """Return the worst outcome; open for none."""
-    found = set(verdicts)
+    found = set(outcomes)
     if Outcome.FAIL in found:
         return Outcome.FAIL
     return Outcome.PASS if found == {Outcome.PASS} else Outcome.YOURS
@@ -234,13 +234,13 @@ yours item/dead letters: The inbox keeps them; waiting now: {count}.
 def _read(table: str) -> dict[str, Text]:
     found, case = dict[str, Text](), ""
     for line in filter(None, table.splitlines()):
-        outcome, rest = line[:6].strip(), line[6:]
-        if outcome:
-            case, _colon, says = rest.partition(": ")
-            found[case] = Outcome(outcome), says, ""
+        word, rest = line[:6].strip(), line[6:]
+        if word:
+            case, _colon, message = rest.partition(": ")
+            found[case] = Outcome(word), message, ""
         else:
-            verdict, says, todo = found[case]
-            found[case] = verdict, says, f"{todo} {rest}".lstrip()
+            outcome, message, todo = found[case]
+            found[case] = outcome, message, f"{todo} {rest}".lstrip()
     return found
 
 

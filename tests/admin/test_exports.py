@@ -284,7 +284,7 @@ def test_under_asgi_it_is_streamed_too(staff, several, monkeypatch):
                 break
         await parts.aclose()
         await response._iterator.aclose()
-        del parts, response  # their generators end as the loop ends what nobody reads any more
+        del parts, response  # the loop ends generators that are no longer read
         async with asyncio.timeout(60):
             while (await sync_to_async(recorded)())[-1][2].startswith("started"):  # noqa: ASYNC110  # the loop has no event for it
                 await asyncio.sleep(0)

@@ -142,7 +142,7 @@ def test_a_delivery_is_found_by_the_end_of_its_phone(staff, several):
 
 
 def test_a_phone_hides_no_order(staff, several):
-    """In a large shop every four digits end somebody's phone."""
+    """In a large shop every four digits end some customer's phone."""
     Delivery.objects.filter(pk=several[0].pk).update(external_key="003374")
     assert {several[0], several[3]} <= set(found(staff("view_personal_data"), LIST, q="0033"))
 

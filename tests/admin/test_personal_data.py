@@ -114,7 +114,7 @@ def test_every_table_has_a_list_and_a_page(admin_client, booked, drain, deliver_
 
 
 def test_no_row_is_edited_by_hand(admin_client, booked):
-    """Nobody adds, changes or deletes a delivery, not even a superuser."""
+    """No one adds, changes or deletes a delivery, not even a superuser."""
     forged = {"status": "delivered", "post": "yes"}
     for page in ("add", f"{booked.pk}/change", f"{booked.pk}/delete"):
         assert admin_client.post(f"{LIST}{page}/", forged).status_code == 403

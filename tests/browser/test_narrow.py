@@ -87,7 +87,7 @@ def test_no_button_covers_the_title(window, operator, long_texts):
 
 
 def overlap(one, other):
-    """Tell whether two boxes have a point in common."""
+    """Return whether two boxes have a point in common."""
     beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
     above = one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
     return not (beside or above)

@@ -22,7 +22,7 @@ class CarefulGiftAdapter(GiftAdapter):
     """A second kind of order, with ids of its own."""
 
     def external_order_id(self, order):
-        """Tell gifts from orders."""
+        """Distinguish gifts from orders."""
         return f"gift-{order.pk}"
 
 

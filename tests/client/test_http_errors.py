@@ -19,7 +19,7 @@ from tests.client.conftest import API_KEY, BOOKED, CERTIFICATE, PERSONAL, create
 CHUNKED = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-@pytest.mark.failure_mode("create: nobody is connected")
+@pytest.mark.failure_mode("create: no connection")
 @pytest.mark.parametrize("host", ["http://127.0.0.1:{port}", "https://nonexistent.invalid/delivery"])
 def test_no_connection(connect, host):
     """No server listens, or DNS knows no such name: no byte has left."""

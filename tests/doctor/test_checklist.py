@@ -16,9 +16,9 @@ LOCAL = replace(SANDBOX, environment="local", base_url=conf.BASE_URLS["local"])
 BOTH = [SANDBOX, PRODUCTION]
 
 
-def found(name, verdict="pass", account="default", says=""):
+def found(name, outcome="pass", account="default", message=""):
     """Return a finding."""
-    return Result(name=name, verdict=Outcome(verdict), says=says, account=account)
+    return Result(name=name, outcome=Outcome(outcome), message=message, account=account)
 
 
 ALL_WELL = [found(name, account=one.alias) for one in BOTH for name in ("api", "key", "webhook")]
@@ -33,7 +33,7 @@ def findings(*others):
 
 
 @pytest.mark.parametrize(
-    ("number", "verdict", "evidence"),
+    ("number", "outcome", "evidence"),
     [
         (1, "fail", replace(UNREAD, accounts=[replace(SANDBOX, api_key="")])),
         (1, "yours", UNREAD),
@@ -54,24 +54,24 @@ def findings(*others):
         (6, "yours", replace(UNREAD, urls={"default": "http://localhost/"})),
         (7, "pass", UNREAD),
         (8, "fail", UNREAD),
-        (8, "fail", findings(found("checks", "fail", says="kaspi_delivery.E006: Two adapters …"))),
+        (8, "fail", findings(found("checks", "fail", message="kaspi_delivery.E006: Two adapters …"))),
         *((number, "yours", UNREAD) for number in (9, 10, 11, 12, 14, 15)),
         (13, "pass", UNREAD),
     ],
 )
-def test_each_item(number, verdict, evidence):
+def test_each_item(number, outcome, evidence):
     """A pass has nothing to do; what fails or is open says what."""
     item = judge_items(evidence)[number - 1]
-    assert (item.number, item.verdict, bool(item.todo)) == (number, verdict, verdict != "pass")
-    assert item.says
+    assert (item.number, item.outcome, bool(item.todo)) == (number, outcome, outcome != "pass")
+    assert item.message
 
 
-@pytest.mark.parametrize(("value", "verdict"), [("a-key", "pass"), (" a-key\n", "pass"), ("another", "yours")])
-def test_a_key_comes_from_its_variable(monkeypatch, value, verdict):
+@pytest.mark.parametrize(("value", "outcome"), [("a-key", "pass"), (" a-key\n", "pass"), ("another", "yours")])
+def test_a_key_comes_from_its_variable(monkeypatch, value, outcome):
     """It is the one in use, or it is another."""
     monkeypatch.setenv("KASPI_DELIVERY_API_KEY", value)
     monkeypatch.setenv("KASPI_DELIVERY_LIVE_API_KEY", value)
-    assert {item.verdict for item in judge_items(UNREAD)[:2]} == {verdict}
+    assert {item.outcome for item in judge_items(UNREAD)[:2]} == {outcome}
 
 
 def test_a_missing_key_is_named_by_its_variable():
@@ -88,7 +88,7 @@ def test_the_hosts_that_were_not_tried_are_named():
 
 def test_a_logger_that_is_silenced(quiet_logger):
     """By its level."""
-    assert judge_items(UNREAD)[6].verdict == "fail"
+    assert judge_items(UNREAD)[6].outcome == "fail"
 
 
 @pytest.mark.parametrize("missing", ["address", "app"])
@@ -98,7 +98,7 @@ def test_without_an_admin_there_is_no_dashboard(settings, missing):
         settings.ROOT_URLCONF = "tests.doctor.no_urls"
     else:
         settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django.contrib.admin"]
-    assert judge_items(UNREAD)[12].verdict == "yours"
+    assert judge_items(UNREAD)[12].outcome == "yours"
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def of_tables(fake_clock):
 
     def read():
         items = judge_items(Evidence(accounts=BOTH, findings=ALL_WELL, stats=Report()))
-        return {item.number: str(item.verdict) for item in items if item.number in {4, 8, 9, 10, 11, 14, 15}}
+        return {item.number: str(item.outcome) for item in items if item.number in {4, 8, 9, 10, 11, 14, 15}}
 
     return read
 

@@ -36,22 +36,22 @@ UNDER_WAY = {"deliveries": {"created": 1}}
 
 
 @pytest.mark.parametrize(
-    ("number", "verdict"), [("W002", "fail"), ("W011", "yours"), ("W012", "yours"), ("W033", "yours")]
+    ("number", "outcome"), [("W002", "fail"), ("W011", "yours"), ("W012", "yours"), ("W033", "yours")]
 )
-def test_each_check_of_this_app_is_a_finding_with_its_hint(number, verdict):
+def test_each_check_of_this_app_is_a_finding_with_its_hint(number, outcome):
     """What is right in the sandbox, and a secret that Kaspi issued short, is to be confirmed."""
     message = Caution("A {key} is missing.", hint="Set {it}.", obj="almaty", id=f"kaspi_delivery.{number}")
     [found] = local.judge_checks([message])
-    assert (found.verdict, found.todo) == (verdict, "Set {it}.")
-    assert found.says == f"kaspi_delivery.{number}: A {{key}} is missing. (almaty)"
+    assert (found.outcome, found.todo) == (outcome, "Set {it}.")
+    assert found.message == f"kaspi_delivery.{number}: A {{key}} is missing. (almaty)"
 
 
 def test_checks_of_others_are_counted():
     """They are the project's own business, and `check --deploy` says them better."""
     of_django = [Caution("HSTS", id="security.W004"), Error("A field", id="models.E001")]
     ours, others = local.judge_checks(of_django)
-    assert (ours.verdict, others.verdict) == ("pass", "yours")
-    assert "2 messages, 1 of them errors" in others.says
+    assert (ours.outcome, others.outcome) == ("pass", "yours")
+    assert "2 messages, 1 of them errors" in others.message
 
 
 @rows
@@ -64,8 +64,8 @@ def test_the_checks_that_run_are_those_of_a_deployment(settings):
 
 
 @rows
-@pytest.mark.parametrize(("app", "verdict"), [(None, "pass"), ("sessions", "pass"), ("kaspi_delivery", "fail")])
-def test_migrations_that_are_not_applied_are_named(app, verdict):
+@pytest.mark.parametrize(("app", "outcome"), [(None, "pass"), ("sessions", "pass"), ("kaspi_delivery", "fail")])
+def test_migrations_that_are_not_applied_are_named(app, outcome):
     """The first of them, and the command; those of other apps are their own business."""
     recorder = MigrationRecorder(connection)
     last = max((name for label, name in recorder.applied_migrations() if label == app), default="")
@@ -75,20 +75,20 @@ def test_migrations_that_are_not_applied_are_named(app, verdict):
     finally:
         if app:
             recorder.record_applied(app, last)
-    assert found.verdict == verdict
-    assert verdict == "pass" or (last in found.says and "migrate" in found.todo)
+    assert found.outcome == outcome
+    assert outcome == "pass" or (last in found.message and "migrate" in found.todo)
 
 
 @rows
 def test_the_clock_of_the_database_is_compared(monkeypatch):
     """Leases go by it."""
-    assert local.database_clock().verdict == "pass"
+    assert local.database_clock().outcome == "pass"
     monkeypatch.setattr(clock, "database_now", lambda _using: clock.now() + timedelta(minutes=5))
-    assert local.database_clock().verdict == "fail"
+    assert local.database_clock().outcome == "fail"
 
 
 @pytest.mark.parametrize(
-    ("state", "name", "verdict", "says"),
+    ("state", "name", "outcome", "message"),
     [
         ({"worker_seen_at": NOON}, "worker", "pass", "One was seen"),
         ({"worker_seen_at": NOON - timedelta(minutes=7)}, "worker", "fail", "None was seen for 7 min"),
@@ -97,15 +97,15 @@ def test_the_clock_of_the_database_is_compared(monkeypatch):
         ({"closed_until": NOON, "closed_reason": "(status=401)"}, "gate", "fail", "open: (status=401)."),
     ],
 )
-def test_each_state_of_an_account(state, name, verdict, says):
+def test_each_state_of_an_account(state, name, outcome, message):
     """A worker that died or never ran, and an open circuit breaker with its reason, say what to do."""
     account = AccountStats(alias="default", environment="sandbox", **state)
     [found] = [one for one in local.judge_account(account, EMPTY) if one.name == name]
-    assert (found.verdict, says in found.says, bool(found.todo)) == (verdict, True, verdict == "fail")
+    assert (found.outcome, message in found.message, bool(found.todo)) == (outcome, True, outcome == "fail")
 
 
 @pytest.mark.parametrize(
-    ("changes", "name", "verdict", "says"),
+    ("changes", "name", "outcome", "message"),
     [
         ({}, "backlog", "pass", "waited 15 min"),
         ({"oldest_due_at": NOON - timedelta(minutes=20)}, "backlog", "fail", "waited 20 min"),
@@ -118,21 +118,21 @@ def test_each_state_of_an_account(state, name, verdict, says):
         ({"dead_letters": {"failed": 2}}, "people", "yours", "0 deliveries and 2 webhook events"),
     ],
 )
-def test_pending_work(changes, name, verdict, says):
+def test_pending_work(changes, name, outcome, message):
     """A backlog and silence are faults; what needs attention is work, and no fault of the installation."""
     report = Report()
     report.snapshot = replace(EMPTY, **changes)
     [found] = [one for one in local.judge_snapshot(report) if one.name == name]
-    assert (found.verdict, says in found.says) == (verdict, True)
+    assert (found.outcome, message in found.message) == (outcome, True)
 
 
 PASS, FAIL, YOURS = Outcome
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
+    ("outcomes", "expected"),
     [([], YOURS), ([PASS, PASS], PASS), ([PASS, YOURS], YOURS), ([PASS, YOURS, FAIL], FAIL)],
 )
-def test_the_worst_outcome_counts(verdicts, expected):
+def test_the_worst_outcome_counts(outcomes, expected):
     """What is open, or was not looked at, stays open."""
-    assert worst(verdicts) is expected
+    assert worst(outcomes) is expected

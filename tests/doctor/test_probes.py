@@ -29,7 +29,7 @@ def ask(account):
 def test_a_404_proves_the_key(ask, kaspi):
     """One GET, and nothing else, was asked; the clocks agree."""
     found = ask()
-    assert {name: finding.verdict for name, finding in found.items()} == {"api": "pass", "key": "pass", "clock": "pass"}
+    assert {name: finding.outcome for name, finding in found.items()} == {"api": "pass", "key": "pass", "clock": "pass"}
     assert [(request.method, request.status) for request in kaspi.requests] == [("GET", 404)]
 
 
@@ -46,7 +46,7 @@ def test_a_wrong_key_or_address_fails_with_its_remedy(ask, changes, name, todo):
     """The bundled sandbox has its own; a key is not judged unless Kaspi was reached, and never shown."""
     found = ask(**changes)
     assert [*found] == (["api"] if name == "api" else ["api", "key", "clock"])
-    assert (found[name].verdict, todo in found[name].todo) == ("fail", True)
+    assert (found[name].outcome, todo in found[name].todo) == ("fail", True)
     assert "another-key" not in str(found)
 
 
@@ -54,13 +54,13 @@ def test_a_disabled_key_must_be_enabled(ask, kaspi):
     """A 403 is no wrong key."""
     kaspi.disabled_keys.add(kaspi.api_key)
     found = ask()["key"]
-    assert (found.verdict, "403" in found.says, "enabled" in found.todo) == ("fail", True, True)
+    assert (found.outcome, "403" in found.message, "enabled" in found.todo) == ("fail", True, True)
 
 
 def test_without_a_key_nothing_is_asked(ask, kaspi):
     """There is nothing to prove."""
     found = ask(api_key="")
-    assert ([*found], found["key"].verdict, kaspi.requests) == (["key"], "fail", [])
+    assert ([*found], found["key"].outcome, kaspi.requests) == (["key"], "fail", [])
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_without_a_key_nothing_is_asked(ask, kaspi):
 def test_only_a_pause_that_kaspi_asked_for_is_kept(ask, kaspi, reason, ahead_s, asked):
     """A key that was just corrected can be tried, and a pause that is over is over."""
     found = ask(state=replace(OPEN, closed_until=clock.now() + timedelta(seconds=ahead_s), closed_reason=reason))
-    assert (found["api"].verdict, len(kaspi.requests)) == ("pass" if asked else "fail", asked)
+    assert (found["api"].outcome, len(kaspi.requests)) == ("pass" if asked else "fail", asked)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_refused_key_opens_no_circuit_breaker(ask):
     """The doctor's own request is no call."""
-    assert ask(api_key="another-key")["key"].verdict == "fail"
+    assert ask(api_key="another-key")["key"].outcome == "fail"
     assert not AccountState.objects.exists()
 
 
@@ -99,7 +99,7 @@ def test_what_is_no_answer_to_this_question_fails(ask, kaspi, monkeypatch, fault
     monkeypatch.setattr(probes, "TIMEOUT_S", 0.2)
     kaspi.faults.add(fault)
     found = ask()
-    assert (found["api"].verdict, todo in found["api"].todo, "key" in found) == ("fail", True, False)
+    assert (found["api"].outcome, todo in found["api"].todo, "key" in found) == ("fail", True, False)
 
 
 def test_a_slow_answer_is_a_failure(ask, kaspi, monkeypatch):
@@ -107,17 +107,17 @@ def test_a_slow_answer_is_a_failure(ask, kaspi, monkeypatch):
     monkeypatch.setattr(probes, "SLOW_S", 0.05)
     kaspi.faults.add(Fault(operation="get", latency_s=0.1))
     found = ask()
-    assert (found["api"].verdict, found["key"].verdict) == ("fail", "pass")
+    assert (found["api"].outcome, found["key"].outcome) == ("fail", "pass")
 
 
 def test_a_clock_that_is_wrong_is_found(ask, kaspi, monkeypatch):
     """By the Date of Kaspi's answer; without one, staff must look."""
     kaspi.clock = lambda: clock.now().timestamp() - 400
     found = ask()["clock"]
-    assert (found.verdict, "ahead of Kaspi's" in found.says) == ("fail", True)
+    assert (found.outcome, "ahead of Kaspi's" in found.message) == ("fail", True)
     monkeypatch.setattr(probes, "read_date", lambda _header: None)
     found = ask()["clock"]
-    assert (found.verdict, "timedatectl" in found.todo) == ("yours", True)
+    assert (found.outcome, "timedatectl" in found.todo) == ("yours", True)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_date_is_read_in_utc(header, at):
 
 
 @pytest.mark.parametrize(
-    ("name", "off_s", "verdict", "says"),
+    ("name", "off_s", "outcome", "message"),
     [
         ("clock", 0, "pass", "Within 30 s"),
         ("clock", 30, "pass", "Within 30 s"),
@@ -144,7 +144,7 @@ def test_a_date_is_read_in_utc(header, at):
         ("database clock", -120, "fail", "120 s behind the database's"),
     ],
 )
-def test_clocks_are_compared(name, off_s, verdict, says):
+def test_clocks_are_compared(name, off_s, outcome, message):
     """Which way ours is wrong decides nothing, and is said."""
     found = compare_clocks(name, NOON + timedelta(seconds=off_s), NOON)
-    assert (found.verdict, says in found.says, "NTP" in found.todo) == (verdict, True, verdict == "fail")
+    assert (found.outcome, message in found.message, "NTP" in found.todo) == (outcome, True, outcome == "fail")

@@ -42,7 +42,7 @@ def row(**changes):
 
 def test_it_arrives(send, kaspi):
     """One POST that books nothing, one event in the inbox, marked as a test."""
-    assert send().verdict == "pass"
+    assert send().outcome == "pass"
     assert WebhookEvent.objects.get().error == "a test event"
     assert [request.path for request in kaspi.requests] == ["/v1/webhooks/test"]
     assert (Delivery.objects.count(), ApiCall.objects.count(), kaspi.deliveries) == (0, 0, {})
@@ -51,7 +51,7 @@ def test_it_arrives(send, kaspi):
 def test_an_address_without_a_listener(send):
     """The path that it must have, and what else to look at."""
     found = send(url="http://127.0.0.1:1/kaspi/webhook/", seconds=0.1)
-    assert (found.verdict, "Nothing arrived signed" in found.says) == ("fail", True)
+    assert (found.outcome, "Nothing arrived signed" in found.message) == ("fail", True)
     assert "end with /kaspi/webhook/" in found.todo
 
 
@@ -59,7 +59,7 @@ def test_another_secret_at_kaspi(send, kaspi, caplog):
     """It arrives and is refused: the todo names the words that are in the log then."""
     kaspi.webhooks._secret = "another-webhook-secret-of-thirty-two-chars"
     found = send(seconds=1)
-    assert found.verdict == "fail"
+    assert found.outcome == "fail"
     assert "'webhook rejected'" in found.todo
     assert "KASPI_DELIVERY_WEBHOOK_SECRETS" in found.todo
     assert "webhook rejected: account=default" in caplog.text
@@ -77,7 +77,7 @@ def test_another_secret_at_kaspi(send, kaspi, caplog):
 def test_what_cannot_arrive_is_not_asked_for(send, kaspi, changes, todo):
     """It would be refused, others could read it, or there is no sandbox to ask."""
     found = send(**changes)
-    assert (found.verdict, todo in found.todo, kaspi.requests) == ("fail", True, [])
+    assert (found.outcome, todo in found.todo, kaspi.requests) == ("fail", True, [])
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ def test_each_answer_to_the_request_has_its_remedy(send, kaspi, fault, todo):
     """Kaspi does not send one."""
     kaspi.faults.add(replace(fault, operation="test_webhook"))
     found = send()
-    assert (found.verdict, todo in found.todo) == ("fail", True)
+    assert (found.outcome, todo in found.todo) == ("fail", True)
 
 
 @pytest.mark.parametrize(
-    ("changes", "verdict", "says"),
+    ("changes", "outcome", "message"),
     [
         ({}, "pass", "arrived signed at"),
         ({"attempt": 2}, "fail", "at attempt 2"),
@@ -106,10 +106,10 @@ def test_each_answer_to_the_request_has_its_remedy(send, kaspi, fault, todo):
         ({"account": "astana"}, "fail", "account astana"),
     ],
 )
-def test_how_it_arrived(account, changes, verdict, says):
+def test_how_it_arrived(account, changes, outcome, message):
     """At the first attempt, or too late for that, or at another account with the same secret."""
     found = probes.judge_webhook(account, row(**changes), url=URL, waited_s=30)
-    assert (found.verdict, says in found.says) == (verdict, True)
+    assert (found.outcome, message in found.message) == (outcome, True)
 
 
 def test_one_that_cannot_be_read_has_arrived_all_the_same(send, kaspi, monkeypatch):
@@ -120,15 +120,15 @@ def test_one_that_cannot_be_read_has_arrived_all_the_same(send, kaspi, monkeypat
 
     monkeypatch.setattr("kaspi_delivery_django.sandbox.webhooks.Event.body", body_without_data)
     found = send()
-    assert (found.verdict, "address and secret are right" in found.says) == ("yours", True)
-    assert "data is missing or no object" in found.says
+    assert (found.outcome, "address and secret are right" in found.message) == ("yours", True)
+    assert "data is missing or no object" in found.message
 
 
 def test_a_test_event_moves_nothing_though_it_names_a_parcel_of_ours(send):
     """It is recognised by its id, and takes no effect whatever it holds."""
     Order.objects.create()
     Delivery.objects.update(delivery_id="dlv_test", external_order_id="test", status="accepted")
-    assert send().verdict == "pass"
+    assert send().outcome == "pass"
     assert (Delivery.objects.get().status, Delivery.objects.get().attention) == ("accepted", "")
 
 
@@ -136,7 +136,7 @@ def test_an_answer_without_an_event_id(send, answer_with):
     """There is nothing to wait for."""
     answer_with("")
     found = send()
-    assert (found.verdict, "has no event id" in found.says) == ("yours", True)
+    assert (found.outcome, "has no event id" in found.message) == ("yours", True)
     assert not WebhookEvent.objects.exists()
 
 
@@ -145,7 +145,7 @@ def test_one_that_came_to_another_account_is_no_dead_letter(send, answer_with):
     stray = row(account="astana", state="parked", error="no delivery of ours")
     stray.save()
     answer_with(stray.event_id)
-    assert "account astana" in send(seconds=0).says
+    assert "account astana" in send(seconds=0).message
     stray.refresh_from_db()
     assert (stray.state, stray.error) == ("ignored", "a test event")
 

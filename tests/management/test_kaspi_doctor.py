@@ -47,9 +47,9 @@ def two_accounts(settings):
     settings.KASPI_DELIVERY = {"ORDER_ADAPTERS": ["tests.shop.adapters.OrderAdapter"], "ACCOUNTS": own}
 
 
-def verdicts(document):
-    """Return the verdicts of the findings by name, of accounts and system alike."""
-    return {finding["name"]: finding["verdict"] for finding in document["findings"]}
+def outcomes(document):
+    """Return the outcomes of the findings by name, of accounts and system alike."""
+    return {finding["name"]: finding["outcome"] for finding in document["findings"]}
 
 
 def test_a_healthy_shop_passes_and_the_doctor_writes_nothing_itself(examine, healthy, shop_url):
@@ -79,7 +79,7 @@ def test_after_a_wrong_key_no_webhook_is_requested(read, healthy, shop_url):
     """The next line says what is to be fixed first."""
     healthy.api_key = "the-key-that-kaspi-knows"
     found = read("--webhook-url", shop_url)
-    assert (found["well"], verdicts(found)["key"], verdicts(found)["webhook"]) == (False, "fail", "yours")
+    assert (found["passed"], outcomes(found)["key"], outcomes(found)["webhook"]) == (False, "fail", "yours")
     assert {request.method for request in healthy.requests} == {"GET"}
 
 
@@ -94,8 +94,8 @@ def test_a_dead_worker_ends_with_1(examine, healthy):
 def test_an_item_that_fails_ends_with_1(read, examine, healthy, quiet_logger):
     """Although each finding is well."""
     found = read()
-    assert "fail" not in verdicts(found).values()
-    assert [item["number"] for item in found["checklist"] if item["verdict"] == "fail"] == [7]
+    assert "fail" not in outcomes(found).values()
+    assert [item["number"] for item in found["checklist"] if item["outcome"] == "fail"] == [7]
     assert examine()[0] == 1
 
 
@@ -105,7 +105,7 @@ def test_unapplied_migrations_leave_the_tables_unread(read, healthy, shop_url):
     last = max(name for app, name in recorder.applied_migrations() if app == "kaspi_delivery")
     recorder.record_unapplied("kaspi_delivery", last)
     try:
-        found = verdicts(read("--webhook-url", shop_url))
+        found = outcomes(read("--webhook-url", shop_url))
     finally:
         recorder.record_applied("kaspi_delivery", last)
     assert (found["migrations"], found["key"], found["webhook"]) == ("fail", "pass", "yours")
@@ -113,14 +113,14 @@ def test_unapplied_migrations_leave_the_tables_unread(read, healthy, shop_url):
 
 
 def test_the_document_keeps_its_shape(read, healthy):
-    """Programs read it: keys, names and verdicts."""
+    """Programs read it: keys, names and outcomes."""
     found = read()
-    assert [*found] == ["schema", "well", "accounts", "findings", "checklist"]
-    assert (found["schema"], found["well"]) == (1, True)
+    assert [*found] == ["schema", "passed", "accounts", "findings", "checklist"]
+    assert (found["schema"], found["passed"]) == (1, True)
     assert [[*account] for account in found["accounts"]] == [["account", "environment", "base_url"]]
-    assert {tuple(finding) for finding in found["findings"]} == {("name", "verdict", "says", "todo", "account")}
-    assert {tuple(item) for item in found["checklist"]} == {("number", "asks", "verdict", "says", "todo")}
-    assert {line["verdict"] for line in found["findings"] + found["checklist"]} <= {"pass", "fail", "yours"}
+    assert {tuple(finding) for finding in found["findings"]} == {("name", "outcome", "message", "todo", "account")}
+    assert {tuple(item) for item in found["checklist"]} == {("number", "asks", "outcome", "message", "todo")}
+    assert {line["outcome"] for line in found["findings"] + found["checklist"]} <= {"pass", "fail", "yours"}
     assert [*dict.fromkeys(finding["name"] for finding in found["findings"])] == [
         *("checks", "migrations", "database clock", "backlog", "silence", "people"),
         *("worker", "gate", "api", "key", "clock", "webhook"),
@@ -136,17 +136,17 @@ def test_each_account_is_examined_or_the_one_that_is_named(read, two_accounts):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--account", "north"], "No account 'north'; there are: east, west."),
         (["--webhook-url", "https://shop.example/kaspi/webhook/"], "write {account} for the alias"),
         (["--account", "east", "--webhook-url", "shop.example"], "--webhook-url: it must be a whole address"),
     ],
 )
-def test_wrong_use_ends_with_2(examine, two_accounts, arguments, says):
+def test_wrong_use_ends_with_2(examine, two_accounts, arguments, message):
     """Before anything is asked."""
     code, out, err = examine(*arguments)
-    assert (code, out, says in err) == (2, "", True)
+    assert (code, out, message in err) == (2, "", True)
 
 
 def test_a_wait_without_an_end_is_wrong_use(capsys):

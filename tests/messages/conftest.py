@@ -102,7 +102,7 @@ def move(post_webhook, fake_clock, shop, booked):
 
 
 @pytest.fixture
-def news(move, drain):
+def report(move, drain):
     """Return a function that has Kaspi report a status, and then a worker make a round."""
 
     def run(status, delivery=None, **changes):

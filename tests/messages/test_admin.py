@@ -13,10 +13,10 @@ URL = "/admin/kaspi_delivery_messages/message/"
 
 
 @pytest.fixture
-def failed(news, bot):
+def failed(report, bot):
     """Return a message that Telegram refused."""
     bot.refuse(403, "Forbidden: bot was blocked by the user")
-    news("in_transit")
+    report("in_transit")
     return rows(channel="telegram")[0]
 
 

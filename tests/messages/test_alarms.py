@@ -21,11 +21,11 @@ STAFF = {"telegram": [-100742], "email": ["ops@shop.kz", "owner@shop.kz"]}
 
 
 @pytest.fixture
-def staff(shop, configure, news):
+def staff(shop, configure, report):
     """Have alarms go to staff; a worker and a webhook have been seen, and nothing needs attention."""
     shop(recipients={})
     configure(ALARMS=STAFF)
-    news("accepted")
+    report("accepted")
     Message.objects.all().delete()
     Alarm.objects.all().delete()
 

@@ -33,12 +33,12 @@ class Sms(Backend):
 
 
 @database
-def test_a_shop_has_a_channel_of_its_own(news, configure, shop, monkeypatch):
+def test_a_shop_has_a_channel_of_its_own(report, configure, shop, monkeypatch):
     """A class with `send` is enough."""
     monkeypatch.setattr(Sms, "sent", [])
     shop(recipients={"sms": "+7 701 111 1111"})
     configure(CHANNELS={"sms": {"BACKEND": f"{__name__}.Sms", "OPTIONS": {"sender": "Shop"}}})
-    news("delivered")
+    report("delivered")
     [(recipient, text)] = Sms.sent
     assert (recipient, "Delivered" in text) == ("+7 701 111 1111", True)
 
@@ -48,10 +48,10 @@ def test_a_shop_has_a_channel_of_its_own(news, configure, shop, monkeypatch):
     ("status", "state"),
     [(400, "failed"), (403, "failed"), (401, "waiting"), (404, "waiting"), (502, "waiting")],
 )
-def test_a_missing_chat_is_final_and_an_error_of_the_service_is_not(news, drain, bot, fake_clock, status, state):
+def test_a_missing_chat_is_final_and_an_error_of_the_service_is_not(report, drain, bot, fake_clock, status, state):
     """A wrong token is not final either: staff correct it, and can send again what has failed."""
     bot.refuse(status, "chat not found")
-    news("in_transit")
+    report("in_transit")
     [row] = rows(channel="telegram")
     assert (row.state, row.error == "Telegram refuses it: chat not found") == (state, state == "failed")
     fake_clock.advance(minutes=1)
@@ -63,14 +63,14 @@ def test_a_missing_chat_is_final_and_an_error_of_the_service_is_not(news, drain,
 
 
 @database
-def test_a_pause_that_telegram_asks_for_is_kept(news, drain, bot, fake_clock):
+def test_a_pause_that_telegram_asks_for_is_kept(report, drain, bot, fake_clock):
     """By the message, and by the channel."""
     bot.refuse(429, "Too Many Requests: retry after 600", retry_after=600)
-    news("in_transit")
+    report("in_transit")
     [row] = rows(channel="telegram")
     assert row.next_attempt_at - fake_clock.now == timedelta(seconds=600)
     fake_clock.advance(seconds=590)
-    news("delivered")
+    report("delivered")
     assert len(bot.sent) == 1
     fake_clock.advance(seconds=600)
     drain()
@@ -78,10 +78,10 @@ def test_a_pause_that_telegram_asks_for_is_kept(news, drain, bot, fake_clock):
 
 
 @database
-def test_a_channel_that_fails_rests(news, drain, bot, fake_clock, configure, mails):
+def test_a_channel_that_fails_rests(report, drain, bot, fake_clock, configure, mails):
     """A silent service stops neither the worker nor the other channels; messages wait, and none is lost."""
     configure(CHANNELS={"telegram": {"BACKEND": TELEGRAM, "OPTIONS": SILENT}, "email": {"BACKEND": EMAIL}})
-    news("in_transit")
+    report("in_transit")
     [row] = rows(channel="telegram", state="waiting")
     assert (row.attempts, len(mails())) == (1, 1)
     configure()

@@ -13,9 +13,9 @@ NOW = ("16:00", "08:00")  # it is 17:00 in Almaty
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_customer_gets_one_message_over_each_channel(news, mails, bot, booked):
+def test_a_customer_gets_one_message_over_each_channel(report, mails, bot, booked):
     """E-mail and Telegram, with what the tracking page says, and its link."""
-    news("in_transit")
+    report("in_transit")
     [mail] = mails()
     assert (mail["To"], mail["From"]) == ("aigerim@example.kz", "shop@example.kz")
     assert mail["Subject"] == f"Delivery of order {booked.object_id}: In transit"
@@ -26,33 +26,33 @@ def test_a_customer_gets_one_message_over_each_channel(news, mails, bot, booked)
     assert {(row.state, row.recipient) for row in rows()} == {("sent", "aigerim@example.kz"), ("sent", "742")}
 
 
-def test_a_repeated_signal_sends_nothing(news, drain, bot):
+def test_a_repeated_signal_sends_nothing(report, drain, bot):
     """Another receiver of the shop failed, so all are called again."""
-    news("in_transit")  # the booking is not reported: the shop has confirmed the order itself
+    report("in_transit")  # the booking is not reported: the shop has confirmed the order itself
     assert notifications.notify(StatusChange.objects.get(to_status="in_transit"))
     drain()
     assert (len(bot.sent), len(rows())) == (1, 2)
 
 
-def test_only_the_latest_of_several_changes_is_sent(news, move, bot):
+def test_only_the_latest_of_several_changes_is_sent(report, move, bot):
     """The others have been overtaken before they were sent; one that comes too late is not even applied."""
     move("accepted")
-    news("in_transit")
-    news("accepted")
+    report("in_transit")
+    report("accepted")
     assert [text.splitlines()[0][-10:] for text in bot.texts] == ["In transit"]
     assert {row.error for row in rows(state="skipped")} == {"a later message replaces it"}
 
 
-def test_the_night_is_quiet(news, configure, drain, bot, fake_clock):
+def test_the_night_is_quiet(report, configure, drain, bot, fake_clock):
     """What comes after ten waits until eight by the shop's clock, and then only the latest is sent."""
     configure(QUIET_HOURS=("22:00", "08:00"))
     fake_clock.now = fake_clock.now.replace(hour=16, minute=59)  # 21:59 in Almaty
-    news("accepted")
+    report("accepted")
     assert len(bot.sent) == 1
     fake_clock.advance(minutes=1)
-    news("in_transit")
+    report("in_transit")
     fake_clock.advance(hours=4)
-    news("out_for_delivery")
+    report("out_for_delivery")
     fake_clock.advance(hours=5, minutes=55)
     drain()
     assert len(bot.sent) == 1
@@ -66,41 +66,41 @@ def test_the_night_is_quiet(news, configure, drain, bot, fake_clock):
     ("language", "label"),
     [("ru", "В пути"), ("kk", "Жолда"), ("en", "In transit"), ("", "In transit"), ("tlh", "In transit")],  # noqa: RUF001  # Cyrillic is meant
 )
-def test_the_adapter_names_the_language(news, shop, mails, bot, language, label):
+def test_the_adapter_names_the_language(report, shop, mails, bot, language, label):
     """An unknown one is the project's, as none is."""
     shop(language=language)
-    news("in_transit")
+    report("in_transit")
     assert label in mails()[0]["Subject"]
     assert label in bot.texts[0]
 
 
-def test_the_time_is_the_projects(news, bot, fake_clock):
+def test_the_time_is_the_projects(report, bot, fake_clock):
     """The worker may have started in any zone."""
     Delivery.objects.update(delivery_by=fake_clock.now.replace(hour=14, minute=30))
-    news("in_transit")
+    report("in_transit")
     assert "Expected by: 1 March, 19:30" in bot.texts[0]
 
 
 @pytest.mark.parametrize("recipient", [None, "  "])
-def test_a_customer_may_want_none(news, shop, mails, bot, recipient):
+def test_a_customer_may_want_none(report, shop, mails, bot, recipient):
     """Then there is nothing to show either."""
     shop(recipients={"telegram": recipient})
-    news("in_transit")
+    report("in_transit")
     assert (mails(), bot.sent, rows()) == ([], [], [])
 
 
-def test_without_the_method_no_row_is_written(news, settings):
+def test_without_the_method_no_row_is_written(report, settings):
     """A shop that has no recipients has no cost."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": ["tests.shop.adapters.OrderAdapter"]}
-    news("in_transit")
+    report("in_transit")
     assert rows() == []
 
 
 @pytest.mark.parametrize("answer", ["aigerim@example.kz", {"telegram": ["742"]}, {"telegram": "7" * 255}])
-def test_an_adapter_that_answers_nonsense_is_asked_again(news, shop, drain, bot, fake_clock, answer):
+def test_an_adapter_that_answers_nonsense_is_asked_again(report, shop, drain, bot, fake_clock, answer):
     """Staff read what it should return, and the message is sent when it does."""
     shop(recipients=answer)
-    news("in_transit")
+    report("in_transit")
     [row] = rows(channel="telegram")
     assert (row.state, row.error[:31]) == ("waiting", "customer_recipients must return")
     shop(recipients={"telegram": "742"})
@@ -109,21 +109,21 @@ def test_an_adapter_that_answers_nonsense_is_asked_again(news, shop, drain, bot,
     assert len(bot.sent) == 1
 
 
-def test_an_adapter_that_raises_stops_no_other_receiver(news, shop):
+def test_an_adapter_that_raises_stops_no_other_receiver(report, shop):
     """The change counts as notified; the error has no customer's data."""
 
     def fail(_self, _order):
         raise ValueError("aigerim@example.kz")
 
     shop(customer_recipients=fail)
-    news("in_transit")
+    report("in_transit")
     assert StatusChange.objects.get(to_status="in_transit").notified_at
     assert {(row.state, "aigerim" in row.error) for row in rows()} == {("waiting", False)}
 
 
-def test_a_change_from_long_ago_is_not_reported(news, fake_clock, bot):
+def test_a_change_from_long_ago_is_not_reported(report, fake_clock, bot):
     """As those of an order that was booked before the app was installed."""
-    news("delivered", at=fake_clock.now.replace(month=2, day=20))
+    report("delivered", at=fake_clock.now.replace(month=2, day=20))
     assert StatusChange.objects.filter(to_status="delivered", applied=True).exists()
     assert bot.sent == []
 
@@ -145,10 +145,10 @@ def test_a_cancel_before_the_booking_is_not_reported(due, drain, bot, shop):
         (lambda delivery: delivery.order.delete(), "the order was deleted"),
     ],
 )
-def test_what_is_over_by_the_morning_is_skipped(news, configure, drain, booked, act, reason):
+def test_what_is_over_by_the_morning_is_skipped(report, configure, drain, booked, act, reason):
     """A cancel after a rebooking, and any change of an order that is gone: they are not tried for days."""
     configure(QUIET_HOURS=NOW)
-    news("cancelled")
+    report("cancelled")
     act(Delivery.objects.get(pk=booked.pk))
     configure()
     drain()
@@ -165,7 +165,7 @@ def templates(folder, **texts):
     return override_settings(TEMPLATES=[own])
 
 
-def test_a_shop_has_its_own_words(news, mails, bot, tmp_path_factory):
+def test_a_shop_has_its_own_words(report, mails, bot, tmp_path_factory):
     """For a status, for a channel, for the subject, and with an HTML text; the rest stays."""
     own = {
         "in_transit__txt": "{% autoescape off %}On & on: {{ order.address }}{% endautoescape %}",
@@ -174,8 +174,8 @@ def test_a_shop_has_its_own_words(news, mails, bot, tmp_path_factory):
         "message__html": "<p>{{ explanation }}</p>",
     }
     with templates(tmp_path_factory.mktemp("templates"), **own):
-        news("in_transit")
-        news("delivered")
+        report("in_transit")
+        report("delivered")
     first, second = mails()
     assert first.get_body(("plain",)).get_content().strip() == "On & on: Abay 1, Almaty"
     assert first.get_body(("html",)).get_content().strip() == "<p>The courier has your parcel.</p>"
@@ -184,18 +184,18 @@ def test_a_shop_has_its_own_words(news, mails, bot, tmp_path_factory):
     assert (bot.texts[0], "Your parcel has arrived." in bot.texts[1]) == ("Short", True)
 
 
-def test_a_shop_chooses_the_statuses(news, configure, bot):
+def test_a_shop_chooses_the_statuses(report, configure, bot):
     """Only those of STATUSES are reported."""
     configure(STATUSES=["delivered"])
-    news("in_transit")
-    news("delivered")
+    report("in_transit")
+    report("delivered")
     assert [text.splitlines()[0][-9:] for text in bot.texts] == ["Delivered"]
 
 
-def test_a_channel_that_is_gone_from_the_settings_fails(news, configure, drain):
+def test_a_channel_that_is_gone_from_the_settings_fails(report, configure, drain):
     """Its rows do not wait for ever."""
     configure(QUIET_HOURS=NOW)
-    news("in_transit")
+    report("in_transit")
     configure(CHANNELS={})
     drain()
     assert {(row.state, row.error) for row in rows(channel="email")} == {("failed", "MESSAGES has no channel 'email'")}
@@ -211,10 +211,10 @@ def test_a_channel_that_is_gone_from_the_settings_fails(news, configure, drain):
         ("Aigerim, 742", True, "Delivered"),  # the name may be another's than the reader's
     ],
 )
-def test_the_order_is_named_as_the_shop_names_it(news, bot, booked, label, is_personal, headline):
+def test_the_order_is_named_as_the_shop_names_it(report, bot, booked, label, is_personal, headline):
     """By its `order_label`; without one by its status alone."""
     Delivery.objects.update(order_label=label.format(key=booked.object_id), label_is_personal=is_personal)
-    news("delivered")
+    report("delivered")
     assert bot.texts[0].splitlines()[0] == headline.format(key=booked.object_id)
 
 
@@ -226,26 +226,26 @@ def test_the_order_is_named_as_the_shop_names_it(news, bot, booked, label, is_pe
         ("", "(almaty): Delivered"),
     ],
 )
-def test_the_parcel_is_named_where_the_order_has_several(news, bot, booked, label, headline):
+def test_the_parcel_is_named_where_the_order_has_several(report, bot, booked, label, headline):
     """By its key; one parcel alone needs no name."""
     Delivery.objects.update(order_label=label, parcel="almaty")
-    news("in_transit")
+    report("in_transit")
     other = Delivery.objects.get()
     other.pk, other.parcel, other.delivery_id, other.external_order_id = None, "shymkent", "dlv_2", "order-2"
     other.save(force_insert=True)
-    news("delivered")
+    report("delivered")
     assert "almaty" not in bot.texts[0]
     assert bot.texts[1].splitlines()[0] == headline
 
 
-def test_a_return_is_no_delivery(news, drain, bot, booked):
+def test_a_return_is_no_delivery(report, drain, bot, booked):
     """The courier comes to fetch the parcel; when it is delivered, the shop has it."""
-    news("delivered")
+    report("delivered")
     back = request_return(booked)
     drain()
     back.refresh_from_db()
     for status in ("accepted", "delivered"):
-        news(status, delivery=back)
+        report(status, delivery=back)
     order = booked.order_label
     assert [text.splitlines()[:2] for text in bot.texts[1:]] == [
         [f"{order}: Return: The courier is on the way to you", "Please have the parcel ready."],

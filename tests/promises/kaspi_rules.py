@@ -56,7 +56,7 @@ class KaspiRules:
     @precondition(has_parcels)
     @rule(which=WHICH, status=sampled_from(["cancelled", "cancelled", *STATUSES, "returning"]))
     def kaspi_changes_its_mind(self, which, status):
-        """It cancels, which it may; or anything becomes anything, and its news contradict each other."""
+        """It cancels, which it may; or anything becomes anything, and its updates contradict each other."""
         parcel = self._parcel(which)
         if status != "cancelled" or parcel.status not in CANCELLABLE:
             self.system.fickle.add(parcel.delivery_id)
@@ -71,7 +71,7 @@ class KaspiRules:
     @precondition(has_post)
     @rule()
     def webhook_meets_a_bug(self):
-        """Applying the next one fails in our own code: it is kept, and somebody can replay it."""
+        """Applying the next one fails in our own code: it is kept, and staff can replay it."""
         with mock.patch.object(events, "apply", side_effect=ZeroDivisionError):
             self.system.deliver_webhooks(1)
 

@@ -17,7 +17,7 @@ EventState = WebhookEvent.State
 
 
 def settle_down(system):
-    """Heal Kaspi, the post and the shop's code, and work until nothing is planned any more."""
+    """Heal Kaspi, the webhooks and the shop's code, and work until nothing is scheduled."""
     _heal(system)
     for event in WebhookEvent.objects.filter(state=EventState.FAILED):
         replay_event(event)

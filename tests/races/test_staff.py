@@ -92,6 +92,6 @@ def test_two_replays_apply_an_event_once(booked, post_webhook, at_once):
     WebhookEvent.objects.update(state="failed")
     booked.history.filter(to_status="accepted").delete()
     Delivery.objects.update(status="created")
-    letter = WebhookEvent.objects.get()
-    assert set(at_once(*[lambda: replay_event(letter)] * 4)) == {"applied"}
+    dead_letter = WebhookEvent.objects.get()
+    assert set(at_once(*[lambda: replay_event(dead_letter)] * 4)) == {"applied"}
     assert booked.history.filter(to_status="accepted").count() == 1

@@ -84,16 +84,16 @@ def test_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(kaspi, drain, post
     """503 with Retry-After, and nothing is stored; for a held lock the worker applies the event."""
     Order.objects.create()
     drain()
-    letter = event(Delivery.objects.get(), "accepted")
+    document = event(Delivery.objects.get(), "accepted")
     with failing("kaspi_delivery_webhookevent", 2, how):
-        answer = post_webhook(letter)
+        answer = post_webhook(document)
     if connection.vendor != "sqlite" and is_lock_timeout(how):
         assert answer.json() == {"status": "parked"}  # the inbox itself is not locked
         drain()
     else:
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
         assert not WebhookEvent.objects.exists()
-        assert post_webhook(letter).status_code == 200
+        assert post_webhook(document).status_code == 200
     assert Delivery.objects.get().status == "accepted"
 
 

@@ -50,8 +50,8 @@ def test_six_copies_of_one_event_take_effect_once(booked, at_once):
 @pytest.mark.failure_mode("status: any order of events")
 def test_a_whole_life_at_once_ends_delivered(booked, at_once, start):
     """In any order of the transactions no step goes backwards, and each is notified once."""
-    letters = [event(booked, status, event_id=f"wh_{status}") for status in (*LIFE[start:], *LIFE[:start])]
-    assert at_once(*[insist(post(letter)) for letter in letters]) == [200] * 5
+    documents = [event(booked, status, event_id=f"wh_{status}") for status in (*LIFE[start:], *LIFE[:start])]
+    assert at_once(*[insist(post(document)) for document in documents]) == [200] * 5
     assert Delivery.objects.get().status == "delivered"
     steps = list(booked.history.values_list("to_status", flat=True))
     assert sorted(steps) == sorted(LIFE)

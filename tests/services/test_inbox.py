@@ -275,7 +275,7 @@ def test_an_acknowledged_second_parcel_comes_back_with_another_id(delivery):
 
 
 def test_another_orders_id_is_a_conflict(delivery):
-    """The event names our delivery and somebody else's order: neither is touched."""
+    """The event names our delivery and another order: neither is touched."""
     other = Delivery.objects.get(object_id=str(Order.objects.create().pk))
     assert receive(about("dlv_1", other.external_order_id)) == "conflict"
     assert (fresh(delivery).status, fresh(other).delivery_id) == ("created", None)
@@ -461,12 +461,12 @@ def test_two_contents_of_one_id_at_once(delivery, at_once):
 def test_two_copies_that_fail_at_once_leave_one_event(booked, post_webhook, monkeypatch):
     """The slower one finds the other's row when it stores its own."""
     monkeypatch.setattr(events, "apply", lambda *_arguments: 1 / 0)
-    letter = event(booked, "accepted")
-    post_webhook(letter)
+    document = event(booked, "accepted")
+    post_webhook(document)
     again = inbox._receive_again
     blind = [True]
     monkeypatch.setattr(inbox, "_receive_again", lambda *row: None if blind and blind.pop() else again(*row))
-    assert post_webhook(letter).json() == {"status": "failed"}
+    assert post_webhook(document).json() == {"status": "failed"}
     assert WebhookEvent.objects.get().received_count == 2
 
 

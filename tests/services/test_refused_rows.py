@@ -48,12 +48,12 @@ def test_a_row_that_a_constraint_refuses_is_503_and_stored_once_later(delivery, 
     """A trigger, a sequence that a restore left behind: no 2xx without a row."""
     if parks:
         delivery.external_order_id, delivery.delivery_id = "order-elsewhere", "dlv_elsewhere"
-    letter = event(delivery, "accepted")
+    document = event(delivery, "accepted")
     with connection.execute_wrapper(Refuses(EVENTS, IntegrityError("whatever the constraint"))):
-        answer = post_webhook(letter)
+        answer = post_webhook(document)
     assert (answer.status_code, answer.json(), WebhookEvent.objects.count()) == (503, {"status": "try again"}, 0)
     assert fresh(Delivery.objects.get()).status == "created"
-    assert post_webhook(letter).status_code == 200
+    assert post_webhook(document).status_code == 200
     assert WebhookEvent.objects.get().received_count == 1
 
 
@@ -186,10 +186,10 @@ def test_the_limit_of_a_wait_ends_with_the_transaction():
 @pytest.mark.usefixtures("short")
 def test_an_unreadable_event_is_stored_without_the_lock(delivery, post_webhook):
     """There is nothing to apply later, and nothing is written that would wait for the lock."""
-    letter = event(delivery, "accepted")
-    del letter["data"]["status"]
+    document = event(delivery, "accepted")
+    del document["data"]["status"]
     with held_lock(delivery) as holder:
-        assert post_webhook(letter).json() == {"status": "failed"}
+        assert post_webhook(document).json() == {"status": "failed"}
         assert holder.is_alive()
 
 

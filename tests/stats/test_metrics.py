@@ -51,5 +51,5 @@ def test_a_metric_has_one_limit(at_noon, fake_clock, name, words, finding, secon
     report = Report()
     is_alert = any(words in alert.words for alert in alerts.find(report))
     findings = [*local.judge_snapshot(report), *local.judge_account(report.accounts[0], report.snapshot)]
-    is_failure = any(found.verdict == "fail" for found in findings if found.name == finding)
+    is_failure = any(found.outcome == "fail" for found in findings if found.name == finding)
     assert (is_alert, is_failure, is_reported(name)) == (seconds_more > 0,) * 3

@@ -32,23 +32,23 @@ def lines(found: Report) -> Iterator[str]:
         yield f"Account {alias}" if alias else "The project"
         for finding in found.findings:
             if finding.account == alias:
-                yield from _line(finding.verdict, f"{finding.name}: {finding.says}", finding.todo)
+                yield from _line(finding.outcome, f"{finding.name}: {finding.message}", finding.todo)
         yield ""
     yield "Kaspi's checklist"
     for item in found.checklist:
-        yield from _line(item.verdict, f"{item.number:>2} {item.asks}: {item.says}", item.todo)
+        yield from _line(item.outcome, f"{item.number:>2} {item.asks}: {item.message}", item.todo)
     yield ""
     yield _sum(found)
 
 
-def _line(verdict: Outcome, text: str, todo: str) -> Iterator[str]:
-    yield one_line(f"  {OUTCOME_WORDS[verdict]} {text}")
+def _line(outcome: Outcome, text: str, todo: str) -> Iterator[str]:
+    yield one_line(f"  {OUTCOME_WORDS[outcome]} {text}")
     if todo:
         yield one_line(f"{INDENT}{todo}")
 
 
 def _sum(found: Report) -> str:
-    counts = Counter(found.verdicts)
+    counts = Counter(found.outcomes)
     return f"{counts[Outcome.FAIL]} failed, {counts[Outcome.YOURS]} yours to confirm, {counts[Outcome.PASS]} passed."
 
 
@@ -92,7 +92,7 @@ class Command(BaseCommand):
             raise CommandError(what, returncode=NOT_READ) from err
         as_json = options["json"]
         self.stdout.write(json.dumps(report.document(found), indent=2) if as_json else "\n".join(lines(found)))
-        if not found.is_well:
+        if not found.has_passed:
             raise SystemExit(FAILED)
 
 

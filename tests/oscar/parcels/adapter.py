@@ -33,7 +33,7 @@ class OscarOrderAdapter(OrderAdapter[Order]):
         return order.shipping_code == KaspiDelivery.code and order.status == "Cancelled"
 
     def cancel_reason(self, order):
-        """Tell Kaspi why."""
+        """Give Kaspi the reason."""
         return "The order was cancelled."
 
     def external_order_id(self, order):

@@ -14,7 +14,7 @@ ORDER_STATUS = {"in_transit": "On the way", "out_for_delivery": "On the way", "d
 
 @receiver(delivery_status_changed)
 def move_the_order(sender, delivery, change, **kwargs):
-    """Set the order's status if the pipeline allows it; the same news again changes nothing."""
+    """Set the order's status if the pipeline allows it; a repeated status changes nothing."""
     wanted = ORDER_STATUS.get(change.to_status)
     if wanted is None or delivery.is_return or not isinstance(delivery.order, Order):
         return

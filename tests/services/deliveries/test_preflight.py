@@ -63,7 +63,7 @@ def save_order(**values):
     order.save()
 
 
-@pytest.mark.failure_mode("cancel: not wanted any more")
+@pytest.mark.failure_mode("cancel: no longer wanted")
 def test_a_cancel_without_a_save_applies(create, send_due, kaspi, signals):
     """An update(), raw SQL, another program: the database's row counts."""
     Order.objects.update(cancelled=True)

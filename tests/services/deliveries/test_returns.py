@@ -284,7 +284,7 @@ def test_a_return_is_no_parcel_that_a_customer_received(returned, delivered, tra
 
 
 def test_a_return_without_a_name_or_an_order_is_refused(delivered):
-    """The order is deleted, or its name leaves no room."""
+    """The order is deleted, or its name is too long."""
     Delivery.objects.filter(pk=delivered.pk).update(external_order_id="x" * 125)
     with pytest.raises(CannotReturn, match="too long"):
         request_return(delivered)

@@ -96,7 +96,7 @@ def test_the_report_and_the_doctor_show_the_hold(held):
     [account] = json.loads(out.getvalue())["accounts"]
     assert (account["held_at"], account["held_by"]) == ("2026-03-01T12:00:00+00:00", "aliya")
     found = {one.name: one for one in local.judge_account(accounts.read()[0], snapshot.read())}
-    assert found["hold"].verdict == "fail"
+    assert found["hold"].outcome == "fail"
     assert "kaspi_worker --release" in found["hold"].todo
 
 

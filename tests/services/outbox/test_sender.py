@@ -88,7 +88,7 @@ def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
     assert bool(fresh(due.delivery).attention) == (state in {"refused", "stuck"})
 
 
-@pytest.mark.failure_mode("create: nobody is connected")
+@pytest.mark.failure_mode("create: no connection")
 def test_a_refused_connection_costs_only_time(due, fake_clock):
     """It did nothing for sure: due again, after a backoff."""
     with clients.transport(DeadlineAdapter()):

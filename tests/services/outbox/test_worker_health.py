@@ -100,7 +100,7 @@ def test_report_doctor_and_dashboard_show_it(worker, monkeypatch, client, admin_
         assert "parked events applied: ValueError" in out.getvalue()
     assert json.loads(out.getvalue())["accounts"][0]["worker_trouble"]
     found = {one.name: one for one in local.judge_account(accounts.read()[0], snapshot.read())}
-    assert (found["worker"].verdict, "ValueError" in found["worker"].says) == ("fail", True)
+    assert (found["worker"].outcome, "ValueError" in found["worker"].message) == ("fail", True)
     client.force_login(admin_user)
     page = client.get("/admin/kaspi_delivery/delivery/dashboard/").content.decode()
     assert "parked events applied: ValueError" in page
