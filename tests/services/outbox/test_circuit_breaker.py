@@ -209,8 +209,8 @@ def test_it_is_shown_while_it_is_fresh(due, fake_clock, capsys):
     assert SUNSET in capsys.readouterr().out
     [state] = accounts.read()
     findings = {found.name: found for found in local.judge_account(state, snapshot.read())}
-    assert SUNSET in findings["version"].says
-    assert "1.0.0" in findings["version"].says
+    assert SUNSET in findings["version"].message
+    assert "1.0.0" in findings["version"].message
     fake_clock.advance(days=2)
     assert "version" not in {found.name for found in local.judge_account(state, snapshot.read())}
     call_command("kaspi_report")
