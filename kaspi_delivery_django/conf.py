@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from kaspi_delivery_django import environment, statuses
-from kaspi_delivery_django.client.texts import PRODUCTION_URL, SANDBOX_URL, base_url_problem
+from kaspi_delivery_django.client.addresses import PRODUCTION_URL, SANDBOX_URL, base_url_problem
 
 SETTING, DEFAULT_ACCOUNT, variable_of = environment.SETTING, environment.DEFAULT_ACCOUNT, environment.variable_of
 DEFAULT_ENVIRONMENT = "sandbox"

@@ -7,6 +7,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kaspi_delivery_django.client.addresses import PRODUCTION_URL, SANDBOX_URL
 from kaspi_delivery_django.client.exceptions import (
     ConfigurationFault,
     Conflict,
@@ -25,7 +26,6 @@ from kaspi_delivery_django.client.exceptions import (
     UsageError,
     WebhookRejected,
 )
-from kaspi_delivery_django.client.texts import PRODUCTION_URL, SANDBOX_URL
 from kaspi_delivery_django.client.types import (
     Contact,
     DeliveryRequest,

@@ -16,8 +16,8 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
 from kaspi_delivery_django.client import protocol
+from kaspi_delivery_django.client.addresses import PRODUCTION_URL
 from kaspi_delivery_django.client.exceptions import KaspiError, NotReached, OutcomeUnknown
-from kaspi_delivery_django.client.texts import PRODUCTION_URL
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
 from kaspi_delivery_django.client.types import DeliveryRequest, RemoteDelivery, TestWebhook, check_base_url
 

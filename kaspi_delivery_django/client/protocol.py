@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import quote
 
+from kaspi_delivery_django.client.encoding import dump
 from kaspi_delivery_django.client.exceptions import (
     ConfigurationFault,
     Conflict,
@@ -25,7 +26,6 @@ from kaspi_delivery_django.client.exceptions import (
     UsageError,
 )
 from kaspi_delivery_django.client.retries import read_date, read_retry_after
-from kaspi_delivery_django.client.texts import dump
 from kaspi_delivery_django.client.types import (
     DeliveryRequest,
     RemoteDelivery,

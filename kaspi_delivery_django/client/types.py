@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Self, TypeVar
 
+from kaspi_delivery_django.client.addresses import base_url_problem
 from kaspi_delivery_django.client.exceptions import UsageError
-from kaspi_delivery_django.client.texts import base_url_problem, is_phone, normalized_phone
+from kaspi_delivery_django.client.phones import is_phone, normalized_phone
 
 Json = Mapping[str, Any]
 Value = TypeVar("Value")

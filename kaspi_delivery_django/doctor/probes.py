@@ -13,6 +13,7 @@ from django.urls import NoReverseMatch, reverse
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import protocol
+from kaspi_delivery_django.client.addresses import LOCAL_HOSTS
 from kaspi_delivery_django.client.exceptions import (
     ConfigurationFault,
     KaspiError,
@@ -22,7 +23,6 @@ from kaspi_delivery_django.client.exceptions import (
     UsageError,
 )
 from kaspi_delivery_django.client.retries import read_retry_after
-from kaspi_delivery_django.client.texts import LOCAL_HOSTS
 from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.doctor.local import compare_clocks
 from kaspi_delivery_django.doctor.texts import Result, result

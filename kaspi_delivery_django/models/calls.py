@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.client.texts import digest
+from kaspi_delivery_django.client.encoding import digest
 from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, WrittenQuerySet
 
 REQUEST_ID_LENGTH = 128

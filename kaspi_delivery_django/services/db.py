@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
-from kaspi_delivery_django.client import texts
+from kaspi_delivery_django.client import encoding
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import clock, errors, fast_sql
 
@@ -88,7 +88,7 @@ def is_unavailable(err: BaseException) -> bool:
 
 def storable(text: str) -> str:
     """Return a cancel's reason as every table can store it: older character sets of MySQL have no emoji."""
-    return texts.without_astral(text) if connections[db_alias()].vendor == "mysql" else text
+    return encoding.without_astral(text) if connections[db_alias()].vendor == "mysql" else text
 
 
 def _codes(err: BaseException) -> tuple[str, object]:

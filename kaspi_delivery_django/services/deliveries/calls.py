@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
-from kaspi_delivery_django.client import protocol, texts
+from kaspi_delivery_django.client import encoding, protocol
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import db_alias
@@ -88,7 +88,7 @@ def add_cancel(delivery: Delivery) -> None:
         kind=Kind.CANCEL,
         idempotency_key=idempotency_key(delivery.external_order_id, Kind.CANCEL, cancels.count() + 1),
         payload=payload,
-        payload_sha256=texts.digest(payload),
+        payload_sha256=encoding.digest(payload),
         next_attempt_at=now - MAX_CLOCK_SKEW,
         queued_at=now,
     )

@@ -15,7 +15,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.functional import Promise
 
-from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel, texts
+from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel, encoding
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
@@ -118,8 +118,8 @@ def _orders_of_halves(group: list[Delivery]) -> dict[int, models.Model]:
 def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
     """Build the create's payload; `store` writes it. The caller has a savepoint. Raises `AdapterFailed`."""
     request = _build(delivery, order)
-    call.payload = texts.dump(request.to_json(), ascii_only=True)
-    call.payload_sha256 = delivery.order_sha256 = texts.digest(call.payload)
+    call.payload = encoding.dump(request.to_json(), ascii_only=True)
+    call.payload_sha256 = delivery.order_sha256 = encoding.digest(call.payload)
     customer = request.pickup if delivery.is_return else request.dropoff
     for name, value in _mirrored(request, customer).items():
         setattr(delivery, name, value)
@@ -208,7 +208,7 @@ def flag_edits(delivery: Delivery) -> None:
             document = _as_sent(_document(delivery, order_of(delivery)), create.payload)
     except (models.ObjectDoesNotExist, AdapterFailed):
         return
-    digest, older = (texts.digest(texts.dump(document, ascii_only=escaped)) for escaped in (True, False))
+    digest, older = (encoding.digest(encoding.dump(document, ascii_only=escaped)) for escaped in (True, False))
     if delivery.order_sha256 in {digest, older}:
         return
     delivery.order_sha256 = digest

@@ -10,7 +10,7 @@ from typing import TypeVar
 from django.db import DatabaseError, IntegrityError
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, protocol, texts
+from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, encoding, protocol
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services import errors
@@ -79,7 +79,7 @@ def record(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) ->
 def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -> None:
     """Record the outcome; replace text that the database's character set cannot store."""
     jitter = random.random()  # noqa: S311  # no secret
-    for reduced in (texts.without_astral, texts.in_ascii):
+    for reduced in (encoding.without_astral, encoding.in_ascii):
         try:
             _record_once(claim, outcome, jitter, using=using)
         except DatabaseError as err:

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from django.db import OperationalError, connection
 
-from kaspi_delivery_django.client import ServerFault, texts
+from kaspi_delivery_django.client import ServerFault, phones
 from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -378,7 +378,7 @@ def test_a_missing_delivery_is_flagged_after_three(kaspi, booked, drain, fake_cl
 def test_a_phone_that_is_grouped_otherwise_is_no_edit(kaspi, drain, monkeypatch):
     """The library phonenumbers was installed, or knows another form, since the order was booked."""
     with monkeypatch.context() as before:
-        before.setattr(texts, "_library", lambda: None)
+        before.setattr(phones, "_library", lambda: None)
         order = Order.objects.create(phone="+4915112345678")
         drain()
     refresh_delivery(Delivery.objects.get())
