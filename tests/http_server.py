@@ -1,8 +1,16 @@
-"""A server of the tests' own, for what we post to others."""
+"""A server of the tests' own, for what we post to others; and free ports. It needs no Django."""
 
+import socket
 import threading
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def free_port():
+    """Return a free port of this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @contextmanager

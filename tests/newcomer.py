@@ -11,8 +11,8 @@ import threading
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from example_project.demo.processes import free_port
 from tests.docs import pages
+from tests.http_server import free_port
 
 PATIENCE_S = 300
 OUTSIDE = ("PYTHON", "KASPI_", "DJANGO_", "COVERAGE_", "DATABASE", "POSTGRESQL_", "TEST_DATABASE", "VIRTUAL_ENV")

@@ -13,6 +13,7 @@ from kaspi_delivery_django.admin import confirmation, outcomes
 from kaspi_delivery_django.models import ApiCall, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import bulk_actions, cancel_delivery
+from kaspi_delivery_django.services.deliveries.rules import Effect
 from tests.admin.conftest import FOLDER, LIST, message_text
 from tests.conftest import event
 from tests.shop.models import Order
@@ -373,3 +374,8 @@ def test_actions_are_dismissed_only_by_users_who_could_request_them(staff, sever
     assert client.get(f"{PENDING}{kept.pk}/do/other/").status_code == 404
     assert "stay on the list" in message_text(choose(client, [kept], "dismiss_actions", url=PENDING, apply="1"))
     assert PendingAction.objects.filter(pk=kept.pk).exists()
+
+
+def test_each_effect_has_its_words():
+    """Without them the confirmation of a bulk action could not be drawn."""
+    assert set(outcomes.EFFECTS) == set(Effect)

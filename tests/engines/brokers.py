@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.http_server import free_port
+
 PATIENCE_S = 300
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on PATH insists on a user of its own
 
@@ -18,12 +20,6 @@ def missing():
     absent = [] if SERVER.exists() else ["rabbitmq-server"]
     absent += [] if shutil.which("redis-server") else ["redis-server"]
     return f"not installed: {', '.join(absent)} (apt-get install)" if absent else ""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Broker(ABC):

@@ -17,8 +17,8 @@ import requests
 import yaml
 
 from example_project.demo.browser import Browser
-from example_project.demo.processes import free_port
 from tests.docs.pages import ROOT
+from tests.http_server import free_port
 from tests.newcomer import read_until
 
 FOLDER = ROOT / "example_project"

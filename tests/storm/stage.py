@@ -2,7 +2,6 @@
 
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from django.test import override_settings
 
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import Courier, SandboxServer
+from tests.http_server import free_port
 from tests.storm.chaos import RoughWebhookQueue
 from tests.storm.fast import FastClock, running
 
@@ -59,7 +59,7 @@ class Stage:
     def __init__(self, plan):
         self._plan = plan
         self.clock = FastClock(time.time(), plan.speed)
-        self._port = _free_port()
+        self._port = free_port()
         self._stopped, self._resting = threading.Event(), threading.Event()
         self.kaspi = self._kaspi()
         self.server = SandboxServer(self.kaspi)
@@ -145,9 +145,3 @@ class Stage:
         while not self._stopped.wait(0.5):
             if not self._resting.is_set():
                 courier.step(self.clock.timestamp())
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
