@@ -240,7 +240,7 @@ def _texts(value: Any, key: str) -> tuple[str, ...]:
 def _trusted(secrets: tuple[str, ...], *, is_local: bool) -> tuple[str, ...]:
     """Return the secrets that can be trusted: long enough, and not published; a check counts the others."""
     published = set() if is_local else {LOCAL_WEBHOOK_SECRET}
-    texts = [text for text in map(str.strip, secrets) if text.isprintable()]  # bytes of no text are surrogates
+    texts = [text for text in map(str.strip, secrets) if text.isprintable()]  # surrogates stand for bytes
     return tuple(text for text in texts if len(text) >= MIN_SECRET_LENGTH and text not in published)[:MAX_SECRETS]
 
 

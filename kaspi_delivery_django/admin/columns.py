@@ -133,6 +133,8 @@ class EventsInline(EventColumns, ReadOnlyInline):
 
 
 class AttemptsInline(ReadOnlyInline):
+    """The call's failed attempts, the newest first."""
+
     personal = ("error_message",)
     model = FailedAttempt
     fields = ("at", "http_status", "error", "error_message", "request_id")

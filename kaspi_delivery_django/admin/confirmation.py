@@ -50,8 +50,8 @@ Act = Callable[[Any, Mapping[str, Any]], Answer]
 class Action:
     """One thing that can be done. `act` does it to a row, and returns what became of it.
 
-    `bulk_name` is the name of what the worker can do too, by which it is also forecast for many rows; a `preview` of
-    its own gets the keys of the chosen rows, at most MAX_ROWS. A dangerous action looks like a deletion.
+    With a `bulk_name` the worker can run it, and `bulk_actions.forecast` previews it; a `preview` replaces that
+    forecast, and gets the keys of the chosen rows, at most MAX_ROWS. A dangerous action looks like a deletion.
     """
 
     permission: str

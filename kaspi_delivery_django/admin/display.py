@@ -261,7 +261,9 @@ def delivery_facts(site: admin.AdminSite, request: HttpRequest, delivery: Delive
 
 
 def visible(request: HttpRequest, names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:
-    return [name for name in names if may_see_personal_data(request) or name not in personal]
+    """Return the names of the fields that the user may see."""
+    hidden = () if may_see_personal_data(request) else personal
+    return [name for name in names if name not in hidden]
 
 
 def masked(request: HttpRequest, model: type[Model], names: Iterable[Any], personal: tuple[str, ...]) -> list[Any]:

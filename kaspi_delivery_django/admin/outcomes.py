@@ -1,5 +1,6 @@
 """What an action will do to the chosen rows, and what became of them, in words that count them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -147,7 +148,7 @@ class Preview:
     refused: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
-def effect_lines(counts: Mapping[Effect, int]) -> list[str]:
+def effect_lines(counts: Counter[Effect]) -> list[str]:
     """Return a line for each effect that some rows have."""
     return [str(EFFECTS[effect] % {"count": counts[effect]}) for effect in Effect if counts[effect]]
 

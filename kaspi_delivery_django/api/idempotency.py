@@ -95,6 +95,7 @@ def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
 
 
 def _act_keyed(row: IdempotencyKey, act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
+    row.pk, row._state.adding = None, True  # a first try may have been rolled back
     try:
         with transaction.atomic(using=db_alias()):
             row.save(using=db_alias(), force_insert=True)

@@ -37,7 +37,17 @@ CODES: Mapping[str, tuple[int, str]] = {
     "busy": (503, "The database is busy: send the same request again."),
     "error": (500, "The request was refused."),
 }
-_CODES_OF_DRF = {"invalid": "invalid_input", "parse_error": "unreadable"}  # where REST framework has another word
+_CODES_OF_DRF: Mapping[type[exceptions.APIException], str] = {
+    exceptions.ValidationError: "invalid_input",
+    exceptions.ParseError: "unreadable",
+    exceptions.AuthenticationFailed: "authentication_failed",
+    exceptions.NotAuthenticated: "not_authenticated",
+    exceptions.PermissionDenied: "permission_denied",
+    exceptions.NotFound: "not_found",
+    exceptions.MethodNotAllowed: "method_not_allowed",
+    exceptions.UnsupportedMediaType: "unsupported_media_type",
+    exceptions.Throttled: "throttled",
+}
 
 
 class Problem(exceptions.APIException):
@@ -123,8 +133,7 @@ def _code_of(err: Exception) -> str:
         return "not_found"
     if isinstance(err, PermissionDenied):
         return "permission_denied"
-    names = (getattr(kind, "default_code", "") for kind in type(err).__mro__)  # a host's exceptions are subclasses
-    own = next((code for name in names if (code := _CODES_OF_DRF.get(name, name)) in CODES and code != "error"), None)
+    own = next((code for kind, code in _CODES_OF_DRF.items() if isinstance(err, kind)), None)
     status = getattr(err, "status_code", 500)
     return own or next((code for code, (known, _text) in CODES.items() if known == status), "error")
 

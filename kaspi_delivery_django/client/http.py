@@ -47,7 +47,7 @@ class KaspiClient:
     """A client of the Kaspi Delivery API for one API key.
 
     It tries each call once and never follows a redirect, a proxy variable or a `.netrc`. Errors are
-    `KaspiError`s with whether the outcome is known and how long to wait. One client may serve
+    `KaspiError`s that record whether the outcome is known and how long to wait. One client may serve
     many threads. `transport` replaces the network, for tests.
     """
 

@@ -21,7 +21,7 @@ def is_phone(value: object) -> bool:
     return isinstance(value, str) and bool(_PHONE.fullmatch(value)) and sum(map(str.isdigit, value)) >= _MIN_DIGITS
 
 
-def normalized_phone(phone: object) -> str:
+def format_phone(phone: object) -> str:
     """Return a Kazakh phone as `+7 701 111 1111`, and anything else as text; empty for what cannot be a number."""
     text = _clean(_as_text(phone))
     if kazakh := _KAZAKH.fullmatch(re.sub(r"[ ().\-]", "", text)):

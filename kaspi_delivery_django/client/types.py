@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from kaspi_delivery_django.client.addresses import base_url_problem
 from kaspi_delivery_django.client.exceptions import UsageError
-from kaspi_delivery_django.client.phones import is_phone, normalized_phone
+from kaspi_delivery_django.client.phones import format_phone, is_phone
 
 Json = Mapping[str, Any]
 Value = TypeVar("Value")
@@ -77,7 +77,7 @@ def normalize_phone(phone: object) -> str:
     dashes, direction marks), or a PhoneNumber of phonenumbers or django-phonenumber-field. Raises `UsageError`
     for what is no phone number.
     """
-    normalized = normalized_phone(phone)
+    normalized = format_phone(phone)
     check_phone(normalized, "the phone")
     return normalized
 
@@ -129,7 +129,7 @@ class Contact:
     phone: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "phone", normalized_phone(self.phone))
+        object.__setattr__(self, "phone", format_phone(self.phone))
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "phone": self.phone}

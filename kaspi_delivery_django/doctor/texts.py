@@ -123,7 +123,7 @@ fail  api/strange: {base_url} answered {status}, which Kaspi does not.
       Leave BASE_URL out of KASPI_DELIVERY, so that the address is Kaspi's own; see that no proxy answers.
 fail  api/slow: Kaspi took {seconds:.1f} s to answer a GET.
       Look at the network in between: a booking that takes {timeout_s:.0f} s has an unknown outcome.
-pass  key/accepted: Kaspi took the key, and knows no delivery that cannot exist (404).
+pass  key/accepted: API key accepted (a test lookup returned 404, as expected).
 fail  key/missing: API_KEY is not set: nothing was asked.
       Set {variable} to the {environment} key of Kaspi's partner console, and restart.
 fail  key/refused: Kaspi refused the key (401).

@@ -56,7 +56,7 @@ def _read_timeout(timeout: Any) -> float | None:
 
 
 def _raw_response(response: Response, method: str | None) -> HTTPResponse:
-    """Return the response as urllib3 reads it: a body shorter than its Content-Length raises."""
+    """Return the response as urllib3 reads it: in pieces, a body shorter than its Content-Length raises."""
     has_body = response.can_have_body and method != "HEAD"
     return HTTPResponse(
         body=io.BytesIO(response.sent_body if has_body else b""),

@@ -35,7 +35,7 @@ from kaspi_delivery_django.services.deliveries import events
 from kaspi_delivery_django.services.deliveries.events import (
     EventNotStored,
     apply_or_store,
-    flag,
+    flag_and_save,
     lock_delivery,
     same_event,
     schedule_refresh,
@@ -307,10 +307,10 @@ def _apply_parked(event: WebhookEvent, using: str) -> bool:
     if delivery is None:
         return False
     if event.external_order_id not in {"", delivery.external_order_id}:
-        flag(delivery, Attention.FOREIGN_DELIVERY, occurrence=event.external_order_id)
+        flag_and_save(delivery, Attention.FOREIGN_DELIVERY, occurrence=event.external_order_id)
         return _abandon(event, Reason.FOREIGN, using)
     if not events.link_and_apply(delivery, event.kaspi_delivery_id):
-        flag(delivery, Attention.SECOND_PARCEL, occurrence=event.kaspi_delivery_id)
+        flag_and_save(delivery, Attention.SECOND_PARCEL, occurrence=event.kaspi_delivery_id)
         return _abandon(event, Reason.SECOND_PARCEL, using)
     events.apply_parked(delivery)
     return True

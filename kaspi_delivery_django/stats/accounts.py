@@ -52,7 +52,7 @@ class AccountStats:
         return max(now - self.worker_seen_at, timedelta(0)) if self.worker_seen_at else None
 
 
-STATE = [column.name for column in fields(AccountStats)][2:]  # columns of AccountState
+STORED = [column.name for column in fields(AccountStats) if column.name not in {"alias", "environment"}]
 
 
 def read() -> Sequence[AccountStats]:
@@ -65,7 +65,7 @@ def read() -> Sequence[AccountStats]:
 
 
 def _figures(account: conf.Account, state: AccountState | None) -> AccountStats:
-    known = {name: getattr(state, name) for name in STATE} if state else {}
+    known = {name: getattr(state, name) for name in STORED} if state else {}
     return AccountStats(alias=account.alias, environment=account.environment, **known)
 
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -322,3 +323,9 @@ def test_a_delivery_that_is_booked_later_says_when(staff, due, drain, monkeypatc
     words = f"to be booked from {display.moment(opens)}"
     assert words in page_of(staff())
     assert words in staff().get(LIST).content.decode()
+
+
+def test_the_list_needs_the_view_permission(client):
+    """Staff without it see nothing."""
+    client.force_login(User.objects.create_user("other", password="x", is_staff=True))
+    assert client.get(LIST).status_code == 403

@@ -1,5 +1,7 @@
 """Booking, and each action: the services, rules and words of the admin."""
 
+from unittest.mock import create_autospec
+
 import pytest
 from django.utils import translation
 
@@ -223,7 +225,8 @@ def test_each_action_is_the_service_of_the_admins_button(api, booked, monkeypatc
     """With what the body has; the answer is the delivery as it is."""
     service, arguments, options = call
     called = []
-    monkeypatch.setattr(services, service, lambda *args, **keywords: called.append((args, keywords)))
+    real = create_autospec(getattr(services, service), side_effect=lambda *args, **kw: called.append((args, kw)))
+    monkeypatch.setattr(services, service, real)
     answer = post(api, address(booked, action), **body)
     status = 200 if action in {"acknowledge", "mark-final"} else 202
     assert (answer.status_code, answer.json()["id"]) == (status, booked.pk)
@@ -289,3 +292,28 @@ def test_a_delivery_that_was_never_wanted_goes(api, kaspi, settings):
     again = api.post(address(row, "retry"), headers={"Idempotency-Key": "k"})
     assert (again.status_code, again["Idempotent-Replayed"]) == (204, "true")
     assert problem(api.post(address(row, "retry"))) == (404, "not_found")
+
+
+def test_a_refresh_asks_kaspi(api, booked, kaspi, drain):
+    """Through the outbox, and nothing is sent before."""
+    kaspi.deliveries[booked.delivery_id].status = "accepted"
+    answer = api.post(address(booked, "refresh"))
+    assert (answer.status_code, answer.json()["status"]) == (202, "created")
+    assert ApiCall.objects.get(kind="refresh").attempts == 0
+    drain()
+    assert api.get(address(booked)).json()["status"] == "accepted"
+
+
+def test_a_held_delivery_is_sent_and_a_booked_one_linked(api, due, kaspi, drain):
+    """Staff overrule `wants_delivery`; an id that Kaspi confirms links the delivery."""
+    Order.objects.update(paid=False)
+    drain()
+    assert post(api, address(due.delivery, "send")).status_code == 202
+    kaspi.faults.add(Fault(operation="create", status=422))
+    drain()
+    kaspi.faults.clear()
+    row = Delivery.objects.get()
+    assert (row.attention, row.delivery_id) == ("refused", None)
+    assert problem(post(api, address(row, "link"), delivery_id="dlv é")) == (409, "not_allowed")
+    assert post(api, address(row, "link"), delivery_id="dlv_unknown").status_code == 202
+    assert ApiCall.objects.get(kind="link").payload == "dlv_unknown"

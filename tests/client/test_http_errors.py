@@ -1,5 +1,7 @@
 """What the client makes of calls that fail, before and after a byte has left, and of its connections."""
 
+from contextlib import suppress
+
 import pytest
 
 from kaspi_delivery_django.client import (
@@ -133,6 +135,23 @@ def test_an_error_is_not_repeated(server, connect):
     with pytest.raises(ServerFault):
         create(connect(server))
     assert len(server.requests) == 1
+
+
+def endless(line):
+    """Send chunks until the client hangs up."""
+    line.request()
+    with suppress(OSError):
+        line.send(CHUNKED)
+        for _ in range(1000):
+            line.send(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+
+
+@pytest.mark.failure_mode("request: slow or endless answer")
+def test_a_body_without_end(server, connect):
+    """A body that never ends is read no further than 1 MiB."""
+    server.script = endless
+    with pytest.raises(OutcomeUnknown, match="larger than 1 MiB"):
+        create(connect(server, timeouts=Timeouts()))
 
 
 @pytest.mark.failure_mode("request: slow or endless answer")

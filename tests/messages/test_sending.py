@@ -223,7 +223,7 @@ def test_the_order_is_named_as_the_shop_names_it(report, bot, booked, label, is_
     [
         ("742", "Delivery of order 742 (almaty): Delivered"),
         ("Order 742", "Order 742 (almaty): Delivered"),
-        ("", "(almaty): Delivered"),
+        ("", "almaty: Delivered"),
     ],
 )
 def test_the_parcel_is_named_where_the_order_has_several(report, bot, booked, label, headline):

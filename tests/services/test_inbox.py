@@ -485,3 +485,10 @@ def test_a_parked_event_that_breaks_is_a_dead_letter_and_stops_no_other(unlinked
     monkeypatch.setattr(events, "link_and_apply", breaks_on_one)
     assert inbox.apply_parked(limit=10, using="default") == 1
     assert list(WebhookEvent.objects.order_by("event_id").values_list("state", flat=True)) == ["failed", "applied"]
+
+
+def test_an_event_that_names_the_delivery_alone_is_applied(delivery):
+    """Kaspi's own id is enough."""
+    document = event(delivery, "accepted")
+    del document["data"]["externalOrderId"]
+    assert (receive(document), fresh(delivery).status) == ("applied", "accepted")

@@ -11,6 +11,7 @@ from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import db, inbox, replay_event
 from kaspi_delivery_django.services.deliveries import events
 from kaspi_delivery_django.services.inbox import apply_parked
+from kaspi_delivery_django.services.outbox import sender
 from tests.conftest import NOON, PATIENCE_S, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -292,3 +293,20 @@ def test_an_event_that_is_stored_unreadably_is_answered_200_again(booked, post_w
     post_webhook(event(booked, "accepted"))
     WebhookEvent.objects.update(body="{}")
     assert post_webhook(event(booked, "accepted")).json() == {"status": "conflict"}
+
+
+@with_row_locks
+def test_a_delivery_that_the_shop_has_locked_is_sent_later(kaspi, due):
+    """The shop's long transaction holds it: the sender skips it and comes back."""
+    if not connection.features.has_select_for_update_skip_locked:
+        pytest.skip("the engine waits for the lock")
+    with held_lock(due.delivery):
+        assert not sender.send(due.pk)
+    assert sender.send(due.pk)
+
+
+def test_a_parked_event_whose_values_are_refused_delays_no_other(parked, booked, post_webhook):
+    """It becomes a dead letter; the next parked event is applied."""
+    with connection.execute_wrapper(Refuses(CHANGES, OperationalError(1366, "Incorrect string value"), times=1)):
+        apply_parked(limit=10, using="default")
+    assert fresh(parked).state == "failed"

@@ -240,15 +240,25 @@ def listen(**_kwargs):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.failure_mode("webhook: the database fails")
-def test_a_commit_that_fails_is_503_and_nothing_stored(delivery, post_webhook, monkeypatch):
+def test_a_commit_that_fails_is_503_and_nothing_stored(delivery, post_webhook, drain, monkeypatch):
     """2xx is answered after the commit, not before; the shop gets no signal."""
+    received = []
+
+    def receive(change, **_sent):
+        received.append(change.to_status)
+
+    delivery_status_changed.connect(receive)
     with monkeypatch.context() as patched:
         patched.setattr(connection, "_commit", fail_to_commit)
         answer = post_webhook(event(delivery, "accepted"))
+    drain()
+    assert received == []
     delivery.refresh_from_db()
     assert (answer.status_code, delivery.status) == (503, "created")
     assert not WebhookEvent.objects.exists()
     assert post_webhook(event(delivery, "accepted")).status_code == 200
+    drain()
+    assert received == ["accepted"]
 
 
 def fail_to_commit():

@@ -94,7 +94,7 @@ def _parcel(delivery: Delivery) -> str:
 
 def _headline(number: str, parcel: str, label: str, *, is_return: bool) -> str:
     """Begin with the order's number, where it has one. A name that has letters, as "Order 742", stays as it is."""
-    name = " ".join(filter(None, (number, parcel and f"({parcel})")))
+    name = f"{number} ({parcel})" if number and parcel else number or parcel
     if is_return:
         return ": ".join(filter(None, (name, gettext("Return"), label)))
     if not number or any(map(str.isalpha, number)):

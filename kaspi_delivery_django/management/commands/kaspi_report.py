@@ -47,8 +47,11 @@ class Command(BaseCommand):
         found = _read()
         chosen = {name: options[f"max_{name}"] for name in METRICS}
         crossings = metrics.crossed(found, {name: limit for name, limit in chosen.items() if limit is not None})
-        document = report.document(found, [one.document() for one in crossings])
-        self.stdout.write(json.dumps(document, indent=2) if options["json"] else "\n".join(lines(found)))
+        if options["json"]:
+            document = report.document(found, [one.document() for one in crossings])
+            self.stdout.write(json.dumps(document, indent=2))
+        else:
+            self.stdout.write("\n".join(lines(found)))
         for crossing in crossings:
             self.stderr.write(_sentence(crossing))
         if crossings:

@@ -149,11 +149,11 @@ def flag_unknown_status(delivery: Delivery, now: datetime) -> None:
 
     A delivery that has another flag is flagged after that one is cleared.
     """
-    if not refreshing.is_unknown(delivery):
+    if not refreshing.has_unknown_status(delivery):
         return
     if not delivery.is_open:
         clear(delivery, OF_UNKNOWN_STATUS)
-    elif not delivery.attention and delivery.final_asked_at is None and refreshing.has_lasted(delivery, now):
+    elif not delivery.attention and delivery.final_asked_at is None and refreshing.has_lasted_long(delivery, now):
         delivery.final_asked_at = now
         flag(delivery, Attention.UNKNOWN_STATUS)
 

@@ -139,10 +139,10 @@ def apply_or_store(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery 
     if delivery is None:
         return store(event, State.PARKED, Reason.NO_DELIVERY, using)
     if remote.external_order_id not in {"", delivery.external_order_id}:
-        flag(delivery, Attention.FOREIGN_DELIVERY, occurrence=remote.external_order_id)
+        flag_and_save(delivery, Attention.FOREIGN_DELIVERY, occurrence=remote.external_order_id)
         return store(event, State.CONFLICT, Reason.FOREIGN, using)
     if not link_and_apply(delivery, remote.delivery_id):
-        flag(delivery, Attention.SECOND_PARCEL, occurrence=remote.delivery_id)
+        flag_and_save(delivery, Attention.SECOND_PARCEL, occurrence=remote.delivery_id)
         return store(event, State.PARKED, Reason.SECOND_PARCEL, using)
     is_known = not event._state.adding
     apply(delivery, event, remote)
@@ -164,7 +164,7 @@ def schedule_refresh(delivery: Delivery) -> None:
         delivery.save(update_fields=["next_refresh_at", "updated_at"])
 
 
-def flag(delivery: Delivery, reason: Attention, *, occurrence: str) -> None:
+def flag_and_save(delivery: Delivery, reason: Attention, *, occurrence: str) -> None:
     """Flag a locked delivery, and save it."""
     attention.flag(delivery, reason, occurrence=occurrence)
     delivery.save(update_fields=attention.COLUMNS)

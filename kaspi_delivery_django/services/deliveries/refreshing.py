@@ -46,7 +46,7 @@ def refresh_interval(delivery: Delivery, now: datetime) -> timedelta:
     It grows to a day, and ends when the unknown status is to be flagged.
     """
     usual = conf.current().refresh_after
-    if not is_unknown(delivery):
+    if not has_unknown_status(delivery):
         return usual
     age = _age(delivery, now)
     longer = max(usual, min(age, MAX_INTERVAL))
@@ -54,12 +54,12 @@ def refresh_interval(delivery: Delivery, now: datetime) -> timedelta:
     return min(longer, left) if left > timedelta(0) else longer
 
 
-def is_unknown(delivery: Delivery) -> bool:
+def has_unknown_status(delivery: Delivery) -> bool:
     """Return whether this version does not know the status."""
     return delivery.status not in statuses.RANKS
 
 
-def has_lasted(delivery: Delivery, now: datetime) -> bool:
+def has_lasted_long(delivery: Delivery, now: datetime) -> bool:
     """Return whether the delivery has had its status for `FLAG_AFTER`."""
     return _age(delivery, now) >= FLAG_AFTER
 

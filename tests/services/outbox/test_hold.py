@@ -12,6 +12,7 @@ from django.db import transaction
 from kaspi_delivery_django.contrib import celery
 from kaspi_delivery_django.doctor import local
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.stats import accounts, snapshot
@@ -57,6 +58,16 @@ def test_a_checkout_with_the_inline_runner_is_not_sent(held, kaspi, settings):
     assert circuit_breaker.release_sending()
     run("--once")
     assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
+
+
+def test_cancels_and_refreshes_are_held(worker, booked, kaspi):
+    """A restored backup may have any call."""
+    circuit_breaker.hold_sending()
+    refresh_delivery(booked)
+    cancel_delivery(booked)
+    kaspi.requests.clear()
+    worker.run_round()
+    assert kaspi.requests == []
 
 
 def test_webhooks_are_applied_meanwhile(booked, post_webhook):

@@ -438,3 +438,46 @@ def test_each_failed_attempt_is_recorded(due, kaspi, drain, fake_clock):
     ]
     assert kept[1].error
     assert str(kept[1]) == f"create {kept[1].error}"
+
+
+def test_an_impossible_delivery_time_is_not_stored(kaspi, due):
+    """The year 9999 breaks pages that show it in the shop's time zone."""
+    eta = b'{"pickupBy": "9999-12-31T23:59:59Z", "deliveryBy": "1999-01-01T00:00:00Z"}'
+    kaspi.faults.add(Fault(operation="create", body=b'{"deliveryId": "dlv_1", "status": "created", "eta": %s}' % eta))
+    sender.send(due.pk)
+    delivery = fresh(due.delivery)
+    assert (delivery.delivery_id, delivery.pickup_by, delivery.delivery_by) == ("dlv_1", None, None)
+
+
+@pytest.mark.failure_mode("create: 409, in progress")
+def test_in_progress_is_tried_three_times_over_a_minute(kaspi, due, fake_clock):
+    """409 with an unknown code: the same bytes, slowly, then staff decide."""
+    kaspi.faults.add(Fault(operation="create", status=409, code="in_progress", times=None))
+    start = fake_clock.now
+    while due_at := fresh(due).next_attempt_at:
+        fake_clock.now = max(fake_clock.now, due_at)
+        sender.send(due.pk)
+    assert len(posts(kaspi)) == 3
+    assert (fake_clock.now - start).total_seconds() >= 60
+    assert fresh(due.delivery).attention == Attention.OUTCOME_UNKNOWN
+
+
+@pytest.mark.failure_mode("create: outcome unknown")
+def test_unknown_creates_survive_every_fault_without_a_second_parcel(kaspi, drain, fake_clock):
+    """Whatever fails at first, each order ends with one parcel."""
+    for fault in ({"latency_s": 60}, {"drop": "after"}, {"status": 502}, {"truncate": True}):
+        kaspi.faults.add(Fault(operation="create", **fault))
+    orders = [Order.objects.create() for _ in range(4)]
+    for _ in range(4):
+        drain()
+        fake_clock.advance(minutes=10)
+    assert [len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders] == [1, 1, 1, 1]
+    assert set(ApiCall.objects.filter(kind="create").values_list("state", flat=True)) == {"done"}
+
+
+def test_a_deleted_order_is_not_an_edited_one(kaspi, booked, drain):
+    """A refresh of its delivery compares nothing."""
+    booked.order.delete()
+    refresh_delivery(booked)
+    drain()
+    assert fresh(booked).attention == ""
