@@ -79,8 +79,8 @@ def everything_has_ended(system, rows):
 def _ask_about_cancels(system):
     """Let the workers ask while no courier moves, and see that every cancel that can still be done was asked for."""
     system.deliver_webhooks()
-    for _ in range(2):  # what the first round still books, a dead worker's claim, the second one asks about
-        system.clock.advance(minutes=10)
+    for _ in range(3):  # the last one asks about what the others still book: late retries, a dead worker's claims
+        system.clock.advance(minutes=20)
         system.run_round()
     rows = ledger.read()
     promises.check(system, rows)
