@@ -150,7 +150,7 @@ class DeliveryViewSet(Endpoint[Delivery]):
         return represented([_existing(key)], self.request)[0]
 
 
-def _booked(delivery: Delivery, is_new: bool) -> Outcome:  # noqa: FBT001
+def _booked(delivery: Delivery, is_new: bool) -> Outcome:  # noqa: FBT001  # unpacked from a pair
     return Outcome(http_status=HTTPStatus.CREATED if is_new else HTTPStatus.OK, delivery_pk=delivery.pk)
 
 

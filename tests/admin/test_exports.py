@@ -99,7 +99,7 @@ def test_a_label_has_what_the_packer_and_the_courier_need(staff, booked, monkeyp
 
 
 def test_the_chosen_deliveries_are_printed_whatever_their_status(staff, several, fake_clock, monkeypatch):
-    """One that is not to be handed over says so. A page has its limit, and says that there are more."""
+    """The label of a parcel that must stay shows the reason; a full page shows that there are more."""
     Delivery.objects.filter(pk=several[1].pk).update(status="cancelled")
     Delivery.objects.filter(pk=several[2].pk).update(cancel_requested_at=fake_clock.now)
     page = choose(staff(PERSONAL), several[:3])

@@ -183,10 +183,10 @@ def test_successes_without_a_delivery_id(delivery_id):
         ("create", {"externalOrderId": None}, True),
         ("create", {"externalOrderId": "order-743"}, False),
         ("create", {"externalOrderId": "Order-742"}, False),
-        ("get", {"externalOrderId": "order-of-somebody"}, True),
+        ("get", {"externalOrderId": "order-of-another"}, True),
         ("get", {"deliveryId": "dlv_2"}, False),
         ("get", {"deliveryId": "DLV_1"}, False),
-        ("cancel", {"externalOrderId": "order-of-somebody"}, True),
+        ("cancel", {"externalOrderId": "order-of-another"}, True),
         ("cancel", {"deliveryId": "dlv_2"}, False),
     ],
 )

@@ -71,7 +71,7 @@ def everything_has_ended(system, rows):
     for event in rows.events:
         _check_event(rows, event)
     unnotified = {
-        change.pk for change in rows.changes if change.applied and _concerns_somebody(rows, change)
+        change.pk for change in rows.changes if change.applied and _concerns_shop(rows, change)
     } - system.notified
     assert not unnotified, f"the shop was never notified of {unnotified}"
 
@@ -145,7 +145,7 @@ def _check_order(system, rows, order):
     assert given_up or delivery.status in TERMINAL or delivery.delivery_id in system.fickle, f"order {order.pk} waits"
 
 
-def _concerns_somebody(rows, change):
+def _concerns_shop(rows, change):
     """Return whether the shop must be notified: not of an order that was deleted before anything was sent."""
     delivery = rows.deliveries[change.delivery_id]
     return delivery.object_id in rows.orders or delivery.delivery_id is not None

@@ -118,7 +118,7 @@ class ShopRules:
         row.save(update_fields=["phone"])
 
     @rule(language=sampled_from(LANGUAGES), zone=sampled_from(ZONES))
-    def somebody_else_comes(self, language, zone):
+    def locale_changes(self, language, zone):
         """From now on what happens is in the language and the time zone of another request."""
         translation.activate(language)
         timezone.activate(ZoneInfo(zone))
