@@ -1,6 +1,7 @@
 """Cancelling and refreshing a delivery. No request is sent here."""
 
 from contextlib import nullcontext
+from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
@@ -147,8 +148,9 @@ def test_stale_deliveries_are_refreshed(fake_clock, make_linked):
 
 @pytest.fixture
 def stale(fake_clock, make_linked):
-    """Return two deliveries that are due for a refresh."""
-    return make_linked(next_refresh_at=fake_clock.now), make_linked(next_refresh_at=fake_clock.now)
+    """Return two deliveries that are due for a refresh, the first one longer."""
+    since = fake_clock.now - timedelta(minutes=1)
+    return make_linked(next_refresh_at=since), make_linked(next_refresh_at=fake_clock.now)
 
 
 @pytest.fixture
