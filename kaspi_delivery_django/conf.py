@@ -6,6 +6,7 @@ and a changed dict both take effect at once.
 
 import copy
 import difflib
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,11 @@ class Account:
     api_key: str = field(default="", repr=False)
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     ignored_secrets: int = 0
+
+    @property
+    def api_key_fingerprint(self) -> str:
+        """A digest that identifies the API key without revealing it; empty without a key."""
+        return hashlib.sha256(self.api_key.encode()).hexdigest()[:16] if self.api_key else ""
 
     @property
     def short_secrets(self) -> int:

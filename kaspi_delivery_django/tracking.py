@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy
 
-from kaspi_delivery_django import conf, statuses
+from kaspi_delivery_django import statuses
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import identities, rules
@@ -212,7 +211,7 @@ def _tracking(delivery: Delivery, *, has_steps: bool = True) -> Tracking:
         is_final=is_final,
         is_being_cancelled=is_unwanted and not is_final,
         is_overdue=not is_final and delivery.delivery_by is not None and delivery.delivery_by < clock.now(),
-        url=allowed_tracking_url(delivery),
+        url=delivery.allowed_tracking_url,
         path=tracking_path(delivery),
     )
 
@@ -254,14 +253,3 @@ def _steps_ahead(status: str) -> Iterator[Step]:
     if status in statuses.RANKS:
         rank = statuses.RANKS[status]
         yield from (Step(status=later) for later in ROUTE if statuses.RANKS[later] > rank)
-
-
-def allowed_tracking_url(delivery: Delivery) -> str:
-    """Return the tracking URL if it is https and its host is in TRACKING_HOSTS, else an empty string."""
-    try:
-        parts = urlsplit(delivery.tracking_url)
-    except ValueError:
-        return ""
-    is_plain = delivery.tracking_url.isascii() and delivery.tracking_url.isprintable()  # urlsplit drops others
-    safe = is_plain and parts.scheme == "https" and parts.netloc in conf.current().tracking_hosts
-    return delivery.tracking_url if safe else ""

@@ -10,14 +10,20 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import display, outcomes
-from kaspi_delivery_django.admin.confirmation import Act, Action
 from kaspi_delivery_django.admin.forms import CancelForm, ConfirmForm, LinkForm, ReturnForm, TypedForm
-from kaspi_delivery_django.admin.outcomes import Answer
+from kaspi_delivery_django.admin.outcomes import Act, Action, Answer
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
-from kaspi_delivery_django.services import bulk_actions, clock
-from kaspi_delivery_django.services.deliveries import rules
+from kaspi_delivery_django.services import bulk_actions, clock, inbox
+from kaspi_delivery_django.services.deliveries import booking, rules
+from kaspi_delivery_django.services.deliveries.actions import (
+    acknowledge_delivery,
+    cancel_delivery,
+    link_delivery,
+    mark_final,
+    refresh_delivery,
+    retry_delivery,
+)
 from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS
 from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.statuses import CANCELLED
@@ -26,7 +32,7 @@ State, Name = WebhookEvent.State, PendingAction.Name
 
 
 def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
-    services.cancel_delivery(delivery, reason=answers["reason"])
+    cancel_delivery(delivery, reason=answers["reason"])
     delivery.refresh_from_db()
     if delivery.status == CANCELLED and not delivery.delivery_id:
         return Answer(
@@ -82,14 +88,14 @@ def _next_try(call: ApiCall, delivery: Delivery) -> str:
 
 
 def _retry(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
-    if services.retry_delivery(delivery).pk is None:
+    if retry_delivery(delivery).pk is None:
         words = gettext("the shop's adapter answers, and does not want it: saving the order asks again.")
         return Answer(messages.INFO, words)
     return Answer(messages.INFO, gettext("pending requests are sent now."), outcomes.RETRIED)
 
 
 def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
-    services.link_delivery(delivery, answers["delivery_id"])
+    link_delivery(delivery, answers["delivery_id"])
     delivery.refresh_from_db()
     if delivery.delivery_id:
         return Answer(messages.SUCCESS, gettext("linked to %(id)s.") % {"id": delivery.delivery_id})
@@ -103,16 +109,16 @@ def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
 
 def _reissue(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
     confirmed = bool(answers.get("confirmed_absent"))
-    successor = services.reissue_delivery(delivery, confirmed_absent=confirmed)
+    successor = booking.reissue_delivery(delivery, confirmed_absent=confirmed)
     return Answer(messages.SUCCESS, gettext("rebooked as %(name)s.") % {"name": successor})
 
 
 def _return(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
-    return outcome_of_booking([services.request_return(delivery, reason=answers["reason"])])
+    return outcome_of_booking([booking.request_return(delivery, reason=answers["reason"])])
 
 
 def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
-    left = services.acknowledge_delivery(delivery, confirmed_absent=bool(answers.get("confirmed_absent")))
+    left = acknowledge_delivery(delivery, confirmed_absent=bool(answers.get("confirmed_absent")))
     if left.attention:
         reason = Attention(left.attention).label
         words = gettext("acknowledged; it waits for another reason as well: %(reason)s.") % {"reason": reason}
@@ -121,7 +127,7 @@ def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
 
 
 def _replay(event: WebhookEvent, _answers: Mapping[str, Any]) -> Answer:
-    state = services.replay_event(event)
+    state = inbox.replay_event(event)
     words = f"{State(state).label}."
     if state == State.FAILED:
         return Answer(messages.ERROR, words, outcomes.REPLAY_FAILED)
@@ -182,9 +188,7 @@ ACTIONS: Mapping[str, Action] = {
         permission=PERMISSIONS["refresh"],
         label=_("Ask Kaspi now"),
         question=_("Kaspi will be asked for the delivery's status. Its answer is taken as it is."),
-        act=_after(
-            services.refresh_delivery, messages.INFO, _("Kaspi is asked; its answer follows."), outcomes.REFRESHED
-        ),
+        act=_after(refresh_delivery, messages.INFO, _("Kaspi is asked; its answer follows."), outcomes.REFRESHED),
         bulk_name=Name.REFRESH,
     ),
     "retry": Action(
@@ -204,7 +208,7 @@ ACTIONS: Mapping[str, Action] = {
             " order that the adapter wants cancelled is not sent."
         ),
         act=_after(
-            services.retry_delivery,
+            retry_delivery,
             messages.INFO,
             _("it is sent now, unless the shop's adapter wants it cancelled."),
             send_anyway=True,
@@ -215,7 +219,7 @@ ACTIONS: Mapping[str, Action] = {
         label=_("Send now"),
         question=_("The shop wants it to be booked later. It is booked at once: a courier comes."),
         act=_after(
-            services.retry_delivery,
+            retry_delivery,
             messages.INFO,
             _("it is sent now, if the shop's adapter still wants it."),
             send_early=True,
@@ -262,7 +266,7 @@ ACTIONS: Mapping[str, Action] = {
             "Nothing more is to come for this delivery: Kaspi is no longer asked about it, and its personal data is"
             " removed in time. Should Kaspi send another status, it is live again."
         ),
-        act=_after(services.mark_final, messages.SUCCESS, _("marked as final: Kaspi is no longer asked about it.")),
+        act=_after(mark_final, messages.SUCCESS, _("marked as final: Kaspi is no longer asked about it.")),
     ),
 }
 
@@ -312,7 +316,7 @@ ACKNOWLEDGE_EVENT = Action(
     permission="replay_event",
     label=ACTIONS["acknowledge"].label,
     question=_("You have dealt with the event: it leaves the dead letters and no longer takes effect."),
-    act=_taken_off(services.acknowledge_event),
+    act=_taken_off(inbox.acknowledge_event),
     bulk_name=Name.ACKNOWLEDGE,
 )
 

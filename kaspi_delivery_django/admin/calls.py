@@ -15,8 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.actions import DISMISS
 from kaspi_delivery_django.admin.columns import AttemptsInline, CallColumns, OrderColumn
-from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
+from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
 from kaspi_delivery_django.admin.display import masked
+from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock, errors

@@ -1,10 +1,8 @@
 """Confirmation pages: show what an action will do, run it, log it, and report the outcome."""
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partialmethod
 from typing import Any
 
@@ -19,15 +17,13 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import translation
-from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, outcomes
 from kaspi_delivery_django.admin.forms import ConfirmForm
-from kaspi_delivery_django.admin.outcomes import ROWS_NAMED, Answer, Preview, Report
+from kaspi_delivery_django.admin.outcomes import ROWS_NAMED, Action, Answer, Preview, Report
 from kaspi_delivery_django.admin.readonly import STYLE, ReadOnlyAdmin
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.models import Delivery
@@ -40,42 +36,18 @@ MAX_ROWS = 10_000
 ROWS_PER_REQUEST = 100
 REQUEST_S = 5.0
 CONFIRMED = "asked_about"
-BACK = "back"
 QUESTION = "question"
 NO_TIME = _("There was no time for all of them: do it again for the rest.")
-Act = Callable[[Any, Mapping[str, Any]], Answer]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Action:
-    """One thing that can be done. `act` does it to a row, and returns what became of it.
-
-    With a `bulk_name` the worker can run it, and `bulk_actions.forecast` previews it; a `preview` replaces that
-    forecast, and gets the keys of the chosen rows, at most MAX_ROWS. A dangerous action looks like a deletion.
-    """
-
-    permission: str
-    label: Promise
-    question: Promise
-    act: Act
-    form: type[ConfirmForm] = ConfirmForm
-    preview: Callable[[Sequence[Any]], Preview] | None = None
-    bulk_name: str = ""
-    is_dangerous: bool = False
-
-    @property
-    def meaning(self) -> str:
-        """What staff consent to, in a form field: the same in every language."""
-        with translation.override("en"):
-            return hashlib.sha256(str(self.question).encode()).hexdigest()[:16]
-
-    def preview_of(self, keys: Sequence[Any]) -> Preview:
-        if self.preview:
-            return self.preview(keys)
-        if not self.bulk_name:
-            return Preview(keys=keys)
-        found = bulk_actions.forecast(self.bulk_name, keys)
-        return Preview(keys=found.keys, effects=outcomes.effect_lines(found.effects), refused=found.refused)
+def preview(action: Action, keys: Sequence[Any]) -> Preview:
+    """Return what the action would do to the chosen rows."""
+    if action.preview:
+        return action.preview(keys)
+    if not action.bulk_name:
+        return Preview(keys=keys)
+    found = bulk_actions.forecast(action.bulk_name, keys)
+    return Preview(keys=found.keys, effects=outcomes.effect_lines(found.effects), refused=found.refused)
 
 
 def has_permission(_page: object, request: HttpRequest, *, codename: str) -> bool:
@@ -114,15 +86,15 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
         self, request: HttpRequest, action: Action, queryset: QuerySet[Any], keys: Sequence[Any], form: ConfirmForm
     ) -> HttpResponse:
         """Ask, and have the answer name the rows that were asked about: the list may have others by then."""
-        preview = action.preview_of(keys)
+        found = preview(action, keys)
         hidden = {
             "action": request.POST["action"],
             "apply": "1",
             "select_across": "1",
             ACTION_CHECKBOX_NAME: next(iter(request.POST.getlist(ACTION_CHECKBOX_NAME)), ""),
-            CONFIRMED: ",".join(str(quote(str(key))) for key in preview.keys),
+            CONFIRMED: ",".join(str(quote(str(key))) for key in found.keys),
         }
-        rows = queryset.filter(pk__in=preview.keys[:ROWS_NAMED]).order_by("pk")
+        rows = queryset.filter(pk__in=found.keys[:ROWS_NAMED]).order_by("pk")
         return self._confirm(
             request,
             action,
@@ -131,10 +103,10 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
             back=request.get_full_path(),
             hidden=hidden,
             selected=len(keys),
-            effects=preview.effects,
-            refused=outcomes.refused_lines(self.admin_site, preview.refused),
-            more=max(0, len(preview.keys) - ROWS_NAMED),
-            queued=max(0, len(preview.keys) - ROWS_PER_REQUEST) if action.bulk_name else 0,
+            effects=found.effects,
+            refused=outcomes.refused_lines(self.admin_site, found.refused),
+            more=max(0, len(found.keys) - ROWS_NAMED),
+            queued=max(0, len(found.keys) - ROWS_PER_REQUEST) if action.bulk_name else 0,
         )
 
     def _confirm(
@@ -300,7 +272,7 @@ def check_keys(model: type[Model], keys: Sequence[str]) -> None:
 
 def _back(request: HttpRequest) -> str:
     """Return the page that the user came from, as its link names it; empty for none, or for another site's."""
-    url = request.GET.get(BACK, "")
+    url = request.GET.get(display.BACK, "")
     return url if url_has_allowed_host_and_scheme(url, allowed_hosts=None) else ""
 
 

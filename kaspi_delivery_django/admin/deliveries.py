@@ -16,12 +16,13 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import dashboard, display, explanations, exports, filters
 from kaspi_delivery_django.admin.actions import ACTIONS, actions_for
 from kaspi_delivery_django.admin.columns import CallsInline, DeliveryColumns, EventsInline, OrderColumn
-from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin, bulk_action
+from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin, bulk_action
+from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import rules
 from kaspi_delivery_django.services.maintenance.pruning import PERSONAL
-from kaspi_delivery_django.tracking import allowed_tracking_url, tracking_path
+from kaspi_delivery_django.tracking import tracking_path
 
 
 def _place(side: str) -> tuple[tuple[str, ...], ...]:
@@ -187,5 +188,5 @@ def _own_page(request: HttpRequest, delivery: Delivery) -> str:
 
 
 def _kaspis_page(delivery: Delivery) -> str:
-    url = allowed_tracking_url(delivery)
+    url = delivery.allowed_tracking_url
     return display.copied(display.tracking_link(delivery, gettext("Kaspi's page")), url) or delivery.tracking_url

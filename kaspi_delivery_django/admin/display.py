@@ -27,11 +27,11 @@ from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats.snapshot import counted as counted
 from kaspi_delivery_django.statuses import status_label
-from kaspi_delivery_django.tracking import allowed_tracking_url
 
 VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
 HIDDEN = "•••"
 NO_VALUE = "-"
+BACK = "back"  # the page that the user came from, in a link
 
 _LONG_WORD = re.compile(r"(\S{10})\S{6,}(\S{4})")
 
@@ -234,7 +234,7 @@ def list_url(site: admin.AdminSite, request: HttpRequest, model: str, **query: s
 
 def tracking_link(delivery: Delivery, text: str = "") -> str:
     """Link the tracking page, if it is where Kaspi's pages are; show it as text otherwise."""
-    url = allowed_tracking_url(delivery)
+    url = delivery.allowed_tracking_url
     return external_link(url, text) if url else delivery.tracking_url
 
 

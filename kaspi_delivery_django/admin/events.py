@@ -14,7 +14,8 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.actions import ACKNOWLEDGE_EVENT, REPLAY
 from kaspi_delivery_django.admin.columns import EventColumns, OrderColumn
-from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin, bulk_action
+from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin, bulk_action
+from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.models import WebhookEvent
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.stats import accounts, recent

@@ -1,16 +1,20 @@
-"""What an action will do to the chosen rows, and what became of them, in words that count them."""
+"""An action of staff; what it will do to the chosen rows, and what became of them, in words that count them."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from django.contrib import admin, messages
 from django.db.models import Model
+from django.utils import translation
+from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 
 from kaspi_delivery_django.admin import display
+from kaspi_delivery_django.admin.forms import ConfirmForm
 from kaspi_delivery_django.services.deliveries.rules import Effect
 
 ROWS_NAMED = 10
@@ -146,6 +150,33 @@ class Preview:
     keys: Sequence[Any]
     effects: Sequence[str] = ()
     refused: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+Act = Callable[[Any, Mapping[str, Any]], Answer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One thing that can be done. `act` does it to a row, and returns what became of it.
+
+    With a `bulk_name` the worker can run it, and `bulk_actions.forecast` previews it; a `preview` replaces that
+    forecast, and gets the keys of the chosen rows, at most MAX_ROWS. A dangerous action looks like a deletion.
+    """
+
+    permission: str
+    label: Promise
+    question: Promise
+    act: Act
+    form: type[ConfirmForm] = ConfirmForm
+    preview: Callable[[Sequence[Any]], Preview] | None = None
+    bulk_name: str = ""
+    is_dangerous: bool = False
+
+    @property
+    def meaning(self) -> str:
+        """What staff consent to, in a form field: the same in every language."""
+        with translation.override("en"):
+            return hashlib.sha256(str(self.question).encode()).hexdigest()[:16]
 
 
 def effect_lines(counts: Counter[Effect]) -> list[str]:

@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.actions import HOLD, RELEASE
 from kaspi_delivery_django.admin.columns import OrderColumn
-from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
+from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
+from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.models import AccountState, StatusChange
 from kaspi_delivery_django.services.outbox import circuit_breaker

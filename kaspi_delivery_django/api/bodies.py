@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import Model
 from rest_framework import serializers
 
 from kaspi_delivery_django import orders
+from kaspi_delivery_django.api.problems import invalid_input
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH
 from kaspi_delivery_django.services.errors import one_line
 
@@ -92,3 +94,13 @@ class ConfirmBody(StrictSerializer):
 
     class Meta:
         ref_name = "KaspiDeliveryConfirmation"
+
+
+def model_named(label: str) -> type[Model]:
+    """Return the model of an adapter by its label, in any case. Raises `Problem`."""
+    models = orders.adapters()
+    found = next((model for model in models if model._meta.label_lower == label.casefold()), None)
+    if found is None:
+        known = ", ".join(model._meta.label for model in models)
+        raise invalid_input({"model": [f"No adapter is for this model. Known: {known}."]})
+    return found

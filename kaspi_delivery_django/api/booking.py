@@ -5,14 +5,18 @@ from typing import Any
 
 from django.db.models import Model, Q
 
-from kaspi_delivery_django import orders, services
+from kaspi_delivery_django import orders
+from kaspi_delivery_django.api.bodies import model_named
 from kaspi_delivery_django.api.problems import Problem, invalid_input
 from kaspi_delivery_django.exceptions import AlreadyBooked
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.search import number_key
-from kaspi_delivery_django.services.db import db_alias, locked_row
+from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import identities, payloads
+from kaspi_delivery_django.services.deliveries.booking import request_return
+from kaspi_delivery_django.services.deliveries.orders import book_delivery
 from kaspi_delivery_django.services.errors import call_adapter
+from kaspi_delivery_django.services.locks import locked_row
 
 MAX_NAMED = 20
 
@@ -25,7 +29,7 @@ def book(given: Mapping[str, Any], *, sees_personal: bool) -> tuple[Delivery, bo
     """
     order = _order(given, sees_personal=sees_personal)
     try:
-        return services.book_delivery(order, send_anyway=given["send_anyway"]), True
+        return book_delivery(order, send_anyway=given["send_anyway"]), True
     except AlreadyBooked as err:
         return err.delivery, False
 
@@ -34,17 +38,7 @@ def book_return(delivery: Delivery, reason: str) -> tuple[Delivery, bool]:
     """Book the return of a delivery; return it, and whether it is a new one. Raises what `request_return` raises."""
     with locked_row(delivery) as locked:
         is_new = not locked.has_return()
-        return services.request_return(locked, reason=reason), is_new
-
-
-def model_named(label: str) -> type[Model]:
-    """Return the model of an adapter by its label, in any case. Raises `Problem`."""
-    models = orders.adapters()
-    found = next((model for model in models if model._meta.label_lower == label.casefold()), None)
-    if found is None:
-        known = ", ".join(model._meta.label for model in models)
-        raise invalid_input({"model": [f"No adapter is for this model. Known: {known}."]})
-    return found
+        return request_return(locked, reason=reason), is_new
 
 
 def _order(given: Mapping[str, Any], *, sees_personal: bool) -> Model:

@@ -8,8 +8,7 @@ from django.db.models import Q
 from rest_framework import serializers
 
 from kaspi_delivery_django import orders
-from kaspi_delivery_django.api.bodies import StrictSerializer
-from kaspi_delivery_django.api.booking import model_named
+from kaspi_delivery_django.api.bodies import StrictSerializer, model_named
 from kaspi_delivery_django.api.endpoints import may
 from kaspi_delivery_django.api.paging import MAX_CURSOR_LENGTH, MAX_PAGE_SIZE
 from kaspi_delivery_django.models import Attention, Delivery

@@ -18,7 +18,7 @@ from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import rules
 from kaspi_delivery_django.services.errors import translated
 from kaspi_delivery_django.statuses import status_label
-from kaspi_delivery_django.tracking import allowed_tracking_url, tracking_path
+from kaspi_delivery_django.tracking import tracking_path
 
 HIDDEN = "Null without `view_personal_data`."
 
@@ -71,7 +71,7 @@ def _facts(delivery: Delivery, viewer: Viewer) -> dict[str, Any]:
         "order": {"model": _model_label(delivery), "id": delivery.object_id, "label": label},
         "status_label": status_label(delivery.status),
         "is_final": not delivery.is_open,
-        "tracking_url": allowed_tracking_url(delivery),
+        "tracking_url": delivery.allowed_tracking_url,
         "tracking_page": viewer.request.build_absolute_uri(page) if page else "",
         "attention": _attention(delivery, viewer) if delivery.attention else None,
         "allowed_actions": [name for name, reason in refusals.items() if not reason],

@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.columns import OrderColumn
-from kaspi_delivery_django.admin.confirmation import Action, ConfirmedActionsAdmin
+from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
+from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.contrib.outgoing import Outgoing
 
 State = Outgoing.State

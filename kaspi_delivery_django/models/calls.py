@@ -1,7 +1,7 @@
 """The outbox: calls, failed attempts, pending bulk actions, the state of each account; reasons for manual review."""
 
 from datetime import datetime, timedelta
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -50,6 +50,16 @@ class ApiCallQuerySet(WrittenQuerySet["ApiCall"]):
     def never_sent(self, delivery: models.Model) -> Self:
         """Filter the creates that Kaspi cannot have acted on and that no sender has claimed."""
         return self.of(delivery, ApiCall.Kind.CREATE).filter(state__in=ApiCall.IDLE, unknown_since__isnull=True)
+
+    def end_lease(
+        self, state: str, *, now: datetime, next_attempt_at: datetime | models.F | None = None, **columns: Any
+    ) -> int:
+        """Set these calls to a state in which no sender holds them; no other code does. Return their number."""
+        return self.update(state=state, claim_token="", next_attempt_at=next_attempt_at, updated_at=now, **columns)
+
+    def finish(self, state: str, now: datetime, **columns: Any) -> int:
+        """End these calls, which no longer need a request. Return their number."""
+        return self.end_lease(state, now=now, unknown_since=None, reason="", **columns)
 
 
 class ApiCall(WrittenModel):

@@ -1,10 +1,11 @@
 """Deliveries: the mirror of Kaspi's."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any, ClassVar, Self
+from urllib.parse import urlsplit
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
@@ -13,12 +14,20 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models.fields import ExactCharField, SearchKeyField, WrittenModel, WrittenQuerySet
-from kaspi_delivery_django.models.search import PHONE_TAIL_DIGITS, beginning, number_key, phone_tail, words_key
+from kaspi_delivery_django.models.search import (
+    KEY_LENGTH,
+    PHONE_TAIL_DIGITS,
+    beginning,
+    number_key,
+    phone_tail,
+    words_key,
+)
 
 ORDER_LABEL_LENGTH = 100
 LEAST_PHONE_DIGITS = 4
 PARCEL_COLUMNS = ("object_id", "content_type", "environment", "parcel")
 PARCEL_KEY_LENGTH = 20
+FLAG_UNKNOWN_AFTER = timedelta(days=1)  # a status that is new to this version, and stays
 CUSTOMER_KEYS = ("name_key", "surname_key", "city_key")
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # "later than" excludes null, and SQLite answers it by the index
 
@@ -128,12 +137,12 @@ class Delivery(WrittenModel):
     returned_generation = models.PositiveSmallIntegerField(_("return of generation"), default=0, db_default=0)
     return_reason = models.TextField(_("reason of the return"), default="", blank=True)
     external_order_id = ExactCharField(_("external order id"), max_length=128, null=True)
-    external_key = SearchKeyField(_("external order id, as it is searched"))
+    external_key = SearchKeyField(_("external order id, as it is searched"), max_length=KEY_LENGTH)
     order_label = models.CharField(
         _("order's name in the shop"), max_length=ORDER_LABEL_LENGTH, default="", db_default="", blank=True
     )
     label_is_personal = models.BooleanField(_("order's name may be personal"), default=True, db_default=True)
-    label_key = SearchKeyField(_("order's name, as it is searched"))
+    label_key = SearchKeyField(_("order's name, as it is searched"), max_length=KEY_LENGTH)
     delivery_id = ExactCharField(_("delivery id"), max_length=128, null=True)
     status = ExactCharField(_("status"), max_length=64, default="", blank=True)
     status_at = models.DateTimeField(_("status since"), null=True)
@@ -150,9 +159,9 @@ class Delivery(WrittenModel):
     phone_tail = models.CharField(
         _("phone's last digits, reversed"), max_length=PHONE_TAIL_DIGITS, default="", db_default="", blank=True
     )
-    name_key = SearchKeyField(_("customer's name, as it is searched"))
-    surname_key = SearchKeyField(_("customer's second name, as it is searched"))
-    city_key = SearchKeyField(_("city, as it is searched"))
+    name_key = SearchKeyField(_("customer's name, as it is searched"), max_length=KEY_LENGTH)
+    surname_key = SearchKeyField(_("customer's second name, as it is searched"), max_length=KEY_LENGTH)
+    city_key = SearchKeyField(_("city, as it is searched"), max_length=KEY_LENGTH)
     dropoff_notes = models.TextField(_("dropoff notes"), default="", blank=True)
     parcel_description = models.TextField(_("parcel description"), default="", blank=True)
     parcel_weight_grams = models.PositiveIntegerField(_("weight, grams"), null=True)
@@ -271,9 +280,29 @@ class Delivery(WrittenModel):
         return is_waiting and self.delivery_id is None and self.is_open
 
     @property
+    def has_unknown_status(self) -> bool:
+        """Whether this version does not know the status."""
+        return self.status not in statuses.RANKS
+
+    @property
     def status_snapshot(self) -> statuses.StatusSnapshot:
         """The status and its time."""
         return statuses.StatusSnapshot(self.status, self.status_at)
+
+    @property
+    def allowed_tracking_url(self) -> str:
+        """The tracking URL if it is https and its host is in TRACKING_HOSTS, else an empty string."""
+        try:
+            parts = urlsplit(self.tracking_url)
+        except ValueError:
+            return ""
+        is_plain = self.tracking_url.isascii() and self.tracking_url.isprintable()  # urlsplit drops others
+        is_allowed = is_plain and parts.scheme == "https" and parts.netloc in conf.current().tracking_hosts
+        return self.tracking_url if is_allowed else ""
+
+    def age_of_status(self, now: datetime) -> timedelta:
+        """Return for how long the delivery has had its status."""
+        return now - (self.status_at or now)
 
     def has_successor(self) -> bool:
         """Return whether there is a later generation."""

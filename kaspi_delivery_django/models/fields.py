@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import models, router
 
-from kaspi_delivery_django.models.search import KEY_LENGTH
-
 if TYPE_CHECKING:
     ExactCharField = models.CharField  # a plain one for type checkers: Django's has no generics
 else:
@@ -24,7 +22,7 @@ class SearchKeyField(ExactCharField):  # type: ignore[type-arg]  # no generics a
     """A key of `models.search`: every engine sorts it by its letters' numbers, so that a range finds a beginning."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"max_length": KEY_LENGTH, "default": "", "db_default": "", "blank": True, **kwargs})
+        super().__init__(*args, **{"default": "", "db_default": "", "blank": True, **kwargs})
 
     def db_parameters(self, connection: Any) -> dict[str, Any]:
         """Use PostgreSQL's collation "C" there: a language's ignores what is between two words."""

@@ -1,23 +1,19 @@
-"""Database access: the written alias, transactions, row locks, and how database errors are classified."""
+"""Database access: the written alias, transactions, and how database errors are classified."""
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.apps import apps
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connections, router, transaction
-from django.db.models import F, Model, QuerySet
 
 from kaspi_delivery_django.client import encoding
-from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services import clock, errors, fast_sql
+from kaspi_delivery_django.services import errors
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
-Row = TypeVar("Row", bound=Model)
-UNINDEXED = "order_sha256"  # a column of no index
 _TRANSIENT_NUMBERS = {1020, 1205, 1213, 3572}
 _TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
 _LOCK_TIMEOUT_NUMBERS = {1205, 3572}
@@ -26,18 +22,11 @@ _LOCK_TIMEOUT_STATES = {"55P03"}
 # raise these as OperationalError, DataError or InternalError, each in its own way.
 _DATA_NUMBERS = {1118, 1153, 1263, 1264, 1265, 1267, 1292, 1300, 1364, 1366, 1406, 1416, 1441, 1644, 1690, 3854, 3988}
 _DATA_CLASSES = ("22", "54")  # PostgreSQL's "data exception" and "program limit exceeded"
-_LIMITS = {
-    "postgresql": ("SET LOCAL lock_timeout = '%(seconds)ss'", ""),
-    "mysql": (
-        "SET @kaspi_waited = @@innodb_lock_wait_timeout, innodb_lock_wait_timeout = %(seconds)s",
-        "SET innodb_lock_wait_timeout = @kaspi_waited",
-    ),
-}
 
 
 def db_alias() -> str:
     """Return the alias of the database that our tables live in."""
-    return router.db_for_write(Delivery)
+    return router.db_for_write(apps.get_model("kaspi_delivery", "Delivery"))
 
 
 def run_in_transaction(work: Callable[[], Result], *, using: str, waits_again_within_s: float | None = None) -> Result:
@@ -138,43 +127,6 @@ def is_nested(using: str) -> bool:
     return bool(blocks) and not blocks[-1]._from_testcase  # noqa: SLF001  # as Django's atomic asks
 
 
-@contextmanager
-def limited_sqlite_waits(using: str, *, seconds: int) -> Iterator[None]:
-    """Limit how long SQLite waits for its one lock. The ORM has no lock timeouts.
-
-    The other engines get the limit with the lock (`lock`).
-    """
-    connection = connections[using]
-    if connection.vendor != "sqlite":
-        yield
-        return
-    connection.ensure_connection()
-    raw = connection.connection
-    [before] = raw.execute("PRAGMA busy_timeout").fetchone()
-    raw.execute(f"PRAGMA busy_timeout = {min(before, seconds * 1000)}")
-    try:
-        yield
-    finally:
-        if connection.connection is raw:
-            raw.execute(f"PRAGMA busy_timeout = {before}")
-
-
-@contextmanager
-def limited_waits(using: str, *, seconds: int) -> Iterator[None]:
-    """Limit how long each statement of the open transaction waits for any lock. The ORM has no lock timeouts."""
-    connection: Any = connections[using]
-    limit, restore = _LIMITS.get(connection.vendor, ("", ""))
-    if limit:
-        with connection.cursor() as cursor:
-            cursor.execute(limit % {"seconds": seconds})
-    try:
-        yield
-    finally:
-        if restore:  # MySQL's limit is the session's; Django's cursor refuses all after an error
-            with suppress(connection.Database.Error), connection.connection.cursor() as raw:
-                raw.execute(restore)
-
-
 def is_broken(using: str) -> bool:
     """Return whether the caller's transaction can only be rolled back. The ORM has no such query."""
     connection = connections[using]
@@ -186,79 +138,6 @@ def is_broken(using: str) -> bool:
     except DatabaseError:
         return True
     return False
-
-
-def lock(*, using: str | None = None, wait: bool = True, within_s: int | None = None, **values: Any) -> Delivery | None:
-    """Return the delivery with these values, locked until the transaction ends; None if there is none.
-
-    SQLite has no row locks: there a write that changes nothing makes this the one writer. With `wait=False` a
-    locked row is None, where the engine can skip it. After `within_s` seconds a lock timeout is raised
-    (`is_lock_timeout`); on SQLite see `limited_sqlite_waits`.
-    """
-    using = using or db_alias()
-    connection = connections[using]
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("a lock needs an open transaction")
-    if connection.features.has_select_for_update:
-        ending = _for_update(connection, wait=wait, within_s=within_s)
-        return _found(using, ending, values)
-    is_there = fast_sql.touch(Delivery, UNINDEXED, using=using, **values)
-    return _found(using, "", values) if is_there else None
-
-
-def _found(using: str, ending: str, values: dict[str, Any]) -> Delivery | None:
-    """Return the row, with the database's time at which its lock was acquired."""
-    began = time.monotonic()
-    found = fast_sql.find(Delivery, using=using, ending=ending, **values)
-    if found is None:
-        return None
-    delivery, read_at = found
-    delivery.locked_at = clock.reading(read_at, using=using, seconds=time.monotonic() - began)
-    return delivery
-
-
-def _for_update(connection: Any, *, wait: bool, within_s: int | None) -> str:
-    """Return the SQL after the condition. So the time limit costs no statement of its own (benchmark `webhook`).
-
-    PostgreSQL evaluates the condition before it waits for the row's lock. MySQL, other than MariaDB, has no time
-    limit for one lock: there it does not wait at all.
-    """
-    skips = not wait and connection.features.has_select_for_update_skip_locked
-    plain: str = connection.ops.for_update_sql(skip_locked=skips)
-    if within_s is None:
-        return plain
-    if connection.vendor == "postgresql":
-        return f"AND set_config('lock_timeout', '{within_s}s', true) IS NOT NULL {plain}"
-    return f"{plain} WAIT {within_s}" if connection.mysql_is_mariadb else f"{plain} NOWAIT"
-
-
-def lock_current(delivery: Delivery) -> Delivery:
-    """Lock the delivery and return its current row. Raises `Delivery.DoesNotExist`."""
-    locked = lock(using=db_alias(), id=delivery.pk)
-    if locked is None:
-        raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
-    return locked
-
-
-@contextmanager
-def locked_row(delivery: Delivery) -> Iterator[Delivery]:
-    """Yield the row as it is now, locked, in a transaction. Raises `Delivery.DoesNotExist` when it is gone."""
-    with transaction.atomic(using=db_alias()):
-        yield lock_current(delivery)
-
-
-def lock_unlocked(rows: QuerySet[Row]) -> list[Row]:
-    """Lock those of the rows that are unlocked, with those they select as related, until the transaction ends.
-
-    A transaction that holds some never waits for others, which prevents deadlocks: an engine that cannot skip locked
-    rows locks one row only.
-    """
-    features, ordered = connections[rows.db].features, rows.order_by("pk")
-    if features.has_select_for_update_skip_locked:
-        return list(ordered.select_for_update(skip_locked=True))
-    if features.has_select_for_update:
-        return list(ordered.select_for_update()[:1])
-    return list(ordered) if rows.update(updated_at=F("updated_at")) else []
 
 
 def defer_or_raise(err: Exception, what: str) -> None:
@@ -274,7 +153,7 @@ def missing_tables() -> Sequence[str]:
     found: list[str] = []
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor))
-        for model in apps.get_app_config(Delivery._meta.app_label).get_models():
+        for model in apps.get_app_config("kaspi_delivery").get_models():
             table = model._meta.db_table
             if table not in tables:
                 found.append(table)

@@ -26,9 +26,6 @@ from kaspi_delivery_django.services.db import (
     is_nested,
     is_transient,
     is_unavailable,
-    limited_sqlite_waits,
-    limited_waits,
-    lock,
     run_in_transaction,
 )
 from kaspi_delivery_django.services.deliveries import events
@@ -41,6 +38,7 @@ from kaspi_delivery_django.services.deliveries.events import (
     schedule_refresh,
     store,
 )
+from kaspi_delivery_django.services.locks import limited_sqlite_waits, limited_waits, lock
 
 logger = logging.getLogger(__name__)
 State, Reason = WebhookEvent.State, WebhookEvent.Reason

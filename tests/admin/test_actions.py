@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 
 from kaspi_delivery_django import services
+from kaspi_delivery_django.admin import actions
 from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -207,7 +208,7 @@ def test_an_error_of_one_row_is_reported(staff, booked, monkeypatch):
     def fail(*_args, **_options):
         raise errors.pop()
 
-    monkeypatch.setattr(services, "cancel_delivery", fail)
+    monkeypatch.setattr(actions, "cancel_delivery", fail)
     user = staff(*ALL)
     assert "the database was busy" in message_text(confirm(user, booked, "cancel", reason="no"))
     assert "it is gone" in message_text(confirm(user, booked, "cancel", reason="no"))

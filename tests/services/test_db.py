@@ -18,8 +18,9 @@ from django.db import (
 
 from kaspi_delivery_django.checks.databases import check_character_set
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import cancel_delivery, db, request_delivery
-from kaspi_delivery_django.services.db import is_data_error, is_transient, lock_current
+from kaspi_delivery_django.services import cancel_delivery, locks, request_delivery
+from kaspi_delivery_django.services.db import is_data_error, is_transient
+from kaspi_delivery_django.services.locks import lock_current
 from tests.conftest import NOON
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
@@ -136,8 +137,8 @@ class MySQL:
 def test_the_limit_of_waits_ends_on_mysql_too(monkeypatch):
     """There it is the session's, not the transaction's; it is restored after an error as well."""
     mysql = MySQL()
-    monkeypatch.setattr(db, "connections", {"default": mysql})
-    with pytest.raises(ZeroDivisionError), db.limited_waits("default", seconds=1):
+    monkeypatch.setattr(locks, "connections", {"default": mysql})
+    with pytest.raises(ZeroDivisionError), locks.limited_waits("default", seconds=1):
         raise ZeroDivisionError
     limit, restored = mysql.executed
     assert limit.endswith("innodb_lock_wait_timeout = 1")
@@ -154,7 +155,7 @@ def test_an_engine_that_cannot_skip_what_is_locked_gets_one_row(booked, monkeypa
     for skips, count in ((True, 3), (False, 1)):
         monkeypatch.setattr(connection.features, "has_select_for_update_skip_locked", skips)
         with transaction.atomic():
-            assert len(db.lock_unlocked(Delivery.objects.all())) == count
+            assert len(locks.lock_unlocked(Delivery.objects.all())) == count
 
 
 @pytest.mark.django_db(transaction=True)

@@ -8,7 +8,7 @@ import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import db, inbox, replay_event
+from kaspi_delivery_django.services import inbox, locks, replay_event
 from kaspi_delivery_django.services.deliveries import events
 from kaspi_delivery_django.services.inbox import apply_parked
 from kaspi_delivery_django.services.outbox import sender
@@ -176,7 +176,7 @@ def test_the_limit_of_a_wait_ends_with_the_transaction():
     read = f"SHOW {name}" if connection.vendor == "postgresql" else f"SELECT {name}"
     found = []
     with connection.cursor() as cursor:
-        for wait in (nullcontext(), db.limited_waits("default", seconds=2), nullcontext()):
+        for wait in (nullcontext(), locks.limited_waits("default", seconds=2), nullcontext()):
             with transaction.atomic(), wait:
                 cursor.execute(read)
                 found.append(cursor.fetchone())
@@ -228,12 +228,12 @@ def test_each_engine_has_its_own_words_for_the_limit(facts, ending):
     """MySQL has none for one lock, so that it is not waited for."""
     ops = SimpleNamespace(for_update_sql=lambda **_options: "FOR UPDATE")
     engine = SimpleNamespace(**facts, ops=ops)
-    assert db._for_update(engine, wait=True, within_s=3) == ending
+    assert locks._for_update(engine, wait=True, within_s=3) == ending
 
 
 def test_a_connection_that_was_replaced_gets_no_old_limit(monkeypatch):
     """It has the host's own from the start."""
-    with db.limited_sqlite_waits("default", seconds=1):
+    with locks.limited_sqlite_waits("default", seconds=1):
         connection.close()
     assert Delivery.objects.count() == 0
 

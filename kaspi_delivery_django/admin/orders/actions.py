@@ -17,7 +17,6 @@ from django.urls import path
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django import services
 from kaspi_delivery_django.admin import display, outcomes
 from kaspi_delivery_django.admin.actions import ACTIONS, outcome_of_booking
 from kaspi_delivery_django.admin.confirmation import (
@@ -26,7 +25,6 @@ from kaspi_delivery_django.admin.confirmation import (
     NO_TIME,
     REQUEST_S,
     ROWS_PER_REQUEST,
-    Action,
     BulkActionsMixin,
     check_keys,
     keys_of,
@@ -35,12 +33,12 @@ from kaspi_delivery_django.admin.forms import ConfirmForm, CountForm
 from kaspi_delivery_django.admin.orders.inline import BOOK_AGAIN, book_page
 from kaspi_delivery_django.admin.orders.lists import VIEW, DeliveryStatusMixin, ModelAdmin
 from kaspi_delivery_django.admin.orders.shipped import ShippedRows
-from kaspi_delivery_django.admin.outcomes import Answer, Preview, Report
+from kaspi_delivery_django.admin.outcomes import Action, Answer, Preview, Report
 from kaspi_delivery_django.exceptions import CannotBook, CannotReissue, NoAdapter
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.services.deliveries import rules
-from kaspi_delivery_django.services.deliveries.orders import NOT_WANTED, check_booking
+from kaspi_delivery_django.services.deliveries.orders import NOT_WANTED, book_delivery, check_booking
 from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS
 
 BULK_ACTIONS = ("kaspi_book", "kaspi_book_again", "kaspi_cancel")
@@ -281,7 +279,7 @@ class OrderConfirmation(BulkActionsMixin):
             if chosen is not None and not is_overruled and str(parcel.pk) not in chosen:
                 continue
             try:
-                booked.append(services.book_delivery(parcel, send_anyway=is_overruled))
+                booked.append(book_delivery(parcel, send_anyway=is_overruled))
             except CannotBook as err:
                 refused.append(str(err))
         if not booked:

@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.admin.columns import DeliveryColumns
-from kaspi_delivery_django.admin.confirmation import BACK
 from kaspi_delivery_django.admin.orders.shipped import ShippedRows
 from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE, ReadOnlyMixin
 from kaspi_delivery_django.models import ApiCall, Delivery
@@ -123,7 +122,7 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
     def _button(self, delivery: Delivery, name: str, action: Any) -> tuple[str, str, str]:
         """Return a button's tone, its link, which leads back to this page, and its label."""
         url = display.address(self.admin_site, "kaspi_delivery_delivery_exit", delivery.pk, name)
-        back = urlencode({BACK: self.request.get_full_path()}) if self.request else ""
+        back = urlencode({display.BACK: self.request.get_full_path()}) if self.request else ""
         label = BOOK_AGAIN if name == "reissue" else action.label
         return " kd-danger" if action.is_dangerous else "", f"{url}?{back}", str(label)
 

@@ -10,8 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, filters
-from kaspi_delivery_django.admin.confirmation import Action
-from kaspi_delivery_django.admin.outcomes import Answer
+from kaspi_delivery_django.admin.outcomes import Action, Answer
 from kaspi_delivery_django.contrib.messages import sending
 from kaspi_delivery_django.contrib.messages.models import Message
 from kaspi_delivery_django.contrib.outgoing_admin import OutgoingAdmin, StateFilter

@@ -19,7 +19,7 @@ from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.errors import project_locale
 from kaspi_delivery_django.statuses import customer_label, status_explanation
-from kaspi_delivery_django.tracking import allowed_tracking_url, tracking_path
+from kaspi_delivery_django.tracking import tracking_path
 
 FOLDER = "kaspi_delivery/messages"
 MAX_SUBJECT = 200
@@ -69,7 +69,7 @@ def context_of(change: StatusChange, order: Model) -> dict[str, Any]:
 def link(delivery: Delivery) -> str:
     """Return our tracking page's URL; Kaspi's if ORIGIN is not set, or our page is not in the URLconf."""
     origin, path = conf.current().origin, tracking_path(delivery)
-    return f"{origin}{path}" if origin and path else allowed_tracking_url(delivery)
+    return f"{origin}{path}" if origin and path else delivery.allowed_tracking_url
 
 
 def listed(groups: Sequence[tuple[str, Sequence[str]]], ending: str) -> str:

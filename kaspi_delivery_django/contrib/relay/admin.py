@@ -11,8 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, filters
-from kaspi_delivery_django.admin.confirmation import Action
-from kaspi_delivery_django.admin.outcomes import Answer
+from kaspi_delivery_django.admin.outcomes import Action, Answer
 from kaspi_delivery_django.contrib import outgoing
 from kaspi_delivery_django.contrib.outgoing_admin import OutgoingAdmin, StateFilter
 from kaspi_delivery_django.contrib.relay import conf

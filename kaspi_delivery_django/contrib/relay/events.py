@@ -15,7 +15,6 @@ from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
-from kaspi_delivery_django.tracking import allowed_tracking_url
 
 
 def connect() -> None:
@@ -81,7 +80,7 @@ def _body(kind: str, delivery: Delivery, at: datetime, facts: dict[str, Any]) ->
         "is_return": delivery.is_return,
         "generation": delivery.generation,
         "delivery_id": delivery.delivery_id,
-        "tracking_url": allowed_tracking_url(delivery),
+        "tracking_url": delivery.allowed_tracking_url,
         "pickup_by": _moment(delivery.pickup_by),
         "delivery_by": _moment(delivery.delivery_by),
         "status": "",

@@ -10,14 +10,9 @@ from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import (
-    defer_or_raise,
-    is_transient,
-    is_unavailable,
-    locked_row,
-    storable,
-)
+from kaspi_delivery_django.services.db import defer_or_raise, is_transient, is_unavailable, storable
 from kaspi_delivery_django.services.deliveries import attention, calls, preflight, refreshing, rules, status
+from kaspi_delivery_django.services.locks import locked_row
 from kaspi_delivery_django.statuses import CANCELLED
 
 logger = logging.getLogger(__name__)
@@ -114,7 +109,7 @@ def acknowledge_delivery(delivery: Delivery, *, confirmed_absent: bool = False) 
         rules.check_acknowledge(locked, confirmed_absent=confirmed_absent)
         if locked.delivery_id:
             flagged = ApiCall.objects.filter(delivery=locked, reason=locked.attention, state__in=ApiCall.STOPPED)
-            calls.finish(flagged, State.ABANDONED, clock.now_of(locked))
+            flagged.finish(State.ABANDONED, clock.now_of(locked))
             attention.acknowledge(locked)
             locked.save(update_fields=attention.COLUMNS)
         else:
@@ -133,7 +128,7 @@ def mark_final(delivery: Delivery) -> Delivery:
         locked.final_at, locked.next_refresh_at = clock.now_of(locked), None
         for kind in (Kind.REFRESH, Kind.CANCEL):
             pending = ApiCall.objects.of(locked, kind).exclude(state__in=(State.SENDING, State.DONE))
-            calls.finish(pending, State.ABANDONED, clock.now_of(locked))
+            pending.finish(State.ABANDONED, clock.now_of(locked))
         attention.clear(locked, attention.OF_COURIER)
         status.save(locked, status.STATUS_COLUMNS)
     return locked

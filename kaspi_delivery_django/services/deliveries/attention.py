@@ -9,9 +9,9 @@ from hashlib import sha256
 from django.db import connections, transaction
 
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.deliveries import FLAG_UNKNOWN_AFTER
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import refreshing
 from kaspi_delivery_django.signals import delivery_needs_attention
 
 logger = logging.getLogger(__name__)
@@ -149,11 +149,12 @@ def flag_unknown_status(delivery: Delivery, now: datetime) -> None:
 
     A delivery that has another flag is flagged after that one is cleared.
     """
-    if not refreshing.has_unknown_status(delivery):
+    if not delivery.has_unknown_status:
         return
+    has_lasted = delivery.age_of_status(now) >= FLAG_UNKNOWN_AFTER
     if not delivery.is_open:
         clear(delivery, OF_UNKNOWN_STATUS)
-    elif not delivery.attention and delivery.final_asked_at is None and refreshing.has_lasted_long(delivery, now):
+    elif not delivery.attention and delivery.final_asked_at is None and has_lasted:
         delivery.final_asked_at = now
         flag(delivery, Attention.UNKNOWN_STATUS)
 

@@ -10,7 +10,7 @@ from kaspi_delivery_django.client.types import check_reason, is_identifier
 from kaspi_delivery_django.exceptions import CannotReissue, CannotReturn
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
-from kaspi_delivery_django.services.db import db_alias, locked_row, storable
+from kaspi_delivery_django.services.db import db_alias, storable
 from kaspi_delivery_django.services.deliveries import (
     attention,
     calls,
@@ -32,6 +32,7 @@ from kaspi_delivery_django.services.deliveries.identities import (
 )
 from kaspi_delivery_django.services.errors import AdapterFailed, one_line, translated
 from kaspi_delivery_django.services.fast_sql import DeliveryKeys
+from kaspi_delivery_django.services.locks import locked_row
 
 logger = logging.getLogger(__name__)
 OTHER_DELIVERY = gettext_lazy("The order has another delivery: %(name)s.")
@@ -96,7 +97,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
                 identity = identities.of_return(adapter, locked.returned_delivery(), order)
                 return _open_return(adapter, _next(adapter, locked, identity), locked.return_reason)
             identity = identities.for_parcel(identity_of(adapter, order), locked.parcel)
-            return inserting.open_delivery(adapter, _next(adapter, locked, identity))
+            return inserting.open_delivery(adapter, _next(adapter, locked, identity), calls.add_create)
         except models.ObjectDoesNotExist as err:
             raise CannotReissue(gettext("The order is gone.")) from err
         except AdapterFailed as err:
@@ -159,11 +160,11 @@ def flag_foreign_database(adapter: AnyAdapter, order: models.Model, using: str) 
 def _book(adapter: AnyAdapter, identity: Identity) -> Delivery:
     newest = newest_of(adapter, identity.object_id, identity.environment)
     if not newest:
-        return inserting.open_delivery(adapter, identity)
+        return inserting.open_delivery(adapter, identity, calls.add_create)
     try:
         first, *_others = [_update(one, identity) for one in newest]
     except Delivery.DoesNotExist:  # it had no name, and was just deleted because it is not wanted
-        return inserting.open_delivery(adapter, identity)
+        return inserting.open_delivery(adapter, identity, calls.add_create)
     return first
 
 

@@ -1,6 +1,6 @@
-"""Add calls to the outbox, reschedule them, and end them. The caller holds the delivery's lock.
+"""Add calls to the outbox, reschedule them, and stop them. The caller holds the delivery's lock.
 
-Only this module writes idempotency keys and ends leases.
+Only this module writes idempotency keys.
 """
 
 import json
@@ -8,7 +8,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q
 
 from kaspi_delivery_django.client import encoding, protocol
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
@@ -28,18 +28,6 @@ def idempotency_key(external_order_id: str | None, kind: str, number: int = 1) -
     if kind == Kind.CREATE:
         return name
     return f"{name}-{kind}" if number == 1 else f"{name}-{kind}-{number}"
-
-
-def end_lease(
-    rows: QuerySet[ApiCall], state: str, *, now: datetime, next_attempt_at: datetime | F | None = None, **columns: Any
-) -> int:
-    """Set calls to a state in which no sender holds them. Return the number of calls."""
-    return rows.update(state=state, claim_token="", next_attempt_at=next_attempt_at, updated_at=now, **columns)
-
-
-def finish(rows: QuerySet[ApiCall], state: str, now: datetime, **columns: Any) -> int:
-    """End calls that need no request. Return the number of calls."""
-    return end_lease(rows, state, now=now, unknown_since=None, reason="", **columns)
 
 
 def mark_stuck(call: ApiCall, reason: Attention, now: datetime, error: str = "") -> None:
@@ -166,7 +154,7 @@ def _only_call(delivery: Delivery, kind: ApiCall.Kind, *, payload: str = "") -> 
 
 
 def _end_lease(call: ApiCall, state: str, now: datetime, **columns: Any) -> None:
-    end_lease(ApiCall.objects.filter(pk=call.pk), state, now=now, **columns)
+    ApiCall.objects.filter(pk=call.pk).end_lease(state, now=now, **columns)
     for name, value in {"next_attempt_at": None, **columns, "state": state, "claim_token": ""}.items():
         setattr(call, name, value)
 

@@ -14,8 +14,9 @@ from kaspi_delivery_django.client.types import RemoteEvent
 from kaspi_delivery_django.client.webhooks import DELIVERY_PREFIX
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, errors, fast_sql
-from kaspi_delivery_django.services.db import db_alias, is_unavailable, lock
+from kaspi_delivery_django.services.db import db_alias, is_unavailable
 from kaspi_delivery_django.services.deliveries import attention, calls, refreshing, rules, status
+from kaspi_delivery_django.services.locks import lock
 from kaspi_delivery_django.statuses import STATUSES, Transition
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def after_link(delivery: Delivery) -> None:
     """Finish the create of a delivery that was just linked, apply parked events, and add a requested cancel."""
     creates = ApiCall.objects.of(delivery, ApiCall.Kind.CREATE)
     unclaimed = creates.exclude(state__in=(ApiCall.State.SENDING, ApiCall.State.DONE))
-    calls.finish(unclaimed, ApiCall.State.DONE, clock.now_of(delivery))
+    unclaimed.finish(ApiCall.State.DONE, clock.now_of(delivery))
     apply_parked(delivery)
     if delivery.cancel_requested_at and delivery.is_open:
         calls.add_cancel(delivery)

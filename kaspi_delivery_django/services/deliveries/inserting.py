@@ -8,18 +8,16 @@ from django.db import IntegrityError, transaction
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import fast_sql
-from kaspi_delivery_django.services.db import db_alias, lock
-from kaspi_delivery_django.services.deliveries import calls
+from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries.identities import Identity, content_type_of
 from kaspi_delivery_django.services.errors import AdapterFailed
+from kaspi_delivery_django.services.locks import lock
 
 KEY_COLUMNS = ("object_id", "environment", "parcel", "returned_generation", "generation")
 NAME_TAKEN = "another order has this external_order_id already"
 
 
-def open_delivery(
-    adapter: AnyAdapter, identity: Identity, add: Callable[[Delivery], object] = calls.add_create
-) -> Delivery:
+def open_delivery(adapter: AnyAdapter, identity: Identity, add: Callable[[Delivery], object]) -> Delivery:
     """Insert a delivery and its create; return the existing delivery if another transaction was faster."""
     try:
         with transaction.atomic(using=db_alias()):

@@ -16,11 +16,12 @@ from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias, lock, locked_row
+from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import attention, calls, identities, inserting, payloads, status
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.deliveries.payloads import Wish
 from kaspi_delivery_django.services.errors import AdapterFailed, translated
+from kaspi_delivery_django.services.locks import lock, locked_row
 
 State, Kind = ApiCall.State, ApiCall.Kind
 WAIT_BEFORE_FLAG = timedelta(minutes=15)

@@ -2,11 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from kaspi_delivery_django import conf, statuses
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.models.deliveries import FLAG_UNKNOWN_AFTER
 from kaspi_delivery_django.services import clock
 
-FLAG_AFTER = timedelta(days=1)
 MAX_INTERVAL = timedelta(days=1)
 
 
@@ -46,23 +46,9 @@ def refresh_interval(delivery: Delivery, now: datetime) -> timedelta:
     It grows to a day, and ends when the unknown status is to be flagged.
     """
     usual = conf.current().refresh_after
-    if not has_unknown_status(delivery):
+    if not delivery.has_unknown_status:
         return usual
-    age = _age(delivery, now)
+    age = delivery.age_of_status(now)
     longer = max(usual, min(age, MAX_INTERVAL))
-    left = FLAG_AFTER - age
+    left = FLAG_UNKNOWN_AFTER - age
     return min(longer, left) if left > timedelta(0) else longer
-
-
-def has_unknown_status(delivery: Delivery) -> bool:
-    """Return whether this version does not know the status."""
-    return delivery.status not in statuses.RANKS
-
-
-def has_lasted_long(delivery: Delivery, now: datetime) -> bool:
-    """Return whether the delivery has had its status for `FLAG_AFTER`."""
-    return _age(delivery, now) >= FLAG_AFTER
-
-
-def _age(delivery: Delivery, now: datetime) -> timedelta:
-    return now - (delivery.status_at or now)

@@ -9,7 +9,7 @@ from kaspi_delivery_django.client.types import HistoryEntry, RemoteDelivery, is_
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import attention, calls, notifications, refreshing
+from kaspi_delivery_django.services.deliveries import attention, notifications, refreshing
 from kaspi_delivery_django.statuses import (
     ACCEPTED,
     CANCELLED,
@@ -97,7 +97,7 @@ def cancel_unsent(delivery: Delivery, *, notifies: bool = True) -> bool:
     the delivery.
     """
     never_sent = ApiCall.objects.never_sent(delivery)
-    if delivery.delivery_id is not None or not calls.finish(never_sent, State.ABANDONED, clock.now_of(delivery)):
+    if delivery.delivery_id is not None or not never_sent.finish(State.ABANDONED, clock.now_of(delivery)):
         return False
     delivery.unwanted_since = None
     attention.clear(delivery, attention.OF_BOOKING)
@@ -108,7 +108,7 @@ def cancel_unsent(delivery: Delivery, *, notifies: bool = True) -> bool:
 def abandon(delivery: Delivery) -> None:
     """Abandon the stopped calls of a locked delivery that is not linked. Saves the delivery."""
     stopped = ApiCall.objects.filter(delivery=delivery, state__in=ApiCall.STOPPED)
-    calls.finish(stopped, State.ABANDONED, clock.now_of(delivery))
+    stopped.finish(State.ABANDONED, clock.now_of(delivery))
     delivery.attention, delivery.raised_reasons, delivery.unwanted_since = "", "", None
     if delivery.cancel_requested_at and not delivery.delivery_id and not delivery.status:
         mark_cancelled(delivery)
@@ -213,9 +213,8 @@ def _move(delivery: Delivery, update: StatusUpdate, *, notifies: bool = True) ->
         delivery.blanked_at = None  # new personal data is anonymized when the delivery has ended
     elif delivery.cancel_requested_at:
         idle = (State.DUE, State.UNKNOWN, State.STUCK)
-        calls.finish(
-            ApiCall.objects.of(delivery, Kind.CANCEL).filter(state__in=idle), State.DONE, clock.now_of(delivery)
-        )
+        cancels = ApiCall.objects.of(delivery, Kind.CANCEL).filter(state__in=idle)
+        cancels.finish(State.DONE, clock.now_of(delivery))
     if update.status in PICKED_UP and not was_picked_up and delivery.cancel_requested_at:
         attention.flag(delivery, Attention.CANCEL_REFUSED, even_if_cleared=True)  # `_end` may clear it
     if update.status in PICKED_UP:
@@ -240,7 +239,7 @@ def _end(delivery: Delivery) -> None:
     """Clear flags that a delivery's end resolves. A second parcel stays, and a contradiction until Kaspi answers."""
     if delivery.attention in attention.OF_REFRESH:
         unanswered = ApiCall.objects.of(delivery, Kind.REFRESH).filter(state=State.STUCK)
-        calls.finish(unanswered, State.ABANDONED, clock.now_of(delivery))
+        unanswered.finish(State.ABANDONED, clock.now_of(delivery))
     attention.clear(delivery, attention.OVER_AT_END)
 
 

@@ -12,10 +12,11 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import lock, lock_unlocked, run_in_transaction
+from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.deliveries import attention, calls, payloads, preflight
 from kaspi_delivery_django.services.errors import AdapterFailed
-from kaspi_delivery_django.services.outbox import circuit_breaker, clients, leases
+from kaspi_delivery_django.services.locks import lock, lock_unlocked
+from kaspi_delivery_django.services.outbox import circuit_breaker, leases
 from kaspi_delivery_django.services.outbox.circuit_breaker import Breaker
 from kaspi_delivery_django.services.outbox.leases import Claim
 
@@ -163,7 +164,7 @@ def _is_obsolete(call: ApiCall, delivery: Delivery) -> bool:
     booked = call.kind in (Kind.CREATE, Kind.LINK) and delivery.delivery_id is not None
     ended = call.kind == Kind.CANCEL and not delivery.is_open
     if booked or ended:
-        calls.finish(ApiCall.objects.filter(pk=call.pk), State.DONE, clock.now_of(delivery))
+        ApiCall.objects.filter(pk=call.pk).finish(State.DONE, clock.now_of(delivery))
     return booked or ended
 
 
@@ -184,7 +185,7 @@ def _why_not_book(call: ApiCall, delivery: Delivery, account: Account, now: date
     if call.unknown_since is None:
         return Attention.TOO_OLD if now >= call.queued_at + conf.current().max_dispatch_age else None
     sent_with = (call.api_key_fingerprint, call.base_url)
-    same = sent_with == (clients.fingerprint(account.api_key), account.base_url)
+    same = sent_with == (account.api_key_fingerprint, account.base_url)
     return None if same else Attention.CONFIGURATION_CHANGED
 
 

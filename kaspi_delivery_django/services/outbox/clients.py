@@ -1,6 +1,5 @@
 """One client per set of credentials, kept for the life of the process."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -18,11 +17,6 @@ _transport: "BaseAdapter | None" = None
 def client_for(account: Account) -> "client.KaspiClient":
     """Return the client of an account, with its open connections."""
     return _client(account.base_url, account.api_key, _transport)
-
-
-def fingerprint(api_key: str) -> str:
-    """Return a digest that identifies an API key without revealing it."""
-    return hashlib.sha256(api_key.encode()).hexdigest()[:16] if api_key else ""
 
 
 @contextmanager

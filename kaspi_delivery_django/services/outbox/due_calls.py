@@ -13,7 +13,6 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall, FailedAttempt
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import calls
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims
 
 READ_AHEAD = 500
@@ -78,7 +77,7 @@ def release_expired() -> int:
     """Mark calls whose sender died as of unknown outcome. Return the number of calls."""
     now = clock.database_now(db_alias())
     expired = ApiCall.objects.due(now).filter(state=ApiCall.State.SENDING)
-    return calls.end_lease(expired.order_by(), ApiCall.State.UNKNOWN, now=now, next_attempt_at=F("next_attempt_at"))
+    return expired.order_by().end_lease(ApiCall.State.UNKNOWN, now=now, next_attempt_at=F("next_attempt_at"))
 
 
 def _with_key(rows: QuerySet[ApiCall]) -> QuerySet[ApiCall]:

@@ -13,9 +13,9 @@ from django.db.models.functions import Coalesce
 
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models.calls import ApiCallQuerySet
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.deliveries import calls
-from kaspi_delivery_django.services.outbox import circuit_breaker, clients
+from kaspi_delivery_django.services.outbox import circuit_breaker
 
 State = ApiCall.State
 LEASE = timedelta(seconds=60)
@@ -57,12 +57,12 @@ def release(claim: Claim, *, using: str) -> None:
     """Make an unsent claim due again at once, as if it had never been claimed."""
     call, now = claim.call, clock.database_now(using)
     state, fresh = (State.UNKNOWN, {}) if claim.was_unknown else (State.DUE, {"unknown_since": None})
-    calls.end_lease(held(call), state, now=now, next_attempt_at=now, attempts=call.attempts - 1, **fresh)
+    held(call).end_lease(state, now=now, next_attempt_at=now, attempts=call.attempts - 1, **fresh)
     if claim.is_trial:
         circuit_breaker.release_trial(claim.delivery, now)
 
 
-def held(call: ApiCall) -> models.QuerySet[ApiCall]:
+def held(call: ApiCall) -> ApiCallQuerySet:
     """Filter the claimed call, unless its lease was lost: every write of a claim is fenced by its token."""
     return ApiCall.objects.filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
 
@@ -100,7 +100,7 @@ def _leased(account: Account, now: datetime) -> dict[str, Any]:
         "state": State.SENDING,
         "claim_token": secrets.token_hex(16),
         "next_attempt_at": now + LEASE,
-        "api_key_fingerprint": clients.fingerprint(account.api_key),
+        "api_key_fingerprint": account.api_key_fingerprint,
         "base_url": account.base_url,
         "updated_at": now,
     }

@@ -14,8 +14,9 @@ from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, fast_sql
-from kaspi_delivery_django.services.db import after_commit, lock_unlocked, run_in_transaction
-from kaspi_delivery_django.services.deliveries import calls, notifications, status
+from kaspi_delivery_django.services.db import after_commit, run_in_transaction
+from kaspi_delivery_django.services.deliveries import notifications, status
+from kaspi_delivery_django.services.locks import lock_unlocked
 from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.statuses import CREATED
@@ -106,7 +107,7 @@ def _finish(booked: Sequence[Booking]) -> None:
     rows = ApiCall.objects.filter(fenced, state=State.SENDING)
     exchanges = [When(pk=booking.claim.call.pk, then=Value(booking.remote.request_id)) for booking in booked]
     answered = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
-    if calls.finish(rows, State.DONE, clock.now(), **answered, request_id=Case(*exchanges)) != len(booked):
+    if rows.finish(State.DONE, clock.now(), **answered, request_id=Case(*exchanges)) != len(booked):
         raise ClaimsLost
 
 

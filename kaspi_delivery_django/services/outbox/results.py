@@ -11,8 +11,8 @@ from kaspi_delivery_django.client import ConfigurationFault, KaspiError, NotFoun
 from kaspi_delivery_django.client.retries import seconds_until
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import lock_current
-from kaspi_delivery_django.services.deliveries import attention, calls, events, refreshing, status
+from kaspi_delivery_django.services.deliveries import attention, events, refreshing, status
+from kaspi_delivery_django.services.locks import lock_current
 from kaspi_delivery_django.services.outbox import circuit_breaker, plain_bookings
 from kaspi_delivery_django.services.outbox.leases import Claim, held
 from kaspi_delivery_django.services.outbox.retry_policy import DONE, Attempt, Decision, decide
@@ -103,7 +103,7 @@ def _write(claim: Claim, decision: Decision, outcome: RemoteDelivery | KaspiErro
     if decision.state == State.DONE or not (decision.acted or claim.was_unknown):
         changes["unknown_since"] = None
     next_attempt_at = None if wait is None else now + timedelta(seconds=wait)
-    return bool(calls.end_lease(held(call), decision.state, now=now, next_attempt_at=next_attempt_at, **changes))
+    return bool(held(call).end_lease(decision.state, now=now, next_attempt_at=next_attempt_at, **changes))
 
 
 def _record_attempt(claim: Claim, error: KaspiError, now: datetime) -> None:
@@ -192,7 +192,7 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: da
 def _fail(claim: Claim, delivery: Delivery, decision: Decision, error: KaspiError, now: datetime) -> None:
     kind, ended = claim.call.kind, decision.retry_in_s is None
     if kind == Kind.CREATE and delivery.delivery_id:  # linked by a webhook meanwhile
-        calls.finish(ApiCall.objects.of(delivery, Kind.CREATE), State.DONE, now)
+        ApiCall.objects.of(delivery, Kind.CREATE).finish(State.DONE, now)
         return
     if decision.attention is not None:
         attention.flag(delivery, decision.attention)

@@ -9,8 +9,8 @@ from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, refresh_delivery, retry_delivery
-from kaspi_delivery_django.services.db import lock_current
 from kaspi_delivery_django.services.deliveries import attention
+from kaspi_delivery_django.services.locks import lock_current
 from tests.services.conftest import fresh
 from tests.shop.models import Order
 

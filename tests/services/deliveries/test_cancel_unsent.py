@@ -8,8 +8,8 @@ from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.serializers import TrackingSerializer
 from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, link_delivery, reissue_delivery
-from kaspi_delivery_django.services.db import lock_current
 from kaspi_delivery_django.services.deliveries import notifications, status
+from kaspi_delivery_django.services.locks import lock_current
 from kaspi_delivery_django.services.maintenance import pruning
 from kaspi_delivery_django.stats import snapshot
 from kaspi_delivery_django.statuses import status_label

@@ -8,8 +8,8 @@ from django.db import transaction
 from kaspi_delivery_django.client import read_event
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.services import acknowledge_delivery
-from kaspi_delivery_django.services.db import lock_current
 from kaspi_delivery_django.services.deliveries import events, status
+from kaspi_delivery_django.services.locks import lock_current
 from tests.conftest import NOON, event
 from tests.services.conftest import fresh
 from tests.shop.models import Order

@@ -9,8 +9,8 @@ from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client import RemoteDelivery
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import acknowledge_delivery
-from kaspi_delivery_django.services.db import lock_current
 from kaspi_delivery_django.services.deliveries import status
+from kaspi_delivery_django.services.locks import lock_current
 from kaspi_delivery_django.statuses import Transition
 from tests.conftest import NOON
 from tests.services.conftest import fresh

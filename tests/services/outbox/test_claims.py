@@ -72,7 +72,7 @@ def test_unknown_since_is_kept(orders, fake_clock):
     """The key's lifetime begins with the first attempt."""
     earlier = fake_clock.now - timedelta(hours=3)
     account = claims.conf.account("default")
-    sent = {"api_key_fingerprint": claims.clients.fingerprint(account.api_key), "base_url": account.base_url}
+    sent = {"api_key_fingerprint": account.api_key_fingerprint, "base_url": account.base_url}
     ApiCall.objects.filter(pk=keys()[0]).update(state="unknown", unknown_since=earlier, payload="{}", **sent)
     again = next(claim for claim in claim_all() if claim.call.pk == keys()[0])
     assert (again.was_unknown, again.call.unknown_since) == (True, earlier)
