@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 ROOT = Path(__file__).parents[2]
-ORDERS = {"postgresql": 500, "mysql": 150, "sqlite": 60}
+ORDERS = {"postgresql": 250, "mysql": 100, "sqlite": 60}
 
 
 def run_storm(*arguments, **environment):
@@ -37,5 +37,5 @@ def test_nothing_is_lost_or_doubled_when_processes_are_killed():
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="stops a PostgreSQL of its own")
 def test_nothing_is_lost_or_doubled_when_the_database_stops():
     """It is stopped at once, under load, and started again: saves, webhooks and workers go on."""
-    table = run_storm("--orders", "200", "--stop-database", POSTGRESQL_URL=None)
-    assert table["deliveries delivered"] > 100
+    table = run_storm("--orders", "120", "--stop-database", POSTGRESQL_URL=None)
+    assert table["deliveries delivered"] > 60
