@@ -35,10 +35,10 @@ RARE = 20
 OTHERS = 30
 DUE = 15
 FAST = {
-    "sqlite": ("PRAGMA journal_mode=OFF", "PRAGMA synchronous=OFF", "PRAGMA cache_size=-1000000"),
+    "sqlite": ("PRAGMA synchronous=OFF", "PRAGMA cache_size=-1000000"),
     "postgresql": ("SET synchronous_commit TO off",),
 }
-AFTERWARDS = {"sqlite": ("PRAGMA journal_mode=WAL", "ANALYZE"), "postgresql": ("VACUUM (ANALYZE)", "CHECKPOINT")}
+AFTERWARDS = {"sqlite": ("ANALYZE",), "postgresql": ("VACUUM (ANALYZE)", "CHECKPOINT")}
 BODY = """'{"eventId":"wh_' || d.id || '_' || k || '","type":"delivery.' || word || '","attempt":1,"data":'
     || '{"deliveryId":"' || d.delivery_id || '","externalOrderId":"' || d.external_order_id || '","status":"' || word
     || '","timestamp":"2026-01-01T00:00:00Z"}}'"""
