@@ -26,7 +26,7 @@ from kaspi_delivery_django.stats import recent
 ANSWER = ("state_text", "answer", "http_status", "error_message", "request_id", "waits", "delivery", "kind", "attempts")
 
 
-class CallStateFilter(filters.StateFilter):
+class CallStateFilter(filters.GroupedStateFilter):
     """The state of a call; all that are pending together."""
 
     together = ("waiting", _("Pending: due, unknown, or needs attention"), ApiCall.UNFINISHED)
@@ -67,11 +67,8 @@ class AnswerFilter(filters.LinkedFilter):
         return Q(recent.failed(clock.now()), kind=kind, http_status=int(status) if status else None)
 
 
-class ActionStateFilter(filters.ChoiceFilter):
+class ActionStateFilter(filters.StateFilter):
     """Pending actions, or refused ones."""
-
-    title = _("state")
-    parameter_name = "state"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
         return [("waiting", _("Waits for the worker")), ("refused", _("Refused"))]

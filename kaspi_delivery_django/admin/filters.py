@@ -160,15 +160,23 @@ class EnvironmentFilter(ChoiceFilter):
 
 
 class StateFilter(ChoiceFilter):
-    """The state of a call or an event; `together` offers several of them as one choice: its value, label and states."""
+    """The state of a row."""
 
     title = _("state")
     parameter_name = "state"
-    together: tuple[str, Any, Iterable[str]]
 
     def lookups(self, _request: HttpRequest, model_admin: Any) -> Choices:
+        return list(model_admin.model.State.choices)
+
+
+class GroupedStateFilter(StateFilter):
+    """The state of a row; `together` offers several of them as one choice: its value, label and states."""
+
+    together: tuple[str, Any, Iterable[str]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         value, label, _states = self.together
-        return [(value, label), *model_admin.model.State.choices]
+        return [(value, label), *super().lookups(request, model_admin)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value, _label, states = self.together
@@ -184,10 +192,10 @@ class SinceFilter(ChoiceFilter):
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
         return [
-            (str(1), _("The last hour")),
-            (str(24), _("The last 24 hours")),
-            (str(7 * 24), _("The last 7 days")),
-            (str(30 * 24), _("The last 30 days")),
+            ("1", _("The last hour")),
+            ("24", _("The last 24 hours")),
+            ("168", _("The last 7 days")),
+            ("720", _("The last 30 days")),
         ]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

@@ -45,7 +45,7 @@ def test_recipient_and_text_are_personal(read, permissions, is_shown):
 
 def test_a_failed_one_can_be_sent_again(read, failed, staff, bot, drain):  # noqa: F811
     """After a confirmation, by the worker; one that has not failed is left alone, and so is it without permission."""
-    button = f"{URL}{failed.pk}/do/again/"
+    button = f"{URL}{failed.pk}/do/send_again/"
     assert button not in read(f"{URL}{failed.pk}/change/")
     assert staff("view_message").post(button).status_code == 403
     assert button in read(f"{URL}{failed.pk}/change/", "retry_delivery")
@@ -59,7 +59,7 @@ def test_a_failed_one_can_be_sent_again(read, failed, staff, bot, drain):  # noq
 def test_several_can_be_sent_again(failed, staff, drain):  # noqa: F811
     """After the same question."""
     client = staff("view_message", "retry_delivery")
-    chosen = {"action": "send_messages_again", "_selected_action": [row.pk for row in rows()]}
+    chosen = {"action": "send_again", "_selected_action": [row.pk for row in rows()]}
     assert "asked for the recipient again" in client.post(URL, chosen).content.decode()
     keys = ",".join(str(row.pk) for row in rows())
     client.post(URL, {**chosen, "apply": "1", "select_across": "1", "asked_about": keys})
