@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from kaspi_delivery_django.api.models import KEY_LENGTH, IdempotencyKey
 from kaspi_delivery_django.api.problems import Problem, invalid_input, refusal_of
 from kaspi_delivery_django.exceptions import DeliveryError
-from kaspi_delivery_django.services import clock, extensions
+from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias, is_nested, run_in_transaction
 from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.deliveries.identities import fitting
@@ -72,15 +72,6 @@ def prune(*, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
         return
     while found := list(old.values_list("pk", flat=True)[:batch]):
         yield run_in_transaction(partial(_delete, found), using=db_alias())
-
-
-def register() -> None:
-    """Have `kaspi_prune` delete old keys. The worker has nothing to do, and no key names a customer."""
-    label = "idempotency keys"
-    own = extensions.Extension(
-        label=label, rows=label, run=lambda **_limit: 0, prune=prune, anonymize=lambda _deliveries: None
-    )
-    extensions.register(own)
 
 
 def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
