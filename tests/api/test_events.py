@@ -11,8 +11,8 @@ from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from kaspi_delivery_django.api.listening import Listener, NotListening
 from kaspi_delivery_django.api.management.commands import kaspi_listen
+from kaspi_delivery_django.api.management.commands.kaspi_listen import Listener, NotListening
 from kaspi_delivery_django.client.webhooks import verify
 from kaspi_delivery_django.models import WebhookEvent
 from tests.api.conftest import problem, token_of
