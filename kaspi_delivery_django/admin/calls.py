@@ -1,4 +1,4 @@
-"""The pages of the outbox: calls, failed attempts, and pending bulk actions."""
+"""The pages of the outbox: calls, failed attempts, pending bulk actions, and the accounts that they are sent for."""
 
 import re
 from collections.abc import Iterable
@@ -13,14 +13,15 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, filters
-from kaspi_delivery_django.admin.actions import DISMISS
+from kaspi_delivery_django.admin.actions import DISMISS, HOLD, RELEASE
 from kaspi_delivery_django.admin.columns import AttemptsInline, CallColumns, OrderColumn
 from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
 from kaspi_delivery_django.admin.display import masked
 from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
-from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock, errors
+from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.stats import recent
 
 ANSWER = ("state_text", "answer", "http_status", "error_message", "request_id", "waits", "delivery", "kind", "attempts")
@@ -170,6 +171,32 @@ class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
 
     def row_action(self, row: PendingAction, name: str) -> Action | None:
         return _dismissal_of(row) if name == "dismiss" else None
+
+
+@admin.register(AccountState)
+class AccountStateAdmin(ConfirmedActionsAdmin):
+    """Each account's circuit breaker, its worker's last heartbeat, and the hold of sending."""
+
+    list_display = (
+        "account",
+        "environment",
+        "held_at",
+        "closed_until",
+        "closed_reason",
+        "announcement",
+        "worker_seen_at",
+    )
+
+    def row_actions(self, row: AccountState) -> Iterable[tuple[str, Action]]:
+        return [("release", RELEASE)] if circuit_breaker.is_held() else [("hold", HOLD)]
+
+    def row_action(self, row: AccountState, name: str) -> Action | None:
+        return {"hold": HOLD, "release": RELEASE}.get(name)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Record the user, shown beside the hold."""
+        obj.asked_by = request.user.get_username()
+        return super().log_change(request, obj, message)
 
 
 def _dismissal_of(action: PendingAction) -> Action:

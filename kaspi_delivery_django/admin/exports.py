@@ -45,7 +45,8 @@ INSTALL = "pip install 'kaspi-delivery-django[labels]'"
 MAX_LABELS = 1_000
 BATCH_ROWS = 2_000
 MAX_FILTER_LENGTH = 500
-LABELS, CSV = _("Labels"), _("CSV export")
+LABELS = _("Labels")
+CSV = _("CSV export")
 COLUMNS = (
     "order_label",
     "external_order_id",

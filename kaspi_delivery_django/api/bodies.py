@@ -11,7 +11,8 @@ from kaspi_delivery_django.api.problems import invalid_input
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH
 from kaspi_delivery_django.services.errors import one_line
 
-NAMES_SHOWN, NAME_LENGTH = 10, 100
+NAMES_SHOWN = 10
+NAME_LENGTH = 100
 CONFIRMATION = "You have looked at Kaspi: it has no delivery of this number. Needed where Kaspi may have booked it."
 
 

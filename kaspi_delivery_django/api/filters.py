@@ -16,7 +16,9 @@ from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries.identities import content_type_of, fitting
 from kaspi_delivery_django.statuses import TERMINAL
 
-NOT_BOOKED, ANY, NONE = "not_booked", "any", "none"
+NOT_BOOKED = "not_booked"
+ANY = "any"
+NONE = "none"
 MAX_STATUSES = 10
 LOOKUPS = {
     "account": "account",

@@ -16,7 +16,8 @@ from kaspi_delivery_django.stats.accounts import LOST_AFTER, AccountStats
 from kaspi_delivery_django.stats.report import Document, Report, by_status, total
 
 NEVER = math.inf
-MINUTE_S, HOUR_S = 60, 3600
+MINUTE_S = 60
+HOUR_S = 3600
 ACCOUNT = ("account", "environment")
 ATTEMPT = ("kind", "answer")
 

@@ -55,7 +55,6 @@ def read_together(expressions: Mapping[str, models.Subquery], *, using: str) -> 
 
 NOT_BOOKED = "not_booked"
 OTHER = "other"
-WAITING_CALLS = (ApiCall.State.DUE, ApiCall.State.SENDING, ApiCall.State.UNKNOWN, ApiCall.State.STUCK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +132,7 @@ def _groups(using: str) -> Mapping[str, Mapping[str, QuerySet[Any]]]:
         },
         "attention": {reason: deliveries.filter(attention=reason) for reason in Attention.values},
         "dead_letters": {str(state): events.filter(state=state) for state in WebhookEvent.DEAD_LETTERS},
-        "calls": {str(state): calls.filter(state=state) for state in WAITING_CALLS},
+        "calls": {str(state): calls.filter(state=state) for state in ApiCall.UNFINISHED},
     }
 
 

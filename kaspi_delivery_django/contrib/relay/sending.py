@@ -21,7 +21,8 @@ from kaspi_delivery_django.contrib.relay.conf import Endpoint
 from kaspi_delivery_django.contrib.relay.models import RelayedEvent
 from kaspi_delivery_django.services import clock
 
-CONNECT_S, TOTAL_S = 5.0, 10.0
+CONNECT_S = 5.0
+TOTAL_S = 10.0
 ROUND_S = 5.0  # then no further event is begun in this round
 REST_FACTOR = 10  # a failure is followed by a rest ten times as long as it took
 LONGEST_REST_S = 3600.0
