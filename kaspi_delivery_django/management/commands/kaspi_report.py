@@ -2,17 +2,16 @@
 
 import json
 import math
-from argparse import ArgumentParser
+import re
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError
 
-from kaspi_delivery_django.management.argtypes import format_duration, seconds, whole_number
+from kaspi_delivery_django.management.running import NOT_READ, exit_codes, whole_number
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.errors import one_line
 from kaspi_delivery_django.stats import days, metrics, report, snapshot
@@ -22,8 +21,10 @@ from kaspi_delivery_django.stats.report import Report, by_status, total
 from kaspi_delivery_django.stats.snapshot import OTHER, Snapshot
 
 CROSSED = 1
-WRONG_USE = 2
-NOT_READ = 3
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+WORDS = {"d": "d", "h": "h", "m": "min", "s": "s"}
+DURATION = re.compile(r"([0-9]{1,8})([smhd])")
+MAX_SECONDS = timedelta(days=365)
 Rows = Mapping[str, str]
 
 
@@ -58,6 +59,17 @@ class Command(BaseCommand):
             raise SystemExit(CROSSED)
 
 
+def seconds(text: str) -> int:
+    """Read a duration, `90s`, `15m`, `3h` or `2d`. Raises `ArgumentTypeError` with the format."""
+    found = DURATION.fullmatch(text)
+    length = int(found[1]) * SECONDS[found[2]] if found else 0
+    if not 0 < length <= MAX_SECONDS.total_seconds():
+        raise ArgumentTypeError(
+            f"must be a whole number and its unit, s, m, h or d, as in 15m, and at most 365d, not {text!r}"
+        )
+    return length
+
+
 def _argument(metric: Metric) -> dict[str, Any]:
     if metric.max_limit is None:
         return {"type": seconds, "metavar": "15m"}
@@ -67,12 +79,10 @@ def _argument(metric: Metric) -> dict[str, Any]:
 def _read() -> Report:
     """Read the report; no error may end with the exit code of a crossed limit."""
     try:
-        return report.read()
-    except ImproperlyConfigured as err:
-        raise CommandError(str(err), returncode=WRONG_USE) from err
-    except (DatabaseError, InterfaceError) as err:
-        what = f"The database cannot be read: {type(err).__name__}. Is it up, and migrated?"
-        raise CommandError(what, returncode=NOT_READ) from err
+        with exit_codes():
+            return report.read()
+    except CommandError:
+        raise
     except Exception as err:  # its exit code must not be that of a crossed limit
         raise CommandError(f"The statistics cannot be read: {errors.describe(err)}", returncode=NOT_READ) from err
 
@@ -81,6 +91,16 @@ def _sentence(crossing: Crossing) -> str:
     show = format_duration if METRICS[crossing.figure].max_limit is None else count
     value = "never" if math.isinf(crossing.value) else show(int(crossing.value))
     return f"crossed: {crossing.figure} is {value}, the limit is {show(int(crossing.limit))}"
+
+
+def format_duration(length_s: float) -> str:
+    """Return a duration in its two greatest parts: `2 d 3 h`, `15 min`, `0 s`."""
+    rest, parts = int(length_s), list[str]()
+    for unit, word in WORDS.items():
+        count, rest = divmod(rest, SECONDS[unit])
+        if count:
+            parts.append(f"{count} {word}")
+    return " ".join(parts[:2]) or "0 s"
 
 
 def lines(report: Report) -> Iterator[str]:

@@ -20,8 +20,7 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.types import check_base_url
 from kaspi_delivery_django.client.webhooks import sign
 from kaspi_delivery_django.exceptions import UsageError
-from kaspi_delivery_django.management.argtypes import whole_number
-from kaspi_delivery_django.management.batches import stopped_by_signals
+from kaspi_delivery_django.management.running import WRONG_USE, stopped_by_signals, whole_number
 
 TOKEN = "KASPI_LISTEN_TOKEN"  # noqa: S105  # the variable's name
 MOST_LAST = 200
@@ -163,7 +162,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         token = os.environ.get(TOKEN, "")
         if not token:
-            raise CommandError(f"Set {TOKEN} to the token of a user of the shop's REST API.", returncode=2)
+            raise CommandError(f"Set {TOKEN} to the token of a user of the shop's REST API.", returncode=WRONG_USE)
         try:
             target = check_local(options["forward"]) if options["forward"] else ""
             receive = partial(self._receive, target, _secret(options["account"]) if target else "")
@@ -171,7 +170,7 @@ class Command(BaseCommand):
                 url=options["url"], token=token, receive=receive, log=self._say, interval_s=options["every"]
             )
         except UsageError as err:
-            raise CommandError(str(err), returncode=2) from err
+            raise CommandError(str(err), returncode=WRONG_USE) from err
         with stopped_by_signals(listener.stop.set):
             self._say("kaspi_listen is ready")
             try:
@@ -194,5 +193,5 @@ class Command(BaseCommand):
 def _secret(alias: str) -> str:
     account = conf.account(alias)
     if account is None or not account.webhook_secrets:
-        raise CommandError(f"The settings have no webhook secret for the account {alias!r}.", returncode=2)
+        raise CommandError(f"The settings have no webhook secret for the account {alias!r}.", returncode=WRONG_USE)
     return account.webhook_secrets[0]
