@@ -15,7 +15,7 @@ from kaspi_delivery_django.api.models import KEY_LENGTH, IdempotencyKey
 from kaspi_delivery_django.api.problems import Problem, invalid_input, refusal_of
 from kaspi_delivery_django.exceptions import DeliveryError
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias, is_nested, run_in_transaction
+from kaspi_delivery_django.services.db import db_alias, delete_in_batches, is_nested, run_in_transaction
 from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.deliveries.identities import fitting
 
@@ -67,11 +67,7 @@ def run_once(keyed: IdempotencyKey | None, act: Callable[[], Outcome]) -> tuple[
 def prune(*, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
     """Delete the keys that were first used before a time; yield the number of each batch."""
     old = _keys().filter(created_at__lt=before).order_by("created_at", "pk")
-    if dry_run:
-        yield old.count()
-        return
-    while found := list(old.values_list("pk", flat=True)[:batch]):
-        yield run_in_transaction(partial(_delete, found), using=db_alias())
+    return delete_in_batches(old, by="created_at", batch=batch, dry_run=dry_run)
 
 
 def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
@@ -108,7 +104,3 @@ def _known(repeated: IdempotencyKey) -> Outcome:
 
 def _keys() -> QuerySet[IdempotencyKey]:
     return IdempotencyKey.objects.using(db_alias())
-
-
-def _delete(found: list[int]) -> int:
-    return _keys().filter(pk__in=found).delete()[0]

@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, models
@@ -19,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.models.fields import WrittenModel
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import db_alias, run_in_transaction
+from kaspi_delivery_django.services.db import db_alias, delete_in_batches
 
 logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)  # longer than any one sending may take
@@ -109,16 +108,7 @@ def prune(
     """
     ended = ~models.Q(state=Outgoing.State.WAITING)
     old = model.objects.filter(ended if abandoned is None else ended | abandoned, created_at__lt=before)
-    old = old.order_by("created_at", "pk")
-    if dry_run:
-        yield old.count()
-        return
-    while keys := list(old.values_list("pk", flat=True)[:batch]):
-        yield run_in_transaction(partial(_delete, old, keys), using=db_alias())
-
-
-def _delete(old: models.QuerySet[Any], keys: list[int]) -> int:
-    return old.filter(pk__in=keys).order_by().delete()[1].get(old.model._meta.label, 0)
+    return delete_in_batches(old.order_by("created_at", "pk"), by="created_at", batch=batch, dry_run=dry_run)
 
 
 def _send(row: Row, send: Callable[[Row], object]) -> bool:
