@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from kaspi_delivery_django.api.models import KEY_LENGTH, IdempotencyKey
-from kaspi_delivery_django.api.problems import Problem, invalid_input, refusal_of
+from kaspi_delivery_django.api.problems import Problem, refusal_of
 from kaspi_delivery_django.exceptions import DeliveryError
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias, delete_in_batches, is_nested, run_in_transaction
@@ -40,7 +40,7 @@ def keyed(request: Any) -> IdempotencyKey | None:
     if key is None:
         return None
     if not (key.isascii() and key.isprintable() and 0 < len(key) <= KEY_LENGTH):
-        raise invalid_input({HEADER: [f"It must have 1 to {KEY_LENGTH} printable ASCII characters."]})
+        raise Problem("invalid_input", errors={HEADER: [f"It must have 1 to {KEY_LENGTH} printable ASCII characters."]})
     user = request.user
     owner = fitting(str(user.pk if getattr(user, "pk", None) is not None else user))
     asked = json.dumps([request.method, request.path, request.data], sort_keys=True)

@@ -9,7 +9,7 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -88,13 +88,12 @@ def send_due(
     return sent
 
 
-def retry(rows: models.QuerySet[Row], *, also_sent: bool = False) -> int:
-    """Make failed rows due again, as staff ask for it, and sent ones if that is wanted. Return how many.
+def retry(rows: models.QuerySet[Row], *, states: Collection[str] = (Outgoing.State.FAILED,)) -> int:
+    """Make the rows in these states due again, as staff ask for it. Return how many.
 
     They are retried as new ones are: at first soon, and for three days.
     """
     now = clock.database_now(db_alias())
-    states = [Outgoing.State.FAILED, *([Outgoing.State.SENT] if also_sent else [])]
     ended = rows.filter(state__in=states)
     return ended.update(state=Outgoing.State.WAITING, next_attempt_at=now, created_at=now, attempts=0, error="")
 

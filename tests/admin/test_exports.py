@@ -18,7 +18,7 @@ from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
-from kaspi_delivery_django.admin import exports, filters
+from kaspi_delivery_django.admin import exports, readonly
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.statuses import status_label
 from tests.admin.conftest import LIST
@@ -154,7 +154,7 @@ def test_neither_is_kept_by_a_browser_or_a_proxy(staff, booked):
 
 def test_all_rows_are_exported_once(staff, several, monkeypatch):
     """Not only those of the page, nor those that the list can page through: the newest first."""
-    monkeypatch.setattr(filters, "MAX_COUNT", 2)
+    monkeypatch.setattr(readonly, "MAX_COUNT", 2)
     expected = [row.external_order_id for row in reversed(several)]
     for size in (1, 2, 4, 5, 6):
         monkeypatch.setattr(exports, "BATCH_ROWS", size)

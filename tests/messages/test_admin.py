@@ -3,7 +3,8 @@
 import pytest
 from django.core.management import call_command
 
-from kaspi_delivery_django.contrib.messages import sending
+from kaspi_delivery_django.contrib import outgoing
+from kaspi_delivery_django.contrib.messages.models import Message
 from kaspi_delivery_django.services.maintenance import pruning
 from tests.admin.conftest import message_text, staff  # noqa: F401  # a fixture
 from tests.messages.conftest import rows
@@ -74,7 +75,7 @@ def test_old_messages_are_pruned_and_anonymized_with_their_delivery(failed, fake
     type(failed.delivery).objects.update(status="delivered", status_at=failed.created_at, attention="")
     assert sum(pruning.anonymize_personal_data(ended_before=fake_clock.now, batch=10)) == 1
     assert {(row.recipient, row.subject, row.text) for row in rows()} == {("", "", "")}
-    assert not sending.send_again(rows(channel="telegram")[0])
+    assert not outgoing.retry(Message.objects.all())
     fake_clock.advance(days=60)
     call_command("kaspi_prune")
     assert rows() == []

@@ -12,13 +12,13 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.admin import display, filters
 from kaspi_delivery_django.admin.confirmation import bulk_action
 from kaspi_delivery_django.admin.outcomes import Action, Answer
-from kaspi_delivery_django.contrib.messages import sending
+from kaspi_delivery_django.contrib import outgoing
 from kaspi_delivery_django.contrib.messages.models import Message
 from kaspi_delivery_django.contrib.outgoing_admin import OutgoingAdmin
 
 
 def _send_again(message: Message, _answers: Mapping[str, Any]) -> Answer:
-    if sending.send_again(message):
+    if outgoing.retry(Message.objects.filter(pk=message.pk)):
         return Answer(messages.SUCCESS, gettext("it is sent with the worker's next round."))
     return Answer(messages.ERROR, gettext("not sent again: it has not failed."))
 

@@ -19,10 +19,11 @@ from kaspi_delivery_django.contrib.relay import conf
 from kaspi_delivery_django.contrib.relay.models import RelayedEvent
 
 State = RelayedEvent.State
+RESENDABLE = (State.SENT, State.FAILED)
 
 
 def _send_again(event: RelayedEvent, _answers: Mapping[str, Any]) -> Answer:
-    if not outgoing.retry(RelayedEvent.objects.filter(pk=event.pk), also_sent=True):
+    if not outgoing.retry(RelayedEvent.objects.filter(pk=event.pk), states=RESENDABLE):
         return Answer(messages.INFO, gettext("it is pending already."))
     return Answer(messages.INFO, gettext("it is sent in the worker's next round."))
 
@@ -66,7 +67,7 @@ class RelayedEventAdmin(OutgoingAdmin):
     search_fields = ("message_id", "delivery")
     send_again = bulk_action(SEND_AGAIN, _("Send selected webhooks again"))
     send_again_action = SEND_AGAIN
-    send_again_states = (State.SENT, State.FAILED)
+    send_again_states = RESENDABLE
     internal = ("state", "claim_token", "key")
 
     def find(self, request: HttpRequest, term: str) -> Q:
