@@ -20,7 +20,7 @@ from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.stats import alerts, recent
 from kaspi_delivery_django.stats.days import Day
 from kaspi_delivery_django.stats.report import Report
-from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER, counted
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER, age_label, counted
 from kaspi_delivery_django.statuses import status_label
 
 SHORTEST = 2
@@ -113,7 +113,7 @@ def _current(to: Linker, report: Report) -> dict[str, Any]:
         ),
         "actions_waiting": _bar(actions, now.actions_waiting, to("pendingaction", state="waiting")),
         "calls_url": to("apicall", state="waiting"),
-        "silence": display.age(now.last_webhook_at),
+        "silence": age_label(now.last_webhook_at),
         "accounts": report.accounts,
         "accounts_url": to("accountstate"),
     }

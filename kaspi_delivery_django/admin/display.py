@@ -24,6 +24,7 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEv
 from kaspi_delivery_django.models.search import number_key
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.stats.snapshot import age_label
 from kaspi_delivery_django.statuses import status_label
 
 VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
@@ -105,10 +106,6 @@ def sampled(count: int, most: int) -> str:
     return f"{number_label(count)}{'+' if count >= most else ''}"
 
 
-def age(since: datetime | None) -> str:
-    return duration_label(clock.now() - since) if since else ""
-
-
 def moment(at: datetime | None) -> str:
     """Write a time in the shop's time zone, as Django writes it elsewhere."""
     return time_label(at) if at else ""
@@ -123,7 +120,7 @@ def promise(delivery: Delivery) -> str:
         return ""
     if due_at >= now:
         return gettext("in %(time)s") % {"time": duration_label(due_at - now)}
-    late_for = age(due_at).replace(" ", "\N{NO-BREAK SPACE}")  # a unit stays beside its number
+    late_for = age_label(due_at).replace(" ", "\N{NO-BREAK SPACE}")  # a unit stays beside its number
     return badge(gettext("overdue: %(time)s") % {"time": late_for}, "!", "bad")
 
 

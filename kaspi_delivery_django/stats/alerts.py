@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.formats import duration_label, isolated
+from kaspi_delivery_django.formats import isolated
 from kaspi_delivery_django.models import Attention, WebhookEvent
-from kaspi_delivery_django.services import clock, errors
+from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.stats.accounts import AccountStats, Unserved
 from kaspi_delivery_django.stats.metrics import METRICS
 from kaspi_delivery_django.stats.report import Report
-from kaspi_delivery_django.stats.snapshot import Snapshot, counted, plural_of
+from kaspi_delivery_django.stats.snapshot import Snapshot, age_label, counted, plural_of
 
 DEAD_LETTERS = {
     WebhookEvent.State.PARKED: _("Events whose delivery is not known yet"),
@@ -83,10 +82,10 @@ def _of_calls(report: Report) -> Iterator[Alert]:
         words = words % {"count": counted(now.actions_refused)}
         yield Alert(kind="actions_refused", words=words, model="pendingaction", query={"state": "refused"})
     if now.oldest_action_age.total_seconds() > METRICS["due_age"].limit:
-        words = gettext("Actions have waited for the worker for %(time)s") % {"time": _age(now.oldest_action_at)}
+        words = gettext("Actions have waited for the worker for %(time)s") % {"time": age_label(now.oldest_action_at)}
         yield Alert(kind="actions_waiting", words=words, model="pendingaction", query={"state": "waiting"})
     if METRICS["due_age"].is_crossed(report):
-        words = gettext("A call to Kaspi has been due for %(time)s") % {"time": _age(now.oldest_due_at)}
+        words = gettext("A call to Kaspi has been due for %(time)s") % {"time": age_label(now.oldest_due_at)}
         yield Alert(kind="due_age", words=words, model="apicall", query={"state": "waiting"})
 
 
@@ -101,7 +100,7 @@ def _of_webhooks(report: Report) -> Iterator[Alert]:
         words = gettext(
             "Kaspi has sent no webhook for %(time)s, though parcels are on their way: check the webhook address and"
             " its secret in Kaspi's console"
-        ) % {"time": _age(report.snapshot.last_webhook_at)}
+        ) % {"time": age_label(report.snapshot.last_webhook_at)}
     yield Alert(kind="silence", words=words, model="webhookevent")
 
 
@@ -109,7 +108,7 @@ def _of_hold(accounts: Sequence[AccountStats]) -> Iterator[Alert]:
     held = next((account for account in accounts if account.held_at), None)
     if held is not None:
         words = gettext("Nothing is sent to Kaspi: sending is held for %(time)s (%(user)s)")
-        values = {"time": _age(held.held_at), "user": held.held_by or "—"}
+        values = {"time": age_label(held.held_at), "user": held.held_by or "—"}
         yield Alert(kind="hold", words=words % values, model="accountstate")
 
 
@@ -163,7 +162,3 @@ def _problems_of(now: Snapshot, account: AccountStats) -> Iterator[tuple[str, st
     elif account.is_without_worker(now.read_at):
         words = gettext("No worker is seen for %(account)s: retries wait until one runs")
         yield "no_worker", words % {"account": account.alias}
-
-
-def _age(since: datetime | None) -> str:
-    return duration_label(clock.now() - since) if since else ""

@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import QuerySet
 
 from kaspi_delivery_django import conf, statuses
-from kaspi_delivery_django.formats import number_label
+from kaspi_delivery_django.formats import duration_label, number_label
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.models.deliveries import LONG_AGO
 from kaspi_delivery_django.services import clock
@@ -24,6 +24,11 @@ MAX_COUNT = 10_000
 def counted(count: int) -> str:
     """Format a count; a plus sign marks a count that stopped at its bound."""
     return f"{number_label(MAX_COUNT)}+" if count > MAX_COUNT else number_label(count)
+
+
+def age_label(since: datetime | None) -> str:
+    """Return how long ago it was, in one unit; empty for never."""
+    return duration_label(clock.now() - since) if since else ""
 
 
 def plural_of(count: int) -> int:

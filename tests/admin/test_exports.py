@@ -39,7 +39,7 @@ def choose(client, rows, **more):
 def printed(page):
     """Return the deliveries on the page of labels."""
     assert page.status_code == 200
-    return [label.delivery for label in page.context["labels"]]
+    return [label["delivery"] for label in page.context["labels"]]
 
 
 def read(response, delimiter=","):
@@ -104,7 +104,7 @@ def test_the_chosen_deliveries_are_printed_whatever_their_status(staff, several,
     Delivery.objects.filter(pk=several[2].pk).update(cancel_requested_at=fake_clock.now)
     page = choose(staff(PERSONAL), several[:3])
     assert printed(page) == several[:3]
-    warnings = [label.warning for label in page.context["labels"]]
+    warnings = [label["warning"] for label in page.context["labels"]]
     assert warnings == ["", "Cancelled", "A cancel was requested"]
     monkeypatch.setattr(exports, "MAX_LABELS", 3)
     page = choose(staff(PERSONAL), several[:1], select_across="1")

@@ -198,8 +198,7 @@ class OrderConfirmation(BulkActionsMixin):
     def _refuses_many(self, request: HttpRequest, queryset: QuerySet[Any], *, most: int) -> bool:
         if CONFIRMED in request.POST or len(queryset.order_by().values_list("pk")[: most + 1]) <= most:
             return False
-        words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
-        self.message_user(request, words % {"most": most}, messages.ERROR)
+        self.refuse_many(request, most)
         return True
 
     def _checked(self, order: Model) -> tuple[list[tuple[Any, bool]], list[tuple[Any, str]]]:

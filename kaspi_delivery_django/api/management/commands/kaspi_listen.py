@@ -31,10 +31,6 @@ FATAL = frozenset({400, 401, 403, 404, 405})
 TOO_MANY = 429
 
 
-class NotListening(Exception):
-    """The shop's API refuses this program; the text says why."""
-
-
 @dataclass(kw_only=True)
 class Listener:
     """Polls the events of the API at `url`, and hands each of them to `receive` once, the oldest first."""
@@ -55,7 +51,7 @@ class Listener:
         self._last = 0
 
     def run(self, *, last: int = 0) -> None:
-        """Receive the `last` events, and all that come until `stop` is set. Raises `NotListening`."""
+        """Receive the `last` events, and all that come until `stop` is set. Raises `CommandError` when refused."""
         with self._session:
             self._begin(last)
             while not self.stop.wait(self.interval_s):
@@ -92,7 +88,7 @@ class Listener:
         self.receive(event)
 
     def _get(self, url: str, **parameters: int) -> dict[str, Any] | None:
-        """Return a page; None if it has to be asked for again. Raises `NotListening`."""
+        """Return a page; None if it has to be asked for again. Raises `CommandError`."""
         try:
             answer = self._session.get(url, params=parameters, timeout=TIMEOUT_S, allow_redirects=False)
             document = answer.json()
@@ -103,7 +99,7 @@ class Listener:
             return document
         text = document.get("detail") if isinstance(document, dict) else ""
         if answer.status_code in FATAL or answer.is_redirect:
-            raise NotListening(f"{answer.status_code} {text or 'no REST API of this app'}")
+            raise CommandError(f"{answer.status_code} {text or 'no REST API of this app'}")
         self.log(f"{answer.status_code} {text or ''}; trying again")
         if answer.status_code == TOO_MANY:
             self.stop.wait(float(answer.headers.get("Retry-After", "1")))
@@ -173,10 +169,7 @@ class Command(BaseCommand):
             raise CommandError(str(err), returncode=WRONG_USE) from err
         with stopped_by_signals(listener.stop.set):
             self._say("kaspi_listen is ready")
-            try:
-                listener.run(last=options["last"])
-            except NotListening as err:
-                raise CommandError(str(err)) from err
+            listener.run(last=options["last"])
 
     def _receive(self, target: str, secret: str, event: dict[str, Any]) -> None:
         line = describe(event)
