@@ -25,11 +25,10 @@ from kaspi_delivery_django.client.retries import read_date, read_retry_after
 from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.doctor.local import compare_clocks
 from kaspi_delivery_django.doctor.texts import Result, result
-from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.models import AccountState, WebhookEvent
 from kaspi_delivery_django.services import clock, inbox
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.outbox import clients
-from kaspi_delivery_django.stats.accounts import AccountStats
 
 NO_SUCH_DELIVERY = "dlv_kaspi_doctor_none"
 TIMEOUT_S = 15.0
@@ -47,7 +46,7 @@ class Probe:
     at: datetime
 
 
-def check_api(account: conf.Account, state: AccountStats) -> Sequence[Result]:
+def check_api(account: conf.Account, state: AccountState) -> Sequence[Result]:
     """Send one GET and judge the response; send none without a key, or during a pause that Kaspi asked for."""
     if not account.api_key:
         return [_key(account, "missing")]

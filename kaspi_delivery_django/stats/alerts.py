@@ -8,9 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.formats import isolated
-from kaspi_delivery_django.models import Attention, WebhookEvent
+from kaspi_delivery_django.models import AccountState, Attention, WebhookEvent
 from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.stats.accounts import AccountStats, Unserved
+from kaspi_delivery_django.stats.accounts import Unserved
 from kaspi_delivery_django.stats.metrics import METRICS
 from kaspi_delivery_django.stats.report import Report
 from kaspi_delivery_django.stats.snapshot import Snapshot, age_label, counted, plural_of
@@ -104,7 +104,7 @@ def _of_webhooks(report: Report) -> Iterator[Alert]:
     yield Alert(kind="silence", words=words, model="webhookevent")
 
 
-def _of_hold(accounts: Sequence[AccountStats]) -> Iterator[Alert]:
+def _of_hold(accounts: Sequence[AccountState]) -> Iterator[Alert]:
     held = next((account for account in accounts if account.held_at), None)
     if held is not None:
         words = gettext("Nothing is sent to Kaspi: sending is held for %(time)s (%(user)s)")
@@ -143,22 +143,22 @@ def _of_settings(unserved: Sequence[Unserved]) -> Iterator[Alert]:
         )
 
 
-def _of_account(now: Snapshot, account: AccountStats) -> Iterator[Alert]:
+def _of_account(now: Snapshot, account: AccountState) -> Iterator[Alert]:
     for kind, words in _problems_of(now, account):
-        yield Alert(kind=kind, words=words, account=account.alias, environment=account.environment)
+        yield Alert(kind=kind, words=words, account=account.account, environment=account.environment)
 
 
-def _problems_of(now: Snapshot, account: AccountStats) -> Iterator[tuple[str, str]]:
+def _problems_of(now: Snapshot, account: AccountState) -> Iterator[tuple[str, str]]:
     if account.is_closed:
         words = gettext("The circuit breaker of %(account)s is open: %(reason)s")
-        values = {"account": account.alias, "reason": errors.translated(account.closed_reason)}
+        values = {"account": account.account, "reason": errors.translated(account.closed_reason)}
         yield "circuit_breaker", words % values
     if announced := account.announced(now.read_at):
         words = gettext("Kaspi announces for %(account)s: %(text)s. Upgrade this app before that day")
-        yield "announcement", words % {"account": account.alias, "text": announced}
+        yield "announcement", words % {"account": account.account, "text": announced}
     if account.worker_trouble:
         words = gettext("The worker of %(account)s fails at: %(trouble)s")
-        yield "worker_trouble", words % {"account": account.alias, "trouble": account.worker_trouble}
+        yield "worker_trouble", words % {"account": account.account, "trouble": account.worker_trouble}
     elif account.is_without_worker(now.read_at):
         words = gettext("No worker is seen for %(account)s: retries wait until one runs")
-        yield "no_worker", words % {"account": account.alias}
+        yield "no_worker", words % {"account": account.account}

@@ -12,10 +12,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from kaspi_delivery_django.management.running import NOT_READ, exit_codes, whole_number
+from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.errors import one_line
 from kaspi_delivery_django.stats import days, metrics, report, snapshot
-from kaspi_delivery_django.stats.accounts import AccountStats
 from kaspi_delivery_django.stats.metrics import METRICS, Crossing, Metric
 from kaspi_delivery_django.stats.report import Report, by_status, total
 from kaspi_delivery_django.stats.snapshot import OTHER, Snapshot
@@ -178,18 +178,17 @@ def _summed(counts: Sequence[int]) -> str:
     return f"{sum(capped):,}{'+' if capped != [*counts] else ''}"
 
 
-def _account(account: AccountStats, now: datetime) -> Iterator[tuple[str, str]]:
-    name = f"{account.alias} ({account.environment})"
+def _account(account: AccountState, now: datetime) -> Iterator[tuple[str, str]]:
     until = account.closed_until
-    yield f"{name} breaker", f"open until {_moment(until)}: {account.closed_reason}" if until else "closed"
+    yield f"{account} breaker", f"open until {_moment(until)}: {account.closed_reason}" if until else "closed"
     if announced := account.announced(now):
-        yield f"{name} Kaspi announces", announced
+        yield f"{account} Kaspi announces", announced
     age = account.worker_age(now)
     seen = "never seen" if age is None else f"seen {format_duration(_s(age))} ago"
-    yield f"{name} worker", f"{seen}, fails at {account.worker_trouble}" if account.worker_trouble else seen
+    yield f"{account} worker", f"{seen}, fails at {account.worker_trouble}" if account.worker_trouble else seen
     if account.held_at:
         by = f" by {account.held_by}" if account.held_by else ""
-        yield f"{name} sending", f"held since {_moment(account.held_at)}{by}"
+        yield f"{account} sending", f"held since {_moment(account.held_at)}{by}"
 
 
 def _counts(counts: Mapping[str, int]) -> Rows:
