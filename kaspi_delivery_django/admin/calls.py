@@ -167,10 +167,8 @@ class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
         yield errors.translated_refusal(row.failure)
 
     def row_actions(self, row: PendingAction) -> Iterable[tuple[str, Action]]:
-        return [("dismiss", _dismissal_of(row))]
-
-    def row_action(self, row: PendingAction, name: str) -> Action | None:
-        return _dismissal_of(row) if name == "dismiss" else None
+        """Offer to dismiss it: dismissing a colleague's cancel takes the permission to cancel, and so on."""
+        return [("dismiss", replace(DISMISS, permission=bulk_actions.permission_for(row.name)))]
 
 
 @admin.register(AccountState)
@@ -197,8 +195,3 @@ class AccountStateAdmin(ConfirmedActionsAdmin):
         """Record the user, shown beside the hold."""
         obj.asked_by = request.user.get_username()
         return super().log_change(request, obj, message)
-
-
-def _dismissal_of(action: PendingAction) -> Action:
-    """Dismissing a colleague's cancel takes the permission to cancel; and so on."""
-    return replace(DISMISS, permission=bulk_actions.permission_for(action.name))

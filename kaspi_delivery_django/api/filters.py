@@ -14,9 +14,9 @@ from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries.identities import content_type_of, fitting
+from kaspi_delivery_django.stats.snapshot import NOT_BOOKED
 from kaspi_delivery_django.statuses import TERMINAL
 
-NOT_BOOKED = "not_booked"
 ANY = "any"
 NONE = "none"
 MAX_STATUSES = 10
