@@ -10,6 +10,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ import requests
 from django.core.management.base import BaseCommand, CommandError
 
 from kaspi_delivery_django import conf
+from kaspi_delivery_django.client.retries import read_retry_after
 from kaspi_delivery_django.client.types import check_base_url
 from kaspi_delivery_django.client.webhooks import sign
 from kaspi_delivery_django.exceptions import UsageError
@@ -102,7 +104,7 @@ class Listener:
             raise CommandError(f"{answer.status_code} {text or 'no REST API of this app'}")
         self.log(f"{answer.status_code} {text or ''}; trying again")
         if answer.status_code == TOO_MANY:
-            self.stop.wait(float(answer.headers.get("Retry-After", "1")))
+            self.stop.wait(read_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC)) or 1.0)
         return None
 
 
