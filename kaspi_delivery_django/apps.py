@@ -28,8 +28,8 @@ class KaspiDeliveryConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, connect the receivers, load the runner and the OpenAPI extension."""
-        from kaspi_delivery_django import checks, receivers  # noqa: PLC0415  # models must be loaded
-        from kaspi_delivery_django.services.deliveries import runners  # noqa: PLC0415  # the same
+        from kaspi_delivery_django import checks, receivers
+        from kaspi_delivery_django.services.deliveries import runners
 
         checks.register()
         receivers.connect()

@@ -14,6 +14,6 @@ class ShopConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to the courier's news."""
-        from example_project.shop import receivers  # noqa: PLC0415  # models must be loaded
+        from example_project.shop import receivers  # models must be loaded
 
         receivers.connect()

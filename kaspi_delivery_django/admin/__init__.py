@@ -3,7 +3,7 @@
 A shop's own order pages take `DeliveryInline` and the mixins from here.
 """
 
-from kaspi_delivery_django.admin import calls, deliveries, events, records
+from kaspi_delivery_django.admin import calls, deliveries, events
 from kaspi_delivery_django.admin.orders.actions import DeliveryActionsMixin, OrderDeliveriesMixin
 from kaspi_delivery_django.admin.orders.inline import DeliveryInline
 from kaspi_delivery_django.admin.orders.lists import DeliveryAttentionMixin, DeliveryStatusMixin
@@ -17,5 +17,4 @@ __all__ = [
     "calls",
     "deliveries",
     "events",
-    "records",
 ]

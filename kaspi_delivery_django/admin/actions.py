@@ -28,7 +28,8 @@ from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS
 from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.statuses import CANCELLED
 
-State, Name = WebhookEvent.State, PendingAction.Name
+State = WebhookEvent.State
+Name = PendingAction.Name
 
 
 def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
@@ -153,11 +154,6 @@ def outcome_of_booking(booked: Sequence[Delivery], refused: Sequence[str] = ()) 
 def _hold(state: AccountState, _answers: Mapping[str, Any]) -> Answer:
     circuit_breaker.hold_sending(by=getattr(state, "asked_by", ""))
     return Answer(messages.SUCCESS, gettext("all sending is held."))
-
-
-def _release(_state: AccountState, _answers: Mapping[str, Any]) -> Answer:
-    circuit_breaker.release_sending()
-    return Answer(messages.SUCCESS, gettext("sending is released."))
 
 
 def _after(service: Callable[..., object], level: int, words: Promise, several: Any = None, **options: Any) -> Act:
@@ -339,7 +335,7 @@ RELEASE = Action(
     permission="hold_sending",
     label=_("Release sending"),
     question=_("Requests that became due meanwhile are sent, unless they are too old."),
-    act=_release,
+    act=_after(lambda _state: circuit_breaker.release_sending(), messages.SUCCESS, _("sending is released.")),
 )
 
 

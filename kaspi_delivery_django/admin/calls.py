@@ -1,4 +1,4 @@
-"""The pages of the outbox: calls, failed attempts, and pending bulk actions."""
+"""The pages of the outbox: calls, failed attempts, pending bulk actions, and the accounts that they are sent for."""
 
 import re
 from collections.abc import Iterable
@@ -13,20 +13,21 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, filters
-from kaspi_delivery_django.admin.actions import DISMISS
+from kaspi_delivery_django.admin.actions import DISMISS, HOLD, RELEASE
 from kaspi_delivery_django.admin.columns import AttemptsInline, CallColumns, OrderColumn
 from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
 from kaspi_delivery_django.admin.display import masked
 from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
-from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
+from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock, errors
+from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.stats import recent
 
 ANSWER = ("state_text", "answer", "http_status", "error_message", "request_id", "waits", "delivery", "kind", "attempts")
 
 
-class CallStateFilter(filters.StateFilter):
+class CallStateFilter(filters.GroupedStateFilter):
     """The state of a call; all that are pending together."""
 
     together = ("waiting", _("Pending: due, unknown, or needs attention"), ApiCall.UNFINISHED)
@@ -67,11 +68,8 @@ class AnswerFilter(filters.LinkedFilter):
         return Q(recent.failed(clock.now()), kind=kind, http_status=int(status) if status else None)
 
 
-class ActionStateFilter(filters.ChoiceFilter):
+class ActionStateFilter(filters.StateFilter):
     """Pending actions, or refused ones."""
-
-    title = _("state")
-    parameter_name = "state"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
         return [("waiting", _("Waits for the worker")), ("refused", _("Refused"))]
@@ -169,12 +167,31 @@ class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
         yield errors.translated_refusal(row.failure)
 
     def row_actions(self, row: PendingAction) -> Iterable[tuple[str, Action]]:
-        return [("dismiss", _dismissal_of(row))]
-
-    def row_action(self, row: PendingAction, name: str) -> Action | None:
-        return _dismissal_of(row) if name == "dismiss" else None
+        """Offer to dismiss it: dismissing a colleague's cancel takes the permission to cancel, and so on."""
+        return [("dismiss", replace(DISMISS, permission=bulk_actions.permission_for(row.name)))]
 
 
-def _dismissal_of(action: PendingAction) -> Action:
-    """Dismissing a colleague's cancel takes the permission to cancel; and so on."""
-    return replace(DISMISS, permission=bulk_actions.permission_for(action.name))
+@admin.register(AccountState)
+class AccountStateAdmin(ConfirmedActionsAdmin):
+    """Each account's circuit breaker, its worker's last heartbeat, and the hold of sending."""
+
+    list_display = (
+        "account",
+        "environment",
+        "held_at",
+        "closed_until",
+        "closed_reason",
+        "announcement",
+        "worker_seen_at",
+    )
+
+    def row_actions(self, row: AccountState) -> Iterable[tuple[str, Action]]:
+        return [("release", RELEASE)] if circuit_breaker.is_held() else [("hold", HOLD)]
+
+    def row_action(self, row: AccountState, name: str) -> Action | None:
+        return {"hold": HOLD, "release": RELEASE}.get(name)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Record the user, shown beside the hold."""
+        obj.asked_by = request.user.get_username()
+        return super().log_change(request, obj, message)

@@ -13,6 +13,7 @@ from kaspi_delivery_django.admin import display, explanations
 from kaspi_delivery_django.admin.readonly import ReadOnlyInline
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, WebhookEvent
 from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.stats.snapshot import age_label
 
 ATTEMPTS_SHOWN = 20
 
@@ -27,7 +28,7 @@ class DeliveryColumns:
 
     @admin.display(description=_("in status for"))
     def in_status_for(self, delivery: Delivery) -> str:
-        return display.age(delivery.status_at or delivery.created_at)
+        return age_label(delivery.status_at or delivery.created_at)
 
     @admin.display(description=_("promised"))
     def promise(self, delivery: Delivery) -> str:

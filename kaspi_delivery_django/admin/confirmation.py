@@ -70,8 +70,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
         chosen = queryset if known is None else queryset.filter(pk__in=keys_of(queryset.model, known)[:MAX_ROWS])
         keys = list(chosen.order_by("pk").values_list("pk", flat=True)[: MAX_ROWS + 1])
         if len(keys) > MAX_ROWS:
-            words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
-            self.message_user(request, words % {"most": MAX_ROWS}, messages.ERROR)
+            self.refuse_many(request, MAX_ROWS)
             return None
         if not keys:
             self.message_user(request, gettext("The row is gone."), messages.WARNING)
@@ -81,6 +80,11 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
             return self._confirm_all(request, action, queryset, keys, form)
         self._do_all(request, action, queryset.model, keys, form.cleaned_data)
         return None
+
+    def refuse_many(self, request: HttpRequest, most: int) -> None:
+        """Report that too many rows were chosen."""
+        words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
+        self.message_user(request, words % {"most": most}, messages.ERROR)
 
     def _confirm_all(
         self, request: HttpRequest, action: Action, queryset: QuerySet[Any], keys: Sequence[Any], form: ConfirmForm
@@ -210,8 +214,11 @@ class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
         raise NotImplementedError
 
     def row_action(self, row: Any, name: str) -> Action | None:
-        """Return what stands behind the name for this row, possible now or not; None for an unknown one."""
-        raise NotImplementedError
+        """Return what stands behind the name for this row; None for an unknown one.
+
+        A page whose actions come and go returns also one that is not possible now: the service says why.
+        """
+        return dict(self.row_actions(row)).get(name)
 
     def get_urls(self) -> list[Any]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_exit"

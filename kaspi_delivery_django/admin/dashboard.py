@@ -20,10 +20,12 @@ from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.stats import alerts, recent
 from kaspi_delivery_django.stats.days import Day
 from kaspi_delivery_django.stats.report import Report
-from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER
+from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER, age_label, counted
 from kaspi_delivery_django.statuses import status_label
 
 SHORTEST = 2
+Kind = ApiCall.Kind
+State = ApiCall.State
 
 Linker = Callable[..., str]
 
@@ -90,7 +92,7 @@ def _parcels(to: Linker, day: Day, most: int) -> Sequence[Bar]:
     return [
         Bar(
             label=f"{name}, {label}",
-            count=display.counted(day.parcels[kind]),
+            count=counted(day.parcels[kind]),
             share=share(day.parcels[kind], most),
             url=to("delivery", day=f"{kind}:{day.date.isoformat()}") if day.parcels[kind] else "",
         )
@@ -106,10 +108,12 @@ def _current(to: Linker, report: Report) -> dict[str, Any]:
             (_status(status), count, to("delivery", status=status or NOT_BOOKED))
             for status, count in now.deliveries.items()
         ),
-        "calls": _bars((_state(state), count, to("apicall", state=state)) for state, count in now.calls.items()),
+        "calls": _bars(
+            (str(State(state).label), count, to("apicall", state=state)) for state, count in now.calls.items()
+        ),
         "actions_waiting": _bar(actions, now.actions_waiting, to("pendingaction", state="waiting")),
         "calls_url": to("apicall", state="waiting"),
-        "silence": display.age(now.last_webhook_at),
+        "silence": age_label(now.last_webhook_at),
         "accounts": report.accounts,
         "accounts_url": to("accountstate"),
     }
@@ -120,6 +124,7 @@ def _lately(to: Linker, report: Report) -> dict[str, Any]:
     ended = sorted(report.calls_ended.items())
     failed = sorted(recent.failed_attempts(now).items(), key=lambda row: -row[1])
     repeated = to("webhookevent", repeated="1")
+    no_answer = gettext("no answer")
     return {
         "took": {
             "deliveries": _bar(
@@ -129,17 +134,17 @@ def _lately(to: Linker, report: Report) -> dict[str, Any]:
             "p90": _span(took.p90),
         },
         "ended": _bars(
-            (f"{_kind(kind)}: {_state(state)}", count, to("apicall", ended=f"{kind}:{state}"))
+            (f"{Kind(kind).label}: {State(state).label}", count, to("apicall", ended=f"{kind}:{state}"))
             for (kind, state), count in ended
         ),
         "failed": _bars(
-            (f"{_kind(kind)}: {_answer(status)}", count, to("failedattempt", answer=f"{kind}:{status or ''}"))
+            (f"{Kind(kind).label}: {status or no_answer}", count, to("failedattempt", answer=f"{kind}:{status or ''}"))
             for (kind, status), count in failed
         ),
         "webhooks": {
             "events": _bar(gettext("Events"), came.events, to("webhookevent", since="24"), recent.SAMPLE),
             "repeated": _bar(gettext("Came more than once"), came.repeated, repeated),
-            "most_attempts": display.counted(came.most_attempts),
+            "most_attempts": counted(came.most_attempts),
         },
     }
 
@@ -158,14 +163,14 @@ def _bars(rows: Iterable[tuple[str, int, str]]) -> list[Bar]:
     known = list(rows)
     most = max((count for _label, count, _url in known), default=0)
     return [
-        Bar(label=label, count=display.counted(count), share=share(count, most), url=url if count else "")
+        Bar(label=label, count=counted(count), share=share(count, most), url=url if count else "")
         for label, count, url in known
     ]
 
 
 def _bar(label: str, count: int, url: str, sample: int = MAX_COUNT + 1) -> Bar:
     """Return a single number. A plus sign marks one that stopped at its bound, or a full sample."""
-    shown = display.counted(count) if sample > MAX_COUNT else display.sampled(count, sample)
+    shown = counted(count) if sample > MAX_COUNT else display.sampled(count, sample)
     return Bar(label=label, count=shown, share=0, url=url if count else "")
 
 
@@ -173,17 +178,5 @@ def _status(status: str) -> str:
     return gettext("Other") if status == OTHER else status_label(status)
 
 
-def _kind(kind: str) -> str:
-    return str(ApiCall.Kind(kind).label)
-
-
 def _span(time: timedelta | None) -> str:
     return "—" if time is None else exact_duration_label(time)
-
-
-def _answer(http_status: int | None) -> str:
-    return str(http_status or gettext("no answer"))
-
-
-def _state(state: str) -> str:
-    return str(ApiCall.State(state).label)

@@ -1,4 +1,4 @@
-"""The page of deliveries, with their history, calls and events, and what can be done about them."""
+"""The pages of deliveries, with what can be done about them, and of their status changes."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -18,6 +18,7 @@ from kaspi_delivery_django.admin.actions import ACTIONS, actions_for
 from kaspi_delivery_django.admin.columns import CallsInline, DeliveryColumns, EventsInline, OrderColumn
 from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin, bulk_action
 from kaspi_delivery_django.admin.outcomes import Action
+from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import rules
@@ -169,6 +170,32 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
 
     def row_action(self, row: Delivery, name: str) -> Action | None:
         return actions_for(row).get(name)
+
+
+@admin.register(StatusChange)
+class StatusChangeAdmin(OrderColumn, ReadOnlyAdmin):
+    personal = ("note",)
+    list_display = ("at", "order_page", "step", "source", "applied", "notified_at")
+    list_filter = (filters.SinceFilter,)
+    list_prefetch_related = ("delivery",)
+    search_fields = ("delivery",)
+    search_help_text = filters.SEARCH_HELP
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        names = super().get_fields(request, obj)
+        return ["step", *(name for name in names if name not in {"from_status", "to_status"})]
+
+    def find(self, request: HttpRequest, term: str) -> Q:
+        return Q(delivery__in=filters.delivery_keys(request, term))
+
+    @admin.display(description=_("step"))
+    def step(self, change: StatusChange) -> str:
+        """Return both statuses; a late update is marked."""
+        after = display.status_badge(change.to_status)
+        if not change.applied:
+            late = display.badge(gettext("late, not applied"), "—", "ended")
+            return format_html("<span>{} {}</span>", after, late)
+        return format_html("<span>{} → {}</span>", display.status_badge(change.from_status), after)
 
 
 def _label(name: str) -> Any:

@@ -20,12 +20,11 @@ from django.utils.translation import gettext
 from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client.webhooks import readable_text
 from kaspi_delivery_django.formats import duration_label, number_label, time_label
-from kaspi_delivery_django.formats import isolated as isolated
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.models.search import number_key
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.stats.snapshot import counted as counted
+from kaspi_delivery_django.stats.snapshot import age_label
 from kaspi_delivery_django.statuses import status_label
 
 VIEW_PERSONAL_DATA = "kaspi_delivery.view_personal_data"
@@ -107,10 +106,6 @@ def sampled(count: int, most: int) -> str:
     return f"{number_label(count)}{'+' if count >= most else ''}"
 
 
-def age(since: datetime | None) -> str:
-    return duration_label(clock.now() - since) if since else ""
-
-
 def moment(at: datetime | None) -> str:
     """Write a time in the shop's time zone, as Django writes it elsewhere."""
     return time_label(at) if at else ""
@@ -125,11 +120,11 @@ def promise(delivery: Delivery) -> str:
         return ""
     if due_at >= now:
         return gettext("in %(time)s") % {"time": duration_label(due_at - now)}
-    late_for = age(due_at).replace(" ", "\N{NO-BREAK SPACE}")  # a unit stays beside its number
+    late_for = age_label(due_at).replace(" ", "\N{NO-BREAK SPACE}")  # a unit stays beside its number
     return badge(gettext("overdue: %(time)s") % {"time": late_for}, "!", "bad")
 
 
-def order_link(site: admin.AdminSite, delivery: Delivery, *, shows_personal: bool = False) -> str:
+def order_link(site: admin.AdminSite, delivery: Delivery, *, shows_personal: bool) -> str:
     """Link the shop's own page of the order, where its admin has one; no query for each row."""
     _kind, url = _shop_page(site, delivery)
     return link(url, order_name(delivery, shows_personal=shows_personal))
@@ -232,15 +227,15 @@ def list_url(site: admin.AdminSite, request: HttpRequest, model: str, **query: s
     return reverse(f"{site.name}:kaspi_delivery_{model}_changelist", query=query)
 
 
-def tracking_link(delivery: Delivery, text: str = "") -> str:
+def tracking_link(delivery: Delivery, text: str) -> str:
     """Link the tracking page, if it is where Kaspi's pages are; show it as text otherwise."""
     url = delivery.allowed_tracking_url
     return external_link(url, text) if url else delivery.tracking_url
 
 
-def external_link(url: str, text: str = "") -> str:
-    """Return a link that opens a page outside the admin; its address is the text if none is given."""
-    return format_html('<a href="{}" rel="noopener noreferrer" target="_blank">{}</a>', url, text or url)
+def external_link(url: str, text: str) -> str:
+    """Return a link that opens a page outside the admin."""
+    return format_html('<a href="{}" rel="noopener noreferrer" target="_blank">{}</a>', url, text)
 
 
 def copied(shown: object, text: str | None) -> str:

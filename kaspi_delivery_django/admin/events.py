@@ -24,7 +24,7 @@ State = WebhookEvent.State
 _ACTIONS = {"replay": REPLAY, "acknowledge": ACKNOWLEDGE_EVENT}
 
 
-class EventStateFilter(filters.StateFilter):
+class EventStateFilter(filters.GroupedStateFilter):
     """What became of an event; the dead letters together."""
 
     together = ("dead", _("Dead letters: failed, parked or in conflict"), WebhookEvent.DEAD_LETTERS)

@@ -9,6 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display
+from kaspi_delivery_django.formats import isolated
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, FailedAttempt, WebhookEvent
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.deliveries import payloads, rules
@@ -190,7 +191,7 @@ def explain_event(event: WebhookEvent) -> str:
     }
     if event.state == WebhookEvent.State.FAILED:
         return gettext("It could not be applied: %(error)s. Fix that, then replay it.") % {
-            "error": display.isolated(errors.translated(event.error))
+            "error": isolated(errors.translated(event.error))
         }
     return known.get(event.error, event.error) or "—"
 

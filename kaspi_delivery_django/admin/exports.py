@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -45,7 +44,8 @@ INSTALL = "pip install 'kaspi-delivery-django[labels]'"
 MAX_LABELS = 1_000
 BATCH_ROWS = 2_000
 MAX_FILTER_LENGTH = 500
-LABELS, CSV = _("Labels"), _("CSV export")
+LABELS = _("Labels")
+CSV = _("CSV export")
 COLUMNS = (
     "order_label",
     "external_order_id",
@@ -83,17 +83,6 @@ _SIGNS = "=+\\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYP
 _BLANKS = r" \f\v\x1c-\x1f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff\"'"
 # Before a formula at the start of a cell, or of what becomes one in a spreadsheet that expects another separator.
 _FORMULA = re.compile(rf"^(?=[\t\r\n])|(?:^|(?<=[,;\t\r\n]))(?=[{_BLANKS}]*[{_SIGNS}])")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Label:
-    """One parcel on the printed page; `code` is its delivery id as a drawing, empty without the extra `labels`."""
-
-    delivery: Delivery
-    order: str
-    code: str
-    pickup_by: str
-    warning: str
 
 
 def require_permission(model_admin: ReadOnlyAdmin, request: HttpRequest) -> None:
@@ -150,18 +139,19 @@ def without_formula(text: str) -> str:
     return _FORMULA.sub("'", text)
 
 
-def _label(delivery: Delivery) -> Label:
+def _label(delivery: Delivery) -> dict[str, Any]:
+    """Return one parcel on the page; `code` is its delivery id as a drawing, empty without the extra `labels`."""
     is_ready = delivery.status in statuses.AWAITING_PICKUP and delivery.delivery_id
     warning = "" if is_ready else statuses.status_label(delivery.status)
     if delivery.cancel_requested_at and delivery.is_cancellable:
         warning = gettext("A cancel was requested")
-    return Label(
-        delivery=delivery,
-        order=display.order_name(delivery, shows_personal=True),
-        code=_code(delivery.delivery_id or ""),
-        pickup_by=display.moment(delivery.pickup_by),
-        warning=warning,
-    )
+    return {
+        "delivery": delivery,
+        "order": display.order_name(delivery, shows_personal=True),
+        "code": _code(delivery.delivery_id or ""),
+        "pickup_by": display.moment(delivery.pickup_by),
+        "warning": warning,
+    }
 
 
 def _code(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Searches by delivery, paginators with bounded counts, and list filters whose choices read no whole table."""
+"""Searches by delivery, and list filters whose choices read no whole table."""
 
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
@@ -6,11 +6,9 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
-from django.utils.functional import cached_property
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -21,7 +19,14 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats import accounts, days, recent
-from kaspi_delivery_django.stats.snapshot import MAX_COUNT, NOT_BOOKED, OTHER, CountUpTo, is_unserved, read_together
+from kaspi_delivery_django.stats.snapshot import (
+    NOT_BOOKED,
+    OTHER,
+    CountUpTo,
+    counted,
+    is_unserved,
+    read_together,
+)
 from kaspi_delivery_django.statuses import CANCELLED, DELIVERED, STATUS_LABELS
 
 Choices = Iterable[tuple[Any, Any]]
@@ -43,32 +48,6 @@ def delivery_keys(request: HttpRequest, term: str) -> list[int]:
     """
     found = Delivery.objects.filter(deliveries_found(request, term)).order_by("-pk")
     return list(found.values_list("pk", flat=True)[:MAX_KEYS])
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg]  # no generics at run time
-    """Pages through the first 10,000 rows, and counts no further."""
-
-    @cached_property
-    def found(self) -> int:
-        """The number of rows, counted to at most one more than is shown."""
-        rows: Any = self.object_list  # the admin gives a queryset
-        return int(rows.order_by()[: MAX_COUNT + 1].count())  # sorting them first would cost more than counting
-
-    @property
-    def count(self) -> int:
-        return min(self.found, MAX_COUNT)
-
-
-class CappedChangeList(ChangeList):
-    """Keep the order of the index, and note when there are more rows than the pages show."""
-
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """Take no other order from the address either."""
-        return list(self.model_admin.ordering or ())
-
-    @property
-    def is_capped(self) -> bool:
-        return getattr(self.paginator, "found", 0) > MAX_COUNT
 
 
 class ChoiceFilter(admin.SimpleListFilter):
@@ -114,7 +93,7 @@ class AttentionFilter(ChoiceFilter):
         counts = {reason: count for reason, count in read_together(rows, using=db_alias()).items() if count}
         found = {ANY: sum(counts.values()), **counts}
         self.lookup_choices = [
-            (key, f"{label} ({display.counted(found.get(key, 0))})")
+            (key, f"{label} ({counted(found.get(key, 0))})")
             for key, label in self.lookup_choices
             if key in found or key == self.value()
         ]
@@ -160,15 +139,23 @@ class EnvironmentFilter(ChoiceFilter):
 
 
 class StateFilter(ChoiceFilter):
-    """The state of a call or an event; `together` offers several of them as one choice: its value, label and states."""
+    """The state of a row."""
 
     title = _("state")
     parameter_name = "state"
-    together: tuple[str, Any, Iterable[str]]
 
     def lookups(self, _request: HttpRequest, model_admin: Any) -> Choices:
+        return list(model_admin.model.State.choices)
+
+
+class GroupedStateFilter(StateFilter):
+    """The state of a row; `together` offers several of them as one choice: its value, label and states."""
+
+    together: tuple[str, Any, Iterable[str]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         value, label, _states = self.together
-        return [(value, label), *model_admin.model.State.choices]
+        return [(value, label), *super().lookups(request, model_admin)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value, _label, states = self.together
@@ -184,10 +171,10 @@ class SinceFilter(ChoiceFilter):
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
         return [
-            (str(1), _("The last hour")),
-            (str(24), _("The last 24 hours")),
-            (str(7 * 24), _("The last 7 days")),
-            (str(30 * 24), _("The last 30 days")),
+            ("1", _("The last hour")),
+            ("24", _("The last 24 hours")),
+            ("168", _("The last 7 days")),
+            ("720", _("The last 30 days")),
         ]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

@@ -1,7 +1,5 @@
 """App configuration: add the idempotency keys to `kaspi_prune`."""
 
-from importlib import import_module
-
 from django.apps import AppConfig
 
 
@@ -13,5 +11,9 @@ class KaspiDeliveryApiConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register what `kaspi_prune` deletes."""
-        import_module("kaspi_delivery_django.api.idempotency").register()
+        """Register what `kaspi_prune` deletes. No key names a customer."""
+        from kaspi_delivery_django.api import idempotency
+        from kaspi_delivery_django.services import extensions
+
+        keys = "idempotency keys"
+        extensions.register(extensions.Extension(label=keys, rows=keys, prune=idempotency.prune))

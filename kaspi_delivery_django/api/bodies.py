@@ -7,11 +7,12 @@ from django.db.models import Model
 from rest_framework import serializers
 
 from kaspi_delivery_django import orders
-from kaspi_delivery_django.api.problems import invalid_input
+from kaspi_delivery_django.api.problems import Problem
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH
 from kaspi_delivery_django.services.errors import one_line
 
-NAMES_SHOWN, NAME_LENGTH = 10, 100
+NAMES_SHOWN = 10
+NAME_LENGTH = 100
 CONFIRMATION = "You have looked at Kaspi: it has no delivery of this number. Needed where Kaspi may have booked it."
 
 
@@ -102,5 +103,5 @@ def model_named(label: str) -> type[Model]:
     found = next((model for model in models if model._meta.label_lower == label.casefold()), None)
     if found is None:
         known = ", ".join(model._meta.label for model in models)
-        raise invalid_input({"model": [f"No adapter is for this model. Known: {known}."]})
+        raise Problem("invalid_input", errors={"model": [f"No adapter is for this model. Known: {known}."]})
     return found

@@ -7,7 +7,7 @@ from django.db.models import Model, Q
 
 from kaspi_delivery_django import orders
 from kaspi_delivery_django.api.bodies import model_named
-from kaspi_delivery_django.api.problems import Problem, invalid_input
+from kaspi_delivery_django.api.problems import Problem
 from kaspi_delivery_django.exceptions import AlreadyBooked
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.search import number_key
@@ -46,7 +46,7 @@ def _order(given: Mapping[str, Any], *, sees_personal: bool) -> Model:
     if "reference" in given:
         return _only([order for model in models for order in _by_reference(model, given["reference"], sees_personal)])
     if len(models) != 1:
-        raise invalid_input({"model": ["Several models have an adapter: name the order's."]})
+        raise Problem("invalid_input", errors={"model": ["Several models have an adapter: name the order's."]})
     order = orders.find_by_key(models[0], given["order_id"], using=db_alias())
     return _only([] if order is None else [order])
 
@@ -55,7 +55,8 @@ def _only(found: list[Model]) -> Model:
     if not found:
         raise Problem("order_not_found")
     if len({(order._meta.concrete_model, order.pk) for order in found}) > 1:
-        raise invalid_input({"reference": ["Several orders are called so: give `order_id` and `model`."]})
+        words = "Several orders are called so: give `order_id` and `model`."
+        raise Problem("invalid_input", errors={"reference": [words]})
     return found[0]
 
 

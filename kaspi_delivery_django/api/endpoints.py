@@ -1,4 +1,4 @@
-"""What all endpoints have in common: JSON alone, the host's authentication, our permissions, limits and problems."""
+"""What all endpoints share: JSON alone, the host's authentication, our permissions, limits, pages and problems."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -6,8 +6,10 @@ from typing import Any, TypeVar
 
 from django.db import connections, models, transaction
 from django.utils.cache import patch_cache_control
+from django.utils.dateparse import parse_datetime
 from rest_framework import exceptions
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import JSONRenderer
@@ -24,6 +26,10 @@ Row = TypeVar("Row", bound=models.Model)
 Values = Mapping[str, Any]
 APP = "kaspi_delivery"
 MAX_BODY_BYTES = 64 * 1024
+PAGE_SIZE = 50
+MAX_PAGE_SIZE = 200
+MAX_CURSOR_LENGTH = 300
+MAX_ID = 2**63 - 1
 
 
 def may(user: Any, codename: str) -> bool:
@@ -75,6 +81,36 @@ class BoundedJSONParser(JSONParser):
             return super().parse(BytesIO(body), media_type, parser_context)
         except RecursionError as err:
             raise exceptions.ParseError("The body is nested too deeply.") from err
+
+
+class KeyPagination(CursorPagination):
+    """Pages by cursor, the newest row first: each costs the same, however far down the list it is."""
+
+    ordering = ("-id",)
+    page_size = PAGE_SIZE
+    page_size_query_param = "page_size"
+    max_page_size = MAX_PAGE_SIZE
+
+    def decode_cursor(self, request: Request) -> Any:
+        """Return the cursor. Raises `Problem` for one that is not of this list."""
+        if len(request.query_params.get(self.cursor_query_param, "")) > MAX_CURSOR_LENGTH:
+            raise Problem("invalid_cursor")
+        try:
+            cursor: Any = super().decode_cursor(request)
+        except exceptions.NotFound as err:
+            raise Problem("invalid_cursor") from err
+        if cursor is not None and cursor.position is not None and not self._is_position(cursor.position):
+            raise Problem("invalid_cursor")
+        return cursor
+
+    def _is_position(self, text: str) -> bool:
+        if self.ordering[0].removeprefix("-") == "id":
+            return text.isascii() and text.isdigit() and int(text) <= MAX_ID
+        try:
+            at = parse_datetime(text)
+        except ValueError:
+            return False
+        return at is not None and at.tzinfo is not None and 2000 <= at.year < 2200  # noqa: PLR2004  # each engine can
 
 
 class Endpoint(GenericViewSet[Row]):

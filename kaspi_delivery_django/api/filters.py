@@ -1,4 +1,4 @@
-"""The filters of the list, as query parameters. Each is answered by an index, except for `updated_…`."""
+"""The query parameters of the lists, and what they filter by. Each is answered by an index, except for `updated_…`."""
 
 from collections.abc import Mapping
 from datetime import UTC
@@ -9,15 +9,16 @@ from rest_framework import serializers
 
 from kaspi_delivery_django import orders
 from kaspi_delivery_django.api.bodies import StrictSerializer, model_named
-from kaspi_delivery_django.api.endpoints import may
-from kaspi_delivery_django.api.paging import MAX_CURSOR_LENGTH, MAX_PAGE_SIZE
+from kaspi_delivery_django.api.endpoints import MAX_CURSOR_LENGTH, MAX_ID, MAX_PAGE_SIZE, may
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries.identities import content_type_of, fitting
+from kaspi_delivery_django.stats.snapshot import NOT_BOOKED
 from kaspi_delivery_django.statuses import TERMINAL
 
-NOT_BOOKED, ANY, NONE = "not_booked", "any", "none"
+ANY = "any"
+NONE = "none"
 MAX_STATUSES = 10
 LOOKUPS = {
     "account": "account",
@@ -44,8 +45,25 @@ def _time(description: str) -> serializers.DateTimeField:
     )
 
 
-class ListParameters(StrictSerializer):
-    """What the list is filtered by; an unknown name is refused, or a typing error would return everything."""
+class PageParameters(StrictSerializer):
+    """Which page of a list; an unknown name is refused, or a typing error would return everything."""
+
+    page_size = serializers.IntegerField(
+        required=False, min_value=1, max_value=MAX_PAGE_SIZE, help_text=f"Rows of a page, 1 to {MAX_PAGE_SIZE}."
+    )
+    cursor = _text("Where the page begins: follow `next`.", most=MAX_CURSOR_LENGTH)
+
+
+class EventParameters(PageParameters):
+    """Where the list of events begins."""
+
+    after = serializers.IntegerField(
+        required=False, min_value=0, max_value=MAX_ID, help_text="Events with a greater `id`, the oldest first."
+    )
+
+
+class ListParameters(PageParameters):
+    """What the list of deliveries is filtered by."""
 
     status = serializers.ListField(
         child=serializers.CharField(max_length=64),
@@ -72,10 +90,6 @@ class ListParameters(StrictSerializer):
     created_before = _time("Created before this time.")
     updated_after = _time("Changed at this time or later. Give `created_after` too: it bounds what is read.")
     updated_before = _time("Last changed before this time.")
-    page_size = serializers.IntegerField(
-        required=False, min_value=1, max_value=MAX_PAGE_SIZE, help_text=f"Rows of a page, 1 to {MAX_PAGE_SIZE}."
-    )
-    cursor = _text("Where the page begins: follow `next`.", most=MAX_CURSOR_LENGTH)
 
 
 def filtered(given: Mapping[str, Any], user: Any) -> DeliveryQuerySet:

@@ -12,10 +12,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from kaspi_delivery_django.api.models import KEY_LENGTH, IdempotencyKey
-from kaspi_delivery_django.api.problems import Problem, invalid_input, refusal_of
+from kaspi_delivery_django.api.problems import Problem, refusal_of
 from kaspi_delivery_django.exceptions import DeliveryError
-from kaspi_delivery_django.services import clock, extensions
-from kaspi_delivery_django.services.db import db_alias, is_nested, run_in_transaction
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import db_alias, delete_in_batches, is_nested, run_in_transaction
 from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.deliveries.identities import fitting
 
@@ -40,7 +40,7 @@ def keyed(request: Any) -> IdempotencyKey | None:
     if key is None:
         return None
     if not (key.isascii() and key.isprintable() and 0 < len(key) <= KEY_LENGTH):
-        raise invalid_input({HEADER: [f"It must have 1 to {KEY_LENGTH} printable ASCII characters."]})
+        raise Problem("invalid_input", errors={HEADER: [f"It must have 1 to {KEY_LENGTH} printable ASCII characters."]})
     user = request.user
     owner = fitting(str(user.pk if getattr(user, "pk", None) is not None else user))
     asked = json.dumps([request.method, request.path, request.data], sort_keys=True)
@@ -67,20 +67,7 @@ def run_once(keyed: IdempotencyKey | None, act: Callable[[], Outcome]) -> tuple[
 def prune(*, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
     """Delete the keys that were first used before a time; yield the number of each batch."""
     old = _keys().filter(created_at__lt=before).order_by("created_at", "pk")
-    if dry_run:
-        yield old.count()
-        return
-    while found := list(old.values_list("pk", flat=True)[:batch]):
-        yield run_in_transaction(partial(_delete, found), using=db_alias())
-
-
-def register() -> None:
-    """Have `kaspi_prune` delete old keys. The worker has nothing to do, and no key names a customer."""
-    label = "idempotency keys"
-    own = extensions.Extension(
-        label=label, rows=label, run=lambda **_limit: 0, prune=prune, anonymize=lambda _deliveries: None
-    )
-    extensions.register(own)
+    return delete_in_batches(old, by="created_at", batch=batch, dry_run=dry_run)
 
 
 def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
@@ -117,7 +104,3 @@ def _known(repeated: IdempotencyKey) -> Outcome:
 
 def _keys() -> QuerySet[IdempotencyKey]:
     return IdempotencyKey.objects.using(db_alias())
-
-
-def _delete(found: list[int]) -> int:
-    return _keys().filter(pk__in=found).delete()[0]

@@ -72,11 +72,6 @@ class Problem(exceptions.APIException):
         return self.code == "not_allowed"
 
 
-def invalid_input(errors: Mapping[str, Any]) -> Problem:
-    """Return the problem of values that cannot be used."""
-    return Problem("invalid_input", errors=errors)
-
-
 def refusal_of(err: DeliveryError) -> Problem:
     """Return the problem of an action that was refused: by a rule, or because the shop's adapter fails."""
     return Problem("adapter_failed" if isinstance(err.__cause__, AdapterFailed) else "not_allowed", str(err))

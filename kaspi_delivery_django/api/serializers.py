@@ -1,4 +1,4 @@
-"""Deliveries as JSON: what is read about them, and the fields that it is shown in."""
+"""Deliveries and events as JSON: what is read about them, and the fields that it is shown in."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from kaspi_delivery_django.api.endpoints import may
-from kaspi_delivery_django.models import Attention, Delivery
+from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.models.deliveries import PARCEL_COLUMNS, DeliveryQuerySet
 from kaspi_delivery_django.serializers import moment
 from kaspi_delivery_django.services import clock
@@ -237,3 +237,22 @@ class DeliverySerializer(serializers.Serializer[Any]):
 
     class Meta:
         ref_name = "KaspiDelivery"
+
+
+class EventSerializer(serializers.Serializer[WebhookEvent]):
+    """One webhook as received."""
+
+    id = serializers.IntegerField(read_only=True, help_text="For `after`.")
+    account = serializers.CharField(read_only=True)
+    environment = serializers.CharField(read_only=True)
+    event_id = serializers.CharField(read_only=True, help_text="Kaspi's id.")
+    type = serializers.CharField(read_only=True, help_text="Kaspi's type, such as delivery.in_transit.")
+    received_at = moment("When it came first.", allow_null=False)
+    received_count = serializers.IntegerField(read_only=True)
+    delivery = serializers.IntegerField(source="delivery_id", read_only=True, allow_null=True, help_text="Its `id`.")
+    state = serializers.CharField(read_only=True, help_text="applied, noted, parked, ignored, conflict, failed, …")
+    error = serializers.CharField(read_only=True, help_text="Why it was not applied; may be empty.")
+    body = serializers.CharField(read_only=True, help_text="The JSON that Kaspi sent, with letters escaped as ASCII.")
+
+    class Meta:
+        ref_name = "KaspiDeliveryWebhookEvent"

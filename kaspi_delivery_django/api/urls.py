@@ -5,8 +5,7 @@ from importlib import import_module
 from django.apps import apps
 from rest_framework.routers import SimpleRouter
 
-from kaspi_delivery_django.api.events import EventViewSet
-from kaspi_delivery_django.api.views import DeliveryViewSet
+from kaspi_delivery_django.api.views import DeliveryViewSet, EventViewSet
 
 app_name = "kaspi_delivery_api"
 router = SimpleRouter()

@@ -1,4 +1,4 @@
-"""The endpoints of deliveries: list, read, book, and each action of staff."""
+"""The endpoints: list, read and book deliveries, each action of staff; and the list of webhook events."""
 
 import logging
 from collections.abc import Callable
@@ -21,17 +21,29 @@ from kaspi_delivery_django.api.bodies import (
     StrictSerializer,
 )
 from kaspi_delivery_django.api.booking import book, book_return
-from kaspi_delivery_django.api.endpoints import Endpoint, Values, may, read_values, require
-from kaspi_delivery_django.api.filters import ListParameters, filtered
+from kaspi_delivery_django.api.endpoints import MAX_ID, Endpoint, KeyPagination, Values, may, read_values, require
+from kaspi_delivery_django.api.filters import EventParameters, ListParameters, filtered
 from kaspi_delivery_django.api.idempotency import Outcome
-from kaspi_delivery_django.api.paging import MAX_ID, DeliveryPagination
 from kaspi_delivery_django.api.problems import Problem
-from kaspi_delivery_django.api.serializers import readable, represented
-from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.api.serializers import EventSerializer, readable, represented
+from kaspi_delivery_django.models import Delivery, WebhookEvent
+from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import rules
 
 logger = logging.getLogger(__name__)
 REPLAYED = "Idempotent-Replayed"
+BY_AGE = frozenset({"created_after", "created_before"})
+
+
+class DeliveryPagination(KeyPagination):
+    """The newest delivery first: by its id, or by the time that the request limits.
+
+    Where an old time is the limit, the order of the ids would read through all newer rows first.
+    """
+
+    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
+        """Return the order that an index has for the request."""
+        return ("-created_at", "-id") if BY_AGE & request.query_params.keys() else ("-id",)
 
 
 class DeliveryViewSet(Endpoint[Delivery]):
@@ -148,6 +160,28 @@ class DeliveryViewSet(Endpoint[Delivery]):
 
     def _represent(self, key: int) -> Any:
         return represented([_existing(key)], self.request)[0]
+
+
+class EventPagination(KeyPagination):
+    """The newest event first; the oldest first of those that came after one."""
+
+    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
+        """Return the order of those that a program has not seen yet."""
+        return ("id",) if "after" in request.query_params else ("-id",)
+
+
+class EventViewSet(Endpoint[WebhookEvent]):
+    """Webhook events, for programs. Their bodies may name customers."""
+
+    queryset = WebhookEvent.objects.none()
+    permissions_to_view = ("view_webhookevent", "view_personal_data")
+    pagination_class = EventPagination
+
+    def list(self, request: Request) -> Response:
+        given = read_values(EventParameters, request.query_params)
+        rows = WebhookEvent.objects.using(db_alias()).filter(pk__gt=given.get("after", 0))
+        page: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response(EventSerializer(page, many=True).data)
 
 
 def _booked(delivery: Delivery, is_new: bool) -> Outcome:  # noqa: FBT001  # unpacked from a pair

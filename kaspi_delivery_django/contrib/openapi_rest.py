@@ -12,11 +12,10 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 
 from kaspi_delivery_django.api import bodies, problems
-from kaspi_delivery_django.api.events import EventParameters, EventSerializer
-from kaspi_delivery_django.api.filters import ListParameters
+from kaspi_delivery_django.api.filters import EventParameters, ListParameters
 from kaspi_delivery_django.api.idempotency import HEADER
 from kaspi_delivery_django.api.models import KEY_LENGTH
-from kaspi_delivery_django.api.serializers import DeliverySerializer
+from kaspi_delivery_django.api.serializers import DeliverySerializer, EventSerializer
 from kaspi_delivery_django.api.views import REPLAYED
 from kaspi_delivery_django.contrib.openapi import TAGS, described
 
@@ -198,7 +197,7 @@ class DeliveriesExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call
 class EventsExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  # drf-spectacular registers it so
     """Describes the endpoint of webhook events."""
 
-    target_class = "kaspi_delivery_django.api.events.EventViewSet"
+    target_class = "kaspi_delivery_django.api.views.EventViewSet"
 
     def view_replacement(self) -> Any:
         describe = extend_schema(

@@ -9,9 +9,8 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, models
@@ -19,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.models.fields import WrittenModel
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import db_alias, run_in_transaction
+from kaspi_delivery_django.services.db import db_alias, delete_in_batches
 
 logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)  # longer than any one sending may take
@@ -89,13 +88,12 @@ def send_due(
     return sent
 
 
-def retry(rows: models.QuerySet[Row], *, also_sent: bool = False) -> int:
-    """Make failed rows due again, as staff ask for it, and sent ones if that is wanted. Return how many.
+def retry(rows: models.QuerySet[Row], *, states: Collection[str] = (Outgoing.State.FAILED,)) -> int:
+    """Make the rows in these states due again, as staff ask for it. Return how many.
 
     They are retried as new ones are: at first soon, and for three days.
     """
     now = clock.database_now(db_alias())
-    states = [Outgoing.State.FAILED, *([Outgoing.State.SENT] if also_sent else [])]
     ended = rows.filter(state__in=states)
     return ended.update(state=Outgoing.State.WAITING, next_attempt_at=now, created_at=now, attempts=0, error="")
 
@@ -109,16 +107,7 @@ def prune(
     """
     ended = ~models.Q(state=Outgoing.State.WAITING)
     old = model.objects.filter(ended if abandoned is None else ended | abandoned, created_at__lt=before)
-    old = old.order_by("created_at", "pk")
-    if dry_run:
-        yield old.count()
-        return
-    while keys := list(old.values_list("pk", flat=True)[:batch]):
-        yield run_in_transaction(partial(_delete, old, keys), using=db_alias())
-
-
-def _delete(old: models.QuerySet[Any], keys: list[int]) -> int:
-    return old.filter(pk__in=keys).order_by().delete()[1].get(old.model._meta.label, 0)
+    return delete_in_batches(old.order_by("created_at", "pk"), by="created_at", batch=batch, dry_run=dry_run)
 
 
 def _send(row: Row, send: Callable[[Row], object]) -> bool:

@@ -18,16 +18,6 @@ MARKS = {State.WAITING: ("…", "waiting"), State.SENT: ("✓", "good"), State.F
 NEUTRAL_MARK = ("—", "ended")
 
 
-class StateFilter(filters.ChoiceFilter):
-    """The states that the rows of a page may have."""
-
-    title = _("state")
-    parameter_name = "state"
-
-    def lookups(self, _request: HttpRequest, model_admin: Any) -> filters.Choices:
-        return [(state.value, state.label) for state in model_admin.states]
-
-
 class OutgoingAdmin(OrderColumn, ConfirmedActionsAdmin):
     """The page of an outbox."""
 
@@ -35,9 +25,8 @@ class OutgoingAdmin(OrderColumn, ConfirmedActionsAdmin):
     change_list_template = "admin/kaspi_delivery/change_list.html"
     list_prefetch_related: ClassVar[tuple[str, ...]] = ("delivery",)
     search_help_text = filters.SEARCH_HELP
+    actions = ("send_again",)
 
-    states: ClassVar[Collection[Outgoing.State]] = tuple(State)
-    send_again_name: ClassVar[str]  # the action's name in addresses
     send_again_action: ClassVar[Action]
     send_again_states: ClassVar[Collection[str]]
     computed: ClassVar[tuple[str, ...]] = ("state_text",)
@@ -54,12 +43,8 @@ class OutgoingAdmin(OrderColumn, ConfirmedActionsAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.computed
 
-    def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may send again; Django asks for it by the permissions of an action."""
-        return request.user.has_perm(f"kaspi_delivery.{self.send_again_action.permission}")
-
     def row_actions(self, row: Any) -> Iterable[tuple[str, Action]]:
-        return [(self.send_again_name, self.send_again_action)] if row.state in self.send_again_states else []
+        return [("send_again", self.send_again_action)] if row.state in self.send_again_states else []
 
     def row_action(self, row: Any, name: str) -> Action | None:
-        return self.send_again_action if name == self.send_again_name else None
+        return self.send_again_action if name == "send_again" else None

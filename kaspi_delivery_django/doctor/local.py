@@ -10,9 +10,9 @@ from django.db.migrations.executor import MigrationExecutor
 
 from kaspi_delivery_django.client.protocol import API_VERSION
 from kaspi_delivery_django.doctor.texts import Result, result
+from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.stats.accounts import AccountStats
 from kaspi_delivery_django.stats.metrics import HOUR_S, METRICS, MINUTE_S
 from kaspi_delivery_django.stats.report import Report, total
 from kaspi_delivery_django.stats.snapshot import Snapshot
@@ -82,9 +82,9 @@ def judge_snapshot(report: Report) -> Iterator[Result]:
     yield result(case, deliveries=deliveries, events=events)
 
 
-def judge_account(state: AccountStats, found: Snapshot) -> Iterator[Result]:
+def judge_account(state: AccountState, found: Snapshot) -> Iterator[Result]:
     """Judge the worker, the circuit breaker and a hold of the account. Pure."""
-    alias = state.alias
+    alias = state.account
     if state.held_at:
         yield result("hold/held", account=alias, since=state.held_at)
     yield _worker(state, found)
@@ -93,8 +93,8 @@ def judge_account(state: AccountStats, found: Snapshot) -> Iterator[Result]:
     yield result("gate/open" if state.is_closed else "gate/closed", account=alias, reason=state.closed_reason)
 
 
-def _worker(state: AccountStats, found: Snapshot) -> Result:
-    alias, age = state.alias, state.worker_age(found.read_at)
+def _worker(state: AccountState, found: Snapshot) -> Result:
+    alias, age = state.account, state.worker_age(found.read_at)
     if state.worker_trouble:
         return result("worker/failing", account=alias, trouble=state.worker_trouble)
     if age is None:

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -22,15 +21,14 @@ from kaspi_delivery_django.client.exceptions import (
     Refused,
     UsageError,
 )
-from kaspi_delivery_django.client.retries import read_retry_after
+from kaspi_delivery_django.client.retries import read_date, read_retry_after
 from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.doctor.local import compare_clocks
 from kaspi_delivery_django.doctor.texts import Result, result
-from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.models import AccountState, WebhookEvent
 from kaspi_delivery_django.services import clock, inbox
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.outbox import clients
-from kaspi_delivery_django.stats.accounts import AccountStats
 
 NO_SUCH_DELIVERY = "dlv_kaspi_doctor_none"
 TIMEOUT_S = 15.0
@@ -48,7 +46,7 @@ class Probe:
     at: datetime
 
 
-def check_api(account: conf.Account, state: AccountStats) -> Sequence[Result]:
+def check_api(account: conf.Account, state: AccountState) -> Sequence[Result]:
     """Send one GET and judge the response; send none without a key, or during a pause that Kaspi asked for."""
     if not account.api_key:
         return [_key(account, "missing")]
@@ -74,15 +72,6 @@ def judge_api(account: conf.Account, probe: Probe) -> Iterator[Result]:
         yield result("clock/unknown", account=account.alias)
     else:
         yield compare_clocks("clock", probe.at, theirs, account=account.alias)
-
-
-def read_date(header: str | None) -> datetime | None:
-    """Return the time in a Date header, aware UTC; None for none, or for garbage."""
-    try:
-        date = parsedate_to_datetime(header or "")
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _probe(account: conf.Account) -> Probe:

@@ -15,9 +15,8 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.doctor import local, probes
 from kaspi_delivery_django.doctor.probes import Wait
 from kaspi_delivery_django.doctor.texts import Item, Outcome, Result, result, text, worst
-from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.stats.accounts import AccountStats
 from kaspi_delivery_django.stats.report import Report as StatsReport
 from kaspi_delivery_django.stats.report import total
 
@@ -55,10 +54,10 @@ def run(accounts: Mapping[str, conf.Account], urls: Mapping[str, str], wait: Wai
     project = [*local.judge_checks(local.project_checks()), local.migrations(), local.database_clock()]
     is_migrated = all(found.outcome is Outcome.PASS for found in project if found.name == "migrations")
     stats = StatsReport() if is_migrated else None
-    states = {state.alias: state for state in stats.accounts} if stats else {}
+    states = {state.account: state for state in stats.accounts} if stats else {}
     findings = [*project, *(local.judge_snapshot(stats) if stats else ())]
     for alias, account in accounts.items():
-        state = states.get(alias, AccountStats(alias=alias, environment=account.environment))
+        state = states.get(alias, AccountState(account=alias, environment=account.environment))
         findings += local.judge_account(state, stats.snapshot) if stats else ()
         findings += _check_account(account, state, urls.get(alias), wait, is_migrated=is_migrated)
     own = list(accounts.values())
@@ -81,7 +80,7 @@ def document(found: Report) -> dict[str, Any]:
 
 
 def _check_account(
-    account: conf.Account, state: AccountStats, url: str | None, wait: Wait, *, is_migrated: bool
+    account: conf.Account, state: AccountState, url: str | None, wait: Wait, *, is_migrated: bool
 ) -> Iterator[Result]:
     """Ask Kaspi; for a test webhook only once it has taken the key, and can leave a row."""
     answers = probes.check_api(account, state)

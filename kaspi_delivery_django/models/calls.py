@@ -11,6 +11,8 @@ from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, Wr
 
 REQUEST_ID_LENGTH = 128
 REPLAY_WINDOW = timedelta(hours=23)  # Kaspi keeps idempotency keys for 24 h
+LOST_AFTER = timedelta(minutes=5)
+FORGOTTEN_AFTER = timedelta(days=2)  # it is noted once a day while Kaspi announces it
 MAX_FAILURES = 3  # consecutive failures of one kind, after which staff decide
 
 
@@ -205,6 +207,25 @@ class AccountState(WrittenModel):
 
     def __str__(self) -> str:
         return f"{self.account} ({self.environment})"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the circuit breaker is open."""
+        return self.closed_until is not None
+
+    def announced(self, now: datetime) -> str:
+        """Return what Kaspi announces of its API, as of a sunset; empty when it has not done so for two days."""
+        is_fresh = self.announced_at is not None and now - self.announced_at < FORGOTTEN_AFTER
+        return self.announcement if is_fresh else ""
+
+    def is_without_worker(self, now: datetime) -> bool:
+        """Return whether no worker was seen lately."""
+        age = self.worker_age(now)
+        return age is None or age > LOST_AFTER
+
+    def worker_age(self, now: datetime) -> timedelta | None:
+        """Return since when no worker was seen; None when none ever was."""
+        return max(now - self.worker_seen_at, timedelta(0)) if self.worker_seen_at else None
 
 
 class PendingActionQuerySet(WrittenQuerySet["PendingAction"]):

@@ -1,13 +1,15 @@
-"""Database access: the written alias, transactions, and how database errors are classified."""
+"""Database access: the written alias, transactions, deleting in batches, and how database errors are classified."""
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from django.apps import apps
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connections, router, transaction
+from django.db.models import Q, QuerySet
 
 from kaspi_delivery_django.client import encoding
 from kaspi_delivery_django.services import errors
@@ -145,6 +147,29 @@ def defer_or_raise(err: Exception, what: str) -> None:
     if is_unavailable(err) and not is_transient(err):
         raise err
     logger.warning("deferred: %s error=%s", what, errors.describe(err))
+
+
+def delete_in_batches(old: QuerySet[Any], *, by: str, batch: int, dry_run: bool) -> Iterator[int]:
+    """Delete rows, which are ordered by this column and their keys, and yield the number of each batch."""
+    if dry_run:
+        yield old.count()
+        return
+    for keys in batches(old, batch, by=by):
+        yield run_in_transaction(partial(_delete, old.filter(pk__in=keys)), using=db_alias())
+
+
+def batches(rows: QuerySet[Any], size: int, *, by: str) -> Iterator[list[int]]:
+    """Yield the primary keys of rows ordered by a column, without reading kept rows again."""
+    ordered, rest = rows.values_list("pk", by), Q()
+    while found := list(ordered.filter(rest)[:size]):
+        yield [key for key, _ in found]
+        last, at = found[-1]
+        later = Q(**{f"{by}__gt": at}) | Q(pk__gt=last)
+        rest = Q(**{f"{by}__gte": at}) & later
+
+
+def _delete(old: QuerySet[Any]) -> int:
+    return old.delete()[1].get(old.model._meta.label, 0)
 
 
 def missing_tables() -> Sequence[str]:

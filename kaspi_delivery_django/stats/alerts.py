@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.formats import duration_label, isolated
-from kaspi_delivery_django.models import Attention, WebhookEvent
-from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.stats.accounts import AccountStats, Unserved
+from kaspi_delivery_django.formats import isolated
+from kaspi_delivery_django.models import AccountState, Attention, WebhookEvent
+from kaspi_delivery_django.services import errors
+from kaspi_delivery_django.stats.accounts import Unserved
 from kaspi_delivery_django.stats.metrics import METRICS
 from kaspi_delivery_django.stats.report import Report
-from kaspi_delivery_django.stats.snapshot import Snapshot, counted, plural_of
+from kaspi_delivery_django.stats.snapshot import Snapshot, age_label, counted, plural_of
 
 DEAD_LETTERS = {
     WebhookEvent.State.PARKED: _("Events whose delivery is not known yet"),
@@ -83,10 +82,10 @@ def _of_calls(report: Report) -> Iterator[Alert]:
         words = words % {"count": counted(now.actions_refused)}
         yield Alert(kind="actions_refused", words=words, model="pendingaction", query={"state": "refused"})
     if now.oldest_action_age.total_seconds() > METRICS["due_age"].limit:
-        words = gettext("Actions have waited for the worker for %(time)s") % {"time": _age(now.oldest_action_at)}
+        words = gettext("Actions have waited for the worker for %(time)s") % {"time": age_label(now.oldest_action_at)}
         yield Alert(kind="actions_waiting", words=words, model="pendingaction", query={"state": "waiting"})
     if METRICS["due_age"].is_crossed(report):
-        words = gettext("A call to Kaspi has been due for %(time)s") % {"time": _age(now.oldest_due_at)}
+        words = gettext("A call to Kaspi has been due for %(time)s") % {"time": age_label(now.oldest_due_at)}
         yield Alert(kind="due_age", words=words, model="apicall", query={"state": "waiting"})
 
 
@@ -101,15 +100,15 @@ def _of_webhooks(report: Report) -> Iterator[Alert]:
         words = gettext(
             "Kaspi has sent no webhook for %(time)s, though parcels are on their way: check the webhook address and"
             " its secret in Kaspi's console"
-        ) % {"time": _age(report.snapshot.last_webhook_at)}
+        ) % {"time": age_label(report.snapshot.last_webhook_at)}
     yield Alert(kind="silence", words=words, model="webhookevent")
 
 
-def _of_hold(accounts: Sequence[AccountStats]) -> Iterator[Alert]:
+def _of_hold(accounts: Sequence[AccountState]) -> Iterator[Alert]:
     held = next((account for account in accounts if account.held_at), None)
     if held is not None:
         words = gettext("Nothing is sent to Kaspi: sending is held for %(time)s (%(user)s)")
-        values = {"time": _age(held.held_at), "user": held.held_by or "—"}
+        values = {"time": age_label(held.held_at), "user": held.held_by or "—"}
         yield Alert(kind="hold", words=words % values, model="accountstate")
 
 
@@ -144,26 +143,22 @@ def _of_settings(unserved: Sequence[Unserved]) -> Iterator[Alert]:
         )
 
 
-def _of_account(now: Snapshot, account: AccountStats) -> Iterator[Alert]:
+def _of_account(now: Snapshot, account: AccountState) -> Iterator[Alert]:
     for kind, words in _problems_of(now, account):
-        yield Alert(kind=kind, words=words, account=account.alias, environment=account.environment)
+        yield Alert(kind=kind, words=words, account=account.account, environment=account.environment)
 
 
-def _problems_of(now: Snapshot, account: AccountStats) -> Iterator[tuple[str, str]]:
+def _problems_of(now: Snapshot, account: AccountState) -> Iterator[tuple[str, str]]:
     if account.is_closed:
         words = gettext("The circuit breaker of %(account)s is open: %(reason)s")
-        values = {"account": account.alias, "reason": errors.translated(account.closed_reason)}
+        values = {"account": account.account, "reason": errors.translated(account.closed_reason)}
         yield "circuit_breaker", words % values
     if announced := account.announced(now.read_at):
         words = gettext("Kaspi announces for %(account)s: %(text)s. Upgrade this app before that day")
-        yield "announcement", words % {"account": account.alias, "text": announced}
+        yield "announcement", words % {"account": account.account, "text": announced}
     if account.worker_trouble:
         words = gettext("The worker of %(account)s fails at: %(trouble)s")
-        yield "worker_trouble", words % {"account": account.alias, "trouble": account.worker_trouble}
+        yield "worker_trouble", words % {"account": account.account, "trouble": account.worker_trouble}
     elif account.is_without_worker(now.read_at):
         words = gettext("No worker is seen for %(account)s: retries wait until one runs")
-        yield "no_worker", words % {"account": account.alias}
-
-
-def _age(since: datetime | None) -> str:
-    return duration_label(clock.now() - since) if since else ""
+        yield "no_worker", words % {"account": account.account}

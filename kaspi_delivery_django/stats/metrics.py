@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from kaspi_delivery_django.models import AccountState
+from kaspi_delivery_django.models.calls import LOST_AFTER
 from kaspi_delivery_django.stats import recent, snapshot
-from kaspi_delivery_django.stats.accounts import LOST_AFTER, AccountStats
 from kaspi_delivery_django.stats.report import Document, Report, by_status, total
 
 NEVER = math.inf
-MINUTE_S, HOUR_S = 60, 3600
+MINUTE_S = 60
+HOUR_S = 3600
 ACCOUNT = ("account", "environment")
 ATTEMPT = ("kind", "answer")
 
@@ -125,8 +127,8 @@ def _one(value: float) -> Iterator[Sample]:
     yield (), value
 
 
-def _by_account(read: Callable[[AccountStats], float]) -> Callable[[Report], Iterator[Sample]]:
-    return lambda report: (((one.alias, one.environment), read(one)) for one in report.accounts)
+def _by_account(read: Callable[[AccountState], float]) -> Callable[[Report], Iterator[Sample]]:
+    return lambda report: (((one.account, one.environment), read(one)) for one in report.accounts)
 
 
 def _timestamp(at: datetime | None) -> float:

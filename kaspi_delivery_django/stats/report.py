@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.stats import accounts, days, recent, snapshot
-from kaspi_delivery_django.stats.accounts import AccountStats, Unserved
+from kaspi_delivery_django.stats.accounts import Unserved
 from kaspi_delivery_django.stats.snapshot import Snapshot
 
 AN_HOUR = timedelta(hours=1)
@@ -28,7 +29,7 @@ class Report:
         return snapshot.read()
 
     @cached_property
-    def accounts(self) -> Sequence[AccountStats]:
+    def accounts(self) -> Sequence[AccountState]:
         """The accounts' circuit breakers and workers."""
         return accounts.read()
 
@@ -123,9 +124,9 @@ def _snapshot(found: Snapshot) -> Document:
     }
 
 
-def _account(account: AccountStats, now: datetime) -> Document:
+def _account(account: AccountState, now: datetime) -> Document:
     return {
-        "account": account.alias,
+        "account": account.account,
         "environment": account.environment,
         "gate_closed": account.is_closed,
         "closed_until": _iso(account.closed_until),

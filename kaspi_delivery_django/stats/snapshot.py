@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import QuerySet
 
 from kaspi_delivery_django import conf, statuses
-from kaspi_delivery_django.formats import number_label
+from kaspi_delivery_django.formats import duration_label, number_label
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.models.deliveries import LONG_AGO
 from kaspi_delivery_django.services import clock
@@ -24,6 +24,11 @@ MAX_COUNT = 10_000
 def counted(count: int) -> str:
     """Format a count; a plus sign marks a count that stopped at its bound."""
     return f"{number_label(MAX_COUNT)}+" if count > MAX_COUNT else number_label(count)
+
+
+def age_label(since: datetime | None) -> str:
+    """Return how long ago it was, in one unit; empty for never."""
+    return duration_label(clock.now() - since) if since else ""
 
 
 def plural_of(count: int) -> int:
@@ -55,7 +60,6 @@ def read_together(expressions: Mapping[str, models.Subquery], *, using: str) -> 
 
 NOT_BOOKED = "not_booked"
 OTHER = "other"
-WAITING_CALLS = (ApiCall.State.DUE, ApiCall.State.SENDING, ApiCall.State.UNKNOWN, ApiCall.State.STUCK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,7 @@ def _groups(using: str) -> Mapping[str, Mapping[str, QuerySet[Any]]]:
         },
         "attention": {reason: deliveries.filter(attention=reason) for reason in Attention.values},
         "dead_letters": {str(state): events.filter(state=state) for state in WebhookEvent.DEAD_LETTERS},
-        "calls": {str(state): calls.filter(state=state) for state in WAITING_CALLS},
+        "calls": {str(state): calls.filter(state=state) for state in ApiCall.UNFINISHED},
     }
 
 

@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.admin import dashboard, display
+from kaspi_delivery_django.admin import dashboard
+from kaspi_delivery_django.formats import isolated
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent
 from kaspi_delivery_django.stats import alerts, days, recent, snapshot
 from tests.admin.conftest import FOLDER, LIST, VIEWS
@@ -80,7 +81,7 @@ def test_it_costs_twelve_queries_at_most(staff, alive):
 
 AGO = NOON - timedelta(minutes=20)
 PRODUCTION = "1 delivery was saved for environment production; this site is set to sandbox, so Kaspi"
-GONE = f"1 delivery was saved for account {display.isolated('almaty')}, which the"
+GONE = f"1 delivery was saved for account {isolated('almaty')}, which the"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
-from kaspi_delivery_django.admin import exports, filters
+from kaspi_delivery_django.admin import exports, readonly
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.statuses import status_label
 from tests.admin.conftest import LIST
@@ -39,7 +39,7 @@ def choose(client, rows, **more):
 def printed(page):
     """Return the deliveries on the page of labels."""
     assert page.status_code == 200
-    return [label.delivery for label in page.context["labels"]]
+    return [label["delivery"] for label in page.context["labels"]]
 
 
 def read(response, delimiter=","):
@@ -104,7 +104,7 @@ def test_the_chosen_deliveries_are_printed_whatever_their_status(staff, several,
     Delivery.objects.filter(pk=several[2].pk).update(cancel_requested_at=fake_clock.now)
     page = choose(staff(PERSONAL), several[:3])
     assert printed(page) == several[:3]
-    warnings = [label.warning for label in page.context["labels"]]
+    warnings = [label["warning"] for label in page.context["labels"]]
     assert warnings == ["", "Cancelled", "A cancel was requested"]
     monkeypatch.setattr(exports, "MAX_LABELS", 3)
     page = choose(staff(PERSONAL), several[:1], select_across="1")
@@ -154,7 +154,7 @@ def test_neither_is_kept_by_a_browser_or_a_proxy(staff, booked):
 
 def test_all_rows_are_exported_once(staff, several, monkeypatch):
     """Not only those of the page, nor those that the list can page through: the newest first."""
-    monkeypatch.setattr(filters, "MAX_COUNT", 2)
+    monkeypatch.setattr(readonly, "MAX_COUNT", 2)
     expected = [row.external_order_id for row in reversed(several)]
     for size in (1, 2, 4, 5, 6):
         monkeypatch.setattr(exports, "BATCH_ROWS", size)

@@ -7,7 +7,7 @@ from django.contrib.admin import AdminSite
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.admin import display, filters
+from kaspi_delivery_django.admin import display, readonly
 from kaspi_delivery_django.admin.deliveries import DeliveryAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent, search
 from tests.admin.conftest import FOLDER, LIST, TABLES, VIEWS
@@ -72,7 +72,7 @@ def test_a_list_costs_the_same_for_many_rows_as_for_one(staff, busy):
         ours = [query["sql"] for query in several if "kaspi_delivery_" in query["sql"]]
         assert ours
         assert not [sql for sql in ours if "DISTINCT" in sql]
-        assert all(f"LIMIT {filters.MAX_COUNT + 1}" in sql for sql in ours if "COUNT(" in sql)
+        assert all(f"LIMIT {readonly.MAX_COUNT + 1}" in sql for sql in ours if "COUNT(" in sql)
 
 
 def test_the_primary_key_is_the_only_order(staff, busy):
@@ -85,11 +85,11 @@ def test_the_primary_key_is_the_only_order(staff, busy):
 
 def test_a_long_list_says_what_it_leaves_out(staff, several, monkeypatch):
     """It pages through the newest rows only; a page that is not there is refused."""
-    monkeypatch.setattr(filters, "MAX_COUNT", 3)
+    monkeypatch.setattr(readonly, "MAX_COUNT", 3)
     page = staff().get(LIST)
     assert page.context["cl"].result_count == 3
     assert "There are more than 3 rows" in page.content.decode()
-    monkeypatch.setattr(filters, "MAX_COUNT", 5)
+    monkeypatch.setattr(readonly, "MAX_COUNT", 5)
     assert "There are more than" not in staff().get(LIST).content.decode()
     monkeypatch.setattr(DeliveryAdmin, "list_per_page", 2)
     assert [staff().get(LIST, {"p": number}).status_code for number in ("3", "9")] == [200, 302]
@@ -276,7 +276,7 @@ def test_an_order_opens_with_one_click(staff, numbered):
     assert f'data-kd-copy="{key}"' in page
     assert f'href="/admin/shop/order/{numbered.object_id}/change/"' in page
     numbered.refresh_from_db()
-    assert display.order_link(AdminSite("elsewhere"), numbered) == numbered.order_label
+    assert display.order_link(AdminSite("elsewhere"), numbered, shows_personal=False) == numbered.order_label
 
 
 def test_badges_say_in_words_what_their_colour_says(staff, booked):

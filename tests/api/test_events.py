@@ -7,12 +7,13 @@ import threading
 from contextlib import contextmanager
 
 import pytest
+import requests
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from kaspi_delivery_django.api.listening import Listener, NotListening
 from kaspi_delivery_django.api.management.commands import kaspi_listen
+from kaspi_delivery_django.api.management.commands.kaspi_listen import Listener
 from kaspi_delivery_django.client.webhooks import verify
 from kaspi_delivery_django.models import WebhookEvent
 from tests.api.conftest import problem, token_of
@@ -122,8 +123,19 @@ def test_a_program_without_the_permissions_ends(live_server, program):
     listener = Listener(
         url=f"{live_server.url}/kaspi/api/v1/", token=token_of(program()), receive=print, log=print, interval_s=0.01
     )
-    with pytest.raises(NotListening, match="view_webhookevent"):
+    with pytest.raises(CommandError, match="view_webhookevent"):
         listener.run()
+
+
+@pytest.mark.parametrize("wait", ["Sun, 01 Mar 2026 12:00:00 GMT", "soon", "9" * 400])
+def test_any_retry_after_is_waited_for(monkeypatch, wait):
+    """A proxy before the shop may name a date, or nonsense; the listener goes on."""
+    answer = requests.Response()
+    answer.status_code, answer._content, answer.headers["Retry-After"] = 429, b"{}", wait
+    monkeypatch.setattr(requests.Session, "get", lambda *_args, **_options: answer)
+    listener = Listener(url="https://your-shop/kaspi/api/v1/", token="t", receive=print, log=print)
+    listener.stop.set()
+    assert listener._get(listener.url) is None
 
 
 @pytest.mark.parametrize(

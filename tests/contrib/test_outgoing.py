@@ -174,7 +174,7 @@ def test_staff_send_again_what_has_failed(add, recipient, fake_clock):
     row = ROWS.get(key="1")
     assert (row.state, row.attempts) == ("waiting", 1)
     assert row.next_attempt_at - fake_clock.now < timedelta(seconds=10)
-    assert outgoing.retry(ROWS.all(), also_sent=True) == 1
+    assert outgoing.retry(ROWS.all(), states=["sent"]) == 1
     assert set(ROWS.values_list("state", flat=True)) == {"waiting"}
 
 

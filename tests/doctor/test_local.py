@@ -11,8 +11,8 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from kaspi_delivery_django.doctor import local
 from kaspi_delivery_django.doctor.texts import Outcome, worst
+from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.stats.accounts import AccountStats
 from kaspi_delivery_django.stats.report import Report
 from kaspi_delivery_django.stats.snapshot import Snapshot
 from tests.conftest import NOON
@@ -99,7 +99,7 @@ def test_the_clock_of_the_database_is_compared(monkeypatch):
 )
 def test_each_state_of_an_account(state, name, outcome, message):
     """A worker that died or never ran, and an open circuit breaker with its reason, say what to do."""
-    account = AccountStats(alias="default", environment="sandbox", **state)
+    account = AccountState(account="default", environment="sandbox", **state)
     [found] = [one for one in local.judge_account(account, EMPTY) if one.name == name]
     assert (found.outcome, message in found.message, bool(found.todo)) == (outcome, True, outcome == "fail")
 

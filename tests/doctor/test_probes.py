@@ -10,10 +10,9 @@ from kaspi_delivery_django.doctor.local import compare_clocks
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.stats.accounts import AccountStats
 from tests.conftest import NOON
 
-OPEN = AccountStats(alias="default", environment="sandbox")
+OPEN = AccountState(account="default", environment="sandbox")
 
 
 @pytest.fixture
@@ -73,7 +72,9 @@ def test_without_a_key_nothing_is_asked(ask, kaspi):
 )
 def test_only_a_pause_that_kaspi_asked_for_is_kept(ask, kaspi, reason, ahead_s, asked):
     """A key that was just corrected can be tried, and a pause that is over is over."""
-    found = ask(state=replace(OPEN, closed_until=clock.now() + timedelta(seconds=ahead_s), closed_reason=reason))
+    closed_until = clock.now() + timedelta(seconds=ahead_s)
+    state = AccountState(account="default", environment="sandbox", closed_until=closed_until, closed_reason=reason)
+    found = ask(state=state)
     assert (found["api"].outcome, len(kaspi.requests)) == ("pass" if asked else "fail", asked)
 
 

@@ -11,8 +11,8 @@ from django.core.management import execute_from_command_line
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.management.argtypes import format_duration, seconds
 from kaspi_delivery_django.management.commands import kaspi_report
+from kaspi_delivery_django.management.commands.kaspi_report import format_duration, seconds
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt, WebhookEvent
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.outbox.worker import Worker
@@ -248,7 +248,7 @@ def test_wrong_settings_end_with_2(make_report, settings):
     [
         (
             OperationalError("could not connect as kaspi with password x"),
-            "CommandError: The database cannot be read: OperationalError. Is it up, and migrated?\n",
+            "CommandError: The database cannot be used: OperationalError. Is it up, and migrated?\n",
         ),
         (KeyError("+7 701 555 00 42"), "CommandError: The statistics cannot be read: KeyError"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError
 from django.db.models import QuerySet
 
-from kaspi_delivery_django.management import batches
+from kaspi_delivery_django.management import running
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import cancel_delivery, clock, inbox, refresh_delivery
 from kaspi_delivery_django.services.maintenance import backfill
@@ -160,7 +160,7 @@ def test_a_terminal_shows_one_line_and_a_log_one_now_and_then(sweep, shop, monke
     _code, printed = sweep("kaspi_enqueue", "--batch", "1", "--dry-run", out=Terminal())
     assert "\rseen: 2, booked: 2" in printed
     assert "\r" not in sweep("kaspi_enqueue", "--dry-run")[1]
-    monkeypatch.setattr(batches, "REPORT_EVERY_S", 0)
+    monkeypatch.setattr(running, "REPORT_EVERY_S", 0)
     assert sweep("kaspi_enqueue", "--batch", "1")[1].splitlines()[0] == "seen: 1, booked: 1"
 
 

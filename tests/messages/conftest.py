@@ -5,10 +5,12 @@ from email import policy
 
 import django
 import pytest
+from django.apps import apps
+from django.core.checks.registry import registry
 
-from kaspi_delivery_django.contrib.messages import alarms, connecting, sending
+from kaspi_delivery_django.contrib.messages import alarms, sending
+from kaspi_delivery_django.contrib.messages.apps import MessagesConfig
 from kaspi_delivery_django.contrib.messages.models import Message
-from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import extensions
 from kaspi_delivery_django.signals import delivery_status_changed
 from tests.conftest import event
@@ -24,12 +26,13 @@ ADAPTER = "tests.messages.adapters.WritingAdapter"
 @pytest.fixture
 def connected(monkeypatch):
     """Connect the app, as its AppConfig does, for one test."""
+    monkeypatch.setattr(registry, "registered_checks", set(registry.registered_checks))
     monkeypatch.setattr(extensions, "_installed", {})
     monkeypatch.setattr(sending, "_paused", {})
     monkeypatch.setattr(alarms, "_checked_at", None)
-    connecting.connect()
+    MessagesConfig.ready(apps.get_app_config("kaspi_delivery_messages"))
     yield
-    delivery_status_changed.disconnect(sender=Delivery, dispatch_uid=connecting.UID)
+    delivery_status_changed.disconnect(sending.remember)
 
 
 @pytest.fixture

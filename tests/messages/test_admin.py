@@ -3,7 +3,8 @@
 import pytest
 from django.core.management import call_command
 
-from kaspi_delivery_django.contrib.messages import sending
+from kaspi_delivery_django.contrib import outgoing
+from kaspi_delivery_django.contrib.messages.models import Message
 from kaspi_delivery_django.services.maintenance import pruning
 from tests.admin.conftest import message_text, staff  # noqa: F401  # a fixture
 from tests.messages.conftest import rows
@@ -45,7 +46,7 @@ def test_recipient_and_text_are_personal(read, permissions, is_shown):
 
 def test_a_failed_one_can_be_sent_again(read, failed, staff, bot, drain):  # noqa: F811
     """After a confirmation, by the worker; one that has not failed is left alone, and so is it without permission."""
-    button = f"{URL}{failed.pk}/do/again/"
+    button = f"{URL}{failed.pk}/do/send_again/"
     assert button not in read(f"{URL}{failed.pk}/change/")
     assert staff("view_message").post(button).status_code == 403
     assert button in read(f"{URL}{failed.pk}/change/", "retry_delivery")
@@ -59,7 +60,7 @@ def test_a_failed_one_can_be_sent_again(read, failed, staff, bot, drain):  # noq
 def test_several_can_be_sent_again(failed, staff, drain):  # noqa: F811
     """After the same question."""
     client = staff("view_message", "retry_delivery")
-    chosen = {"action": "send_messages_again", "_selected_action": [row.pk for row in rows()]}
+    chosen = {"action": "send_again", "_selected_action": [row.pk for row in rows()]}
     assert "asked for the recipient again" in client.post(URL, chosen).content.decode()
     keys = ",".join(str(row.pk) for row in rows())
     client.post(URL, {**chosen, "apply": "1", "select_across": "1", "asked_about": keys})
@@ -74,7 +75,7 @@ def test_old_messages_are_pruned_and_anonymized_with_their_delivery(failed, fake
     type(failed.delivery).objects.update(status="delivered", status_at=failed.created_at, attention="")
     assert sum(pruning.anonymize_personal_data(ended_before=fake_clock.now, batch=10)) == 1
     assert {(row.recipient, row.subject, row.text) for row in rows()} == {("", "", "")}
-    assert not sending.send_again(rows(channel="telegram")[0])
+    assert not outgoing.retry(Message.objects.all())
     fake_clock.advance(days=60)
     call_command("kaspi_prune")
     assert rows() == []

@@ -9,8 +9,10 @@ import django
 import pytest
 from django.core.mail.backends.base import BaseEmailBackend
 
+from kaspi_delivery_django.contrib import outgoing
 from kaspi_delivery_django.contrib.messages import backends, sending
 from kaspi_delivery_django.contrib.messages.backends import Backend, Content, EmailBackend, NeverSendable
+from kaspi_delivery_django.contrib.messages.models import Message
 from kaspi_delivery_django.contrib.messages.telegram import TelegramBackend, TelegramError
 from tests.messages.bot import TOKEN
 from tests.messages.conftest import EMAIL, TELEGRAM, rows
@@ -57,7 +59,7 @@ def test_a_missing_chat_is_final_and_an_error_of_the_service_is_not(report, drai
     fake_clock.advance(minutes=1)
     drain()
     assert len(bot.sent) == (2 if state == "waiting" else 1)
-    assert sending.send_again(row) is (state == "failed")
+    assert outgoing.retry(Message.objects.filter(pk=row.pk)) == (state == "failed")
     drain()
     assert rows(channel="telegram", state="sent") == [row]
 

@@ -183,14 +183,15 @@ class OrderConfirmation(BulkActionsMixin):
             return None
         found = self.shipped.newest(queryset)
         keys = [delivery.pk for deliveries in found.values() for delivery in deliveries]
-        if keys:
-            return _all_deliveries().filter(pk__in=keys)
-        self.message_user(request, gettext("Nothing was done: no selected order has a delivery."), messages.WARNING)
-        return None
+        if not keys:
+            self.message_user(request, gettext("Nothing was done: no selected order has a delivery."), messages.WARNING)
+            return None
+        newest: DeliveryQuerySet = Delivery.objects.filter(pk__in=keys)
+        return newest
 
     def _shipped_of(self, queryset: QuerySet[Any], confirmed: str) -> DeliveryQuerySet:
         """Return the confirmed deliveries that belong to rows of this page: a form can name any."""
-        asked = _all_deliveries().filter(pk__in=keys_of(Delivery, confirmed)[:MAX_ROWS])
+        asked: DeliveryQuerySet = Delivery.objects.filter(pk__in=keys_of(Delivery, confirmed)[:MAX_ROWS])
         texts = asked.values_list("object_id", flat=True)
         own = self.shipped.object_ids(self.shipped.having(queryset, texts))
         return asked.filter(object_id__in=[text for ids in own.values() for text in ids])
@@ -198,8 +199,7 @@ class OrderConfirmation(BulkActionsMixin):
     def _refuses_many(self, request: HttpRequest, queryset: QuerySet[Any], *, most: int) -> bool:
         if CONFIRMED in request.POST or len(queryset.order_by().values_list("pk")[: most + 1]) <= most:
             return False
-        words = gettext("Nothing was done: more than %(most)s rows are selected. Filter the list first.")
-        self.message_user(request, words % {"most": most}, messages.ERROR)
+        self.refuse_many(request, most)
         return True
 
     def _checked(self, order: Model) -> tuple[list[tuple[Any, bool]], list[tuple[Any, str]]]:
@@ -285,11 +285,6 @@ class OrderConfirmation(BulkActionsMixin):
         if not booked:
             raise CannotBook(" ".join(refused) or gettext("There is nothing to book: it has a delivery already."))
         return outcome_of_booking(booked, refused)
-
-
-def _all_deliveries() -> DeliveryQuerySet:
-    everything: DeliveryQuerySet = Delivery.objects.all()
-    return everything
 
 
 def _preview_rebooking(deliveries: DeliveryQuerySet) -> Preview:

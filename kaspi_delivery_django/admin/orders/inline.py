@@ -17,11 +17,12 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.admin.columns import DeliveryColumns
 from kaspi_delivery_django.admin.orders.shipped import ShippedRows
+from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE, ReadOnlyMixin
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS
 
-BOOK_PERMISSION = "kaspi_delivery.reissue_delivery"
 BOOK_AGAIN = _("Book a courier again")
 BUTTONS = ("cancel", "retry", "send", "send_early", "reissue", "return")
 BUTTON = '<a class="kd-button{}" href="{}">{}</a>'
@@ -91,7 +92,7 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
         self.request = request  # Django makes an inline for each request
         formset: Any = super().get_formset(request, obj, **kwargs)
         formset.shipped = ShippedRows(self.parent_model, self.kaspi_shipments)
-        if obj is not None and request.user.has_perm(BOOK_PERMISSION):
+        if obj is not None and request.user.has_perm(f"kaspi_delivery.{PERMISSIONS['book']}"):
             formset.book_url = display.address(self.admin_site, book_page(self.parent_model), quote(obj.pk))
         return formset
 
@@ -111,18 +112,14 @@ class DeliveryInline(DeliveryColumns, ReadOnlyMixin, GenericTabularInline):
         found = {name: action for name, action in page.row_actions(delivery) if name in BUTTONS}
         if not delivery.attention:
             found.pop("retry", None)  # what is under way by itself
-        return format_html_join(
-            " ", BUTTON, (self._button(delivery, *one) for one in found.items() if self._may(one[1]))
-        )
+        may = self.request.user.has_perm
+        allowed = (one for one in found.items() if may(f"kaspi_delivery.{one[1].permission}"))
+        back = urlencode({display.BACK: self.request.get_full_path()})
+        return format_html_join(" ", BUTTON, (self._button(delivery, *one, back) for one in allowed))
 
-    def _may(self, action: Any) -> bool:
-        user: Any = self.request.user if self.request else None
-        return user is not None and user.has_perm(f"kaspi_delivery.{action.permission}")
-
-    def _button(self, delivery: Delivery, name: str, action: Any) -> tuple[str, str, str]:
+    def _button(self, delivery: Delivery, name: str, action: Action, back: str) -> tuple[str, str, str]:
         """Return a button's tone, its link, which leads back to this page, and its label."""
         url = display.address(self.admin_site, "kaspi_delivery_delivery_exit", delivery.pk, name)
-        back = urlencode({display.BACK: self.request.get_full_path()}) if self.request else ""
         label = BOOK_AGAIN if name == "reissue" else action.label
         return " kd-danger" if action.is_dangerous else "", f"{url}?{back}", str(label)
 

@@ -2,12 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
 from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
@@ -121,10 +119,14 @@ class DeliveryStatusMixin(DeliveryAttentionMixin):
             return [name for name in own if name != COLUMN]
         return own if COLUMN in own else [*own[:1], COLUMN, *own[1:]]
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
-        """Have the list read the deliveries of a page at once."""
-        kind: Any = super().get_changelist(request, **kwargs)
-        return _reading_deliveries(kind)
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Read the deliveries of a page at once, and keep them at the rows that the template shows."""
+        changelist: Any = super().get_changelist_instance(request)
+        if COLUMN in changelist.list_display:
+            deliveries = ShippedRows(self.model, self.kaspi_shipments).newest_and_returns(changelist.result_list)
+            for order in changelist.result_list:
+                setattr(order, READ_BY_LIST, deliveries.get(order.pk, []))
+        return changelist
 
     @admin.display(description=_("Kaspi delivery"))
     def kaspi_delivery_status(self, order: Any) -> str:
@@ -144,25 +146,5 @@ class DeliveryStatusMixin(DeliveryAttentionMixin):
         several = ngettext("%(count)s parcel", "%(count)s parcels", len(parcels)) % {"count": len(parcels)}
         flagged = next((one for one in parcels if one.attention), last)
         count = several if len(parcels) > 1 else ""
-        return display.return_badge(last), self._status_of(last), count, display.attention_badge(flagged)
-
-    def _status_of(self, delivery: Delivery) -> str:
-        return display.page_link(self.admin_site, delivery, text=display.status_badge(delivery.status))
-
-
-class _DeliveriesOfPage(ChangeList):
-    """Reads the deliveries of a page of orders at once."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Keep the deliveries at the rows that the template shows."""
-        super().get_results(request)
-        if COLUMN in self.list_display:
-            page: Any = self.model_admin
-            deliveries = ShippedRows(self.model, page.kaspi_shipments).newest_and_returns(self.result_list)
-            for order in self.result_list:
-                setattr(order, READ_BY_LIST, deliveries.get(order.pk, []))
-
-
-@lru_cache(maxsize=64)
-def _reading_deliveries(kind: type[ChangeList]) -> type[ChangeList]:
-    return type(kind.__name__, (_DeliveriesOfPage, kind), {})
+        status = display.page_link(self.admin_site, last, text=display.status_badge(last.status))
+        return display.return_badge(last), status, count, display.attention_badge(flagged)

@@ -4,20 +4,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Q
+from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.admin import display, filters
+from kaspi_delivery_django.admin.confirmation import bulk_action
 from kaspi_delivery_django.admin.outcomes import Action, Answer
-from kaspi_delivery_django.contrib.messages import sending
+from kaspi_delivery_django.contrib import outgoing
 from kaspi_delivery_django.contrib.messages.models import Message
-from kaspi_delivery_django.contrib.outgoing_admin import OutgoingAdmin, StateFilter
+from kaspi_delivery_django.contrib.outgoing_admin import OutgoingAdmin
 
 
 def _send_again(message: Message, _answers: Mapping[str, Any]) -> Answer:
-    if sending.send_again(message):
+    if outgoing.retry(Message.objects.filter(pk=message.pk)):
         return Answer(messages.SUCCESS, gettext("it is sent with the worker's next round."))
     return Answer(messages.ERROR, gettext("not sent again: it has not failed."))
 
@@ -37,12 +38,13 @@ class MessageAdmin(OutgoingAdmin):
     """Messages to customers, and alarms to staff; failed ones can be sent again."""
 
     list_display = ("__str__", "order_page", "about", "state_text", "error", "created_at", "sent_at")
-    list_filter = (StateFilter, filters.SinceFilter)
+    list_filter = (filters.StateFilter, filters.SinceFilter)
     list_prefetch_related = ("delivery", "change")
     search_fields = ("delivery",)
     personal = ("recipient", "subject", "text")
-    actions = ("send_messages_again",)
-    send_again_name, send_again_action, send_again_states = "again", SEND_AGAIN, (Message.State.FAILED,)
+    send_again = bulk_action(SEND_AGAIN, _("Send selected messages again"))
+    send_again_action = SEND_AGAIN
+    send_again_states = (Message.State.FAILED,)
     computed = ("about", "state_text")
     internal = ("state", "change", "claim_token")
 
@@ -54,10 +56,6 @@ class MessageAdmin(OutgoingAdmin):
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for the messages about a delivery."""
         return Q(delivery__in=filters.delivery_keys(request, term))
-
-    @admin.action(description=_("Send selected messages again"), permissions=["retry"])
-    def send_messages_again(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
-        return self.confirm_bulk(request, queryset, SEND_AGAIN)
 
     def facts(self, request: HttpRequest, row: Message) -> Iterable[str]:
         yield display.page_link(self.admin_site, row.delivery)

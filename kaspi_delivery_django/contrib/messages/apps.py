@@ -1,6 +1,6 @@
 """App configuration: register the checks, the receiver, and what the worker does."""
 
-from importlib import import_module
+from functools import partial
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
@@ -16,5 +16,21 @@ class MessagesConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect to the status changes, the worker and pruning."""
-        import_module(f"{self.name}.checks").register()
-        import_module(f"{self.name}.connecting").connect()
+        from kaspi_delivery_django.contrib import outgoing
+        from kaspi_delivery_django.contrib.messages import alarms, checks, sending
+        from kaspi_delivery_django.contrib.messages.models import Message
+        from kaspi_delivery_django.services.extensions import Extension, register
+        from kaspi_delivery_django.signals import delivery_status_changed
+
+        checks.register()
+        delivery_status_changed.connect(sending.remember)
+        register(Extension(label="alarms queued", rows="alarms", run=alarms.run))
+        register(
+            Extension(
+                label="messages tried",
+                rows="messages",
+                run=sending.send_pending,
+                prune=partial(outgoing.prune, Message),
+                anonymize=sending.anonymize,
+            )
+        )

@@ -69,11 +69,6 @@ def send_pending(*, limit: int, only_to_staff: bool = False) -> int:
     return len(tried)
 
 
-def send_again(message: Message) -> bool:
-    """Make a failed message due again, as staff ask for it. Return whether it had failed."""
-    return bool(outgoing.retry(Message.objects.filter(pk=message.pk)))
-
-
 def anonymize(deliveries: Collection[int]) -> None:
     """Clear recipients and texts; what has not been sent by now is not."""
     rows = Message.objects.filter(delivery__in=deliveries)

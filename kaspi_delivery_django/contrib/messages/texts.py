@@ -1,6 +1,6 @@
 """The text of a message: templates that a shop overrides, in the customer's language and the project's time zone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -74,7 +74,8 @@ def link(delivery: Delivery) -> str:
 
 def listed(groups: Sequence[tuple[str, Sequence[str]]], ending: str) -> str:
     """Return lines under headings, without the groups that are empty."""
-    return "\n\n".join(filter(None, (*_groups(groups), ending)))
+    parts = ["\n".join((heading, *(f"• {line}" for line in lines))) for heading, lines in groups if lines]
+    return "\n\n".join(filter(None, (*parts, ending)))
 
 
 def _number(delivery: Delivery) -> str:
@@ -100,12 +101,6 @@ def _headline(number: str, parcel: str, label: str, *, is_return: bool) -> str:
     if not number or any(map(str.isalpha, number)):
         return ": ".join(filter(None, (name, label)))
     return gettext("Delivery of order %(number)s: %(status)s") % {"number": name, "status": label}
-
-
-def _groups(groups: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
-    for heading, lines in groups:
-        if lines:
-            yield "\n".join((heading, *(f"• {line}" for line in lines)))
 
 
 def _expected(change: StatusChange, delivery: Delivery) -> str:

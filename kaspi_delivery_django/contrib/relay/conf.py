@@ -14,11 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 from kaspi_delivery_django import conf
 
 WHERE = f"{conf.SETTING}['RELAY']"
-CREATED, STATUS_CHANGED, NEEDS_ATTENTION = (
-    "delivery.created",
-    "delivery.status_changed",
-    "delivery.needs_attention",
-)
+CREATED = "delivery.created"
+STATUS_CHANGED = "delivery.status_changed"
+NEEDS_ATTENTION = "delivery.needs_attention"
 EVENTS = (CREATED, STATUS_CHANGED, NEEDS_ATTENTION)
 KEYS = ("URL", "SECRETS", "EVENTS")
 PREFIX = "whsec_"

@@ -4,7 +4,6 @@ import math
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 
@@ -13,6 +12,7 @@ from standardwebhooks import Webhook
 from urllib3.exceptions import HTTPError
 
 from kaspi_delivery_django.client.http import USER_AGENT
+from kaspi_delivery_django.client.retries import read_retry_after
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
 from kaspi_delivery_django.contrib import outgoing
 from kaspi_delivery_django.contrib.outgoing import NeverSendable, RetryLater
@@ -21,7 +21,8 @@ from kaspi_delivery_django.contrib.relay.conf import Endpoint
 from kaspi_delivery_django.contrib.relay.models import RelayedEvent
 from kaspi_delivery_django.services import clock
 
-CONNECT_S, TOTAL_S = 5.0, 10.0
+CONNECT_S = 5.0
+TOTAL_S = 10.0
 ROUND_S = 5.0  # then no further event is begun in this round
 REST_FACTOR = 10  # a failure is followed by a rest ten times as long as it took
 LONGEST_REST_S = 3600.0
@@ -63,7 +64,7 @@ def _send(endpoint: Endpoint, adapter: DeadlineAdapter, row: RelayedEvent) -> No
         raise NeverSendable("410 from the endpoint: it wants no more of them")
     text = f"{status} from the endpoint"
     if status in BUSY:
-        raise _failure(endpoint, text, began=began, wait_s=_seconds(retry_after))
+        raise _failure(endpoint, text, began=began, wait_s=read_retry_after(retry_after, datetime.now(UTC)) or 0.0)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise _failure(endpoint, text, began=began)
     raise RetryLater(text=text)
@@ -101,15 +102,3 @@ def _headers(endpoint: Endpoint, row: RelayedEvent) -> dict[str, str]:
         "webhook-timestamp": str(math.floor(now.timestamp())),
         "webhook-signature": " ".join(signatures),
     }
-
-
-def _seconds(retry_after: str) -> float:
-    """Return how long a Retry-After asks to wait: seconds or a date; 0 for anything else."""
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), LONGEST_REST_S)
-    try:
-        at = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return 0.0
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

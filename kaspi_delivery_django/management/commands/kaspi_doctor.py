@@ -10,16 +10,14 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.doctor import probes, report
 from kaspi_delivery_django.doctor.probes import Wait
 from kaspi_delivery_django.doctor.report import Report
 from kaspi_delivery_django.doctor.texts import Outcome
-from kaspi_delivery_django.management.argtypes import whole_number
+from kaspi_delivery_django.management.running import WRONG_USE, exit_codes, whole_number
 from kaspi_delivery_django.services.errors import one_line
 
 OUTCOME_WORDS = {Outcome.PASS: "pass ", Outcome.FAIL: "FAIL ", Outcome.YOURS: "yours"}
@@ -53,8 +51,6 @@ def _sum(found: Report) -> str:
 
 
 FAILED = 1
-WRONG_USE = 2
-NOT_READ = 3
 WAIT_S = 30
 LONGEST_WAIT_S = 600
 
@@ -81,15 +77,10 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
+        with exit_codes():
             accounts = _accounts(options["account"])
             urls = _urls(accounts, options["webhook_url"])
             found = report.run(accounts, urls, Wait(seconds=options["wait"]))
-        except ImproperlyConfigured as err:
-            raise CommandError(str(err), returncode=WRONG_USE) from err
-        except (DatabaseError, InterfaceError) as err:
-            what = f"The database cannot be read: {type(err).__name__}. Is it up, and is DATABASES right?"
-            raise CommandError(what, returncode=NOT_READ) from err
         as_json = options["json"]
         self.stdout.write(json.dumps(report.document(found), indent=2) if as_json else "\n".join(lines(found)))
         if not found.has_passed:

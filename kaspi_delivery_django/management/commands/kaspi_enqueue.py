@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from kaspi_delivery_django import orders
-from kaspi_delivery_django.management.batches import BatchCommand
+from kaspi_delivery_django.management.running import WRONG_USE, BatchCommand
 from kaspi_delivery_django.services.errors import AdapterFailed
 from kaspi_delivery_django.services.maintenance import backfill
 
@@ -25,7 +25,7 @@ class Command(BatchCommand):
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
         able = [adapter for adapter in orders.adapters().values() if _is_able(adapter)]
         if not able:
-            raise CommandError(MISSING, returncode=2)
+            raise CommandError(MISSING, returncode=WRONG_USE)
         for adapter in able:
             try:
                 yield from backfill.enqueue(adapter, batch=options["batch"], dry_run=options["dry_run"])

@@ -6,20 +6,10 @@ The group has the permissions to view and to act.
 from argparse import ArgumentParser
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth.models import Group, Permission
 from django.core.management.base import BaseCommand, CommandError
 from django.db import router, transaction
-
-from kaspi_delivery_django.exceptions import DeliveryError
-from kaspi_delivery_django.models import (
-    AccountState,
-    ApiCall,
-    Delivery,
-    FailedAttempt,
-    PendingAction,
-    StatusChange,
-    WebhookEvent,
-)
 
 NAME = "Kaspi operators"
 PERMISSIONS = (
@@ -34,19 +24,19 @@ OPTIONAL = (  # where the app is installed
     ("kaspi_delivery_messages", "view_message"),
     ("kaspi_delivery_relay", "view_relayedevent"),
 )
-MODELS = (Delivery, ApiCall, FailedAttempt, WebhookEvent, StatusChange, AccountState, PendingAction)
 
 
 def make_group(*, using: str) -> int:
     """Make the group, or complete it, and return how many permissions it was given.
 
-    What a shop has added to it stays. Raises `DeliveryError` when `migrate` has not made the permissions yet.
+    What a shop has added to it stays. Raises `CommandError` when `migrate` has not made the permissions yet.
     """
-    codenames = {*PERMISSIONS, *(f"view_{model._meta.model_name}" for model in MODELS)}
+    own = apps.get_app_config("kaspi_delivery")
+    codenames = {*PERMISSIONS, *(f"view_{model._meta.model_name}" for model in own.get_models())}
     known = Permission.objects.using(using)
-    wanted = set(known.filter(content_type__app_label=Delivery._meta.app_label, codename__in=codenames))
+    wanted = set(known.filter(content_type__app_label=own.label, codename__in=codenames))
     if len(wanted) < len(codenames):
-        raise DeliveryError("The permissions are not there yet: run manage.py migrate first.")
+        raise CommandError("The permissions are not there yet: run manage.py migrate first.")
     for label, codename in OPTIONAL:
         wanted |= set(known.filter(content_type__app_label=label, codename=codename))
     with transaction.atomic(using=using):
@@ -66,8 +56,5 @@ class Command(BaseCommand):
         parser.add_argument("--database", default=router.db_for_write(Group), help=words)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            given = make_group(using=options["database"])
-        except DeliveryError as err:
-            raise CommandError(str(err)) from err
+        given = make_group(using=options["database"])
         self.stdout.write(f"{NAME}: {given} permissions given")

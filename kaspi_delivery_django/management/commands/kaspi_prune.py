@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from kaspi_delivery_django.management.batches import BatchCommand, days
+from kaspi_delivery_django.management.running import WRONG_USE, BatchCommand, days
 from kaspi_delivery_django.services import clock, extensions
 from kaspi_delivery_django.services.maintenance import pruning
 
@@ -29,7 +29,9 @@ class Command(BatchCommand):
 
     def sweep(self, options: dict[str, Any]) -> Iterator[Counter[str]]:
         if options["events_days"] < LEAST_EVENTS_DAYS:
-            raise CommandError("--events-days must be at least 7: Kaspi repeats an event for a day.", returncode=2)
+            raise CommandError(
+                "--events-days must be at least 7: Kaspi repeats an event for a day.", returncode=WRONG_USE
+            )
         old = clock.now() - timedelta(days=options["events_days"])
         ended = clock.now() - timedelta(days=options["personal_days"])
         how = {"batch": options["batch"], "dry_run": options["dry_run"]}

@@ -2,28 +2,29 @@
 
 import json
 import math
-from argparse import ArgumentParser
+import re
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError
 
-from kaspi_delivery_django.management.argtypes import format_duration, seconds, whole_number
+from kaspi_delivery_django.management.running import NOT_READ, exit_codes, whole_number
+from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.errors import one_line
 from kaspi_delivery_django.stats import days, metrics, report, snapshot
-from kaspi_delivery_django.stats.accounts import AccountStats
 from kaspi_delivery_django.stats.metrics import METRICS, Crossing, Metric
 from kaspi_delivery_django.stats.report import Report, by_status, total
 from kaspi_delivery_django.stats.snapshot import OTHER, Snapshot
 
 CROSSED = 1
-WRONG_USE = 2
-NOT_READ = 3
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+WORDS = {"d": "d", "h": "h", "m": "min", "s": "s"}
+DURATION = re.compile(r"([0-9]{1,8})([smhd])")
+MAX_SECONDS = timedelta(days=365)
 Rows = Mapping[str, str]
 
 
@@ -58,6 +59,17 @@ class Command(BaseCommand):
             raise SystemExit(CROSSED)
 
 
+def seconds(text: str) -> int:
+    """Read a duration, `90s`, `15m`, `3h` or `2d`. Raises `ArgumentTypeError` with the format."""
+    found = DURATION.fullmatch(text)
+    length = int(found[1]) * SECONDS[found[2]] if found else 0
+    if not 0 < length <= MAX_SECONDS.total_seconds():
+        raise ArgumentTypeError(
+            f"must be a whole number and its unit, s, m, h or d, as in 15m, and at most 365d, not {text!r}"
+        )
+    return length
+
+
 def _argument(metric: Metric) -> dict[str, Any]:
     if metric.max_limit is None:
         return {"type": seconds, "metavar": "15m"}
@@ -67,12 +79,10 @@ def _argument(metric: Metric) -> dict[str, Any]:
 def _read() -> Report:
     """Read the report; no error may end with the exit code of a crossed limit."""
     try:
-        return report.read()
-    except ImproperlyConfigured as err:
-        raise CommandError(str(err), returncode=WRONG_USE) from err
-    except (DatabaseError, InterfaceError) as err:
-        what = f"The database cannot be read: {type(err).__name__}. Is it up, and migrated?"
-        raise CommandError(what, returncode=NOT_READ) from err
+        with exit_codes():
+            return report.read()
+    except CommandError:
+        raise
     except Exception as err:  # its exit code must not be that of a crossed limit
         raise CommandError(f"The statistics cannot be read: {errors.describe(err)}", returncode=NOT_READ) from err
 
@@ -81,6 +91,16 @@ def _sentence(crossing: Crossing) -> str:
     show = format_duration if METRICS[crossing.figure].max_limit is None else count
     value = "never" if math.isinf(crossing.value) else show(int(crossing.value))
     return f"crossed: {crossing.figure} is {value}, the limit is {show(int(crossing.limit))}"
+
+
+def format_duration(length_s: float) -> str:
+    """Return a duration in its two greatest parts: `2 d 3 h`, `15 min`, `0 s`."""
+    rest, parts = int(length_s), list[str]()
+    for unit, word in WORDS.items():
+        count, rest = divmod(rest, SECONDS[unit])
+        if count:
+            parts.append(f"{count} {word}")
+    return " ".join(parts[:2]) or "0 s"
 
 
 def lines(report: Report) -> Iterator[str]:
@@ -158,18 +178,17 @@ def _summed(counts: Sequence[int]) -> str:
     return f"{sum(capped):,}{'+' if capped != [*counts] else ''}"
 
 
-def _account(account: AccountStats, now: datetime) -> Iterator[tuple[str, str]]:
-    name = f"{account.alias} ({account.environment})"
+def _account(account: AccountState, now: datetime) -> Iterator[tuple[str, str]]:
     until = account.closed_until
-    yield f"{name} breaker", f"open until {_moment(until)}: {account.closed_reason}" if until else "closed"
+    yield f"{account} breaker", f"open until {_moment(until)}: {account.closed_reason}" if until else "closed"
     if announced := account.announced(now):
-        yield f"{name} Kaspi announces", announced
+        yield f"{account} Kaspi announces", announced
     age = account.worker_age(now)
     seen = "never seen" if age is None else f"seen {format_duration(_s(age))} ago"
-    yield f"{name} worker", f"{seen}, fails at {account.worker_trouble}" if account.worker_trouble else seen
+    yield f"{account} worker", f"{seen}, fails at {account.worker_trouble}" if account.worker_trouble else seen
     if account.held_at:
         by = f" by {account.held_by}" if account.held_by else ""
-        yield f"{name} sending", f"held since {_moment(account.held_at)}{by}"
+        yield f"{account} sending", f"held since {_moment(account.held_at)}{by}"
 
 
 def _counts(counts: Mapping[str, int]) -> Rows:

@@ -10,8 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
 from django.utils.module_loading import import_string
 
-from kaspi_delivery_django.management.argtypes import whole_number
-from kaspi_delivery_django.management.batches import stopped_by_signals
+from kaspi_delivery_django.management.running import WRONG_USE, stopped_by_signals, whole_number
 from kaspi_delivery_django.services import db
 from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.services.outbox.clients import MAX_THREADS
@@ -113,5 +112,5 @@ def _server() -> Serve:
     except ModuleNotFoundError as err:
         if err.name != "prometheus_client":
             raise
-        raise CommandError(WITHOUT_EXTRA, returncode=2) from err
+        raise CommandError(WITHOUT_EXTRA, returncode=WRONG_USE) from err
     return serve

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from django.db import models
 from django.db.models import QuerySet
@@ -12,7 +11,7 @@ from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.services import clock, extensions
-from kaspi_delivery_django.services.db import db_alias, run_in_transaction
+from kaspi_delivery_django.services.db import batches, db_alias, delete_in_batches, run_in_transaction
 from kaspi_delivery_django.services.deliveries import status
 from kaspi_delivery_django.services.outbox.results import SECOND_PARCEL
 
@@ -31,13 +30,13 @@ OUR_NOTES = (status.CONFIRMED_BY_KASPI, WebhookEvent.Reason.UNUSABLE_TIME)
 
 def prune_events(*, received_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
     """Delete resolved events, and yield the number of each batch. The history is kept."""
-    return _prune(_old_events(received_before), by="received_at", batch=batch, dry_run=dry_run)
+    return delete_in_batches(_old_events(received_before), by="received_at", batch=batch, dry_run=dry_run)
 
 
 def prune_attempts(*, failed_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
     """Delete old failed attempts, and yield the number of each batch. The call keeps its last error."""
     old = FailedAttempt.objects.filter(at__lt=failed_before).order_by("at", "pk")
-    return _prune(old, by="at", batch=batch, dry_run=dry_run)
+    return delete_in_batches(old, by="at", batch=batch, dry_run=dry_run)
 
 
 def anonymize_personal_data(*, ended_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
@@ -50,16 +49,8 @@ def anonymize_personal_data(*, ended_before: datetime, batch: int, dry_run: bool
         if dry_run:
             yield ended.count()
             continue
-        for keys in _batches(ended, batch, by=by):
+        for keys in batches(ended, batch, by=by):
             yield run_in_transaction(partial(_anonymize, ended, keys), using=using)
-
-
-def _prune(old: QuerySet[Any], *, by: str, batch: int, dry_run: bool) -> Iterator[int]:
-    if dry_run:
-        yield old.count()
-        return
-    for keys in _batches(old, batch, by=by):
-        yield run_in_transaction(partial(_delete, old.filter(pk__in=keys)), using=db_alias())
 
 
 def _old_events(received_before: datetime) -> QuerySet[WebhookEvent]:
@@ -90,20 +81,6 @@ def _idle() -> QuerySet[Delivery]:
     unnotified = StatusChange.objects.filter(delivery=models.OuterRef("pk"), notified_at__isnull=True, applied=True)
     idle = Delivery.objects.filter(blanked_at__isnull=True, attention="")
     return idle.exclude(models.Exists(busy_calls)).exclude(models.Exists(unnotified))
-
-
-def _batches(rows: QuerySet[Any], size: int, *, by: str) -> Iterator[list[int]]:
-    """Yield the primary keys of rows ordered by a column, without reading kept rows again."""
-    ordered, rest = rows.values_list("pk", by), models.Q()
-    while found := list(ordered.filter(rest)[:size]):
-        yield [key for key, _ in found]
-        last, at = found[-1]
-        later = models.Q(**{f"{by}__gt": at}) | models.Q(pk__gt=last)
-        rest = models.Q(**{f"{by}__gte": at}) & later
-
-
-def _delete(old: QuerySet[Any]) -> int:
-    return old.delete()[1].get(old.model._meta.label, 0)
 
 
 def _anonymize(ended: QuerySet[Delivery], keys: Sequence[int]) -> int:

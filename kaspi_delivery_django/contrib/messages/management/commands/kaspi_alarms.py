@@ -3,14 +3,12 @@
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError
+from django.core.management.base import BaseCommand
 
 from kaspi_delivery_django.contrib.messages import alarms, conf, sending
+from kaspi_delivery_django.management.running import exit_codes
 
 ALARM = 1
-WRONG_USE = 2
-NOT_READ = 3
 LIMIT = 1000
 
 
@@ -25,15 +23,10 @@ class Command(BaseCommand):
     requires_system_checks = []  # their exit code is 1, which would mean an alarm
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
+        with exit_codes():
             _check_recipients()
             found, _queued = alarms.check()
             sending.send_pending(limit=LIMIT, only_to_staff=True)
-        except ImproperlyConfigured as err:
-            raise CommandError(str(err), returncode=WRONG_USE) from err
-        except (DatabaseError, InterfaceError) as err:
-            what = f"The database cannot be used: {type(err).__name__}. Is it up, and migrated?"
-            raise CommandError(what, returncode=NOT_READ) from err
         for alert in found:
             self.stdout.write(alert.words)
         if found:

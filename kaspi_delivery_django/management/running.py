@@ -1,21 +1,43 @@
-"""Commands that process many rows in batches: options, progress, signals, and exit codes."""
+"""How commands run: numbers as options, exit codes, signals, and the progress of those that work in batches."""
 
 import signal
 import threading
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, InterfaceError
 
-from kaspi_delivery_django.management.argtypes import whole_number
 from kaspi_delivery_django.services.deliveries import runners
 
+WRONG_USE = 2
+NOT_READ = 3
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def whole_number(text: str, *, least: int = 1, most: int) -> int:
+    """Read a whole number within these bounds. Raises `ArgumentTypeError` with the bounds."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise ArgumentTypeError(f"must be a whole number from {least} to {most}, not {text!r}")
+    return int(text)
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """End with an exit code of its own for wrong settings, and for a database that cannot be used."""
+    try:
+        yield
+    except ImproperlyConfigured as err:
+        raise CommandError(str(err), returncode=WRONG_USE) from err
+    except (DatabaseError, InterfaceError) as err:
+        what = f"The database cannot be used: {type(err).__name__}. Is it up, and migrated?"
+        raise CommandError(what, returncode=NOT_READ) from err
 
 
 @contextmanager
