@@ -91,16 +91,6 @@ def test_unknown_rows_and_actions_are_not_found(staff, booked):
     assert [client.get(f"{LIST}{pk}/do/cancel/").status_code for pk in (booked.pk, 999)] == [403, 403]
 
 
-def test_retry_sends_the_same_bytes_again(staff, lost, kaspi, drain):
-    """The key replays: still one parcel, and now it is ours."""
-    page = confirm(staff(*ALL), lost, "retry")
-    drain()
-    assert "sent now" in message_text(page)
-    assert len(kaspi.deliveries) == 1
-    assert Delivery.objects.get().delivery_id
-    assert len({request.body for request in kaspi.requests if request.idempotency_key}) == 1
-
-
 def test_a_refusal_of_the_service_is_shown_and_recorded(staff, lost):
     """Too old to be retried: the message says why, and so does the log."""
     ApiCall.objects.update(unknown_since=NOON.replace(year=2025))

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from kaspi_delivery_django.management import batches
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import cancel_delivery, clock, inbox, refresh_delivery
+from kaspi_delivery_django.services import clock, inbox, refresh_delivery
 from kaspi_delivery_django.services.maintenance import backfill
 from tests.conftest import event
 from tests.shop import adapters
@@ -125,15 +125,6 @@ def test_a_sweep_sends_nothing_itself(sweep, shop, kaspi, settings):
     bulk(3)
     assert sweep("kaspi_enqueue") == (0, "seen: 3, booked: 3\n")
     assert kaspi.requests == []
-
-
-def test_enqueue_twice_at_once_books_once(shop, at_once, kaspi, drain):
-    """Two crons that overlap."""
-    bulk(6)
-    ended = at_once(*[lambda: [sum(c.values()) for c in backfill.enqueue(adapters.OrderAdapter(), batch=2)]] * 2)
-    assert not any(isinstance(end, Exception) for end in ended)
-    drain()
-    assert (Delivery.objects.count(), len(kaspi.deliveries)) == (6, 6)
 
 
 def test_an_interrupted_sweep_finishes_its_batch(sweep, shop, monkeypatch):
@@ -269,16 +260,6 @@ def test_prune_anonymizes_after_thirty_days(sweep, ended, fake_clock, drain):
     drain()
     assert Delivery.objects.get().raw == ""
     assert ApiCall.objects.get(kind="refresh").state == "done"
-
-
-@pytest.mark.failure_mode("refresh: prune keeps personal data")
-def test_prune_anonymizes_deliveries_that_were_never_booked(sweep, due, fake_clock):
-    """A booking that was taken back has an end too."""
-    cancel_delivery(due.delivery)
-    Delivery.objects.update(dropoff_phone="+7 727 111 0000")
-    fake_clock.advance(days=31)
-    assert "deliveries anonymized: 1" in sweep("kaspi_prune")[1]
-    assert Delivery.objects.get().dropoff_phone == ""
 
 
 def test_a_sweep_reads_no_more_than_a_batch(sweep, ended, fake_clock, monkeypatch):

@@ -27,15 +27,6 @@ def save_cancelled(order):
     order.save()
 
 
-@pytest.mark.failure_mode("cancel: before anything was sent")
-def test_a_cancel_before_the_first_attempt_abandons_the_booking():
-    """No request is needed."""
-    Order.objects.create()
-    delivery = cancel_delivery(Delivery.objects.get(), reason="a mistake")
-    assert ApiCall.objects.get().state == "abandoned"
-    assert (delivery.cancel_reason, delivery.status) == ("a mistake", "cancelled")
-
-
 @pytest.mark.parametrize("length", [MAX_REASON_LENGTH, MAX_REASON_LENGTH + 1])
 def test_a_reason_has_one_limit(length, use_adapter, make_linked):
     """For the service, the client and the admin's form; the adapter's reason is cut."""

@@ -8,7 +8,6 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import request_delivery
 from kaspi_delivery_django.services.deliveries import booking, identities
 from kaspi_delivery_django.services.errors import AdapterFailed
-from kaspi_delivery_django.services.outbox import sender
 from tests.shop.models import GiftOrder, Note, Order, ProxyOrder
 
 pytestmark = pytest.mark.django_db
@@ -135,17 +134,3 @@ def test_a_flag_finds_the_row_of_a_faster_transaction(monkeypatch):
     monkeypatch.setattr(booking, "_insert_flagged", lose)
     found = booking.flag_adapter_failure(identities.adapter_of(order), order, AdapterFailed("it failed"))
     assert found == Delivery.objects.get()
-
-
-@pytest.mark.failure_mode("save: deleted")
-def test_a_deleted_order_is_not_sent(make_linked):
-    """Its booking is abandoned; no cascade deletes a booked delivery."""
-    delivery = make_linked()
-    unsent = Order.objects.create()
-    call = ApiCall.objects.get(delivery__object_id=str(unsent.pk))
-    Order.objects.all().delete()
-    assert not sender.send(call.pk)
-    call.refresh_from_db()
-    assert (call.state, call.next_attempt_at) == ("abandoned", None)
-    delivery.refresh_from_db()
-    assert (delivery.delivery_id is None, delivery.calls.get().state) == (False, "done")

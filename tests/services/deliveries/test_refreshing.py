@@ -226,16 +226,6 @@ def test_personal_data_is_kept_for_30_days_after_the_end(returned, later, fake_c
     assert anonymize(fake_clock) == 0
 
 
-def test_kaspi_decides_about_a_cancel(booked, move, drain, kaspi):
-    """The request is sent, and a 409 is flagged."""
-    move(booked, "courier_assigned")
-    kaspi.faults.add(Fault(operation="cancel", status=409))
-    services.cancel_delivery(booked)
-    assert ApiCall.objects.filter(kind="cancel", state="due").exists()
-    drain()
-    assert fresh(booked).attention == Attention.CANCEL_REFUSED
-
-
 @pytest.mark.parametrize(("final", "posts"), [([], 2), (["courier_assigned"], 1)])
 def test_an_uncertain_cancel_is_sent_again_unless_the_delivery_has_ended(
     booked, drain, kaspi, change_settings, final, posts

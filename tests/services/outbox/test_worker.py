@@ -131,13 +131,6 @@ def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
     assert (timers[0][0], timers[1]) == (20, "cancelled")
 
 
-def test_one_call_is_sent_for_a_task(worker, due, kaspi):
-    """A duplicate task makes no second request."""
-    assert worker.send(due.pk)
-    assert not worker.send(due.pk)
-    assert len(kaspi.requests) == 1
-
-
 @pytest.mark.parametrize("trouble", [OperationalError, InterfaceError, ZeroDivisionError])
 @pytest.mark.parametrize(
     "work", [lambda worker, due: worker.send(due.pk), lambda worker, _due: worker.sweep(within_s=60)]
