@@ -97,6 +97,16 @@ def _process_starts_over():
 
 
 @pytest.fixture
+def configure(settings):
+    """Change KASPI_DELIVERY by these values, until the end of the test."""
+
+    def change(**values):
+        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **values}
+
+    return change
+
+
+@pytest.fixture
 def fake_clock():
     """Replace both of the services' clocks; the sandbox of `kaspi` has this one, too."""
     fake = FakeClock()

@@ -49,9 +49,9 @@ def staff(client):
 
 
 @pytest.fixture
-def inline(settings):
+def inline(configure):
     """Send each request to Kaspi at once."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    configure(RUNNER="inline")
 
 
 @pytest.fixture

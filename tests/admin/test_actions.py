@@ -1,6 +1,7 @@
 """What staff can do about one delivery: offered when it is possible, confirmed first, recorded."""
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.contrib import admin
@@ -193,12 +194,8 @@ def test_every_action_is_recorded(staff, booked):
 
 def test_an_error_of_one_row_is_reported(staff, booked, monkeypatch):
     """It stops no other; a database that is unavailable is for the site's own error page."""
-    errors = [OperationalError("gone"), Delivery.DoesNotExist("it is gone"), OperationalError("database is locked")]
-
-    def fail(*_args, **_options):
-        raise errors.pop()
-
-    monkeypatch.setattr(actions, "cancel_delivery", fail)
+    errors = [OperationalError("database is locked"), Delivery.DoesNotExist("it is gone"), OperationalError("gone")]
+    monkeypatch.setattr(actions, "cancel_delivery", Mock(side_effect=errors))
     user = staff(*ALL)
     assert "the database was busy" in message_text(confirm(user, booked, "cancel", reason="no"))
     assert "it is gone" in message_text(confirm(user, booked, "cancel", reason="no"))

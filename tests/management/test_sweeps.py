@@ -3,6 +3,7 @@
 import io
 import signal
 from datetime import timedelta
+from unittest.mock import DEFAULT, Mock
 
 import pytest
 from django.db import OperationalError
@@ -86,15 +87,8 @@ def test_enqueue_names_the_adapter_that_fails(sweep, monkeypatch):
 def test_enqueue_continues_after_an_order_that_breaks(sweep, shop, monkeypatch, caplog):
     """Whatever it is; it is logged, without its data."""
     bulk(2)
-    troubles = [RuntimeError("+7 727 111 0000"), None]
-    book = backfill._book
-
-    def breaking(*args):
-        if trouble := troubles.pop(0):
-            raise trouble
-        return book(*args)
-
-    monkeypatch.setattr(backfill, "_book", breaking)
+    book = Mock(wraps=backfill._book, side_effect=[RuntimeError("+7 727 111 0000"), DEFAULT])
+    monkeypatch.setattr(backfill, "_book", book)
     assert sweep("kaspi_enqueue") == (1, "seen: 2, failed: 1, booked: 1\n")
     assert "order not enqueued" in caplog.text
     assert "+7 727" not in caplog.text
@@ -105,10 +99,7 @@ def test_enqueue_continues_after_an_order_that_breaks(sweep, shop, monkeypatch, 
 def test_a_database_error_ends_a_sweep_but_for_a_deadlock(sweep, shop, failed, monkeypatch, command, reason):
     """What meets a deadlock twice is left to the next run: exit code 0; any other error is raised for cron to show."""
     bulk(1)
-
-    def fail(*_args, **_options):
-        raise OperationalError(reason)
-
+    fail = Mock(side_effect=OperationalError(reason))
     monkeypatch.setattr(backfill, "_book", fail)
     monkeypatch.setattr(inbox, "replay_event", fail)
     if reason == "gone":

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import nullcontext
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
@@ -156,11 +157,7 @@ def test_a_login_that_no_user_can_have_is_refused(booked, monkeypatch, login):
 @pytest.mark.parametrize("text", ["database is locked", "gone away"])
 def test_a_database_error_leaves_it_for_the_next_round(booked, monkeypatch, text):
     """A deadlock delays no other action; an unavailable database ends the round."""
-
-    def fail(_delivery, **_options):
-        raise OperationalError(text)
-
-    monkeypatch.setattr(actions, "cancel_delivery", fail)
+    monkeypatch.setattr(actions, "cancel_delivery", Mock(side_effect=OperationalError(text)))
     bulk_actions.queue("cancel", [booked.pk])
     bulk_actions.queue("refresh", [booked.pk])
     with nullcontext() if "locked" in text else pytest.raises(OperationalError):

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.db import IntegrityError, OperationalError, connection
@@ -345,11 +346,7 @@ def test_the_next_get_decides_between_endings(booked, kaspi, drain, first, secon
 @pytest.mark.parametrize("error", [ValueError(PHONE), IntegrityError(PHONE), KeyError(PHONE)])
 def test_an_event_that_cannot_be_applied_is_kept_as_failed(delivery, post_webhook, monkeypatch, error, caplog):
     """Kaspi gets its 2xx; the event waits for a replay; the error is stored without data."""
-
-    def fail(*_args):
-        raise error
-
-    monkeypatch.setattr(status, "apply", fail)
+    monkeypatch.setattr(status, "apply", Mock(side_effect=error))
     assert post_webhook(event(delivery, "accepted")).json() == {"status": "failed"}
     row = WebhookEvent.objects.get()
     assert (row.state, row.delivery, row.applied_at) == ("failed", None, None)

@@ -3,6 +3,7 @@
 import threading
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
@@ -60,11 +61,7 @@ def test_a_row_that_a_constraint_refuses_is_503_and_stored_once_later(delivery, 
 
 def test_a_row_that_is_refused_when_it_is_stored_alone_is_503(delivery, post_webhook, monkeypatch):
     """The dead letter is a row as well."""
-
-    def refuse(*_arguments):
-        raise inbox.EventNotStored
-
-    monkeypatch.setattr(inbox, "store", refuse)
+    monkeypatch.setattr(inbox, "store", Mock(side_effect=inbox.EventNotStored))
     with connection.execute_wrapper(Refuses(CHANGES, IntegrityError())):
         assert post_webhook(event(delivery, "accepted")).status_code == 503
     assert WebhookEvent.objects.count() == 0
@@ -258,11 +255,7 @@ def parked(booked, post_webhook):
 @pytest.mark.parametrize("apply", [replay_event, lambda _event: inbox.apply_parked(limit=10, using="default")])
 def test_an_unavailable_database_leaves_events_parked(parked, monkeypatch, apply):
     """Whoever asked for the replay is notified; the next round applies them."""
-
-    def away(*_arguments):
-        raise OperationalError("gone")
-
-    monkeypatch.setattr(events, "apply", away)
+    monkeypatch.setattr(events, "apply", Mock(side_effect=OperationalError("gone")))
     with pytest.raises(OperationalError):
         apply(parked)
     assert fresh(parked).state == "parked"

@@ -1,6 +1,7 @@
 """The parcels of the last days: by the shop's own midnights, and cached once a day is over."""
 
 from datetime import UTC, date, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.core.cache import cache
@@ -117,10 +118,7 @@ def test_a_day_that_has_just_ended_is_not_cached(booked, fake_clock):
 @pytest.mark.parametrize("method", ["get_many", "set"])
 def test_an_unavailable_cache_costs_time_only(booked, fake_clock, monkeypatch, method, caplog):
     """The figures are read from the tables."""
-
-    def fail(*_args, **_kwargs):
-        raise ConnectionError("redis://:password@host")
-
+    fail = Mock(side_effect=ConnectionError("redis://:password@host"))
     monkeypatch.setattr(type(cache._connections[cache._alias]), method, fail)
     fake_clock.advance(days=1)  # so that there is a day to cache
     assert counted() == {TODAY: {"booked": 1}}

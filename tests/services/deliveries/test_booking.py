@@ -1,5 +1,7 @@
 """Saving an order books it once; a failing adapter is flagged and breaks no checkout. No request is sent here."""
 
+from unittest.mock import Mock
+
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
@@ -125,12 +127,8 @@ def test_an_adapter_that_fails_on_a_booked_order_is_flagged(use_adapter, make_li
 
 def test_a_flag_finds_the_row_of_a_faster_transaction(monkeypatch):
     """Both transactions insert the flagged delivery at once."""
-
-    def lose(*_arguments):
-        raise IntegrityError
-
     order = Order.objects.create()
     monkeypatch.setattr(booking, "_flagged", lambda _delivery: None)
-    monkeypatch.setattr(booking, "_insert_flagged", lose)
+    monkeypatch.setattr(booking, "_insert_flagged", Mock(side_effect=IntegrityError))
     found = booking.flag_adapter_failure(identities.adapter_of(order), order, AdapterFailed("it failed"))
     assert found == Delivery.objects.get()

@@ -1,5 +1,7 @@
 """What a save of an order does, and its statements; no error of ours breaks a checkout."""
 
+from unittest.mock import Mock
+
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, connection, models, transaction
@@ -186,11 +188,7 @@ def test_an_error_of_ours_breaks_no_checkout(monkeypatch, caplog, broken, addres
 
 def test_an_error_outside_of_a_transaction_leaves_no_half(monkeypatch):
     """Both rows are written, or none."""
-
-    def fail(*_args, **_kwargs):
-        raise DatabaseError
-
-    monkeypatch.setattr(booking.calls, "add_create", fail)
+    monkeypatch.setattr(booking.calls, "add_create", Mock(side_effect=DatabaseError))
     Order.objects.create()
     assert (Order.objects.count(), Delivery.objects.count()) == (1, 0)
 

@@ -27,10 +27,9 @@ KEYS = ("almaty", "box-b2", "shymkent")
 
 
 @pytest.fixture
-def warehouses(settings):
+def warehouses(use_adapter):
     """Ship from warehouses."""
-    paths = ["tests.shop.adapters.WarehousesAdapter"]
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": paths}
+    use_adapter("WarehousesAdapter")
 
 
 @pytest.fixture
@@ -275,14 +274,10 @@ def test_senders_and_saves_split_an_order_once(order, at_once, drain, kaspi):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("runner", ["inline", "worker"])
-def test_every_runner_sends_all_parcels(warehouses, settings, kaspi, drain, runner):
+def test_the_inline_runner_sends_all_parcels(warehouses, configure, kaspi):
     """Without a worker the process that has sent the first sends the others too."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
+    configure(RUNNER="inline")
     with transaction.atomic():
         order = Order.objects.create()
         Line.objects.bulk_create(Line(order=order, title=key) for key in KEYS)
-    if runner == "worker":
-        drain()
-        drain()
     assert [one.status for one in parcels().values()] == ["created"] * 3

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -192,10 +193,6 @@ def test_the_clocks_cost_no_statement(real_kaspi, receivers):
 @pytest.mark.parametrize("err", [IntegrityError, plain_bookings.ClaimsLost])
 def test_an_outcome_that_is_not_plain_is_recorded_by_all_rules(kaspi, due, monkeypatch, err):
     """Whatever fails in the short way, the long one records the answer."""
-
-    def broken(_bookings, _using):
-        raise err
-
-    monkeypatch.setattr(plain_bookings, "record_locked", broken)
+    monkeypatch.setattr(plain_bookings, "record_locked", Mock(side_effect=err))
     assert sender.send(due.pk)
     assert Delivery.objects.get().delivery_id

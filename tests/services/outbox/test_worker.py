@@ -2,6 +2,7 @@
 
 import threading
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -137,11 +138,7 @@ def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
 )
 def test_an_error_of_a_tasks_call_is_logged(worker, due, monkeypatch, caplog, work, trouble):
     """Without the error's text, which the task queue's log must not show; the call stays due."""
-
-    def refuse(_call_pk):
-        raise trouble("+7 701 999 8877")
-
-    monkeypatch.setattr(sender, "send", refuse)
+    monkeypatch.setattr(sender, "send", Mock(side_effect=trouble("+7 701 999 8877")))
     assert not work(worker, due)
     assert trouble.__name__ in caplog.text
     assert "999 8877" not in caplog.text
