@@ -78,11 +78,10 @@ def test_a_refusal_is_stored_in_english_and_read_in_any_language(booked, dead, s
             assert not re.search("[a-z]{5}", errors.translated_refusal(stored))
 
 
-def test_receivers_of_a_bulk_action_get_it_in_the_projects_language(due, settings, monkeypatch):
+def test_receivers_of_a_bulk_action_get_it_in_the_projects_language(due, settings, connect_only):
     """Not in the one that refusals are stored in."""
     received = []
-    monkeypatch.setattr(delivery_status_changed, "receivers", [])
-    delivery_status_changed.connect(lambda **_known: received.append(translation.get_language()), weak=False)
+    connect_only(delivery_status_changed, lambda **_known: received.append(translation.get_language()))
     settings.LANGUAGE_CODE = "kk"
     bulk_actions.queue("cancel", [due.delivery_id])
     run_pending()

@@ -16,6 +16,7 @@ from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.deliveries import actions, payloads
 from kaspi_delivery_django.statuses import status_label
+from tests.services.conftest import fail_on
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db
@@ -147,17 +148,11 @@ def stale(fake_clock, make_linked):
 @pytest.fixture
 def fail_first(stale, monkeypatch):
     """Let the first one's refresh raise."""
-    add = actions.calls.add_refresh
 
-    def use(error):
-        def fail(locked, *, at_once):
-            if locked.pk == stale[0].pk:
-                raise error
-            return add(locked, at_once=at_once)
+    def is_first(locked, **_options):
+        return locked.pk == stale[0].pk
 
-        monkeypatch.setattr(actions.calls, "add_refresh", fail)
-
-    return use
+    return lambda error: fail_on(monkeypatch, actions.calls, "add_refresh", error, is_first)
 
 
 @pytest.mark.parametrize("error", [DataError("+7 701"), ValueError("+7 701"), IntegrityError("+7 701")])

@@ -231,15 +231,14 @@ def test_an_edit_of_the_order_does_not_flag_its_return(returned, drain, fake_clo
     assert returned.attention == ""
 
 
-def test_signals_carry_that_it_is_a_return(delivered, drain, travel, monkeypatch):
+def test_signals_carry_that_it_is_a_return(delivered, drain, travel, connect_only):
     """A receiver that marks an order as delivered checks `delivery.is_return`."""
     found = []
 
     def record(delivery, change, **_kwargs):
         found.append((delivery.is_return, change.to_status, delivery.order))
 
-    monkeypatch.setattr(delivery_status_changed, "receivers", [])
-    delivery_status_changed.connect(record)
+    connect_only(delivery_status_changed, record)
     back = request_return(delivered)
     drain()
     travel(back)

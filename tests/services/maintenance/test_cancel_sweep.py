@@ -13,7 +13,7 @@ from kaspi_delivery_django.services.deliveries import payloads
 from kaspi_delivery_django.services.maintenance import cancel_sweep
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
 from kaspi_delivery_django.services.outbox.worker import Worker
-from tests.services.conftest import fresh
+from tests.services.conftest import fail_on, fresh
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
@@ -193,14 +193,7 @@ def test_an_error_of_an_adapter_is_contained(some, sweep, configure, caplog):
 )
 def test_an_error_of_a_cancel_is_contained(some, sweep, monkeypatch, error):
     """A deadlock, a deleted row: the others are cancelled."""
-    cancel = cancel_sweep.cancel_for_shop
-
-    def break_once(delivery, *, reason):
-        if delivery.pk == some[0].pk:
-            raise error
-        cancel(delivery, reason=reason)
-
-    monkeypatch.setattr(cancel_sweep, "cancel_for_shop", break_once)
+    fail_on(monkeypatch, cancel_sweep, "cancel_for_shop", error, lambda delivery, **_options: delivery.pk == some[0].pk)
     Order.objects.update(cancelled=True)
     sweep()
     assert [bool(fresh(one).cancel_requested_at) for one in some] == [False, True, True, True]

@@ -43,16 +43,10 @@ def record(found):
 
 
 @pytest.fixture
-def connect(monkeypatch):
+def connect(connect_only):
     """Connect a receiver to both signals, instead of the shop's."""
-
-    def run(*receivers):
-        for signal in (delivery_created, delivery_status_changed):
-            monkeypatch.setattr(signal, "receivers", [])
-            for receiver in receivers:
-                signal.connect(receiver, weak=False)
-
-    return run
+    both = (delivery_created, delivery_status_changed)
+    return lambda *receivers: [connect_only(signal, *receivers) for signal in both]
 
 
 def test_the_shop_is_notified_of_each(kaspi, connect):

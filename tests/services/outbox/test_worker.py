@@ -11,6 +11,7 @@ from django.db import DataError, InterfaceError, OperationalError
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
+from tests.services.conftest import fail_on
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,14 +57,7 @@ def test_a_stopped_worker_claims_nothing_more(worker):
 def test_an_error_of_one_call_is_contained(worker, kaspi, due, monkeypatch, caplog, trouble):
     """It is logged, and the next call is sent; a database that fails for one call fails for all: the loop waits."""
     Order.objects.create()
-    send = sender.send
-
-    def poisoned(pk):
-        if pk == due.pk:
-            raise trouble
-        return send(pk)
-
-    monkeypatch.setattr(sender, "send", poisoned)
+    fail_on(monkeypatch, sender, "send", trouble, lambda pk: pk == due.pk)
     if trouble is OperationalError:
         with pytest.raises(OperationalError):
             worker.run_round()
