@@ -11,9 +11,10 @@ from django.core.cache import cache
 from django.db import connections, transaction
 from django.test import TransactionTestCase
 
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.outbox import clients, sender
@@ -175,6 +176,34 @@ def booked(due):
     """Return a delivery that Kaspi has booked."""
     sender.send(due.pk)
     return Delivery.objects.get(pk=due.delivery_id)
+
+
+@pytest.fixture
+def refused(due, kaspi, drain):
+    """Return a delivery that Kaspi refused to book."""
+    kaspi.faults.add(Fault(operation="create", status=422))
+    drain()
+    return Delivery.objects.get()
+
+
+@pytest.fixture
+def lost(due, kaspi, drain):
+    """Return a delivery that Kaspi booked while its answer was lost, and that is no longer retried."""
+    kaspi.faults.add(Fault(operation="create", drop="after"))
+    drain()
+    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
+    Delivery.objects.update(attention="outcome_unknown")
+    return Delivery.objects.get()
+
+
+@pytest.fixture
+def dead_letter(booked, post_webhook):
+    """Return an event that could not be applied when it came."""
+    post_webhook(event(booked, "accepted"))
+    WebhookEvent.objects.update(state="failed", error="DataError")
+    Delivery.objects.update(status="created")
+    booked.history.filter(to_status="accepted").delete()
+    return WebhookEvent.objects.get()
 
 
 @pytest.fixture

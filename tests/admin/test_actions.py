@@ -25,15 +25,6 @@ ALL = ("cancel_delivery", "retry_delivery", "reissue_delivery")
 NAMES = ("cancel", "refresh", "retry", "send", "link", "reissue", "acknowledge")
 
 
-@pytest.fixture
-def refused(kaspi, drain):
-    """Return a delivery that Kaspi refused to book."""
-    kaspi.faults.add(Fault(operation="create", status=422))
-    Order.objects.create()
-    drain()
-    return Delivery.objects.get()
-
-
 def address(delivery, name):
     """Return the page that confirms an action."""
     return f"{LIST}{delivery.pk}/do/{name}/"

@@ -13,7 +13,6 @@ from kaspi_delivery_django.management import batches
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, inbox, refresh_delivery
 from kaspi_delivery_django.services.maintenance import backfill
-from tests.conftest import event
 from tests.shop import adapters
 from tests.shop.models import Order
 
@@ -42,14 +41,6 @@ def sweep(run, kaspi):
 def shop(monkeypatch):
     """A shop whose adapter has orders to enqueue."""
     monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
-
-
-@pytest.fixture
-def failed(booked, post_webhook):
-    """Return an event that could not be applied."""
-    post_webhook(event(booked, "accepted"))
-    WebhookEvent.objects.update(state="failed")
-    return WebhookEvent.objects.get()
 
 
 def bulk(count, **columns):
@@ -96,7 +87,7 @@ def test_enqueue_continues_after_an_order_that_breaks(sweep, shop, monkeypatch, 
 
 @pytest.mark.parametrize("command", ["kaspi_enqueue", "kaspi_replay"])
 @pytest.mark.parametrize("reason", ["gone", "database is locked"])
-def test_a_database_error_ends_a_sweep_but_for_a_deadlock(sweep, shop, failed, monkeypatch, command, reason):
+def test_a_database_error_ends_a_sweep_but_for_a_deadlock(sweep, shop, dead_letter, monkeypatch, command, reason):
     """What meets a deadlock twice is left to the next run: exit code 0; any other error is raised for cron to show."""
     bulk(1)
     fail = Mock(side_effect=OperationalError(reason))
@@ -154,27 +145,26 @@ def test_an_option_is_a_whole_number_that_a_database_can_count(sweep, option, nu
     assert (code, "must be a whole number from 1 to" in printed) == (1, True)
 
 
-def test_replay_applies_failed_events(sweep, failed):
+def test_replay_applies_failed_events(sweep, dead_letter):
     """And counts the states that the events are in then."""
-    Delivery.objects.update(status="created")
     assert sweep("kaspi_replay", "--dry-run") == (0, "dry run: failed: 1\n")
     assert sweep("kaspi_replay") == (0, "applied: 1\n")
     assert Delivery.objects.get().status == "accepted"
     assert sweep("kaspi_replay") == (0, "nothing to do\n")
 
 
-def test_replay_ends_with_1_when_an_event_fails_again(sweep, failed):
+def test_replay_ends_with_1_when_an_event_fails_again(sweep, dead_letter):
     """Staff must look."""
     WebhookEvent.objects.update(body="{}")
     assert sweep("kaspi_replay", "--state", "failed") == (1, "failed: 1\n")
     assert WebhookEvent.objects.get().state == "failed"
 
 
-def test_replay_leaves_out_events_that_are_not_failed(sweep, failed):
+def test_replay_leaves_out_events_that_are_not_failed(sweep, dead_letter):
     """Those that are parked or in conflict are applied again only on request."""
     WebhookEvent.objects.update(state="conflict")
     assert sweep("kaspi_replay") == (0, "nothing to do\n")
-    assert "noted: 1" in sweep("kaspi_replay", "--state", "conflict")[1]
+    assert "applied: 1" in sweep("kaspi_replay", "--state", "conflict")[1]
 
 
 @pytest.fixture

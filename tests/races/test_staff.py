@@ -5,8 +5,7 @@ from django.db import transaction
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.exceptions import CannotReissue, DeliveryError
-from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from tests.conftest import event
+from kaspi_delivery_django.models import ApiCall, Delivery
 from tests.shop.models import Note, Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -79,12 +78,7 @@ def test_two_users_who_do_the_same_do_it_once(stuck, at_once, act):
     assert ApiCall.objects.filter(kind="link").count() <= 1
 
 
-def test_two_replays_apply_an_event_once(booked, post_webhook, at_once):
+def test_two_replays_apply_an_event_once(dead_letter, booked, at_once):
     """One of them finds it applied."""
-    post_webhook(event(booked, "accepted"))
-    WebhookEvent.objects.update(state="failed")
-    booked.history.filter(to_status="accepted").delete()
-    Delivery.objects.update(status="created")
-    dead_letter = WebhookEvent.objects.get()
     assert set(at_once(*[lambda: services.replay_event(dead_letter)] * 4)) == {"applied"}
     assert booked.history.filter(to_status="accepted").count() == 1

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from io import BytesIO
+from unittest.mock import Mock
 
 import pytest
 from django.core.handlers.wsgi import WSGIRequest
@@ -20,7 +21,7 @@ from kaspi_delivery_django.views.webhook import throttled_log
 from tests import webhook_contract
 from tests.conftest import NOON, event
 from tests.shop.models import Order
-from tests.webhook_contract import WebhookContract, WebhookSmoke
+from tests.webhook_contract import PHONE, WebhookContract, WebhookSmoke
 
 SECRET = "a-webhook-secret-of-thirty-two-chars-or-more"
 ALMATY = "the-webhook-secret-of-the-almaty-merchant"
@@ -219,15 +220,11 @@ def test_the_statements_of_a_webhook(delivery, post_webhook, monkeypatch, settin
         assert post_webhook(event(delivery, "accepted", attempt=2)).status_code == 200
     assert len(statements(captured)) <= 6, statements(captured)
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
-    delivery_status_changed.connect(listen)
+    delivery_status_changed.connect(Mock(return_value=None), weak=False)
     with CaptureQueriesContext(connection) as captured:
         assert post_webhook(event(delivery, "in_transit", event_id="wh_2")).status_code == 200
     assert StatusChange.objects.get(to_status="in_transit").notified_at
     assert len(statements(captured)) == HAPPY_PATH + 1, statements(captured)
-
-
-def listen(**_kwargs):
-    """Return."""
 
 
 @pytest.mark.django_db(transaction=True)
@@ -241,7 +238,7 @@ def test_a_commit_that_fails_is_503_and_nothing_stored(delivery, post_webhook, d
 
     delivery_status_changed.connect(receive)
     with monkeypatch.context() as patched:
-        patched.setattr(connection, "_commit", fail_to_commit)
+        patched.setattr(connection, "_commit", Mock(side_effect=OperationalError("server closed the connection")))
         answer = post_webhook(event(delivery, "accepted"))
     drain()
     assert received == []
@@ -251,11 +248,6 @@ def test_a_commit_that_fails_is_503_and_nothing_stored(delivery, post_webhook, d
     assert post_webhook(event(delivery, "accepted")).status_code == 200
     drain()
     assert received == ["accepted"]
-
-
-def fail_to_commit():
-    """Fail as a server does that goes away at the last moment."""
-    raise OperationalError("server closed the connection unexpectedly")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -310,12 +302,7 @@ def test_an_account_without_a_secret_is_logged_once_an_hour(client, monkeypatch,
 @pytest.mark.django_db(transaction=True)
 def test_any_error_that_keeps_an_event_from_being_stored_is_503(delivery, post_webhook, monkeypatch, caplog):
     """Kaspi sends it again; the log names the error, and not its text."""
-    monkeypatch.setattr("kaspi_delivery_django.services.inbox._new_event", fail_with_a_phone)
+    monkeypatch.setattr("kaspi_delivery_django.services.inbox._new_event", Mock(side_effect=ValueError(PHONE)))
     answer = post_webhook(event(delivery, "accepted"))
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
     assert ("ValueError" in caplog.text, "701" in caplog.text) == (True, False)
-
-
-def fail_with_a_phone(*_arguments):
-    """Fail by a mistake of our own."""
-    raise ValueError("+7 701 555 0199")

@@ -16,7 +16,7 @@ from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.deliveries import actions, payloads
 from kaspi_delivery_django.statuses import status_label
-from tests.services.conftest import fail_on
+from tests.services.conftest import fail_on, fresh
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db
@@ -133,8 +133,7 @@ def test_stale_deliveries_are_refreshed(fake_clock, make_linked):
     nameless, other = make_linked(next_refresh_at=fake_clock.now, delivery_id=None), make_linked()
     Delivery.objects.update(next_refresh_at=fake_clock.now)
     assert (refresh_stale(), refresh_stale()) == (2, 0)
-    nameless.refresh_from_db()
-    assert nameless.next_refresh_at is None
+    assert fresh(nameless).next_refresh_at is None
     assert other.calls.get(kind="refresh").state == "due"
 
 

@@ -12,6 +12,7 @@ from kaspi_delivery_django.serializers import TrackingSerializer
 from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.errors import AdapterFailed
 from kaspi_delivery_django.services.outbox import claims
+from tests.services.conftest import fresh
 from tests.shop.adapters import OrderAdapter, WarehousesAdapter, a_request
 from tests.shop.models import Line, Order
 
@@ -129,8 +130,7 @@ def test_a_parcel_whose_key_is_gone_waits_for_staff(order, kaspi, drain):
     Line.objects.filter(title="taraz").update(title="shymkent")
     services.retry_delivery(lost)
     drain()
-    lost.refresh_from_db()
-    assert (lost.status, lost.attention) == ("created", "")
+    assert (fresh(lost).status, fresh(lost).attention) == ("created", "")
 
 
 @pytest.mark.parametrize("is_added", [True, False])

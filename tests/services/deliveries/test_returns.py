@@ -19,6 +19,7 @@ from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
 from kaspi_delivery_django.signals import delivery_status_changed
 from kaspi_delivery_django.stats import days, estimates, recent
 from tests.conftest import NOON
+from tests.services.conftest import fresh
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
@@ -146,8 +147,7 @@ def test_the_cancel_of_the_order_cancels_no_return(returned, delivered, kaspi, d
     drain()
     again = services.reissue_delivery(returned)
     drain()
-    again.refresh_from_db()
-    assert (again.status, again.attention) == ("created", "")
+    assert (fresh(again).status, fresh(again).attention) == ("created", "")
 
 
 def test_saves_and_the_sweep_of_orders_book_nothing_beside_a_return(returned, delivered, use_adapter):
@@ -220,8 +220,7 @@ def test_an_edit_of_the_order_does_not_flag_its_return(returned, drain, fake_clo
     Order.objects.update(address="elsewhere")
     fake_clock.advance(days=1)
     drain()
-    returned.refresh_from_db()
-    assert returned.attention == ""
+    assert fresh(returned).attention == ""
 
 
 def test_signals_carry_that_it_is_a_return(delivered, drain, travel, connect_only):

@@ -18,24 +18,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def lost(due, kaspi, drain):
-    """Return a delivery that Kaspi booked while its answer was lost, and that is no longer retried."""
-    kaspi.faults.add(Fault(operation="create", drop="after"))
-    drain()
-    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
-    Delivery.objects.update(attention="outcome_unknown")
-    return Delivery.objects.get()
-
-
-@pytest.fixture
-def refused(due, kaspi, drain):
-    """Return a delivery that Kaspi refused."""
-    kaspi.faults.add(Fault(operation="create", status=422))
-    drain()
-    return Delivery.objects.get()
-
-
-@pytest.fixture
 def remote_id(kaspi):
     """Return the function that returns the id of Kaspi's first delivery."""
     return lambda: next(iter(kaspi.deliveries))
