@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from kaspi_delivery_django.management import batches
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import clock, inbox, refresh_delivery
+from kaspi_delivery_django.services import acknowledge_delivery, clock, inbox, refresh_delivery
 from kaspi_delivery_django.services.maintenance import backfill
 from tests.shop import adapters
 from tests.shop.models import Order
@@ -241,6 +241,16 @@ def test_prune_anonymizes_after_thirty_days(sweep, ended, fake_clock, drain):
     drain()
     assert Delivery.objects.get().raw == ""
     assert ApiCall.objects.get(kind="refresh").state == "done"
+
+
+@pytest.mark.failure_mode("refresh: prune keeps personal data")
+def test_prune_anonymizes_deliveries_that_were_never_booked(sweep, refused, fake_clock):
+    """A booking that Kaspi refused, and that staff gave up, has an end too."""
+    acknowledge_delivery(refused)
+    Delivery.objects.update(dropoff_phone="+7 727 111 0000", updated_at=fake_clock.now)
+    fake_clock.advance(days=31)
+    assert "deliveries anonymized: 1" in sweep("kaspi_prune")[1]
+    assert (Delivery.objects.get().status, Delivery.objects.get().dropoff_phone) == ("", "")
 
 
 def test_a_sweep_reads_no_more_than_a_batch(sweep, ended, fake_clock, monkeypatch):

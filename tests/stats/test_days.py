@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.models import Delivery, StatusChange
+from kaspi_delivery_django.models import StatusChange
 from kaspi_delivery_django.stats import cached, days
 from tests.conftest import event
 
@@ -67,14 +67,6 @@ def test_what_was_cancelled_unsent_was_not_booked(due):
     """Kaspi never heard of it."""
     services.cancel_delivery(due.delivery, reason="out of stock")
     assert counted() == {TODAY: {"cancelled": 1}}
-
-
-def test_the_rows_behind_a_count_are_as_many(booked, post_webhook):
-    """They are found by the same steps."""
-    post_webhook(event(booked, "delivered"))
-    for kind, count in days.read()[-1].parcels.items():
-        rows = Delivery.objects.filter(pk__in=days.steps(kind, TODAY).values("delivery"))
-        assert rows.count() == count
 
 
 def test_a_count_stops_at_its_bound(booked, fake_clock, monkeypatch):

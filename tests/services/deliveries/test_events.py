@@ -95,6 +95,12 @@ def test_a_second_parcel_is_flagged(delivery, other, known, caplog):
     assert "second parcel" in caplog.text
 
 
+def test_another_account_may_have_the_same_id(delivery, other):
+    """Ids are unique in an account."""
+    Delivery.objects.filter(pk=other.pk).update(account="almaty")
+    assert link(delivery, "dlv_other")
+
+
 @pytest.mark.parametrize("state", ApiCall.State.values)
 def test_a_link_finishes_the_create(delivery, state):
     """A claimed one is left to its sender."""

@@ -307,21 +307,6 @@ def test_a_requested_cancel_goes_once_the_create_is_resolved(kaspi, due, drain, 
     assert remote.status == "cancelled"
 
 
-def test_a_refresh_brings_the_status_and_the_missing_history(kaspi, booked, drain, fake_clock):
-    """After lost webhooks one GET restores status and history, as a chain and without duplicates."""
-    for status in ("accepted", "in_transit", "out_for_delivery"):
-        fake_clock.advance(hours=1)
-        kaspi.move(booked.delivery_id, status)
-    for _ in range(2):
-        refresh_delivery(booked)
-        drain()
-    assert fresh(booked).status == "out_for_delivery"
-    known = StatusChange.objects.order_by("at").values_list("to_status", "applied")
-    assert list(known) == [("created", True), ("accepted", False), ("in_transit", False), ("out_for_delivery", True)]
-    late = StatusChange.objects.filter(applied=False).order_by("at").values_list("from_status", "to_status")
-    assert list(late) == [("created", "accepted"), ("accepted", "in_transit")]
-
-
 def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, fake_clock):
     """A webhook during the GET is newer than its answer."""
     call = refresh_delivery(booked)
@@ -431,19 +416,6 @@ def test_an_error_that_does_not_change_is_tried_three_times(kaspi, due, fake_clo
     assert (fake_clock.now - start).total_seconds() >= least_s
     assert (fresh(due).state, fresh(due).strikes) == ("stuck", 3)
     assert fresh(due.delivery).attention == Attention.OUTCOME_UNKNOWN
-
-
-@pytest.mark.failure_mode("create: outcome unknown")
-def test_unknown_creates_survive_every_fault_without_a_second_parcel(kaspi, drain, fake_clock):
-    """Whatever fails at first, each order ends with one parcel."""
-    for fault in ({"latency_s": 60}, {"drop": "after"}, {"status": 502}, {"truncate": True}):
-        kaspi.faults.add(Fault(operation="create", **fault))
-    orders = [Order.objects.create() for _ in range(4)]
-    for _ in range(4):
-        drain()
-        fake_clock.advance(minutes=10)
-    assert [len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders] == [1, 1, 1, 1]
-    assert set(ApiCall.objects.filter(kind="create").values_list("state", flat=True)) == {"done"}
 
 
 def test_a_deleted_order_is_not_an_edited_one(kaspi, booked, drain):
