@@ -2,10 +2,6 @@
 
 import pytest
 
-from kaspi_delivery_django.models import Delivery
-from tests.conftest import NOON
-from tests.shop.models import Order
-
 
 def fresh(row):
     """Return the row as the database has it."""
@@ -40,14 +36,6 @@ class FailingStatements:
             self.times -= 1
             raise self.error
         return execute(sql, params, many, context)
-
-
-@pytest.fixture
-def delivery(fake_clock):
-    """Return a delivery that Kaspi has created, as no request of ours has shown."""
-    Order.objects.create()
-    Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=NOON)
-    return Delivery.objects.get()
 
 
 @pytest.fixture

@@ -14,13 +14,12 @@ from django.db import DatabaseError, OperationalError, connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.models import StatusChange, WebhookEvent
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from kaspi_delivery_django.urls import account_webhook, webhook
 from kaspi_delivery_django.views.webhook import throttled_log
 from tests import webhook_contract
-from tests.conftest import NOON, event
-from tests.shop.models import Order
+from tests.conftest import event
 from tests.webhook_contract import PHONE, WebhookContract, WebhookSmoke
 
 SECRET = "a-webhook-secret-of-thirty-two-chars-or-more"
@@ -81,14 +80,6 @@ class TestOnAHostileHost(WebhookSmoke):
     """In a project whose defaults would each break a webhook."""
 
     url, secret = "/kaspi/webhook/", SECRET
-
-
-@pytest.fixture
-def delivery(fake_clock):
-    """Return a booked delivery, made without Kaspi."""
-    Order.objects.create()
-    Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=NOON)
-    return Delivery.objects.get()
 
 
 @pytest.fixture

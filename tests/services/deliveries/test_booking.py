@@ -30,16 +30,6 @@ def test_a_saved_order_gets_one_delivery_and_one_call():
     assert (call.kind, call.state, call.payload, call.idempotency_key) == ("create", "due", "", name)
 
 
-@pytest.mark.failure_mode("save: rollback")
-def test_a_rolled_back_order_leaves_no_rows():
-    """The rows are written in the order's own transaction."""
-    with transaction.atomic():
-        Order.objects.create()
-        assert Delivery.objects.count() == 1
-        transaction.set_rollback(True)
-    assert not Delivery.objects.exists()
-
-
 @pytest.mark.parametrize("model", [ProxyOrder, GiftOrder])
 @pytest.mark.failure_mode("save: proxies and children")
 def test_proxies_and_children_count_as_the_model(model):

@@ -6,10 +6,9 @@ from kaspi_delivery_django import services
 from kaspi_delivery_django.exceptions import CannotAcknowledge, CannotLink, CannotReissue, CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.deliveries import rules
-from kaspi_delivery_django.services.outbox import claims, clients, results
-from tests.conftest import event
+from kaspi_delivery_django.services.outbox import claims, clients
+from tests.conftest import event, record_late
 from tests.services.conftest import fresh
 from tests.shop import adapters
 from tests.shop.models import Order
@@ -167,7 +166,7 @@ def test_a_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, rem
     other = Delivery(delivery_id="dlv_other", external_order_id=lost.external_order_id)
     post_webhook(event(other, "created"))
     found = clients.client_for(claim.account).get_delivery(remote_id())
-    run_in_transaction(lambda: results.record(claim, found, 0.5, using="default"), using="default")
+    record_late(claim, found)
     assert (fresh(lost).delivery_id, fresh(lost).attention) == ("dlv_other", "second_parcel")
 
 

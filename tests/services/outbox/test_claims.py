@@ -103,12 +103,6 @@ def test_an_adapter_error_is_contained_to_its_order(orders, settings, monkeypatc
     assert ApiCall.objects.get(state="stuck").reason == "adapter_failed"
 
 
-def test_calls_of_an_open_breaker_are_returned_unclaimed(orders, fake_clock):
-    """`claim` makes the trial call."""
-    circuit_breaker.trip(Delivery.objects.first(), until=fake_clock.now, reason="a 401")
-    assert claims.claim_many(keys(), using="default") == ([], keys())
-
-
 def test_slow_adapters_do_not_keep_rows_locked(orders, monkeypatch):
     """Calls that are not built within a second stay due."""
     monkeypatch.setattr(claims, "MAX_BUILD_S", -1.0)

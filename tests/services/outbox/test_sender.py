@@ -1,7 +1,6 @@
 """One attempt, from the claim to the recorded row: the table of outcomes, over the sandbox."""
 
 from datetime import timedelta
-from functools import partial
 
 import pytest
 from django.db import OperationalError, connection
@@ -10,20 +9,15 @@ from kaspi_delivery_django.client import ServerFault, phones
 from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, db, refresh_delivery
-from kaspi_delivery_django.services.outbox import claims, clients, due_calls, results, sender
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
+from kaspi_delivery_django.services.outbox import claims, clients, due_calls, sender
+from tests.conftest import record_late
 from tests.services.conftest import fresh, posts
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 OTHER_ORDER = b'{"deliveryId": "dlv_other", "status": "created", "externalOrderId": "order-other"}'
-
-
-def record_late(claim, answer):
-    """Record a claim later than its sender would."""
-    work = partial(results.record, claim, answer, 0.5, using="default")
-    db.run_in_transaction(work, using="default")
 
 
 def test_a_success_links_mirrors_and_records(kaspi, due):
@@ -291,20 +285,6 @@ def test_a_cancelled_parcel_that_kaspi_revives_is_not_forgotten(kaspi, booked, d
     pending = booked.calls.filter(kind="cancel", next_attempt_at__isnull=False)
     assert fresh(booked).status == "created"
     assert fresh(booked).attention == Attention.CANCEL_REFUSED or pending.exists()
-
-
-@pytest.mark.failure_mode("cancel: while the create is open")
-def test_a_requested_cancel_goes_once_the_create_is_resolved(kaspi, due, drain, fake_clock):
-    """It is kept while the booking is unknown."""
-    kaspi.faults.add(Fault(operation="create", latency_s=60))
-    drain()
-    cancel_delivery(due.delivery, reason="a mistake")
-    fake_clock.advance(minutes=1)
-    drain()
-    drain()
-    assert fresh(due.delivery).status == "cancelled"
-    [remote] = kaspi.deliveries.values()
-    assert remote.status == "cancelled"
 
 
 def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, fake_clock):
