@@ -57,7 +57,7 @@ def fail(due, kaspi, drain):
 
 
 def test_kaspis_refusal_stands_beside_the_advice(staff, fail):
-    """Its code and message, which request it was, and the id for Kaspi's support; the advised action first, the dangerous last."""
+    """Its code and message, which request, and the id for Kaspi's support; the dangerous action comes last."""
     fail(422, body=REFUSAL)
     page = page_of(staff("view_personal_data", *ACTS))
     problem = problem_of(page)

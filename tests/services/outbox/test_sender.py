@@ -126,10 +126,9 @@ def test_an_unknown_create_never_goes_to_another_kaspi(kaspi, due, settings, fak
 
 
 @pytest.mark.failure_mode("request: a row of another environment")
-def test_a_row_of_another_environment_is_never_sent(kaspi, due, settings):
+def test_a_row_of_another_environment_is_never_sent(kaspi, due, configure):
     """Switching to production ships no test orders."""
-    production = {"ENVIRONMENT": "production", "BASE_URL": ""}
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **production}
+    configure(ENVIRONMENT="production", BASE_URL="")
     assert not sender.send(due.pk)
     assert (fresh(due).state, kaspi.requests) == ("stuck", [])
 
@@ -350,6 +349,15 @@ def test_a_call_that_is_not_there_or_not_due_is_left_alone(kaspi, booked, due):
     """A runner may call late, or twice."""
     assert [sender.send(due.pk), sender.send(due.pk + 1)] == [False, False]
     assert len(kaspi.requests) == 1
+
+
+def test_a_blocked_refresh_is_not_retried_for_ever(kaspi, booked, drain, configure, fake_clock):
+    """The sandbox's delivery is not fetched with the production key each half-hour."""
+    configure(ENVIRONMENT="production", BASE_URL="")
+    fake_clock.advance(minutes=31)
+    drain()
+    assert fresh(booked).attention == Attention.CONFIGURATION_CHANGED
+    assert fresh(booked).next_refresh_at is None
 
 
 def test_each_failed_attempt_is_recorded(due, kaspi, drain, fake_clock):
