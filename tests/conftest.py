@@ -11,12 +11,14 @@ from django.core.cache import cache
 from django.db import connections, transaction
 from django.test import TransactionTestCase
 
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.outbox import clients, sender
+from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.outbox import clients, results, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.views.webhook import throttled_log
 from tests import kinds
@@ -97,6 +99,16 @@ def _process_starts_over():
 
 
 @pytest.fixture
+def configure(settings):
+    """Change KASPI_DELIVERY by these values, until the end of the test."""
+
+    def change(**values):
+        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **values}
+
+    return change
+
+
+@pytest.fixture
 def fake_clock():
     """Replace both of the services' clocks; the sandbox of `kaspi` has this one, too."""
     fake = FakeClock()
@@ -168,6 +180,42 @@ def booked(due):
 
 
 @pytest.fixture
+def delivery(fake_clock):
+    """Return a delivery that Kaspi has created, as no request of ours has shown."""
+    Order.objects.create()
+    Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=NOON)
+    return Delivery.objects.get()
+
+
+@pytest.fixture
+def refused(due, kaspi, drain):
+    """Return a delivery that Kaspi refused to book."""
+    kaspi.faults.add(Fault(operation="create", status=422))
+    drain()
+    return Delivery.objects.get()
+
+
+@pytest.fixture
+def lost(due, kaspi, drain):
+    """Return a delivery that Kaspi booked while its answer was lost, and that is no longer retried."""
+    kaspi.faults.add(Fault(operation="create", drop="after"))
+    drain()
+    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
+    Delivery.objects.update(attention="outcome_unknown")
+    return Delivery.objects.get()
+
+
+@pytest.fixture
+def dead_letter(booked, post_webhook):
+    """Return an event that could not be applied when it came."""
+    post_webhook(event(booked, "accepted"))
+    WebhookEvent.objects.update(state="failed", error="DataError")
+    Delivery.objects.update(status="created")
+    booked.history.filter(to_status="accepted").delete()
+    return WebhookEvent.objects.get()
+
+
+@pytest.fixture
 def deliver_webhooks(kaspi, client, fake_clock):
     """Let the sandbox post its due webhooks into the project; return what became of them."""
 
@@ -212,6 +260,6 @@ def event(delivery, status, *, event_id="wh_1", at=NOON, **changes):
     return {**document, **changes}
 
 
-def send_all(*calls):
-    """Send these calls, due or not as they are."""
-    return [sender.send(call.pk) for call in calls]
+def record_late(claim, answer):
+    """Record an answer of Kaspi's later than its sender would."""
+    run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")

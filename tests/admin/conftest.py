@@ -6,8 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.utils.html import strip_tags
 
-from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.models import Delivery
 from tests.shop.models import Order
 
 FOLDER = "/admin/kaspi_delivery"
@@ -49,9 +48,9 @@ def staff(client):
 
 
 @pytest.fixture
-def inline(settings):
+def inline(configure):
     """Send each request to Kaspi at once."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    configure(RUNNER="inline")
 
 
 @pytest.fixture
@@ -61,14 +60,3 @@ def several(drain):
         Order.objects.create(phone=f"+7 701 555 00 {number}{number}")
     drain()
     return list(Delivery.objects.order_by("pk"))
-
-
-@pytest.fixture
-def lost(kaspi, drain):
-    """Return a delivery that Kaspi has booked, and whose id is not known: its call is stuck."""
-    kaspi.faults.add(Fault(operation="create", drop="after"))
-    Order.objects.create()
-    drain()
-    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
-    Delivery.objects.update(attention="outcome_unknown")
-    return Delivery.objects.get()

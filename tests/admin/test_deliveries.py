@@ -57,7 +57,7 @@ def fail(due, kaspi, drain):
 
 
 def test_kaspis_refusal_stands_beside_the_advice(staff, fail):
-    """Its code and message, which request it was, and the id for Kaspi's support; the advised action is first."""
+    """Its code and message, which request, and the id for Kaspi's support; the dangerous action comes last."""
     fail(422, body=REFUSAL)
     page = page_of(staff("view_personal_data", *ACTS))
     problem = problem_of(page)
@@ -217,11 +217,6 @@ def test_what_is_empty_is_not_shown(staff, due):
     assert not [text for text in ("Kaspi's page", "Cancel reason", "Declared value, tenge") if text in page]
     Delivery.objects.update(parcel_value_kzt=0)
     assert "Declared value, tenge" in page_of(client)
-
-
-def test_a_dangerous_action_looks_so_and_comes_last(staff, booked):
-    """It is not pressed by accident."""
-    assert BUTTON.findall(page_of(staff(*ACTS))) == [("kd-button", "refresh"), ("kd-button kd-danger", "cancel")]
 
 
 def test_the_shops_number_is_the_title(staff, booked):

@@ -30,16 +30,9 @@ LIST = "/admin/shop/order/"
 
 
 @pytest.fixture
-def use_adapters(settings):
+def use_adapters(configure):
     """Set the adapters by their paths below `tests.shop`."""
-
-    def use(*paths):
-        settings.KASPI_DELIVERY = {
-            **settings.KASPI_DELIVERY,
-            "ORDER_ADAPTERS": [f"tests.shop.{path}" for path in paths],
-        }
-
-    return use
+    return lambda *paths: configure(ORDER_ADAPTERS=[f"tests.shop.{path}" for path in paths])
 
 
 @pytest.fixture

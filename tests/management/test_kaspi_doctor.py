@@ -1,6 +1,7 @@
 """The command: over real sockets, what it prints, and how it ends."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import execute_from_command_line
@@ -165,11 +166,7 @@ def test_settings_that_cannot_be_read_end_with_2(examine, settings):
 
 def test_an_unavailable_database_ends_with_3(examine, healthy, monkeypatch):
     """Nothing that it would have said is printed."""
-
-    def away():
-        raise OperationalError("password=hunter2")
-
-    monkeypatch.setattr(snapshot, "read", away)
+    monkeypatch.setattr(snapshot, "read", Mock(side_effect=OperationalError("password=hunter2")))
     code, out, err = examine()
     assert (code, out) == (3, "")
     assert "OperationalError" in err

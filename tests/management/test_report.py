@@ -4,6 +4,7 @@ import json
 from argparse import ArgumentTypeError
 from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from django.core.cache import cache
@@ -255,11 +256,7 @@ def test_wrong_settings_end_with_2(make_report, settings):
 )
 def test_whatever_breaks_ends_with_3(monkeypatch, capsys, error, says):
     """In one line, without its text: nothing but a crossed limit ends with 1."""
-
-    def breaking():
-        raise error
-
-    monkeypatch.setattr(snapshot, "read", breaking)
+    monkeypatch.setattr(snapshot, "read", Mock(side_effect=error))
     with pytest.raises(SystemExit) as end:
         execute_from_command_line(["manage.py", "kaspi_report", "--json"])
     printed = capsys.readouterr()

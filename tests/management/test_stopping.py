@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError
@@ -38,11 +39,7 @@ def own_handlers():
 def calm(monkeypatch, kaspi):
     """Let each command have something to do, and none serve for ever."""
     monkeypatch.setattr(OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all())
-
-    def interrupt(_seconds):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli.time, "sleep", interrupt)
+    monkeypatch.setattr(cli.time, "sleep", Mock(side_effect=KeyboardInterrupt))
 
 
 @rows

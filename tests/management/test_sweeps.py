@@ -3,6 +3,7 @@
 import io
 import signal
 from datetime import timedelta
+from unittest.mock import DEFAULT, Mock
 
 import pytest
 from django.db import OperationalError
@@ -10,9 +11,8 @@ from django.db.models import QuerySet
 
 from kaspi_delivery_django.management import running
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
-from kaspi_delivery_django.services import cancel_delivery, clock, inbox, refresh_delivery
+from kaspi_delivery_django.services import acknowledge_delivery, clock, inbox, refresh_delivery
 from kaspi_delivery_django.services.maintenance import backfill
-from tests.conftest import event
 from tests.shop import adapters
 from tests.shop.models import Order
 
@@ -41,14 +41,6 @@ def sweep(run, kaspi):
 def shop(monkeypatch):
     """A shop whose adapter has orders to enqueue."""
     monkeypatch.setattr(adapters.OrderAdapter, "orders_to_enqueue", lambda _self: Order.objects.all(), raising=False)
-
-
-@pytest.fixture
-def failed(booked, post_webhook):
-    """Return an event that could not be applied."""
-    post_webhook(event(booked, "accepted"))
-    WebhookEvent.objects.update(state="failed")
-    return WebhookEvent.objects.get()
 
 
 def bulk(count, **columns):
@@ -86,15 +78,8 @@ def test_enqueue_names_the_adapter_that_fails(sweep, monkeypatch):
 def test_enqueue_continues_after_an_order_that_breaks(sweep, shop, monkeypatch, caplog):
     """Whatever it is; it is logged, without its data."""
     bulk(2)
-    troubles = [RuntimeError("+7 727 111 0000"), None]
-    book = backfill._book
-
-    def breaking(*args):
-        if trouble := troubles.pop(0):
-            raise trouble
-        return book(*args)
-
-    monkeypatch.setattr(backfill, "_book", breaking)
+    book = Mock(wraps=backfill._book, side_effect=[RuntimeError("+7 727 111 0000"), DEFAULT])
+    monkeypatch.setattr(backfill, "_book", book)
     assert sweep("kaspi_enqueue") == (1, "seen: 2, failed: 1, booked: 1\n")
     assert "order not enqueued" in caplog.text
     assert "+7 727" not in caplog.text
@@ -102,13 +87,10 @@ def test_enqueue_continues_after_an_order_that_breaks(sweep, shop, monkeypatch, 
 
 @pytest.mark.parametrize("command", ["kaspi_enqueue", "kaspi_replay"])
 @pytest.mark.parametrize("reason", ["gone", "database is locked"])
-def test_a_database_error_ends_a_sweep_but_for_a_deadlock(sweep, shop, failed, monkeypatch, command, reason):
+def test_a_database_error_ends_a_sweep_but_for_a_deadlock(sweep, shop, dead_letter, monkeypatch, command, reason):
     """What meets a deadlock twice is left to the next run: exit code 0; any other error is raised for cron to show."""
     bulk(1)
-
-    def fail(*_args, **_options):
-        raise OperationalError(reason)
-
+    fail = Mock(side_effect=OperationalError(reason))
     monkeypatch.setattr(backfill, "_book", fail)
     monkeypatch.setattr(inbox, "replay_event", fail)
     if reason == "gone":
@@ -125,15 +107,6 @@ def test_a_sweep_sends_nothing_itself(sweep, shop, kaspi, settings):
     bulk(3)
     assert sweep("kaspi_enqueue") == (0, "seen: 3, booked: 3\n")
     assert kaspi.requests == []
-
-
-def test_enqueue_twice_at_once_books_once(shop, at_once, kaspi, drain):
-    """Two crons that overlap."""
-    bulk(6)
-    ended = at_once(*[lambda: [sum(c.values()) for c in backfill.enqueue(adapters.OrderAdapter(), batch=2)]] * 2)
-    assert not any(isinstance(end, Exception) for end in ended)
-    drain()
-    assert (Delivery.objects.count(), len(kaspi.deliveries)) == (6, 6)
 
 
 def test_an_interrupted_sweep_finishes_its_batch(sweep, shop, monkeypatch):
@@ -172,27 +145,26 @@ def test_an_option_is_a_whole_number_that_a_database_can_count(sweep, option, nu
     assert (code, "must be a whole number from 1 to" in printed) == (1, True)
 
 
-def test_replay_applies_failed_events(sweep, failed):
+def test_replay_applies_failed_events(sweep, dead_letter):
     """And counts the states that the events are in then."""
-    Delivery.objects.update(status="created")
     assert sweep("kaspi_replay", "--dry-run") == (0, "dry run: failed: 1\n")
     assert sweep("kaspi_replay") == (0, "applied: 1\n")
     assert Delivery.objects.get().status == "accepted"
     assert sweep("kaspi_replay") == (0, "nothing to do\n")
 
 
-def test_replay_ends_with_1_when_an_event_fails_again(sweep, failed):
+def test_replay_ends_with_1_when_an_event_fails_again(sweep, dead_letter):
     """Staff must look."""
     WebhookEvent.objects.update(body="{}")
     assert sweep("kaspi_replay", "--state", "failed") == (1, "failed: 1\n")
     assert WebhookEvent.objects.get().state == "failed"
 
 
-def test_replay_leaves_out_events_that_are_not_failed(sweep, failed):
+def test_replay_leaves_out_events_that_are_not_failed(sweep, dead_letter):
     """Those that are parked or in conflict are applied again only on request."""
     WebhookEvent.objects.update(state="conflict")
     assert sweep("kaspi_replay") == (0, "nothing to do\n")
-    assert "noted: 1" in sweep("kaspi_replay", "--state", "conflict")[1]
+    assert "applied: 1" in sweep("kaspi_replay", "--state", "conflict")[1]
 
 
 @pytest.fixture
@@ -272,13 +244,13 @@ def test_prune_anonymizes_after_thirty_days(sweep, ended, fake_clock, drain):
 
 
 @pytest.mark.failure_mode("refresh: prune keeps personal data")
-def test_prune_anonymizes_deliveries_that_were_never_booked(sweep, due, fake_clock):
-    """A booking that was taken back has an end too."""
-    cancel_delivery(due.delivery)
-    Delivery.objects.update(dropoff_phone="+7 727 111 0000")
+def test_prune_anonymizes_deliveries_that_were_never_booked(sweep, refused, fake_clock):
+    """A booking that Kaspi refused, and that staff gave up, has an end too."""
+    acknowledge_delivery(refused)
+    Delivery.objects.update(dropoff_phone="+7 727 111 0000", updated_at=fake_clock.now)
     fake_clock.advance(days=31)
     assert "deliveries anonymized: 1" in sweep("kaspi_prune")[1]
-    assert Delivery.objects.get().dropoff_phone == ""
+    assert (Delivery.objects.get().status, Delivery.objects.get().dropoff_phone) == ("", "")
 
 
 def test_a_sweep_reads_no_more_than_a_batch(sweep, ended, fake_clock, monkeypatch):

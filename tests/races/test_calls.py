@@ -9,10 +9,11 @@ from kaspi_delivery_django.client import RemoteDelivery
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.db import run_in_transaction
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, results
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims
 from kaspi_delivery_django.services.outbox.circuit_breaker import Breaker
 from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.services.outbox.worker import Worker
+from tests.conftest import record_late
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,7 +73,7 @@ def test_a_claim_that_was_taken_over_links_once(kaspi, drain, fake_clock, at_onc
     second = claims.claim(ApiCall.objects.get().pk, using="default")
     [record] = kaspi.deliveries.values()
     answer = RemoteDelivery(delivery_id=record.delivery_id, status="created")
-    ended = at_once(*[lambda claim=claim: _record(claim, answer) for claim in (first, second)])
+    ended = at_once(*[lambda claim=claim: record_late(claim, answer) for claim in (first, second)])
     assert ended == [None, None]
     assert Delivery.objects.get().delivery_id == record.delivery_id
     assert ApiCall.objects.get().state == "done"
@@ -89,10 +90,6 @@ def test_one_of_eight_gets_the_trial_call(kaspi, fake_clock, at_once):
     found = at_once(*[lambda: circuit_breaker.admit(delivery, fake_clock.now)] * WORKERS)
     assert sorted(found, key=str) == [Breaker.HALF_OPEN, *[Breaker.OPEN] * (WORKERS - 1)]
     assert AccountState.objects.get().closed_until > fake_clock.now
-
-
-def _record(claim, answer):
-    run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")
 
 
 @pytest.mark.failure_mode("request: the gate reopens")

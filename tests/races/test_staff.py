@@ -3,17 +3,9 @@
 import pytest
 from django.db import transaction
 
+from kaspi_delivery_django import services
 from kaspi_delivery_django.exceptions import CannotReissue, DeliveryError
-from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
-from kaspi_delivery_django.services import (
-    acknowledge_delivery,
-    cancel_delivery,
-    link_delivery,
-    reissue_delivery,
-    replay_event,
-    retry_delivery,
-)
-from tests.conftest import event
+from kaspi_delivery_django.models import ApiCall, Delivery
 from tests.shop.models import Note, Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +28,7 @@ def test_eight_saves_of_one_order_make_one_delivery(kaspi, at_once):
 @pytest.mark.failure_mode("cancel: two people")
 def test_two_cancels_ask_kaspi_once(booked, drain, kaspi, at_once):
     """Two admins, or a double click."""
-    ended = at_once(*[lambda: cancel_delivery(booked, reason="out of stock")] * 2)
+    ended = at_once(*[lambda: services.cancel_delivery(booked, reason="out of stock")] * 2)
     assert not any(isinstance(end, Exception) for end in ended)
     drain()
     assert len([r for r in kaspi.requests if r.path.endswith("/cancel")]) == 1
@@ -48,7 +40,7 @@ def test_a_cancel_beside_the_claim_ends_one_way(kaspi, drain, at_once):
     """Withdrawn before it is sent, or booked and then cancelled: never an unwanted parcel."""
     Order.objects.create()
     delivery = Delivery.objects.get()
-    at_once(lambda: cancel_delivery(delivery, reason="no"), drain)
+    at_once(lambda: services.cancel_delivery(delivery, reason="no"), drain)
     drain()
     drain()
     delivery.refresh_from_db()
@@ -67,7 +59,7 @@ def stuck(kaspi):
 
 def test_two_users_who_rebook_open_one_generation(stuck, at_once):
     """The second reads that there is one already."""
-    ended = at_once(*[lambda: reissue_delivery(stuck, confirmed_absent=True)] * 4)
+    ended = at_once(*[lambda: services.reissue_delivery(stuck, confirmed_absent=True)] * 4)
     assert [type(end) for end in ended].count(Delivery) == 1
     assert [type(end) for end in ended].count(CannotReissue) == 3
     assert sorted(Delivery.objects.values_list("generation", flat=True)) == [1, 2]
@@ -75,7 +67,7 @@ def test_two_users_who_rebook_open_one_generation(stuck, at_once):
 
 @pytest.mark.parametrize(
     "act",
-    [retry_delivery, lambda row: link_delivery(row, "dlv_1"), acknowledge_delivery],
+    [services.retry_delivery, lambda row: services.link_delivery(row, "dlv_1"), services.acknowledge_delivery],
     ids=["retry", "link", "acknowledge"],
 )
 def test_two_users_who_do_the_same_do_it_once(stuck, at_once, act):
@@ -86,12 +78,7 @@ def test_two_users_who_do_the_same_do_it_once(stuck, at_once, act):
     assert ApiCall.objects.filter(kind="link").count() <= 1
 
 
-def test_two_replays_apply_an_event_once(booked, post_webhook, at_once):
+def test_two_replays_apply_an_event_once(dead_letter, booked, at_once):
     """One of them finds it applied."""
-    post_webhook(event(booked, "accepted"))
-    WebhookEvent.objects.update(state="failed")
-    booked.history.filter(to_status="accepted").delete()
-    Delivery.objects.update(status="created")
-    dead_letter = WebhookEvent.objects.get()
-    assert set(at_once(*[lambda: replay_event(dead_letter)] * 4)) == {"applied"}
+    assert set(at_once(*[lambda: services.replay_event(dead_letter)] * 4)) == {"applied"}
     assert booked.history.filter(to_status="accepted").count() == 1

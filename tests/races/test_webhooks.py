@@ -8,9 +8,8 @@ from django.test import Client
 
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.webhooks import sign
-from kaspi_delivery_django.services.db import run_in_transaction
-from kaspi_delivery_django.services.outbox import claims, results, sender
-from tests.conftest import NOON, event
+from kaspi_delivery_django.services.outbox import claims, sender
+from tests.conftest import NOON, event, record_late
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,11 +66,7 @@ def test_a_webhook_beside_our_own_answer_loses_nothing(kaspi, drain, at_once):
     claim = claims.claim(delivery.calls.get().pk, using="default")
     answer = sender.transmit(claim, None)
     delivery.delivery_id = answer.delivery_id
-
-    def record_answer():
-        run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")
-
-    ended = at_once(record_answer, insist(post(event(delivery, "accepted"))))
+    ended = at_once(lambda: record_late(claim, answer), insist(post(event(delivery, "accepted"))))
     assert ended == [None, 200]
     drain()
     delivery.refresh_from_db()

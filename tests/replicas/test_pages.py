@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from kaspi_delivery_django.admin import confirmation
 from kaspi_delivery_django.contrib import prometheus
-from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.models import Delivery, PendingAction
 from kaspi_delivery_django.tracking import tracking_path
 from tests.conftest import event
 from tests.shop.adapters import OrderAdapter
@@ -77,15 +77,6 @@ def test_an_action_is_recorded_and_done(boss, booked, drain, name, answers, stat
     assert Delivery.objects.get(pk=booked.pk).status == status
 
 
-def test_each_other_action_answers(boss, due):
-    """Whether it is possible or not."""
-    for name in ("retry", "link", "reissue", "acknowledge"):
-        address = f"{ADMIN}delivery/{due.delivery_id}/do/{name}/"
-        answers = {"delivery_id": "dlv_1", "name": due.delivery.external_order_id, "confirmed_absent": "on"}
-        assert boss.get(address).status_code in {200, 404}
-        assert boss.post(address, answers, follow=True).status_code in {200, 404}
-
-
 def test_a_bulk_action_and_its_queue_are_done(boss, drain, monkeypatch):
     """Some rows in the request, the others by the worker."""
     monkeypatch.setattr(confirmation, "ROWS_PER_REQUEST", 1)
@@ -99,15 +90,6 @@ def test_a_bulk_action_and_its_queue_are_done(boss, drain, monkeypatch):
     assert PendingAction.objects.count() == 2
     drain()
     assert set(Delivery.objects.values_list("status", flat=True)) == {"cancelled"}
-
-
-def test_an_event_is_replayed_by_a_button(boss, booked, post_webhook):
-    """A dead letter."""
-    post_webhook(event(booked, "accepted"))
-    WebhookEvent.objects.update(state="failed")
-    [stored] = WebhookEvent.objects.all()
-    assert boss.post(f"{ADMIN}webhookevent/{stored.pk}/do/replay/", {}, follow=True).status_code == 200
-    assert WebhookEvent.objects.get().state != "failed"
 
 
 def test_customers_pages_tags_and_metrics(client, replica, booked, asked):

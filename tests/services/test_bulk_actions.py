@@ -2,6 +2,7 @@
 
 import re
 from contextlib import nullcontext
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,7 +13,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery, PendingAction, Webho
 from kaspi_delivery_django.services import bulk_actions, errors, inbox
 from kaspi_delivery_django.services.deliveries import actions
 from kaspi_delivery_django.signals import delivery_status_changed
-from tests.conftest import event
+from tests.services.conftest import fresh
 from tests.shop.models import Line, Order, Shipment
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,13 +28,6 @@ REFUSALS = {
 
 def run_pending():
     return bulk_actions.run_pending(limit=100)
-
-
-@pytest.fixture
-def dead(booked, post_webhook):
-    post_webhook(event(booked, "accepted"))
-    WebhookEvent.objects.update(state="failed")
-    return WebhookEvent.objects.get()
 
 
 @pytest.mark.parametrize("runner", ["worker", "inline"])
@@ -61,14 +55,14 @@ def test_a_refused_action_is_kept_with_the_reason(booked, fake_clock):
 
 
 @pytest.mark.parametrize(("row", "english"), REFUSALS.items())
-def test_a_refusal_is_stored_in_english_and_read_in_any_language(booked, dead, settings, row, english):
+def test_a_refusal_is_stored_in_english_and_read_in_any_language(booked, dead_letter, settings, row, english):
     """Whatever the worker's language; its values are translated as well."""
     name, status = row
     settings.LANGUAGE_CODE = "kk"
     Delivery.objects.update(status=status)
     WebhookEvent.objects.update(state="applied")
     with translation.override("kk"):
-        bulk_actions.queue(name, [dead.pk if name == "acknowledge" else booked.pk])
+        bulk_actions.queue(name, [dead_letter.pk if name == "acknowledge" else booked.pk])
         run_pending()
     stored = PendingAction.objects.get().failure
     assert stored == english
@@ -77,31 +71,29 @@ def test_a_refusal_is_stored_in_english_and_read_in_any_language(booked, dead, s
             assert not re.search("[a-z]{5}", errors.translated_refusal(stored))
 
 
-def test_receivers_of_a_bulk_action_get_it_in_the_projects_language(due, settings, monkeypatch):
+def test_receivers_of_a_bulk_action_get_it_in_the_projects_language(due, settings, connect_only):
     """Not in the one that refusals are stored in."""
     received = []
-    monkeypatch.setattr(delivery_status_changed, "receivers", [])
-    delivery_status_changed.connect(lambda **_known: received.append(translation.get_language()), weak=False)
+    connect_only(delivery_status_changed, lambda **_known: received.append(translation.get_language()))
     settings.LANGUAGE_CODE = "kk"
     bulk_actions.queue("cancel", [due.delivery_id])
     run_pending()
     assert received == ["kk"]
 
 
-@pytest.mark.parametrize(("name", "state"), [("replay", "noted"), ("acknowledge", "acknowledged")])
-def test_an_action_on_an_event_is_run(dead, name, state):
+@pytest.mark.parametrize(("name", "state"), [("replay", "applied"), ("acknowledge", "acknowledged")])
+def test_an_action_on_an_event_is_run(dead_letter, name, state):
     """As if it was received now, or by taking it off the dead letters."""
-    bulk_actions.queue(name, [dead.pk])
+    bulk_actions.queue(name, [dead_letter.pk])
     run_pending()
-    dead.refresh_from_db()
-    assert dead.state == state
+    assert fresh(dead_letter).state == state
     assert not PendingAction.objects.exists()
 
 
-def test_an_event_that_fails_again_is_kept(dead):
+def test_an_event_that_fails_again_is_kept(dead_letter):
     """With its failure."""
     WebhookEvent.objects.update(body="{}")
-    bulk_actions.queue("replay", [dead.pk])
+    bulk_actions.queue("replay", [dead_letter.pk])
     run_pending()
     assert PendingAction.objects.get().failure == "It failed again."
 
@@ -138,8 +130,7 @@ def test_the_user_is_found_by_the_login(booked, drain, monkeypatch, field):
     boss = User.objects.create_superuser("boss", email="boss@shop.example")
     bulk_actions.queue("cancel", [booked.pk], asked_by=bulk_actions.login_of(boss), reason="out of stock")
     drain()
-    booked.refresh_from_db()
-    assert (booked.status, booked.cancel_reason) == ("cancelled", "out of stock")
+    assert (fresh(booked).status, fresh(booked).cancel_reason) == ("cancelled", "out of stock")
     assert not PendingAction.objects.exists()
 
 
@@ -156,11 +147,7 @@ def test_a_login_that_no_user_can_have_is_refused(booked, monkeypatch, login):
 @pytest.mark.parametrize("text", ["database is locked", "gone away"])
 def test_a_database_error_leaves_it_for_the_next_round(booked, monkeypatch, text):
     """A deadlock delays no other action; an unavailable database ends the round."""
-
-    def fail(_delivery, **_options):
-        raise OperationalError(text)
-
-    monkeypatch.setattr(actions, "cancel_delivery", fail)
+    monkeypatch.setattr(actions, "cancel_delivery", Mock(side_effect=OperationalError(text)))
     bulk_actions.queue("cancel", [booked.pk])
     bulk_actions.queue("refresh", [booked.pk])
     with nullcontext() if "locked" in text else pytest.raises(OperationalError):
@@ -197,10 +184,10 @@ def test_an_action_is_queued_once(booked):
     assert PendingAction.objects.count() == 2
 
 
-def test_an_acknowledged_event_is_done(dead):
+def test_an_acknowledged_event_is_done(dead_letter):
     """A worker may have died in between."""
-    inbox.acknowledge_event(dead)
-    bulk_actions.queue("acknowledge", [dead.pk])
+    inbox.acknowledge_event(dead_letter)
+    bulk_actions.queue("acknowledge", [dead_letter.pk])
     assert run_pending() == 1
     assert not PendingAction.objects.exists()
 
@@ -211,8 +198,7 @@ def test_a_dismissed_action_is_not_run(booked, monkeypatch):
     bulk_actions.queue("cancel", [booked.pk])
     monkeypatch.setattr(actions, "retry_delivery", lambda _delivery: PendingAction.objects.all().delete())
     run_pending()
-    booked.refresh_from_db()
-    assert booked.cancel_requested_at is None
+    assert fresh(booked).cancel_requested_at is None
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"username": "another"}, {"is_superuser": False}])
@@ -222,8 +208,7 @@ def test_an_action_of_a_user_without_the_permission_is_refused(booked, change):
     bulk_actions.queue("cancel", [booked.pk], asked_by="boss")
     User.objects.filter(pk=boss.pk).update(**change)
     run_pending()
-    booked.refresh_from_db()
-    assert booked.cancel_requested_at is None
+    assert fresh(booked).cancel_requested_at is None
     assert PendingAction.objects.get().failure == "The user who requested it no longer has the permission."
 
 

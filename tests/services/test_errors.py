@@ -2,6 +2,7 @@
 
 import linecache
 import logging
+from unittest.mock import Mock
 
 import pytest
 
@@ -45,11 +46,7 @@ def test_a_description_is_one_line(code):
 @pytest.mark.parametrize("step", ["flagged", "no reason", "not enqueued", "not followed"])
 def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
     """The shop's customers may choose any text as a key."""
-
-    def fail(*_args):
-        raise ValueError("the adapter's own")
-
-    order, adapter = Order.objects.create(), OrderAdapter()
+    order, adapter, fail = Order.objects.create(), OrderAdapter(), Mock(side_effect=ValueError("the adapter's own"))
     monkeypatch.setattr(OrderAdapter, "cancel_reason", fail)
     monkeypatch.setattr(Order, "pk", FORGED)
     if step == "flagged":

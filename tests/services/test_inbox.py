@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.db import IntegrityError, OperationalError, connection
@@ -15,7 +16,7 @@ from kaspi_delivery_django.services import acknowledge_delivery, inbox, replay_e
 from kaspi_delivery_django.services.deliveries import events, status
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import NOON, event
-from tests.services.conftest import fresh, posts
+from tests.services.conftest import FailingStatements, fail_on, fresh, posts
 from tests.shop.models import Order
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_clock")]
@@ -30,13 +31,6 @@ def unlinked():
     """Return a delivery that has no id at Kaspi yet."""
     order = Order.objects.create()
     return Delivery.objects.get(object_id=str(order.pk))
-
-
-@pytest.fixture
-def delivery(unlinked):
-    """Return a delivery that Kaspi has created."""
-    Delivery.objects.filter(pk=unlinked.pk).update(delivery_id="dlv_1", status="created", status_at=NOON)
-    return fresh(unlinked)
 
 
 @pytest.fixture
@@ -281,19 +275,12 @@ def test_another_orders_id_is_a_conflict(delivery):
     assert (fresh(delivery).status, fresh(other).delivery_id) == ("created", None)
 
 
-def test_a_parked_event_that_turns_out_to_be_a_conflict_ends(unlinked, delivery):
+def test_a_parked_event_that_turns_out_to_be_a_conflict_ends(delivery):
     """The worker comes to an end with it: no round is busy with the same event for ever."""
     other = Delivery.objects.get(object_id=str(Order.objects.create().pk))
-    WebhookEvent.objects.create(
-        account="default",
-        environment="sandbox",
-        event_id="wh_1",
-        body=json.dumps(about("dlv_1", other.external_order_id)),
-        kaspi_delivery_id="dlv_1",
-        external_order_id=other.external_order_id,
-        state="parked",
-        received_at=NOON,
-    )
+    Delivery.objects.update(account="elsewhere")
+    assert receive(about("dlv_1", other.external_order_id)) == "parked"
+    Delivery.objects.update(account="default")
     assert [inbox.apply_parked(limit=10, using="default") for _ in range(2)] == [0, 0]
     assert (WebhookEvent.objects.get().state, fresh(delivery).attention) == ("conflict", "foreign_delivery")
 
@@ -324,7 +311,8 @@ def test_a_time_that_cannot_be_true_is_replaced_and_noted(delivery, timestamp):
 def test_a_time_up_to_a_day_ahead_is_kaspis(delivery):
     """It is kept as that moment."""
     receive(changed(event(delivery, "accepted"), {"timestamp": "2026-03-02T17:00:00.000+05:00"}))
-    assert (delivery.history.get().at, delivery.history.get().note) == (NOON + timedelta(hours=24), "")
+    change, later = delivery.history.get(), NOON + timedelta(hours=24)
+    assert (change.at, fresh(delivery).status_at, change.note) == (later, later, "")
 
 
 @pytest.mark.parametrize("truth", ["delivered", "cancelled"])
@@ -344,11 +332,7 @@ def test_the_next_get_decides_between_endings(booked, kaspi, drain, first, secon
 @pytest.mark.parametrize("error", [ValueError(PHONE), IntegrityError(PHONE), KeyError(PHONE)])
 def test_an_event_that_cannot_be_applied_is_kept_as_failed(delivery, post_webhook, monkeypatch, error, caplog):
     """Kaspi gets its 2xx; the event waits for a replay; the error is stored without data."""
-
-    def fail(*_args):
-        raise error
-
-    monkeypatch.setattr(status, "apply", fail)
+    monkeypatch.setattr(status, "apply", Mock(side_effect=error))
     assert post_webhook(event(delivery, "accepted")).json() == {"status": "failed"}
     row = WebhookEvent.objects.get()
     assert (row.state, row.delivery, row.applied_at) == ("failed", None, None)
@@ -357,19 +341,7 @@ def test_an_event_that_cannot_be_applied_is_kept_as_failed(delivery, post_webhoo
     assert (fresh(delivery).status, history(delivery)) == ("created", [])
 
 
-class FailsOnce:
-    """An execute wrapper that fails the first statements of a kind."""
-
-    def __init__(self, start, times):
-        self.start, self.times = start, times
-
-    def __call__(self, execute, sql, params, many, context):
-        if self.times and sql.replace("`", '"').startswith(self.start):
-            self.times -= 1
-            raise OperationalError(1213, "Deadlock found when trying to get lock")
-        return execute(sql, params, many, context)
-
-
+DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock")
 STATEMENTS = [
     'INSERT INTO "kaspi_delivery_webhookevent"',
     'INSERT INTO "kaspi_delivery_statuschange"',
@@ -381,7 +353,7 @@ STATEMENTS = [
 @pytest.mark.parametrize("start", STATEMENTS)
 def test_a_deadlock_is_tried_once_more(delivery, start):
     """Wherever it strikes, the second try does all of the work."""
-    with connection.execute_wrapper(FailsOnce(start, 1)):
+    with connection.execute_wrapper(FailingStatements(start, DEADLOCK, times=1)):
         assert receive(event(delivery, "accepted")) == "applied"
     assert (fresh(delivery).status, history(delivery)) == ("accepted", ["accepted"])
     assert WebhookEvent.objects.get().received_count == 1
@@ -477,12 +449,7 @@ def test_a_parked_event_that_breaks_is_a_dead_letter_and_stops_no_other(unlinked
         Delivery.objects.filter(pk=one.pk).update(account="elsewhere")
         receive({**about(f"dlv_{number}", one.external_order_id), "eventId": f"wh_{number}"})
     Delivery.objects.update(account="default")
-    adopt = events.link_and_apply
-
-    def breaks_on_one(locked, delivery_id):
-        return 1 / 0 if locked.pk == unlinked.pk else adopt(locked, delivery_id)
-
-    monkeypatch.setattr(events, "link_and_apply", breaks_on_one)
+    fail_on(monkeypatch, events, "link_and_apply", ZeroDivisionError, lambda locked, _id: locked.pk == unlinked.pk)
     assert inbox.apply_parked(limit=10, using="default") == 1
     assert list(WebhookEvent.objects.order_by("event_id").values_list("state", flat=True)) == ["failed", "applied"]
 

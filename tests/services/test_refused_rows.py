@@ -3,6 +3,7 @@
 import threading
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
@@ -12,8 +13,8 @@ from kaspi_delivery_django.services import inbox, locks, replay_event
 from kaspi_delivery_django.services.deliveries import events
 from kaspi_delivery_django.services.inbox import apply_parked
 from kaspi_delivery_django.services.outbox import sender
-from tests.conftest import NOON, PATIENCE_S, event
-from tests.services.conftest import fresh
+from tests.conftest import PATIENCE_S, event
+from tests.services.conftest import FailingStatements, fresh
 from tests.shop.models import Order
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_clock")]
@@ -22,26 +23,7 @@ on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="se
 with_row_locks = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock for all")
 
 
-@pytest.fixture
-def delivery():
-    """Return a delivery that Kaspi has created."""
-    Order.objects.create()
-    Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=NOON)
-    return Delivery.objects.get()
-
-
-class Refuses:
-    def __init__(self, table, error, times=1000):
-        self.table, self.error, self.times = table, error, times
-
-    def __call__(self, execute, sql, params, many, context):
-        if self.times and sql.replace("`", '"').startswith(f'INSERT INTO "{self.table}"'):
-            self.times -= 1
-            raise self.error
-        return execute(sql, params, many, context)
-
-
-EVENTS, CHANGES = WebhookEvent._meta.db_table, StatusChange._meta.db_table
+EVENTS, CHANGES = (f'INSERT INTO "{model._meta.db_table}"' for model in (WebhookEvent, StatusChange))
 
 
 @pytest.mark.parametrize("parks", [False, True])
@@ -50,7 +32,7 @@ def test_a_row_that_a_constraint_refuses_is_503_and_stored_once_later(delivery, 
     if parks:
         delivery.external_order_id, delivery.delivery_id = "order-elsewhere", "dlv_elsewhere"
     document = event(delivery, "accepted")
-    with connection.execute_wrapper(Refuses(EVENTS, IntegrityError("whatever the constraint"))):
+    with connection.execute_wrapper(FailingStatements(EVENTS, IntegrityError("whatever the constraint"))):
         answer = post_webhook(document)
     assert (answer.status_code, answer.json(), WebhookEvent.objects.count()) == (503, {"status": "try again"}, 0)
     assert fresh(Delivery.objects.get()).status == "created"
@@ -60,12 +42,8 @@ def test_a_row_that_a_constraint_refuses_is_503_and_stored_once_later(delivery, 
 
 def test_a_row_that_is_refused_when_it_is_stored_alone_is_503(delivery, post_webhook, monkeypatch):
     """The dead letter is a row as well."""
-
-    def refuse(*_arguments):
-        raise inbox.EventNotStored
-
-    monkeypatch.setattr(inbox, "store", refuse)
-    with connection.execute_wrapper(Refuses(CHANGES, IntegrityError())):
+    monkeypatch.setattr(inbox, "store", Mock(side_effect=inbox.EventNotStored))
+    with connection.execute_wrapper(FailingStatements(CHANGES, IntegrityError())):
         assert post_webhook(event(delivery, "accepted")).status_code == 503
     assert WebhookEvent.objects.count() == 0
 
@@ -75,7 +53,7 @@ def test_a_row_that_is_refused_when_it_is_stored_alone_is_503(delivery, post_web
 )
 def test_a_step_that_is_refused_leaves_a_dead_letter(delivery, post_webhook, error):
     """The event itself is stored: it is not taken for an unavailable database, and can be replayed."""
-    with connection.execute_wrapper(Refuses(CHANGES, error)):
+    with connection.execute_wrapper(FailingStatements(CHANGES, error)):
         assert post_webhook(event(delivery, "accepted")).json() == {"status": "failed"}
         assert replay_event(WebhookEvent.objects.get()) == "failed"
     assert replay_event(WebhookEvent.objects.get()) == "applied"
@@ -86,9 +64,8 @@ def test_a_sequence_behind_its_table_loses_nothing(delivery, post_webhook):
     """A backup was restored without it."""
     first = post_webhook(event(delivery, "accepted"))
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT setval(pg_get_serial_sequence('{EVENTS}', 'id'), %s, false)", [WebhookEvent.objects.get().pk]
-        )
+        sequence = f"pg_get_serial_sequence('{WebhookEvent._meta.db_table}', 'id')"
+        cursor.execute(f"SELECT setval({sequence}, %s, false)", [WebhookEvent.objects.get().pk])
     answers = [post_webhook(event(delivery, "in_transit", event_id="wh_2")).status_code for _ in range(2)]
     assert (first.status_code, answers) == (200, [503, 200])
     assert fresh(delivery).status == "in_transit"
@@ -258,11 +235,7 @@ def parked(booked, post_webhook):
 @pytest.mark.parametrize("apply", [replay_event, lambda _event: inbox.apply_parked(limit=10, using="default")])
 def test_an_unavailable_database_leaves_events_parked(parked, monkeypatch, apply):
     """Whoever asked for the replay is notified; the next round applies them."""
-
-    def away(*_arguments):
-        raise OperationalError("gone")
-
-    monkeypatch.setattr(events, "apply", away)
+    monkeypatch.setattr(events, "apply", Mock(side_effect=OperationalError("gone")))
     with pytest.raises(OperationalError):
         apply(parked)
     assert fresh(parked).state == "parked"
@@ -307,6 +280,8 @@ def test_a_delivery_that_the_shop_has_locked_is_sent_later(kaspi, due):
 
 def test_a_parked_event_whose_values_are_refused_delays_no_other(parked, booked, post_webhook):
     """It becomes a dead letter; the next parked event is applied."""
-    with connection.execute_wrapper(Refuses(CHANGES, OperationalError(1366, "Incorrect string value"), times=1)):
+    with connection.execute_wrapper(
+        FailingStatements(CHANGES, OperationalError(1366, "Incorrect string value"), times=1)
+    ):
         apply_parked(limit=10, using="default")
     assert fresh(parked).state == "failed"

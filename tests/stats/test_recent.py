@@ -13,13 +13,6 @@ rows = pytest.mark.django_db(transaction=True)
 
 
 @rows
-def test_an_empty_shop_has_zeros_and_no_durations(fake_clock):
-    """None for what never was."""
-    assert recent.webhooks(fake_clock.now) == recent.Webhooks(events=0, repeated=0, most_attempts=0)
-    assert recent.durations(fake_clock.now) == recent.Durations(deliveries=0, median=None, p90=None)
-
-
-@rows
 def test_calls_are_counted_by_kind_and_end(booked, fake_clock):
     """Those of the last day; attempts that failed by their status, no response apart."""
     ApiCall.objects.update(updated_at=fake_clock.now)

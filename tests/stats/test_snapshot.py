@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from kaspi_delivery_django.models import ApiCall, Delivery, PendingAction, WebhookEvent
+from kaspi_delivery_django.models import Delivery, PendingAction
 from kaspi_delivery_django.stats import snapshot
-from tests.conftest import event
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,24 +37,6 @@ def test_a_delivery_is_counted_while_it_is_open(booked, fake_clock, columns, cou
     assert count(snapshot.read()) == 1
     Delivery.objects.update(status="delivered", attention="", next_refresh_at=None)
     assert count(snapshot.read()) == 0
-
-
-def test_dead_letters_are_counted_by_their_state(booked, post_webhook):
-    """A parked, a failed, and one in conflict."""
-    for number, state in enumerate(WebhookEvent.DEAD_LETTERS):
-        post_webhook(event(booked, "accepted", event_id=f"wh_{number}"))
-        WebhookEvent.objects.filter(event_id=f"wh_{number}").update(state=state)
-    assert snapshot.read().dead_letters == {"parked": 1, "conflict": 1, "failed": 1}
-
-
-def test_the_oldest_due_call_has_an_age(due, fake_clock):
-    """Since when it should have gone; a stuck one is counted apart."""
-    fake_clock.advance(minutes=10)
-    found = snapshot.read()
-    assert found.calls["due"] == 1
-    assert found.oldest_due_age >= timedelta(minutes=10)
-    ApiCall.objects.update(state="stuck", next_attempt_at=None)
-    assert snapshot.read().calls["stuck"] == 1
 
 
 def test_pending_actions_are_counted_apart_from_refused_ones(booked, fake_clock):

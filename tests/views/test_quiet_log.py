@@ -7,35 +7,20 @@ import pytest
 from kaspi_delivery_django.views import webhook
 
 
-class Ticks:
-    """A monotonic clock that stands still."""
-
-    now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
-def ticks():
-    """Return the clock."""
-    return Ticks()
-
-
-@pytest.fixture
-def throttled(ticks):
+def throttled(fake_clock):
     """Return a log of its own."""
-    return webhook.ThrottledLog(logging.getLogger("tests.throttled"), ticks=ticks)
+    return webhook.ThrottledLog(logging.getLogger("tests.throttled"), ticks=fake_clock.timestamp)
 
 
-def test_a_line_is_logged_once_a_minute_with_the_count_of_the_others(throttled, ticks, caplog):
+def test_a_line_is_logged_once_a_minute_with_the_count_of_the_others(throttled, fake_clock, caplog):
     """Or once in any other interval; each key has its own."""
     for _ in range(100):
         throttled.log(logging.WARNING, "refused: reason=%s", "no signature", key="a")
     throttled.log(logging.ERROR, "hourly", key="b", every_s=webhook.HOUR_S)
-    ticks.now += 60
+    fake_clock.advance(seconds=60)
     throttled.log(logging.WARNING, "refused: reason=%s", "no signature", key="a")
-    ticks.now += 3539
+    fake_clock.advance(seconds=3539)
     throttled.log(logging.ERROR, "hourly", key="b", every_s=webhook.HOUR_S)
     assert [record.getMessage() for record in caplog.records] == [
         "refused: reason=no signature left_out=0",

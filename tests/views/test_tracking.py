@@ -1,6 +1,7 @@
 """The customer's page and endpoint: only a signed link opens them, and they show no personal data."""
 
 import re
+from unittest.mock import Mock
 
 import pytest
 from django.core import signing
@@ -132,11 +133,7 @@ def test_no_personal_data_is_shown(read, booked, address, django_assert_num_quer
 def test_an_unavailable_database_is_no_404(read, address, client):
     """The delivery may exist."""
     client.raise_request_exception = False
-
-    def fail(*_arguments):
-        raise OperationalError("away")
-
-    with connections["default"].execute_wrapper(fail):
+    with connections["default"].execute_wrapper(Mock(side_effect=OperationalError("away"))):
         assert read(address).status_code == 500
 
 

@@ -8,14 +8,9 @@ from tests.shop.models import Order
 
 
 @pytest.fixture
-def use_adapter(settings):
+def use_adapter(configure):
     """Put other adapters of `tests.shop.adapters` in ORDER_ADAPTERS."""
-
-    def use(*names):
-        paths = [f"tests.shop.adapters.{name}" for name in names]
-        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": paths}
-
-    return use
+    return lambda *names: configure(ORDER_ADAPTERS=[f"tests.shop.adapters.{name}" for name in names])
 
 
 def connect(monkeypatch, signal, receiver):

@@ -16,6 +16,7 @@ from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.deliveries import actions, payloads
 from kaspi_delivery_django.statuses import status_label
+from tests.services.conftest import fail_on, fresh
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db
@@ -25,15 +26,6 @@ def save_cancelled(order):
     """Cancel an order in the shop."""
     order.cancelled = True
     order.save()
-
-
-@pytest.mark.failure_mode("cancel: before anything was sent")
-def test_a_cancel_before_the_first_attempt_abandons_the_booking():
-    """No request is needed."""
-    Order.objects.create()
-    delivery = cancel_delivery(Delivery.objects.get(), reason="a mistake")
-    assert ApiCall.objects.get().state == "abandoned"
-    assert (delivery.cancel_reason, delivery.status) == ("a mistake", "cancelled")
 
 
 @pytest.mark.parametrize("length", [MAX_REASON_LENGTH, MAX_REASON_LENGTH + 1])
@@ -141,8 +133,7 @@ def test_stale_deliveries_are_refreshed(fake_clock, make_linked):
     nameless, other = make_linked(next_refresh_at=fake_clock.now, delivery_id=None), make_linked()
     Delivery.objects.update(next_refresh_at=fake_clock.now)
     assert (refresh_stale(), refresh_stale()) == (2, 0)
-    nameless.refresh_from_db()
-    assert nameless.next_refresh_at is None
+    assert fresh(nameless).next_refresh_at is None
     assert other.calls.get(kind="refresh").state == "due"
 
 
@@ -156,17 +147,11 @@ def stale(fake_clock, make_linked):
 @pytest.fixture
 def fail_first(stale, monkeypatch):
     """Let the first one's refresh raise."""
-    add = actions.calls.add_refresh
 
-    def use(error):
-        def fail(locked, *, at_once):
-            if locked.pk == stale[0].pk:
-                raise error
-            return add(locked, at_once=at_once)
+    def is_first(locked, **_options):
+        return locked.pk == stale[0].pk
 
-        monkeypatch.setattr(actions.calls, "add_refresh", fail)
-
-    return use
+    return lambda error: fail_on(monkeypatch, actions.calls, "add_refresh", error, is_first)
 
 
 @pytest.mark.parametrize("error", [DataError("+7 701"), ValueError("+7 701"), IntegrityError("+7 701")])

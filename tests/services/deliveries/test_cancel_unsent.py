@@ -42,13 +42,15 @@ def test_everyone_reads_it(due, admin_client):
 
 
 @pytest.mark.parametrize("state", ["due", "stuck", "refused"])
+@pytest.mark.failure_mode("cancel: before anything was sent")
 def test_it_is_cancelled_in_every_idle_state(due, state):
-    """And its flag is cleared."""
+    """No request is needed, and its flag is cleared."""
     reason = "" if state == "due" else "refused"
     ApiCall.objects.update(state=state, reason=reason)
     Delivery.objects.update(attention=reason)
-    delivery = cancel_delivery(due.delivery)
-    assert (delivery.status, delivery.attention) == ("cancelled", "")
+    delivery = cancel_delivery(due.delivery, reason="a mistake")
+    assert (delivery.status, delivery.attention, delivery.cancel_reason) == ("cancelled", "", "a mistake")
+    assert fresh(due).state == "abandoned"
 
 
 @pytest.mark.parametrize(("status", "left"), [(401, "cancelled"), (400, "cancelled"), (503, "")])

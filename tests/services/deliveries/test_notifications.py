@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def received(monkeypatch):
+def received(connect_only):
     """Record both signals, with the delivery's status, and whether a transaction was open; no one else receives."""
     found = []
 
@@ -24,18 +24,9 @@ def received(monkeypatch):
     def changed(sender, delivery, change, **_kwargs):
         found.append((change.to_status, delivery.status, connection.in_atomic_block))
 
-    for signal, receiver in ((delivery_created, created), (delivery_status_changed, changed)):
-        monkeypatch.setattr(signal, "receivers", [])
-        signal.connect(receiver, weak=False)
+    connect_only(delivery_created, created)
+    connect_only(delivery_status_changed, changed)
     return found
-
-
-@pytest.fixture
-def delivery(fake_clock):
-    """Return a delivery that Kaspi has created."""
-    Order.objects.create()
-    Delivery.objects.update(delivery_id="dlv_1", status="created", status_at=NOON)
-    return Delivery.objects.get()
 
 
 @pytest.fixture
@@ -43,17 +34,6 @@ def post(post_webhook, delivery, settings):
     """Receive a status by a webhook, in a web process that sends the signals itself; return the answer."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     return lambda status, **options: post_webhook(event(delivery, status, **options))
-
-
-@pytest.fixture
-def connect(monkeypatch):
-    """Make one function the only receiver of status changes."""
-
-    def run(receiver):
-        monkeypatch.setattr(delivery_status_changed, "receivers", [])
-        delivery_status_changed.connect(receiver, weak=False)
-
-    return run
 
 
 def fail(**_kwargs):
@@ -118,7 +98,7 @@ def test_a_failing_receiver_breaks_nothing(delivery, post, received, caplog):
 
 
 @pytest.mark.failure_mode("status: a receiver raises")
-def test_a_pending_signal_is_repeated_until_every_receiver_returns(pending, connect, fake_clock):
+def test_a_pending_signal_is_repeated_until_every_receiver_returns(pending, connect_only, fake_clock):
     """After a minute; the delay doubles after each failure."""
     times = []
 
@@ -127,7 +107,7 @@ def test_a_pending_signal_is_repeated_until_every_receiver_returns(pending, conn
         if len(times) < 3:
             raise ValueError
 
-    connect(fail_twice)
+    connect_only(delivery_status_changed, fail_twice)
     fake_clock.advance(seconds=59)
     assert (notify_pending(), times) == (0, [])
     fake_clock.advance(seconds=1)
@@ -138,7 +118,7 @@ def test_a_pending_signal_is_repeated_until_every_receiver_returns(pending, conn
     assert fresh(pending).notified_at == times[-1]
 
 
-def test_a_signal_that_always_fails_delays_no_other(pending, connect):
+def test_a_signal_that_always_fails_delays_no_other(pending, connect_only):
     """It goes to the end of the queue."""
     StatusChange.objects.update(notify_after=NOON)
     other = StatusChange.objects.get()
@@ -149,14 +129,14 @@ def test_a_signal_that_always_fails_delays_no_other(pending, connect):
         if change.pk == pending.pk:
             raise ValueError
 
-    connect(fail_on_first)
+    connect_only(delivery_status_changed, fail_on_first)
     for _ in range(2):
         notify_pending(limit=1)
     assert fresh(other).notified_at == NOON
 
 
 @pytest.mark.failure_mode("status: a receiver saves the order")
-def test_a_receiver_may_save_the_order_or_break_its_transaction(post, connect):
+def test_a_receiver_may_save_the_order_or_break_its_transaction(post, connect_only):
     """The save finds its delivery and adds nothing; the status is committed."""
     calls = []
 
@@ -166,29 +146,32 @@ def test_a_receiver_may_save_the_order_or_break_its_transaction(post, connect):
         with transaction.atomic():
             Order.objects.create(pk=delivery.order.pk)
 
-    connect(save_and_fail)
+    connect_only(delivery_status_changed, save_and_fail)
     assert post("accepted").status_code == 200
     assert (calls, Delivery.objects.count(), ApiCall.objects.count()) == (["accepted"], 1, 1)
     assert Delivery.objects.get().status == "accepted"
 
 
-def test_slow_receivers_are_marked_one_by_one(pending, connect, monkeypatch):
+def test_slow_receivers_are_marked_one_by_one(pending, connect_only, monkeypatch):
     """No other process repeats the signals of a long batch."""
     monkeypatch.setattr(notifications, "MARK_EVERY_S", -1.0)
     second = StatusChange.objects.get()
     second.pk = None
     second.save()
     marked = []
-    connect(lambda **_kwargs: marked.append(StatusChange.objects.filter(notified_at__isnull=False).count()))
+    connect_only(
+        delivery_status_changed,
+        lambda **_kwargs: marked.append(StatusChange.objects.filter(notified_at__isnull=False).count()),
+    )
     assert notifications.notify_all(list(StatusChange.objects.order_by("pk"))) == 2
     assert marked == [0, 1]
 
 
 @pytest.mark.failure_mode("status: a receiver is slow")
-def test_an_event_may_arrive_again_during_its_receiver(post, connect):
+def test_an_event_may_arrive_again_during_its_receiver(post, connect_only):
     """No lock is held: the copy is answered at once, and has no effect."""
     answers = []
-    connect(lambda **_kwargs: answers.append(post("accepted").status_code))
+    connect_only(delivery_status_changed, lambda **_kwargs: answers.append(post("accepted").status_code))
     assert post("accepted").status_code == 200
     assert answers == [200]
     assert StatusChange.objects.filter(to_status="accepted").count() == 1

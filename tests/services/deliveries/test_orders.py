@@ -1,5 +1,7 @@
 """What a save of an order does, and its statements; no error of ours breaks a checkout."""
 
+from unittest.mock import Mock
+
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, connection, models, transaction
@@ -186,11 +188,7 @@ def test_an_error_of_ours_breaks_no_checkout(monkeypatch, caplog, broken, addres
 
 def test_an_error_outside_of_a_transaction_leaves_no_half(monkeypatch):
     """Both rows are written, or none."""
-
-    def fail(*_args, **_kwargs):
-        raise DatabaseError
-
-    monkeypatch.setattr(booking.calls, "add_create", fail)
+    monkeypatch.setattr(booking.calls, "add_create", Mock(side_effect=DatabaseError))
     Order.objects.create()
     assert (Order.objects.count(), Delivery.objects.count()) == (1, 0)
 
@@ -335,21 +333,6 @@ def test_another_models_delivery_with_the_same_key_is_left(saved):
     assert Delivery.objects.exclude(content_type=elsewhere).get().attention == ""
 
 
-def test_staff_book_an_order_that_no_signal_announced():
-    """One that the adapter does not want needs their confirmation; checking first writes nothing."""
-    wanted, unwanted = Order.objects.bulk_create([Order(pk=7), Order(pk=8, paid=False)])
-    assert [orders.check_booking(order) for order in (wanted, unwanted)] == [True, False]
-    with pytest.raises(CannotBook, match="does not want it sent"):
-        orders.book_delivery(unwanted)
-    assert not Delivery.objects.exists()
-    delivery = orders.book_delivery(wanted)
-    assert (delivery.external_order_id, delivery.send_anyway_at) == ("order-7", None)
-    assert orders.book_delivery(unwanted, send_anyway=True).send_anyway_at
-    assert set(ApiCall.objects.values_list("state", flat=True)) == {"due"}
-    with pytest.raises(CannotBook, match="has a delivery already: order-7"):
-        orders.book_delivery(wanted)
-
-
 @pytest.mark.parametrize(
     ("values", "refusal"),
     [
@@ -374,11 +357,3 @@ def test_a_cancelled_order_that_was_never_booked_adds_nothing():
     """The adapter wants a cancel, and there is no delivery."""
     Order.objects.create(cancelled=True)
     assert not Delivery.objects.exists()
-
-
-def test_two_users_book_one_order_once(at_once):
-    """Both pressed the button."""
-    order = Order.objects.create(paid=False)
-    found = at_once(*[lambda: orders.book_delivery(order, send_anyway=True)] * 2)
-    assert Delivery.objects.count() == 1
-    assert all(isinstance(one, Delivery | CannotBook) for one in found)

@@ -4,21 +4,15 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django import tracking
+from kaspi_delivery_django import services, tracking
 from kaspi_delivery_django.exceptions import CannotBook
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.serializers import TrackingSerializer
-from kaspi_delivery_django.services import (
-    book_delivery,
-    reissue_delivery,
-    request_delivery,
-    request_return,
-    retry_delivery,
-)
 from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.errors import AdapterFailed
 from kaspi_delivery_django.services.outbox import claims
+from tests.services.conftest import fresh
 from tests.shop.adapters import OrderAdapter, WarehousesAdapter, a_request
 from tests.shop.models import Line, Order
 
@@ -27,10 +21,9 @@ KEYS = ("almaty", "box-b2", "shymkent")
 
 
 @pytest.fixture
-def warehouses(settings):
+def warehouses(use_adapter):
     """Ship from warehouses."""
-    paths = ["tests.shop.adapters.WarehousesAdapter"]
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": paths}
+    use_adapter("WarehousesAdapter")
 
 
 @pytest.fixture
@@ -70,7 +63,7 @@ def test_a_save_changes_nothing_about_booked_parcels(split, order, django_assert
     """It has as few statements as for one parcel, and books no courier more."""
     with django_assert_num_queries(4):
         order.save()
-    assert request_delivery(order).parcel == "almaty"
+    assert services.request_delivery(order).parcel == "almaty"
     drain()
     assert (Delivery.objects.count(), ApiCall.objects.filter(kind="create").count()) == (3, 3)
 
@@ -105,7 +98,7 @@ def test_a_refused_parcel_is_rebooked_alone(order, kaspi, drain):
     drain()
     drain()
     refused = next(one for one in parcels().values() if one.attention == "refused")
-    following = reissue_delivery(refused)
+    following = services.reissue_delivery(refused)
     drain()
     following.refresh_from_db()
     assert following.external_order_id == f"order-{order.pk}-{refused.parcel}-2"
@@ -121,7 +114,7 @@ def test_an_order_that_was_booked_as_a_whole_is_rebooked_as_one(warehouses, kasp
     order = Order.objects.create()
     drain()
     Line.objects.bulk_create(Line(order=order, title=key) for key in KEYS)
-    reissue_delivery(Delivery.objects.get())
+    services.reissue_delivery(Delivery.objects.get())
     drain()
     assert [record.external_order_id for record in kaspi.deliveries.values()] == [f"order-{order.pk}-2"]
 
@@ -135,17 +128,16 @@ def test_a_parcel_whose_key_is_gone_waits_for_staff(order, kaspi, drain):
     assert (lost.attention, lost.delivery_id) == ("adapter_failed", None)
     assert "no longer has this parcel's key" in lost.calls.get().error_message
     Line.objects.filter(title="taraz").update(title="shymkent")
-    retry_delivery(lost)
+    services.retry_delivery(lost)
     drain()
-    lost.refresh_from_db()
-    assert (lost.status, lost.attention) == ("created", "")
+    assert (fresh(lost).status, fresh(lost).attention) == ("created", "")
 
 
 @pytest.mark.parametrize("is_added", [True, False])
 def test_other_parcels_after_the_booking_are_an_edit(split, order, drain, fake_clock, kaspi, is_added):
     """No courier is booked automatically for a key that is new, or perhaps only renamed; staff book what is missing."""
     with pytest.raises(CannotBook, match="has a delivery already"):
-        book_delivery(order)
+        services.book_delivery(order)
     if is_added:
         Line.objects.create(order=order, title="taraz")
     else:
@@ -156,7 +148,7 @@ def test_other_parcels_after_the_booking_are_an_edit(split, order, drain, fake_c
     assert "order_edited" in {one.attention for one in parcels().values()}
     assert Delivery.objects.count() == 3
     if is_added:
-        assert book_delivery(order).parcel == "taraz"
+        assert services.book_delivery(order).parcel == "taraz"
         drain()
         assert len(kaspi.deliveries_for(f"order-{order.pk}-taraz")) == 1
 
@@ -165,7 +157,7 @@ def test_staff_send_all_parcels_anyway(order, kaspi, drain):
     """The other parcels need no second decision."""
     Order.objects.update(paid=False)
     drain()
-    retry_delivery(Delivery.objects.get(), send_anyway=True)
+    services.retry_delivery(Delivery.objects.get(), send_anyway=True)
     drain()
     drain()
     assert [one.status for one in parcels().values()] == ["created"] * 3
@@ -174,7 +166,7 @@ def test_staff_send_all_parcels_anyway(order, kaspi, drain):
 def test_a_parcel_comes_back_alone(split, drain, kaspi):
     """To the warehouse that it came from."""
     Delivery.objects.update(status="delivered")
-    back = request_return(split["box-b2"])
+    back = services.request_return(split["box-b2"])
     drain()
     [record] = kaspi.deliveries_for(f"{split['box-b2'].external_order_id}-return")
     assert record.request["dropoff"]["address"] == "The warehouse of box-b2"
@@ -239,7 +231,7 @@ def test_invalid_parcels_are_flagged(warehouses, kaspi, drain, monkeypatch, parc
     assert (delivery.attention, delivery.parcel, kaspi.deliveries) == ("adapter_failed", "", {})
     assert words in delivery.calls.get().error_message
     with pytest.raises(CannotBook):
-        book_delivery(order)
+        services.book_delivery(order)
 
 
 def test_a_name_leaves_room_for_the_key_of_a_parcel(split, order):
@@ -275,14 +267,10 @@ def test_senders_and_saves_split_an_order_once(order, at_once, drain, kaspi):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("runner", ["inline", "worker"])
-def test_every_runner_sends_all_parcels(warehouses, settings, kaspi, drain, runner):
+def test_the_inline_runner_sends_all_parcels(warehouses, configure, kaspi):
     """Without a worker the process that has sent the first sends the others too."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": runner}
+    configure(RUNNER="inline")
     with transaction.atomic():
         order = Order.objects.create()
         Line.objects.bulk_create(Line(order=order, title=key) for key in KEYS)
-    if runner == "worker":
-        drain()
-        drain()
     assert [one.status for one in parcels().values()] == ["created"] * 3

@@ -5,17 +5,12 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import models
 
+from kaspi_delivery_django import services
 from kaspi_delivery_django.client import encoding
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import (
-    acknowledge_delivery,
-    cancel_delivery,
-    clock,
-    request_delivery,
-    retry_delivery,
-)
+from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import booking, preflight, rules
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.worker import Worker
@@ -119,8 +114,8 @@ def test_a_save_that_wants_it_releases_it(due, hold, drain, minutes):
 def test_staff_send_it_anyway(due, hold, drain, kaspi, fake_clock, is_cancelled):
     """They overrule `wants_delivery`, never `wants_cancel`; and only while it is held."""
     with pytest.raises(CannotRetry, match="nothing to overrule"):
-        retry_delivery(due.delivery, send_anyway=True)
-    sent = retry_delivery(hold(15), send_anyway=True)
+        services.retry_delivery(due.delivery, send_anyway=True)
+    sent = services.retry_delivery(hold(15), send_anyway=True)
     assert (sent.attention, sent.send_anyway_at) == ("", fake_clock.now)
     Order.objects.update(cancelled=is_cancelled)
     drain()
@@ -130,17 +125,10 @@ def test_staff_send_it_anyway(due, hold, drain, kaspi, fake_clock, is_cancelled)
 
 def test_an_acknowledged_delivery_is_never_sent(hold, drain, kaspi):
     """Though a later save wants it."""
-    delivery = acknowledge_delivery(hold(15))
+    delivery = services.acknowledge_delivery(hold(15))
     save_order(paid=True)
     drain()
     assert (fresh(delivery).attention, kaspi.requests) == ("", [])
-
-
-def test_staff_cancel_it(hold, signals):
-    """The flag is cleared, and the shop gets the signal."""
-    delivery = cancel_delivery(hold(15))
-    assert (delivery.status, delivery.attention, fresh(delivery).unwanted_since) == ("cancelled", "", None)
-    assert signals == ["not_wanted", "cancelled"]
 
 
 @pytest.mark.parametrize("minutes", [0, 15])
@@ -148,18 +136,18 @@ def test_a_retry_asks_the_adapter_again(due, hold, drain, use_adapter, minutes):
     """It is refused while the order is not wanted, cannot be asked about, or is deleted; then it is sent."""
     delivery, before, order = hold(minutes), fresh(due), Order.objects.get()
     with pytest.raises(CannotRetry, match="does not want it sent"):
-        retry_delivery(delivery)
+        services.retry_delivery(delivery)
     use_adapter("BrokenAdapter")
     with pytest.raises(CannotRetry, match="adapter failed"):
-        retry_delivery(delivery)
+        services.retry_delivery(delivery)
     use_adapter("OrderAdapter")
     Order.objects.all().delete()
     with pytest.raises(CannotRetry, match="order is gone"):
-        retry_delivery(delivery)
+        services.retry_delivery(delivery)
     assert (fresh(due).state, fresh(due).next_attempt_at) == (before.state, before.next_attempt_at)
     order.paid = True
     Order.objects.bulk_create([order])
-    retry_delivery(delivery)
+    services.retry_delivery(delivery)
     drain()
     assert fresh(delivery).status == "created"
 
@@ -171,7 +159,7 @@ def test_a_failing_adapter_is_flagged(create, send_due, kaspi, use_adapter):
     assert (fresh(create).state, fresh(create.delivery).attention, kaspi.requests) == ("stuck", "adapter_failed", [])
 
 
-@pytest.mark.parametrize("act", [retry_delivery, lambda _delivery: save_order()], ids=["retry", "save"])
+@pytest.mark.parametrize("act", [services.retry_delivery, lambda _delivery: save_order()], ids=["retry", "save"])
 def test_an_unwanted_delivery_is_held_after_a_failure(due, send_due, kaspi, use_adapter, fake_clock, act):
     """It has a name, so it was wanted once."""
     use_adapter("BrokenBuilder")
@@ -197,7 +185,7 @@ def nameless(kaspi, use_adapter):
 
 def retry_nameless():
     """Retry the only delivery, which has no name."""
-    assert retry_delivery(Delivery.objects.get()).pk is None
+    assert services.retry_delivery(Delivery.objects.get()).pk is None
 
 
 @pytest.mark.parametrize(
@@ -229,10 +217,11 @@ def test_an_order_is_booked_though_its_nameless_delivery_was_just_deleted(namele
     Delivery.objects.all().delete()
     monkeypatch.setattr(booking, "newest_of", lambda *_args: [nameless])
     order = Order.objects.get()
-    assert request_delivery(order).external_order_id == f"order-{order.pk}"
+    assert services.request_delivery(order).external_order_id == f"order-{order.pk}"
     assert ApiCall.objects.get().state == "due"
 
 
+@pytest.mark.failure_mode("save: deleted")
 def test_a_deleted_order_is_cancelled_without_a_signal(due, send_due, kaspi, signals):
     """The shop has no order that it could be about."""
     Order.objects.all().delete()
@@ -358,7 +347,7 @@ def test_a_save_asks_for_the_time_again(due, opens_at, drain):
 def test_staff_send_a_postponed_one_early(due, opens_at, drain, kaspi, change, status):
     """They overrule the time alone: an order that is no longer paid waits, a cancelled one ends."""
     drain()
-    retry_delivery(fresh(due.delivery), send_early=True)
+    services.retry_delivery(fresh(due.delivery), send_early=True)
     Order.objects.update(**change)
     drain()
     delivery = fresh(due.delivery)
@@ -374,7 +363,7 @@ def test_consent_to_one_wait_overrules_no_other(due, opens_at, drain, is_paid, c
         Order.objects.update(paid=False)
     drain()
     with pytest.raises(CannotRetry):
-        retry_delivery(fresh(due.delivery), **{consent: True})
+        services.retry_delivery(fresh(due.delivery), **{consent: True})
     drain()
     assert fresh(due.delivery).status == ""
 
@@ -385,8 +374,8 @@ def test_a_postponed_one_is_cancelled_without_a_request(due, opens_at, drain, ka
     actions = rules.allowed_actions(fresh(due.delivery), clock.now())
     assert ("send_early" in actions, "retry" in actions) == (True, False)
     with pytest.raises(CannotRetry, match="Send now"):
-        retry_delivery(fresh(due.delivery))
-    assert cancel_delivery(fresh(due.delivery)).status == "cancelled"
+        services.retry_delivery(fresh(due.delivery))
+    assert services.cancel_delivery(fresh(due.delivery)).status == "cancelled"
     assert kaspi.requests == []
 
 

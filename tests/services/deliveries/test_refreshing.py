@@ -19,16 +19,6 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 @pytest.fixture
-def change_settings(settings):
-    """Change KASPI_DELIVERY."""
-
-    def change(**values):
-        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **values}
-
-    return change
-
-
-@pytest.fixture
 def move(kaspi, drain, deliver_webhooks):
     """Give a delivery a status at Kaspi, and receive its webhook."""
 
@@ -78,9 +68,9 @@ def anonymize(fake_clock):
         ("created", HOUR / 2, [0.5, 0.5, 0.5]),
     ],
 )
-def test_the_intervals_of_the_refreshes(change_settings, status, refresh_after, hours):
+def test_the_intervals_of_the_refreshes(configure, status, refresh_after, hours):
     """REFRESH_AFTER in a known status; it doubles up to a day in an unknown one."""
-    change_settings(REFRESH_AFTER=refresh_after)
+    configure(REFRESH_AFTER=refresh_after)
     delivery, now, found = Delivery(status=status, status_at=NOON), NOON, []
     for _ in hours:
         found.append(refreshing.refresh_interval(delivery, now))
@@ -160,7 +150,7 @@ def test_its_pending_calls_are_abandoned(returned, reason, left):
     assert fresh(returned).attention == left
 
 
-def test_a_known_or_ended_status_cannot_be_marked_as_final(returned, change_settings):
+def test_a_known_or_ended_status_cannot_be_marked_as_final(returned, configure):
     """The first has a documented meaning, the second was ended by staff or by the settings."""
     for status in ("", "created", "in_transit", "delivered", "cancelled"):
         Delivery.objects.update(status=status)
@@ -171,7 +161,7 @@ def test_a_known_or_ended_status_cannot_be_marked_as_final(returned, change_sett
     with pytest.raises(CannotMarkFinal, match="already"):
         services.mark_final(returned)
     Delivery.objects.update(final_at=None)
-    change_settings(FINAL_STATUSES=["returned"])
+    configure(FINAL_STATUSES=["returned"])
     with pytest.raises(CannotMarkFinal, match="already"):
         services.mark_final(returned)
 
@@ -197,9 +187,9 @@ def test_another_status_reopens_it(returned, post_webhook, fake_clock, drain, ka
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_final_status_of_the_settings_ends_a_delivery(change_settings, booked, move, fake_clock):
+def test_a_final_status_of_the_settings_ends_a_delivery(configure, booked, move, fake_clock):
     """It is not refreshed, cannot be cancelled, and is anonymized in time."""
-    change_settings(FINAL_STATUSES=["returned"])
+    configure(FINAL_STATUSES=["returned"])
     returned = move(booked, "returned")
     assert (returned.next_refresh_at, returned.is_open) == (None, False)
     with pytest.raises(CannotCancel, match="returned"):
@@ -208,11 +198,11 @@ def test_a_final_status_of_the_settings_ends_a_delivery(change_settings, booked,
     assert anonymize(fake_clock) == 1
 
 
-def test_a_status_that_becomes_final_clears_the_flag(returned, later, change_settings):
+def test_a_status_that_becomes_final_clears_the_flag(returned, later, configure):
     """At the next answer, which is the last."""
     later(returned, DAY)
     assert returned.attention == Attention.UNKNOWN_STATUS
-    change_settings(FINAL_STATUSES=["returned"])
+    configure(FINAL_STATUSES=["returned"])
     assert (later(returned, DAY), returned.attention, returned.next_refresh_at) == (1, "", None)
 
 
@@ -226,26 +216,14 @@ def test_personal_data_is_kept_for_30_days_after_the_end(returned, later, fake_c
     assert anonymize(fake_clock) == 0
 
 
-def test_kaspi_decides_about_a_cancel(booked, move, drain, kaspi):
-    """The request is sent, and a 409 is flagged."""
-    move(booked, "courier_assigned")
-    kaspi.faults.add(Fault(operation="cancel", status=409))
-    services.cancel_delivery(booked)
-    assert ApiCall.objects.filter(kind="cancel", state="due").exists()
-    drain()
-    assert fresh(booked).attention == Attention.CANCEL_REFUSED
-
-
 @pytest.mark.parametrize(("final", "posts"), [([], 2), (["courier_assigned"], 1)])
-def test_an_uncertain_cancel_is_sent_again_unless_the_delivery_has_ended(
-    booked, drain, kaspi, change_settings, final, posts
-):
+def test_an_uncertain_cancel_is_sent_again_unless_the_delivery_has_ended(booked, drain, kaspi, configure, final, posts):
     """After a GET that shows the unknown status."""
     kaspi.faults.add(Fault(operation="cancel", status=503))
     services.cancel_delivery(booked)
     drain()
     kaspi.move(booked.delivery_id, "courier_assigned")
-    change_settings(FINAL_STATUSES=final)
+    configure(FINAL_STATUSES=final)
     ApiCall.objects.filter(kind="cancel").update(next_attempt_at=NOON)
     drain()
     assert sum("/cancel" in request.path for request in kaspi.requests) == posts

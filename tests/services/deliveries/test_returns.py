@@ -7,25 +7,19 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.test import Client
 
-from kaspi_delivery_django import tracking
+from kaspi_delivery_django import services, tracking
 from kaspi_delivery_django.client import Contact, Location
 from kaspi_delivery_django.exceptions import CannotReissue, CannotReturn, UsageError
 from kaspi_delivery_django.models import Attention, Delivery, PendingAction
 from kaspi_delivery_django.serializers import TrackingSerializer
-from kaspi_delivery_django.services import (
-    bulk_actions,
-    cancel_delivery,
-    reissue_delivery,
-    request_delivery,
-    request_return,
-    retry_delivery,
-)
+from kaspi_delivery_django.services import bulk_actions
 from kaspi_delivery_django.services.deliveries import identities, payloads
 from kaspi_delivery_django.services.maintenance.backfill import enqueue
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
 from kaspi_delivery_django.signals import delivery_status_changed
 from kaspi_delivery_django.stats import days, estimates, recent
 from tests.conftest import NOON
+from tests.services.conftest import fresh
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
@@ -59,7 +53,7 @@ def delivered(booked, travel):
 @pytest.fixture
 def returned(delivered, drain):
     """Return the booked return of a delivered parcel."""
-    back = request_return(delivered, reason="too small")
+    back = services.request_return(delivered, reason="too small")
     drain()
     back.refresh_from_db()
     return back
@@ -86,26 +80,26 @@ def test_a_return_is_the_way_back(returned, delivered, kaspi):
 
 def test_a_return_is_booked_once(delivered, kaspi, drain):
     """Also after it has ended: only staff open its next generation, under its next number."""
-    back = request_return(delivered)
+    back = services.request_return(delivered)
     drain()
-    assert request_return(delivered) == back
-    cancel_delivery(back, reason="kept after all")
+    assert services.request_return(delivered) == back
+    services.cancel_delivery(back, reason="kept after all")
     drain()
-    assert request_return(delivered).pk == back.pk
-    following = reissue_delivery(back)
+    assert services.request_return(delivered).pk == back.pk
+    following = services.reissue_delivery(back)
     drain()
     following.refresh_from_db()
     assert following.external_order_id == f"{delivered.external_order_id}-return-2"
     assert (following.generation, following.status, following.returned_delivery()) == (2, "created", delivered)
-    assert request_return(delivered) == following
+    assert services.request_return(delivered) == following
     with pytest.raises(CannotReissue, match="later delivery"):
-        reissue_delivery(back)
+        services.reissue_delivery(back)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_eight_requests_at_once_book_one_return(delivered, at_once, drain, kaspi):
     """Each is answered with the same row; the constraint holds where no lock is taken."""
-    found = at_once(*[lambda: request_return(delivered)] * 8)
+    found = at_once(*[lambda: services.request_return(delivered)] * 8)
     assert len({back.pk for back in found}) == 1
     drain()
     [back] = delivered.returns()
@@ -132,11 +126,11 @@ def test_only_what_the_customer_has_is_returned(make_linked, columns, words):
     """Each refusal gives the reason, and nothing is written; a new status that is final counts after a pickup."""
     delivery = make_linked(**columns)
     with pytest.raises(CannotReturn, match=words):
-        request_return(delivery)
+        services.request_return(delivery)
     assert Delivery.objects.count() == 1
     if delivery.final_at:  # the courier had the parcel, and staff know where it is
         delivery.history.create(to_status="in_transit", at=NOON, source="webhook", notify_after=NOON, created_at=NOON)
-        assert request_return(delivery).is_return
+        assert services.request_return(delivery).is_return
 
 
 def test_the_cancel_of_the_order_cancels_no_return(returned, delivered, kaspi, drain, fake_clock):
@@ -149,19 +143,18 @@ def test_the_cancel_of_the_order_cancels_no_return(returned, delivered, kaspi, d
     drain()
     returned.refresh_from_db()
     assert (returned.status, returned.cancel_requested_at, returned.attention) == ("created", None, "")
-    cancel_delivery(returned, reason="the customer was not at home")
+    services.cancel_delivery(returned, reason="the customer was not at home")
     drain()
-    again = reissue_delivery(returned)
+    again = services.reissue_delivery(returned)
     drain()
-    again.refresh_from_db()
-    assert (again.status, again.attention) == ("created", "")
+    assert (fresh(again).status, fresh(again).attention) == ("created", "")
 
 
 def test_saves_and_the_sweep_of_orders_book_nothing_beside_a_return(returned, delivered, use_adapter):
     """The order is delivered: its deliveries are looked up without its returns."""
     order = Order.objects.get()
     order.save()
-    assert request_delivery(order) == delivered
+    assert services.request_delivery(order) == delivered
     assert sum((found["booked"] for found in enqueue(OrderAdapter(), batch=10)), 0) == 0
     adapter = identities.adapter_of(order)
     assert list(identities.deliveries_of(adapter, order)) == [delivered]
@@ -175,7 +168,7 @@ def test_a_return_keeps_the_account_and_name_of_its_delivery(delivered, drain, k
     monkeypatch.setattr(OrderAdapter, "external_order_id", lambda _self, order: f"new-{order.pk}", raising=False)
     monkeypatch.setattr(OrderAdapter, "wants_delivery", lambda _self, _order: False)
     monkeypatch.setattr(OrderAdapter, "not_before", lambda _self, _order: NOON.replace(year=2099), raising=False)
-    back = request_return(delivered)
+    back = services.request_return(delivered)
     drain()
     back.refresh_from_db()
     assert (back.status, back.external_order_id) == ("created", f"{delivered.external_order_id}-return")
@@ -192,7 +185,7 @@ def test_the_adapter_may_change_the_way_back(delivered, drain, kaspi, monkeypatc
 
     monkeypatch.setattr(OrderAdapter, "build_return", build_return, raising=False)
     Order.objects.update(address="")
-    back = request_return(delivered)
+    back = services.request_return(delivered)
     drain()
     back.refresh_from_db()
     call = back.calls.get()
@@ -204,7 +197,7 @@ def test_the_adapter_may_change_the_way_back(delivered, drain, kaspi, monkeypatc
     back.refresh_from_db()
     assert back.attention == Attention.ADAPTER_FAILED
     Order.objects.update(address="elsewhere")
-    retry_delivery(back)
+    services.retry_delivery(back)
     drain()
     assert record_of(kaspi, back)["dropoff"]["address"] == "Office 5"
 
@@ -212,7 +205,7 @@ def test_the_adapter_may_change_the_way_back(delivered, drain, kaspi, monkeypatc
 def test_an_adopted_delivery_is_returned_as_its_order_is_built(delivered, drain, kaspi):
     """Where the contacts that were sent are unknown or removed, `build_request` gives them."""
     Delivery.objects.update(**{f"{side}_{part}": "" for side in ("pickup", "dropoff") for part in ("name", "address")})
-    back = request_return(delivered)
+    back = services.request_return(delivered)
     drain()
     assert record_of(kaspi, back)["dropoff"] == record_of(kaspi, delivered)["pickup"]
 
@@ -227,20 +220,18 @@ def test_an_edit_of_the_order_does_not_flag_its_return(returned, drain, fake_clo
     Order.objects.update(address="elsewhere")
     fake_clock.advance(days=1)
     drain()
-    returned.refresh_from_db()
-    assert returned.attention == ""
+    assert fresh(returned).attention == ""
 
 
-def test_signals_carry_that_it_is_a_return(delivered, drain, travel, monkeypatch):
+def test_signals_carry_that_it_is_a_return(delivered, drain, travel, connect_only):
     """A receiver that marks an order as delivered checks `delivery.is_return`."""
     found = []
 
     def record(delivery, change, **_kwargs):
         found.append((delivery.is_return, change.to_status, delivery.order))
 
-    monkeypatch.setattr(delivery_status_changed, "receivers", [])
-    delivery_status_changed.connect(record)
-    back = request_return(delivered)
+    connect_only(delivery_status_changed, record)
+    back = services.request_return(delivered)
     drain()
     travel(back)
     assert found == [(True, status, delivered.order) for status in ("created", *LIFE)]
@@ -266,7 +257,7 @@ def test_the_customer_sees_the_return_below_the_delivery(returned, delivered, tr
 
 def test_a_return_that_did_not_take_place_is_not_shown(returned, delivered, drain, django_assert_num_queries):
     """And a delivery without a return costs its page no query more."""
-    cancel_delivery(returned)
+    services.cancel_delivery(returned)
     drain()
     assert tracking.track(delivered).returned is None
     Delivery.objects.filter(pk=returned.pk).delete()
@@ -287,10 +278,10 @@ def test_a_return_without_a_name_or_an_order_is_refused(delivered):
     """The order is deleted, or its name is too long."""
     Delivery.objects.filter(pk=delivered.pk).update(external_order_id="x" * 125)
     with pytest.raises(CannotReturn, match="too long"):
-        request_return(delivered)
+        services.request_return(delivered)
     Order.objects.all().delete()
     with pytest.raises(CannotReturn, match="gone"):
-        request_return(delivered)
+        services.request_return(delivered)
     assert payloads.edited(delivered) == {}
 
 

@@ -2,44 +2,18 @@
 
 import pytest
 
+from kaspi_delivery_django import services
 from kaspi_delivery_django.exceptions import CannotAcknowledge, CannotLink, CannotReissue, CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import (
-    acknowledge_delivery,
-    cancel_delivery,
-    link_delivery,
-    refresh_delivery,
-    reissue_delivery,
-    retry_delivery,
-)
-from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.deliveries import rules
-from kaspi_delivery_django.services.outbox import claims, results
-from tests.conftest import event
+from kaspi_delivery_django.services.outbox import claims, clients
+from tests.conftest import event, record_late
 from tests.services.conftest import fresh
 from tests.shop import adapters
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def lost(due, kaspi, drain):
-    """Return a delivery that Kaspi booked while its answer was lost, and that is no longer retried."""
-    kaspi.faults.add(Fault(operation="create", drop="after"))
-    drain()
-    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
-    Delivery.objects.update(attention="outcome_unknown")
-    return Delivery.objects.get()
-
-
-@pytest.fixture
-def refused(due, kaspi, drain):
-    """Return a delivery that Kaspi refused."""
-    kaspi.faults.add(Fault(operation="create", status=422))
-    drain()
-    return Delivery.objects.get()
 
 
 @pytest.fixture
@@ -95,14 +69,14 @@ def test_a_retry_skips_the_delay(due, kaspi, drain):
     """The call is due at once, unless a sender holds its lease."""
     kaspi.faults.add(Fault(operation="create", drop="before"))
     drain()
-    retry_delivery(due.delivery)
+    services.retry_delivery(due.delivery)
     drain()
     assert [Delivery.objects.get().delivery_id] == list(kaspi.deliveries)
     Order.objects.create()
     claimed = ApiCall.objects.latest("pk")
     claims.claim(claimed.pk, using="default")
     with pytest.raises(CannotRetry, match="nothing to retry"):
-        retry_delivery(claimed.delivery)
+        services.retry_delivery(claimed.delivery)
 
 
 def test_a_retry_restarts_the_age_of_an_old_order(due, drain, fake_clock):
@@ -110,7 +84,7 @@ def test_a_retry_restarts_the_age_of_an_old_order(due, drain, fake_clock):
     fake_clock.advance(hours=25)
     drain()
     assert Delivery.objects.get().attention == "too_old"
-    retry_delivery(due.delivery)
+    services.retry_delivery(due.delivery)
     drain()
     assert (Delivery.objects.get().status, Delivery.objects.get().attention) == ("created", "")
 
@@ -124,16 +98,16 @@ def test_an_unsafe_key_is_not_sent_again(lost, fake_clock, reason, hours, messag
     ApiCall.objects.update(reason=reason)
     fake_clock.advance(hours=hours)
     with pytest.raises(CannotRetry, match=message):
-        retry_delivery(lost)
+        services.retry_delivery(lost)
 
 
 def test_a_retried_cancel_is_fetched_first_and_sent_once_more(booked, kaspi, drain, fake_clock):
     """With the same key and bytes."""
-    cancel_delivery(booked, reason="no")
+    services.cancel_delivery(booked, reason="no")
     stuck = {"state": "stuck", "reason": "cancel_unknown", "unknown_since": fake_clock.now, "next_attempt_at": None}
     ApiCall.objects.filter(kind="cancel").update(**stuck)
     Delivery.objects.update(attention="cancel_unknown")
-    retry_delivery(booked)
+    services.retry_delivery(booked)
     assert Delivery.objects.get().attention == ""
     drain()
     assert [request.method for request in kaspi.requests[-2:]] == ["GET", "POST"]
@@ -148,12 +122,12 @@ def test_a_retry_asks_the_adapter_for_a_missing_name(kaspi, drain, monkeypatch):
         nameless = Delivery.objects.get()
         assert (nameless.external_order_id, nameless.attention) == (None, "adapter_failed")
         with pytest.raises(CannotRetry, match="adapter failed: ZeroDivisionError"):
-            retry_delivery(nameless)
+            services.retry_delivery(nameless)
     Order.objects.all().delete()
     with pytest.raises(CannotRetry, match="The order is gone"):
-        retry_delivery(nameless)
+        services.retry_delivery(nameless)
     Order.objects.bulk_create([order])
-    retry_delivery(nameless)
+    services.retry_delivery(nameless)
     drain()
     assert fresh(nameless).status == "created"
 
@@ -163,7 +137,7 @@ def test_another_orders_delivery_is_not_linked(lost, kaspi, remote_id, drain, na
     """Kaspi's answer names another order, or none."""
     body = b'{"deliveryId": "%s", "status": "created", "externalOrderId": "%s"}'
     kaspi.faults.add(Fault(operation="get", body=body % (remote_id().encode(), named)))
-    link_delivery(lost, remote_id())
+    services.link_delivery(lost, remote_id())
     drain()
     assert ApiCall.objects.get(kind="link").state == "refused"
     assert fresh(lost).attention == "outcome_unknown"
@@ -172,13 +146,13 @@ def test_another_orders_delivery_is_not_linked(lost, kaspi, remote_id, drain, na
 @pytest.mark.failure_mode("create: 23 hours have passed")
 def test_a_confirmed_id_is_linked(lost, kaspi, remote_id, drain):
     """With the status, and the flag is cleared; one row serves a wrong id, a fault and the right id."""
-    link_delivery(lost, "dlv_wrong")
+    services.link_delivery(lost, "dlv_wrong")
     drain()
     kaspi.faults.add(Fault(operation="get", drop="before"))
-    link_delivery(lost, remote_id())
+    services.link_delivery(lost, remote_id())
     drain()
     assert ApiCall.objects.get(kind="link").state == "due"
-    retry_delivery(lost)
+    services.retry_delivery(lost)
     drain()
     row = fresh(lost)
     assert (row.delivery_id, row.status, row.attention) == (remote_id(), "created", "")
@@ -187,12 +161,12 @@ def test_a_confirmed_id_is_linked(lost, kaspi, remote_id, drain):
 
 def test_a_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, remote_id, post_webhook):
     """The webhook's link came first, and stays."""
-    call = link_delivery(lost, remote_id())
+    call = services.link_delivery(lost, remote_id())
     claim = claims.claim(call.pk, using="default")
     other = Delivery(delivery_id="dlv_other", external_order_id=lost.external_order_id)
     post_webhook(event(other, "created"))
-    found = claims.clients.client_for(claim.account).get_delivery(remote_id())
-    run_in_transaction(lambda: results.record(claim, found, 0.5, using="default"), using="default")
+    found = clients.client_for(claim.account).get_delivery(remote_id())
+    record_late(claim, found)
     assert (fresh(lost).delivery_id, fresh(lost).attention) == ("dlv_other", "second_parcel")
 
 
@@ -200,28 +174,28 @@ def test_an_invalid_or_second_id_is_refused(lost):
     """Empty, not ASCII, or too long; a linked delivery keeps its own, which the message names."""
     for delivery_id in ("", "not ascii: ә", "x" * 129):
         with pytest.raises(CannotLink, match="1 to 128"):
-            link_delivery(lost, delivery_id)
+            services.link_delivery(lost, delivery_id)
     Delivery.objects.update(delivery_id="dlv_own")
     with pytest.raises(CannotLink, match="dlv_own"):
-        link_delivery(lost, "dlv_other")
+        services.link_delivery(lost, "dlv_other")
 
 
 def test_a_refused_or_cancelled_order_is_rebooked_once(refused, kaspi, drain):
     """With a new name and a new key; the refused delivery's flag is cleared, and a save adds no other delivery."""
-    successor = reissue_delivery(refused)
+    successor = services.reissue_delivery(refused)
     with pytest.raises(CannotReissue, match="still retried"):
-        reissue_delivery(successor, confirmed_absent=True)
+        services.reissue_delivery(successor, confirmed_absent=True)
     drain()
     names = [refused.external_order_id, f"{refused.external_order_id}-2", f"{refused.external_order_id}-3"]
     assert (successor.external_order_id, successor.generation) == (names[1], 2)
     assert (fresh(refused).attention, fresh(successor).status) == ("", "created")
     with pytest.raises(CannotReissue, match="later delivery"):
-        reissue_delivery(refused)
+        services.reissue_delivery(refused)
     with pytest.raises(CannotReissue, match="It is booked"):
-        reissue_delivery(successor, confirmed_absent=True)
-    cancel_delivery(successor)
+        services.reissue_delivery(successor, confirmed_absent=True)
+    services.cancel_delivery(successor)
     drain()
-    third = reissue_delivery(successor)
+    third = services.reissue_delivery(successor)
     Order.objects.get().save()
     drain()
     keys = [request.idempotency_key for request in kaspi.requests if request.path.endswith("/deliveries")]
@@ -229,14 +203,14 @@ def test_a_refused_or_cancelled_order_is_rebooked_once(refused, kaspi, drain):
 
 
 @pytest.mark.parametrize(
-    ("act", "error"), [(reissue_delivery, CannotReissue), (acknowledge_delivery, CannotAcknowledge)]
+    ("act", "error"), [(services.reissue_delivery, CannotReissue), (services.acknowledge_delivery, CannotAcknowledge)]
 )
 @pytest.mark.failure_mode("create: 23 hours have passed")
 def test_abandoning_needs_a_confirmation_if_kaspi_may_have_booked(lost, remote_id, act, error):
     """That Kaspi has no such delivery; and none while Kaspi checks an id that staff entered."""
     with pytest.raises(error, match="may have booked it"):
         act(lost)
-    call = link_delivery(lost, remote_id())
+    call = services.link_delivery(lost, remote_id())
     with pytest.raises(error, match="wait for the answer"):
         act(lost, confirmed_absent=True)
     call.delete()
@@ -260,7 +234,7 @@ def test_rebooking_needs_the_order_and_its_adapter(refused, monkeypatch, method,
     else:
         Order.objects.all().delete()
     with pytest.raises(CannotReissue, match=message):
-        reissue_delivery(refused)
+        services.reissue_delivery(refused)
     assert fresh(refused).attention == "refused"
 
 
@@ -268,15 +242,15 @@ def test_another_environment_has_its_own_generations(refused, settings):
     """An order that the sandbox refused is booked in production, once."""
     account = {**settings.KASPI_DELIVERY, "ENVIRONMENT": "production", "BASE_URL": "https://localhost:1"}
     settings.KASPI_DELIVERY = account
-    successor = reissue_delivery(refused)
+    successor = services.reissue_delivery(refused)
     assert (successor.environment, successor.generation) == ("production", 1)
     with pytest.raises(CannotReissue, match="another delivery"):
-        reissue_delivery(refused)
+        services.reissue_delivery(refused)
 
 
 def test_a_predecessor_that_was_booked_after_all_stops_the_successor(lost, remote_id, kaspi, drain, post_webhook):
     """Before it is sent; both are flagged."""
-    successor = reissue_delivery(lost, confirmed_absent=True)
+    successor = services.reissue_delivery(lost, confirmed_absent=True)
     lost.delivery_id = remote_id()
     post_webhook(event(lost, "created"))
     drain()
@@ -287,39 +261,39 @@ def test_a_predecessor_that_was_booked_after_all_stops_the_successor(lost, remot
 
 def test_a_cancelled_predecessor_that_is_live_after_all_is_flagged(booked, kaspi, drain):
     """Kaspi's answer to a GET shows it."""
-    cancel_delivery(booked)
+    services.cancel_delivery(booked)
     drain()
-    reissue_delivery(booked)
+    services.reissue_delivery(booked)
     drain()
     kaspi.move(booked.delivery_id, "in_transit")
-    refresh_delivery(booked)
+    services.refresh_delivery(booked)
     drain()
     assert (fresh(booked).status, fresh(booked).attention) == ("in_transit", "second_parcel")
 
 
 def test_acknowledging_ends_a_booking_and_changes_no_status(refused):
     """An unbooked one is abandoned; without a flag there is nothing to acknowledge."""
-    acknowledge_delivery(refused)
+    services.acknowledge_delivery(refused)
     assert (fresh(refused).attention, refused.calls.get().state) == ("", "abandoned")
     Delivery.objects.update(delivery_id="dlv_1", status="created")
     with pytest.raises(CannotAcknowledge, match="needs no manual review"):
-        acknowledge_delivery(refused)
+        services.acknowledge_delivery(refused)
     Delivery.objects.update(attention="cancel_refused")
-    acknowledge_delivery(refused)
+    services.acknowledge_delivery(refused)
     assert (fresh(refused).attention, fresh(refused).status) == ("", "created")
 
 
 def test_staff_refresh_at_once(booked, kaspi, drain, fake_clock):
     """Despite the delay after a fault; a claimed refresh keeps its lease."""
     kaspi.faults.add(Fault(operation="get", drop="before"))
-    refresh_delivery(booked)
+    services.refresh_delivery(booked)
     drain()
-    call = refresh_delivery(booked)
+    call = services.refresh_delivery(booked)
     drain()
     assert fresh(call).state == "done"
-    refresh_delivery(booked)
+    services.refresh_delivery(booked)
     claims.claim(call.pk, using="default")
-    refresh_delivery(booked)
+    services.refresh_delivery(booked)
     assert fresh(call).next_attempt_at > fake_clock.now
 
 
@@ -327,10 +301,10 @@ def test_staff_refresh_at_once(booked, kaspi, drain, fake_clock):
 def test_an_answer_clears_not_found(booked, drain, is_cancel_refused):
     """Unless a cancel has the same reason."""
     if is_cancel_refused:
-        cancel_delivery(booked)
+        services.cancel_delivery(booked)
         ApiCall.objects.filter(kind="cancel").update(state="refused", reason="not_found", next_attempt_at=None)
     Delivery.objects.update(attention="not_found")
-    refresh_delivery(booked)
+    services.refresh_delivery(booked)
     drain()
     assert fresh(booked).attention == ("not_found" if is_cancel_refused else "")
 
@@ -341,20 +315,20 @@ def test_each_edit_is_flagged_once(booked, drain, is_acknowledged):
     seen = []
     for address in ("Satpaev 22", "Satpaev 22", "Satpaev 24", "Abay 1, Almaty"):
         Order.objects.update(address=address)
-        refresh_delivery(booked)
+        services.refresh_delivery(booked)
         drain()
         seen.append(fresh(booked).attention)
         if is_acknowledged and fresh(booked).attention:
-            acknowledge_delivery(booked)
+            services.acknowledge_delivery(booked)
     assert seen == ["order_edited", "" if is_acknowledged else "order_edited", "order_edited", ""]
 
 
 @pytest.mark.parametrize("by_staff", [False, True])
 def test_an_abandoned_delivery_that_is_booked_after_all_is_flagged(lost, remote_id, drain, post_webhook, by_staff):
     """Unless staff link it."""
-    acknowledge_delivery(lost, confirmed_absent=True)
+    services.acknowledge_delivery(lost, confirmed_absent=True)
     if by_staff:
-        link_delivery(lost, remote_id())
+        services.link_delivery(lost, remote_id())
         drain()
     else:
         lost.delivery_id = remote_id()

@@ -73,12 +73,6 @@ def test_each_transition(delivery, value, transition, after, rows):
     assert (found.next_refresh_at == NOON) is (transition is Transition.UNKNOWN)  # Kaspi's answer decides at once
 
 
-def test_a_change_has_kaspis_time(delivery):
-    """Not the time of arrival."""
-    found = apply(delivery, "in_transit")
-    assert (found.status_at, delivery.history.get().at) == (LATER, LATER)
-
-
 @pytest.mark.parametrize(("value", "minutes"), [("in_transit", 7), ("delivered", None), ("cancelled", None)])
 def test_the_next_refresh(delivery, settings, value, minutes):
     """After REFRESH_AFTER while the delivery is open; one that is due stays due."""

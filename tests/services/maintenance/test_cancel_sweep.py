@@ -13,7 +13,7 @@ from kaspi_delivery_django.services.deliveries import payloads
 from kaspi_delivery_django.services.maintenance import cancel_sweep
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
 from kaspi_delivery_django.services.outbox.worker import Worker
-from tests.services.conftest import fresh
+from tests.services.conftest import fail_on, fresh
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
@@ -43,14 +43,6 @@ def sweep(kaspi, fake_clock):
 
 
 @pytest.fixture
-def use(settings):
-    def change(**changes):
-        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **changes}
-
-    return change
-
-
-@pytest.fixture
 def some(kaspi, drain):
     for _ in range(4):
         Order.objects.create()
@@ -73,17 +65,17 @@ def test_a_cancel_by_update_is_requested(booked, sweep, kaspi, known):
 
 
 @pytest.mark.parametrize("off", [0, None, timedelta(0)])
-def test_it_can_be_switched_off(booked, sweep, use, off):
+def test_it_can_be_switched_off(booked, sweep, configure, off):
     """It reads nothing then."""
-    use(CANCEL_CHECK_INTERVAL=off)
+    configure(CANCEL_CHECK_INTERVAL=off)
     Order.objects.update(cancelled=True)
     sweep()
     assert fresh(booked).status == "created"
 
 
-def test_an_adapter_without_wants_cancel_is_skipped(booked, kaspi, use, django_assert_num_queries):
+def test_an_adapter_without_wants_cancel_is_skipped(booked, kaspi, configure, django_assert_num_queries):
     """It costs no query."""
-    use(ORDER_ADAPTERS=[f"{__name__}.NoCancels"])
+    configure(ORDER_ADAPTERS=[f"{__name__}.NoCancels"])
     with django_assert_num_queries(0):
         assert CancelSweep().run() == 0
 
@@ -151,13 +143,13 @@ def test_a_flagged_delivery_is_cancelled(held, sweep, kaspi):
 
 
 @pytest.mark.parametrize("how", ["by staff", "by the settings"])
-def test_a_new_status_that_is_final_is_left_alone(booked, sweep, use, fake_clock, how):
+def test_a_new_status_that_is_final_is_left_alone(booked, sweep, configure, fake_clock, how):
     """There is nothing left to cancel."""
     Delivery.objects.update(status="returned")
     if how == "by staff":
         mark_final(booked)
     else:
-        use(FINAL_STATUSES=["returned"])
+        configure(FINAL_STATUSES=["returned"])
     Order.objects.update(cancelled=True)
     sweep()
     assert (fresh(booked).cancel_requested_at, fresh(booked).attention) == (None, "")
@@ -176,19 +168,19 @@ def test_other_deliveries_are_left_alone(some, sweep):
     assert fresh(some[3]).cancel_requested_at is None
 
 
-def test_several_accounts_are_swept(some, sweep, use):
+def test_several_accounts_are_swept(some, sweep, configure):
     """Each by itself."""
     own = {"API_KEY": "key-b", "WEBHOOK_SECRETS": ["b" * 40]}
-    use(ACCOUNTS={"almaty": own})
+    configure(ACCOUNTS={"almaty": own})
     Delivery.objects.filter(pk=some[0].pk).update(account="almaty")
     Order.objects.update(cancelled=True)
     sweep()
     assert not Delivery.objects.filter(cancel_requested_at=None).exists()
 
 
-def test_an_error_of_an_adapter_is_contained(some, sweep, use, caplog):
+def test_an_error_of_an_adapter_is_contained(some, sweep, configure, caplog):
     """The log names the delivery, and no data."""
-    use(ORDER_ADAPTERS=[f"{__name__}.BrokenForOne"])
+    configure(ORDER_ADAPTERS=[f"{__name__}.BrokenForOne"])
     Order.objects.update(cancelled=True)
     Order.objects.filter(pk=some[0].object_id).update(address="bad")
     sweep()
@@ -201,14 +193,7 @@ def test_an_error_of_an_adapter_is_contained(some, sweep, use, caplog):
 )
 def test_an_error_of_a_cancel_is_contained(some, sweep, monkeypatch, error):
     """A deadlock, a deleted row: the others are cancelled."""
-    cancel = cancel_sweep.cancel_for_shop
-
-    def break_once(delivery, *, reason):
-        if delivery.pk == some[0].pk:
-            raise error
-        cancel(delivery, reason=reason)
-
-    monkeypatch.setattr(cancel_sweep, "cancel_for_shop", break_once)
+    fail_on(monkeypatch, cancel_sweep, "cancel_for_shop", error, lambda delivery, **_options: delivery.pk == some[0].pk)
     Order.objects.update(cancelled=True)
     sweep()
     assert [bool(fresh(one).cancel_requested_at) for one in some] == [False, True, True, True]

@@ -73,17 +73,11 @@ def test_a_revived_delivery_is_anonymized_again_when_it_has_ended(booked, kaspi,
 
 def test_batches_are_no_larger_than_asked_for(booked, fake_clock):
     """For any number of rows."""
+    booked.status, booked.status_at = "delivered", fake_clock.now - timedelta(days=99)
     for number in range(6):
-        Delivery.objects.create(
-            account="default",
-            environment="sandbox",
-            content_type=booked.content_type,
-            object_id=f"old-{number}",
-            external_order_id=f"old-{number}",
-            delivery_id=f"dlv_{number}",
-            status="delivered",
-            status_at=fake_clock.now - timedelta(days=99),
-        )
+        booked.pk, booked.object_id = None, f"old-{number}"
+        booked.external_order_id = booked.delivery_id = f"dlv_{number}"
+        booked.save()
     assert list(pruning.anonymize_personal_data(ended_before=fake_clock.now, batch=4)) == [4, 2]
     assert Order.objects.count() == 1
 
@@ -93,14 +87,7 @@ def test_events_of_one_moment_are_all_deleted(fake_clock, batch):
     """A batch may end among them; kept rows are passed once."""
     states = ["parked", "applied", "applied", "failed", "applied", "noted", "applied"]
     for number, state in enumerate(states):
-        WebhookEvent.objects.create(
-            account="default",
-            environment="sandbox",
-            event_id=f"wh_{number}",
-            body="{}",
-            state=state,
-            received_at=clock.now(),
-        )
+        WebhookEvent.objects.create(event_id=f"wh_{number}", body="{}", state=state, received_at=clock.now())
     fake_clock.advance(days=91)
     counts = list(pruning.prune_events(received_before=clock.now(), batch=batch))
     assert sum(counts) == 5

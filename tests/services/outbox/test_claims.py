@@ -10,6 +10,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, leases, sender
+from tests.services.conftest import fail_on
 from tests.shop import adapters
 from tests.shop.models import Order
 
@@ -96,23 +97,10 @@ def test_blocked_calls_do_not_delay_the_others(orders, fake_clock):
 
 def test_an_adapter_error_is_contained_to_its_order(orders, settings, monkeypatch):
     """The other calls are claimed."""
-    bad = orders[0].pk
-    build = claims.payloads._build
-
-    def broken(delivery, order):
-        if order.pk == bad:
-            raise claims.AdapterFailed("it broke")
-        return build(delivery, order)
-
-    monkeypatch.setattr(claims.payloads, "_build", broken)
+    error = claims.AdapterFailed("it broke")
+    fail_on(monkeypatch, claims.payloads, "_build", error, lambda _delivery, order: order.pk == orders[0].pk)
     assert len(claim_all()) == 5
     assert ApiCall.objects.get(state="stuck").reason == "adapter_failed"
-
-
-def test_calls_of_an_open_breaker_are_returned_unclaimed(orders, fake_clock):
-    """`claim` makes the trial call."""
-    circuit_breaker.trip(Delivery.objects.first(), until=fake_clock.now, reason="a 401")
-    assert claims.claim_many(keys(), using="default") == ([], keys())
 
 
 def test_slow_adapters_do_not_keep_rows_locked(orders, monkeypatch):

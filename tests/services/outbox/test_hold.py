@@ -60,19 +60,14 @@ def test_a_checkout_with_the_inline_runner_is_not_sent(held, kaspi, settings):
     assert len(kaspi.deliveries_for(f"order-{order.pk}")) == 1
 
 
-def test_cancels_and_refreshes_are_held(worker, booked, kaspi):
-    """A restored backup may have any call."""
+def test_cancels_and_refreshes_are_held_and_webhooks_are_applied(worker, booked, kaspi, post_webhook):
+    """A restored backup may have any call, and Kaspi sends its events once."""
     circuit_breaker.hold_sending()
     refresh_delivery(booked)
     cancel_delivery(booked)
     kaspi.requests.clear()
     worker.run_round()
     assert kaspi.requests == []
-
-
-def test_webhooks_are_applied_meanwhile(booked, post_webhook):
-    """Kaspi sends them once."""
-    circuit_breaker.hold_sending()
     assert post_webhook(event(booked, "accepted")).status_code == 200
     assert Delivery.objects.get().status == "accepted"
 

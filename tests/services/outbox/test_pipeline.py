@@ -2,7 +2,7 @@
 
 import threading
 from contextlib import nullcontext
-from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from django.db import DataError, InterfaceError, OperationalError, connections
@@ -23,6 +23,7 @@ from kaspi_delivery_django.services.outbox import (
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.signals import call_attempted
 from tests.conftest import PATIENCE_S
+from tests.services.conftest import fail_on
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,7 +46,7 @@ def states():
     return sorted(ApiCall.objects.values_list("state", flat=True))
 
 
-def test_each_call_is_sent_once(worker, kaspi, orders, monkeypatch):
+def test_each_call_is_sent_once(worker, kaspi, orders, connect_only):
     """As many requests as orders. The threads use no database; `call_attempted` is sent in the one that has it."""
     handle, used, received = kaspi.handle, [], []
 
@@ -60,8 +61,7 @@ def test_each_call_is_sent_once(worker, kaspi, orders, monkeypatch):
         received.append((call.delivery.external_order_id, error, is_main()))
 
     kaspi.handle = watched
-    monkeypatch.setattr(call_attempted, "receivers", [])
-    call_attempted.connect(listen)
+    connect_only(call_attempted, listen)
     assert worker.run_round() == 12
     assert used == [(False, [])] * 12
     assert sorted(received) == sorted((f"order-{order.pk}", None, True) for order in orders)
@@ -233,16 +233,9 @@ def test_a_trial_call_goes_alone_and_closes_the_breaker(worker, kaspi, orders, f
 @pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError, OperationalError("database is locked")])
 def test_a_call_that_fails_the_common_claim_is_found(worker, orders, monkeypatch, caplog, trouble):
     """All are claimed one by one; this one stays due, or is flagged if its data is refused."""
-    claim = claims.claim
     poisoned = ApiCall.objects.first().pk
-
-    def broken(pk, *, using):
-        if pk == poisoned:
-            raise trouble
-        return claim(pk, using=using)
-
-    monkeypatch.setattr(claims, "claim_many", partial(fail, trouble))
-    monkeypatch.setattr(claims, "claim", broken)
+    monkeypatch.setattr(claims, "claim_many", Mock(side_effect=trouble))
+    fail_on(monkeypatch, claims, "claim", trouble, lambda pk, **_options: pk == poisoned)
     worker.run_round()
     assert states() == ["done"] * 11 + ["stuck" if trouble is DataError else "due"]
     assert "999 8877" not in caplog.text
@@ -251,18 +244,15 @@ def test_a_call_that_fails_the_common_claim_is_found(worker, orders, monkeypatch
 @pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError, OperationalError("database is locked")])
 def test_what_cannot_be_recorded_together_is_recorded_alone(worker, orders, monkeypatch, trouble):
     """No answer is lost by an error of another."""
-    monkeypatch.setattr(plain_bookings, "record_many", partial(fail, trouble))
+    monkeypatch.setattr(plain_bookings, "record_many", Mock(side_effect=trouble))
     worker.run_round()
     assert states() == ["done"] * 12
 
 
 def test_an_error_of_the_sending_code_is_contained(worker, orders, monkeypatch, caplog):
     """The call's lease expires, and then its outcome is unknown."""
-    transmit = sender.transmit
     poisoned = ApiCall.objects.first().pk
-    monkeypatch.setattr(
-        sender, "transmit", lambda claim: fail(ZeroDivisionError) if claim.call.pk == poisoned else transmit(claim)
-    )
+    fail_on(monkeypatch, sender, "transmit", ZeroDivisionError, lambda claim: claim.call.pk == poisoned)
     worker.run_round()
     assert states() == ["done"] * 11 + ["sending"]
     assert "call failed with an error" in caplog.text
@@ -272,7 +262,7 @@ def test_an_error_of_the_sending_code_is_contained(worker, orders, monkeypatch, 
 def test_an_unavailable_database_ends_the_round(worker, kaspi, orders, monkeypatch, trouble):
     """Kaspi's answers are recorded if the database is available again at once."""
     record = plain_bookings.record_many
-    monkeypatch.setattr(plain_bookings, "record_many", partial(fail, trouble))
+    monkeypatch.setattr(plain_bookings, "record_many", Mock(side_effect=trouble))
     with pytest.raises(type(trouble)):
         worker.run_round()
     booked = Delivery.objects.filter(delivery_id__isnull=False).count()
@@ -307,12 +297,12 @@ def test_calls_in_flight_are_recorded_after_a_database_error(worker, kaspi, orde
 
 def test_an_unavailable_database_is_tried_once_and_the_answers_are_logged(worker, kaspi, orders, monkeypatch, caplog):
     """Each try may take minutes; the log has the delivery ids before the process is killed."""
-    asked = []
-    monkeypatch.setattr(sender.results, "record", lambda *_args, **_options: asked.append(1) or fail(InterfaceError))
-    monkeypatch.setattr(plain_bookings, "record_many", partial(fail, InterfaceError))
+    record = Mock(side_effect=InterfaceError)
+    monkeypatch.setattr(sender.results, "record", record)
+    monkeypatch.setattr(plain_bookings, "record_many", Mock(side_effect=InterfaceError))
     with pytest.raises(InterfaceError):
         worker.run_round()
-    assert len(asked) == 1
+    assert record.call_count == 1
     for delivery_id in kaspi.deliveries:
         assert f"delivery_id={delivery_id}" in caplog.text
 
@@ -320,7 +310,7 @@ def test_an_unavailable_database_is_tried_once_and_the_answers_are_logged(worker
 def test_unsent_claims_are_left_to_their_lease_without_a_database(worker, orders, monkeypatch, caplog):
     """There is no answer to log."""
     taken, _blocked = claims.claim_many(list(due_calls.select(limit=3)), using="default")
-    monkeypatch.setattr(sender.results, "record", partial(fail, InterfaceError))
+    monkeypatch.setattr(sender.results, "record", Mock(side_effect=InterfaceError))
     answered = [pipeline.Answer(claim=claim, outcome=NotReached("no way")) for claim in taken[:2]]
     worker._pipeline._unrecorded.extend([*answered, pipeline.Answer(claim=taken[2], is_unsent=True)])
     worker._pipeline._rescue()
@@ -331,7 +321,7 @@ def test_unsent_claims_are_left_to_their_lease_without_a_database(worker, orders
 @pytest.fixture
 def pks(kaspi, monkeypatch):
     """Return the keys of three due calls that cannot be claimed together."""
-    monkeypatch.setattr(claims, "claim_many", partial(fail, ZeroDivisionError))
+    monkeypatch.setattr(claims, "claim_many", Mock(side_effect=ZeroDivisionError))
     for _ in range(3):
         Order.objects.create()
     return list(ApiCall.objects.values_list("pk", flat=True))
@@ -347,18 +337,6 @@ def test_claims_one_by_one_end_after_a_second(pks, monkeypatch):
 @pytest.mark.parametrize("claimed", [0, 1, 2])
 def test_claimed_calls_are_sent_when_the_database_goes_away(pks, monkeypatch, claimed):
     """The next statement raises the error, or this one when nothing is claimed: the round ends."""
-    claim, left = claims.claim, [None] * claimed
-
-    def going(pk, *, using):
-        if not left:
-            raise InterfaceError
-        left.pop()
-        return claim(pk, using=using)
-
-    monkeypatch.setattr(claims, "claim", going)
+    fail_on(monkeypatch, claims, "claim", InterfaceError, lambda pk, **_options: pk not in pks[:claimed])
     with nullcontext() if claimed else pytest.raises(InterfaceError):
         assert [one.call.pk for one in pipeline.claim_calls(pks)] == pks[:claimed]
-
-
-def fail(trouble, *_arguments, **_options):
-    raise trouble

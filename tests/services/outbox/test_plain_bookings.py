@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -42,16 +43,10 @@ def record(found):
 
 
 @pytest.fixture
-def connect(monkeypatch):
+def connect(connect_only):
     """Connect a receiver to both signals, instead of the shop's."""
-
-    def run(*receivers):
-        for signal in (delivery_created, delivery_status_changed):
-            monkeypatch.setattr(signal, "receivers", [])
-            for receiver in receivers:
-                signal.connect(receiver, weak=False)
-
-    return run
+    both = (delivery_created, delivery_status_changed)
+    return lambda *receivers: [connect_only(signal, *receivers) for signal in both]
 
 
 def test_the_shop_is_notified_of_each(kaspi, connect):
@@ -192,10 +187,6 @@ def test_the_clocks_cost_no_statement(real_kaspi, receivers):
 @pytest.mark.parametrize("err", [IntegrityError, plain_bookings.ClaimsLost])
 def test_an_outcome_that_is_not_plain_is_recorded_by_all_rules(kaspi, due, monkeypatch, err):
     """Whatever fails in the short way, the long one records the answer."""
-
-    def broken(_bookings, _using):
-        raise err
-
-    monkeypatch.setattr(plain_bookings, "record_locked", broken)
+    monkeypatch.setattr(plain_bookings, "record_locked", Mock(side_effect=err))
     assert sender.send(due.pk)
     assert Delivery.objects.get().delivery_id

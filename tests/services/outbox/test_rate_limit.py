@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from itertools import pairwise
+from unittest.mock import Mock
 
 import pytest
 
@@ -80,10 +81,12 @@ def test_a_system_without_fork_needs_no_file_lock(monkeypatch):
     assert limiter.acquire(0.5) + 0.5 == limiter.acquire(0.5)
 
 
-def test_without_a_rate_no_call_waits(settings):
-    """None means unlimited."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": None}
+def test_without_a_rate_no_call_waits(configure):
+    """None means unlimited: all go together, as there is no slot to wait for."""
+    configure(MAX_REQUESTS_PER_SECOND=None)
     assert [rate_limit.acquire(), rate_limit.release(), rate_limit.acquire()] == [0.0, None, 0.0]
+    slot = rate_limit.BatchSlot()
+    assert (slot.wait_s(most=32), slot.count) == (0.0, 32)
 
 
 def test_the_rate_is_per_second(settings):
@@ -93,12 +96,6 @@ def test_the_rate_is_per_second(settings):
     assert 50 < rate_limit.acquire() <= 100
     rate_limit.release()
     assert 50 < rate_limit.acquire() <= 100
-
-
-def test_without_a_rate_all_go_together():
-    """There is no slot to wait for."""
-    slot = rate_limit.BatchSlot()
-    assert (slot.wait_s(most=32), slot.count) == (0.0, 32)
 
 
 def test_a_slow_rate_lets_one_go_at_a_time(settings):
@@ -128,13 +125,10 @@ def test_slots_are_locked_by_a_file_where_there_is_one(monkeypatch, caplog, has_
     if not has_memory:
         monkeypatch.delattr(os, "memfd_create", raising=False)
     if not has_folder:
-        monkeypatch.setattr(tempfile, "TemporaryFile", no_folder)
+        no_folder = FileNotFoundError(2, "No usable temporary directory found")
+        monkeypatch.setattr(tempfile, "TemporaryFile", Mock(side_effect=no_folder))
     limiter = rate_limit.RateLimiter()
     assert limiter.acquire(1) < limiter.acquire(1)
     limiter.release(1)
     has_file = has_folder or hasattr(os, "memfd_create")
     assert (limiter._file is not None, "no folder for temporary files" in caplog.text) == (has_file, not has_file)
-
-
-def no_folder():
-    raise FileNotFoundError(2, "No usable temporary directory found")

@@ -1,7 +1,6 @@
 """One attempt, from the claim to the recorded row: the table of outcomes, over the sandbox."""
 
 from datetime import timedelta
-from functools import partial
 
 import pytest
 from django.db import OperationalError, connection
@@ -10,18 +9,15 @@ from kaspi_delivery_django.client import ServerFault, phones
 from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, db, refresh_delivery
-from kaspi_delivery_django.services.outbox import claims, clients, due_calls, results, sender
+from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
+from kaspi_delivery_django.services.outbox import claims, clients, due_calls, sender
+from tests.conftest import record_late
 from tests.services.conftest import fresh, posts
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-
-def record_late(claim, answer):
-    """Record a claim later than its sender would."""
-    work = partial(results.record, claim, answer, 0.5, using="default")
-    db.run_in_transaction(work, using="default")
+OTHER_ORDER = b'{"deliveryId": "dlv_other", "status": "created", "externalOrderId": "order-other"}'
 
 
 def test_a_success_links_mirrors_and_records(kaspi, due):
@@ -74,11 +70,13 @@ def test_the_payload_is_frozen_before_the_first_attempt(kaspi, due, fake_clock):
         pytest.param({"status": 413}, "refused", False, 413, id="413"),
         pytest.param({"status": 422}, "refused", False, 422, id="422"),
         pytest.param({"status": 409, "code": "conflict"}, "stuck", True, 409, id="409-mismatch"),
+        pytest.param({"body": OTHER_ORDER}, "stuck", True, 201, id="another-order"),
     ],
 )
 @pytest.mark.failure_mode("create: any outcome of one attempt")
+@pytest.mark.failure_mode("create: the answer names another order")
 def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
-    """The row's state after one attempt."""
+    """The row's state after one attempt; a 2xx about another order's delivery is not linked."""
     kaspi.faults.add(Fault(operation="create", **fault))
     sender.send(due.pk)
     call = fresh(due)
@@ -86,6 +84,7 @@ def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
     assert call.http_status == http_status
     assert (call.next_attempt_at is None) == (state in {"refused", "stuck"})
     assert bool(fresh(due.delivery).attention) == (state in {"refused", "stuck"})
+    assert fresh(due.delivery).delivery_id is None
 
 
 @pytest.mark.failure_mode("create: no connection")
@@ -127,34 +126,11 @@ def test_an_unknown_create_never_goes_to_another_kaspi(kaspi, due, settings, fak
 
 
 @pytest.mark.failure_mode("request: a row of another environment")
-def test_a_row_of_another_environment_is_never_sent(kaspi, due, settings):
+def test_a_row_of_another_environment_is_never_sent(kaspi, due, configure):
     """Switching to production ships no test orders."""
-    production = {"ENVIRONMENT": "production", "BASE_URL": ""}
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **production}
+    configure(ENVIRONMENT="production", BASE_URL="")
     assert not sender.send(due.pk)
     assert (fresh(due).state, kaspi.requests) == ("stuck", [])
-
-
-@pytest.mark.failure_mode("create: the answer names another order")
-def test_an_answer_that_names_another_order_is_not_linked(kaspi, due):
-    """A 2xx about another order's delivery is flagged."""
-    body = b'{"deliveryId": "dlv_other", "status": "created", "externalOrderId": "order-other"}'
-    kaspi.faults.add(Fault(operation="create", body=body))
-    sender.send(due.pk)
-    assert fresh(due.delivery).delivery_id is None
-    assert fresh(due.delivery).attention == Attention.FOREIGN_DELIVERY
-
-
-@pytest.mark.failure_mode("create: a stored 5xx")
-def test_a_replayed_server_error_is_flagged_after_three(kaspi, due, fake_clock):
-    """The same 5xx replayed three times will not change."""
-    kaspi.faults.add(Fault(operation="create", status=500, stored=True))
-    for _ in range(4):
-        sender.send(due.pk)
-        fake_clock.advance(minutes=2)
-    assert (fresh(due).state, fresh(due).strikes) == ("stuck", 3)
-    fake_clock.advance(hours=1)
-    assert not sender.send(due.pk)
 
 
 @pytest.mark.failure_mode("create: a replayed answer is old")
@@ -310,44 +286,6 @@ def test_a_cancelled_parcel_that_kaspi_revives_is_not_forgotten(kaspi, booked, d
     assert fresh(booked).attention == Attention.CANCEL_REFUSED or pending.exists()
 
 
-@pytest.mark.failure_mode("cancel: while the create is open")
-def test_a_requested_cancel_goes_once_the_create_is_resolved(kaspi, due, drain, fake_clock):
-    """It is kept while the booking is unknown."""
-    kaspi.faults.add(Fault(operation="create", latency_s=60))
-    drain()
-    cancel_delivery(due.delivery, reason="a mistake")
-    fake_clock.advance(minutes=1)
-    drain()
-    drain()
-    assert fresh(due.delivery).status == "cancelled"
-    [remote] = kaspi.deliveries.values()
-    assert remote.status == "cancelled"
-
-
-def test_a_requested_cancel_abandons_an_unsent_create(kaspi, due):
-    """The create turned out to have done nothing."""
-    claim = claims.claim(due.pk, using="default")
-    cancel_delivery(due.delivery, reason="a mistake")
-    kaspi.faults.add(Fault(operation="create", status=429))
-    record_late(claim, sender.transmit(claim, None))
-    assert fresh(due).state == "abandoned"
-
-
-def test_a_refresh_brings_the_status_and_the_missing_history(kaspi, booked, drain, fake_clock):
-    """After lost webhooks one GET restores status and history, as a chain and without duplicates."""
-    for status in ("accepted", "in_transit", "out_for_delivery"):
-        fake_clock.advance(hours=1)
-        kaspi.move(booked.delivery_id, status)
-    for _ in range(2):
-        refresh_delivery(booked)
-        drain()
-    assert fresh(booked).status == "out_for_delivery"
-    known = StatusChange.objects.order_by("at").values_list("to_status", "applied")
-    assert list(known) == [("created", True), ("accepted", False), ("in_transit", False), ("out_for_delivery", True)]
-    late = StatusChange.objects.filter(applied=False).order_by("at").values_list("from_status", "to_status")
-    assert list(late) == [("created", "accepted"), ("accepted", "in_transit")]
-
-
 def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, fake_clock):
     """A webhook during the GET is newer than its answer."""
     call = refresh_delivery(booked)
@@ -413,10 +351,9 @@ def test_a_call_that_is_not_there_or_not_due_is_left_alone(kaspi, booked, due):
     assert len(kaspi.requests) == 1
 
 
-def test_a_blocked_refresh_is_not_retried_for_ever(kaspi, booked, drain, settings, fake_clock):
+def test_a_blocked_refresh_is_not_retried_for_ever(kaspi, booked, drain, configure, fake_clock):
     """The sandbox's delivery is not fetched with the production key each half-hour."""
-    production = {"ENVIRONMENT": "production", "BASE_URL": ""}
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **production}
+    configure(ENVIRONMENT="production", BASE_URL="")
     fake_clock.advance(minutes=31)
     drain()
     assert fresh(booked).attention == Attention.CONFIGURATION_CHANGED
@@ -449,30 +386,24 @@ def test_an_impossible_delivery_time_is_not_stored(kaspi, due):
     assert (delivery.delivery_id, delivery.pickup_by, delivery.delivery_by) == ("dlv_1", None, None)
 
 
+@pytest.mark.parametrize(
+    ("fault", "tries", "least_s"),
+    [({"status": 409, "code": "in_progress", "times": None}, 3, 60), ({"status": 500, "stored": True}, 4, 0)],
+    ids=["409 in progress", "a stored 500"],
+)
 @pytest.mark.failure_mode("create: 409, in progress")
-def test_in_progress_is_tried_three_times_over_a_minute(kaspi, due, fake_clock):
-    """409 with an unknown code: the same bytes, slowly, then staff decide."""
-    kaspi.faults.add(Fault(operation="create", status=409, code="in_progress", times=None))
+@pytest.mark.failure_mode("create: a stored 5xx")
+def test_an_error_that_does_not_change_is_tried_three_times(kaspi, due, fake_clock, fault, tries, least_s):
+    """The same bytes, then staff decide: slowly while Kaspi is at it, and after three replays of one error."""
+    kaspi.faults.add(Fault(operation="create", **fault))
     start = fake_clock.now
     while due_at := fresh(due).next_attempt_at:
         fake_clock.now = max(fake_clock.now, due_at)
         sender.send(due.pk)
-    assert len(posts(kaspi)) == 3
-    assert (fake_clock.now - start).total_seconds() >= 60
+    assert len(posts(kaspi)) == tries
+    assert (fake_clock.now - start).total_seconds() >= least_s
+    assert (fresh(due).state, fresh(due).strikes) == ("stuck", 3)
     assert fresh(due.delivery).attention == Attention.OUTCOME_UNKNOWN
-
-
-@pytest.mark.failure_mode("create: outcome unknown")
-def test_unknown_creates_survive_every_fault_without_a_second_parcel(kaspi, drain, fake_clock):
-    """Whatever fails at first, each order ends with one parcel."""
-    for fault in ({"latency_s": 60}, {"drop": "after"}, {"status": 502}, {"truncate": True}):
-        kaspi.faults.add(Fault(operation="create", **fault))
-    orders = [Order.objects.create() for _ in range(4)]
-    for _ in range(4):
-        drain()
-        fake_clock.advance(minutes=10)
-    assert [len(kaspi.deliveries_for(f"order-{order.pk}")) for order in orders] == [1, 1, 1, 1]
-    assert set(ApiCall.objects.filter(kind="create").values_list("state", flat=True)) == {"done"}
 
 
 def test_a_deleted_order_is_not_an_edited_one(kaspi, booked, drain):

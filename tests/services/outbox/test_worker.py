@@ -2,6 +2,7 @@
 
 import threading
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -10,6 +11,7 @@ from django.db import DataError, InterfaceError, OperationalError
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
+from tests.services.conftest import fail_on
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,14 +57,7 @@ def test_a_stopped_worker_claims_nothing_more(worker):
 def test_an_error_of_one_call_is_contained(worker, kaspi, due, monkeypatch, caplog, trouble):
     """It is logged, and the next call is sent; a database that fails for one call fails for all: the loop waits."""
     Order.objects.create()
-    send = sender.send
-
-    def poisoned(pk):
-        if pk == due.pk:
-            raise trouble
-        return send(pk)
-
-    monkeypatch.setattr(sender, "send", poisoned)
+    fail_on(monkeypatch, sender, "send", trouble, lambda pk: pk == due.pk)
     if trouble is OperationalError:
         with pytest.raises(OperationalError):
             worker.run_round()
@@ -131,24 +126,13 @@ def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
     assert (timers[0][0], timers[1]) == (20, "cancelled")
 
 
-def test_one_call_is_sent_for_a_task(worker, due, kaspi):
-    """A duplicate task makes no second request."""
-    assert worker.send(due.pk)
-    assert not worker.send(due.pk)
-    assert len(kaspi.requests) == 1
-
-
 @pytest.mark.parametrize("trouble", [OperationalError, InterfaceError, ZeroDivisionError])
 @pytest.mark.parametrize(
     "work", [lambda worker, due: worker.send(due.pk), lambda worker, _due: worker.sweep(within_s=60)]
 )
 def test_an_error_of_a_tasks_call_is_logged(worker, due, monkeypatch, caplog, work, trouble):
     """Without the error's text, which the task queue's log must not show; the call stays due."""
-
-    def refuse(_call_pk):
-        raise trouble("+7 701 999 8877")
-
-    monkeypatch.setattr(sender, "send", refuse)
+    monkeypatch.setattr(sender, "send", Mock(side_effect=trouble("+7 701 999 8877")))
     assert not work(worker, due)
     assert trouble.__name__ in caplog.text
     assert "999 8877" not in caplog.text

@@ -2,6 +2,7 @@
 
 import io
 import json
+from unittest.mock import Mock
 
 import pytest
 from django.apps import apps
@@ -18,10 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def break_task(monkeypatch, error):
-    def fail(**_options):
-        raise error
-
-    monkeypatch.setattr(inbox, "apply_parked", fail)
+    monkeypatch.setattr(inbox, "apply_parked", Mock(side_effect=error))
 
 
 def test_the_heartbeat_names_the_failing_task(worker, due, monkeypatch, fake_clock, caplog):
@@ -144,9 +142,5 @@ def test_a_missing_table_or_column_is_named(tables, monkeypatch):
 
 def test_an_unavailable_database_lacks_no_table(kaspi, monkeypatch):
     """The worker waits for it."""
-
-    def away():
-        raise OperationalError("away")
-
-    monkeypatch.setattr(db, "missing_tables", away)
+    monkeypatch.setattr(db, "missing_tables", Mock(side_effect=OperationalError("away")))
     call_command("kaspi_worker", "--once", stdout=io.StringIO())
