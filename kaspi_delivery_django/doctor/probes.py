@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -22,7 +21,6 @@ from kaspi_delivery_django.client.exceptions import (
     Refused,
     UsageError,
 )
-from kaspi_delivery_django.client.retries import read_retry_after
 from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.doctor.local import compare_clocks
 from kaspi_delivery_django.doctor.texts import Result, result
@@ -69,20 +67,11 @@ def judge_api(account: conf.Account, probe: Probe) -> Iterator[Result]:
     yield _reached(account, answer, probe)
     if answer.status in KEY_CASES:
         yield _key(account, KEY_CASES[answer.status])
-    theirs = read_date(answer.headers.get("date"))
+    theirs = protocol.read_date(answer.headers.get("date"))
     if theirs is None:
         yield result("clock/unknown", account=account.alias)
     else:
         yield compare_clocks("clock", probe.at, theirs, account=account.alias)
-
-
-def read_date(header: str | None) -> datetime | None:
-    """Return the time in a Date header, aware UTC; None for none, or for garbage."""
-    try:
-        date = parsedate_to_datetime(header or "")
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _probe(account: conf.Account) -> Probe:
@@ -98,7 +87,7 @@ def _probe(account: conf.Account) -> Probe:
 
 def _reached(account: conf.Account, answer: protocol.Answer, probe: Probe) -> Result:
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        seconds = round(read_retry_after(answer.headers.get("retry-after"), probe.at) or 60)
+        seconds = round(protocol.read_retry_after(answer.headers.get("retry-after"), probe.at) or 60)
         return result("api/rate limited", account=account.alias, seconds=seconds)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _api(account, "server error", status=answer.status)

@@ -1,17 +1,22 @@
 """The outbox: calls, failed attempts, pending bulk actions, the state of each account; reasons for manual review."""
 
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.client.encoding import digest
 from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, WrittenQuerySet
 
 REQUEST_ID_LENGTH = 128
 REPLAY_WINDOW = timedelta(hours=23)  # Kaspi keeps idempotency keys for 24 h
 MAX_FAILURES = 3  # consecutive failures of one kind, after which staff decide
+
+
+def digest(payload: str) -> str:
+    """Return the SHA-256 of a payload, in hex."""
+    return sha256(payload.encode()).hexdigest()
 
 
 class Attention(models.TextChoices):
@@ -149,10 +154,6 @@ class ApiCall(WrittenModel):
         return self.unknown_since is not None and now >= self.unknown_since + REPLAY_WINDOW
 
 
-class FailedAttemptQuerySet(WrittenQuerySet["FailedAttempt"]):
-    """Queries about failed attempts."""
-
-
 class FailedAttempt(WrittenModel):
     """One attempt that failed. `http_status` is NULL when Kaspi did not answer."""
 
@@ -163,8 +164,6 @@ class FailedAttempt(WrittenModel):
     error = models.CharField(_("error"), max_length=200, default="", blank=True)
     error_message = models.TextField(_("error message"), default="", blank=True)
     request_id = models.CharField(_("request id"), max_length=REQUEST_ID_LENGTH, default="", db_default="", blank=True)
-
-    objects: ClassVar = FailedAttemptQuerySet.as_manager()
 
     class Meta:
         app_label = "kaspi_delivery"

@@ -4,7 +4,6 @@ import math
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 
@@ -13,6 +12,7 @@ from standardwebhooks import Webhook
 from urllib3.exceptions import HTTPError
 
 from kaspi_delivery_django.client.http import USER_AGENT
+from kaspi_delivery_django.client.protocol import read_date
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
 from kaspi_delivery_django.contrib import outgoing
 from kaspi_delivery_django.contrib.outgoing import NeverSendable, RetryLater
@@ -108,8 +108,5 @@ def _seconds(retry_after: str) -> float:
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
         return min(float(text), LONGEST_REST_S)
-    try:
-        at = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return 0.0
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    at = read_date(text)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds()) if at else 0.0

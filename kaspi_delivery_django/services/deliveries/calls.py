@@ -10,8 +10,9 @@ from typing import Any
 
 from django.db.models import Q
 
-from kaspi_delivery_django.client import encoding, protocol
+from kaspi_delivery_django.client import protocol
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.calls import digest
 from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import runners
@@ -76,7 +77,7 @@ def add_cancel(delivery: Delivery) -> None:
         kind=Kind.CANCEL,
         idempotency_key=idempotency_key(delivery.external_order_id, Kind.CANCEL, cancels.count() + 1),
         payload=payload,
-        payload_sha256=encoding.digest(payload),
+        payload_sha256=digest(payload),
         next_attempt_at=now - MAX_CLOCK_SKEW,
         queued_at=now,
     )

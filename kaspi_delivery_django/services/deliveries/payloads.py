@@ -15,9 +15,11 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.functional import Promise
 
-from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel, encoding
+from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel
+from kaspi_delivery_django.client.protocol import dump
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.calls import digest
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.models.search import city_key, phone_tail, second_words_key, words_key
 from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, can_be_looked_up
@@ -118,8 +120,8 @@ def _orders_of_halves(group: list[Delivery]) -> dict[int, models.Model]:
 def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
     """Build the create's payload; `store` writes it. The caller has a savepoint. Raises `AdapterFailed`."""
     request = _build(delivery, order)
-    call.payload = encoding.dump(request.to_json(), ascii_only=True)
-    call.payload_sha256 = delivery.order_sha256 = encoding.digest(call.payload)
+    call.payload = dump(request.to_json(), ascii_only=True)
+    call.payload_sha256 = delivery.order_sha256 = digest(call.payload)
     customer = request.pickup if delivery.is_return else request.dropoff
     for name, value in _mirrored(request, customer).items():
         setattr(delivery, name, value)
@@ -208,14 +210,14 @@ def flag_edits(delivery: Delivery) -> None:
             document = _as_sent(_document(delivery, order_of(delivery)), create.payload)
     except (models.ObjectDoesNotExist, AdapterFailed):
         return
-    digest, older = (encoding.digest(encoding.dump(document, ascii_only=escaped)) for escaped in (True, False))
-    if delivery.order_sha256 in {digest, older}:
+    current, older = (digest(dump(document, ascii_only=escaped)) for escaped in (True, False))
+    if delivery.order_sha256 in {current, older}:
         return
-    delivery.order_sha256 = digest
-    if create.payload_sha256 in {digest, older}:
+    delivery.order_sha256 = current
+    if create.payload_sha256 in {current, older}:
         attention.clear(delivery, attention.OF_EDIT)
     else:
-        attention.flag(delivery, Attention.ORDER_EDITED, occurrence=digest)
+        attention.flag(delivery, Attention.ORDER_EDITED, occurrence=current)
     delivery.save(update_fields=attention.COLUMNS)
 
 

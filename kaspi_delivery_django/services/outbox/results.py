@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kaspi_delivery_django.client import ConfigurationFault, KaspiError, NotFound, RemoteDelivery
-from kaspi_delivery_django.client.retries import seconds_until
+from kaspi_delivery_django.client.protocol import seconds_until
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.deliveries import attention, events, refreshing, status

@@ -15,11 +15,12 @@ from kaspi_delivery_django.client import (
     ServerFault,
     UnusableAnswer,
 )
-from kaspi_delivery_django.client.retries import backoff_s
 from kaspi_delivery_django.models import ApiCall, Attention
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 
 State, Kind = ApiCall.State, ApiCall.Kind
+FIRST_DELAY_S = 2.0
+LONGEST_DELAY_S = 900.0
 FAILURE_PAUSE_S = 30.0
 TRIAL_INTERVAL_S = 300.0
 NOT_FOUND_AGAIN_S = 12 * 3600.0
@@ -69,6 +70,16 @@ def decide(attempt: Attempt, error: KaspiError, randomness: float) -> Decision:
             return _paused(back, attempt, error.retry_after_s or max(again_s, FAILURE_PAUSE_S))
     deciders = {Kind.CREATE: _create, Kind.CANCEL: _cancel, Kind.REFRESH: _refresh, Kind.LINK: _link}
     return deciders[Kind(attempt.kind)](attempt, error, again_s)
+
+
+def backoff_s(attempt: int, randomness: float) -> float:
+    """Return the seconds to wait after the given attempt (1, 2, …), doubling up to 15 minutes.
+
+    `randomness` is drawn from 0 to 1: half of the delay is fixed, half of it jitter.
+    """
+    doublings = min(max(attempt, 1) - 1, 20)
+    ceiling = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0**doublings)
+    return ceiling * (0.5 + randomness / 2)
 
 
 def _paused(back: ApiCall.State, attempt: Attempt, pause_s: float) -> Decision:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from django.db import DatabaseError, IntegrityError
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, encoding, protocol
+from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, protocol
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services import errors
@@ -20,6 +20,7 @@ from kaspi_delivery_django.services.db import (
     is_data_error,
     is_unavailable,
     run_in_transaction,
+    without_astral,
 )
 from kaspi_delivery_django.services.outbox import claims, clients, results
 from kaspi_delivery_django.services.outbox.leases import Claim
@@ -79,7 +80,7 @@ def record(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) ->
 def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -> None:
     """Record the outcome; replace text that the database's character set cannot store."""
     jitter = random.random()  # noqa: S311  # no secret
-    for reduced in (encoding.without_astral, encoding.in_ascii):
+    for reduced in (without_astral, _in_ascii):
         try:
             _record_once(claim, outcome, jitter, using=using)
         except DatabaseError as err:
@@ -90,6 +91,11 @@ def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError, *, usin
         else:
             return
     _record_once(claim, outcome, jitter, using=using)
+
+
+def _in_ascii(text: str) -> str:
+    """Escape every letter that is not ASCII, as Python does."""
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _record_once(claim: Claim, outcome: RemoteDelivery | KaspiError, jitter: float, *, using: str) -> None:

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import models
 
-from kaspi_delivery_django.client import encoding
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
+from kaspi_delivery_django.models.calls import digest
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import (
     acknowledge_delivery,
@@ -37,7 +37,7 @@ def send_due(kaspi, request, transactional_db):
 def create(due, request):
     """Return a due create, whose payload may be built by an attempt that did not reach Kaspi."""
     if request.param:
-        ApiCall.objects.update(payload="{}", payload_sha256=encoding.digest("{}"))
+        ApiCall.objects.update(payload="{}", payload_sha256=digest("{}"))
     return due
 
 
