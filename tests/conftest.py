@@ -16,7 +16,7 @@ from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.outbox import clients, sender
+from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.views.webhook import throttled_log
 from tests import kinds
@@ -116,7 +116,7 @@ def kaspi(fake_clock):
         seed=1,
         strict=True,
     )
-    with clients.transport(SandboxAdapter(kaspi)):
+    with sender.transport(SandboxAdapter(kaspi)):
         yield kaspi
 
 

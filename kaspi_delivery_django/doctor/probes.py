@@ -27,7 +27,7 @@ from kaspi_delivery_django.doctor.texts import Result, result
 from kaspi_delivery_django.models import WebhookEvent
 from kaspi_delivery_django.services import clock, inbox
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.outbox import clients
+from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.stats.accounts import AccountStats
 
 NO_SUCH_DELIVERY = "dlv_kaspi_doctor_none"
@@ -75,7 +75,7 @@ def judge_api(account: conf.Account, probe: Probe) -> Iterator[Result]:
 
 
 def _probe(account: conf.Account) -> Probe:
-    client, request = clients.client_for(account), protocol.get(NO_SUCH_DELIVERY)
+    client, request = sender.client_for(account), protocol.get(NO_SUCH_DELIVERY)
     started = time.monotonic()
     outcome: protocol.Answer | KaspiError
     try:
@@ -146,7 +146,7 @@ def check_webhook(account: conf.Account, url: str, wait: Wait) -> Result:
     if parts.scheme != "https" and parts.hostname not in LOCAL_HOSTS:  # others could read it
         return found("webhook/plain http")
     try:
-        event_id = clients.client_for(account).send_test_webhook(url, EVENT_TYPE).event_id
+        event_id = sender.client_for(account).send_test_webhook(url, EVENT_TYPE).event_id
     except (KaspiError, UsageError) as err:
         seconds = round(getattr(err, "retry_after_s", None) or 60)
         return found(_case_of(account, err), error=err, seconds=seconds)

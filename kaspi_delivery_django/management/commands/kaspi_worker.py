@@ -14,7 +14,7 @@ from kaspi_delivery_django.management.argtypes import whole_number
 from kaspi_delivery_django.management.batches import stopped_by_signals
 from kaspi_delivery_django.services import db
 from kaspi_delivery_django.services.outbox import circuit_breaker
-from kaspi_delivery_django.services.outbox.clients import MAX_THREADS
+from kaspi_delivery_django.services.outbox.sender import MAX_THREADS
 from kaspi_delivery_django.services.outbox.worker import Worker
 
 GREATEST_PORT = 65_535

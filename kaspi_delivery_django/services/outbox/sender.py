@@ -1,16 +1,21 @@
-"""Send one call to Kaspi: claim, HTTP outside any transaction, record the outcome."""
+"""Send one call to Kaspi: claim, HTTP outside any transaction, record the outcome.
+
+Each set of credentials has one client, which is kept for the life of the process.
+"""
 
 import logging
 import random
 import time
-from collections.abc import Callable
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, TypeVar
 
 from django.db import DatabaseError, IntegrityError
 
-from kaspi_delivery_django import conf
+from kaspi_delivery_django import client, conf
 from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, protocol
+from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services import errors
@@ -22,15 +27,40 @@ from kaspi_delivery_django.services.db import (
     run_in_transaction,
     without_astral,
 )
-from kaspi_delivery_django.services.outbox import claims, clients, results
+from kaspi_delivery_django.services.outbox import claims, results
 from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.signals import call_attempted
 from kaspi_delivery_django.statuses import is_cancellable
 
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
 logger = logging.getLogger(__name__)
 Kind = ApiCall.Kind
 INLINE_TOTAL_S = 5.0
+MAX_THREADS = 64
 Send = Callable[[protocol.Request], RemoteDelivery]
+_transport: "BaseAdapter | None" = None
+
+
+def client_for(account: Account) -> "client.KaspiClient":
+    """Return the client of an account, with its open connections."""
+    return _client(account.base_url, account.api_key, _transport)
+
+
+@contextmanager
+def transport(adapter: "BaseAdapter") -> Iterator[None]:
+    """Send every call through this `requests` adapter instead of the network, for tests."""
+    global _transport  # noqa: PLW0603  # one process, one network
+    before, _transport = _transport, adapter
+    try:
+        yield
+    finally:
+        _transport = before
+
+
+@lru_cache(maxsize=64)
+def _client(base_url: str, api_key: str, adapter: "BaseAdapter | None") -> "client.KaspiClient":
+    return client.KaspiClient(api_key, base_url=base_url, transport=adapter, pool_size=MAX_THREADS)
 
 
 def send(call_pk: int, *, total_s: float | None = None) -> bool:
@@ -52,8 +82,7 @@ def send(call_pk: int, *, total_s: float | None = None) -> bool:
 
 def transmit(claim: Claim, total_s: float | None = None) -> RemoteDelivery | KaspiError:
     """Send a claimed call, and return the outcome. It uses no database, and may run in any thread."""
-    client = clients.client_for(claim.account)
-    send_now = partial(client.send, total_s=total_s)
+    send_now = partial(client_for(claim.account).send, total_s=total_s)
     try:
         if claim.call.kind == Kind.CANCEL and claim.was_unknown:
             return _cancel_again(claim, send_now)

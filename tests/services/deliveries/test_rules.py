@@ -15,7 +15,7 @@ from kaspi_delivery_django.services import (
 )
 from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.deliveries import rules
-from kaspi_delivery_django.services.outbox import claims, results
+from kaspi_delivery_django.services.outbox import claims, results, sender
 from tests.conftest import event
 from tests.services.conftest import fresh
 from tests.shop import adapters
@@ -191,7 +191,7 @@ def test_a_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, rem
     claim = claims.claim(call.pk, using="default")
     other = Delivery(delivery_id="dlv_other", external_order_id=lost.external_order_id)
     post_webhook(event(other, "created"))
-    found = claims.clients.client_for(claim.account).get_delivery(remote_id())
+    found = sender.client_for(claim.account).get_delivery(remote_id())
     run_in_transaction(lambda: results.record(claim, found, 0.5, using="default"), using="default")
     assert (fresh(lost).delivery_id, fresh(lost).attention) == ("dlv_other", "second_parcel")
 
