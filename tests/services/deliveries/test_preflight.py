@@ -16,7 +16,7 @@ from kaspi_delivery_django.services import (
     request_delivery,
     retry_delivery,
 )
-from kaspi_delivery_django.services.deliveries import booking, preflight, rules
+from kaspi_delivery_django.services.deliveries import identities, preflight, rules
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.timetables import WeeklyTimetable
@@ -227,7 +227,7 @@ def test_an_order_is_booked_though_its_nameless_delivery_was_just_deleted(namele
     """By another save, or by staff."""
     Order.objects.update(paid=True)
     Delivery.objects.all().delete()
-    monkeypatch.setattr(booking, "newest_of", lambda *_args: [nameless])
+    monkeypatch.setattr(identities, "newest_of", lambda *_args: [nameless])
     order = Order.objects.get()
     assert request_delivery(order).external_order_id == f"order-{order.pk}"
     assert ApiCall.objects.get().state == "due"
