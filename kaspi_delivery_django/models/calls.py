@@ -154,6 +154,10 @@ class ApiCall(WrittenModel):
         return self.unknown_since is not None and now >= self.unknown_since + REPLAY_WINDOW
 
 
+class FailedAttemptQuerySet(WrittenQuerySet["FailedAttempt"]):
+    """Queries about failed attempts."""
+
+
 class FailedAttempt(WrittenModel):
     """One attempt that failed. `http_status` is NULL when Kaspi did not answer."""
 
@@ -164,6 +168,8 @@ class FailedAttempt(WrittenModel):
     error = models.CharField(_("error"), max_length=200, default="", blank=True)
     error_message = models.TextField(_("error message"), default="", blank=True)
     request_id = models.CharField(_("request id"), max_length=REQUEST_ID_LENGTH, default="", db_default="", blank=True)
+
+    objects: ClassVar = FailedAttemptQuerySet.as_manager()
 
     class Meta:
         app_label = "kaspi_delivery"

@@ -48,11 +48,6 @@ class ThrottledLog:
             self._quiet_until[key] = self._ticks() + every_s
         self._logger.log(level, "%s left_out=%s", message % args, left_out)
 
-    def forget(self) -> None:
-        """Reset, for tests."""
-        self._left_out.clear()
-        self._quiet_until.clear()
-
 
 logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 64 * 1024
