@@ -114,9 +114,24 @@ def is_up_to_date(newest: DeliveryKeys | Delivery, identity: Identity) -> bool:
     return newest.delivery_id is not None or identities.is_same(newest, own)
 
 
-def flag_adapter_failure(adapter: AnyAdapter, order: models.Model, failure: AdapterFailed) -> Delivery:
-    """Flag the delivery of an order that the adapter failed on; saving the order again retries."""
-    return _flag_adapter_failure(adapter, order, identities.object_id_of(order), failure)
+def flag_adapter_failure(
+    adapter: AnyAdapter, order: models.Model, failure: AdapterFailed, *, object_id: str = ""
+) -> Delivery:
+    """Flag the delivery of an order that the adapter failed on; saving the order again retries.
+
+    `object_id` is the text that the delivery is found by, if it is not that of the order's key.
+    """
+    object_id = object_id or identities.object_id_of(order)
+    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, one_line(object_id), failure)
+    accounts = conf.current().accounts
+    account = accounts.get(conf.DEFAULT_ACCOUNT) or next(iter(accounts.values()))
+    nameless = identities.labelled(Identity(account.alias, account.environment, object_id=object_id), adapter, order)
+    environments = {one.environment for one in accounts.values()}
+    known = identities.deliveries_as(adapter, object_id).filter(environment__in=environments)
+    try:
+        return _flagged(known.first()) or _insert_flagged(adapter, nameless, failure)
+    except IntegrityError:
+        return calls.winner(adapter, nameless) or known.get()
 
 
 def flag_foreign_database(adapter: AnyAdapter, order: models.Model, using: str) -> Delivery:
@@ -129,7 +144,7 @@ def flag_foreign_database(adapter: AnyAdapter, order: models.Model, using: str) 
         " to one database, or save it there."
     )
     object_id = identities.fitting(f"{using}:{identities.object_id_of(order)}")
-    return _flag_adapter_failure(adapter, order, object_id, failure)
+    return flag_adapter_failure(adapter, order, failure, object_id=object_id)
 
 
 def _book(adapter: AnyAdapter, identity: Identity) -> Delivery:
@@ -175,19 +190,6 @@ def _next(adapter: AnyAdapter, last: Delivery, identity: Identity) -> Identity:
     if not is_identifier(following.external_order_id):
         raise CannotReissue(gettext("external_order_id is too long for the number of the next delivery: shorten it."))
     return following
-
-
-def _flag_adapter_failure(adapter: AnyAdapter, order: models.Model, object_id: str, failure: AdapterFailed) -> Delivery:
-    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, one_line(object_id), failure)
-    accounts = conf.current().accounts
-    account = accounts.get(conf.DEFAULT_ACCOUNT) or next(iter(accounts.values()))
-    nameless = identities.labelled(Identity(account.alias, account.environment, object_id=object_id), adapter, order)
-    environments = {one.environment for one in accounts.values()}
-    known = identities.deliveries_as(adapter, object_id).filter(environment__in=environments)
-    try:
-        return _flagged(known.first()) or _insert_flagged(adapter, nameless, failure)
-    except IntegrityError:
-        return calls.winner(adapter, nameless) or known.get()
 
 
 def _flagged(delivery: Delivery | None) -> Delivery | None:

@@ -61,6 +61,8 @@ def decide(attempt: Attempt, error: KaspiError, randomness: float) -> Decision:
     again_s = backoff_s(attempt.attempts, randomness)
     back = State.UNKNOWN if attempt.was_unknown else State.DUE
     match error:
+        case ForeignDelivery() if attempt.kind != Kind.LINK:
+            return _stuck(Attention.FOREIGN_DELIVERY)
         case NotReached():
             return Decision(state=back, retry_in_s=again_s, strikes=attempt.strikes)
         case ConfigurationFault():
@@ -88,8 +90,6 @@ def _paused(back: ApiCall.State, attempt: Attempt, pause_s: float) -> Decision:
 
 def _create(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
     match error:
-        case ForeignDelivery():
-            return _stuck(Attention.FOREIGN_DELIVERY)
         case PayloadMismatch():
             return _stuck(Attention.KEY_REUSED)
         case InProgress() | UnusableAnswer():
@@ -103,8 +103,6 @@ def _create(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
 
 def _cancel(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
     match error:
-        case ForeignDelivery():
-            return _stuck(Attention.FOREIGN_DELIVERY)
         case OutcomeUnknown():
             return _count_failure(attempt, again_s, Attention.CANCEL_UNKNOWN)
         case NotFound():
@@ -114,8 +112,6 @@ def _cancel(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
 
 def _refresh(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
     match error:
-        case ForeignDelivery():
-            return _stuck(Attention.FOREIGN_DELIVERY)
         case OutcomeUnknown():
             return Decision(state=State.DUE, retry_in_s=again_s, strikes=attempt.strikes)
         case NotFound() if attempt.strikes + 1 < MAX_FAILURES:
