@@ -285,11 +285,6 @@ class Delivery(WrittenModel):
         return self.status not in statuses.RANKS
 
     @property
-    def status_snapshot(self) -> statuses.StatusSnapshot:
-        """The status and its time."""
-        return statuses.StatusSnapshot(self.status, self.status_at)
-
-    @property
     def allowed_tracking_url(self) -> str:
         """The tracking URL if it is https and its host is in TRACKING_HOSTS, else an empty string."""
         try:

@@ -18,7 +18,7 @@ from kaspi_delivery_django.client.types import RemoteEvent
 from kaspi_delivery_django.client.webhooks import ascii_text
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.exceptions import CannotAcknowledge
-from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.models import Delivery, WebhookEvent
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import (
     db_alias,
@@ -32,7 +32,6 @@ from kaspi_delivery_django.services.deliveries import events
 from kaspi_delivery_django.services.deliveries.events import (
     EventNotStored,
     apply_or_store,
-    flag_and_save,
     lock_delivery,
     same_event,
     schedule_refresh,
@@ -304,20 +303,12 @@ def _apply_parked(event: WebhookEvent, using: str) -> bool:
     delivery = lock_delivery(event, using, wait=False)
     if delivery is None:
         return False
-    if event.external_order_id not in {"", delivery.external_order_id}:
-        flag_and_save(delivery, Attention.FOREIGN_DELIVERY, occurrence=event.external_order_id)
-        return _abandon(event, Reason.FOREIGN, using)
-    if not events.link_and_apply(delivery, event.kaspi_delivery_id):
-        flag_and_save(delivery, Attention.SECOND_PARCEL, occurrence=event.kaspi_delivery_id)
-        return _abandon(event, Reason.SECOND_PARCEL, using)
+    if mismatch := events.link_or_flag(delivery, event):
+        parked = WebhookEvent.objects.using(using).filter(pk=event.pk, state=State.PARKED)
+        parked.update(state=State.CONFLICT, error=mismatch)
+        return False
     events.apply_parked(delivery)
     return True
-
-
-def _abandon(event: WebhookEvent, error: str, using: str) -> bool:
-    parked = WebhookEvent.objects.using(using).filter(pk=event.pk, state=State.PARKED)
-    parked.update(state=State.CONFLICT, error=error)
-    return False
 
 
 def _batches(waiting: models.QuerySet[WebhookEvent], size: int) -> Iterator[list[int]]:

@@ -117,6 +117,17 @@ def link_and_apply(delivery: Delivery, delivery_id: str) -> bool:
     return True
 
 
+def link_or_flag(delivery: Delivery, event: WebhookEvent) -> str:
+    """Link an event's delivery by Kaspi's id. Return why the event is not about it, and flag it; empty if it is."""
+    if event.external_order_id not in {"", delivery.external_order_id}:
+        _flag_and_save(delivery, Attention.FOREIGN_DELIVERY, occurrence=event.external_order_id)
+        return Reason.FOREIGN
+    if not link_and_apply(delivery, event.kaspi_delivery_id):
+        _flag_and_save(delivery, Attention.SECOND_PARCEL, occurrence=event.kaspi_delivery_id)
+        return Reason.SECOND_PARCEL
+    return ""
+
+
 def apply_parked(delivery: Delivery) -> None:
     """Apply the events that arrived before their delivery was known, in the order of Kaspi's clock."""
     parked = WebhookEvent.objects.filter(
@@ -139,12 +150,8 @@ def apply_or_store(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery 
         return store(event, *unusable, using)
     if delivery is None:
         return store(event, State.PARKED, Reason.NO_DELIVERY, using)
-    if remote.external_order_id not in {"", delivery.external_order_id}:
-        flag_and_save(delivery, Attention.FOREIGN_DELIVERY, occurrence=remote.external_order_id)
-        return store(event, State.CONFLICT, Reason.FOREIGN, using)
-    if not link_and_apply(delivery, remote.delivery_id):
-        flag_and_save(delivery, Attention.SECOND_PARCEL, occurrence=remote.delivery_id)
-        return store(event, State.PARKED, Reason.SECOND_PARCEL, using)
+    if mismatch := link_or_flag(delivery, event):
+        return store(event, State.CONFLICT if mismatch == Reason.FOREIGN else State.PARKED, mismatch, using)
     is_known = not event._state.adding
     apply(delivery, event, remote)
     return store(event, event.state, event.error, using) if is_known else event.state
@@ -165,7 +172,7 @@ def schedule_refresh(delivery: Delivery) -> None:
         delivery.save(update_fields=["next_refresh_at", "updated_at"])
 
 
-def flag_and_save(delivery: Delivery, reason: Attention, *, occurrence: str) -> None:
+def _flag_and_save(delivery: Delivery, reason: Attention, *, occurrence: str) -> None:
     """Flag a locked delivery, and save it."""
     attention.flag(delivery, reason, occurrence=occurrence)
     delivery.save(update_fields=attention.COLUMNS)

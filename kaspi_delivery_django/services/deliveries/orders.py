@@ -1,7 +1,6 @@
 """Follow the shop's orders: book or cancel when one is saved, adopt a delivery that Kaspi has already."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -64,7 +63,7 @@ def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery
     `CannotBook` for an order that is not wanted, is to be cancelled, is gone, or that the adapter fails on.
     """
     adapter = identities.adapter_of(order)
-    with _booking_by_staff():
+    with preflight.refused_as(CannotBook, gettext("The order is gone.")), transaction.atomic(using=db_alias()):
         missing, wish = _first_booking(adapter, order)
         if wish is Wish.WAIT and not send_anyway:
             raise CannotBook(str(NOT_WANTED))
@@ -76,7 +75,7 @@ def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery
 def check_booking(order: models.Model) -> bool:
     """Return whether the adapter wants the order sent. Raises what `book_delivery` would raise; writes nothing."""
     adapter = identities.adapter_of(order)
-    with _booking_by_staff():
+    with preflight.refused_as(CannotBook, gettext("The order is gone.")), transaction.atomic(using=db_alias()):
         return _first_booking(adapter, order)[1] is Wish.SEND
 
 
@@ -96,16 +95,6 @@ def adopt_delivery(order: models.Model, delivery_id: str, *, external_order_id: 
         return _adopt(adapter, delivery_id, known_as)
     except AdapterFailed as err:
         raise CannotLink(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
-
-
-@contextmanager
-def _booking_by_staff() -> Iterator[None]:
-    """Open a transaction in which a failure of the adapter is a refusal."""
-    try:
-        with transaction.atomic(using=db_alias()):
-            yield
-    except AdapterFailed as err:
-        raise CannotBook(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 def _first_booking(adapter: AnyAdapter, order: models.Model) -> tuple[list[Identity], Wish]:

@@ -57,8 +57,8 @@ class StatusUpdate:
 
 def transition_of(delivery: Delivery, update: StatusUpdate) -> Transition:
     """Return what the update means for the delivery."""
-    incoming = StatusSnapshot(update.status, update.at)
-    return transition(delivery.status_snapshot, incoming, is_consistent=update.is_consistent)
+    current, incoming = StatusSnapshot(delivery.status, delivery.status_at), StatusSnapshot(update.status, update.at)
+    return transition(current, incoming, is_consistent=update.is_consistent)
 
 
 def apply(delivery: Delivery, update: StatusUpdate) -> None:
