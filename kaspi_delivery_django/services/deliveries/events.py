@@ -15,7 +15,7 @@ from kaspi_delivery_django.client.webhooks import DELIVERY_PREFIX
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, errors, fast_sql
 from kaspi_delivery_django.services.db import db_alias, is_unavailable
-from kaspi_delivery_django.services.deliveries import attention, calls, refreshing, rules, status
+from kaspi_delivery_django.services.deliveries import attention, calls, rules, status
 from kaspi_delivery_django.services.locks import lock
 from kaspi_delivery_django.statuses import STATUSES, Transition
 
@@ -90,7 +90,7 @@ def link(delivery: Delivery, delivery_id: str, *, is_requested: bool = False) ->
     was_abandoned = rules.is_abandoned(delivery) and not delivery.cancel_requested_at
     status.reopen(delivery)
     delivery.delivery_id, delivery.blanked_at = delivery_id, None
-    delivery.next_refresh_at = refreshing.next_refresh(delivery)
+    delivery.next_refresh_at = status.next_refresh(delivery)
     attention.clear(delivery, attention.OF_BOOKING)
     if delivery.has_successor() or (was_abandoned and not is_requested):
         logger.error("booked, though it was abandoned: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
@@ -168,7 +168,7 @@ def lock_delivery(event: WebhookEvent, using: str, **waiting: Any) -> Delivery |
 def schedule_refresh(delivery: Delivery) -> None:
     """Schedule a GET for a locked delivery that has a Kaspi id: the answer decides."""
     if delivery.delivery_id:
-        refreshing.schedule_refresh_now(delivery)
+        delivery.next_refresh_at = clock.now_of(delivery)
         delivery.save(update_fields=["next_refresh_at", "updated_at"])
 
 
