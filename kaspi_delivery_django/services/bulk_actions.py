@@ -7,7 +7,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -114,16 +114,17 @@ def _read_events(keys: Sequence[int]) -> list[WebhookEvent]:
     return list(WebhookEvent.objects.filter(pk__in=keys).defer("body").order_by("pk"))
 
 
+def _allowed(check: Callable[[Any], None], effect: Effect, row: Any) -> Effect:
+    """Return the only effect of an action. Raises the `DeliveryError` of its check."""
+    check(row)
+    return effect
+
+
 def _effect_of_replay(event: WebhookEvent) -> Effect:
     _check_dead_letter(event)
     if not event.is_replayable:
         raise DeliveryError(gettext("It came twice with different contents: it can be acknowledged, but not replayed."))
     return Effect.EVENT_APPLIED
-
-
-def _effect_of_acknowledge(event: WebhookEvent) -> Effect:
-    _check_dead_letter(event)
-    return Effect.EVENT_CLOSED
 
 
 def _check_dead_letter(event: WebhookEvent) -> None:
@@ -221,8 +222,8 @@ _OF_DELIVERIES: Mapping[str, Callable[[Delivery, str], object]] = {
 _EFFECTS: Mapping[str, Callable[[Any], Effect]] = {
     Name.CANCEL: rules.effect_of_cancel,
     Name.RETRY: lambda delivery: rules.effect_of_retry(delivery, clock.now()),
-    Name.REFRESH: rules.effect_of_refresh,
-    Name.RETURN: rules.effect_of_return,
+    Name.REFRESH: partial(_allowed, rules.check_refresh, Effect.REFRESH_SENT),
+    Name.RETURN: partial(_allowed, rules.check_return, Effect.RETURN_BOOKED),
     Name.REPLAY: _effect_of_replay,
-    Name.ACKNOWLEDGE: _effect_of_acknowledge,
+    Name.ACKNOWLEDGE: partial(_allowed, _check_dead_letter, Effect.EVENT_CLOSED),
 }
