@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -35,7 +35,27 @@ MAX_SECRETS = 5
 MAX_KEY_LENGTH = 255
 LEAST_RATE, MOST_RATE = 0.001, 10_000
 
+Params = ParamSpec("Params")
 Value = TypeVar("Value")
+
+
+def without_traceback(read: Callable[Params, Value]) -> Callable[Params, Value]:
+    """Have a function raise `ImproperlyConfigured` without its traceback.
+
+    Django's error page and mail show the variables of each function that an error passed: those that read the
+    settings hold keys and secrets.
+    """
+
+    @wraps(read)
+    def reading(*args: Params.args, **kwargs: Params.kwargs) -> Value:
+        try:
+            return read(*args, **kwargs)
+        except ImproperlyConfigured as err:
+            text = str(err)
+        del args, kwargs  # an error page would show them
+        raise ImproperlyConfigured(text)
+
+    return reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +97,7 @@ class Settings:
     messages: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
+@without_traceback
 def from_env(**overrides: Any) -> dict[str, Any]:
     """Return the KASPI_DELIVERY dict from the environment; keywords win.
 
@@ -87,14 +108,6 @@ def from_env(**overrides: Any) -> dict[str, Any]:
     variable. Raises `ImproperlyConfigured` for an unknown keyword, for a file that cannot be read, and for aliases that
     would share their variables.
     """
-    found = without_traceback(partial(_from_env, overrides))
-    del overrides  # an error page shows the variables of each function that the error passed
-    if isinstance(found, ImproperlyConfigured):
-        raise found
-    return found
-
-
-def _from_env(overrides: Mapping[str, Any]) -> dict[str, Any]:
     refuse_unknown(overrides, KEYS, SETTING)
     return {**environment.read(), **overrides}
 
@@ -102,33 +115,15 @@ def _from_env(overrides: Mapping[str, Any]) -> dict[str, Any]:
 _parsed: tuple[Mapping[str, Any], bool, Settings] | None = None
 
 
+@without_traceback
 def current() -> Settings:
     """Return the settings as they are now. Raises `ImproperlyConfigured` when they are wrong."""
-    found = without_traceback(_current)
-    if isinstance(found, ImproperlyConfigured):
-        raise found
-    return found
-
-
-def _current() -> Settings:
     global _parsed  # noqa: PLW0603  # a cache of one, replaced as a whole
     raw, debug = getattr(settings, SETTING, {}), settings.DEBUG
     if _parsed is None or _parsed[1] is not debug or _parsed[0] != raw:
-        parsed = _parse(raw, debug)
+        parsed = parse(raw, debug=debug)
         _parsed = (copy.deepcopy(raw), debug, parsed)
     return _parsed[2]
-
-
-def without_traceback(read: Callable[[], Value]) -> Value | ImproperlyConfigured:
-    """Return the result, or an error without a traceback.
-
-    Django's error page and mail show the variables of each function that an error passed: those that read the
-    settings hold keys and secrets.
-    """
-    try:
-        return read()
-    except ImproperlyConfigured as err:
-        return ImproperlyConfigured(str(err))
 
 
 def account(alias: str) -> Account | None:
@@ -141,16 +136,9 @@ def is_final(status: str) -> bool:
     return status in statuses.TERMINAL or (status not in statuses.RANKS and status in current().final_statuses)
 
 
+@without_traceback
 def parse(raw: Mapping[str, Any], *, debug: bool) -> Settings:
     """Return the typed settings in a KASPI_DELIVERY dict, or raise `ImproperlyConfigured`."""
-    found = without_traceback(partial(_parse, raw, debug))
-    del raw  # an error page would show it
-    if isinstance(found, ImproperlyConfigured):
-        raise found
-    return found
-
-
-def _parse(raw: Mapping[str, Any], debug: bool) -> Settings:  # noqa: FBT001  # private
     if not isinstance(raw, Mapping):
         raise ImproperlyConfigured(f"{SETTING} must be a dict, or conf.from_env(...).")
     refuse_unknown(raw, KEYS, SETTING)

@@ -16,25 +16,25 @@ SETTING = "KASPI_DELIVERY"
 DEFAULT_ACCOUNT = "default"
 MAX_SIGNS = 64 * 1024
 
-Readers = Mapping[str, Callable[[str, str], Any]]  # from a variable's text and name
+Readers = Mapping[str, Callable[[str], Any]]  # from a variable's text
 
 
 def read() -> dict[str, Any]:
     """Read the environment variables into KASPI_DELIVERY's keys. Raises `ImproperlyConfigured`."""
     of_account: Readers = {
-        "API_KEY": _as_it_stands,  # env.str takes "$x" for a variable, and an error would show x
+        "API_KEY": str,  # env.str takes "$x" for a variable, and an error would show x
         "WEBHOOK_SECRETS": _list,
-        "ENVIRONMENT": _as_it_stands,
-        "BASE_URL": _as_it_stands,
+        "ENVIRONMENT": str,
+        "BASE_URL": str,
     }
     of_all: Readers = {
-        "RUNNER": _as_it_stands,
-        "MAX_REQUESTS_PER_SECOND": _number,
-        "ACCOUNTS": lambda text, name: {
-            alias: _from_variables(prefix, of_account) for alias, prefix in _prefixes(_list(text, name)).items()
+        "RUNNER": str,
+        "MAX_REQUESTS_PER_SECOND": _rate,
+        "ACCOUNTS": lambda text: {
+            alias: _from_variables(prefix, of_account) for alias, prefix in _prefixes(_list(text)).items()
         },
     }
-    of_endpoint: Readers = {"URL": _as_it_stands, "SECRETS": _list, "EVENTS": _list}
+    of_endpoint: Readers = {"URL": str, "SECRETS": _list, "EVENTS": _list}
     endpoint = _from_variables(f"{SETTING}_RELAY", of_endpoint)
     relay = {"RELAY": {DEFAULT_ACCOUNT: endpoint}} if endpoint.get("URL") else {}
     return {**_from_variables(SETTING, {**of_account, **of_all}), **relay}
@@ -48,7 +48,7 @@ def variable_of(alias: str, key: str) -> str:
 
 def _from_variables(prefix: str, readers: Readers) -> dict[str, Any]:
     texts = {key: _variable(f"{prefix}_{key}") for key in readers}
-    return {key: readers[key](text, f"{prefix}_{key}") for key, text in texts.items() if text is not None}
+    return {key: readers[key](text) for key, text in texts.items() if text is not None}
 
 
 def _variable(name: str) -> str | None:
@@ -89,18 +89,14 @@ def _prefixes(aliases: list[str]) -> dict[str, str]:
     return found
 
 
-def _as_it_stands(text: str, _name: str) -> str:
-    return text
-
-
-def _list(text: str, _name: str) -> list[str]:
+def _list(text: str) -> list[str]:
     """Return the parts of a list: a file may have each on a line of its own."""
     return [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
 
 
-def _number(text: str, name: str) -> float:
+def _rate(text: str) -> float:
     """Read a number. `env.float` would read 1e3 as 13, and 10abc as 10."""
     try:
         return float(text)
     except ValueError:
-        raise ImproperlyConfigured(f"{name} must be a number.") from None
+        raise ImproperlyConfigured(f"{SETTING}_MAX_REQUESTS_PER_SECOND must be a number.") from None

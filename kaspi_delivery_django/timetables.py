@@ -1,6 +1,7 @@
 """When a shop hands parcels to couriers: for an adapter's `not_before`."""
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ from django.utils import timezone
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY = range(7)
 WORKING_DAYS = (MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY)
 MAX_DAYS = 366
+_HOURS = re.compile(r"[0-9]{2}:[0-9]{2}")
 
 
 class WeeklyTimetable:
@@ -65,11 +67,9 @@ class WeeklyTimetable:
 
 def _minutes(text: str) -> int:
     """Read "09:30" as minutes since midnight."""
-    hours, _colon, minutes = text.partition(":")
-    parts: Sequence[str] = (hours, minutes)
-    if not all(len(part) == 2 and part.isascii() and part.isdigit() for part in parts):  # noqa: PLR2004  # two digits
+    if not _HOURS.fullmatch(text):
         raise ValueError(f'hours are written as "09:00", not {text!r}')
-    found = int(hours) * 60 + int(minutes)
-    if int(minutes) >= 60 or found > 24 * 60:  # noqa: PLR2004  # minutes in an hour
+    hours, minutes = map(int, text.split(":"))
+    if minutes >= 60 or hours * 60 + minutes > 24 * 60:  # noqa: PLR2004  # minutes in an hour
         raise ValueError(f"there is no such time of day: {text!r}")
-    return found
+    return hours * 60 + minutes

@@ -18,9 +18,9 @@ from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import run_in_transaction
-from kaspi_delivery_django.services.outbox import clients, results, sender
+from kaspi_delivery_django.services.outbox import results, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
-from kaspi_delivery_django.views.webhook import throttled_log
+from kaspi_delivery_django.views import webhook
 from tests import kinds
 from tests.shop.models import Order
 
@@ -95,7 +95,7 @@ def empty_tables(case):
 def _process_starts_over():
     """Let no test see what another has cached, or a log line that the process writes once in a while left out."""
     cache.clear()
-    throttled_log.forget()
+    webhook.throttled_log = webhook.ThrottledLog(webhook.logger)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def kaspi(fake_clock):
         seed=1,
         strict=True,
     )
-    with clients.transport(SandboxAdapter(kaspi)):
+    with sender.transport(SandboxAdapter(kaspi)):
         yield kaspi
 
 

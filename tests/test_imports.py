@@ -45,7 +45,7 @@ def urls():
     import_module(f"{ours}.urls")
 
 def client():
-    import_module(f"{ours}.services.outbox.clients").client_for(import_module(f"{ours}.conf").account("default"))
+    import_module(f"{ours}.services.outbox.sender").client_for(import_module(f"{ours}.conf").account("default"))
 
 for step in sys.argv[1:]:
     globals()[step]()

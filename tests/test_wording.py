@@ -9,7 +9,7 @@ from django.utils import formats, translation
 from kaspi_delivery_django import statuses
 from kaspi_delivery_django.formats import DAY_AND_TIME, duration_label, exact_duration_label, number_label, time_label
 from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.services.deliveries import inserting, payloads
+from kaspi_delivery_django.services.deliveries import calls, payloads
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.statuses import customer_label, status_label
 from tests.catalogues import PACKAGE
@@ -201,7 +201,7 @@ def raised(*names):
 def test_each_error_of_a_call_can_be_translated():
     """A new one is listed, or shown in English."""
     names = ("NotReached", "OutcomeUnknown", "UnusableAnswer", "ForeignDelivery", "AdapterFailed")
-    constants = (payloads.NO_ADAPTER, payloads.NO_REQUEST, payloads.NO_RETURN, inserting.NAME_TAKEN, sender.NOT_STORED)
+    constants = (payloads.NO_ADAPTER, payloads.NO_REQUEST, payloads.NO_RETURN, calls.NAME_TAKEN, sender.NOT_STORED)
     texts = {*raised(*names), *constants}
     assert len(texts) > len(constants)
     with translation.override("ru"):

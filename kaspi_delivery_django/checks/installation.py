@@ -15,11 +15,8 @@ from django.db import models
 from django.urls import LocalePrefixPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
-from kaspi_delivery_django.checks.settings import settings_or_none
-
 APP_NAME = "kaspi_delivery"
 VIEW = "WebhookView"
-MESSAGES = "kaspi_delivery_django.contrib.messages"
 
 
 MINIMUM_VERSIONS = (  # the oldest with their security fixes; a series of its own has one of its own
@@ -51,16 +48,11 @@ def check_webhook_route(**_kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_apps(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """W018: REST framework is used, and not installed as an app. W041: the same of the messages."""
+    """W018: REST framework is used, and not installed as an app."""
     if not apps.is_installed("rest_framework"):
         hint = 'Write "rest_framework" into INSTALLED_APPS, before "kaspi_delivery_django".'
         text = "rest_framework is not in INSTALLED_APPS: its templates and translations are missing."
         yield Caution(text, hint=hint, id="kaspi_delivery.W018")
-    options = settings_or_none()
-    if options and options.messages and not apps.is_installed(MESSAGES):
-        hint = f'Write "{MESSAGES}" into INSTALLED_APPS, after "kaspi_delivery_django", and run manage.py migrate.'
-        text = "KASPI_DELIVERY['MESSAGES'] is set, and its app is not in INSTALLED_APPS: nothing is sent."
-        yield Caution(text, hint=hint, id="kaspi_delivery.W041")
 
 
 def has_webhook(resolver: URLResolver, *, is_skipped: Callable[[URLResolver], bool] = lambda _entry: False) -> bool:

@@ -42,7 +42,7 @@ def usable_adapters() -> Mapping[type[models.Model], AnyAdapter]:
         return {}
 
 
-RELAY_APP = "kaspi_delivery_django.contrib.relay"
+RELAY_APP, MESSAGES_APP = "kaspi_delivery_django.contrib.relay", "kaspi_delivery_django.contrib.messages"
 LIBRARIES = {"celery": ("celery",), "django_tasks": ("django.tasks", "django_tasks")}  # any one of them
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?")
 
@@ -91,12 +91,16 @@ def check_final_statuses(**_kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_optional_apps(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """W039: a key of an optional app that is not installed."""
+    """W039, W041: a key of an optional app that is not installed."""
     found = settings_or_none()
     if found and found.relay and not apps.is_installed(RELAY_APP):
         hint = f'Write "{RELAY_APP}" into INSTALLED_APPS, and run manage.py migrate.'
         text = "RELAY is set, but its app is not installed: no webhook is relayed."
         yield Caution(text, hint=hint, id="kaspi_delivery.W039")
+    if found and found.messages and not apps.is_installed(MESSAGES_APP):
+        hint = f'Write "{MESSAGES_APP}" into INSTALLED_APPS, after "kaspi_delivery_django", and run manage.py migrate.'
+        text = "KASPI_DELIVERY['MESSAGES'] is set, and its app is not in INSTALLED_APPS: nothing is sent."
+        yield Caution(text, hint=hint, id="kaspi_delivery.W041")
 
 
 def check_inline(**_kwargs: Any) -> Iterator[CheckMessage]:

@@ -4,12 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import quote
 
-from kaspi_delivery_django.client.encoding import dump
 from kaspi_delivery_django.client.exceptions import (
     ConfigurationFault,
     Conflict,
@@ -25,7 +25,6 @@ from kaspi_delivery_django.client.exceptions import (
     UnusableAnswer,
     UsageError,
 )
-from kaspi_delivery_django.client.retries import read_date, read_retry_after
 from kaspi_delivery_django.client.types import (
     DeliveryRequest,
     RemoteDelivery,
@@ -41,6 +40,8 @@ API_VERSION = "1.0.0"  # of Kaspi's OpenAPI description: this module speaks it, 
 API_PATH = "/v1"
 REQUEST_ID = "X-Request-Id"
 MAX_ANNOUNCEMENT = 500
+LONGEST_RETRY_AFTER_S = 3600.0
+SHORTEST_RETRY_AFTER_S = 1.0
 Operation = Literal["create", "get", "cancel", "test_webhook"]
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _MISMATCH_CODES = {"conflict", "idempotency_conflict", "idempotency_key_reused"}
@@ -88,6 +89,14 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     request_id: str = field(default="", compare=False)
+
+
+def dump(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
+    """Return the JSON text that is sent: compact, UTF-8, keys in their given order.
+
+    With `ascii_only` other letters are escaped, so that a table of any character set holds the text.
+    """
+    return json.dumps(document, ensure_ascii=ascii_only, separators=(",", ":"))
 
 
 def check_header(value: str, name: str) -> str:
@@ -186,6 +195,36 @@ def request_id_of(headers: Mapping[str, str], sent: str) -> str:
     """Return the id by which Kaspi knows the exchange: its own if it names one, else the one that was sent."""
     named = headers.get(REQUEST_ID.lower(), "")
     return named if is_identifier(named) else sent
+
+
+def read_retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds a Retry-After header asks for, clamped to 1 s … 1 h; None for garbage.
+
+    Both forms of RFC 9110 are read: whole seconds and an HTTP date.
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return _clamped(float(text[:9]))
+    date = read_date(text)
+    return None if date is None else seconds_until(date, now)
+
+
+def seconds_until(at: datetime, now: datetime) -> float:
+    """Return the seconds to wait until a moment that Kaspi named, clamped to 1 s … 1 h."""
+    return _clamped((at - now).total_seconds())
+
+
+def read_date(value: str | None) -> datetime | None:
+    """Return the moment that an HTTP date names, aware; None for anything else."""
+    try:
+        date = parsedate_to_datetime(value or "")
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _clamped(seconds: float) -> float:
+    return min(LONGEST_RETRY_AFTER_S, max(SHORTEST_RETRY_AFTER_S, seconds))
 
 
 def _read_delivery(request: Request, answer: Answer, now: datetime) -> RemoteDelivery:

@@ -21,14 +21,13 @@ from kaspi_delivery_django.client.exceptions import (
     Refused,
     UsageError,
 )
-from kaspi_delivery_django.client.retries import read_date, read_retry_after
 from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.doctor.local import compare_clocks
 from kaspi_delivery_django.doctor.texts import Result, result
 from kaspi_delivery_django.models import AccountState, WebhookEvent
 from kaspi_delivery_django.services import clock, inbox
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.outbox import clients
+from kaspi_delivery_django.services.outbox import sender
 
 NO_SUCH_DELIVERY = "dlv_kaspi_doctor_none"
 TIMEOUT_S = 15.0
@@ -67,7 +66,7 @@ def judge_api(account: conf.Account, probe: Probe) -> Iterator[Result]:
     yield _reached(account, answer, probe)
     if answer.status in KEY_CASES:
         yield _key(account, KEY_CASES[answer.status])
-    theirs = read_date(answer.headers.get("date"))
+    theirs = protocol.read_date(answer.headers.get("date"))
     if theirs is None:
         yield result("clock/unknown", account=account.alias)
     else:
@@ -75,7 +74,7 @@ def judge_api(account: conf.Account, probe: Probe) -> Iterator[Result]:
 
 
 def _probe(account: conf.Account) -> Probe:
-    client, request = clients.client_for(account), protocol.get(NO_SUCH_DELIVERY)
+    client, request = sender.client_for(account), protocol.get(NO_SUCH_DELIVERY)
     started = time.monotonic()
     outcome: protocol.Answer | KaspiError
     try:
@@ -87,7 +86,7 @@ def _probe(account: conf.Account) -> Probe:
 
 def _reached(account: conf.Account, answer: protocol.Answer, probe: Probe) -> Result:
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        seconds = round(read_retry_after(answer.headers.get("retry-after"), probe.at) or 60)
+        seconds = round(protocol.read_retry_after(answer.headers.get("retry-after"), probe.at) or 60)
         return result("api/rate limited", account=account.alias, seconds=seconds)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _api(account, "server error", status=answer.status)
@@ -146,7 +145,7 @@ def check_webhook(account: conf.Account, url: str, wait: Wait) -> Result:
     if parts.scheme != "https" and parts.hostname not in LOCAL_HOSTS:  # others could read it
         return found("webhook/plain http")
     try:
-        event_id = clients.client_for(account).send_test_webhook(url, EVENT_TYPE).event_id
+        event_id = sender.client_for(account).send_test_webhook(url, EVENT_TYPE).event_id
     except (KaspiError, UsageError) as err:
         seconds = round(getattr(err, "retry_after_s", None) or 60)
         return found(_case_of(account, err), error=err, seconds=seconds)

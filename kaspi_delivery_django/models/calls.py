@@ -1,12 +1,12 @@
 """The outbox: calls, failed attempts, pending bulk actions, the state of each account; reasons for manual review."""
 
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.client.encoding import digest
 from kaspi_delivery_django.models.fields import ExactCharField, WrittenModel, WrittenQuerySet
 
 REQUEST_ID_LENGTH = 128
@@ -14,6 +14,11 @@ REPLAY_WINDOW = timedelta(hours=23)  # Kaspi keeps idempotency keys for 24 h
 LOST_AFTER = timedelta(minutes=5)
 FORGOTTEN_AFTER = timedelta(days=2)  # it is noted once a day while Kaspi announces it
 MAX_FAILURES = 3  # consecutive failures of one kind, after which staff decide
+
+
+def digest(payload: str) -> str:
+    """Return the SHA-256 of a payload, in hex."""
+    return sha256(payload.encode()).hexdigest()
 
 
 class Attention(models.TextChoices):

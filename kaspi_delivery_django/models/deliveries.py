@@ -32,9 +32,13 @@ CUSTOMER_KEYS = ("name_key", "surname_key", "city_key")
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # "later than" excludes null, and SQLite answers it by the index
 
 
-def _may_end_phone(term: str) -> bool:
+def _phone_ending(term: str) -> models.Q:
+    """Return the condition that a customer's phone ends in these digits; an empty one for what is no phone."""
     digits_given = sum(sign.isascii() and sign.isdigit() for sign in term)
-    return digits_given >= LEAST_PHONE_DIGITS and not set(term) - set("+-() 0123456789")
+    if digits_given < LEAST_PHONE_DIGITS or set(term) - set("+-() 0123456789"):
+        return models.Q()
+    start = phone_tail(term)  # a range, which every index answers
+    return models.Q(phone_tail__gte=start, phone_tail__lte=start.ljust(PHONE_TAIL_DIGITS, "9"))
 
 
 class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
@@ -62,17 +66,12 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         back = self.model.objects.filter(**same, returned_generation__range=(own, own))
         return self.annotate(known_return=models.Exists(back))
 
-    def phone_ending(self, ending: str) -> models.Q:
-        """Return the condition that a customer's phone ends in these digits: a range, which every index answers."""
-        start = phone_tail(ending)
-        return models.Q(phone_tail__gte=start, phone_tail__lte=start.ljust(PHONE_TAIL_DIGITS, "9"))
-
     def matching(self, term: str, *, order_ids: Iterable[str] = (), shows_personal: bool = False) -> models.Q:
         """Return the condition that a delivery has this id, number, phone, name or city.
 
         Deliveries that have the term as whole words come before those that have a longer word: order 74 before 742.
         """
-        phones = self.phone_ending(term) if shows_personal and _may_end_phone(term) else models.Q()
+        phones = _phone_ending(term) if shows_personal else models.Q()
         exact = models.Q(external_order_id=term) | models.Q(delivery_id=term) | models.Q(object_id__in=order_ids)
         whole = exact | self._keys_beginning(term, shows_personal=shows_personal, whole_words=True)
         is_known = self.filter(whole).exists()
@@ -283,11 +282,6 @@ class Delivery(WrittenModel):
     def has_unknown_status(self) -> bool:
         """Whether this version does not know the status."""
         return self.status not in statuses.RANKS
-
-    @property
-    def status_snapshot(self) -> statuses.StatusSnapshot:
-        """The status and its time."""
-        return statuses.StatusSnapshot(self.status, self.status_at)
 
     @property
     def allowed_tracking_url(self) -> str:

@@ -91,12 +91,12 @@ def run_pending(*, limit: int) -> int:
 
 def permission_for(name: str) -> str:
     """Return the permission that a user needs to queue, run or dismiss an action."""
-    return _PERMISSIONS[name]
+    return "replay_event" if name in _OF_EVENTS else rules.PERMISSIONS.get(name, "")
 
 
 def names_allowed_for(user: Any) -> list[str]:
     """Return the actions that a user may queue and dismiss."""
-    return [name for name, permission in _PERMISSIONS.items() if user.has_perm(f"kaspi_delivery.{permission}")]
+    return [name for name in Name.values if user.has_perm(f"kaspi_delivery.{permission_for(name)}")]
 
 
 def dismiss(action: PendingAction) -> None:
@@ -114,8 +114,10 @@ def _read_events(keys: Sequence[int]) -> list[WebhookEvent]:
     return list(WebhookEvent.objects.filter(pk__in=keys).defer("body").order_by("pk"))
 
 
-def _effect_of_retry(delivery: Delivery) -> Effect:
-    return rules.effect_of_retry(delivery, clock.now())
+def _allowed(check: Callable[[Any], None], effect: Effect, row: Any) -> Effect:
+    """Return the only effect of an action. Raises the `DeliveryError` of its check."""
+    check(row)
+    return effect
 
 
 def _effect_of_replay(event: WebhookEvent) -> Effect:
@@ -123,11 +125,6 @@ def _effect_of_replay(event: WebhookEvent) -> Effect:
     if not event.is_replayable:
         raise DeliveryError(gettext("It came twice with different contents: it can be acknowledged, but not replayed."))
     return Effect.EVENT_APPLIED
-
-
-def _effect_of_acknowledge(event: WebhookEvent) -> Effect:
-    _check_dead_letter(event)
-    return Effect.EVENT_CLOSED
 
 
 def _check_dead_letter(event: WebhookEvent) -> None:
@@ -167,7 +164,7 @@ def _refusal(action: PendingAction, may: Callable[[str, str], bool]) -> str:
 
 def _is_allowed(login: str, name: str) -> bool:
     user = _user_of(login)
-    allowed = user is not None and user.has_perm(f"kaspi_delivery.{_PERMISSIONS.get(name)}")
+    allowed = user is not None and user.has_perm(f"kaspi_delivery.{permission_for(name)}")
     return bool(allowed and user.is_active)
 
 
@@ -183,7 +180,7 @@ def _user_of(login: str) -> Any:
 def _attempt(action: PendingAction) -> str:
     """Run the action. Return why it was refused; empty if it was not."""
     try:
-        return _work(action)() or ""
+        return _act(action)
     except (DeliveryError, UsageError, ObjectDoesNotExist) as err:
         return str(err)
     except (OperationalError, InterfaceError):
@@ -192,33 +189,19 @@ def _attempt(action: PendingAction) -> str:
         return errors.describe(err)
 
 
-def _work(action: PendingAction) -> Callable[[], str | None]:
+def _act(action: PendingAction) -> str:
     if action.event is not None:
-        return partial(_OF_EVENTS[action.name], action.event)
+        return _OF_EVENTS[action.name](action.event)
     if action.delivery is None:
-        return partial(stored, "The row was deleted.")
-    return partial(_OF_DELIVERIES[action.name], action.delivery, action.reason)
+        return stored("The row was deleted.")
+    _OF_DELIVERIES[action.name](action.delivery, action.reason)
+    return ""
 
 
-def _cancel(delivery: Delivery, reason: str) -> None:
-    actions.cancel_delivery(delivery, reason=reason)
-
-
-def _retry(delivery: Delivery, _reason: str) -> None:
-    actions.retry_delivery(delivery)
-
-
-def _refresh(delivery: Delivery, _reason: str) -> None:
-    actions.refresh_delivery(delivery)
-
-
-def _return(delivery: Delivery, reason: str) -> None:
-    booking.request_return(delivery, reason=reason)
-
-
-def _acknowledge(event: WebhookEvent) -> None:
+def _acknowledge(event: WebhookEvent) -> str:
     if event.state != WebhookEvent.State.ACKNOWLEDGED:  # a worker may have died after acknowledging it
         inbox.acknowledge_event(event)
+    return ""
 
 
 def _replay(event: WebhookEvent) -> str:
@@ -226,29 +209,21 @@ def _replay(event: WebhookEvent) -> str:
     return stored("It failed again.") if state == WebhookEvent.State.FAILED else ""
 
 
-_OF_EVENTS: Mapping[str, Callable[[WebhookEvent], str | None]] = {
+_OF_EVENTS: Mapping[str, Callable[[WebhookEvent], str]] = {
     Name.REPLAY: _replay,
     Name.ACKNOWLEDGE: _acknowledge,
 }
-_OF_DELIVERIES: Mapping[str, Callable[[Delivery, str], str | None]] = {
-    Name.CANCEL: _cancel,
-    Name.RETRY: _retry,
-    Name.REFRESH: _refresh,
-    Name.RETURN: _return,
+_OF_DELIVERIES: Mapping[str, Callable[[Delivery, str], object]] = {
+    Name.CANCEL: lambda delivery, reason: actions.cancel_delivery(delivery, reason=reason),
+    Name.RETRY: lambda delivery, _reason: actions.retry_delivery(delivery),
+    Name.REFRESH: lambda delivery, _reason: actions.refresh_delivery(delivery),
+    Name.RETURN: lambda delivery, reason: booking.request_return(delivery, reason=reason),
 }
 _EFFECTS: Mapping[str, Callable[[Any], Effect]] = {
     Name.CANCEL: rules.effect_of_cancel,
-    Name.RETRY: _effect_of_retry,
-    Name.REFRESH: rules.effect_of_refresh,
-    Name.RETURN: rules.effect_of_return,
+    Name.RETRY: lambda delivery: rules.effect_of_retry(delivery, clock.now()),
+    Name.REFRESH: partial(_allowed, rules.check_refresh, Effect.REFRESH_SENT),
+    Name.RETURN: partial(_allowed, rules.check_return, Effect.RETURN_BOOKED),
     Name.REPLAY: _effect_of_replay,
-    Name.ACKNOWLEDGE: _effect_of_acknowledge,
-}
-_PERMISSIONS: Mapping[str, str] = {
-    Name.CANCEL: "cancel_delivery",
-    Name.RETRY: "retry_delivery",
-    Name.REFRESH: "retry_delivery",
-    Name.RETURN: "return_delivery",
-    Name.REPLAY: "replay_event",
-    Name.ACKNOWLEDGE: "replay_event",
+    Name.ACKNOWLEDGE: partial(_allowed, _check_dead_letter, Effect.EVENT_CLOSED),
 }

@@ -43,7 +43,7 @@ class Now(models.Expression):
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, Any]:
         """Return the engine's expression, or the time that a test has set."""
-        if not _is_replaced():
+        if not _replacement:
             return _SQL[connection.vendor], ()
         fixed = database_now(connection.alias)
         sql, params = compiler.compile(models.Value(fixed, models.DateTimeField()))
@@ -52,17 +52,12 @@ class Now(models.Expression):
 
 def reading(found: datetime, *, using: str, seconds: float = 0.0) -> datetime:
     """Return the database's time `seconds` after a query has read it by `Now`; a test's time if it is replaced."""
-    return database_now(using) if _is_replaced() else found + timedelta(seconds=seconds)
+    return database_now(using) if _replacement else found + timedelta(seconds=seconds)
 
 
 def stamped(*names: str) -> tuple[str, ...]:
     """Return the fields that the database stamps; none while a test replaces its clock."""
-    return () if _is_replaced() else names
-
-
-def _is_replaced() -> bool:
-    """Return whether a test has replaced the clock, by `replaced` or by a patch."""
-    return _replacement is not None or database_now is not _REAL_DATABASE_NOW
+    return () if _replacement else names
 
 
 def database_now(using: str) -> datetime:
@@ -97,6 +92,3 @@ def plausible(at: datetime | None, received_at: datetime) -> datetime | None:
     if at is None or not EARLIEST <= at <= received_at + FUTURE:
         return None
     return at
-
-
-_REAL_DATABASE_NOW = database_now

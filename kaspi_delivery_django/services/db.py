@@ -11,7 +11,6 @@ from django.apps import apps
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connections, router, transaction
 from django.db.models import Q, QuerySet
 
-from kaspi_delivery_django.client import encoding
 from kaspi_delivery_django.services import errors
 
 logger = logging.getLogger(__name__)
@@ -23,6 +22,7 @@ _LOCK_TIMEOUT_STATES = {"55P03"}
 # Invalid text or byte, out of range, too long, too large, no default value, refused by a trigger. MySQL's two drivers
 # raise these as OperationalError, DataError or InternalError, each in its own way.
 _DATA_NUMBERS = {1118, 1153, 1263, 1264, 1265, 1267, 1292, 1300, 1364, 1366, 1406, 1416, 1441, 1644, 1690, 3854, 3988}
+_LAST_OF_THREE_BYTES = 0xFFFF
 _DATA_CLASSES = ("22", "54")  # PostgreSQL's "data exception" and "program limit exceeded"
 
 
@@ -79,7 +79,12 @@ def is_unavailable(err: BaseException) -> bool:
 
 def storable(text: str) -> str:
     """Return a cancel's reason as every table can store it: older character sets of MySQL have no emoji."""
-    return encoding.without_astral(text) if connections[db_alias()].vendor == "mysql" else text
+    return without_astral(text) if connections[db_alias()].vendor == "mysql" else text
+
+
+def without_astral(text: str) -> str:
+    """Replace each character of more than three bytes in UTF-8, such as an emoji."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if ord(sign) > _LAST_OF_THREE_BYTES else sign for sign in text)
 
 
 def _codes(err: BaseException) -> tuple[str, object]:

@@ -18,7 +18,7 @@ from kaspi_delivery_django.client.types import RemoteEvent
 from kaspi_delivery_django.client.webhooks import ascii_text
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.exceptions import CannotAcknowledge
-from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
+from kaspi_delivery_django.models import Delivery, WebhookEvent
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import (
     db_alias,
@@ -29,15 +29,7 @@ from kaspi_delivery_django.services.db import (
     run_in_transaction,
 )
 from kaspi_delivery_django.services.deliveries import events
-from kaspi_delivery_django.services.deliveries.events import (
-    EventNotStored,
-    apply_or_store,
-    flag_and_save,
-    lock_delivery,
-    same_event,
-    schedule_refresh,
-    store,
-)
+from kaspi_delivery_django.services.deliveries.events import EventNotStored
 from kaspi_delivery_django.services.locks import limited_sqlite_waits, limited_waits, lock
 
 logger = logging.getLogger(__name__)
@@ -96,7 +88,7 @@ def expect_test(account: Account, event_id: str) -> None:
 
 def end_test(event: WebhookEvent) -> None:
     """Take a test event that came before its id was known off the dead letters; keep an unreadable one's reason."""
-    dead = same_event(event, db_alias()).filter(state__in=WebhookEvent.DEAD_LETTERS)
+    dead = events.same_event(event, db_alias()).filter(state__in=WebhookEvent.DEAD_LETTERS)
     dead.exclude(state=State.FAILED).update(error=Reason.TEST)
     dead.update(state=State.IGNORED)
 
@@ -187,11 +179,11 @@ def _cannot_store(err: Exception, using: str) -> bool:
 
 def _store_and_apply(event: WebhookEvent, remote: RemoteEvent, using: str) -> str:
     event.pk, event._state.adding = None, True  # a first try may have been rolled back
-    delivery = lock_delivery(event, using, within_s=LOCK_WAIT_S)
+    delivery = events.lock_delivery(event, using, within_s=LOCK_WAIT_S)
     if delivery is not None:  # PostgreSQL's limit goes on to the transaction's end
-        return apply_or_store(event, remote, delivery, using)
+        return events.apply_or_store(event, remote, delivery, using)
     with limited_waits(using, seconds=LOCK_WAIT_S):
-        return apply_or_store(event, remote, None, using)
+        return events.apply_or_store(event, remote, None, using)
 
 
 def _store_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception, using: str) -> str:
@@ -218,7 +210,7 @@ def _store_alone(event: WebhookEvent, state: str, error: str, using: str) -> str
     with limited_waits(using, seconds=LAST_WAIT_S):
         if state == State.FAILED:
             _schedule_refresh_unless_locked(event, using)
-        return store(event, state, error, using)
+        return events.store(event, state, error, using)
 
 
 def _schedule_refresh_unless_locked(event: WebhookEvent, using: str) -> None:
@@ -241,7 +233,7 @@ def _receive_again(event: WebhookEvent, using: str) -> str | None:
 
 
 def _record_again(event: WebhookEvent, using: str) -> str | None:
-    rows = same_event(event, using)
+    rows = events.same_event(event, using)
     first = rows.first()
     if first is None:
         return None
@@ -251,8 +243,8 @@ def _record_again(event: WebhookEvent, using: str) -> str | None:
     elif _meaning(first) != _meaning(event):
         logger.error("event differs from its first delivery: event=%s", event.event_id)
         changes |= {"state": State.CONFLICT, "error": Reason.OTHER_DATA}
-        if delivery := lock_delivery(first, using, within_s=LAST_WAIT_S):
-            schedule_refresh(delivery)
+        if delivery := events.lock_delivery(first, using, within_s=LAST_WAIT_S):
+            events.schedule_refresh(delivery)
     rows.update(**changes)
     return str(changes.get("state", first.state))
 
@@ -274,11 +266,11 @@ def _meaning(event: WebhookEvent) -> tuple[object, object] | None:
 
 
 def _replay_event(seen: WebhookEvent, using: str) -> str:
-    delivery = lock_delivery(seen, using)
+    delivery = events.lock_delivery(seen, using)
     event = WebhookEvent.objects.using(using).select_for_update().get(pk=seen.pk)
     if not event.is_replayable:
         return event.state
-    return apply_or_store(event, read_event(event.body.encode()), delivery, using)
+    return events.apply_or_store(event, read_event(event.body.encode()), delivery, using)
 
 
 def _fail(event: WebhookEvent, err: Exception, using: str) -> str:
@@ -301,23 +293,15 @@ def _apply_contained(event: WebhookEvent, using: str) -> bool:
 
 
 def _apply_parked(event: WebhookEvent, using: str) -> bool:
-    delivery = lock_delivery(event, using, wait=False)
+    delivery = events.lock_delivery(event, using, wait=False)
     if delivery is None:
         return False
-    if event.external_order_id not in {"", delivery.external_order_id}:
-        flag_and_save(delivery, Attention.FOREIGN_DELIVERY, occurrence=event.external_order_id)
-        return _abandon(event, Reason.FOREIGN, using)
-    if not events.link_and_apply(delivery, event.kaspi_delivery_id):
-        flag_and_save(delivery, Attention.SECOND_PARCEL, occurrence=event.kaspi_delivery_id)
-        return _abandon(event, Reason.SECOND_PARCEL, using)
+    if mismatch := events.link_or_flag(delivery, event):
+        parked = WebhookEvent.objects.using(using).filter(pk=event.pk, state=State.PARKED)
+        parked.update(state=State.CONFLICT, error=mismatch)
+        return False
     events.apply_parked(delivery)
     return True
-
-
-def _abandon(event: WebhookEvent, error: str, using: str) -> bool:
-    parked = WebhookEvent.objects.using(using).filter(pk=event.pk, state=State.PARKED)
-    parked.update(state=State.CONFLICT, error=error)
-    return False
 
 
 def _batches(waiting: models.QuerySet[WebhookEvent], size: int) -> Iterator[list[int]]:

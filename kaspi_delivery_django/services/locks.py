@@ -23,14 +23,13 @@ _LIMITS = {
 }
 
 
-def lock(*, using: str | None = None, wait: bool = True, within_s: int | None = None, **values: Any) -> Delivery | None:
+def lock(*, using: str, wait: bool = True, within_s: int | None = None, **values: Any) -> Delivery | None:
     """Return the delivery with these values, locked until the transaction ends; None if there is none.
 
     SQLite has no row locks: there a write that changes nothing makes this the one writer. With `wait=False` a
     locked row is None, where the engine can skip it. After `within_s` seconds a lock timeout is raised
     (`is_lock_timeout`); on SQLite see `limited_sqlite_waits`.
     """
-    using = using or db_alias()
     connection = connections[using]
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("a lock needs an open transaction")

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -22,36 +23,29 @@ from kaspi_delivery_django.views.public import PublicAPIView
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
-MAX_KEYS = 200
 
 
 class ThrottledLog:
     """Log a message at most once per key and interval, with the number of messages left out since.
 
-    Keys come from our code, never from a request. Keys beyond `MAX_KEYS` share one.
+    Keys come from our code, never from a request: there are few.
     """
 
     def __init__(self, logger: logging.Logger, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self._logger, self._ticks = logger, ticks
         self._lock = threading.Lock()
-        self._left_out: dict[str, int] = {}
-        self._quiet_until: dict[str, float] = {}
+        self._left_out = Counter[str]()
+        self._quiet_until = defaultdict[str, float](float)
 
     def log(self, level: int, message: str, *args: object, key: str, every_s: float = MINUTE_S) -> None:
         """Log the message, unless one with this key was logged within `every_s` seconds."""
         with self._lock:
-            key = key if key in self._left_out or len(self._left_out) < MAX_KEYS else ""
-            if self._ticks() < self._quiet_until.get(key, 0.0):
+            if self._ticks() < self._quiet_until[key]:
                 self._left_out[key] += 1
                 return
-            left_out, self._left_out[key] = self._left_out.get(key, 0), 0
+            left_out = self._left_out.pop(key, 0)
             self._quiet_until[key] = self._ticks() + every_s
         self._logger.log(level, "%s left_out=%s", message % args, left_out)
-
-    def forget(self) -> None:
-        """Reset, for tests."""
-        self._left_out.clear()
-        self._quiet_until.clear()
 
 
 logger = logging.getLogger(__name__)

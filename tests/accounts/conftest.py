@@ -4,7 +4,7 @@ import pytest
 
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
-from kaspi_delivery_django.services.outbox import claims, clients
+from kaspi_delivery_django.services.outbox import claims, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.accounts.merchants import ALIASES, ByAddress, CityAdapter, credentials
 from tests.admin import conftest as desk
@@ -46,7 +46,7 @@ def fakes(shop, fake_clock):
         for alias, own in ((alias, credentials(alias)) for alias in ALIASES)
     }
     addresses = {credentials(alias)["BASE_URL"]: SandboxAdapter(kaspi) for alias, kaspi in found.items()}
-    with clients.transport(ByAddress(addresses)):
+    with sender.transport(ByAddress(addresses)):
         yield found
 
 

@@ -1,7 +1,7 @@
 """The GET of a delivery that cannot exist: each answer that Kaspi, or something else, can give."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -116,23 +116,9 @@ def test_a_clock_that_is_wrong_is_found(ask, kaspi, monkeypatch):
     kaspi.clock = lambda: clock.now().timestamp() - 400
     found = ask()["clock"]
     assert (found.outcome, "ahead of Kaspi's" in found.message) == ("fail", True)
-    monkeypatch.setattr(probes, "read_date", lambda _header: None)
+    monkeypatch.setattr(probes.protocol, "read_date", lambda _header: None)
     found = ask()["clock"]
     assert (found.outcome, "timedatectl" in found.todo) == ("yours", True)
-
-
-@pytest.mark.parametrize(
-    ("header", "at"),
-    [
-        ("Sun, 01 Mar 2026 12:00:00 GMT", datetime(2026, 3, 1, 12, tzinfo=UTC)),
-        ("Sun, 01 Mar 2026 17:00:00 +0500", datetime(2026, 3, 1, 12, tzinfo=UTC)),
-        ("Sun, 01 Mar 2026 12:00:00 -0000", datetime(2026, 3, 1, 12, tzinfo=UTC)),
-        *((garbage, None) for garbage in (None, "", "noon", "Sun, 99 Mar 2026 12:00:00 GMT")),
-    ],
-)
-def test_a_date_is_read_in_utc(header, at):
-    """Whatever its zone; garbage is none."""
-    assert probes.read_date(header) == at
 
 
 @pytest.mark.parametrize(

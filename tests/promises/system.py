@@ -24,7 +24,7 @@ from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.server import Courier
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.outbox import clients
+from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.statuses import DELIVERED, STATUSES
 from tests.conftest import WEBHOOK_URL, FakeClock
@@ -80,7 +80,7 @@ class System:
         enter = self._stack.enter_context
         enter(clock.replaced(lambda: self.clock.now))
         enter(override_settings(KASPI_DELIVERY=copy.deepcopy(settings.KASPI_DELIVERY)))
-        enter(clients.transport(self.witness))
+        enter(sender.transport(self.witness))
         enter(listening(self.notified))
         enter(self._journalled())
         self.configure(

@@ -11,7 +11,7 @@ from django.db import connection
 from hypothesis.stateful import run_state_machine_as_test
 
 from kaspi_delivery_django import orders
-from kaspi_delivery_django.client import encoding
+from kaspi_delivery_django.client.protocol import dump
 from kaspi_delivery_django.models import calls
 from kaspi_delivery_django.services import errors, inbox
 from kaspi_delivery_django.services.deliveries import attention, payloads, status
@@ -58,7 +58,7 @@ def build_the_payload_again(monkeypatch):
             rebuilt = payloads._build(claim.delivery, payloads.order_of(claim.delivery))
         except (ObjectDoesNotExist, errors.AdapterFailed):
             return request
-        return replace(request, body=encoding.dump(rebuilt.to_json()).encode())
+        return replace(request, body=dump(rebuilt.to_json()).encode())
 
     monkeypatch.setattr(sender, "_request", build_from_the_order)
 

@@ -50,7 +50,7 @@ def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
     monkeypatch.setattr(OrderAdapter, "cancel_reason", fail)
     monkeypatch.setattr(Order, "pk", FORGED)
     if step == "flagged":
-        monkeypatch.setattr(booking, "deliveries_as", fail)
+        monkeypatch.setattr(booking.identities, "deliveries_as", fail)
         monkeypatch.setattr(booking.identities, "object_id_of", lambda _order: FORGED)
         with pytest.raises(ValueError, match="own"):
             booking.flag_adapter_failure(adapter, order, AdapterFailed("it fails"))

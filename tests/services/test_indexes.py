@@ -121,7 +121,7 @@ def test_claims_and_answers(due):
     assert_by_index(lambda: claims.claim_many([due.pk], using="default"))
     make_due()
     [claim], _blocked = claims.claim_many([due.pk], using="default")
-    booking = plain_bookings.Booking(claim=claim, remote=sender.transmit(claim))
+    booking = (claim, sender.transmit(claim))
     assert_by_index(lambda: plain_bookings.record_many([booking], using="default"))
     Delivery.objects.filter(pk=due.delivery_id).update(delivery_id=None, status="")
     make_due()

@@ -42,7 +42,7 @@ def test_a_row_that_a_constraint_refuses_is_503_and_stored_once_later(delivery, 
 
 def test_a_row_that_is_refused_when_it_is_stored_alone_is_503(delivery, post_webhook, monkeypatch):
     """The dead letter is a row as well."""
-    monkeypatch.setattr(inbox, "store", Mock(side_effect=inbox.EventNotStored))
+    monkeypatch.setattr(inbox.events, "store", Mock(side_effect=inbox.EventNotStored))
     with connection.execute_wrapper(FailingStatements(CHANGES, IntegrityError())):
         assert post_webhook(event(delivery, "accepted")).status_code == 503
     assert WebhookEvent.objects.count() == 0
@@ -245,10 +245,10 @@ def test_a_delivery_that_got_another_id_meanwhile_is_flagged_once(parked, booked
     """The event is a conflict then, and no round looks at it again; it stays parked if the delivery was deleted."""
     changed = fresh(booked)
     changed.delivery_id = "dlv_other"
-    monkeypatch.setattr(inbox, "lock_delivery", lambda *_args, **_waiting: None)
+    monkeypatch.setattr(inbox.events, "lock_delivery", lambda *_args, **_waiting: None)
     assert inbox.apply_parked(limit=10, using="default") == 0
     assert fresh(parked).state == "parked"
-    monkeypatch.setattr(inbox, "lock_delivery", lambda *_args, **_waiting: changed)
+    monkeypatch.setattr(inbox.events, "lock_delivery", lambda *_args, **_waiting: changed)
     assert inbox.apply_parked(limit=10, using="default") == 0
     assert (fresh(parked).state, fresh(booked).attention) == ("conflict", "second_parcel")
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from kaspi_delivery_django import client
 from kaspi_delivery_django.client import KaspiClient, Timeouts
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.outbox import clients, pipeline, worker
+from kaspi_delivery_django.services.outbox import pipeline, sender, worker
 
 VARIABLE = "STORM_CLOCK"
 
@@ -51,6 +51,6 @@ def running(fast):
         patch.object(pipeline, "MAX_WAIT_S", 25 / fast.speed),
         patch.object(worker, "ERROR_PAUSE_S", 0.3),
     ):
-        clients._client.cache_clear()
+        sender._client.cache_clear()
         yield
-    clients._client.cache_clear()
+    sender._client.cache_clear()

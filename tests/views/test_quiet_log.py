@@ -27,11 +27,3 @@ def test_a_line_is_logged_once_a_minute_with_the_count_of_the_others(throttled, 
         "hourly left_out=0",
         "refused: reason=no signature left_out=99",
     ]
-
-
-def test_too_many_keys_share_one(throttled, monkeypatch, caplog):
-    """The memory is bounded, whatever becomes a key."""
-    monkeypatch.setattr(webhook, "MAX_KEYS", 2)
-    for key in ("a", "b", "c", "d", "e"):
-        throttled.log(logging.WARNING, "refused", key=key)
-    assert len(caplog.records) == 3

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.models import StatusChange, WebhookEvent
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from kaspi_delivery_django.urls import account_webhook, webhook
-from kaspi_delivery_django.views.webhook import throttled_log
+from kaspi_delivery_django.views import webhook as view
 from tests import webhook_contract
 from tests.conftest import event
 from tests.webhook_contract import PHONE, WebhookContract, WebhookSmoke
@@ -282,7 +282,7 @@ def test_an_alias_of_a_hosts_own_route_forges_no_log_line(fake_clock, caplog):
 def test_an_account_without_a_secret_is_logged_once_an_hour(client, monkeypatch, caplog, alias):
     """Many projects mail each ERROR, and anybody can cause one."""
     now = [100.0]
-    monkeypatch.setattr(throttled_log, "_ticks", lambda: now[0])
+    monkeypatch.setattr(view.throttled_log, "_ticks", lambda: now[0])
     headers = {"X-Kaspi-Timestamp": "1767225600", "X-Kaspi-Signature": "f" * 64}
     for seconds, lines in ((0, 1), (3599, 1), (1, 2)):
         now[0] += seconds

@@ -4,7 +4,6 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,16 +40,10 @@ def is_set() -> bool:
     return isinstance(raw, Mapping) and bool(raw.get("RELAY"))
 
 
+@conf.without_traceback
 def endpoints() -> Mapping[str, Endpoint]:
     """Return the endpoints as they are now, by alias. Raises `ImproperlyConfigured` when they are wrong."""
-    found = conf.without_traceback(partial(_parse, conf.current().relay))
-    if isinstance(found, ImproperlyConfigured):
-        raise found
-    return found
-
-
-def _parse(raw: Mapping[str, Any]) -> Mapping[str, Endpoint]:
-    return {alias: _endpoint(alias, given) for alias, given in raw.items()}
+    return {alias: _endpoint(alias, given) for alias, given in conf.current().relay.items()}
 
 
 def _endpoint(alias: Any, raw: Any) -> Endpoint:

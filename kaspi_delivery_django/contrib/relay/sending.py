@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from urllib3.exceptions import HTTPError
 
 from kaspi_delivery_django.client.http import USER_AGENT
-from kaspi_delivery_django.client.retries import read_retry_after
+from kaspi_delivery_django.client.protocol import read_retry_after
 from kaspi_delivery_django.client.transport import DeadlineAdapter, Exchange, current
 from kaspi_delivery_django.contrib import outgoing
 from kaspi_delivery_django.contrib.outgoing import NeverSendable, RetryLater

@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from kaspi_delivery_django.management.running import WRONG_USE, stopped_by_signals, whole_number
 from kaspi_delivery_django.services import db
 from kaspi_delivery_django.services.outbox import circuit_breaker
-from kaspi_delivery_django.services.outbox.clients import MAX_THREADS
+from kaspi_delivery_django.services.outbox.sender import MAX_THREADS
 from kaspi_delivery_django.services.outbox.worker import Worker
 
 GREATEST_PORT = 65_535

@@ -11,7 +11,7 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import defer_or_raise, is_transient, is_unavailable, storable
-from kaspi_delivery_django.services.deliveries import attention, calls, preflight, refreshing, rules, status
+from kaspi_delivery_django.services.deliveries import attention, calls, preflight, rules, status
 from kaspi_delivery_django.services.locks import locked_row
 from kaspi_delivery_django.statuses import CANCELLED
 
@@ -177,7 +177,7 @@ def _delay_refresh(delivery: Delivery, using: str) -> bool:
 def _add_refresh(delivery: Delivery, *, at_once: bool) -> ApiCall:
     with locked_row(delivery) as locked:
         rules.check_refresh(locked)
-        locked.next_refresh_at = refreshing.next_refresh(locked)
+        locked.next_refresh_at = status.next_refresh(locked)
         if at_once:
             attention.forget(locked, attention.OF_REFRESH)
         locked.save(update_fields=["next_refresh_at", "raised_reasons", "updated_at"])

@@ -11,26 +11,9 @@ from kaspi_delivery_django.exceptions import CannotReissue, CannotReturn
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services.db import db_alias, storable
-from kaspi_delivery_django.services.deliveries import (
-    attention,
-    calls,
-    identities,
-    inserting,
-    payloads,
-    preflight,
-    rules,
-    status,
-)
-from kaspi_delivery_django.services.deliveries.identities import (
-    Identity,
-    OrderRef,
-    adapter_of,
-    deliveries_as,
-    identity_of,
-    newest_of,
-    numbered,
-)
-from kaspi_delivery_django.services.errors import AdapterFailed, one_line, translated
+from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, preflight, rules, status
+from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
+from kaspi_delivery_django.services.errors import AdapterFailed, one_line
 from kaspi_delivery_django.services.fast_sql import DeliveryKeys
 from kaspi_delivery_django.services.locks import locked_row
 
@@ -46,11 +29,11 @@ def request_delivery(order: models.Model) -> Delivery:
     flagged for manual review.
     Raises `NoAdapter` when the order's model has no adapter, and `UsageError` for an order without a primary key.
     """
-    adapter = adapter_of(order)
+    adapter = identities.adapter_of(order)
     try:
         if not identities.is_ours(adapter, order):
             return flag_foreign_database(adapter, order, identities.place_of(order))
-        return _book(adapter, identity_of(adapter, order))
+        return _book(adapter, identities.identity_of(adapter, order))
     except AdapterFailed as err:
         return flag_adapter_failure(adapter, order, err)
 
@@ -64,7 +47,7 @@ def book(adapter: AnyAdapter, ref: OrderRef) -> None:
     here = [one for one in ref.known if one.environment == identity.environment]
     if not ref.known:
         with transaction.atomic(using=db_alias(), savepoint=False):
-            calls.add_create(inserting.insert(adapter, identity))
+            calls.add_create(calls.insert(adapter, identity))
     elif not here or not all(is_up_to_date(one, identity) for one in identities.one_per_parcel(here)):
         _book(adapter, identity)
 
@@ -90,18 +73,14 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
     with locked_row(delivery) as locked:
         rules.check_reissue(locked, confirmed_absent=confirmed_absent)
         status.abandon(locked)
-        try:
+        with preflight.refused_as(CannotReissue, gettext("The order is gone.")):
             order = payloads.order_of(locked)
-            adapter = adapter_of(order)
+            adapter = identities.adapter_of(order)
             if locked.is_return:
                 identity = identities.of_return(adapter, locked.returned_delivery(), order)
                 return _open_return(adapter, _next(adapter, locked, identity), locked.return_reason)
-            identity = identities.for_parcel(identity_of(adapter, order), locked.parcel)
-            return inserting.open_delivery(adapter, _next(adapter, locked, identity), calls.add_create)
-        except models.ObjectDoesNotExist as err:
-            raise CannotReissue(gettext("The order is gone.")) from err
-        except AdapterFailed as err:
-            raise CannotReissue(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
+            identity = identities.for_parcel(identities.identity_of(adapter, order), locked.parcel)
+            return calls.open_delivery(adapter, _next(adapter, locked, identity), calls.add_create)
 
 
 def request_return(delivery: Delivery, *, reason: str = "") -> Delivery:
@@ -116,14 +95,10 @@ def request_return(delivery: Delivery, *, reason: str = "") -> Delivery:
         if (booked := locked.returns().first()) is not None:
             return booked
         rules.check_return(locked)
-        try:
+        with preflight.refused_as(CannotReturn, gettext("The order is gone.")):
             order = payloads.order_of(locked)
-            adapter = adapter_of(order)
+            adapter = identities.adapter_of(order)
             return _open_return(adapter, identities.of_return(adapter, locked, order), storable(reason))
-        except models.ObjectDoesNotExist as err:
-            raise CannotReturn(gettext("The order is gone.")) from err
-        except AdapterFailed as err:
-            raise CannotReturn(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 def is_up_to_date(newest: DeliveryKeys | Delivery, identity: Identity) -> bool:
@@ -139,9 +114,24 @@ def is_up_to_date(newest: DeliveryKeys | Delivery, identity: Identity) -> bool:
     return newest.delivery_id is not None or identities.is_same(newest, own)
 
 
-def flag_adapter_failure(adapter: AnyAdapter, order: models.Model, failure: AdapterFailed) -> Delivery:
-    """Flag the delivery of an order that the adapter failed on; saving the order again retries."""
-    return _flag_adapter_failure(adapter, order, identities.object_id_of(order), failure)
+def flag_adapter_failure(
+    adapter: AnyAdapter, order: models.Model, failure: AdapterFailed, *, object_id: str = ""
+) -> Delivery:
+    """Flag the delivery of an order that the adapter failed on; saving the order again retries.
+
+    `object_id` is the text that the delivery is found by, if it is not that of the order's key.
+    """
+    object_id = object_id or identities.object_id_of(order)
+    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, one_line(object_id), failure)
+    accounts = conf.current().accounts
+    account = accounts.get(conf.DEFAULT_ACCOUNT) or next(iter(accounts.values()))
+    nameless = identities.labelled(Identity(account.alias, account.environment, object_id=object_id), adapter, order)
+    environments = {one.environment for one in accounts.values()}
+    known = identities.deliveries_as(adapter, object_id).filter(environment__in=environments)
+    try:
+        return _flagged(known.first()) or _insert_flagged(adapter, nameless, failure)
+    except IntegrityError:
+        return calls.winner(adapter, nameless) or known.get()
 
 
 def flag_foreign_database(adapter: AnyAdapter, order: models.Model, using: str) -> Delivery:
@@ -154,17 +144,17 @@ def flag_foreign_database(adapter: AnyAdapter, order: models.Model, using: str) 
         " to one database, or save it there."
     )
     object_id = identities.fitting(f"{using}:{identities.object_id_of(order)}")
-    return _flag_adapter_failure(adapter, order, object_id, failure)
+    return flag_adapter_failure(adapter, order, failure, object_id=object_id)
 
 
 def _book(adapter: AnyAdapter, identity: Identity) -> Delivery:
-    newest = newest_of(adapter, identity.object_id, identity.environment)
+    newest = identities.newest_of(adapter, identity.object_id, identity.environment)
     if not newest:
-        return inserting.open_delivery(adapter, identity, calls.add_create)
+        return calls.open_delivery(adapter, identity, calls.add_create)
     try:
         first, *_others = [_update(one, identity) for one in newest]
     except Delivery.DoesNotExist:  # it had no name, and was just deleted because it is not wanted
-        return inserting.open_delivery(adapter, identity, calls.add_create)
+        return calls.open_delivery(adapter, identity, calls.add_create)
     return first
 
 
@@ -187,7 +177,7 @@ def _open_return(adapter: AnyAdapter, identity: Identity, reason: str) -> Delive
         delivery.save(update_fields=["return_reason", "updated_at"])
         calls.add_create(delivery)
 
-    return inserting.open_delivery(adapter, identity, add_create)
+    return calls.open_delivery(adapter, identity, add_create)
 
 
 def _next(adapter: AnyAdapter, last: Delivery, identity: Identity) -> Identity:
@@ -196,23 +186,10 @@ def _next(adapter: AnyAdapter, last: Delivery, identity: Identity) -> Identity:
         return identity
     if newest.pk != last.pk:
         raise CannotReissue(OTHER_DELIVERY % {"name": newest})
-    following = numbered(identity, newest.generation + 1)
+    following = identities.numbered(identity, newest.generation + 1)
     if not is_identifier(following.external_order_id):
         raise CannotReissue(gettext("external_order_id is too long for the number of the next delivery: shorten it."))
     return following
-
-
-def _flag_adapter_failure(adapter: AnyAdapter, order: models.Model, object_id: str, failure: AdapterFailed) -> Delivery:
-    logger.error("adapter failed: model=%s pk=%s error=%s", adapter.model, one_line(object_id), failure)
-    accounts = conf.current().accounts
-    account = accounts.get(conf.DEFAULT_ACCOUNT) or next(iter(accounts.values()))
-    nameless = identities.labelled(Identity(account.alias, account.environment, object_id=object_id), adapter, order)
-    environments = {one.environment for one in accounts.values()}
-    known = deliveries_as(adapter, object_id).filter(environment__in=environments)
-    try:
-        return _flagged(known.first()) or _insert_flagged(adapter, nameless, failure)
-    except IntegrityError:
-        return inserting.winner(adapter, nameless) or known.get()
 
 
 def _flagged(delivery: Delivery | None) -> Delivery | None:
@@ -226,7 +203,7 @@ def _flagged(delivery: Delivery | None) -> Delivery | None:
 
 def _insert_flagged(adapter: AnyAdapter, identity: Identity, failure: AdapterFailed) -> Delivery:
     with transaction.atomic(using=db_alias()):
-        delivery = inserting.insert(adapter, identity)
+        delivery = calls.insert(adapter, identity)
         attention.flag(delivery, Attention.ADAPTER_FAILED)
         delivery.save(update_fields=attention.COLUMNS)
         calls.add_stuck_create(delivery, Attention.ADAPTER_FAILED, str(failure))

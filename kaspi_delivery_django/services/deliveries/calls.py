@@ -1,25 +1,66 @@
-"""Add calls to the outbox, reschedule them, and stop them. The caller holds the delivery's lock.
+"""Insert deliveries and their calls; reschedule the calls, and stop them. The caller holds the delivery's lock.
 
 Only this module writes idempotency keys.
 """
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from kaspi_delivery_django.client import encoding, protocol
+from kaspi_delivery_django.client import protocol
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.calls import digest
+from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import runners
+from kaspi_delivery_django.services.deliveries.identities import Identity, content_type_of
+from kaspi_delivery_django.services.errors import AdapterFailed
+from kaspi_delivery_django.services.locks import lock
 
 logger = logging.getLogger(__name__)
 State, Kind = ApiCall.State, ApiCall.Kind
 MAX_CLOCK_SKEW = timedelta(minutes=1)  # the database's clock decides what is due, and may be behind this process's
+KEY_COLUMNS = ("object_id", "environment", "parcel", "returned_generation", "generation")
+NAME_TAKEN = "another order has this external_order_id already"
 KEY_LIFETIME = timedelta(hours=24)  # a booking older than this counts as one whose key Kaspi has forgotten
+
+
+def open_delivery(adapter: AnyAdapter, identity: Identity, add: Callable[[Delivery], object]) -> Delivery:
+    """Insert a delivery, and `add` its create; return the existing delivery if another transaction was faster."""
+    try:
+        with transaction.atomic(using=db_alias()):
+            delivery = insert(adapter, identity)
+            add(delivery)
+    except IntegrityError as err:
+        faster = winner(adapter, identity)
+        if faster is None:
+            raise AdapterFailed(NAME_TAKEN) from err
+        return faster
+    return delivery
+
+
+def winner(adapter: AnyAdapter, identity: Identity) -> Delivery | None:
+    """Return the row that another transaction inserted first.
+
+    The read locks, because on MariaDB our snapshot may be older than that transaction's commit.
+    """
+    own: dict[str, Any] = {name: getattr(identity, name) for name in KEY_COLUMNS}
+    with transaction.atomic(using=db_alias()):
+        return lock(using=db_alias(), **own, content_type=content_type_of(adapter).pk)
+
+
+def insert(adapter: AnyAdapter, identity: Identity) -> Delivery:
+    """Insert a delivery without a call. Raises `IntegrityError` when there is one already."""
+    own = identity.columns() | {name: getattr(identity, name) for name in KEY_COLUMNS}
+    delivery = Delivery(**own, content_type=content_type_of(adapter))
+    fast_sql.insert(delivery, using=db_alias())
+    return delivery
 
 
 def idempotency_key(external_order_id: str | None, kind: str, number: int = 1) -> str:
@@ -76,7 +117,7 @@ def add_cancel(delivery: Delivery) -> None:
         kind=Kind.CANCEL,
         idempotency_key=idempotency_key(delivery.external_order_id, Kind.CANCEL, cancels.count() + 1),
         payload=payload,
-        payload_sha256=encoding.digest(payload),
+        payload_sha256=digest(payload),
         next_attempt_at=now - MAX_CLOCK_SKEW,
         queued_at=now,
     )

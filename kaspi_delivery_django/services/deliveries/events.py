@@ -15,7 +15,7 @@ from kaspi_delivery_django.client.webhooks import DELIVERY_PREFIX
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, errors, fast_sql
 from kaspi_delivery_django.services.db import db_alias, is_unavailable
-from kaspi_delivery_django.services.deliveries import attention, calls, refreshing, rules, status
+from kaspi_delivery_django.services.deliveries import attention, calls, rules, status
 from kaspi_delivery_django.services.locks import lock
 from kaspi_delivery_django.statuses import STATUSES, Transition
 
@@ -90,7 +90,7 @@ def link(delivery: Delivery, delivery_id: str, *, is_requested: bool = False) ->
     was_abandoned = rules.is_abandoned(delivery) and not delivery.cancel_requested_at
     status.reopen(delivery)
     delivery.delivery_id, delivery.blanked_at = delivery_id, None
-    delivery.next_refresh_at = refreshing.next_refresh(delivery)
+    delivery.next_refresh_at = status.next_refresh(delivery)
     attention.clear(delivery, attention.OF_BOOKING)
     if delivery.has_successor() or (was_abandoned and not is_requested):
         logger.error("booked, though it was abandoned: delivery=%s delivery_id=%s", delivery.pk, delivery_id)
@@ -117,6 +117,17 @@ def link_and_apply(delivery: Delivery, delivery_id: str) -> bool:
     return True
 
 
+def link_or_flag(delivery: Delivery, event: WebhookEvent) -> str:
+    """Link an event's delivery by Kaspi's id. Return why the event is not about it, and flag it; empty if it is."""
+    if event.external_order_id not in {"", delivery.external_order_id}:
+        _flag_and_save(delivery, Attention.FOREIGN_DELIVERY, occurrence=event.external_order_id)
+        return Reason.FOREIGN
+    if not link_and_apply(delivery, event.kaspi_delivery_id):
+        _flag_and_save(delivery, Attention.SECOND_PARCEL, occurrence=event.kaspi_delivery_id)
+        return Reason.SECOND_PARCEL
+    return ""
+
+
 def apply_parked(delivery: Delivery) -> None:
     """Apply the events that arrived before their delivery was known, in the order of Kaspi's clock."""
     parked = WebhookEvent.objects.filter(
@@ -139,12 +150,8 @@ def apply_or_store(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery 
         return store(event, *unusable, using)
     if delivery is None:
         return store(event, State.PARKED, Reason.NO_DELIVERY, using)
-    if remote.external_order_id not in {"", delivery.external_order_id}:
-        flag_and_save(delivery, Attention.FOREIGN_DELIVERY, occurrence=remote.external_order_id)
-        return store(event, State.CONFLICT, Reason.FOREIGN, using)
-    if not link_and_apply(delivery, remote.delivery_id):
-        flag_and_save(delivery, Attention.SECOND_PARCEL, occurrence=remote.delivery_id)
-        return store(event, State.PARKED, Reason.SECOND_PARCEL, using)
+    if mismatch := link_or_flag(delivery, event):
+        return store(event, State.CONFLICT if mismatch == Reason.FOREIGN else State.PARKED, mismatch, using)
     is_known = not event._state.adding
     apply(delivery, event, remote)
     return store(event, event.state, event.error, using) if is_known else event.state
@@ -161,11 +168,11 @@ def lock_delivery(event: WebhookEvent, using: str, **waiting: Any) -> Delivery |
 def schedule_refresh(delivery: Delivery) -> None:
     """Schedule a GET for a locked delivery that has a Kaspi id: the answer decides."""
     if delivery.delivery_id:
-        refreshing.schedule_refresh_now(delivery)
+        delivery.next_refresh_at = clock.now_of(delivery)
         delivery.save(update_fields=["next_refresh_at", "updated_at"])
 
 
-def flag_and_save(delivery: Delivery, reason: Attention, *, occurrence: str) -> None:
+def _flag_and_save(delivery: Delivery, reason: Attention, *, occurrence: str) -> None:
     """Flag a locked delivery, and save it."""
     attention.flag(delivery, reason, occurrence=occurrence)
     delivery.save(update_fields=attention.COLUMNS)

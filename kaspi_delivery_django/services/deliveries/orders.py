@@ -1,7 +1,6 @@
 """Follow the shop's orders: book or cancel when one is saved, adopt a delivery that Kaspi has already."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -16,7 +15,7 @@ from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import after_commit, db_alias, savepoint
-from kaspi_delivery_django.services.deliveries import booking, calls, identities, inserting, payloads, preflight, rules
+from kaspi_delivery_django.services.deliveries import booking, calls, identities, payloads, preflight, rules
 from kaspi_delivery_django.services.deliveries.actions import cancel_for_shop, link_delivery
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.deliveries.payloads import Wish, wish_for
@@ -35,19 +34,18 @@ class Save:
     is_partial: bool = False
 
 
-def follow_order(adapter: AnyAdapter, order: models.Model, save: Save | None = None) -> None:
+def follow_order(adapter: AnyAdapter, order: models.Model, save: Save) -> None:
     """Book or cancel the order, as the adapter wants. A failure of the adapter is flagged.
 
     The adapter is asked about the instance, with its primary key as the database has it; about the row, if the
     instance was not saved as a whole, or if the adapter fails on it.
     """
-    saved = save or Save(using=db_alias())
-    if saved.using != db_alias():
-        _flag_foreign_database(adapter, order, saved.using)
+    if save.using != db_alias():
+        _flag_foreign_database(adapter, order, save.using)
         return
-    reads_row = saved.is_partial and orders.can_be_looked_up(adapter.model_class())
+    reads_row = save.is_partial and orders.can_be_looked_up(adapter.model_class())
     wish = None if reads_row else _wish_for_instance(adapter, order)
-    if wish is Wish.WAIT and saved.is_new:
+    if wish is Wish.WAIT and save.is_new:
         return
     try:
         with savepoint(db_alias()):
@@ -65,19 +63,19 @@ def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery
     `CannotBook` for an order that is not wanted, is to be cancelled, is gone, or that the adapter fails on.
     """
     adapter = identities.adapter_of(order)
-    with _booking_by_staff():
+    with preflight.refused_as(CannotBook, gettext("The order is gone.")), transaction.atomic(using=db_alias()):
         missing, wish = _first_booking(adapter, order)
         if wish is Wish.WAIT and not send_anyway:
             raise CannotBook(str(NOT_WANTED))
         add = calls.add_create if wish is Wish.SEND else _add_overruled
-        first, *_others = [inserting.open_delivery(adapter, identity, add) for identity in missing]
+        first, *_others = [calls.open_delivery(adapter, identity, add) for identity in missing]
         return first
 
 
 def check_booking(order: models.Model) -> bool:
     """Return whether the adapter wants the order sent. Raises what `book_delivery` would raise; writes nothing."""
     adapter = identities.adapter_of(order)
-    with _booking_by_staff():
+    with preflight.refused_as(CannotBook, gettext("The order is gone.")), transaction.atomic(using=db_alias()):
         return _first_booking(adapter, order)[1] is Wish.SEND
 
 
@@ -97,16 +95,6 @@ def adopt_delivery(order: models.Model, delivery_id: str, *, external_order_id: 
         return _adopt(adapter, delivery_id, known_as)
     except AdapterFailed as err:
         raise CannotLink(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
-
-
-@contextmanager
-def _booking_by_staff() -> Iterator[None]:
-    """Open a transaction in which a failure of the adapter is a refusal."""
-    try:
-        with transaction.atomic(using=db_alias()):
-            yield
-    except AdapterFailed as err:
-        raise CannotBook(preflight.ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 def _first_booking(adapter: AnyAdapter, order: models.Model) -> tuple[list[Identity], Wish]:
@@ -199,7 +187,7 @@ def _adopt(adapter: AnyAdapter, delivery_id: str, identity: Identity) -> Deliver
     with transaction.atomic(using=db_alias()):
         own = identities.deliveries_as(adapter, identity.object_id)
         known = own.filter(environment=identity.environment).first()
-        delivery = known or inserting.open_delivery(adapter, identity, calls.add_booked_elsewhere)
+        delivery = known or calls.open_delivery(adapter, identity, calls.add_booked_elsewhere)
         if delivery.delivery_id == delivery_id:
             return delivery
         if not rules.may_be_booked(delivery) or delivery.external_order_id != identity.external_order_id:

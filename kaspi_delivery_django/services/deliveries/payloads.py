@@ -15,9 +15,11 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.functional import Promise
 
-from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel, encoding
+from kaspi_delivery_django.client import Contact, DeliveryRequest, Location, Parcel
+from kaspi_delivery_django.client.protocol import dump
 from kaspi_delivery_django.client.types import MAX_REASON_LENGTH, read_text
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
+from kaspi_delivery_django.models.calls import digest
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.models.search import city_key, phone_tail, second_words_key, words_key
 from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, can_be_looked_up
@@ -39,9 +41,9 @@ NO_REQUEST = "build_request must return a DeliveryRequest"
 NO_RETURN = "build_return must return a DeliveryRequest"
 FROZEN = ("payload", "payload_sha256")
 SIDES = ("pickup", "dropoff")
-PLACE = ("address", "notes", "name", "phone")
+PLACES = tuple(f"{side}_{name}" for side in SIDES for name in ("address", "notes", "name", "phone"))
 MIRRORED = (
-    *(f"{side}_{name}" for side in SIDES for name in PLACE),
+    *PLACES,
     *(f"parcel_{field.name}" for field in fields(Parcel)),
     "phone_tail",
     *CUSTOMER_KEYS,
@@ -68,9 +70,8 @@ def order_of(delivery: Delivery) -> models.Model:
 
     Raises `ObjectDoesNotExist` when it is deleted, and `AdapterFailed` when its model has no adapter.
     """
-    types = ContentType.objects.db_manager(db_alias())
-    model = types.get_for_id(delivery.content_type_id).model_class()
-    if model is None or adapter_for(model) is None:
+    model = _adapted_model(delivery)
+    if model is None:
         raise AdapterFailed(NO_ADAPTER)
     if not can_be_looked_up(model):  # the order may exist, so the delivery must not be abandoned
         raise AdapterFailed("orders with a primary key of several columns cannot be looked up: adapt another model")
@@ -80,6 +81,13 @@ def order_of(delivery: Delivery) -> models.Model:
     except _WRONG_KEY as err:
         raise models.ObjectDoesNotExist("no such order") from err
     return order
+
+
+def _adapted_model(delivery: Delivery) -> type[models.Model] | None:
+    """Return the model of the delivery's order; None if it is gone or has no adapter."""
+    content_type = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
+    model: type[models.Model] | None = content_type.model_class()
+    return model if model and adapter_for(model) else None
 
 
 def orders_of(deliveries: Iterable[Delivery]) -> dict[int, models.Model]:
@@ -94,13 +102,12 @@ def orders_of(deliveries: Iterable[Delivery]) -> dict[int, models.Model]:
 
 
 def _orders_of_model(group: list[Delivery]) -> dict[int, models.Model]:
-    using = db_alias()
-    model = ContentType.objects.db_manager(using).get_for_id(group[0].content_type_id).model_class()
-    if model is None or adapter_for(model) is None:
+    model = _adapted_model(group[0])
+    if model is None:
         return {}
     try:
         with project_locale():
-            orders = model._base_manager.using(using).in_bulk([delivery.object_id for delivery in group])
+            orders = model._base_manager.using(db_alias()).in_bulk([delivery.object_id for delivery in group])
     except _WRONG_KEY:
         return _orders_of_halves(group)
     known = {str(pk): order for pk, order in orders.items()}
@@ -118,10 +125,10 @@ def _orders_of_halves(group: list[Delivery]) -> dict[int, models.Model]:
 def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:
     """Build the create's payload; `store` writes it. The caller has a savepoint. Raises `AdapterFailed`."""
     request = _build(delivery, order)
-    call.payload = encoding.dump(request.to_json(), ascii_only=True)
-    call.payload_sha256 = delivery.order_sha256 = encoding.digest(call.payload)
+    call.payload = dump(request.to_json(), ascii_only=True)
+    call.payload_sha256 = delivery.order_sha256 = digest(call.payload)
     customer = request.pickup if delivery.is_return else request.dropoff
-    for name, value in _mirrored(request, customer).items():
+    for name, value in {**_booked(request), **_searched(customer)}.items():
         setattr(delivery, name, value)
 
 
@@ -208,14 +215,14 @@ def flag_edits(delivery: Delivery) -> None:
             document = _as_sent(_document(delivery, order_of(delivery)), create.payload)
     except (models.ObjectDoesNotExist, AdapterFailed):
         return
-    digest, older = (encoding.digest(encoding.dump(document, ascii_only=escaped)) for escaped in (True, False))
-    if delivery.order_sha256 in {digest, older}:
+    current, older = (digest(dump(document, ascii_only=escaped)) for escaped in (True, False))
+    if delivery.order_sha256 in {current, older}:
         return
-    delivery.order_sha256 = digest
-    if create.payload_sha256 in {digest, older}:
+    delivery.order_sha256 = current
+    if create.payload_sha256 in {current, older}:
         attention.clear(delivery, attention.OF_EDIT)
     else:
-        attention.flag(delivery, Attention.ORDER_EDITED, occurrence=digest)
+        attention.flag(delivery, Attention.ORDER_EDITED, occurrence=current)
     delivery.save(update_fields=attention.COLUMNS)
 
 
@@ -325,21 +332,17 @@ def _way_back(delivery: Delivery, order: models.Model) -> DeliveryRequest:
 
 
 def _mirrored_request(delivery: Delivery) -> DeliveryRequest:
-    """Read a request from the columns that `_mirrored` has written."""
+    """Read a request from the columns that `build` has written."""
     places: dict[str, Any] = {
         side: Location(
             address=getattr(delivery, f"{side}_address"),
             contact=Contact(name=getattr(delivery, f"{side}_name"), phone=getattr(delivery, f"{side}_phone")),
             notes=getattr(delivery, f"{side}_notes"),
         )
-        for side in ("pickup", "dropoff")
+        for side in SIDES
     }
     measures: dict[str, Any] = {field.name: getattr(delivery, f"parcel_{field.name}") for field in fields(Parcel)}
     return DeliveryRequest(**places, parcel=Parcel(**measures))
-
-
-def _mirrored(request: DeliveryRequest, customer: Location) -> dict[str, object]:
-    return {**_booked(request), **_searched(customer)}
 
 
 def _booked(request: DeliveryRequest) -> dict[str, object]:

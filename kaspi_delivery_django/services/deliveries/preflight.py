@@ -4,7 +4,8 @@ A delivery that is not wanted is neither sent nor abandoned: it waits for a save
 after `WAIT_BEFORE_FLAG`. One that is wanted later is postponed, and the adapter is asked again then.
 """
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -12,12 +13,12 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext, gettext_lazy
 
-from kaspi_delivery_django.exceptions import CannotRetry
+from kaspi_delivery_django.exceptions import CannotRetry, DeliveryError
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import attention, calls, identities, inserting, payloads, status
+from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, status
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.deliveries.payloads import Wish
 from kaspi_delivery_django.services.errors import AdapterFailed, translated
@@ -68,7 +69,7 @@ def move(delivery: Delivery, own: Identity) -> bool:
             if is_unsent:
                 _rename(delivery, own)
     except IntegrityError as err:
-        raise AdapterFailed(inserting.NAME_TAKEN) from err
+        raise AdapterFailed(calls.NAME_TAKEN) from err
     return is_unsent
 
 
@@ -141,7 +142,7 @@ def retry_failed(delivery: Delivery, identity: Identity) -> Delivery:
             attention.clear(locked, OF_ADAPTER_FAILED)
             locked.save(update_fields=attention.COLUMNS)
     except IntegrityError as err:
-        raise AdapterFailed(inserting.NAME_TAKEN) from err
+        raise AdapterFailed(calls.NAME_TAKEN) from err
     return locked
 
 
@@ -150,17 +151,24 @@ def retry_naming(delivery: Delivery) -> Delivery:
 
     Raises `CannotRetry`.
     """
-    try:
+    with refused_as(CannotRetry, gettext("The order is gone: acknowledge it.")):
         order = payloads.order_of(delivery)
         adapter = identities.adapter_of(order)
-        if payloads.wish_for(adapter, order) is not Wish.SEND:
-            delivery.delete()
-            return delivery
-        return retry_failed(delivery, identities.identity_of(adapter, order))
+        if payloads.wish_for(adapter, order) is Wish.SEND:
+            return retry_failed(delivery, identities.identity_of(adapter, order))
+    delivery.delete()
+    return delivery
+
+
+@contextmanager
+def refused_as(error: type[DeliveryError], gone: str) -> Iterator[None]:
+    """Raise this error where the adapter fails, and with the text `gone` for an order that is deleted."""
+    try:
+        yield
     except models.ObjectDoesNotExist as err:
-        raise CannotRetry(gettext("The order is gone: acknowledge it.")) from err
+        raise error(gone) from err
     except AdapterFailed as err:
-        raise CannotRetry(ADAPTER_FAILED % {"error": translated(str(err))}) from err
+        raise error(ADAPTER_FAILED % {"error": translated(str(err))}) from err
 
 
 def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> Wish:
@@ -196,7 +204,7 @@ def _take_over_identity(call: ApiCall, delivery: Delivery, order: models.Model) 
     if identities.is_same(delivery, own) or not move(delivery, own):
         return True
     for key in parcels[1:]:
-        inserting.open_delivery(adapter, identities.for_parcel(identity, key), partial(_add_like, delivery))
+        calls.open_delivery(adapter, identities.for_parcel(identity, key), partial(_add_like, delivery))
     call.idempotency_key = calls.idempotency_key(own.external_order_id, Kind.CREATE)
     call.payload = call.payload_sha256 = ""
     return delivery.account == account
@@ -224,13 +232,8 @@ def _rename(delivery: Delivery, own: Identity) -> None:
 
 
 def _is_wanted(delivery: Delivery) -> bool:
-    try:
-        with transaction.atomic(using=db_alias()):
-            return payloads.current_wish(delivery, payloads.order_of(delivery)) is Wish.SEND
-    except models.ObjectDoesNotExist as err:
-        raise CannotRetry(gettext("The order is gone: cancel it.")) from err
-    except AdapterFailed as err:
-        raise CannotRetry(ADAPTER_FAILED % {"error": translated(str(err))}) from err
+    with refused_as(CannotRetry, gettext("The order is gone: cancel it.")), transaction.atomic(using=db_alias()):
+        return payloads.current_wish(delivery, payloads.order_of(delivery)) is Wish.SEND
 
 
 def _release(delivery: Delivery) -> None:

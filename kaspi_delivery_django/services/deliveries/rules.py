@@ -119,24 +119,12 @@ def effect_of_cancel(delivery: Delivery) -> Effect:
     return Effect.CANCEL_UNSENT if _newest_create(delivery).is_never_sent else Effect.CANCEL_LATER
 
 
-def effect_of_refresh(delivery: Delivery) -> Effect:
-    """Return what a refresh would do now. Raises `CannotRefresh`."""
-    check_refresh(delivery)
-    return Effect.REFRESH_SENT
-
-
 def effect_of_retry(delivery: Delivery, now: datetime) -> Effect:
     """Return what a retry would do now. Raises `CannotRetry`."""
     check_retry(delivery, now)
     if delivery.is_held or not delivery.external_order_id:
         return Effect.ADAPTER_DECIDES
     return Effect.FIRST_SENT if is_unread(delivery) else Effect.RETRY_SENT
-
-
-def effect_of_return(delivery: Delivery) -> Effect:
-    """Return what booking a return would do now. Raises `CannotReturn`."""
-    check_return(delivery)
-    return Effect.RETURN_BOOKED
 
 
 def is_abandoned(delivery: Delivery) -> bool:

@@ -1,15 +1,20 @@
-"""The only place where a delivery's status changes. The caller holds the delivery's lock."""
+"""The only place where a delivery's status changes, and where its next GET is scheduled.
+
+The caller holds the delivery's lock. An unknown status is refreshed ever less often.
+"""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.client.types import HistoryEntry, RemoteDelivery, is_word
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.models.deliveries import FLAG_UNKNOWN_AFTER
 from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import db_alias
-from kaspi_delivery_django.services.deliveries import attention, notifications, refreshing
+from kaspi_delivery_django.services.deliveries import attention, notifications
 from kaspi_delivery_django.statuses import (
     ACCEPTED,
     CANCELLED,
@@ -23,6 +28,7 @@ from kaspi_delivery_django.statuses import (
 
 CONFIRMED_BY_KASPI = "Kaspi's own answer"
 MAX_ETA = timedelta(days=365)
+MAX_INTERVAL = timedelta(days=1)
 MAX_STEPS = 100
 MIDDLE_RANK = RANKS[ACCEPTED]  # the rank of an unknown status among others of the same second
 State, Kind, Source = ApiCall.State, ApiCall.Kind, StatusChange.Source
@@ -57,8 +63,8 @@ class StatusUpdate:
 
 def transition_of(delivery: Delivery, update: StatusUpdate) -> Transition:
     """Return what the update means for the delivery."""
-    incoming = StatusSnapshot(update.status, update.at)
-    return transition(delivery.status_snapshot, incoming, is_consistent=update.is_consistent)
+    current, incoming = StatusSnapshot(delivery.status, delivery.status_at), StatusSnapshot(update.status, update.at)
+    return transition(current, incoming, is_consistent=update.is_consistent)
 
 
 def apply(delivery: Delivery, update: StatusUpdate) -> None:
@@ -69,7 +75,7 @@ def apply(delivery: Delivery, update: StatusUpdate) -> None:
     elif found is not Transition.REPEAT and not delivery.history.filter(to_status=update.status).exists():
         _record_change(delivery, update, applied=False)
     if found in {Transition.CONTRADICTION, Transition.UNKNOWN}:
-        refreshing.schedule_refresh_now(delivery)
+        delivery.next_refresh_at = clock.now_of(delivery)
 
 
 def save(delivery: Delivery, columns: Sequence[str] = MIRROR_COLUMNS) -> None:
@@ -135,7 +141,7 @@ def first_change(delivery: Delivery, update: StatusUpdate) -> StatusChange:
     """Set the first status of a delivery that was just linked. The caller saves it and the returned change."""
     change = _new_change(delivery, update, applied=True)
     delivery.status, delivery.status_at = update.status, change.at
-    delivery.next_refresh_at = refreshing.next_refresh(delivery)
+    delivery.next_refresh_at = next_refresh(delivery)
     return change
 
 
@@ -170,6 +176,45 @@ def add_missing_steps(
         before = step.status
     for update, came_from in missing[-free:] if free > 0 else ():
         _record_change(delivery, update, applied=False, before=came_from)
+
+
+def next_refresh(delivery: Delivery, *, after: timedelta | None = None) -> datetime | None:
+    """Return when the delivery is refreshed next if Kaspi sends no webhook; None once it has ended."""
+    if not delivery.is_open or not delivery.delivery_id:
+        return None
+    now = clock.now_of(delivery)
+    return now + (after or refresh_interval(delivery, now))
+
+
+def reschedule(delivery: Delivery, *, after: timedelta | None = None) -> None:
+    """Schedule the next GET. The caller saves the delivery.
+
+    A GET that is due stays due, even if the delivery has ended: only Kaspi's answer resolves a contradiction.
+    With `after`, a GET that is scheduled earlier stays as well.
+    """
+    if is_refresh_due(delivery):
+        return
+    planned, earlier = next_refresh(delivery, after=after), delivery.next_refresh_at
+    delivery.next_refresh_at = min(planned, earlier) if planned and earlier and after else planned
+
+
+def is_refresh_due(delivery: Delivery) -> bool:
+    """Return whether a GET is due."""
+    return delivery.next_refresh_at is not None and delivery.next_refresh_at <= clock.now_of(delivery)
+
+
+def refresh_interval(delivery: Delivery, now: datetime) -> timedelta:
+    """Return the time until the next refresh: REFRESH_AFTER, doubled each time for an unknown status.
+
+    It grows to a day, and ends when the unknown status is to be flagged.
+    """
+    usual = conf.current().refresh_after
+    if not delivery.has_unknown_status:
+        return usual
+    age = delivery.age_of_status(now)
+    longer = max(usual, min(age, MAX_INTERVAL))
+    left = FLAG_UNKNOWN_AFTER - age
+    return min(longer, left) if left > timedelta(0) else longer
 
 
 def _in_order(entries: Sequence[HistoryEntry], received_at: datetime) -> list[HistoryEntry]:
@@ -208,7 +253,7 @@ def _move(delivery: Delivery, update: StatusUpdate, *, notifies: bool = True) ->
     delivery.status, delivery.status_at = update.status, change.at
     delivery.reopened_from = ""  # type: ignore[attr-defined]  # the step is recorded
     attention.reset_unknown_status(delivery)
-    refreshing.reschedule(delivery)
+    reschedule(delivery)
     if delivery.is_open:
         delivery.blanked_at = None  # new personal data is anonymized when the delivery has ended
     elif delivery.cancel_requested_at:
@@ -231,7 +276,7 @@ def _delete_unapplied(delivery: Delivery, update: StatusUpdate) -> None:
     Only a flagged delivery, or one with a GET under way, can have one; others are spared the statement.
     """
     is_answer = update.source == Source.REFRESH
-    if is_answer or delivery.attention or refreshing.is_refresh_due(delivery):
+    if is_answer or delivery.attention or is_refresh_due(delivery):
         StatusChange.objects.filter(delivery=delivery, to_status=update.status, applied=False).delete()
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.db import InterfaceError, OperationalError, models, transaction
 
 from kaspi_delivery_django import conf
@@ -30,7 +29,7 @@ def enqueue(adapter: AnyAdapter, *, batch: int, dry_run: bool = False) -> Iterat
     """
     using = db_alias()
     for keys in _batches(adapter, batch, using):
-        results = [_process(adapter, key, using, dry_run=dry_run) for key in _without_delivery(adapter, keys, using)]
+        results = [_process(adapter, key, using, dry_run=dry_run) for key in _without_delivery(adapter, keys)]
         yield Counter(seen=len(keys), **Counter(result for result in results if result))
 
 
@@ -60,14 +59,13 @@ def _rows(adapter: AnyAdapter, using: str) -> models.QuerySet[models.Model]:
     return orders
 
 
-def _without_delivery(adapter: AnyAdapter, keys: Keys, using: str) -> Keys:
+def _without_delivery(adapter: AnyAdapter, keys: Keys) -> Keys:
     """Exclude, in one query, orders that have a delivery; with several environments `_is_wanted` does it."""
     environments = {account.environment for account in conf.current().accounts.values()}
     if len(environments) > 1:
         return keys
-    content_type = ContentType.objects.db_manager(using).get_for_model(adapter.model_class())
     known = Delivery.objects.filter(
-        content_type=content_type,
+        content_type=identities.content_type_of(adapter),
         object_id__in=[identities.fitting(str(key)) for key in keys],
         environment__in=environments,
     )

@@ -12,11 +12,12 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import AccountState, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
-from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, adapters
+from kaspi_delivery_django.orders import OrderAdapter, adapter_for, adapters
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import db_alias, defer_or_raise
+from kaspi_delivery_django.services.db import defer_or_raise
 from kaspi_delivery_django.services.deliveries import calls, payloads
 from kaspi_delivery_django.services.deliveries.actions import cancel_for_shop
+from kaspi_delivery_django.services.deliveries.identities import content_type_of
 from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter_predicate
 
 logger = logging.getLogger(__name__)
@@ -56,12 +57,8 @@ def _cancellable_types() -> Sequence[ContentType]:
     """Return the order types whose adapters override `wants_cancel`; none while the sweep is switched off."""
     if not conf.current().cancel_check_interval:
         return []
-    types = ContentType.objects.db_manager(db_alias())
-    return [types.get_for_model(model) for model, adapter in adapters().items() if _overrides_wants_cancel(adapter)]
-
-
-def _overrides_wants_cancel(adapter: AnyAdapter) -> bool:
-    return type(adapter).wants_cancel is not OrderAdapter.wants_cancel
+    default = OrderAdapter.wants_cancel
+    return [content_type_of(one) for one in adapters().values() if type(one).wants_cancel is not default]
 
 
 def _start(account: Account) -> bool:

@@ -12,12 +12,11 @@ from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, Pendi
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.services import clock, extensions
 from kaspi_delivery_django.services.db import batches, db_alias, delete_in_batches, run_in_transaction
-from kaspi_delivery_django.services.deliveries import status
+from kaspi_delivery_django.services.deliveries import payloads, status
 from kaspi_delivery_django.services.outbox.results import SECOND_PARCEL
 
-PLACE = ("address", "name", "phone", "notes")
 PERSONAL = (
-    *(f"{side}_{part}" for side in ("pickup", "dropoff") for part in PLACE),
+    *payloads.PLACES,
     "phone_tail",
     *CUSTOMER_KEYS,
     "parcel_description",

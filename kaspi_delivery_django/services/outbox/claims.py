@@ -48,15 +48,11 @@ def log_missing_key(alias: str) -> None:
     logger.error("no API key is configured, calls stay due: account=%s", alias)
 
 
-def flag_data_error(call_pk: int, error: str, *, token: str = "", using: str) -> None:
-    """Stop a call whose data the database refuses, and flag its delivery. A call claimed elsewhere is left alone.
+def flag_data_error(call_pk: int, error: str, *, token: str, using: str) -> None:
+    """Stop a call whose data the database refuses, inside a transaction, and flag its delivery.
 
-    `token` is that of the caller's claim, if it has one.
+    A call claimed elsewhere is left alone. `token` is that of the caller's claim, if it has one.
     """
-    run_in_transaction(partial(_flag_data_error, call_pk, error, token, using), using=using)
-
-
-def _flag_data_error(call_pk: int, error: str, token: str, using: str) -> None:
     seen = ApiCall.objects.filter(pk=call_pk).first()
     delivery = lock(using=using, id=seen.delivery_id) if seen else None
     if delivery is None:

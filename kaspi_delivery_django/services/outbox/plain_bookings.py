@@ -5,9 +5,9 @@ Everything else (other answers, a webhook that was faster, a cancel, a second pa
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial, reduce
 from operator import or_
+from typing import TypeAlias
 
 from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
@@ -22,6 +22,7 @@ from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.statuses import CREATED
 
 Kind, State = ApiCall.Kind, ApiCall.State
+Booking: TypeAlias = tuple[Claim, RemoteDelivery]  # a claimed create, and Kaspi's answer to it
 COLUMNS = (
     "delivery_id",
     "status",
@@ -39,20 +40,12 @@ class ClaimsLost(Exception):
     """Another sender has taken over one of the claims."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Booking:
-    """A claimed create, and Kaspi's answer to it."""
-
-    claim: Claim
-    remote: RemoteDelivery
-
-
 def plain_booking(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking | None:
     """Return the outcome as a booking if it may be a plain one."""
     is_first = claim.call.kind == Kind.CREATE and claim.delivery.generation == 1
     if not isinstance(outcome, RemoteDelivery) or claim.is_trial or not is_first or outcome.replayed:
         return None
-    return Booking(claim=claim, remote=outcome) if outcome.status in {CREATED, ""} else None
+    return (claim, outcome) if outcome.status in {CREATED, ""} else None
 
 
 def record_many(bookings: Sequence[Booking], *, using: str) -> set[int]:
@@ -66,21 +59,21 @@ def record_many(bookings: Sequence[Booking], *, using: str) -> set[int]:
 
 def record_locked(bookings: Sequence[Booking], using: str) -> set[int]:
     """Record those that are plain, in the open transaction; return their calls. Raises as `record_many` does."""
-    rows = Delivery.objects.filter(pk__in=[booking.claim.delivery.pk for booking in bookings])
+    rows = Delivery.objects.filter(pk__in=[claim.delivery.pk for claim, _remote in bookings])
     locked = lock_unlocked(
         rows.annotate(is_awaited=_is_awaited(), locked_at=clock.Now())  # type: ignore[no-redef]  # no column of its own
     )
     untouched = {row.pk: row for row in locked if _is_untouched(row)}
-    booked = [booking for booking in bookings if booking.claim.delivery.pk in untouched]
+    booked = [(claim, remote) for claim, remote in bookings if claim.delivery.pk in untouched]
     if booked:
         _finish(booked)
-        _link([(untouched[booking.claim.delivery.pk], booking.remote) for booking in booked], using)
+        _link([(untouched[claim.delivery.pk], remote) for claim, remote in booked], using)
     _record_announcements(booked, using)
-    return {booking.claim.call.pk for booking in booked}
+    return {claim.call.pk for claim, _remote in booked}
 
 
 def _record_announcements(booked: Sequence[Booking], using: str) -> None:
-    announced = {(one.claim.account.alias, one.remote.announcement): one.claim.delivery for one in booked}
+    announced = {(claim.account.alias, remote.announcement): claim.delivery for claim, remote in booked}
     for (_alias, text), delivery in announced.items():
         if text:
             circuit_breaker.record_announcement(delivery, text, clock.database_now(using))
@@ -101,11 +94,11 @@ def _is_awaited() -> Exists:
 def _finish(booked: Sequence[Booking]) -> None:
     """Finish the calls, each fenced by its token."""
     by_token = defaultdict(list)
-    for booking in booked:
-        by_token[booking.claim.call.claim_token].append(booking.claim.call.pk)
+    for claim, _remote in booked:
+        by_token[claim.call.claim_token].append(claim.call.pk)
     fenced = reduce(or_, (Q(claim_token=token, pk__in=pks) for token, pks in by_token.items()))
     rows = ApiCall.objects.filter(fenced, state=State.SENDING)
-    exchanges = [When(pk=booking.claim.call.pk, then=Value(booking.remote.request_id)) for booking in booked]
+    exchanges = [When(pk=claim.call.pk, then=Value(remote.request_id)) for claim, remote in booked]
     answered = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
     if rows.finish(State.DONE, clock.now(), **answered, request_id=Case(*exchanges)) != len(booked):
         raise ClaimsLost

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kaspi_delivery_django.client import ConfigurationFault, KaspiError, NotFound, RemoteDelivery
-from kaspi_delivery_django.client.retries import seconds_until
+from kaspi_delivery_django.client.protocol import seconds_until
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.deliveries import attention, events, refreshing, status
+from kaspi_delivery_django.services.deliveries import attention, events, status
 from kaspi_delivery_django.services.locks import lock_current
 from kaspi_delivery_django.services.outbox import circuit_breaker, plain_bookings
 from kaspi_delivery_django.services.outbox.leases import Claim, held
@@ -167,7 +167,7 @@ def _cancelled(delivery: Delivery, remote: RemoteDelivery) -> None:
     if remote.status:
         update = status.StatusUpdate(status=remote.status, source=Source.CANCEL, note=delivery.cancel_reason)
         status.apply(delivery, update)
-    refreshing.reschedule(delivery, after=ASK_AFTER_CANCEL)
+    status.reschedule(delivery, after=ASK_AFTER_CANCEL)
     status.save(delivery)
 
 
@@ -175,7 +175,7 @@ def _refreshed(claim: Claim, delivery: Delivery, remote: RemoteDelivery, now: da
     """Correct the status by Kaspi's answer, unless the delivery changed while the call was in flight."""
     unmoved = claim.delivery.updated_at == delivery.updated_at
     status.mirror(delivery, remote)
-    delivery.next_refresh_at = refreshing.next_refresh(delivery) if unmoved else now
+    delivery.next_refresh_at = status.next_refresh(delivery) if unmoved else now
     status.add_missing_steps(delivery, remote.history, now, about_to=remote.status)
     stamps = {entry.status: entry.timestamp for entry in remote.history}
     at = clock.plausible(stamps.get(remote.status), now)

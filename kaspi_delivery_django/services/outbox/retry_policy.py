@@ -15,11 +15,12 @@ from kaspi_delivery_django.client import (
     ServerFault,
     UnusableAnswer,
 )
-from kaspi_delivery_django.client.retries import backoff_s
 from kaspi_delivery_django.models import ApiCall, Attention
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 
 State, Kind = ApiCall.State, ApiCall.Kind
+FIRST_DELAY_S = 2.0
+LONGEST_DELAY_S = 900.0
 FAILURE_PAUSE_S = 30.0
 TRIAL_INTERVAL_S = 300.0
 NOT_FOUND_AGAIN_S = 12 * 3600.0
@@ -60,6 +61,8 @@ def decide(attempt: Attempt, error: KaspiError, randomness: float) -> Decision:
     again_s = backoff_s(attempt.attempts, randomness)
     back = State.UNKNOWN if attempt.was_unknown else State.DUE
     match error:
+        case ForeignDelivery() if attempt.kind != Kind.LINK:
+            return _stuck(Attention.FOREIGN_DELIVERY)
         case NotReached():
             return Decision(state=back, retry_in_s=again_s, strikes=attempt.strikes)
         case ConfigurationFault():
@@ -71,14 +74,22 @@ def decide(attempt: Attempt, error: KaspiError, randomness: float) -> Decision:
     return deciders[Kind(attempt.kind)](attempt, error, again_s)
 
 
+def backoff_s(attempt: int, randomness: float) -> float:
+    """Return the seconds to wait after the given attempt (1, 2, …), doubling up to 15 minutes.
+
+    `randomness` is drawn from 0 to 1: half of the delay is fixed, half of it jitter.
+    """
+    doublings = min(max(attempt, 1) - 1, 20)
+    ceiling = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0**doublings)
+    return ceiling * (0.5 + randomness / 2)
+
+
 def _paused(back: ApiCall.State, attempt: Attempt, pause_s: float) -> Decision:
     return Decision(state=back, retry_in_s=0.0, pause_s=pause_s, strikes=attempt.strikes, counts=False)
 
 
 def _create(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
     match error:
-        case ForeignDelivery():
-            return _stuck(Attention.FOREIGN_DELIVERY)
         case PayloadMismatch():
             return _stuck(Attention.KEY_REUSED)
         case InProgress() | UnusableAnswer():
@@ -92,8 +103,6 @@ def _create(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
 
 def _cancel(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
     match error:
-        case ForeignDelivery():
-            return _stuck(Attention.FOREIGN_DELIVERY)
         case OutcomeUnknown():
             return _count_failure(attempt, again_s, Attention.CANCEL_UNKNOWN)
         case NotFound():
@@ -103,8 +112,6 @@ def _cancel(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
 
 def _refresh(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
     match error:
-        case ForeignDelivery():
-            return _stuck(Attention.FOREIGN_DELIVERY)
         case OutcomeUnknown():
             return Decision(state=State.DUE, retry_in_s=again_s, strikes=attempt.strikes)
         case NotFound() if attempt.strikes + 1 < MAX_FAILURES:

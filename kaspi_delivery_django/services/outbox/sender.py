@@ -1,16 +1,21 @@
-"""Send one call to Kaspi: claim, HTTP outside any transaction, record the outcome."""
+"""Send one call to Kaspi: claim, HTTP outside any transaction, record the outcome.
+
+Each set of credentials has one client, which is kept for the life of the process.
+"""
 
 import logging
 import random
 import time
-from collections.abc import Callable
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, TypeVar
 
 from django.db import DatabaseError, IntegrityError
 
-from kaspi_delivery_django import conf
-from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, encoding, protocol
+from kaspi_delivery_django import client, conf
+from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnknown, RemoteDelivery, protocol
+from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services import errors
@@ -20,16 +25,42 @@ from kaspi_delivery_django.services.db import (
     is_data_error,
     is_unavailable,
     run_in_transaction,
+    without_astral,
 )
-from kaspi_delivery_django.services.outbox import claims, clients, results
+from kaspi_delivery_django.services.outbox import claims, results
 from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.signals import call_attempted
 from kaspi_delivery_django.statuses import is_cancellable
 
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
 logger = logging.getLogger(__name__)
 Kind = ApiCall.Kind
 INLINE_TOTAL_S = 5.0
+MAX_THREADS = 64
 Send = Callable[[protocol.Request], RemoteDelivery]
+_transport: "BaseAdapter | None" = None
+
+
+def client_for(account: Account) -> "client.KaspiClient":
+    """Return the client of an account, with its open connections."""
+    return _client(account.base_url, account.api_key, _transport)
+
+
+@contextmanager
+def transport(adapter: "BaseAdapter") -> Iterator[None]:
+    """Send every call through this `requests` adapter instead of the network, for tests."""
+    global _transport  # noqa: PLW0603  # one process, one network
+    before, _transport = _transport, adapter
+    try:
+        yield
+    finally:
+        _transport = before
+
+
+@lru_cache(maxsize=64)
+def _client(base_url: str, api_key: str, adapter: "BaseAdapter | None") -> "client.KaspiClient":
+    return client.KaspiClient(api_key, base_url=base_url, transport=adapter, pool_size=MAX_THREADS)
 
 
 def send(call_pk: int, *, total_s: float | None = None) -> bool:
@@ -51,8 +82,7 @@ def send(call_pk: int, *, total_s: float | None = None) -> bool:
 
 def transmit(claim: Claim, total_s: float | None = None) -> RemoteDelivery | KaspiError:
     """Send a claimed call, and return the outcome. It uses no database, and may run in any thread."""
-    client = clients.client_for(claim.account)
-    send_now = partial(client.send, total_s=total_s)
+    send_now = partial(client_for(claim.account).send, total_s=total_s)
     try:
         if claim.call.kind == Kind.CANCEL and claim.was_unknown:
             return _cancel_again(claim, send_now)
@@ -79,7 +109,7 @@ def record(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) ->
 def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -> None:
     """Record the outcome; replace text that the database's character set cannot store."""
     jitter = random.random()  # noqa: S311  # no secret
-    for reduced in (encoding.without_astral, encoding.in_ascii):
+    for reduced in (without_astral, _in_ascii):
         try:
             _record_once(claim, outcome, jitter, using=using)
         except DatabaseError as err:
@@ -90,6 +120,11 @@ def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError, *, usin
         else:
             return
     _record_once(claim, outcome, jitter, using=using)
+
+
+def _in_ascii(text: str) -> str:
+    """Escape every letter that is not ASCII, as Python does."""
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _record_once(claim: Claim, outcome: RemoteDelivery | KaspiError, jitter: float, *, using: str) -> None:
@@ -174,9 +209,9 @@ def contain(err: Exception, call_pk: int, *, token: str = "") -> None:
         _log_error(err, call_pk)
         return
     log_failure(call_pk, err)
-    error = f"{NOT_STORED}: {errors.describe(err)}"
+    error, using = f"{NOT_STORED}: {errors.describe(err)}", db_alias()
     try:
-        claims.flag_data_error(call_pk, error, token=token, using=db_alias())
+        run_in_transaction(partial(claims.flag_data_error, call_pk, error, token=token, using=using), using=using)
     except Exception as second:  # noqa: BLE001  # sorted below
         _log_error(second, call_pk)
 

@@ -1,9 +1,12 @@
 """Every POST of an idempotency key carries the bytes that were written for it."""
 
+from hashlib import sha256
+
 import pytest
 
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models.calls import digest
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, reissue_delivery, retry_delivery
 from kaspi_delivery_django.services.deliveries.calls import idempotency_key
@@ -18,6 +21,11 @@ def test_the_idempotency_keys():
     keys = [idempotency_key("order-7", *rest) for rest in (("create",), ("cancel",), ("cancel", 2), ("refresh",))]
     assert keys == ["order-7", "order-7-cancel", "order-7-cancel-2", "order-7-refresh"]
     assert idempotency_key(None, "create") == ""
+
+
+def test_digest():
+    """A payload's digest is the SHA-256 of its UTF-8 bytes."""
+    assert digest("Ә") == sha256(b"\xd3\x98").hexdigest()
 
 
 @pytest.fixture

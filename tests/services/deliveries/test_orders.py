@@ -193,7 +193,7 @@ def test_an_error_outside_of_a_transaction_leaves_no_half(monkeypatch):
     assert (Order.objects.count(), Delivery.objects.count()) == (1, 0)
 
 
-@pytest.mark.parametrize("hidden", [(fast_sql, "delivery_keys_of", ()), (booking, "newest_of", [])])
+@pytest.mark.parametrize("hidden", [(fast_sql, "delivery_keys_of", ()), (identities, "newest_of", [])])
 def test_the_row_of_a_faster_transaction_is_used(monkeypatch, hidden):
     """It was not committed when it was looked for."""
     order = Order.objects.create()

@@ -6,12 +6,12 @@ import pytest
 from django.db import models
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.client import encoding
 from kaspi_delivery_django.exceptions import CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange
+from kaspi_delivery_django.models.calls import digest
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.deliveries import booking, preflight, rules
+from kaspi_delivery_django.services.deliveries import identities, preflight, rules
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.timetables import WeeklyTimetable
@@ -32,7 +32,7 @@ def send_due(kaspi, request, transactional_db):
 def create(due, request):
     """Return a due create, whose payload may be built by an attempt that did not reach Kaspi."""
     if request.param:
-        ApiCall.objects.update(payload="{}", payload_sha256=encoding.digest("{}"))
+        ApiCall.objects.update(payload="{}", payload_sha256=digest("{}"))
     return due
 
 
@@ -215,7 +215,7 @@ def test_an_order_is_booked_though_its_nameless_delivery_was_just_deleted(namele
     """By another save, or by staff."""
     Order.objects.update(paid=True)
     Delivery.objects.all().delete()
-    monkeypatch.setattr(booking, "newest_of", lambda *_args: [nameless])
+    monkeypatch.setattr(identities, "newest_of", lambda *_args: [nameless])
     order = Order.objects.get()
     assert services.request_delivery(order).external_order_id == f"order-{order.pk}"
     assert ApiCall.objects.get().state == "due"

@@ -8,7 +8,8 @@ from kaspi_delivery_django import services
 from kaspi_delivery_django.exceptions import CannotCancel, CannotMarkFinal
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services.deliveries import refreshing, rules
+from kaspi_delivery_django.services.deliveries import rules
+from kaspi_delivery_django.services.deliveries.status import refresh_interval
 from kaspi_delivery_django.services.maintenance import pruning
 from kaspi_delivery_django.tracking import track
 from tests.conftest import NOON, event
@@ -73,7 +74,7 @@ def test_the_intervals_of_the_refreshes(configure, status, refresh_after, hours)
     configure(REFRESH_AFTER=refresh_after)
     delivery, now, found = Delivery(status=status, status_at=NOON), NOON, []
     for _ in hours:
-        found.append(refreshing.refresh_interval(delivery, now))
+        found.append(refresh_interval(delivery, now))
         now += found[-1]
     assert [interval / HOUR for interval in found] == hours
 

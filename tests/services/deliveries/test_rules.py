@@ -7,7 +7,7 @@ from kaspi_delivery_django.exceptions import CannotAcknowledge, CannotLink, Cann
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.deliveries import rules
-from kaspi_delivery_django.services.outbox import claims, clients
+from kaspi_delivery_django.services.outbox import claims, sender
 from tests.conftest import event, record_late
 from tests.services.conftest import fresh
 from tests.shop import adapters
@@ -165,7 +165,7 @@ def test_a_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, rem
     claim = claims.claim(call.pk, using="default")
     other = Delivery(delivery_id="dlv_other", external_order_id=lost.external_order_id)
     post_webhook(event(other, "created"))
-    found = clients.client_for(claim.account).get_delivery(remote_id())
+    found = sender.client_for(claim.account).get_delivery(remote_id())
     record_late(claim, found)
     assert (fresh(lost).delivery_id, fresh(lost).attention) == ("dlv_other", "second_parcel")
 

@@ -5,7 +5,7 @@ from django.conf import settings
 
 from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
-from kaspi_delivery_django.services.outbox import claims, clients
+from kaspi_delivery_django.services.outbox import claims, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 
 
@@ -26,5 +26,5 @@ def real_kaspi():
     """Kaspi's sandbox, and no clock but the real ones."""
     account = settings.KASPI_DELIVERY
     kaspi = FakeKaspi(api_key=account["API_KEY"], webhook_secret=account["WEBHOOK_SECRETS"][0], seed=1)
-    with clients.transport(SandboxAdapter(kaspi)):
+    with sender.transport(SandboxAdapter(kaspi)):
         yield kaspi

@@ -12,7 +12,7 @@ from urllib3 import HTTPResponse
 
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.services import cancel_delivery, clock, link_delivery, refresh_delivery
-from kaspi_delivery_django.services.outbox import clients, sender
+from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.retry_policy import Attempt, decide
 from kaspi_delivery_django.signals import call_attempted
 from tests.client.test_openapi import JSON
@@ -105,7 +105,7 @@ def answered(fake_clock):
         call = call_of(kind)
         own = call.delivery.delivery_id if kind in {"cancel", "refresh"} else call.delivery.external_order_id
         status, headers, body = answer
-        with clients.transport(Answers(status, headers, body.replace(b"OWN", own.encode()))):
+        with sender.transport(Answers(status, headers, body.replace(b"OWN", own.encode()))):
             assert sender.send(call.pk)
         return fresh(call), received.pop()
 

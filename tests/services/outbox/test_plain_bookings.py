@@ -35,7 +35,7 @@ def answered(claim, **changes):
 
 
 def booking_of(claim, **changes):
-    return plain_bookings.Booking(claim=claim, remote=answered(claim, **changes))
+    return claim, answered(claim, **changes)
 
 
 def record(found):
@@ -120,7 +120,7 @@ def test_only_first_successes_of_creates_may_be_plain(kaspi, booked):
     """All other outcomes are recorded alone."""
     [claim] = claimed(1)
     plain = partial(plain_bookings.plain_booking, claim)
-    assert plain(answered(claim)).remote == answered(claim)
+    assert plain(answered(claim)) == (claim, answered(claim))
     assert plain(answered(claim, status=""))
     assert plain(answered(claim, status="accepted")) is None
     assert plain(Refused("no", status=422)) is None

@@ -4,7 +4,7 @@ import pytest
 
 from kaspi_delivery_django import client
 from kaspi_delivery_django.models import ApiCall, Attention
-from kaspi_delivery_django.services.outbox.retry_policy import Attempt, Decision, decide
+from kaspi_delivery_django.services.outbox.retry_policy import Attempt, Decision, backoff_s, decide
 
 State, Kind = ApiCall.State, ApiCall.Kind
 JITTER = 0.5
@@ -180,3 +180,11 @@ def test_an_unknown_kind_of_call():
     """It is an error of the code, not an outcome."""
     with pytest.raises(ValueError, match="refund"):
         decide(Attempt(kind="refund"), ERRORS["other 4xx"], JITTER)
+
+
+def test_backoff():
+    """The delay doubles from 2 s to 15 min; half of it is jitter."""
+    delays = {-5: 2.0, 0: 2.0, 1: 2.0, 2: 4.0, 3: 8.0, 9: 512.0, 10: 900.0, 10_000: 900.0}
+    assert {attempt: backoff_s(attempt, 1.0) for attempt in delays} == delays
+    assert [backoff_s(1, randomness) for randomness in (0.0, 0.5)] == [1.0, 1.5]
+    assert backoff_s(10, 0.0) == 450.0

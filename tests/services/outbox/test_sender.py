@@ -10,7 +10,7 @@ from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
-from kaspi_delivery_django.services.outbox import claims, clients, due_calls, sender
+from kaspi_delivery_django.services.outbox import claims, due_calls, sender
 from tests.conftest import record_late
 from tests.services.conftest import fresh, posts
 from tests.shop.models import Order
@@ -90,7 +90,7 @@ def test_outcome_of_a_create(kaspi, due, fault, state, unknown, http_status):
 @pytest.mark.failure_mode("create: no connection")
 def test_a_refused_connection_costs_only_time(due, fake_clock):
     """It did nothing for sure: due again, after a backoff."""
-    with clients.transport(DeadlineAdapter()):
+    with sender.transport(DeadlineAdapter()):
         sender.send(due.pk)
     call = fresh(due)
     assert (call.state, call.unknown_since, call.attempts) == ("due", None, 1)

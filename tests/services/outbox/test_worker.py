@@ -10,7 +10,7 @@ from django.db import DataError, InterfaceError, OperationalError
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services.outbox import clients, rate_limit, sender
+from kaspi_delivery_django.services.outbox import rate_limit, sender
 from tests.services.conftest import fail_on
 from tests.shop.models import Order
 
@@ -39,8 +39,8 @@ def test_the_command_takes_no_other_number_of_threads(threads):
     """Each thread keeps a connection to Kaspi, and the client's pool has 64."""
     with pytest.raises(CommandError, match="must be a whole number from 1 to 64"):
         call_command("kaspi_worker", "--once", "--threads", threads)
-    adapter = clients.client_for(conf.account("default"))._session.get_adapter("https://")
-    assert adapter._pool_maxsize == clients.MAX_THREADS == 64
+    adapter = sender.client_for(conf.account("default"))._session.get_adapter("https://")
+    assert adapter._pool_maxsize == sender.MAX_THREADS == 64
 
 
 def test_a_stopped_worker_claims_nothing_more(worker):

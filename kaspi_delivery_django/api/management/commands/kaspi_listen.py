@@ -18,7 +18,7 @@ import requests
 from django.core.management.base import BaseCommand, CommandError
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.client.retries import read_retry_after
+from kaspi_delivery_django.client.protocol import read_retry_after
 from kaspi_delivery_django.client.types import check_base_url
 from kaspi_delivery_django.client.webhooks import sign
 from kaspi_delivery_django.exceptions import UsageError

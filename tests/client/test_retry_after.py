@@ -2,17 +2,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kaspi_delivery_django.client.retries import backoff_s, read_retry_after
+from kaspi_delivery_django.client.protocol import read_date, read_retry_after
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def test_backoff():
-    """The delay doubles from 2 s to 15 min; half of it is jitter."""
-    delays = {-5: 2.0, 0: 2.0, 1: 2.0, 2: 4.0, 3: 8.0, 9: 512.0, 10: 900.0, 10_000: 900.0}
-    assert {attempt: backoff_s(attempt, 1.0) for attempt in delays} == delays
-    assert [backoff_s(1, randomness) for randomness in (0.0, 0.5)] == [1.0, 1.5]
-    assert backoff_s(10, 0.0) == 450.0
 
 
 @pytest.mark.parametrize(
@@ -62,3 +54,17 @@ DATES = ["Sun, 32 Mar 2026 12:00:30 GMT", "Sun, 01 Mar 99999 12:00:30 GMT", "Sun
 def test_garbage(value):
     """Anything else is None: the caller backs off on its own."""
     assert read_retry_after(value, NOON) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "at"),
+    [
+        ("Sun, 01 Mar 2026 12:00:00 GMT", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ("Sun, 01 Mar 2026 17:00:00 +0500", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ("Sun, 01 Mar 2026 12:00:00 -0000", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        *((garbage, None) for garbage in (None, "", "noon", "Sun, 99 Mar 2026 12:00:00 GMT")),
+    ],
+)
+def test_a_date(header, at):
+    """A date is read whatever its zone; garbage is None."""
+    assert read_date(header) == at
