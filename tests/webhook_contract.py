@@ -52,11 +52,6 @@ def padded(size):
     return event().ljust(size)
 
 
-def nested(depth):
-    """Return so many nested lists."""
-    return [nested(depth - 1)] if depth > 1 else []
-
-
 def mac(secret, message):
     """Sign as Kaspi's samples do, independently of the code under test."""
     return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
@@ -89,8 +84,6 @@ class FailingDatabase:
         return execute(sql, params, many, context)
 
 
-FORMLESS_STAMPS = ["", STAMP[1:], f"{STAMP}000", f" {STAMP}", f"{STAMP}.0", "١٧٦٧٢٢٥٦٠٠", f"{STAMP},{STAMP}"]
-FORMLESS_SIGNATURES = ["", "a" * 63, "g" * 64, "a" * 64 + "\n", "a" * 64 + "," + "a" * 64, "\xe9" * 64]
 UNREADABLE = {
     "empty": b"",
     "no JSON": b"phone=" + PHONE.encode(),
@@ -113,17 +106,6 @@ SET_ASIDE = {
     "a new kind without data": (IGNORED, event(type="delivery.eta_changed", data=None)),
     "no externalOrderId": (PARKED, data(externalOrderId=None)),
     "a new kind with a known status": (PARKED, event(type="delivery.returned")),
-}
-ACCEPTED = {
-    "32 deep": event(x=nested(31)),
-    "ids of 128": event(eventId="w" * 128, data={**DATA, "deliveryId": "d" * 128}),
-    "numbers as ids": event(eventId=123, data={**DATA, "deliveryId": 7, "externalOrderId": 742}),
-    "5000 digits": event(x=1).replace(b'"x": 1', b'"x": ' + b"1" * 5000),
-    "NUL and surrogates in a field of no column": event(x="\0 \ud800"),
-    "beyond the basic plane": event(x="\U0001f4e6"),
-    "without attempt": event(attempt=None),
-    "the greatest attempt": event(attempt=2**31 - 1),
-    "a greater attempt": event(attempt=10**400),
 }
 
 
@@ -231,19 +213,23 @@ class WebhookSmoke:
     @pytest.mark.failure_mode("webhook: method")
     @pytest.mark.failure_mode("webhook: size")
     def test_another_method_is_405_and_one_byte_more_is_413(self, client, post, django_assert_num_queries, caplog):
-        """However well it is signed; nothing is queried for it."""
+        """However well it is signed; nothing is queried for it, and the log has one line for each."""
         with django_assert_num_queries(0):
             for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "X"):
                 answer = client.generic(method, self.url, event(), headers=self.headers(event()))
                 assert (answer.status_code, answer["Allow"]) == (405, "POST")
             assert len(caplog.records) == 1
-            assert post(padded(KIB_64 + 1)).status_code == 413
+            assert [post(padded(KIB_64 + 1)).status_code for _ in range(2)] == [413, 413]
+            assert len(caplog.records) == 2
 
     @pytest.mark.failure_mode("webhook: a stranger")
+    @pytest.mark.failure_mode("webhook: signed without the timestamp")
     def test_every_refusal_looks_the_same(self, post, caplog):
         """A stranger learns nothing; the log holds no header and no secret."""
         forged = [
             {"X-Kaspi-Timestamp": None},
+            {"X-Kaspi-Signature": None},
+            {"X-Kaspi-Signature": "\xe9" * 64},
             {"X-Kaspi-Signature": "f" * 64},
             {"X-Kaspi-Signature": mac(self.secret, event())},
             self.headers(event(), stamp=str(NOW - 301)),
@@ -252,9 +238,10 @@ class WebhookSmoke:
         answers = [post(headers=headers) for headers in forged]
         faces = Counter((a.status_code, a.content, str(a.headers)) for a in answers)
         assert list(faces.values()) == [len(forged)]
-        assert len(caplog.records) == 4  # ours alone, once for each reason: Django would log, or mail, each request
+        assert len(caplog.records) == 6  # ours alone, once for each reason: Django would log, or mail, each request
         assert self.secret not in caplog.text
         assert "f" * 64 not in caplog.text
+        assert "over the body alone" in caplog.text  # it could be replayed for ever: the broken rule is named
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
@@ -277,12 +264,6 @@ class WebhookContract(WebhookSmoke):
         """Kaspi repeats until it reads a 2xx."""
         assert [post().status_code for _ in range(3)] == [200, 200, 200]
         assert WebhookEvent.objects.get().received_count == 3
-
-    @cases(ACCEPTED)
-    def test_an_unusual_but_readable_event_is_stored(self, post, case):
-        """Unknown fields, long ids and any attempt are no reason to refuse it."""
-        assert post(case).status_code == 200
-        assert 0 <= WebhookEvent.objects.get().attempt <= 2**31 - 1
 
     @cases(SET_ASIDE)
     @pytest.mark.failure_mode("webhook: an event that cannot be applied")
@@ -334,17 +315,6 @@ class WebhookContract(WebhookSmoke):
             for declared in ("-1", "ten", "²", "9" * 5000):
                 assert post(CONTENT_LENGTH=declared).status_code in {401, 413}
 
-    @pytest.mark.failure_mode("webhook: timestamp")
-    @pytest.mark.failure_mode("webhook: signature")
-    def test_headers_of_another_form_are_401(self, refused):
-        """Exactly ten ASCII digits, even where the signature over the rest would match, and 64 hex digits."""
-        for stamp in FORMLESS_STAMPS:
-            refused(headers=self.headers(event(), stamp=stamp))
-        for signed in FORMLESS_SIGNATURES:
-            refused(headers={"X-Kaspi-Signature": signed})
-        for missing in ("X-Kaspi-Timestamp", "X-Kaspi-Signature"):
-            refused(headers={missing: None})
-
     @pytest.mark.failure_mode("webhook: signature")
     def test_a_change_of_one_character_is_401(self, refused):
         """Of the body, of the timestamp, and of any digit of the signature."""
@@ -354,12 +324,6 @@ class WebhookContract(WebhookSmoke):
         for place in (0, 31, 63):
             digit = "1" if right[place] == "0" else "0"
             refused(headers={"X-Kaspi-Signature": right[:place] + digit + right[place + 1 :]})
-
-    @pytest.mark.failure_mode("webhook: signed without the timestamp")
-    def test_a_signature_over_the_body_alone_is_401_and_logged(self, refused, caplog):
-        """It could be replayed for ever; the log names the broken rule."""
-        refused(headers={"X-Kaspi-Signature": mac(self.secret, event())})
-        assert "over the body alone" in caplog.text
 
     @pytest.mark.parametrize("secrets", [[], ["x" * 7], [" " * 40]])
     @pytest.mark.failure_mode("webhook: no secret")
@@ -380,13 +344,6 @@ class WebhookContract(WebhookSmoke):
         assert {(answer.status_code, answer.content) for answer in answers} == {(503, b'{"status": "not configured"}')}
         [record] = caplog.records
         assert "manage.py check" in record.getMessage()
-
-    def test_the_same_refusal_is_logged_once_a_minute(self, post, caplog):
-        """A stranger cannot fill the disk."""
-        for _ in range(50):
-            post(headers={"X-Kaspi-Signature": "f" * 64})
-            post(padded(KIB_64 + 1))
-        assert len(caplog.records) == 2
 
     @cases(UNREADABLE)
     @pytest.mark.failure_mode("webhook: a body that cannot be read")
