@@ -22,12 +22,8 @@ SIZES = {"k": 1024, "m": 1024**2}
 SHAPE = r"(?P<%s>\w+)(?:\[\(?|\(\[)?(?:\"(?P<%s_label>[^\"]+)\")?(?:\)?\]|\]\))?"
 ARROW = re.compile(rf"\s+{SHAPE % (('start',) * 2)} -->(?:\|\"[^\"|]+\"\|)? {SHAPE % (('end',) * 2)}")
 SYSTEMD = {
-    "Unit": {"Description", "After", "Wants", "Requires"},
-    "Service": {
-        *("Type", "User", "Group", "WorkingDirectory", "Environment", "EnvironmentFile", "ExecStart", "ExecStartPre"),
-        *("Restart", "RestartSec", "KillSignal", "KillMode", "TimeoutStopSec"),
-    },
-    "Timer": {"OnCalendar", "OnBootSec", "OnUnitActiveSec", "Persistent", "Unit"},
+    "Unit": {"Description"},
+    "Service": {"User", "WorkingDirectory", "EnvironmentFile", "ExecStart", "Restart", "TimeoutStopSec"},
     "Install": {"WantedBy"},
 }
 
@@ -65,16 +61,13 @@ def alert_rules(text):
 
 
 def ini(block, context, tmp_path):
-    """INI; a unit of systemd has sections and keys that it knows, and starts what can be started."""
-    units = configparser.ConfigParser(strict=False, interpolation=None)
-    units.optionxform = str
-    units.read_string(block.text)
-    for name in units.sections():
-        if name in SYSTEMD:
-            assert set(units[name]) - SYSTEMD[name] == set()
-    for key in ("ExecStart", "ExecStartPre"):
-        if command := units.get("Service", key, fallback=""):
-            shell_blocks.follow(block, shell.simple(command))
+    """A unit of systemd, with sections and keys that it knows; it starts what can be started."""
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str
+    unit.read_string(block.text)
+    for name in unit.sections():
+        assert set(unit[name]) - SYSTEMD[name] == set()
+    shell_blocks.follow(block, shell.simple(unit["Service"]["ExecStart"]))
 
 
 def json_file(block, context, tmp_path):
