@@ -14,9 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests import kinds
@@ -30,9 +28,8 @@ CORE = "kaspi_delivery_django/services/*,kaspi_delivery_django/statuses.py"
 def main(arguments):
     """Run every part, say how each ended, and return the exit code."""
     options = parse(arguments)
-    ended = {"migrations": check_migrations()}
     with tempfile.TemporaryDirectory(prefix="kaspi-") as folder:
-        ended |= run_suites(options, Path(folder))
+        ended = run_suites(options, Path(folder))
         if options.measured:
             ended["coverage"] = report_coverage(folder)
     if options.measured:
@@ -58,32 +55,25 @@ def parse(arguments):
     return options
 
 
-def check_migrations():
-    """See that the models need no new migration."""
-    title("makemigrations --check")
-    return subprocess.run(**command("django", "makemigrations", "--check", "--dry-run"), check=False).returncode
-
-
 def run_suites(options, folder):
-    """Run pytest on each engine at the same time; show each log when its run ends, those that failed last."""
+    """Run pytest on each engine at the same time; show their logs when all have ended, those that failed last."""
     first, *others = options.engines
     if not others:
         title(f"pytest on {first}")
         return {first: subprocess.run(**suite(options, first, folder), check=False).returncode}
-    title(f"pytest on {', '.join(options.engines)}, side by side; each log is shown when its run ends")
-    failed = {}
-    with ThreadPoolExecutor(len(options.engines)) as pool:
-        runs = {
-            pool.submit(run_logged, engine, suite(options, engine, folder), folder): engine
-            for engine in options.engines
-        }
-        for run in as_completed(runs):
-            failed[runs[run]] = show(runs[run], *run.result(), folder)
-    for engine, code in failed.items():
-        if code:
-            title(f"pytest on {engine}, FAILED: the end of its log")
-            sys.stdout.write("".join(log_of(engine, folder).read_text().splitlines(keepends=True)[-40:]))
+    title(f"pytest on {', '.join(options.engines)}, side by side; the logs are shown when all have ended")
+    runs = {engine: start(suite(options, engine, folder), folder / f"{engine}.log") for engine in options.engines}
+    failed = {engine: run.wait() for engine, run in runs.items()}
+    for engine in sorted(failed, key=lambda engine: bool(failed[engine])):
+        title(f"pytest on {engine}: {'FAILED' if failed[engine] else 'ok'}")
+        sys.stdout.write((folder / f"{engine}.log").read_text())
     return failed
+
+
+def start(process, path):
+    """Start a process with its output in a log."""
+    with path.open("w") as log:
+        return subprocess.Popen(**process, stdout=log, stderr=subprocess.STDOUT)
 
 
 def suite(options, engine, folder):
@@ -99,27 +89,6 @@ def suite(options, engine, folder):
     if not options.measured:
         return command("pytest", *arguments, **settings)
     return command("coverage", "run", "-m", "pytest", *arguments, COVERAGE_FILE=str(folder / ".coverage"), **settings)
-
-
-def run_logged(engine, process, folder):
-    """Run the process with its output in a log; return its exit code, and how long it took."""
-    began = time.monotonic()
-    with log_of(engine, folder).open("w") as log:
-        ran = subprocess.run(**process, stdout=log, stderr=subprocess.STDOUT, check=False)
-    return ran.returncode, time.monotonic() - began
-
-
-def show(engine, code, took, folder):
-    """Print the log of a run that has ended; return its exit code."""
-    title(f"pytest on {engine}: {'FAILED' if code else 'ok'} after {took:.0f} s")
-    sys.stdout.write(log_of(engine, folder).read_text())
-    sys.stdout.flush()
-    return code
-
-
-def log_of(engine, folder):
-    """Return where the output of an engine's run is kept."""
-    return folder / f"{engine}.log"
 
 
 def report_coverage(folder):

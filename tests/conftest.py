@@ -72,7 +72,7 @@ def _empty_tables_fast():
     Django's own way truncates every table and creates the content types and permissions again: ten times as slow.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables_of)
         patch.setattr(TransactionTestCase, "_should_reload_connections", lambda _case: False)
         yield
 
@@ -80,9 +80,14 @@ def _empty_tables_fast():
 WRITTEN_BY_MIGRATE = {"auth_permission", "django_content_type", "django_migrations"}
 
 
-def empty_tables(case):
+def empty_tables_of(case):
+    """Empty what a case of Django's may write to."""
+    empty_tables(case._databases_names(include_mirrors=False))
+
+
+def empty_tables(aliases):
     """Delete the rows of every table; the foreign keys are looked at when all is done."""
-    for alias in case._databases_names(include_mirrors=False):
+    for alias in aliases:
         connection = connections[alias]
         with transaction.atomic(using=alias), connection.constraint_checks_disabled(), connection.cursor() as cursor:
             tables = set(connection.introspection.table_names(cursor)) - WRITTEN_BY_MIGRATE

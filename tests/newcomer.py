@@ -14,7 +14,7 @@ from functools import partial
 from tests.docs import pages
 from tests.http_server import free_port
 
-PATIENCE_S = 300
+PATIENCE_S = 600
 OUTSIDE = ("PYTHON", "KASPI_", "DJANGO_", "COVERAGE_", "DATABASE", "POSTGRESQL_", "TEST_DATABASE", "VIRTUAL_ENV")
 MODELS = """
 from django.db import models
@@ -100,20 +100,27 @@ class Project:
     def terminal(self, *arguments):
         """Leave `manage.py` running in a terminal of its own; yield a function that reads until a pattern."""
         command = [self.python, "-u", "manage.py", *arguments]
-        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        with subprocess.Popen(command, cwd=self.folder, env=self.environment, **output) as process:
-            limit = threading.Timer(PATIENCE_S, process.kill)
-            limit.start()
-            try:
-                yield partial(read_until, process.stdout)
-            finally:
-                limit.cancel()
-                process.kill()
+        with started(command, cwd=self.folder, env=self.environment) as process:
+            yield partial(read_until, process.stdout)
 
     def append(self, name, text):
         """Write something at the end of a file."""
         with (self.folder / name).open("a") as file:
             file.write(f"\n{text}")
+
+
+@contextmanager
+def started(command, **place):
+    """Start a process whose output is read here; it ends with the context, or after a while that no test needs."""
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, **output, **place) as process:
+        limit = threading.Timer(PATIENCE_S, process.kill)
+        limit.start()
+        try:
+            yield process
+        finally:
+            limit.cancel()
+            process.kill()
 
 
 def read_until(lines, pattern):

@@ -12,36 +12,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "kaspi_delivery_django"
-LAYERS = {
-    "apps": 6,
-    "urls": 6,
-    "testing": 6,
-    "views": 5,
-    "receivers": 5,
-    "admin": 5,
-    "api": 5,
-    "management": 5,
-    "contrib": 5,
-    "templatetags": 5,
-    "services": 4,
-    "checks": 4,
-    "doctor": 4,
-    "serializers": 4,
-    "tracking": 4,
-    "stats": 4,
-    "orders": 3,
-    "conf": 2,
-    "models": 2,
-    "client": 1,
-    "sandbox": 1,
-    "statuses": 1,
-    "timetables": 1,
-    "environment": 1,
-    "formats": 1,
-    "locale": 1,
-    "signals": 1,
-    "exceptions": 1,
-}
+FROM_THE_TOP = (
+    ("apps", "urls", "testing"),
+    ("views", "receivers", "admin", "api", "management", "contrib", "templatetags"),
+    ("services", "checks", "doctor", "serializers", "tracking", "stats"),
+    ("orders",),
+    ("conf", "models"),
+    ("client", "sandbox", "statuses", "timetables", "environment", "formats", "locale", "signals", "exceptions"),
+)
+LAYERS = {name: len(FROM_THE_TOP) - number for number, names in enumerate(FROM_THE_TOP) for name in names}
 WITHOUT_DJANGO = {"client", "sandbox"}
 SANDBOX_USERS = {"sandbox", "testing", "management.commands.kaspi_sandbox"}
 DJANGO = {"django", "rest_framework", "environ"}

@@ -95,12 +95,6 @@ def test_any_order_and_repetition_of_arrivals_ends_the_same(statuses, end):
         assert after(order) == after([*order, *events, *order]) == end
 
 
-@pytest.mark.parametrize("end", sorted(TERMINAL))
-def test_a_final_status_absorbs(end):
-    """No update changes it."""
-    assert {after(order, end) for order in permutations(life(*STATUSES))} == {end}
-
-
 def test_kaspi_decides_about_a_cancel_before_pickup():
     """And in a status that is new to us."""
     assert {"", "created", "accepted"} == CANCELLABLE

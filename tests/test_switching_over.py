@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
-from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from kaspi_delivery_django.models import ApiCall, Delivery
@@ -56,14 +55,6 @@ def test_saving_old_orders_books_nothing(admin_client):
     assert not Delivery.objects.exists()
 
 
-def test_saving_an_old_order_costs_a_glance(django_assert_num_queries):
-    """The adapter decides from what is in memory; what it failed on before is cleared."""
-    [order] = sell(1)
-    ContentType.objects.get_for_model(Order)  # a process asks for it once
-    with transaction.atomic(), django_assert_num_queries(1 + 3):  # a savepoint, the look, the savepoint's end
-        order.save()
-
-
 @pytest.mark.parametrize("fields", [None, ["paid"], ["address"]])
 def test_a_new_order_is_booked_however_it_is_saved(fields):
     """With all of its columns, or with some."""
@@ -83,18 +74,6 @@ def test_the_sweep_books_the_new_ones_alone(kaspi, drain):
     drain()
     names = {record.external_order_id for record in kaspi.deliveries.values()}
     assert names == {f"order-{order.pk}" for order in made}
-
-
-def test_the_sweep_costs_no_more_for_old_orders():
-    """Its statements are those for what is new, a batch of keys at a time."""
-    sell(NEW, since=NOON)
-    enqueue("--dry-run")  # what is cached from now on
-    with CaptureQueriesContext(connection) as alone:
-        enqueue("--dry-run")
-    sell(OLD)
-    with CaptureQueriesContext(connection) as among_old:
-        enqueue("--dry-run")
-    assert len(among_old) == len(alone)
 
 
 def test_the_sweep_holds_no_table_in_memory():

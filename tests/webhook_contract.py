@@ -52,11 +52,6 @@ def padded(size):
     return event().ljust(size)
 
 
-def nested(depth):
-    """Return so many nested lists."""
-    return [nested(depth - 1)] if depth > 1 else []
-
-
 def mac(secret, message):
     """Sign as Kaspi's samples do, independently of the code under test."""
     return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
@@ -89,8 +84,6 @@ class FailingDatabase:
         return execute(sql, params, many, context)
 
 
-FORMLESS_STAMPS = ["", STAMP[1:], f"{STAMP}000", f" {STAMP}", f"{STAMP}.0", "١٧٦٧٢٢٥٦٠٠", f"{STAMP},{STAMP}"]
-FORMLESS_SIGNATURES = ["", "a" * 63, "g" * 64, "a" * 64 + "\n", "a" * 64 + "," + "a" * 64, "\xe9" * 64]
 UNREADABLE = {
     "empty": b"",
     "no JSON": b"phone=" + PHONE.encode(),
@@ -113,17 +106,6 @@ SET_ASIDE = {
     "a new kind without data": (IGNORED, event(type="delivery.eta_changed", data=None)),
     "no externalOrderId": (PARKED, data(externalOrderId=None)),
     "a new kind with a known status": (PARKED, event(type="delivery.returned")),
-}
-ACCEPTED = {
-    "32 deep": event(x=nested(31)),
-    "ids of 128": event(eventId="w" * 128, data={**DATA, "deliveryId": "d" * 128}),
-    "numbers as ids": event(eventId=123, data={**DATA, "deliveryId": 7, "externalOrderId": 742}),
-    "5000 digits": event(x=1).replace(b'"x": 1', b'"x": ' + b"1" * 5000),
-    "NUL and surrogates in a field of no column": event(x="\0 \ud800"),
-    "beyond the basic plane": event(x="\U0001f4e6"),
-    "without attempt": event(attempt=None),
-    "the greatest attempt": event(attempt=2**31 - 1),
-    "a greater attempt": event(attempt=10**400),
 }
 
 
@@ -211,6 +193,7 @@ class WebhookSmoke:
         strict = Client(enforce_csrf_checks=True)
         strict.cookies["sessionid"] = strict.cookies["csrftoken"] = "stale"
         headers = {"Origin": "https://elsewhere.example", "Referer": "https://elsewhere.example/"}
+        headers |= {"Authorization": "Basic bad", "X-Api-Key": "x", "X-HTTP-Method-Override": "DELETE"}
         assert post(sender=strict, headers=headers).status_code == 200
         for content_type in CONTENT_TYPES:
             assert post(content_type=content_type).status_code == 200
@@ -231,19 +214,24 @@ class WebhookSmoke:
     @pytest.mark.failure_mode("webhook: method")
     @pytest.mark.failure_mode("webhook: size")
     def test_another_method_is_405_and_one_byte_more_is_413(self, client, post, django_assert_num_queries, caplog):
-        """However well it is signed; nothing is queried for it."""
+        """However well it is signed; nothing is queried for it, and the log has one line for each."""
         with django_assert_num_queries(0):
             for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "X"):
-                answer = client.generic(method, self.url, event(), headers=self.headers(event()))
+                headers = {**self.headers(event()), "X-HTTP-Method-Override": "POST"}
+                answer = client.generic(method, self.url, event(), headers=headers)
                 assert (answer.status_code, answer["Allow"]) == (405, "POST")
             assert len(caplog.records) == 1
-            assert post(padded(KIB_64 + 1)).status_code == 413
+            assert [post(padded(KIB_64 + 1)).status_code for _ in range(2)] == [413, 413]
+            assert len(caplog.records) == 2
 
     @pytest.mark.failure_mode("webhook: a stranger")
+    @pytest.mark.failure_mode("webhook: signed without the timestamp")
     def test_every_refusal_looks_the_same(self, post, caplog):
         """A stranger learns nothing; the log holds no header and no secret."""
         forged = [
             {"X-Kaspi-Timestamp": None},
+            {"X-Kaspi-Signature": None},
+            {"X-Kaspi-Signature": "\xe9" * 64},
             {"X-Kaspi-Signature": "f" * 64},
             {"X-Kaspi-Signature": mac(self.secret, event())},
             self.headers(event(), stamp=str(NOW - 301)),
@@ -252,9 +240,10 @@ class WebhookSmoke:
         answers = [post(headers=headers) for headers in forged]
         faces = Counter((a.status_code, a.content, str(a.headers)) for a in answers)
         assert list(faces.values()) == [len(forged)]
-        assert len(caplog.records) == 4  # ours alone, once for each reason: Django would log, or mail, each request
+        assert len(caplog.records) == 6  # ours alone, once for each reason: Django would log, or mail, each request
         assert self.secret not in caplog.text
         assert "f" * 64 not in caplog.text
+        assert "over the body alone" in caplog.text  # it could be replayed for ever: the broken rule is named
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
@@ -278,12 +267,6 @@ class WebhookContract(WebhookSmoke):
         assert [post().status_code for _ in range(3)] == [200, 200, 200]
         assert WebhookEvent.objects.get().received_count == 3
 
-    @cases(ACCEPTED)
-    def test_an_unusual_but_readable_event_is_stored(self, post, case):
-        """Unknown fields, long ids and any attempt are no reason to refuse it."""
-        assert post(case).status_code == 200
-        assert 0 <= WebhookEvent.objects.get().attempt <= 2**31 - 1
-
     @cases(SET_ASIDE)
     @pytest.mark.failure_mode("webhook: an event that cannot be applied")
     def test_an_event_that_cannot_be_applied_is_stored(self, post, caplog, case):
@@ -296,14 +279,6 @@ class WebhookContract(WebhookSmoke):
         assert post(body).json() == {"status": state}
         assert WebhookEvent.objects.get().received_count == 2
 
-    @pytest.mark.failure_mode("webhook: timestamp")
-    def test_the_window_of_the_timestamp(self, post, refused):
-        """300 seconds in the past and the future; an older event cannot be replayed, nor one be kept for later."""
-        for off_s in (-300, 0, 300):
-            assert post(headers=self.headers(event(), stamp=str(NOW + off_s))).status_code == 200
-        for off_s in (-301, 301):
-            refused(headers=self.headers(event(), stamp=str(NOW + off_s)))
-
     @pytest.mark.failure_mode("webhook: several secrets")
     def test_each_of_five_secrets_is_accepted(self, post, refused, give_secrets):
         """Enough to rotate without losing an event; a sixth is not tried, so a stranger's request costs little."""
@@ -312,15 +287,6 @@ class WebhookContract(WebhookSmoke):
         for secret in secrets[:5]:
             assert post(headers=self.headers(event(), secret=secret)).status_code == 200
         refused(headers=self.headers(event(), secret=secrets[5]))
-
-    @pytest.mark.failure_mode("webhook: headers and settings of the host")
-    def test_other_headers_change_nothing(self, post, client):
-        """Credentials are ignored, the signature's hex digits have no case, and no method is overridden."""
-        signed = signature(self.secret, STAMP, event()).upper()
-        headers = {"Authorization": "Basic bad", "X-Api-Key": "x", "X-HTTP-Method-Override": "DELETE"}
-        assert post(headers={**headers, "X-Kaspi-Signature": signed}).status_code == 200
-        override = {"X-HTTP-Method-Override": "POST", **self.headers(b"")}
-        assert client.get(self.url, headers=override).status_code == 405
 
     @pytest.mark.failure_mode("webhook: size")
     def test_64_kib_are_read(self, post, django_assert_num_queries):
@@ -333,33 +299,6 @@ class WebhookContract(WebhookSmoke):
                 assert post(padded(KIB_64 + 1), sender=AsgiSender(), headers=headers).status_code == 413
             for declared in ("-1", "ten", "²", "9" * 5000):
                 assert post(CONTENT_LENGTH=declared).status_code in {401, 413}
-
-    @pytest.mark.failure_mode("webhook: timestamp")
-    @pytest.mark.failure_mode("webhook: signature")
-    def test_headers_of_another_form_are_401(self, refused):
-        """Exactly ten ASCII digits, even where the signature over the rest would match, and 64 hex digits."""
-        for stamp in FORMLESS_STAMPS:
-            refused(headers=self.headers(event(), stamp=stamp))
-        for signed in FORMLESS_SIGNATURES:
-            refused(headers={"X-Kaspi-Signature": signed})
-        for missing in ("X-Kaspi-Timestamp", "X-Kaspi-Signature"):
-            refused(headers={missing: None})
-
-    @pytest.mark.failure_mode("webhook: signature")
-    def test_a_change_of_one_character_is_401(self, refused):
-        """Of the body, of the timestamp, and of any digit of the signature."""
-        refused(event().replace(b"accepted", b"accepteD"), headers=self.headers(event()))
-        refused(headers={"X-Kaspi-Timestamp": str(NOW + 1)})
-        right = signature(self.secret, STAMP, event())
-        for place in (0, 31, 63):
-            digit = "1" if right[place] == "0" else "0"
-            refused(headers={"X-Kaspi-Signature": right[:place] + digit + right[place + 1 :]})
-
-    @pytest.mark.failure_mode("webhook: signed without the timestamp")
-    def test_a_signature_over_the_body_alone_is_401_and_logged(self, refused, caplog):
-        """It could be replayed for ever; the log names the broken rule."""
-        refused(headers={"X-Kaspi-Signature": mac(self.secret, event())})
-        assert "over the body alone" in caplog.text
 
     @pytest.mark.parametrize("secrets", [[], ["x" * 7], [" " * 40]])
     @pytest.mark.failure_mode("webhook: no secret")
@@ -380,13 +319,6 @@ class WebhookContract(WebhookSmoke):
         assert {(answer.status_code, answer.content) for answer in answers} == {(503, b'{"status": "not configured"}')}
         [record] = caplog.records
         assert "manage.py check" in record.getMessage()
-
-    def test_the_same_refusal_is_logged_once_a_minute(self, post, caplog):
-        """A stranger cannot fill the disk."""
-        for _ in range(50):
-            post(headers={"X-Kaspi-Signature": "f" * 64})
-            post(padded(KIB_64 + 1))
-        assert len(caplog.records) == 2
 
     @cases(UNREADABLE)
     @pytest.mark.failure_mode("webhook: a body that cannot be read")

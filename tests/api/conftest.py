@@ -5,6 +5,8 @@ from django.contrib.auth.models import Permission, User
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
+from tests.shop.models import Order
+
 LIST = "/kaspi/api/v1/deliveries/"
 ALL = (
     "cancel_delivery",
@@ -41,6 +43,14 @@ def program(db):
 def api(program):
     """Return a client with every permission that the API asks for."""
     return program(*ALL)
+
+
+@pytest.fixture
+def unbooked(kaspi):
+    """Return an order that its adapter did not want when it was saved, and wants now."""
+    order = Order.objects.create(paid=False)
+    Order.objects.filter(pk=order.pk).update(paid=True)
+    return order
 
 
 def token_of(client):

@@ -31,14 +31,6 @@ def post(client, path, **body):
 
 
 @pytest.fixture
-def unbooked(kaspi):
-    """Return an order that its adapter did not want when it was saved, and wants now."""
-    order = Order.objects.create(paid=False)
-    Order.objects.filter(pk=order.pk).update(paid=True)
-    return order
-
-
-@pytest.fixture
 def refused(due, kaspi, drain):
     """Return a delivery that Kaspi refused."""
     kaspi.faults.add(Fault(operation="create", status=422))
@@ -219,6 +211,8 @@ def test_the_last_slash_may_be_missing(api, booked, unbooked):
         ("acknowledge", {}, ("acknowledge_delivery", (), {"confirmed_absent": False})),
         ("acknowledge", {"confirmed_absent": True}, ("acknowledge_delivery", (), {"confirmed_absent": True})),
         ("mark-final", {}, ("mark_final", (), {})),
+        ("reissue", {}, ("reissue_delivery", (), {"confirmed_absent": False})),
+        ("reissue", {"confirmed_absent": True}, ("reissue_delivery", (), {"confirmed_absent": True})),
     ],
 )
 def test_each_action_is_the_service_of_the_admins_button(api, booked, monkeypatch, action, body, call):
@@ -228,7 +222,7 @@ def test_each_action_is_the_service_of_the_admins_button(api, booked, monkeypatc
     real = create_autospec(getattr(services, service), side_effect=lambda *args, **kw: called.append((args, kw)))
     monkeypatch.setattr(services, service, real)
     answer = post(api, address(booked, action), **body)
-    status = 200 if action in {"acknowledge", "mark-final"} else 202
+    status = {"acknowledge": 200, "mark-final": 200, "reissue": 201}.get(action, 202)
     assert (answer.status_code, answer.json()["id"]) == (status, booked.pk)
     assert called == [((booked, *arguments), options)]
 
@@ -265,20 +259,6 @@ def test_a_refused_booking_is_made_again(api, refused):
     assert Delivery.objects.count() == 2
 
 
-def test_what_kaspi_may_have_is_rebooked_only_with_a_confirmation(api, due, kaspi, fake_clock, drain):
-    """The client states that staff have looked."""
-    kaspi.faults.add(Fault(operation="create", status=500, times=None))
-    drain()
-    fake_clock.advance(hours=26)
-    drain()
-    row = Delivery.objects.get()
-    assert row.attention == "outcome_unknown"
-    answer = post(api, address(row, "reissue"))
-    assert problem(answer) == (409, "not_allowed")
-    assert "confirm that it is absent" in answer.json()["detail"]
-    assert post(api, address(row, "reissue"), confirmed_absent=True).status_code == 201
-
-
 def test_a_delivery_that_was_never_wanted_goes(api, kaspi, settings):
     """A retry of one that its adapter failed on; there is nothing to show then."""
     before = settings.KASPI_DELIVERY
@@ -292,28 +272,3 @@ def test_a_delivery_that_was_never_wanted_goes(api, kaspi, settings):
     again = api.post(address(row, "retry"), headers={"Idempotency-Key": "k"})
     assert (again.status_code, again["Idempotent-Replayed"]) == (204, "true")
     assert problem(api.post(address(row, "retry"))) == (404, "not_found")
-
-
-def test_a_refresh_asks_kaspi(api, booked, kaspi, drain):
-    """Through the outbox, and nothing is sent before."""
-    kaspi.deliveries[booked.delivery_id].status = "accepted"
-    answer = api.post(address(booked, "refresh"))
-    assert (answer.status_code, answer.json()["status"]) == (202, "created")
-    assert ApiCall.objects.get(kind="refresh").attempts == 0
-    drain()
-    assert api.get(address(booked)).json()["status"] == "accepted"
-
-
-def test_a_held_delivery_is_sent_and_a_booked_one_linked(api, due, kaspi, drain):
-    """Staff overrule `wants_delivery`; an id that Kaspi confirms links the delivery."""
-    Order.objects.update(paid=False)
-    drain()
-    assert post(api, address(due.delivery, "send")).status_code == 202
-    kaspi.faults.add(Fault(operation="create", status=422))
-    drain()
-    kaspi.faults.clear()
-    row = Delivery.objects.get()
-    assert (row.attention, row.delivery_id) == ("refused", None)
-    assert problem(post(api, address(row, "link"), delivery_id="dlv é")) == (409, "not_allowed")
-    assert post(api, address(row, "link"), delivery_id="dlv_unknown").status_code == 202
-    assert ApiCall.objects.get(kind="link").payload == "dlv_unknown"

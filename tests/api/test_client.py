@@ -12,7 +12,6 @@ from kaspi_delivery_django.api.views import DeliveryViewSet
 from kaspi_delivery_django.models import Delivery
 from tests.api.conftest import ALL, LIST, address, token_of
 from tests.openapi_documents import described, faults, written
-from tests.shop.models import Order
 
 PACKAGE = "kaspi_delivery_client"
 
@@ -66,21 +65,19 @@ def test_answers_are_as_described(operations, booked, api, program):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_generated_client_books_follows_and_cancels(generated, live_server, program, kaspi, drain):
+def test_a_generated_client_books_follows_and_cancels(generated, live_server, program, unbooked, drain):
     """Over HTTP, with the types of the description."""
-    order = Order.objects.create(paid=False)
-    Order.objects.update(paid=True)
     models, calls = generated("models"), "api.kaspi_delivery.kaspi_delivery_"
     token = token_of(program(*ALL))
     with generated("client").AuthenticatedClient(live_server.url, token, prefix="Token") as client:
-        booking = models.KaspiDeliveryBooking(order_id=str(order.pk))
+        booking = models.KaspiDeliveryBooking(order_id=str(unbooked.pk))
         for _attempt in range(2):
             booked = generated(f"{calls}book").sync(client=client, body=booking, idempotency_key="order-1")
             assert isinstance(booked, models.KaspiDelivery)
         assert booked.status == ""
         drain()
         read = generated(f"{calls}read").sync(booked.id, client=client)
-        assert (read.status, read.order.model, read.dropoff.name) == ("created", "shop.Order", order.name)
+        assert (read.status, read.order.model, read.dropoff.name) == ("created", "shop.Order", unbooked.name)
         assert read.history[0].to_status == "created"
         assert "cancel" in read.allowed_actions
         assert "reissue" in read.refused_actions

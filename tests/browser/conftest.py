@@ -1,14 +1,11 @@
 """A browser that reports every complaint, before the project's live server with Kaspi's sandbox behind it.
 
 Without Playwright or Chromium these tests are skipped; with KASPI_BROWSER=required they fail then.
-
-    pytest tests/browser --screenshots FOLDER    writes a picture of every page too, for people to look at
 """
 
 import os
 import shutil
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
@@ -40,17 +37,6 @@ MIDDLEWARE = [
 ]
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 apples, make_order = shop.apples, shop.make_order
-
-
-def pytest_addoption(parser):
-    """Take the folder for pictures."""
-    parser.addoption("--screenshots", type=Path, metavar="FOLDER", help="write a picture of every page there")
-
-
-def pytest_ignore_collect(collection_path, config):
-    """Leave the pictures out unless they are requested."""
-    asked = config.getoption("screenshots", None)  # unknown when pytest starts outside this folder
-    return True if collection_path.name == "test_pictures.py" and not asked else None
 
 
 def missing():

@@ -1,4 +1,4 @@
-"""Every page of ours, by the name that a test or a picture goes by."""
+"""Every page of ours, by the name that a test goes by."""
 
 import os
 

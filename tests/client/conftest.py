@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kaspi_delivery_django.client import Contact, DeliveryRequest, KaspiClient, Location, Parcel, Timeouts
+from kaspi_delivery_django.client import Contact, DeliveryRequest, KaspiClient, Location, Parcel, Timeouts, protocol
 
 API_KEY = "the-secret-api-key"
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
@@ -30,6 +30,14 @@ def request(**changes):
         "parcel": Parcel(description="Книги", weight_grams=1200, value_kzt=45000),
     }
     return DeliveryRequest(**{**fields, **changes})
+
+
+OPERATIONS = {
+    "create": protocol.create(request(), "order-742"),
+    "get": protocol.get("dlv_1"),
+    "cancel": protocol.cancel("dlv_1", "changed mind", "order-742-cancel"),
+    "test_webhook": protocol.test_webhook("https://shop.kz/kaspi/", "delivery.created"),
+}
 
 
 def request_to(**changes):

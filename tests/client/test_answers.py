@@ -20,15 +20,9 @@ from kaspi_delivery_django.client import (
     UnusableAnswer,
     protocol,
 )
-from tests.client.conftest import BOOKED, request
+from tests.client.conftest import BOOKED, OPERATIONS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-OPERATIONS = {
-    "create": protocol.create(request(), "order-742"),
-    "get": protocol.get("dlv_1"),
-    "cancel": protocol.cancel("dlv_1", "changed mind", "order-742-cancel"),
-    "test_webhook": protocol.test_webhook("https://shop.kz/kaspi/", "delivery.created"),
-}
 DELIVERIES = ["create", "get", "cancel"]
 
 

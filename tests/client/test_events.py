@@ -199,12 +199,6 @@ def test_unknown_words_are_kept():
     assert (event.delivery_id, event.status, event.raw["data"]["status"]) == ("", "", 5)
 
 
-@pytest.mark.parametrize("stamp", ["yesterday", "2026-03-01T12:00:00", 5, None])
-def test_a_time_that_cannot_be_read(stamp):
-    """A naive, impossible or absent time is None, and the event is still read."""
-    assert read_event(body(data={"timestamp": stamp})).occurred_at is None
-
-
 def test_no_data_in_the_error():
     """The error's text never repeats what the body has."""
     raw = body(eventId="+7 701 222 0000 \0", data={"name": "Айгерим"})

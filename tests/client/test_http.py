@@ -15,23 +15,16 @@ from kaspi_delivery_django.client import (
     KaspiClient,
     KaspiError,
     NotReached,
-    RateLimited,
     Timeouts,
     UsageError,
     protocol,
 )
 from kaspi_delivery_django.client import http as client_http
 from kaspi_delivery_django.client.types import is_identifier
-from tests.client.conftest import API_KEY, BOOKED, create, http, request
+from tests.client.conftest import API_KEY, BOOKED, OPERATIONS, create, http, request
 
 PRINTABLE = st.characters(min_codepoint=32, max_codepoint=126)
 IDENTIFIERS = st.text(PRINTABLE, min_size=1, max_size=128).filter(is_identifier)
-REQUESTS = [
-    protocol.create(request(), "order-742"),
-    protocol.get("dlv_1"),
-    protocol.cancel("dlv_1", "", "order-742-cancel"),
-    protocol.test_webhook("https://shop.test/kaspi/webhook/", "delivery.created"),
-]
 ANNOUNCED = [
     "Deprecation: @1767225600",
     "Sunset: Thu, 31 Dec 2026 23:59:59 GMT",
@@ -94,14 +87,6 @@ def test_the_headers_and_the_body_of_a_create(server, connect):
     }
 
 
-def test_header_names_of_any_case(server, connect):
-    """Header names are compared without their case."""
-    server.answer(http(429, headers=["RETRY-after: 7"]))
-    with pytest.raises(RateLimited) as caught:
-        create(connect(server))
-    assert caught.value.retry_after_s == 7
-
-
 def test_answers_without_a_length(server, connect):
     """An answer in chunks is put together; one without a length ends where the connection does."""
     body = json.dumps(BOOKED).encode()
@@ -136,7 +121,7 @@ def assert_as_requests_prepares_it(client, asked):
 )
 def test_every_base_url(base_url):
     """The same address, headers and body as `requests` prepares, however the base URL is written."""
-    for asked in REQUESTS:
+    for asked in OPERATIONS.values():
         assert_as_requests_prepares_it(KaspiClient(API_KEY, base_url=base_url), asked)
 
 

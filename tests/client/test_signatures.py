@@ -71,6 +71,7 @@ def test_headers_that_are_missing():
     assert (reason_of(timestamp=""), reason_of(signature="")) == ("no timestamp", "no signature")
 
 
+@pytest.mark.failure_mode("webhook: timestamp")
 def test_the_window(monkeypatch):
     """300 whole seconds away from our clock, in either direction, are accepted; 301 are refused before any HMAC."""
     for now in (NOW - 300, NOW, NOW + 300, NOW + 300.9):
@@ -78,13 +79,6 @@ def test_the_window(monkeypatch):
     monkeypatch.setattr(webhooks.hmac, "digest", None)
     for now in (NOW - 301, NOW + 301, 0, 9999999999):
         assert reason_of(now=now) == "timestamp is more than 300 s away from our clock"
-
-
-def test_any_of_five_secrets():
-    """A signature made with any of the configured secrets is accepted."""
-    for place in range(5):
-        secrets = [f"some-other-secret-of-32-characters-{n}" for n in range(4)]
-        check(secrets=[*secrets[:place], SECRET, *secrets[place:]])
 
 
 @pytest.mark.parametrize(
@@ -95,10 +89,12 @@ def test_any_of_five_secrets():
         {"body": b""},
         {"timestamp": "1767225601"},
         {"signature": "0" * 64},
+        {"signature": HEX[:-1] + "e"},
         {"secrets": [OTHER_SECRET]},
         {"secrets": []},
     ],
 )
+@pytest.mark.failure_mode("webhook: signature")
 def test_what_does_not_match(changes):
     """One byte of difference anywhere is refused, and the error quotes neither the secret nor what was sent."""
     with pytest.raises(WebhookRejected) as caught:

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery, _state
 
 from kaspi_delivery_django.contrib import celery as runner
-from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
+from kaspi_delivery_django.models import AccountState, ApiCall
 from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.outbox import rate_limit
 from kaspi_delivery_django.services.outbox.leases import LEASE
@@ -192,16 +192,3 @@ def test_a_forked_process_has_a_publisher_of_its_own(task, publisher, monkeypatc
     monkeypatch.setattr(publisher, "_changed", None)
     publisher.flush()
     assert runner._publisher(os.getpid(), task) is not mine
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("changes", [{"cancelled": True}, {"paid": False}], ids=str)
-def test_a_task_asks_for_the_latest_state(shop, task, due, kaspi, changes):
-    """What an update() has changed meanwhile counts, as for every runner: it is cancelled, or it waits."""
-    shop.conf.task_always_eager = True
-    Order.objects.update(**changes)
-    task.delay(due.pk).get()
-    due.refresh_from_db()
-    assert kaspi.requests == []
-    expected = ("cancelled", "abandoned", "") if changes.get("cancelled") else ("", "due", "not_wanted")
-    assert (Delivery.objects.get().status, due.state, due.reason) == expected

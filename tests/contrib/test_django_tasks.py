@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 
 from kaspi_delivery_django.contrib import django_tasks as runner
-from kaspi_delivery_django.models import ApiCall, Delivery
+from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.services.deliveries import runners
 from tests.shop.models import Order
 
@@ -59,14 +59,3 @@ def test_an_order_that_is_rolled_back_enqueues_nothing():
     with transaction.atomic():
         order.save(force_insert=True)
     assert enqueued() == [[ApiCall.objects.get().pk]]
-
-
-@pytest.mark.parametrize("changes", [{"cancelled": True}, {"paid": False}], ids=str)
-def test_a_task_asks_for_the_latest_state(due, kaspi, changes):
-    """What an update() has changed meanwhile counts, as for every runner: it is cancelled, or it waits."""
-    Order.objects.update(**changes)
-    runner.send_call.call(due.pk)
-    due.refresh_from_db()
-    assert kaspi.requests == []
-    expected = ("cancelled", "abandoned", "") if changes.get("cancelled") else ("", "due", "not_wanted")
-    assert (Delivery.objects.get().status, due.state, due.reason) == expected

@@ -16,7 +16,6 @@ from tests.docs import pages
 from tests.shop import models
 
 pytest.register_assert_rewrite(
-    "tests.docs.console_blocks",
     "tests.docs.files",
     "tests.docs.python_blocks",
     "tests.docs.rest_blocks",

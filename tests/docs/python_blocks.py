@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
-from importlib.util import find_spec
 from itertools import count
 from types import ModuleType
 from unittest import mock
@@ -19,7 +18,6 @@ from django.core import checks
 from django.test import override_settings
 from django.urls import URLPattern, URLResolver
 from django.urls.resolvers import RegexPattern
-from django.utils.module_loading import import_string
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.client import DeliveryRequest
@@ -87,19 +85,14 @@ def leave_out_elided_methods(block, names):
 
 
 def use_settings(names, context):
-    """Apps and middleware can be imported, and KASPI_DELIVERY passes its checks."""
+    """Apps and plugins can be imported, and KASPI_DELIVERY passes its checks."""
     for entry in written(names.get("INSTALLED_APPS", ())):
         AppConfig.create(entry)
-    for entry in written(names.get("MIDDLEWARE", ())):
-        import_string(entry)
     for entry in names.get("pytest_plugins", ()):
         import_module(entry)
     for entry in names.get("CELERY_BEAT_SCHEDULE", {}).values():
         import_module("kaspi_delivery_django.contrib.celery")
         assert entry["task"] in import_module("celery").current_app.tasks
-    for entry in names.get("TASKS", {}).values():
-        package = entry["BACKEND"].split(".")[0].replace("_", "-")
-        assert find_spec(entry["BACKEND"].split(".")[0]) or package in (ROOT / "tox.ini").read_text()
     if "KASPI_DELIVERY" in names:
         ours = fill(names["KASPI_DELIVERY"])
         alias = next(iter(ours.get("ACCOUNTS", {})), conf.DEFAULT_ACCOUNT)

@@ -2,24 +2,20 @@
 
 import pytest
 
-from tests.docs import console_blocks, files, pages, python_blocks, shell_blocks
+from tests.docs import files, pages, python_blocks, rest_blocks, shell_blocks
 
 RUNNERS = {
-    "console": console_blocks.run,
+    "console": rest_blocks.run,
     "crontab": shell_blocks.run_crontab,
     "css": files.css,
     "html": files.template,
     "ini": files.ini,
-    "js": files.javascript,
     "json": files.json_file,
     "mermaid": files.mermaid,
     "nginx": files.nginx,
     "python": python_blocks.run,
     "sh": shell_blocks.run,
-    "sql": files.sql,
     "text": files.text,
-    "toml": files.toml,
-    "yaml": files.yaml_file,
     "{toctree}": files.toctree,
 }
 

@@ -11,11 +11,15 @@ from kaspi_delivery_django.contrib.relay import conf as relay
 from kaspi_delivery_django.stats.metrics import METRICS
 from tests.docs import files, pages
 from tests.docs.conftest import SIGNALS
-from tests.docs.shell_blocks import FOREIGN, NAME
+from tests.docs.shell_blocks import NAME
 from tests.test_packaging import requirements
 
 EVERYTHING = "\n".join((pages.ROOT / page.path).read_text() for page in pages.pages())
 ID = re.compile(r"kaspi_delivery\.([EWI]\d{3})")
+FOREIGN = {
+    "db_worker": "of django-tasks-db, which has a test environment of its own",
+    "oscar_fork_app": "of django-oscar, likewise",
+}
 VARIABLE = re.compile(r"\bKASPI_DELIVERY_([A-Z_]+)")
 
 

@@ -6,9 +6,8 @@ Names of other services and their ports become addresses of this machine; nothin
 import os
 import re
 import shutil
-import subprocess
 import sys
-import threading
+from contextlib import ExitStack
 from itertools import chain
 from urllib.parse import urlsplit
 
@@ -19,14 +18,13 @@ import yaml
 from example_project.demo.browser import Browser
 from tests.docs.pages import ROOT
 from tests.http_server import free_port
-from tests.newcomer import read_until
+from tests.newcomer import PATIENCE_S, read_until, started
 
 FOLDER = ROOT / "example_project"
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "kaspi-delivery-example"}
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
-PATIENCE_S = 600
 CUSTOMER = {"customer_name": "Dana Omarova", "phone": "+7 701 234 5678", "address": "Abay Avenue 52", "quantity": "2"}
 ASK = "from kaspi_delivery_django.models import Delivery; print('status:', Delivery.objects.get().status)"
 
@@ -76,34 +74,18 @@ def place(database):
 @pytest.fixture
 def start(image, place):
     """Start a service as compose.yaml has it; all of them end with the test."""
-    started = []
+    with ExitStack() as until_ended:
 
-    def run(name, *command):
-        service = OURS[name]
-        words = [place(word) for word in command or service["command"]]
-        own = {key: place(value) for key, value in service["environment"].items()}
-        kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
-        environment = {**kept, **own, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        assert words[0] == "python"
-        process = subprocess.Popen(
-            [sys.executable, *words[1:]],
-            cwd=image,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        limit = threading.Timer(PATIENCE_S, process.kill)
-        limit.start()
-        started.append((process, limit))
-        return process
+        def run(name, *command):
+            service = OURS[name]
+            words = [place(word) for word in command or service["command"]]
+            own = {key: place(value) for key, value in service["environment"].items()}
+            kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
+            environment = {**kept, **own, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+            assert words[0] == "python"
+            return until_ended.enter_context(started([sys.executable, *words[1:]], cwd=image, env=environment))
 
-    yield run
-    for process, limit in started:
-        limit.cancel()
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        yield run
 
 
 def test_an_order_of_the_shop_is_delivered(start, place):

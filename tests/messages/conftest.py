@@ -13,6 +13,7 @@ from kaspi_delivery_django.contrib.messages.apps import MessagesConfig
 from kaspi_delivery_django.contrib.messages.models import Message
 from kaspi_delivery_django.services import extensions
 from kaspi_delivery_django.signals import delivery_status_changed
+from tests.admin.conftest import staff  # noqa: F401  # a fixture
 from tests.conftest import event
 from tests.messages import bot as telegram
 from tests.messages.adapters import WritingAdapter

@@ -6,7 +6,7 @@ from django.core.management import call_command
 from kaspi_delivery_django.contrib import outgoing
 from kaspi_delivery_django.contrib.messages.models import Message
 from kaspi_delivery_django.services.maintenance import pruning
-from tests.admin.conftest import message_text, staff  # noqa: F401  # a fixture
+from tests.admin.conftest import message_text
 from tests.messages.conftest import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,12 +22,12 @@ def failed(report, bot):
 
 
 @pytest.fixture
-def read(staff, failed):  # noqa: F811
+def read(staff, failed):
     """Return a function that reads a page as staff with these permissions."""
     return lambda url, *permissions: staff("view_message", *permissions).get(url).content.decode()
 
 
-def test_the_list_shows_what_became_of_them(read, staff, settings):  # noqa: F811
+def test_the_list_shows_what_became_of_them(read, staff, settings):
     """Not to whom, nor the text; in the reader's language; seeing deliveries is not enough."""
     page = read(URL)
     assert "Telegram refuses it: Forbidden: bot was blocked by the user" in page
@@ -44,7 +44,7 @@ def test_recipient_and_text_are_personal(read, permissions, is_shown):
     assert ("aigerim@example.kz" in page, "has your parcel" in page) == (is_shown, is_shown)
 
 
-def test_a_failed_one_can_be_sent_again(read, failed, staff, bot, drain):  # noqa: F811
+def test_a_failed_one_can_be_sent_again(read, failed, staff, bot, drain):
     """After a confirmation, by the worker; one that has not failed is left alone, and so is it without permission."""
     button = f"{URL}{failed.pk}/do/send_again/"
     assert button not in read(f"{URL}{failed.pk}/change/")
@@ -57,7 +57,7 @@ def test_a_failed_one_can_be_sent_again(read, failed, staff, bot, drain):  # noq
     assert "not sent again" in message_text(client.post(button, follow=True))
 
 
-def test_several_can_be_sent_again(failed, staff, drain):  # noqa: F811
+def test_several_can_be_sent_again(failed, staff, drain):
     """After the same question."""
     client = staff("view_message", "retry_delivery")
     chosen = {"action": "send_again", "_selected_action": [row.pk for row in rows()]}

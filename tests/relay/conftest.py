@@ -10,6 +10,7 @@ from kaspi_delivery_django.contrib.relay.apps import RelayConfig
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import extensions
 from kaspi_delivery_django.signals import delivery_needs_attention
+from tests.admin.conftest import staff  # noqa: F401  # a fixture
 from tests.relay.erp import ERP, SECRET
 
 

@@ -7,7 +7,6 @@ from django.utils import translation
 from kaspi_delivery_django.contrib.relay import sending
 from kaspi_delivery_django.contrib.relay.models import RelayedEvent
 from kaspi_delivery_django.services import errors
-from tests.admin.conftest import staff  # noqa: F401  # a fixture
 from tests.relay.conftest import flag
 from tests.relay.erp import SECRET
 
@@ -26,7 +25,7 @@ def row(relayed, delivery):
 
 
 @pytest.fixture
-def operator(staff, row):  # noqa: F811
+def operator(staff, row):
     """Return a client of staff who may see webhooks and send them again."""
     return staff("view_relayedevent", "retry_delivery")
 
@@ -89,7 +88,7 @@ def test_staff_send_it_again(operator, row, relayed):
     assert relayed.ids == [row.message_id] * 3
 
 
-def test_without_the_permission_nothing_is_sent_again(staff, row):  # noqa: F811
+def test_without_the_permission_nothing_is_sent_again(staff, row):
     """The page is shown without the button."""
     client = staff("view_relayedevent")
     assert client.post(action_of(row)).status_code == 403

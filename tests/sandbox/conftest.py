@@ -5,6 +5,7 @@ import pytest
 
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.responses import Response
+from kaspi_delivery_django.sandbox.server import SandboxServer
 
 NEW_YEAR = 1767225600.0
 WEBHOOK_URL = "http://shop.test/kaspi/webhook/"
@@ -104,6 +105,13 @@ def kaspi(clock):
 @pytest.fixture
 def partner(kaspi):
     return Partner(kaspi)
+
+
+@pytest.fixture
+def server(kaspi):
+    """The sandbox on a port of its own."""
+    with SandboxServer(kaspi) as server:
+        yield server
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 from kaspi_delivery_django.sandbox import requests as sandbox_requests
 from kaspi_delivery_django.sandbox import server as sandbox_server
 from kaspi_delivery_django.sandbox.api import FakeKaspi
-from kaspi_delivery_django.sandbox.server import SandboxServer
 from tests.sandbox import raw
 from tests.sandbox.conftest import REQUEST
 
@@ -21,12 +20,6 @@ CHUNKS = b"5;name=value\r\n" + BODY[:5] + b"\r\n%X\r\n" % (len(BODY) - 5) + BODY
 def kaspi():
     """A sandbox whose ids repeat, on the wall clock."""
     return FakeKaspi(seed=742)
-
-
-@pytest.fixture
-def server(kaspi):
-    with SandboxServer(kaspi) as server:
-        yield server
 
 
 @pytest.fixture
@@ -45,6 +38,10 @@ BODIES = {
     "depth 900": BODY[:-1] + b', "x": ' + b"[" * 900 + b"]" * 900 + b"}",
     "depth 100,000": b'{"a":' * 100_000,
     "a number of 5,000 digits": BODY[:-1] + b', "x": ' + b"9" * 5000 + b"}",
+    "NaN": BODY.replace(b"1200", b"NaN"),
+    "a number out of range": BODY.replace(b"1200", b"1e999"),
+    "another encoding": BODY.decode().encode("utf-16"),
+    "a lone surrogate in a key, deep inside": BODY[:-1] + b', "x": [[{"a": {"\\udfff": 1}}]]}',
     "nothing": b"",
     "a list": b"[]",
 }

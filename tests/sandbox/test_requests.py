@@ -38,22 +38,6 @@ def test_a_number_without_a_fraction_is_an_integer(text, weight):
     assert (read["parcel"]["weightGrams"], type(read["parcel"]["weightGrams"])) == (weight, int)
 
 
-NOT_JSON = [b"", b"{", b"\xff", b"[" * 100_000, b"NaN", b"[-Infinity]", b"1e999", b"9" * 5000]
-OTHER_ENCODINGS = ["{}".encode(name) for name in ("utf-8-sig", "utf-16", "utf-32")]
-
-
-@pytest.mark.parametrize("body", NOT_JSON + OTHER_ENCODINGS)
-def test_a_body_that_is_not_json(body):
-    """Whatever cannot be parsed is one error, never an exception."""
-    assert requests.read_json(body, requests.CANCEL) == ({}, ["body: must be JSON in UTF-8"])
-
-
-@pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, [[{"a": ["b\ud83d"]}]]])
-def test_a_lone_surrogate(value):
-    """A text that UTF-8 cannot encode is refused wherever it stands: no answer could repeat it."""
-    assert errors_in({**REQUEST, "x": value}) == ["body: must not contain lone surrogates"]
-
-
 def test_a_body_that_is_nested_too_deep():
     """What is nested as deep as the interpreter goes would break the answer that repeats it."""
     for depth in (requests.MAX_DEPTH, 900):

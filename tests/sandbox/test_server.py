@@ -1,6 +1,5 @@
+import queue
 import socket
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import requests
@@ -10,6 +9,7 @@ from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.server import Courier, SandboxServer, is_local
 from kaspi_delivery_django.sandbox.webhooks import sign
 from tests.conftest import PATIENCE_S
+from tests.http_server import answering
 from tests.sandbox.conftest import REQUEST
 
 SECRET = "a-webhook-secret-of-more-than-32-characters"
@@ -19,12 +19,6 @@ SECRET = "a-webhook-secret-of-more-than-32-characters"
 def kaspi():
     """A `FakeKaspi` on the wall clock that sends no webhooks."""
     return FakeKaspi(webhook_secret=SECRET)
-
-
-@pytest.fixture
-def server(kaspi):
-    with SandboxServer(kaspi) as server:
-        yield server
 
 
 @pytest.fixture
@@ -51,27 +45,15 @@ def create(session, server, **options):
 
 @pytest.fixture
 def shop():
-    """A shop's webhook receiver on a socket; `arrived` is set by the first event."""
+    """A shop's webhook receiver: its address, and a queue of the headers and bodies that it got."""
+    got = queue.Queue()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            shop.received.append((dict(self.headers), body))
-            self.send_response(204)
-            self.end_headers()
-            shop.arrived.set()
+    def answer(_path, headers, body):
+        got.put((headers, body))
+        return 204, {}, b""
 
-        def log_message(self, *args):
-            """Stay silent."""
-
-    shop = HTTPServer(("127.0.0.1", 0), Handler)
-    shop.received, shop.arrived = [], threading.Event()
-    thread = threading.Thread(target=shop.serve_forever, args=(0.01,))
-    thread.start()
-    yield shop
-    shop.shutdown()
-    thread.join()
-    shop.server_close()
+    with answering(answer) as port:
+        yield f"http://127.0.0.1:{port}/kaspi/webhook/", got
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "X-OTHER"])
@@ -111,21 +93,21 @@ def test_network_faults(session, server, kaspi, fault, error, booked):
 
 def test_a_webhook_reaches_the_shop(session, server, shop):
     """A test webhook is posted to its url, signed with the sandbox's secret."""
-    url = f"http://127.0.0.1:{shop.server_port}/kaspi/webhook/"
+    url, got = shop
     answer = session.post(f"{server.url}/v1/webhooks/test", json={"url": url, "type": "delivery.delivered"})
-    assert (answer.status_code, shop.arrived.wait(PATIENCE_S)) == (202, True)
-    headers, body = shop.received[0]
+    assert answer.status_code == 202
+    headers, body = got.get(timeout=PATIENCE_S)
     assert headers["X-Kaspi-Signature"] == sign(SECRET, headers["X-Kaspi-Timestamp"], body)
 
 
 def test_the_courier_works_in_the_background(session, kaspi, shop):
     """With a courier the status moves and is announced without being asked."""
-    kaspi.webhook_url = f"http://127.0.0.1:{shop.server_port}/"
+    kaspi.webhook_url, got = shop
     with SandboxServer(kaspi, courier=Courier(kaspi, pace_s=0)) as server:
         kaspi.webhooks.lose = 4
         create(session, server)
-        assert shop.arrived.wait(PATIENCE_S)
-    assert b'"delivery.delivered"' in shop.received[0][1]
+        _headers, body = got.get(timeout=PATIENCE_S)
+    assert b'"delivery.delivered"' in body
 
 
 def test_start_and_stop(session, kaspi):

@@ -135,17 +135,6 @@ def test_a_webhook_before_the_answer(kaspi, order):
     kaspi.assert_booked_once(order)
 
 
-def test_a_webhook_that_never_comes(kaspi, order):
-    """The sandbox loses one; an hour later the package has fetched the status from Kaspi."""
-    kaspi.send_due()
-    kaspi.fakes["default"].webhooks.lose = 1
-    kaspi.move(order, "accepted")
-    kaspi.assert_status(order, "created")
-    kaspi.later(hours=1)
-    kaspi.send_due()
-    kaspi.assert_status(order, "accepted")
-
-
 def test_an_error_is_tried_again_later(kaspi, order):
     """After a 503 a minute later, after a 429 when its time is over; the clock is moved, and no test sleeps."""
     kaspi.fail_next("create", status=503)
