@@ -18,6 +18,10 @@ from kaspi_delivery_django.services.deliveries import runners
 
 WRONG_USE = 2
 NOT_READ = 3
+INTERRUPTED = 130
+LARGEST_BATCH = 10_000
+LONGEST_DAYS = 36_500
+REPORT_EVERY_S = 10.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -53,10 +57,6 @@ def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not set by Python
 
 
-REPORT_EVERY_S = 10.0
-LARGEST_BATCH = 10_000
-LONGEST_DAYS = 36_500
-INTERRUPTED = 130
 row_count = partial(whole_number, most=LARGEST_BATCH)
 days = partial(whole_number, most=LONGEST_DAYS)
 
