@@ -90,7 +90,7 @@ def judge_account(state: AccountState, found: Snapshot) -> Iterator[Result]:
     yield _worker(state, found)
     if announced := state.announced(found.read_at):
         yield result("version/announced", account=alias, announced=announced, version=API_VERSION)
-    yield result("gate/open" if state.is_closed else "gate/closed", account=alias, reason=state.closed_reason)
+    yield result("gate/open" if state.is_paused else "gate/closed", account=alias, reason=state.closed_reason)
 
 
 def _worker(state: AccountState, found: Snapshot) -> Result:

@@ -61,7 +61,7 @@ class ApiCallQuerySet(WrittenQuerySet["ApiCall"]):
     def end_lease(
         self, state: str, *, now: datetime, next_attempt_at: datetime | models.F | None = None, **columns: Any
     ) -> int:
-        """Set these calls to a state in which no sender holds them; no other code does. Return their number."""
+        """Set these calls to a state in which no sender holds them. Return their number."""
         return self.update(state=state, claim_token="", next_attempt_at=next_attempt_at, updated_at=now, **columns)
 
     def finish(self, state: str, now: datetime, **columns: Any) -> int:
@@ -214,8 +214,8 @@ class AccountState(WrittenModel):
         return f"{self.account} ({self.environment})"
 
     @property
-    def is_closed(self) -> bool:
-        """Whether the circuit breaker is open."""
+    def is_paused(self) -> bool:
+        """Whether the circuit breaker is open, or half-open: no call is sent, or one as a trial."""
         return self.closed_until is not None
 
     def announced(self, now: datetime) -> str:

@@ -114,7 +114,7 @@ def _read_events(keys: Sequence[int]) -> list[WebhookEvent]:
     return list(WebhookEvent.objects.filter(pk__in=keys).defer("body").order_by("pk"))
 
 
-def _allowed(check: Callable[[Any], None], effect: Effect, row: Any) -> Effect:
+def _checked(check: Callable[[Any], None], effect: Effect, row: Any) -> Effect:
     """Return the only effect of an action. Raises the `DeliveryError` of its check."""
     check(row)
     return effect
@@ -222,8 +222,8 @@ _OF_DELIVERIES: Mapping[str, Callable[[Delivery, str], object]] = {
 _EFFECTS: Mapping[str, Callable[[Any], Effect]] = {
     Name.CANCEL: rules.effect_of_cancel,
     Name.RETRY: lambda delivery: rules.effect_of_retry(delivery, clock.now()),
-    Name.REFRESH: partial(_allowed, rules.check_refresh, Effect.REFRESH_SENT),
-    Name.RETURN: partial(_allowed, rules.check_return, Effect.RETURN_BOOKED),
+    Name.REFRESH: partial(_checked, rules.check_refresh, Effect.REFRESH_SENT),
+    Name.RETURN: partial(_checked, rules.check_return, Effect.RETURN_BOOKED),
     Name.REPLAY: _effect_of_replay,
-    Name.ACKNOWLEDGE: partial(_allowed, _check_dead_letter, Effect.EVENT_CLOSED),
+    Name.ACKNOWLEDGE: partial(_checked, _check_dead_letter, Effect.EVENT_CLOSED),
 }

@@ -28,7 +28,7 @@ _DATA_CLASSES = ("22", "54")  # PostgreSQL's "data exception" and "program limit
 
 def db_alias() -> str:
     """Return the alias of the database that our tables live in."""
-    return router.db_for_write(apps.get_model("kaspi_delivery", "Delivery"))
+    return router.db_for_write(apps.get_model("kaspi_delivery", "Delivery"))  # this module stands below the models
 
 
 def run_in_transaction(work: Callable[[], Result], *, using: str, waits_again_within_s: float | None = None) -> Result:

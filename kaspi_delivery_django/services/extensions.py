@@ -2,6 +2,15 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+class Prune(Protocol):
+    """Deletes old rows, batch by batch, as the functions of `maintenance.pruning` do."""
+
+    def __call__(self, *, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
+        """Yield the number of rows of each batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -9,16 +18,14 @@ class Extension:
     """What one app adds.
 
     `label` names the task in the worker's log, and `rows` what is pruned ("messages"). `run(limit=...)` is called in
-    each round of the worker and returns how many things were done. `prune(before=..., batch=..., dry_run=...)` deletes
-    old rows and yields the number of each batch, as the functions of `maintenance.pruning` do. `anonymize` clears what
-    the app has stored about the customers of these deliveries (primary keys), in the transaction that clears the
-    deliveries.
+    each round of the worker and returns how many things were done. `anonymize` clears what the app has stored about
+    the customers of these deliveries (primary keys), in the transaction that clears the deliveries.
     """
 
     label: str
     rows: str
     run: Callable[..., int] = lambda **_limit: 0
-    prune: Callable[..., Iterator[int]] = lambda **_options: iter(())
+    prune: Prune = lambda **_options: iter(())
     anonymize: Callable[[Collection[int]], object] = lambda _deliveries: None
 
 

@@ -149,7 +149,7 @@ def _of_account(now: Snapshot, account: AccountState) -> Iterator[Alert]:
 
 
 def _problems_of(now: Snapshot, account: AccountState) -> Iterator[tuple[str, str]]:
-    if account.is_closed:
+    if account.is_paused:
         words = gettext("The circuit breaker of %(account)s is open: %(reason)s")
         values = {"account": account.account, "reason": errors.translated(account.closed_reason)}
         yield "circuit_breaker", words % values

@@ -104,7 +104,7 @@ METRICS: Mapping[str, Metric] = {
     ),
     "closed_gates": Metric(
         help="accounts whose circuit breaker is open",
-        read=lambda report: sum(account.is_closed for account in report.accounts),
+        read=lambda report: sum(account.is_paused for account in report.accounts),
         max_limit=snapshot.MAX_COUNT,
     ),
     "due_age": Metric(
@@ -183,7 +183,7 @@ GAUGES: Mapping[str, Gauge] = {
     "gate_closed": Gauge(
         help="Whether the account's circuit breaker is open: calls wait because of Kaspi's responses.",
         labels=ACCOUNT,
-        read=_by_account(lambda account: account.is_closed),
+        read=_by_account(lambda account: account.is_paused),
     ),
     "worker_seen_timestamp_seconds": Gauge(
         help="When a worker was last seen, 0 for never.",

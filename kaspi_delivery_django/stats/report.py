@@ -128,7 +128,7 @@ def _account(account: AccountState, now: datetime) -> Document:
     return {
         "account": account.account,
         "environment": account.environment,
-        "gate_closed": account.is_closed,
+        "gate_closed": account.is_paused,
         "closed_until": _iso(account.closed_until),
         "closed_reason": account.closed_reason,
         "announcement": account.announced(now),

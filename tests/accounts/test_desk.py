@@ -28,7 +28,7 @@ def test_the_dashboard_shows_each_account(staff, one_is_refused, fake_clock):
     """One circuit breaker is open, with its reason; a worker may be missing for one account only."""
     AccountState.objects.filter(account="astana").update(worker_seen_at=fake_clock.now - timedelta(hours=1))
     page = staff().get(f"{DESK}dashboard/").context
-    assert {one.account: one.is_closed for one in page["accounts"]} == {"almaty": True, "astana": False}
+    assert {one.account: one.is_paused for one in page["accounts"]} == {"almaty": True, "astana": False}
     alerts = [alert.words for alert in page["alerts"]]
     assert any(words.startswith("The circuit breaker of almaty is open: ") for words in alerts)
     assert [words for words in alerts if "astana" in words] == [

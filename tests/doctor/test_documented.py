@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kaspi_delivery_django.doctor.report import ITEMS
 from kaspi_delivery_django.doctor.texts import TEXTS
-from kaspi_delivery_django.management import running
+from kaspi_delivery_django.management import exits
 from kaspi_delivery_django.management.commands import kaspi_doctor
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "running.md").read_text()
@@ -33,7 +33,7 @@ def test_the_fifteen_items_are_there_once():
 def test_each_exit_code_has_its_row():
     """For pipelines."""
     rows = PAGE.split("| exit code |")[1]
-    codes = (0, kaspi_doctor.FAILED, running.WRONG_USE, running.NOT_READ)
+    codes = (0, kaspi_doctor.FAILED, exits.WRONG_USE, exits.NOT_READ)
     assert [code for code in codes if f"\n| {code} | " not in rows] == []
 
 

@@ -163,6 +163,15 @@ def test_the_path_of_an_account_is_named(account, settings, alias, urls, path):
     assert path in probes.judge_webhook(replace(account, alias=alias), None, url=URL, waited_s=30).todo
 
 
+def test_waiting_is_bounded_and_looks_again(account, monkeypatch):
+    """The caller's clock and pause decide how often."""
+    ticks, pauses = iter([0, 0, 1, 2]), []
+    monkeypatch.setattr(probes, "POLL_S", 1)
+    wait = Wait(seconds=2, pause=pauses.append, ticks=lambda: next(ticks))
+    assert probes._wait_for("wh_none", account, wait) is None
+    assert pauses == [1, 1]
+
+
 @pytest.mark.parametrize(
     "url",
     ["shop.example/kaspi/", "ftp://shop.example/", "https://", "https://a@shop.example/", "https://:b@shop.example/"],

@@ -249,7 +249,7 @@ def test_wrong_settings_end_with_2(make_report, settings):
     [
         (
             OperationalError("could not connect as kaspi with password x"),
-            "CommandError: The database cannot be used: OperationalError. Is it up, and migrated?\n",
+            "CommandError: The database cannot be used: OperationalError. Check DATABASES, and run migrate.\n",
         ),
         (KeyError("+7 701 555 00 42"), "CommandError: The statistics cannot be read: KeyError"),
     ],

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError
 from django.db import connections
 
-from kaspi_delivery_django.management.running import SIGNALS, stopped_by_signals
+from kaspi_delivery_django.management.exits import SIGNALS, stopped_by_signals
 from kaspi_delivery_django.sandbox import cli
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.shop.adapters import OrderAdapter

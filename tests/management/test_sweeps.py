@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError
 from django.db.models import QuerySet
 
-from kaspi_delivery_django.management import running
+from kaspi_delivery_django.management import batches
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import acknowledge_delivery, clock, inbox, refresh_delivery
 from kaspi_delivery_django.services.maintenance import backfill
@@ -109,6 +109,15 @@ def test_a_sweep_sends_nothing_itself(sweep, shop, kaspi, settings):
     assert kaspi.requests == []
 
 
+def test_enqueue_twice_at_once_books_once(shop, at_once, kaspi, drain):
+    """Two crons that overlap."""
+    bulk(6)
+    ended = at_once(*[lambda: [sum(c.values()) for c in backfill.enqueue(adapters.OrderAdapter(), batch=2)]] * 2)
+    assert not any(isinstance(end, Exception) for end in ended)
+    drain()
+    assert (Delivery.objects.count(), len(kaspi.deliveries)) == (6, 6)
+
+
 def test_an_interrupted_sweep_finishes_its_batch(sweep, shop, monkeypatch):
     """SIGTERM: exit code 130, what is done stays done, the next run does the rest."""
     bulk(4)
@@ -133,7 +142,7 @@ def test_a_terminal_shows_one_line_and_a_log_one_now_and_then(sweep, shop, monke
     _code, printed = sweep("kaspi_enqueue", "--batch", "1", "--dry-run", out=Terminal())
     assert "\rseen: 2, booked: 2" in printed
     assert "\r" not in sweep("kaspi_enqueue", "--dry-run")[1]
-    monkeypatch.setattr(running, "REPORT_EVERY_S", 0)
+    monkeypatch.setattr(batches, "REPORT_EVERY_S", 0)
     assert sweep("kaspi_enqueue", "--batch", "1")[1].splitlines()[0] == "seen: 1, booked: 1"
 
 

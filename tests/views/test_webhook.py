@@ -116,6 +116,14 @@ def test_a_secret_is_valid_for_its_own_account_only(merchants_post, account, sec
 
 
 @pytest.mark.django_db
+def test_the_same_event_id_is_two_events_in_two_accounts(merchants_post):
+    """Kaspi numbers each merchant's events; a repeat counts in its own account only."""
+    for account, secret in (("almaty/", ALMATY), ("astana/", ASTANA), ("almaty/", ALMATY)):
+        assert merchants_post(account, secret).json() == {"status": "parked"}
+    assert dict(WebhookEvent.objects.values_list("account", "received_count")) == {"almaty": 2, "astana": 1}
+
+
+@pytest.mark.django_db
 def test_a_secret_is_rotated_in_one_account(merchants_post, settings):
     """Both of its secrets are accepted meanwhile; the other account's stays."""
     for secrets, status in (([NEW_SECRET, ALMATY], 200), ([NEW_SECRET], 401)):

@@ -19,11 +19,12 @@ class MessagesConfig(AppConfig):
         from kaspi_delivery_django.contrib import outgoing
         from kaspi_delivery_django.contrib.messages import alarms, checks, sending
         from kaspi_delivery_django.contrib.messages.models import Message
+        from kaspi_delivery_django.models import Delivery
         from kaspi_delivery_django.services.extensions import Extension, register
         from kaspi_delivery_django.signals import delivery_status_changed
 
         checks.register()
-        delivery_status_changed.connect(sending.remember)
+        delivery_status_changed.connect(sending.remember, sender=Delivery)
         register(Extension(label="alarms queued", rows="alarms", run=alarms.run))
         register(
             Extension(

@@ -17,7 +17,8 @@ from kaspi_delivery_django.doctor import probes, report
 from kaspi_delivery_django.doctor.probes import Wait
 from kaspi_delivery_django.doctor.report import Report
 from kaspi_delivery_django.doctor.texts import Outcome
-from kaspi_delivery_django.management.running import WRONG_USE, exit_codes, whole_number
+from kaspi_delivery_django.management.argtypes import whole_number
+from kaspi_delivery_django.management.exits import WRONG_USE, exit_codes
 from kaspi_delivery_django.services.errors import one_line
 
 OUTCOME_WORDS = {Outcome.PASS: "pass ", Outcome.FAIL: "FAIL ", Outcome.YOURS: "yours"}

@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from kaspi_delivery_django import orders
-from kaspi_delivery_django.management.running import WRONG_USE, BatchCommand
+from kaspi_delivery_django.management.batches import BatchCommand
+from kaspi_delivery_django.management.exits import WRONG_USE
 from kaspi_delivery_django.services.errors import AdapterFailed
 from kaspi_delivery_django.services.maintenance import backfill
 

@@ -6,10 +6,19 @@ The group has the permissions to view and to act.
 from argparse import ArgumentParser
 from typing import Any
 
-from django.apps import apps
 from django.contrib.auth.models import Group, Permission
 from django.core.management.base import BaseCommand, CommandError
 from django.db import router, transaction
+
+from kaspi_delivery_django.models import (
+    AccountState,
+    ApiCall,
+    Delivery,
+    FailedAttempt,
+    PendingAction,
+    StatusChange,
+    WebhookEvent,
+)
 
 NAME = "Kaspi operators"
 PERMISSIONS = (
@@ -24,6 +33,7 @@ OPTIONAL = (  # where the app is installed
     ("kaspi_delivery_messages", "view_message"),
     ("kaspi_delivery_relay", "view_relayedevent"),
 )
+MODELS = (Delivery, ApiCall, FailedAttempt, WebhookEvent, StatusChange, AccountState, PendingAction)
 
 
 def make_group(*, using: str) -> int:
@@ -31,10 +41,9 @@ def make_group(*, using: str) -> int:
 
     What a shop has added to it stays. Raises `CommandError` when `migrate` has not made the permissions yet.
     """
-    own = apps.get_app_config("kaspi_delivery")
-    codenames = {*PERMISSIONS, *(f"view_{model._meta.model_name}" for model in own.get_models())}
+    codenames = {*PERMISSIONS, *(f"view_{model._meta.model_name}" for model in MODELS)}
     known = Permission.objects.using(using)
-    wanted = set(known.filter(content_type__app_label=own.label, codename__in=codenames))
+    wanted = set(known.filter(content_type__app_label=Delivery._meta.app_label, codename__in=codenames))
     if len(wanted) < len(codenames):
         raise CommandError("The permissions are not there yet: run manage.py migrate first.")
     for label, codename in OPTIONAL:

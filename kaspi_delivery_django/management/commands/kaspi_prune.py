@@ -8,7 +8,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from kaspi_delivery_django.management.running import WRONG_USE, BatchCommand, days
+from kaspi_delivery_django.management.argtypes import days
+from kaspi_delivery_django.management.batches import BatchCommand
+from kaspi_delivery_django.management.exits import WRONG_USE
 from kaspi_delivery_django.services import clock, extensions
 from kaspi_delivery_django.services.maintenance import pruning
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from kaspi_delivery_django.management.running import BatchCommand
+from kaspi_delivery_django.management.batches import BatchCommand
 from kaspi_delivery_django.models import WebhookEvent
 from kaspi_delivery_django.services import inbox
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from kaspi_delivery_django.management.running import NOT_READ, exit_codes, whole_number
+from kaspi_delivery_django.management.argtypes import whole_number
+from kaspi_delivery_django.management.exits import NOT_READ, exit_codes
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.errors import one_line

@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
 from django.utils.module_loading import import_string
 
-from kaspi_delivery_django.management.running import WRONG_USE, stopped_by_signals, whole_number
+from kaspi_delivery_django.management.argtypes import whole_number
+from kaspi_delivery_django.management.exits import WRONG_USE, stopped_by_signals
 from kaspi_delivery_django.services import db
 from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.services.outbox.sender import MAX_THREADS

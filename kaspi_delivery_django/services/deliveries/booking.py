@@ -73,7 +73,7 @@ def reissue_delivery(delivery: Delivery, *, confirmed_absent: bool = False) -> D
     with locked_row(delivery) as locked:
         rules.check_reissue(locked, confirmed_absent=confirmed_absent)
         status.abandon(locked)
-        with preflight.refused_as(CannotReissue, gettext("The order is gone.")):
+        with preflight.refused_as(CannotReissue, gone=gettext("The order is gone.")):
             order = payloads.order_of(locked)
             adapter = identities.adapter_of(order)
             if locked.is_return:
@@ -95,7 +95,7 @@ def request_return(delivery: Delivery, *, reason: str = "") -> Delivery:
         if (booked := locked.returns().first()) is not None:
             return booked
         rules.check_return(locked)
-        with preflight.refused_as(CannotReturn, gettext("The order is gone.")):
+        with preflight.refused_as(CannotReturn, gone=gettext("The order is gone.")):
             order = payloads.order_of(locked)
             adapter = identities.adapter_of(order)
             return _open_return(adapter, identities.of_return(adapter, locked, order), storable(reason))

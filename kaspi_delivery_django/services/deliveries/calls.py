@@ -1,6 +1,6 @@
-"""Insert deliveries and their calls; reschedule the calls, and stop them. The caller holds the delivery's lock.
+"""Insert deliveries and their calls; reschedule the calls, and stop them.
 
-Only this module writes idempotency keys.
+Only this module writes idempotency keys. Whoever changes a call holds the lock of its delivery.
 """
 
 import json

@@ -118,7 +118,7 @@ def link_and_apply(delivery: Delivery, delivery_id: str) -> bool:
 
 
 def link_or_flag(delivery: Delivery, event: WebhookEvent) -> str:
-    """Link an event's delivery by Kaspi's id. Return why the event is not about it, and flag it; empty if it is."""
+    """Link the delivery by its event's id. Return why the event cannot be applied, and flag it; empty if it can."""
     if event.external_order_id not in {"", delivery.external_order_id}:
         _flag_and_save(delivery, Attention.FOREIGN_DELIVERY, occurrence=event.external_order_id)
         return Reason.FOREIGN

@@ -63,7 +63,7 @@ def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery
     `CannotBook` for an order that is not wanted, is to be cancelled, is gone, or that the adapter fails on.
     """
     adapter = identities.adapter_of(order)
-    with preflight.refused_as(CannotBook, gettext("The order is gone.")), transaction.atomic(using=db_alias()):
+    with preflight.refused_as(CannotBook), transaction.atomic(using=db_alias()):
         missing, wish = _first_booking(adapter, order)
         if wish is Wish.WAIT and not send_anyway:
             raise CannotBook(str(NOT_WANTED))
@@ -75,7 +75,7 @@ def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery
 def check_booking(order: models.Model) -> bool:
     """Return whether the adapter wants the order sent. Raises what `book_delivery` would raise; writes nothing."""
     adapter = identities.adapter_of(order)
-    with preflight.refused_as(CannotBook, gettext("The order is gone.")), transaction.atomic(using=db_alias()):
+    with preflight.refused_as(CannotBook), transaction.atomic(using=db_alias()):
         return _first_booking(adapter, order)[1] is Wish.SEND
 
 

@@ -151,21 +151,23 @@ def retry_naming(delivery: Delivery) -> Delivery:
 
     Raises `CannotRetry`.
     """
-    with refused_as(CannotRetry, gettext("The order is gone: acknowledge it.")):
+    with refused_as(CannotRetry, gone=gettext("The order is gone: acknowledge it.")):
         order = payloads.order_of(delivery)
         adapter = identities.adapter_of(order)
-        if payloads.wish_for(adapter, order) is Wish.SEND:
-            return retry_failed(delivery, identities.identity_of(adapter, order))
-    delivery.delete()
-    return delivery
+        if payloads.wish_for(adapter, order) is not Wish.SEND:
+            delivery.delete()
+            return delivery
+        return retry_failed(delivery, identities.identity_of(adapter, order))
 
 
 @contextmanager
-def refused_as(error: type[DeliveryError], gone: str) -> Iterator[None]:
-    """Raise this error where the adapter fails, and with the text `gone` for an order that is deleted."""
+def refused_as(error: type[DeliveryError], *, gone: str = "") -> Iterator[None]:
+    """Raise this error where the adapter fails; with the text `gone`, if it is given, for an order that is deleted."""
     try:
         yield
     except models.ObjectDoesNotExist as err:
+        if not gone:
+            raise
         raise error(gone) from err
     except AdapterFailed as err:
         raise error(ADAPTER_FAILED % {"error": translated(str(err))}) from err
@@ -232,7 +234,7 @@ def _rename(delivery: Delivery, own: Identity) -> None:
 
 
 def _is_wanted(delivery: Delivery) -> bool:
-    with refused_as(CannotRetry, gettext("The order is gone: cancel it.")), transaction.atomic(using=db_alias()):
+    with refused_as(CannotRetry, gone=gettext("The order is gone: cancel it.")), transaction.atomic(using=db_alias()):
         return payloads.current_wish(delivery, payloads.order_of(delivery)) is Wish.SEND
 
 

@@ -1,4 +1,4 @@
-"""The only place where a delivery's status changes, and where its next GET is scheduled.
+"""The only place where a delivery's status changes; when the next GET of each status is due.
 
 The caller holds the delivery's lock. An unknown status is refreshed ever less often.
 """

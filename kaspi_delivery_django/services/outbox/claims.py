@@ -49,7 +49,7 @@ def log_missing_key(alias: str) -> None:
 
 
 def flag_data_error(call_pk: int, error: str, *, token: str, using: str) -> None:
-    """Stop a call whose data the database refuses, inside a transaction, and flag its delivery.
+    """Stop a call whose data the database refuses, and flag its delivery. The caller opens the transaction.
 
     A call claimed elsewhere is left alone. `token` is that of the caller's claim, if it has one.
     """

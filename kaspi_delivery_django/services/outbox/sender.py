@@ -209,8 +209,9 @@ def contain(err: Exception, call_pk: int, *, token: str = "") -> None:
         _log_error(err, call_pk)
         return
     log_failure(call_pk, err)
-    error, using = f"{NOT_STORED}: {errors.describe(err)}", db_alias()
+    error = f"{NOT_STORED}: {errors.describe(err)}"
     try:
+        using = db_alias()
         run_in_transaction(partial(claims.flag_data_error, call_pk, error, token=token, using=using), using=using)
     except Exception as second:  # noqa: BLE001  # sorted below
         _log_error(second, call_pk)

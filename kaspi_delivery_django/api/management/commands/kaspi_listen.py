@@ -22,7 +22,8 @@ from kaspi_delivery_django.client.protocol import read_retry_after
 from kaspi_delivery_django.client.types import check_base_url
 from kaspi_delivery_django.client.webhooks import sign
 from kaspi_delivery_django.exceptions import UsageError
-from kaspi_delivery_django.management.running import WRONG_USE, stopped_by_signals, whole_number
+from kaspi_delivery_django.management.argtypes import whole_number
+from kaspi_delivery_django.management.exits import WRONG_USE, stopped_by_signals
 
 TOKEN = "KASPI_LISTEN_TOKEN"  # noqa: S105  # the variable's name
 MOST_LAST = 200

@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand
 
 from kaspi_delivery_django.contrib.messages import alarms, conf, sending
-from kaspi_delivery_django.management.running import exit_codes
+from kaspi_delivery_django.management.exits import exit_codes
 
 ALARM = 1
 LIMIT = 1000

@@ -1,64 +1,18 @@
-"""How commands run: numbers as options, exit codes, signals, and the progress of those that work in batches."""
+"""Commands that sweep batch by batch, and print how far they are."""
 
-import signal
-import threading
 import time
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError
+from django.core.management.base import BaseCommand
 
+from kaspi_delivery_django.management.argtypes import row_count
+from kaspi_delivery_django.management.exits import INTERRUPTED, stopped_by_signals
 from kaspi_delivery_django.services.deliveries import runners
 
-WRONG_USE = 2
-NOT_READ = 3
-INTERRUPTED = 130
-LARGEST_BATCH = 10_000
-LONGEST_DAYS = 36_500
 REPORT_EVERY_S = 10.0
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-def whole_number(text: str, *, least: int = 1, most: int) -> int:
-    """Read a whole number within these bounds. Raises `ArgumentTypeError` with the bounds."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
-        raise ArgumentTypeError(f"must be a whole number from {least} to {most}, not {text!r}")
-    return int(text)
-
-
-@contextmanager
-def exit_codes() -> Iterator[None]:
-    """End with an exit code of its own for wrong settings, and for a database that cannot be used."""
-    try:
-        yield
-    except ImproperlyConfigured as err:
-        raise CommandError(str(err), returncode=WRONG_USE) from err
-    except (DatabaseError, InterfaceError) as err:
-        what = f"The database cannot be used: {type(err).__name__}. Is it up, and migrated?"
-        raise CommandError(what, returncode=NOT_READ) from err
-
-
-@contextmanager
-def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` at a signal. Only the main thread can receive one: a command in another thread runs without."""
-    is_main = threading.current_thread() is threading.main_thread()
-    numbers = SIGNALS if is_main else ()
-    before = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not set by Python
-
-
-row_count = partial(whole_number, most=LARGEST_BATCH)
-days = partial(whole_number, most=LONGEST_DAYS)
 
 
 class BatchCommand(BaseCommand):
