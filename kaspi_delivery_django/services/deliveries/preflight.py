@@ -163,11 +163,10 @@ def retry_naming(delivery: Delivery) -> Delivery:
 @contextmanager
 def refused_as(error: type[DeliveryError], *, gone: str = "") -> Iterator[None]:
     """Raise this error where the adapter fails; with the text `gone`, if it is given, for an order that is deleted."""
+    missing = (models.ObjectDoesNotExist,) if gone else ()
     try:
         yield
-    except models.ObjectDoesNotExist as err:
-        if not gone:
-            raise
+    except missing as err:
         raise error(gone) from err
     except AdapterFailed as err:
         raise error(ADAPTER_FAILED % {"error": translated(str(err))}) from err
