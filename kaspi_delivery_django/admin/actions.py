@@ -15,15 +15,7 @@ from kaspi_delivery_django.admin.forms import CancelForm, ConfirmForm, LinkForm,
 from kaspi_delivery_django.admin.outcomes import Act, Action, Answer
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock, inbox
-from kaspi_delivery_django.services.deliveries import booking, rules
-from kaspi_delivery_django.services.deliveries.actions import (
-    acknowledge_delivery,
-    cancel_delivery,
-    link_delivery,
-    mark_final,
-    refresh_delivery,
-    retry_delivery,
-)
+from kaspi_delivery_django.services.deliveries import actions, booking, rules
 from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS
 from kaspi_delivery_django.services.outbox import circuit_breaker
 from kaspi_delivery_django.statuses import CANCELLED
@@ -33,7 +25,7 @@ Name = PendingAction.Name
 
 
 def _cancel(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
-    cancel_delivery(delivery, reason=answers["reason"])
+    actions.cancel_delivery(delivery, reason=answers["reason"])
     delivery.refresh_from_db()
     if delivery.status == CANCELLED and not delivery.delivery_id:
         return Answer(
@@ -89,14 +81,14 @@ def _next_try(call: ApiCall, delivery: Delivery) -> str:
 
 
 def _retry(delivery: Delivery, _answers: Mapping[str, Any]) -> Answer:
-    if retry_delivery(delivery).pk is None:
+    if actions.retry_delivery(delivery).pk is None:
         words = gettext("the shop's adapter answers, and does not want it: saving the order asks again.")
         return Answer(messages.INFO, words)
     return Answer(messages.INFO, gettext("pending requests are sent now."), outcomes.RETRIED)
 
 
 def _link(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
-    link_delivery(delivery, answers["delivery_id"])
+    actions.link_delivery(delivery, answers["delivery_id"])
     delivery.refresh_from_db()
     if delivery.delivery_id:
         return Answer(messages.SUCCESS, gettext("linked to %(id)s.") % {"id": delivery.delivery_id})
@@ -119,7 +111,7 @@ def _return(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
 
 
 def _acknowledge(delivery: Delivery, answers: Mapping[str, Any]) -> Answer:
-    left = acknowledge_delivery(delivery, confirmed_absent=bool(answers.get("confirmed_absent")))
+    left = actions.acknowledge_delivery(delivery, confirmed_absent=bool(answers.get("confirmed_absent")))
     if left.attention:
         reason = Attention(left.attention).label
         words = gettext("acknowledged; it waits for another reason as well: %(reason)s.") % {"reason": reason}
@@ -184,7 +176,9 @@ ACTIONS: Mapping[str, Action] = {
         permission=PERMISSIONS["refresh"],
         label=_("Ask Kaspi now"),
         question=_("Kaspi will be asked for the delivery's status. Its answer is taken as it is."),
-        act=_after(refresh_delivery, messages.INFO, _("Kaspi is asked; its answer follows."), outcomes.REFRESHED),
+        act=_after(
+            actions.refresh_delivery, messages.INFO, _("Kaspi is asked; its answer follows."), outcomes.REFRESHED
+        ),
         bulk_name=Name.REFRESH,
     ),
     "retry": Action(
@@ -204,7 +198,7 @@ ACTIONS: Mapping[str, Action] = {
             " order that the adapter wants cancelled is not sent."
         ),
         act=_after(
-            retry_delivery,
+            actions.retry_delivery,
             messages.INFO,
             _("it is sent now, unless the shop's adapter wants it cancelled."),
             send_anyway=True,
@@ -215,7 +209,7 @@ ACTIONS: Mapping[str, Action] = {
         label=_("Send now"),
         question=_("The shop wants it to be booked later. It is booked at once: a courier comes."),
         act=_after(
-            retry_delivery,
+            actions.retry_delivery,
             messages.INFO,
             _("it is sent now, if the shop's adapter still wants it."),
             send_early=True,
@@ -262,7 +256,7 @@ ACTIONS: Mapping[str, Action] = {
             "Nothing more is to come for this delivery: Kaspi is no longer asked about it, and its personal data is"
             " removed in time. Should Kaspi send another status, it is live again."
         ),
-        act=_after(mark_final, messages.SUCCESS, _("marked as final: Kaspi is no longer asked about it.")),
+        act=_after(actions.mark_final, messages.SUCCESS, _("marked as final: Kaspi is no longer asked about it.")),
     ),
 }
 

@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 
 from kaspi_delivery_django import services
-from kaspi_delivery_django.admin import actions
 from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.services.deliveries import actions
 from tests.admin.conftest import LIST, change_page, message_text
 from tests.conftest import NOON
 from tests.shop import adapters

@@ -287,7 +287,7 @@ def test_rows_that_are_gone_are_left_out(staff, several, monkeypatch):
     client = staff("cancel_delivery")
     asked = choose(client, several[:2])
     monkeypatch.setattr(
-        "kaspi_delivery_django.admin.actions.cancel_delivery",
+        "kaspi_delivery_django.services.deliveries.actions.cancel_delivery",
         lambda *_args, **_options: Delivery.objects.filter(pk=several[1].pk).delete(),
     )
     confirm(client, asked, reason="x")
