@@ -51,8 +51,7 @@ def webhooks(count: int) -> Sample:
 
 def claims_of_creates(count: int) -> Sample:
     """Claim creates that are due, and build their payloads."""
-    take = partial(claims.claim, using="default")
-    return _timed(take, lambda: rows.add_due(count, is_built=False))
+    return _timed(claims.claim, lambda: rows.add_due(count, is_built=False))
 
 
 def orders(count: int) -> Sample:

@@ -267,4 +267,4 @@ def event(delivery, status, *, event_id="wh_1", at=NOON, **changes):
 
 def record_late(claim, answer):
     """Record an answer of Kaspi's later than its sender would."""
-    run_in_transaction(lambda: results.record(claim, answer, 0.5, using="default"), using="default")
+    run_in_transaction(lambda: results.record(claim, answer, 0.5))

@@ -48,7 +48,7 @@ def until():
     def wait(status):
         is_notified, patience = notified.setdefault(status, threading.Event()), int(PATIENCE_S / LOOK_EVERY_S)
         for _ in range(patience):
-            notifications.notify_pending(limit=100, using="default")
+            notifications.notify_pending(limit=100)
             if is_notified.wait(LOOK_EVERY_S):
                 return True
         return False

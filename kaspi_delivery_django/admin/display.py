@@ -23,7 +23,7 @@ from kaspi_delivery_django.formats import duration_label, number_label, time_lab
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.models.search import number_key
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import content_types
 from kaspi_delivery_django.stats.snapshot import age_label
 from kaspi_delivery_django.statuses import status_label
 
@@ -172,7 +172,7 @@ def order_cell(site: admin.AdminSite, delivery: Delivery, *, shows_personal: boo
 
 
 def _shop_page(site: admin.AdminSite, delivery: Delivery) -> tuple[ContentType, str]:
-    kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
+    kind = content_types().get_for_id(delivery.content_type_id)
     return kind, address(site, f"{kind.app_label}_{kind.model}_change", quote(delivery.object_id))
 
 

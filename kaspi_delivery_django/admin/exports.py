@@ -12,7 +12,6 @@ from asgiref.sync import sync_to_async
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, SEARCH_VAR, ChangeList
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
@@ -32,7 +31,7 @@ from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import content_types
 from kaspi_delivery_django.stats import days
 
 try:
@@ -234,7 +233,7 @@ def _filter_of(changelist: ChangeList) -> str:
 
 def _record(request: HttpRequest, what: Any, words: str) -> LogEntry:
     """Write one line into the admin's log, of the deliveries as a whole: it has no object id."""
-    kind = ContentType.objects.db_manager(db_alias()).get_for_model(Delivery)
+    kind = content_types().get_for_model(Delivery)
     user: Any = request.user
     return LogEntry.objects.create(
         user_id=user.pk, content_type_id=kind.pk, object_repr=str(what), action_flag=CHANGE, change_message=words

@@ -17,7 +17,6 @@ from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.formats import time_label
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats import accounts, days, recent
 from kaspi_delivery_django.stats.snapshot import (
     NOT_BOOKED,
@@ -90,7 +89,7 @@ class AttentionFilter(ChoiceFilter):
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         """Offer the reasons that occur, and the chosen one, with their counts: read where the panel is shown."""
         rows = {reason: CountUpTo(Delivery.objects.filter(attention=reason)) for reason in Attention.values}
-        counts = {reason: count for reason, count in read_together(rows, using=db_alias()).items() if count}
+        counts = {reason: count for reason, count in read_together(rows).items() if count}
         found = {ANY: sum(counts.values()), **counts}
         self.lookup_choices = [
             (key, f"{label} ({counted(found.get(key, 0))})")

@@ -67,5 +67,5 @@ def _by_reference(model: type[Model], reference: str, sees_personal: bool) -> It
         yield order
     label = Q(order_label=reference, label_key=number_key(reference))
     known = Q(external_order_id=reference) | (label if sees_personal else label & Q(label_is_personal=False))
-    own = Delivery.objects.using(db_alias()).filter(known, content_type=identities.content_type_of(adapter))
+    own = Delivery.objects.filter(known, content_type=identities.content_type_of(adapter))
     yield from payloads.orders_of(own.order_by("-pk")[:MAX_NAMED]).values()

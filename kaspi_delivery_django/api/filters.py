@@ -12,7 +12,6 @@ from kaspi_delivery_django.api.bodies import StrictSerializer, model_named
 from kaspi_delivery_django.api.endpoints import MAX_CURSOR_LENGTH, MAX_ID, MAX_PAGE_SIZE, may
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries.identities import content_type_of, fitting
 from kaspi_delivery_django.stats.snapshot import NOT_BOOKED
 from kaspi_delivery_django.statuses import TERMINAL
@@ -98,7 +97,7 @@ def filtered(given: Mapping[str, Any], user: Any) -> DeliveryQuerySet:
     if term := given.get("search"):
         shows_personal = may(user, "view_personal_data")
         found &= Delivery.objects.matching(term, order_ids=_object_ids(term), shows_personal=shows_personal)
-    rows: DeliveryQuerySet = Delivery.objects.using(db_alias()).filter(found)
+    rows: DeliveryQuerySet = Delivery.objects.filter(found)
     return rows
 
 
@@ -128,7 +127,7 @@ def _of_attention(reason: str) -> Q:
 
 def _rare(condition: Q) -> Q:
     """Name the few rows by their keys, or SQLite would walk through the table until a page is full."""
-    return Q(pk__in=Delivery.objects.using(db_alias()).filter(condition).values("pk"))
+    return Q(pk__in=Delivery.objects.filter(condition).values("pk"))
 
 
 def _object_ids(written: str) -> set[str]:

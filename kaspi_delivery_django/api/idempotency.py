@@ -8,14 +8,14 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import QuerySet
 
 from kaspi_delivery_django.api.models import KEY_LENGTH, IdempotencyKey
 from kaspi_delivery_django.api.problems import Problem, refusal_of
 from kaspi_delivery_django.exceptions import DeliveryError
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias, delete_in_batches, is_nested, run_in_transaction
+from kaspi_delivery_django.services.db import atomic, db_alias, delete_in_batches, is_nested, run_in_transaction
 from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.deliveries.identities import fitting
 
@@ -56,11 +56,10 @@ def run_once(keyed: IdempotencyKey | None, act: Callable[[], Outcome]) -> tuple[
     no answer waits for Kaspi.
     """
     work = partial(_act, act) if keyed is None else partial(_act_keyed, keyed, act)
-    using = db_alias()
     with runners.deferred_to_request_end():
-        if not is_nested(using):
-            return run_in_transaction(work, using=using)
-        with transaction.atomic(using=using):
+        if not is_nested():
+            return run_in_transaction(work)
+        with atomic():
             return work()
 
 
@@ -72,7 +71,7 @@ def prune(*, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
 
 def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
     try:
-        with transaction.atomic(using=db_alias()):
+        with atomic():
             return act(), False
     except DeliveryError as err:
         problem = refusal_of(err)
@@ -84,7 +83,7 @@ def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
 def _act_keyed(row: IdempotencyKey, act: Callable[[], Outcome]) -> tuple[Outcome, bool]:
     row.pk, row._state.adding = None, True  # a first try may have been rolled back
     try:
-        with transaction.atomic(using=db_alias()):
+        with atomic():
             row.save(using=db_alias(), force_insert=True)
     except IntegrityError:  # the other request has committed: its transaction held the key until then
         return _known(row), True
@@ -103,4 +102,5 @@ def _known(repeated: IdempotencyKey) -> Outcome:
 
 
 def _keys() -> QuerySet[IdempotencyKey]:
+    """Return the keys beside the deliveries, with which they are committed, however this app is routed."""
     return IdempotencyKey.objects.using(db_alias())

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import OuterRef, Subquery, prefetch_related_objects
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -14,7 +13,7 @@ from kaspi_delivery_django.models import Attention, Delivery, WebhookEvent
 from kaspi_delivery_django.models.deliveries import PARCEL_COLUMNS, DeliveryQuerySet
 from kaspi_delivery_django.serializers import moment
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import content_types
 from kaspi_delivery_django.services.deliveries import rules
 from kaspi_delivery_django.services.errors import translated
 from kaspi_delivery_django.statuses import status_label
@@ -107,7 +106,7 @@ def _history(delivery: Delivery, viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def _model_label(delivery: Delivery) -> str:
-    kind = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
+    kind = content_types().get_for_id(delivery.content_type_id)
     model = kind.model_class()
     return model._meta.label if model else f"{kind.app_label}.{kind.model}"
 

@@ -27,7 +27,6 @@ from kaspi_delivery_django.api.idempotency import Outcome
 from kaspi_delivery_django.api.problems import Problem
 from kaspi_delivery_django.api.serializers import EventSerializer, readable, represented
 from kaspi_delivery_django.models import Delivery, WebhookEvent
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import rules
 
 logger = logging.getLogger(__name__)
@@ -179,7 +178,7 @@ class EventViewSet(Endpoint[WebhookEvent]):
 
     def list(self, request: Request) -> Response:
         given = read_values(EventParameters, request.query_params)
-        rows = WebhookEvent.objects.using(db_alias()).filter(pk__gt=given.get("after", 0))
+        rows = WebhookEvent.objects.filter(pk__gt=given.get("after", 0))
         page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response(EventSerializer(page, many=True).data)
 

@@ -12,6 +12,7 @@ from django.db.models import Model
 
 from kaspi_delivery_django.checks.settings import usable_adapters
 from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.services.db import db_alias
 
 _NARROW_SQL = """
 SELECT DISTINCT table_name FROM information_schema.columns
@@ -25,7 +26,7 @@ def check_databases(**_kwargs: Any) -> Iterator[CheckMessage]:
     hint = "Route the kaspi_delivery app to the database of the orders in DATABASE_ROUTERS."
     text = "The orders and kaspi_delivery are on different databases."
     for model in usable_adapters():
-        if router.db_for_write(model) != router.db_for_write(Delivery):
+        if router.db_for_write(model) != db_alias():
             yield Error(text, hint=hint, obj=model, id="kaspi_delivery.E004")
 
 
@@ -39,7 +40,7 @@ def check_routers(**_kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def _split() -> Iterator[tuple[type[Model], str]]:
-    home = router.db_for_write(Delivery)
+    home = db_alias()
     ours: list[type[Model]] = list(apps.get_app_config(Delivery._meta.app_label).get_models())
     for model in ours:
         alias = router.db_for_write(model)
@@ -79,7 +80,7 @@ def check_connections(**_kwargs: Any) -> Iterator[CheckMessage]:
 
 def check_character_set(*, databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
     """W025: tables of MySQL or MariaDB that cannot hold every letter; asked of the database by `migrate` alone."""
-    alias = router.db_for_write(Delivery)
+    alias = db_alias()
     if not databases or alias not in databases or connections[alias].vendor != "mysql":
         return []
     with connections[alias].cursor() as cursor:
@@ -91,7 +92,7 @@ def check_character_set(*, databases: Collection[str] | None = None, **_kwargs: 
 
 
 def _ours() -> dict[str, Any]:
-    found: dict[str, Any] = connections.settings.get(router.db_for_write(Delivery), {})
+    found: dict[str, Any] = connections.settings.get(db_alias(), {})
     return found
 
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.models.fields import WrittenModel
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import db_alias, delete_in_batches
+from kaspi_delivery_django.services.db import database_now, delete_in_batches
 
 logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)  # longer than any one sending may take
@@ -75,7 +75,7 @@ def send_due(
     `send` raises for a row that was not sent, preferably `RetryLater`; another attempt follows, at growing intervals,
     for three days. `NeverSendable` ends it at once. After `within_s` seconds no further row is begun.
     """
-    now, began = clock.database_now(db_alias()), time.monotonic()
+    now, began = database_now(), time.monotonic()
     due = rows.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")  # also if its claim has expired
     sent = 0
     for row in list(due[:limit]):
@@ -93,7 +93,7 @@ def retry(rows: models.QuerySet[Row], *, states: Collection[str] = (Outgoing.Sta
 
     They are retried as new ones are: at first soon, and for three days.
     """
-    now = clock.database_now(db_alias())
+    now = database_now()
     ended = rows.filter(state__in=states)
     return ended.update(state=Outgoing.State.WAITING, next_attempt_at=now, created_at=now, attempts=0, error="")
 
@@ -132,7 +132,7 @@ def _send(row: Row, send: Callable[[Row], object]) -> bool:
 
 def _claim(row: Row) -> bool:
     """Take the row by one conditional UPDATE; False when another process has it."""
-    now, token = clock.database_now(db_alias()), secrets.token_hex(16)
+    now, token = database_now(), secrets.token_hex(16)
     unchanged = _same(row).filter(claim_token=row.claim_token, next_attempt_at__lte=now)
     row.attempts, row.claim_token, row.next_attempt_at = row.attempts + 1, token, now + LEASE
     changes = {name: getattr(row, name) for name in ("attempts", "claim_token", "next_attempt_at")}
@@ -140,7 +140,7 @@ def _claim(row: Row) -> bool:
 
 
 def _postpone(row: Row, err: Exception, *, least_s: float = 0.0) -> None:
-    now = clock.database_now(db_alias())
+    now = database_now()
     logger.warning("not sent: row=%s:%s error=%s", row._meta.label, row.pk, type(err).__name__)
     if now - row.created_at > RETRIED_FOR:
         _end(row, state=Outgoing.State.FAILED, next_attempt_at=None, error=_text(err))

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import connections
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 
@@ -20,7 +19,7 @@ from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client import KaspiError
 from kaspi_delivery_django.models import ApiCall, Attention, StatusChange
 from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import db_connection
 from kaspi_delivery_django.signals import (
     call_attempted,
     delivery_needs_attention,
@@ -104,7 +103,7 @@ class Collector:
 @contextmanager
 def _connection_left_as_found() -> Iterator[None]:
     """Close the connection that a scrape opens: exporters make a thread for each, and Django closes none of theirs."""
-    connection = connections[db_alias()]
+    connection = db_connection()
     was_open = connection.connection is not None
     try:
         yield

@@ -5,14 +5,13 @@ from datetime import datetime, timedelta
 
 from django.core import checks
 from django.core.checks import CheckMessage
-from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from kaspi_delivery_django.client.protocol import API_VERSION
 from kaspi_delivery_django.doctor.texts import Result, result
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import database_now, db_alias, db_connection
 from kaspi_delivery_django.stats.metrics import HOUR_S, METRICS, MINUTE_S
 from kaspi_delivery_django.stats.report import Report, total
 from kaspi_delivery_django.stats.snapshot import Snapshot
@@ -48,7 +47,7 @@ def judge_checks(messages: list[CheckMessage]) -> Iterator[Result]:
 
 def migrations() -> Result:
     """Return whether all migrations of this app are applied on its database."""
-    executor = MigrationExecutor(connections[db_alias()])
+    executor = MigrationExecutor(db_connection())
     targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] == APP_LABEL]
     missing = [migration.name for migration, _backwards in executor.migration_plan(targets)]
     if not missing:
@@ -58,7 +57,7 @@ def migrations() -> Result:
 
 def database_clock() -> Result:
     """Compare our clock with the database's."""
-    return compare_clocks("database clock", clock.now(), clock.database_now(db_alias()))
+    return compare_clocks("database clock", clock.now(), database_now())
 
 
 def compare_clocks(name: str, ours: datetime, theirs: datetime, *, account: str = "") -> Result:

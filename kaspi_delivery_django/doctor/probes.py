@@ -26,7 +26,6 @@ from kaspi_delivery_django.doctor.local import compare_clocks
 from kaspi_delivery_django.doctor.texts import Result, result
 from kaspi_delivery_django.models import AccountState, WebhookEvent
 from kaspi_delivery_django.services import clock, inbox
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.outbox import sender
 
 NO_SUCH_DELIVERY = "dlv_kaspi_doctor_none"
@@ -176,7 +175,7 @@ def judge_webhook(account: conf.Account, arrived: WebhookEvent | None, *, url: s
 
 def _wait_for(event_id: str, account: conf.Account, wait: Wait) -> WebhookEvent | None:
     """Return the event once it is there; one of a strange account only when the time is over."""
-    arrived = WebhookEvent.objects.using(db_alias()).filter(received_count__gt=0)
+    arrived = WebhookEvent.objects.filter(received_count__gt=0)
     rows = arrived.filter(event_id=event_id, environment=account.environment)
     own = rows.filter(account=account.alias)
     until = wait.ticks() + wait.seconds

@@ -16,7 +16,6 @@ from kaspi_delivery_django.doctor import local, probes
 from kaspi_delivery_django.doctor.probes import Wait
 from kaspi_delivery_django.doctor.texts import Item, Outcome, Result, result, text, worst
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats.report import Report as StatsReport
 from kaspi_delivery_django.stats.report import total
 
@@ -192,7 +191,7 @@ def _of_tables(look: Callable[[StatsReport], Found]) -> Look:
 
 
 def _idempotency(_stats: StatsReport) -> Found:
-    writes = ApiCall.objects.using(db_alias()).exclude(kind=ApiCall.Kind.REFRESH).order_by("-pk")
+    writes = ApiCall.objects.exclude(kind=ApiCall.Kind.REFRESH).order_by("-pk")
     keys = writes.values_list("idempotency_key", flat=True)[:LATEST]
     return "no idempotency key" if "" in keys else "idempotency keys", {}
 
@@ -207,7 +206,7 @@ def _built(what: str) -> Look:
 
 
 def _booked() -> QuerySet[Delivery]:
-    return Delivery.objects.using(db_alias()).filter(delivery_id__isnull=False)
+    return Delivery.objects.filter(delivery_id__isnull=False)
 
 
 def _notes(evidence: Evidence) -> Found:

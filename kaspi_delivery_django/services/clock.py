@@ -45,14 +45,13 @@ class Now(models.Expression):
         """Return the engine's expression, or the time that a test has set."""
         if not _replacement:
             return _SQL[connection.vendor], ()
-        fixed = database_now(connection.alias)
-        sql, params = compiler.compile(models.Value(fixed, models.DateTimeField()))
+        sql, params = compiler.compile(models.Value(_replacement(), models.DateTimeField()))
         return (f"CAST({sql} AS DATETIME(6))" if connection.vendor == "mysql" else sql), params
 
 
-def reading(found: datetime, *, using: str, seconds: float = 0.0) -> datetime:
+def reading(found: datetime, *, seconds: float = 0.0) -> datetime:
     """Return the database's time `seconds` after a query has read it by `Now`; a test's time if it is replaced."""
-    return database_now(using) if _replacement else found + timedelta(seconds=seconds)
+    return _replacement() if _replacement else found + timedelta(seconds=seconds)
 
 
 def stamped(*names: str) -> tuple[str, ...]:
@@ -61,7 +60,7 @@ def stamped(*names: str) -> tuple[str, ...]:
 
 
 def database_now(using: str) -> datetime:
-    """Return the database server's time, aware UTC: leases and deadlines use it."""
+    """Return the time of this database's server, aware UTC."""
     if _replacement:
         return _replacement()
     connection = connections[using]

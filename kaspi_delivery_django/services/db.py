@@ -4,17 +4,22 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from django.apps import apps
+from django.contrib.contenttypes.models import ContentType, ContentTypeManager
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connections, router, transaction
-from django.db.models import Q, QuerySet
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model, Q, QuerySet
+from django.db.transaction import Atomic
 
-from kaspi_delivery_django.services import errors
+from kaspi_delivery_django.services import clock, errors
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
+Row = TypeVar("Row", bound=Model)
 _TRANSIENT_NUMBERS = {1020, 1205, 1213, 3572}
 _TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
 _LOCK_TIMEOUT_NUMBERS = {1205, 3572}
@@ -31,12 +36,37 @@ def db_alias() -> str:
     return router.db_for_write(apps.get_model("kaspi_delivery", "Delivery"))  # this module stands below the models
 
 
-def run_in_transaction(work: Callable[[], Result], *, using: str, waits_again_within_s: float | None = None) -> Result:
+def db_connection() -> BaseDatabaseWrapper:
+    """Return this thread's connection to that database."""
+    return connections[db_alias()]
+
+
+def database_now() -> datetime:
+    """Return the database server's time, aware UTC: leases and deadlines use it."""
+    return clock.database_now(db_alias())
+
+
+def rows_of(model: type[Row]) -> QuerySet[Row]:
+    """Return all rows of the shop's model in the database that our tables live in."""
+    return model._base_manager.using(db_alias())
+
+
+def content_types() -> ContentTypeManager:
+    """Return Django's manager of content types, for the database that our tables live in."""
+    return ContentType.objects.db_manager(db_alias())
+
+
+def atomic(*, savepoint: bool = True) -> Atomic:
+    """Open a transaction, or a savepoint in the current one."""
+    return transaction.atomic(using=db_alias(), savepoint=savepoint)
+
+
+def run_in_transaction(work: Callable[[], Result], *, waits_again_within_s: float | None = None) -> Result:
     """Run the work in an outermost transaction; retry it once after a deadlock or a lock timeout.
 
     A lock timeout later than `waits_again_within_s` is raised: there is no time to wait a second time.
     """
-    began = time.monotonic()
+    using, began = db_alias(), time.monotonic()
     try:
         with transaction.atomic(using=using, durable=True):
             return work()
@@ -79,7 +109,7 @@ def is_unavailable(err: BaseException) -> bool:
 
 def storable(text: str) -> str:
     """Return a cancel's reason as every table can store it: older character sets of MySQL have no emoji."""
-    return without_astral(text) if connections[db_alias()].vendor == "mysql" else text
+    return without_astral(text) if db_connection().vendor == "mysql" else text
 
 
 def without_astral(text: str) -> str:
@@ -94,8 +124,8 @@ def _codes(err: BaseException) -> tuple[str, object]:
     return state, err.args[0] if err.args else None
 
 
-def after_commit(work: Callable[..., object], /, *args: object, using: str | None) -> None:
-    """Run the work after the commit. Log what it raises; later callbacks run.
+def after_commit(work: Callable[..., object], /, *args: object, using: str | None = None) -> None:
+    """Run the work after the commit, in our database unless another is named. Log what it raises; later callbacks run.
 
     Django's own `robust` callbacks log the exception's text, which may contain a customer's data.
     """
@@ -106,15 +136,15 @@ def after_commit(work: Callable[..., object], /, *args: object, using: str | Non
         except Exception as err:  # noqa: BLE001  # the shop's transaction is committed
             logger.error("not done after the commit: error=%s", errors.describe(err))  # noqa: TRY400
 
-    transaction.on_commit(run, using=using)
+    transaction.on_commit(run, using=using or db_alias())
 
 
 @contextmanager
-def savepoint(using: str) -> Iterator[None]:
+def savepoint() -> Iterator[None]:
     """Contain an error of these statements in a savepoint, if there is a transaction."""
-    connection = connections[using]
+    connection = db_connection()
     if connection.in_atomic_block or not connection.get_autocommit():
-        with transaction.atomic(using=using):
+        with atomic():
             yield
     else:
         yield
@@ -122,15 +152,15 @@ def savepoint(using: str) -> Iterator[None]:
 
 def in_transaction() -> bool:
     """Return whether the caller decides about the commit, such as ATOMIC_REQUESTS."""
-    return connections[db_alias()].in_atomic_block
+    return db_connection().in_atomic_block
 
 
-def is_nested(using: str) -> bool:
+def is_nested() -> bool:
     """Return whether the caller has opened a transaction, so that nothing can be committed here.
 
     The transaction of Django's own `TestCase` does not count: `durable` ignores it as well.
     """
-    blocks: list[Any] = connections[using].atomic_blocks
+    blocks: list[Any] = db_connection().atomic_blocks
     return bool(blocks) and not blocks[-1]._from_testcase  # noqa: SLF001  # as Django's atomic asks
 
 
@@ -160,7 +190,7 @@ def delete_in_batches(old: QuerySet[Any], *, by: str, batch: int, dry_run: bool)
         yield old.count()
         return
     for keys in batches(old, batch, by=by):
-        yield run_in_transaction(partial(_delete, old.filter(pk__in=keys)), using=db_alias())
+        yield run_in_transaction(partial(_delete, old.filter(pk__in=keys)))
 
 
 def batches(rows: QuerySet[Any], size: int, *, by: str) -> Iterator[list[int]]:
@@ -179,7 +209,7 @@ def _delete(old: QuerySet[Any]) -> int:
 
 def missing_tables() -> Sequence[str]:
     """Return the tables and columns that the database lacks, on the connection's search path."""
-    connection = connections[db_alias()]
+    connection = db_connection()
     found: list[str] = []
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor))

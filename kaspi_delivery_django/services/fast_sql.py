@@ -15,19 +15,21 @@ from django.db import connections, models
 from django.db.transaction import mark_for_rollback_on_error
 
 from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import db_connection
 
 Row = TypeVar("Row", bound=models.Model)
 Model: TypeAlias = type[models.Model]
 Field: TypeAlias = "models.Field[Any, Any]"
 
 
-def insert(row: models.Model, *, using: str, stamped: tuple[str, ...] = ()) -> None:
+def insert(row: models.Model, *, stamped: tuple[str, ...] = ()) -> None:
     """Insert a new row, and set its primary key. Raises `IntegrityError` as `save` does.
 
     The fields in `stamped` get the time of the database's clock. Benchmarks: `webhook` (an event and a change, two of
     its six round trips), `orders` (a delivery and a call: nearly all of a first save).
     """
-    model, connection = type(row), connections[using]
+    model, connection = type(row), db_connection()
+    using = connection.alias
     returns = connection.features.can_return_columns_from_insert
     given = [field for field in _without_key(model) if field.name not in stamped]
     values = _values(row, given, connection, add=True)
@@ -37,28 +39,29 @@ def insert(row: models.Model, *, using: str, stamped: tuple[str, ...] = ()) -> N
     row._state.adding, row._state.db = False, using
 
 
-def insert_all(rows: Sequence[models.Model], *, using: str) -> None:
+def insert_all(rows: Sequence[models.Model]) -> None:
     """Insert new rows of one model, and set their primary keys, which MySQL returns for a single row only."""
-    if connections[using].features.can_return_rows_from_bulk_insert:
-        type(rows[0])._default_manager.using(using).bulk_create(rows)
+    if db_connection().features.can_return_rows_from_bulk_insert:
+        type(rows[0])._default_manager.bulk_create(rows)
         return
     for row in rows:
-        insert(row, using=using)
+        insert(row)
 
 
-def update(row: models.Model, names: Sequence[str], *, using: str) -> bool:
+def update(row: models.Model, names: Sequence[str]) -> bool:
     """Write these fields of a locked or private row. Return whether it still exists.
 
     Benchmark: `webhook` (the delivery; `notified_at` of a change with a receiver).
     """
-    model, connection = type(row), connections[using]
+    model, connection = type(row), db_connection()
+    using = connection.alias
     values = _values(row, _fields(model, names), connection, add=False)
     with mark_for_rollback_on_error(using), connection.cursor() as cursor:
         cursor.execute(_update_sql(model, using, tuple(names)), [*values, row.pk])
         return bool(cursor.rowcount)
 
 
-def update_all(rows: Sequence[models.Model], names: Sequence[str], *, using: str) -> None:
+def update_all(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     """Write these fields of many rows of one model, with one prepared statement for all.
 
     Benchmark: `dispatch`. Django's `bulk_update` builds an expression for each value, which takes longer than all the
@@ -66,21 +69,23 @@ def update_all(rows: Sequence[models.Model], names: Sequence[str], *, using: str
     """
     if len(rows) <= 1:
         for row in rows:
-            update(row, names, using=using)
+            update(row, names)
         return
-    model, connection = type(rows[0]), connections[using]
+    model, connection = type(rows[0]), db_connection()
+    using = connection.alias
     fields = _fields(model, names)
     values = [[*_values(row, fields, connection, add=False), row.pk] for row in rows]
     with mark_for_rollback_on_error(using), connection.cursor() as cursor:
         cursor.executemany(_update_sql(model, using, tuple(names)), values)
 
 
-def find(model: type[Row], *, using: str, ending: str = "", **values: Any) -> tuple[Row, datetime] | None:
+def find(model: type[Row], *, ending: str = "", **values: Any) -> tuple[Row, datetime] | None:
     """Return the row with these values and the database's time; None if there is none.
 
     `ending` follows the condition, such as FOR UPDATE. Benchmark: `webhook` (the lock, one of its six round trips).
     """
-    connection = connections[using]
+    connection = db_connection()
+    using = connection.alias
     with connection.cursor() as cursor:
         cursor.execute(f"{_select_sql(model, using, tuple(values))} {ending}", list(values.values()))
         found = cursor.fetchone()
@@ -90,12 +95,14 @@ def find(model: type[Row], *, using: str, ending: str = "", **values: Any) -> tu
     return model.from_db(using, _attributes(model), _converted(model, columns, connection)), clock.aware(read_at)
 
 
-def touch(model: Model, name: str, *, using: str, **values: Any) -> bool:
+def touch(model: Model, name: str, **values: Any) -> bool:
     """Write a field's own value to the row with these values. Return whether there is one.
 
     Benchmark: `webhook` on SQLite, whose lock this is.
     """
-    with mark_for_rollback_on_error(using), connections[using].cursor() as cursor:
+    connection = db_connection()
+    using = connection.alias
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
         cursor.execute(_touch_sql(model, using, name, tuple(values)), list(values.values()))
         return bool(cursor.rowcount)
 
@@ -203,12 +210,12 @@ class DeliveryKeys:
     parcel: str = ""
 
 
-def delivery_keys_of(object_id: str, content_type_id: int, *, using: str) -> Sequence[DeliveryKeys]:
+def delivery_keys_of(object_id: str, content_type_id: int) -> Sequence[DeliveryKeys]:
     """Return an order's deliveries to its customer, the newest generation first.
 
     Benchmark: `orders`. Whole rows, read through the ORM, took three times as long as the shop's own save on SQLite.
     """
-    with connections[using].cursor() as cursor:
+    with db_connection().cursor() as cursor:
         cursor.execute(_DELIVERIES_SQL, [object_id])
         own = [DeliveryKeys(*row[1:]) for row in cursor.fetchall() if row[0] == content_type_id]
     return sorted(own, key=attrgetter("generation"), reverse=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connections, models, transaction
+from django.db import InterfaceError, OperationalError, models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext
 
@@ -21,7 +21,8 @@ from kaspi_delivery_django.exceptions import CannotAcknowledge
 from kaspi_delivery_django.models import Delivery, WebhookEvent
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import (
-    db_alias,
+    atomic,
+    db_connection,
     is_lock_timeout,
     is_nested,
     is_transient,
@@ -50,18 +51,17 @@ def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
     `LOCK_WAIT_S`, as parked, and the worker applies it. Raises `InsideTransaction`, or the database's error
     when nothing could be stored.
     """
-    using = db_alias()
-    if is_nested(using):
+    if is_nested():
         raise InsideTransaction
     event = _new_event(account, remote, body)
-    with limited_sqlite_waits(using, seconds=LOCK_WAIT_S):
+    with limited_sqlite_waits(seconds=LOCK_WAIT_S):
         try:
-            work = partial(_store_and_apply, event, remote, using)
-            return run_in_transaction(work, using=using, waits_again_within_s=LOCK_WAIT_S / 3)
+            work = partial(_store_and_apply, event, remote)
+            return run_in_transaction(work, waits_again_within_s=LOCK_WAIT_S / 3)
         except Exception as err:
-            if _cannot_store(err, using):
+            if _cannot_store(err):
                 raise
-            return _count_again(event, using) or _store_unapplied(event, remote, err, using)
+            return _count_again(event) or _store_unapplied(event, remote, err)
 
 
 def expect_test(account: Account, event_id: str) -> None:
@@ -69,7 +69,6 @@ def expect_test(account: Account, event_id: str) -> None:
 
     An event that came before the id was known is taken off the dead letters.
     """
-    using = db_alias()
     event = WebhookEvent(
         account=account.alias,
         environment=account.environment,
@@ -81,14 +80,14 @@ def expect_test(account: Account, event_id: str) -> None:
         received_at=clock.EARLIEST,
     )
     try:
-        run_in_transaction(partial(events.insert, event, using=using), using=using)
+        run_in_transaction(partial(events.insert, event))
     except EventNotStored:
         end_test(event)
 
 
 def end_test(event: WebhookEvent) -> None:
     """Take a test event that came before its id was known off the dead letters; keep an unreadable one's reason."""
-    dead = events.same_event(event, db_alias()).filter(state__in=WebhookEvent.DEAD_LETTERS)
+    dead = events.same_event(event).filter(state__in=WebhookEvent.DEAD_LETTERS)
     dead.exclude(state=State.FAILED).update(error=Reason.TEST)
     dead.update(state=State.IGNORED)
 
@@ -100,14 +99,13 @@ def replay_event(event: WebhookEvent) -> str:
     alone, and so is one that came with two different contents: which one is true is unknown.
     Raises `OperationalError` or `InterfaceError` when the database cannot commit.
     """
-    using = db_alias()
     try:
-        with transaction.atomic(using=using):
-            return _replay_event(event, using)
+        with atomic():
+            return _replay_event(event)
     except Exception as err:
         if is_unavailable(err):
             raise
-        return _fail(event, err, using)
+        return _fail(event, err)
 
 
 def acknowledge_event(event: WebhookEvent) -> None:
@@ -115,13 +113,12 @@ def acknowledge_event(event: WebhookEvent) -> None:
 
     It is never applied afterwards, and is pruned like the others. Raises `CannotAcknowledge`.
     """
-    using = db_alias()
-    dead = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
+    dead = WebhookEvent.objects.filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
     if not dead.update(state=State.ACKNOWLEDGED):
         raise CannotAcknowledge(gettext("It needs no manual review."))
 
 
-def apply_parked(*, limit: int, using: str) -> int:
+def apply_parked(*, limit: int) -> int:
     """Apply parked events whose delivery has appeared, or is no longer locked. Returns how many were applied.
 
     One that breaks becomes a dead letter, and stops no other.
@@ -137,9 +134,9 @@ def apply_parked(*, limit: int, using: str) -> int:
     )
     was_locked = Q(error=Reason.LOCKED) & Q(Exists(by_either))  # a second parcel, or another order's, is flagged now
     is_known = Q(Exists(by_order)) | (Q(external_order_id="") & Q(Exists(by_id))) | was_locked
-    parked = WebhookEvent.objects.using(using).parked().filter(is_known)
+    parked = WebhookEvent.objects.parked().filter(is_known)
     waiting = list(parked.order_by("pk")[:limit])
-    return sum(_apply_contained(event, using) for event in waiting)
+    return sum(_apply_contained(event) for event in waiting)
 
 
 def replay_dead_letters(*, states: Sequence[str], batch: int, dry_run: bool = False) -> Iterator[Counter[str]]:
@@ -148,16 +145,16 @@ def replay_dead_letters(*, states: Sequence[str], batch: int, dry_run: bool = Fa
     Each is looked at once. One that met a deadlock twice is `deferred`: it stays for the next run. A dry
     run counts the states they are in.
     """
-    using = db_alias()
-    waiting = WebhookEvent.objects.using(using).filter(state__in=states)
+    waiting = WebhookEvent.objects.filter(state__in=states)
     if dry_run:
         yield Counter(dict(waiting.order_by().values_list("state").annotate(models.Count("pk"))))
         return
     for keys in _batches(waiting, batch):
-        yield Counter(_replay_contained(event, using) for event in waiting.filter(pk__in=keys).order_by("pk"))
+        yield Counter(_replay_contained(event) for event in waiting.filter(pk__in=keys).order_by("pk"))
 
 
 def _new_event(account: Account, remote: RemoteEvent, body: bytes) -> WebhookEvent:
+    now = clock.now()
     return WebhookEvent(
         account=account.alias,
         environment=account.environment,
@@ -167,26 +164,26 @@ def _new_event(account: Account, remote: RemoteEvent, body: bytes) -> WebhookEve
         body=ascii_text(body),
         kaspi_delivery_id=remote.delivery_id,
         external_order_id=remote.external_order_id,
-        occurred_at=clock.plausible(remote.occurred_at, clock.now()),
-        received_at=clock.now(),
+        occurred_at=clock.plausible(remote.occurred_at, now),
+        received_at=now,
     )
 
 
-def _cannot_store(err: Exception, using: str) -> bool:
+def _cannot_store(err: Exception) -> bool:
     """Return whether a second try cannot succeed: the database is unavailable, or SQLite's lock is held."""
-    return is_unavailable(err) and (not is_lock_timeout(err) or connections[using].vendor == "sqlite")
+    return is_unavailable(err) and (not is_lock_timeout(err) or db_connection().vendor == "sqlite")
 
 
-def _store_and_apply(event: WebhookEvent, remote: RemoteEvent, using: str) -> str:
+def _store_and_apply(event: WebhookEvent, remote: RemoteEvent) -> str:
     event.pk, event._state.adding = None, True  # a first try may have been rolled back
-    delivery = events.lock_delivery(event, using, within_s=LOCK_WAIT_S)
+    delivery = events.lock_delivery(event, within_s=LOCK_WAIT_S)
     if delivery is not None:  # PostgreSQL's limit goes on to the transaction's end
-        return events.apply_or_store(event, remote, delivery, using)
-    with limited_waits(using, seconds=LOCK_WAIT_S):
-        return events.apply_or_store(event, remote, None, using)
+        return events.apply_or_store(event, remote, delivery)
+    with limited_waits(seconds=LOCK_WAIT_S):
+        return events.apply_or_store(event, remote, None)
 
 
-def _store_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception, using: str) -> str:
+def _store_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception) -> str:
     """Store the event alone. Raises `EventNotStored`, or the first error, when the row itself is refused."""
     if isinstance(err, EventNotStored):
         raise err
@@ -195,45 +192,43 @@ def _store_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception, u
         state, error = State.FAILED, errors.describe(err)
     logger.error("event not applied: event=%s error=%s", event.event_id, error)
     try:
-        return run_in_transaction(
-            partial(_store_alone, event, state, error, using), using=using, waits_again_within_s=0
-        )
+        return run_in_transaction(partial(_store_alone, event, state, error), waits_again_within_s=0)
     except EventNotStored:  # another copy failed in the same moment
-        known = _count_again(event, using)
+        known = _count_again(event)
         if known is None:
             raise
         return known
 
 
-def _store_alone(event: WebhookEvent, state: str, error: str, using: str) -> str:
+def _store_alone(event: WebhookEvent, state: str, error: str) -> str:
     event.pk, event._state.adding, event.delivery, event.applied_at = None, True, None, None
-    with limited_waits(using, seconds=LAST_WAIT_S):
+    with limited_waits(seconds=LAST_WAIT_S):
         if state == State.FAILED:
-            _schedule_refresh_unless_locked(event, using)
-        return events.store(event, state, error, using)
+            _schedule_refresh_unless_locked(event)
+        return events.store(event, state, error)
 
 
-def _schedule_refresh_unless_locked(event: WebhookEvent, using: str) -> None:
+def _schedule_refresh_unless_locked(event: WebhookEvent) -> None:
     """Schedule a GET for the delivery that the event names; skip a locked one."""
     own = {"account": event.account, "environment": event.environment}
     named: dict[str, Any] = {**own, "delivery_id": event.kaspi_delivery_id}
-    if event.kaspi_delivery_id and (delivery := lock(using=using, wait=False, **named)):
-        Delivery.objects.using(using).filter(**named).update(next_refresh_at=clock.now_of(delivery))
+    if event.kaspi_delivery_id and (delivery := lock(wait=False, **named)):
+        Delivery.objects.filter(**named).update(next_refresh_at=clock.now_of(delivery))
 
 
-def _count_again(event: WebhookEvent, using: str) -> str | None:
+def _count_again(event: WebhookEvent) -> str | None:
     """Count a redelivery, and return the event's state; None when it has not been stored yet."""
-    return run_in_transaction(partial(_receive_again, event, using), using=using, waits_again_within_s=0)
+    return run_in_transaction(partial(_receive_again, event), waits_again_within_s=0)
 
 
-def _receive_again(event: WebhookEvent, using: str) -> str | None:
+def _receive_again(event: WebhookEvent) -> str | None:
     """Record a redelivery with one UPDATE; the first content stays, another content is flagged."""
-    with limited_waits(using, seconds=LAST_WAIT_S):
-        return _record_again(event, using)
+    with limited_waits(seconds=LAST_WAIT_S):
+        return _record_again(event)
 
 
-def _record_again(event: WebhookEvent, using: str) -> str | None:
-    rows = events.same_event(event, using)
+def _record_again(event: WebhookEvent) -> str | None:
+    rows = events.same_event(event)
     first = rows.first()
     if first is None:
         return None
@@ -243,7 +238,7 @@ def _record_again(event: WebhookEvent, using: str) -> str | None:
     elif _meaning(first) != _meaning(event):
         logger.error("event differs from its first delivery: event=%s", event.event_id)
         changes |= {"state": State.CONFLICT, "error": Reason.OTHER_DATA}
-        if delivery := events.lock_delivery(first, using, within_s=LAST_WAIT_S):
+        if delivery := events.lock_delivery(first, within_s=LAST_WAIT_S):
             events.schedule_refresh(delivery)
     rows.update(**changes)
     return str(changes.get("state", first.state))
@@ -265,39 +260,39 @@ def _meaning(event: WebhookEvent) -> tuple[object, object] | None:
     return raw.get("type"), raw.get("data")
 
 
-def _replay_event(seen: WebhookEvent, using: str) -> str:
-    delivery = events.lock_delivery(seen, using)
-    event = WebhookEvent.objects.using(using).select_for_update().get(pk=seen.pk)
+def _replay_event(seen: WebhookEvent) -> str:
+    delivery = events.lock_delivery(seen)
+    event = WebhookEvent.objects.select_for_update().get(pk=seen.pk)
     if not event.is_replayable:
         return event.state
-    return events.apply_or_store(event, read_event(event.body.encode()), delivery, using)
+    return events.apply_or_store(event, read_event(event.body.encode()), delivery)
 
 
-def _fail(event: WebhookEvent, err: Exception, using: str) -> str:
+def _fail(event: WebhookEvent, err: Exception) -> str:
     """Make an event that broke a dead letter, where staff see it; return its state."""
     error = errors.describe(err)
     logger.error("event failed: event=%s error=%s", event.event_id, error)
-    dead = WebhookEvent.objects.using(using).filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
+    dead = WebhookEvent.objects.filter(pk=event.pk, state__in=WebhookEvent.DEAD_LETTERS)
     dead.update(state=State.FAILED, error=error)
     return State.FAILED
 
 
-def _apply_contained(event: WebhookEvent, using: str) -> bool:
+def _apply_contained(event: WebhookEvent) -> bool:
     try:
-        return run_in_transaction(partial(_apply_parked, event, using), using=using)
+        return run_in_transaction(partial(_apply_parked, event))
     except Exception as err:
         if is_unavailable(err):
             raise
-        _fail(event, err, using)
+        _fail(event, err)
         return False
 
 
-def _apply_parked(event: WebhookEvent, using: str) -> bool:
-    delivery = events.lock_delivery(event, using, wait=False)
+def _apply_parked(event: WebhookEvent) -> bool:
+    delivery = events.lock_delivery(event, wait=False)
     if delivery is None:
         return False
     if mismatch := events.link_or_flag(delivery, event):
-        parked = WebhookEvent.objects.using(using).filter(pk=event.pk, state=State.PARKED)
+        parked = WebhookEvent.objects.filter(pk=event.pk, state=State.PARKED)
         parked.update(state=State.CONFLICT, error=mismatch)
         return False
     events.apply_parked(delivery)
@@ -313,9 +308,9 @@ def _batches(waiting: models.QuerySet[WebhookEvent], size: int) -> Iterator[list
         last = found[-1]
 
 
-def _replay_contained(event: WebhookEvent, using: str) -> str:
+def _replay_contained(event: WebhookEvent) -> str:
     try:
-        return run_in_transaction(partial(replay_event, event), using=using)
+        return run_in_transaction(partial(replay_event, event))
     except (OperationalError, InterfaceError) as err:
         if not is_transient(err):
             raise

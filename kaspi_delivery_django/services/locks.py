@@ -10,7 +10,7 @@ from django.db.models import F, Model, QuerySet
 
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import clock, fast_sql
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import atomic, db_connection
 
 Row = TypeVar("Row", bound=Model)
 UNINDEXED = "order_sha256"  # a column of no index
@@ -23,31 +23,31 @@ _LIMITS = {
 }
 
 
-def lock(*, using: str, wait: bool = True, within_s: int | None = None, **values: Any) -> Delivery | None:
+def lock(*, wait: bool = True, within_s: int | None = None, **values: Any) -> Delivery | None:
     """Return the delivery with these values, locked until the transaction ends; None if there is none.
 
     SQLite has no row locks: there a write that changes nothing makes this the one writer. With `wait=False` a
     locked row is None, where the engine can skip it. After `within_s` seconds a lock timeout is raised
     (`is_lock_timeout`); on SQLite see `limited_sqlite_waits`.
     """
-    connection = connections[using]
+    connection = db_connection()
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("a lock needs an open transaction")
     if connection.features.has_select_for_update:
         ending = _for_update(connection, wait=wait, within_s=within_s)
-        return _found(using, ending, values)
-    is_there = fast_sql.touch(Delivery, UNINDEXED, using=using, **values)
-    return _found(using, "", values) if is_there else None
+        return _found(ending, values)
+    is_there = fast_sql.touch(Delivery, UNINDEXED, **values)
+    return _found("", values) if is_there else None
 
 
-def _found(using: str, ending: str, values: dict[str, Any]) -> Delivery | None:
+def _found(ending: str, values: dict[str, Any]) -> Delivery | None:
     """Return the row, with the database's time at which its lock was acquired."""
     began = time.monotonic()
-    found = fast_sql.find(Delivery, using=using, ending=ending, **values)
+    found = fast_sql.find(Delivery, ending=ending, **values)
     if found is None:
         return None
     delivery, read_at = found
-    delivery.locked_at = clock.reading(read_at, using=using, seconds=time.monotonic() - began)
+    delivery.locked_at = clock.reading(read_at, seconds=time.monotonic() - began)
     return delivery
 
 
@@ -68,7 +68,7 @@ def _for_update(connection: Any, *, wait: bool, within_s: int | None) -> str:
 
 def lock_current(delivery: Delivery) -> Delivery:
     """Lock the delivery and return its current row. Raises `Delivery.DoesNotExist`."""
-    locked = lock(using=db_alias(), id=delivery.pk)
+    locked = lock(id=delivery.pk)
     if locked is None:
         raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
     return locked
@@ -77,7 +77,7 @@ def lock_current(delivery: Delivery) -> Delivery:
 @contextmanager
 def locked_row(delivery: Delivery) -> Iterator[Delivery]:
     """Yield the row as it is now, locked, in a transaction. Raises `Delivery.DoesNotExist` when it is gone."""
-    with transaction.atomic(using=db_alias()):
+    with atomic():
         yield lock_current(delivery)
 
 
@@ -96,12 +96,12 @@ def lock_unlocked(rows: QuerySet[Row]) -> list[Row]:
 
 
 @contextmanager
-def limited_sqlite_waits(using: str, *, seconds: int) -> Iterator[None]:
+def limited_sqlite_waits(*, seconds: int) -> Iterator[None]:
     """Limit how long SQLite waits for its one lock. The ORM has no lock timeouts.
 
     The other engines get the limit with the lock (`lock`).
     """
-    connection = connections[using]
+    connection = db_connection()
     if connection.vendor != "sqlite":
         yield
         return
@@ -117,9 +117,9 @@ def limited_sqlite_waits(using: str, *, seconds: int) -> Iterator[None]:
 
 
 @contextmanager
-def limited_waits(using: str, *, seconds: int) -> Iterator[None]:
+def limited_waits(*, seconds: int) -> Iterator[None]:
     """Limit how long each statement of the open transaction waits for any lock. The ORM has no lock timeouts."""
-    connection: Any = connections[using]
+    connection: Any = db_connection()
     limit, restore = _LIMITS.get(connection.vendor, ("", ""))
     if limit:
         with connection.cursor() as cursor:

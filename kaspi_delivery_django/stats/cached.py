@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.cache import cache
-from django.db import connections
 
 from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import db_connection
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +34,6 @@ def keep(name: str, figures: Any, seconds: int) -> None:
 
 def _prefix() -> str:
     """Name the tables that are counted: tenants may share a cache and an alias, and have a schema each."""
-    connection = connections[db_alias()]
+    connection = db_connection()
     named = (connection.alias, connection.settings_dict["NAME"], getattr(connection, "schema_name", ""))
     return f"kaspi_delivery:{hashlib.sha256(repr(named).encode()).hexdigest()[:16]}:"

@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from kaspi_delivery_django.models import StatusChange
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats import cached
 from kaspi_delivery_django.stats.snapshot import MAX_COUNT, read_together
 from kaspi_delivery_django.statuses import CANCELLED, DELIVERED
@@ -97,11 +96,10 @@ def _count(days: Sequence[date]) -> dict[date, Parcels]:
     """Count the days that are not cached, in one statement."""
     if not days:
         return {}
-    using = db_alias()
     wanted = {f"{kind}_{day:%Y%m%d}": (day, kind) for day in days for kind in KINDS}
-    counts = {name: CountParcels(steps(kind, day).using(using)) for name, (day, kind) in wanted.items()}
+    counts = {name: CountParcels(steps(kind, day)) for name, (day, kind) in wanted.items()}
     found: dict[date, Parcels] = {day: {} for day in days}
-    for name, count in read_together(counts, using=using).items():
+    for name, count in read_together(counts).items():
         day, kind = wanted[name]
         found[day][kind] = min(count, MAX_COUNT + 1)
     return found

@@ -9,7 +9,6 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.search import city_key
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.stats import cached
 from kaspi_delivery_django.stats.recent import percentile, seconds_between
 from kaspi_delivery_django.statuses import DELIVERED
@@ -51,7 +50,7 @@ def estimate(pickup_city: str | None, dropoff_city: str | None) -> Estimate | No
 def _measure(pickup: str, dropoff: str) -> Estimate | None:
     if not (pickup and dropoff):
         return None
-    rows = Delivery.objects.using(db_alias()).outbound().served().filter(city_key=dropoff, status=DELIVERED)
+    rows = Delivery.objects.outbound().served().filter(city_key=dropoff, status=DELIVERED)
     newest = rows.order_by("-pk").values_list("pickup_address", "created_at", "status_at")[:SAMPLE]
     since = clock.now() - MAX_AGE
     took = Counter(

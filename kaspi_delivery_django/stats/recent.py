@@ -13,7 +13,6 @@ from typing import Any
 from django.db.models import Count, Max, Q
 
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, WebhookEvent
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.statuses import DELIVERED
 
 
@@ -81,7 +80,7 @@ class Durations:
 
 def calls_ended(now: datetime) -> Mapping[tuple[str, str], int]:
     """Count the calls whose last step was in the last day, by kind and state."""
-    rows = ApiCall.objects.using(db_alias()).filter(ended(now))
+    rows = ApiCall.objects.filter(ended(now))
     ends = {f"{kind}_{state}": (kind, state) for kind in ApiCall.Kind.values for state in ENDED}
     counts = {name: Count("pk", filter=Q(kind=kind, state=state)) for name, (kind, state) in ends.items()}
     found = rows.order_by("-updated_at")[:SAMPLE].aggregate(**counts)
@@ -90,13 +89,13 @@ def calls_ended(now: datetime) -> Mapping[tuple[str, str], int]:
 
 def failed_attempts(now: datetime, *, within: timedelta = A_DAY) -> Mapping[tuple[str, int | None], int]:
     """Count the failed attempts of this time, by kind of call and HTTP status (None: no response)."""
-    rows = FailedAttempt.objects.using(db_alias()).filter(failed(now, within=within))
+    rows = FailedAttempt.objects.filter(failed(now, within=within))
     return Counter(rows.order_by("-at").values_list("kind", "http_status")[:SAMPLE])
 
 
 def webhooks(now: datetime) -> Webhooks:
     """Count the events that came in the last day."""
-    rows = WebhookEvent.objects.using(db_alias()).filter(received(now))
+    rows = WebhookEvent.objects.filter(received(now))
     latest = rows.order_by("-received_at")[:SAMPLE]
     repeated = Count("pk", filter=REPEATED)
     found = latest.aggregate(events=Count("pk"), repeated=repeated, most_attempts=Max("attempt"))
@@ -105,14 +104,14 @@ def webhooks(now: datetime) -> Webhooks:
 
 def cancel_reasons(now: datetime) -> Sequence[tuple[str, int]]:
     """Count the reasons of the last week's cancels, the most frequent first. They may hold personal data."""
-    rows = Delivery.objects.using(db_alias()).filter(cancel_requested(now))
+    rows = Delivery.objects.filter(cancel_requested(now))
     latest = rows.order_by("-cancel_requested_at").values_list("cancel_reason", flat=True)[:SAMPLE]
     return Counter(latest).most_common(MAX_REASONS)
 
 
 def durations(now: datetime) -> Durations:
     """Return how long the latest 1,000 deliveries took that arrived in the last week."""
-    rows: Any = Delivery.objects.using(db_alias()).filter(arrived(now))
+    rows: Any = Delivery.objects.filter(arrived(now))
     times = rows.order_by("-status_at").values_list("created_at", "status_at")[:ARRIVALS]
     seconds = Counter(seconds_between(booked, arrived) for booked, arrived in times)
     found = {name: percentile(seconds, share) for name, share in (("median", 0.5), ("p90", 0.9))}

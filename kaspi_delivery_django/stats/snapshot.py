@@ -7,7 +7,6 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import QuerySet
 
@@ -16,7 +15,7 @@ from kaspi_delivery_django.formats import duration_label, number_label
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.models.deliveries import LONG_AGO
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import content_types
 
 MAX_COUNT = 10_000
 
@@ -51,9 +50,9 @@ def first_rows(rows: QuerySet[Any], column: str) -> models.Subquery:
     return models.Subquery(rows.values(column)[:1])
 
 
-def read_together(expressions: Mapping[str, models.Subquery], *, using: str) -> dict[str, Any]:
+def read_together(expressions: Mapping[str, models.Subquery]) -> dict[str, Any]:
     """Read several subqueries, which refer to nothing outside of themselves, in one statement."""
-    one_row = ContentType.objects.using(using).order_by("pk").annotate(**expressions)
+    one_row = content_types().order_by("pk").annotate(**expressions)
     found: dict[str, Any] = one_row.values(*expressions)[0]  # our own models have one each
     return found
 
@@ -109,17 +108,16 @@ class Snapshot:
 
 def read() -> Snapshot:
     """Read all of it, in one statement."""
-    using, now = db_alias(), clock.now()
-    groups = _groups(using)
+    now = clock.now()
+    groups = _groups()
     counted = {(group, kind): rows for group, kinds in groups.items() for kind, rows in kinds.items()}
     found = read_together(
         {
-            **{_label(key): CountUpTo(rows) for key, rows in (*counted.items(), *_single(using, now).items())},
-            "oldest_due_at": first_rows(ApiCall.objects.using(using).due(now), "next_attempt_at"),
-            "oldest_action_at": first_rows(PendingAction.objects.using(using).waiting().order_by("pk"), "created_at"),
-            "last_webhook_at": first_rows(WebhookEvent.objects.using(using).order_by("-received_at"), "received_at"),
+            **{_label(key): CountUpTo(rows) for key, rows in (*counted.items(), *_single(now).items())},
+            "oldest_due_at": first_rows(ApiCall.objects.due(now), "next_attempt_at"),
+            "oldest_action_at": first_rows(PendingAction.objects.waiting().order_by("pk"), "created_at"),
+            "last_webhook_at": first_rows(WebhookEvent.objects.order_by("-received_at"), "received_at"),
         },
-        using=using,
     )
     counts: dict[str, Any] = {
         group: {kind: found.pop(_label((group, kind))) for kind in kinds} for group, kinds in groups.items()
@@ -127,9 +125,8 @@ def read() -> Snapshot:
     return Snapshot(read_at=now, **counts, **found)
 
 
-def _groups(using: str) -> Mapping[str, Mapping[str, QuerySet[Any]]]:
-    deliveries, calls = Delivery.objects.using(using), ApiCall.objects.using(using)
-    events = WebhookEvent.objects.using(using)
+def _groups() -> Mapping[str, Mapping[str, QuerySet[Any]]]:
+    deliveries, calls, events = Delivery.objects, ApiCall.objects, WebhookEvent.objects
     return {
         "deliveries": {
             **{status: deliveries.filter(status=status) for status in ("", *statuses.OPEN)},
@@ -141,11 +138,11 @@ def _groups(using: str) -> Mapping[str, Mapping[str, QuerySet[Any]]]:
     }
 
 
-def _single(using: str, now: datetime) -> Mapping[tuple[str, ...], QuerySet[Any]]:
-    actions = PendingAction.objects.using(using)
+def _single(now: datetime) -> Mapping[tuple[str, ...], QuerySet[Any]]:
+    actions = PendingAction.objects
     return {
-        ("overdue",): Delivery.objects.using(using).overdue(now),
-        ("unserved",): Delivery.objects.using(using).filter(is_unserved()),
+        ("overdue",): Delivery.objects.overdue(now),
+        ("unserved",): Delivery.objects.filter(is_unserved()),
         ("actions_waiting",): actions.waiting().order_by(),
         ("actions_refused",): actions.filter(failed_at__isnull=False),
     }

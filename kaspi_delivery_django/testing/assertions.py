@@ -10,7 +10,6 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.deliveries import DeliveryRecord
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.services.errors import call_adapter_predicate
 from kaspi_delivery_django.services.outbox import due_calls
@@ -131,7 +130,7 @@ class Assertions:
 def _deliveries_of(order: Subject) -> list[Delivery]:
     """Return the order's deliveries, read from the table now, the newest generation first."""
     if isinstance(order, Delivery):
-        return list(Delivery.objects.using(db_alias()).filter(pk=order.pk))
+        return list(Delivery.objects.filter(pk=order.pk))
     return list(identities.deliveries_of(identities.adapter_of(order), order))
 
 

@@ -16,7 +16,6 @@ from kaspi_delivery_django.sandbox.deliveries import ROUTE, rfc3339
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.webhooks import Attempt, Event
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import notifications
 from kaspi_delivery_django.services.outbox.worker import BATCH, Worker
 from kaspi_delivery_django.statuses import DELIVERED
@@ -213,4 +212,4 @@ class KaspiSandbox(Assertions):
 def _notify_receivers() -> None:
     """Send the signals that a webhook leaves to the worker's next round."""
     with committed():
-        notifications.notify_pending(limit=BATCH, using=db_alias())
+        notifications.notify_pending(limit=BATCH)

@@ -196,7 +196,7 @@ def test_cron_leaves_customers_to_the_worker(staff, shop, move, bot, drain):
     """Their messages are not its business."""
     shop(recipients={"telegram": "742"})
     move("in_transit")
-    notifications.notify_pending(limit=10, using="default")
+    notifications.notify_pending(limit=10)
     assert run() == (0, "")
     assert bot.sent == []
     drain()

@@ -58,7 +58,7 @@ class WorkerRules:
         """It has a claim, and perhaps an outcome, that the database does not have."""
         due = list(due_calls(self.system).values_list("pk", flat=True))
         release_expired()
-        claim = claims.claim(due[which % len(due)], using="default")
+        claim = claims.claim(due[which % len(due)])
         if claim is not None:
             word = self.system.word_of(claim.delivery.external_order_id) or ()
             if not sends:  # should this worker die, the call counts as sent: the adapter is not asked again
@@ -71,7 +71,7 @@ class WorkerRules:
         """It is sent while its lease holds; its outcome is settled in time or very late."""
         claim, outcome, word = held = self.system.held.pop(which % len(self.system.held))
         if outcome is not None:
-            run_in_transaction(partial(results.record, claim, outcome, 0.5, using="default"), using="default")
+            run_in_transaction(partial(results.record, claim, outcome, 0.5))
         elif self.system.clock.now < claim.call.next_attempt_at:
             held[1] = self._transmit(claim, word)
             self.system.held.append(held)

@@ -37,7 +37,7 @@ def test_one_of_eight_workers_gets_the_claim(kaspi, at_once, locking):
     """The conditional UPDATE decides."""
     Order.objects.create()
     call = ApiCall.objects.get()
-    found = at_once(*[lambda: claims.claim(call.pk, using="default")] * WORKERS)
+    found = at_once(*[lambda: claims.claim(call.pk)] * WORKERS)
     assert [isinstance(claim, Claim) for claim in found].count(True) == 1
     assert [claim is None for claim in found].count(True) == WORKERS - 1
     call.refresh_from_db()
@@ -65,12 +65,12 @@ def test_a_claim_that_was_taken_over_links_once(kaspi, drain, fake_clock, at_onc
     """The first sender records late, beside the second: one id, and neither answer is lost."""
     Order.objects.create()
     kaspi.faults.add(Fault(operation="create", drop="after"))
-    first = claims.claim(ApiCall.objects.get().pk, using="default")
+    first = claims.claim(ApiCall.objects.get().pk)
     fake_clock.advance(minutes=2)
     drain()
     fake_clock.advance(minutes=2)
     ApiCall.objects.update(state="unknown", next_attempt_at=fake_clock.now)
-    second = claims.claim(ApiCall.objects.get().pk, using="default")
+    second = claims.claim(ApiCall.objects.get().pk)
     [record] = kaspi.deliveries.values()
     answer = RemoteDelivery(delivery_id=record.delivery_id, status="created")
     ended = at_once(*[lambda claim=claim: record_late(claim, answer) for claim in (first, second)])
@@ -100,9 +100,7 @@ def test_a_breaker_that_eight_open_at_once_is_open(kaspi, fake_clock, at_once):
     until = fake_clock.now + timedelta(minutes=5)
 
     def close():
-        run_in_transaction(
-            lambda: circuit_breaker.trip(Delivery.objects.get(), until=until, reason="a 429"), using="default"
-        )
+        run_in_transaction(lambda: circuit_breaker.trip(Delivery.objects.get(), until=until, reason="a 429"))
 
     ended = at_once(*[close] * WORKERS)
     assert None in ended

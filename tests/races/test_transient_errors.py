@@ -119,7 +119,7 @@ def test_a_real_deadlock_is_survived_by_both(kaspi, at_once):
             return is_retry
 
         def run():
-            is_retried = run_in_transaction(inside, using="default")
+            is_retried = run_in_transaction(inside)
             committed.set()
             return is_retried
 

@@ -63,7 +63,7 @@ def test_a_webhook_beside_our_own_answer_loses_nothing(kaspi, drain, at_once):
     """Both bring the id: one link, and the update is applied now or by the next round."""
     Order.objects.create()
     delivery = Delivery.objects.get()
-    claim = claims.claim(delivery.calls.get().pk, using="default")
+    claim = claims.claim(delivery.calls.get().pk)
     answer = sender.transmit(claim, None)
     delivery.delivery_id = answer.delivery_id
     ended = at_once(lambda: record_late(claim, answer), insist(post(event(delivery, "accepted"))))

@@ -137,8 +137,8 @@ class MySQL:
 def test_the_limit_of_waits_ends_on_mysql_too(monkeypatch):
     """There it is the session's, not the transaction's; it is restored after an error as well."""
     mysql = MySQL()
-    monkeypatch.setattr(locks, "connections", {"default": mysql})
-    with pytest.raises(ZeroDivisionError), locks.limited_waits("default", seconds=1):
+    monkeypatch.setattr(locks, "db_connection", lambda: mysql)
+    with pytest.raises(ZeroDivisionError), locks.limited_waits(seconds=1):
         raise ZeroDivisionError
     limit, restored = mysql.executed
     assert limit.endswith("innodb_lock_wait_timeout = 1")

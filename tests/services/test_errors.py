@@ -61,7 +61,7 @@ def test_no_key_of_an_order_forges_a_line(caplog, monkeypatch, step):
         receivers.order_saved(Order, order, "default")
     else:
         monkeypatch.setattr(backfill, "_book", fail)
-        assert backfill._process(adapter, FORGED, "default", dry_run=False) == "failed"
+        assert backfill._process(adapter, FORGED, dry_run=False) == "failed"
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert any("742" in line for line in lines)
     assert not [line for line in lines for sign in BREAKS if sign in line]

@@ -42,7 +42,7 @@ def change_of(delivery):
 def test_an_inserted_row_is_what_the_orm_reads(delivery):
     """It has its key, and is no longer being added."""
     change = change_of(delivery)
-    fast_sql.insert(change, using="default")
+    fast_sql.insert(change)
     stored = StatusChange.objects.get(pk=change.pk)
     assert model_to_dict(stored) == model_to_dict(change)
     assert (change._state.adding, change._state.db) == (False, "default")
@@ -51,10 +51,10 @@ def test_an_inserted_row_is_what_the_orm_reads(delivery):
 def test_a_refused_row_raises_as_with_the_orm():
     """The inbox relies on it; the transaction can only be rolled back."""
     event = {"account": "default", "environment": "sandbox", "event_id": "wh_1", "received_at": NOON, "state": "parked"}
-    fast_sql.insert(WebhookEvent(**event), using="default")
+    fast_sql.insert(WebhookEvent(**event))
     with transaction.atomic():
         with pytest.raises(IntegrityError):
-            fast_sql.insert(WebhookEvent(**event), using="default")
+            fast_sql.insert(WebhookEvent(**event))
         assert transaction.get_rollback()
 
 
@@ -62,27 +62,27 @@ def test_an_update_writes_the_given_fields(delivery):
     """With their own values, such as the time of the write; other fields stay. It returns whether the row exists."""
     written_before = delivery.updated_at
     delivery.status, delivery.dropoff_name = "accepted", "another person"
-    assert fast_sql.update(delivery, ["status", "updated_at"], using="default")
+    assert fast_sql.update(delivery, ["status", "updated_at"])
     stored = Delivery.objects.get()
     assert (stored.status, stored.dropoff_name) == ("accepted", "Әлия 100%")
     assert stored.updated_at == delivery.updated_at > written_before
     Delivery.objects.all().delete()
-    assert not fast_sql.update(delivery, ["status"], using="default")
+    assert not fast_sql.update(delivery, ["status"])
 
 
 def test_a_found_row_equals_the_orms(delivery):
     """Each column of each type, in the database's own alias; and the database's time."""
-    found, read_at = fast_sql.find(Delivery, using="default", account="default", delivery_id="dlv_1")
+    found, read_at = fast_sql.find(Delivery, account="default", delivery_id="dlv_1")
     assert abs(read_at - datetime.now(UTC)) < timedelta(minutes=5)
     assert {**vars(found), "_state": 0} == {**vars(delivery), "_state": 0}
     assert (found._state.adding, found._state.db) == (False, "default")
-    assert fast_sql.find(Delivery, using="default", account="almaty", delivery_id="dlv_1") is None
+    assert fast_sql.find(Delivery, account="almaty", delivery_id="dlv_1") is None
 
 
 def test_a_touched_row_is_unchanged(delivery):
     """It returns whether the row exists."""
-    assert fast_sql.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_1")
-    assert not fast_sql.touch(Delivery, "order_sha256", using="default", delivery_id="dlv_2")
+    assert fast_sql.touch(Delivery, "order_sha256", delivery_id="dlv_1")
+    assert not fast_sql.touch(Delivery, "order_sha256", delivery_id="dlv_2")
     assert {**vars(Delivery.objects.get()), "_state": 0} == {**vars(delivery), "_state": 0}
 
 
@@ -95,8 +95,8 @@ def test_many_rows_are_updated_with_one_statement(delivery):
     delivery.parcel_weight_grams, other.parcel_weight_grams = None, 700
     delivery.delivery_id = "dlv_not_written"
     with CaptureQueriesContext(connection) as asked:
-        fast_sql.update_all([delivery, other], ["dropoff_name", "parcel_weight_grams"], using="default")
-        fast_sql.update_all([], ["dropoff_name"], using="default")
+        fast_sql.update_all([delivery, other], ["dropoff_name", "parcel_weight_grams"])
+        fast_sql.update_all([], ["dropoff_name"])
     assert len(asked) == 1
     stored = Delivery.objects.order_by("pk").values_list("dropoff_name", "parcel_weight_grams", "delivery_id")
     assert list(stored) == [("Дана 50%", None, "dlv_1"), ("", 700, None)]
@@ -107,6 +107,6 @@ def test_many_rows_get_their_keys_on_every_engine(delivery, monkeypatch):
     for returns in (True, False):
         monkeypatch.setattr(type(connection.features), "can_return_rows_from_bulk_insert", returns)
         changes = [change_of(delivery), change_of(delivery)]
-        fast_sql.insert_all(changes, using="default")
+        fast_sql.insert_all(changes)
         assert set(StatusChange.objects.filter(pk__in=[change.pk for change in changes])) == set(changes)
         assert len({change.pk for change in changes}) == 2

@@ -193,7 +193,7 @@ def test_an_event_that_names_the_delivery_alone_is_found_by_the_worker(delivery)
     del document["data"]["externalOrderId"]
     assert receive(document) == "parked"
     Delivery.objects.update(delivery_id="dlv_1")
-    assert inbox.apply_parked(limit=10, using="default") == 1
+    assert inbox.apply_parked(limit=10) == 1
     assert fresh(delivery).status == "accepted"
 
 
@@ -254,7 +254,7 @@ def test_another_id_for_a_known_order_is_parked_and_flagged(delivery):
     assert receive(second) == "parked"
     found = fresh(delivery)
     assert (found.delivery_id, found.status, found.attention) == ("dlv_1", "created", "second_parcel")
-    assert inbox.apply_parked(limit=10, using="default") == 0
+    assert inbox.apply_parked(limit=10) == 0
     assert WebhookEvent.objects.get().state == "parked"
 
 
@@ -281,7 +281,7 @@ def test_a_parked_event_that_turns_out_to_be_a_conflict_ends(delivery):
     Delivery.objects.update(account="elsewhere")
     assert receive(about("dlv_1", other.external_order_id)) == "parked"
     Delivery.objects.update(account="default")
-    assert [inbox.apply_parked(limit=10, using="default") for _ in range(2)] == [0, 0]
+    assert [inbox.apply_parked(limit=10) for _ in range(2)] == [0, 0]
     assert (WebhookEvent.objects.get().state, fresh(delivery).attention) == ("conflict", "foreign_delivery")
 
 
@@ -450,7 +450,7 @@ def test_a_parked_event_that_breaks_is_a_dead_letter_and_stops_no_other(unlinked
         receive({**about(f"dlv_{number}", one.external_order_id), "eventId": f"wh_{number}"})
     Delivery.objects.update(account="default")
     fail_on(monkeypatch, events, "link_and_apply", ZeroDivisionError, lambda locked, _id: locked.pk == unlinked.pk)
-    assert inbox.apply_parked(limit=10, using="default") == 1
+    assert inbox.apply_parked(limit=10) == 1
     assert list(WebhookEvent.objects.order_by("event_id").values_list("state", flat=True)) == ["failed", "applied"]
 
 

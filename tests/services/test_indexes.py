@@ -116,13 +116,13 @@ def test_claims_and_answers(due):
         ApiCall.objects.filter(pk=due.pk).update(state="due", next_attempt_at=clock.now())
 
     assert_by_index(lambda: due_calls.select(limit=1))
-    assert_by_index(lambda: claims.claim(due.pk, using="default"))
+    assert_by_index(lambda: claims.claim(due.pk))
     make_due()
-    assert_by_index(lambda: claims.claim_many([due.pk], using="default"))
+    assert_by_index(lambda: claims.claim_many([due.pk]))
     make_due()
-    [claim], _blocked = claims.claim_many([due.pk], using="default")
+    [claim], _blocked = claims.claim_many([due.pk])
     booking = (claim, sender.transmit(claim))
-    assert_by_index(lambda: plain_bookings.record_many([booking], using="default"))
+    assert_by_index(lambda: plain_bookings.record_many([booking]))
     Delivery.objects.filter(pk=due.delivery_id).update(delivery_id=None, status="")
     make_due()
     assert_by_index(lambda: sender.send(due.pk))
@@ -135,11 +135,11 @@ def test_claims_and_answers(due):
 
 def test_a_workers_tasks(booked, fake_clock):
     """Most of the time there is nothing to do; then a stale delivery's refresh is found by its key."""
-    refresh = partial(actions.refresh_stale, limit=100, using="default")
+    refresh = partial(actions.refresh_stale, limit=100)
     assert_by_index(due_calls.release_expired)
-    assert_by_index(lambda: inbox.apply_parked(limit=100, using="default"))
+    assert_by_index(lambda: inbox.apply_parked(limit=100))
     assert_by_index(lambda: bulk_actions.run_pending(limit=100))
-    assert_by_index(lambda: notifications.notify_pending(limit=100, using="default"))
+    assert_by_index(lambda: notifications.notify_pending(limit=100))
     assert_by_index(refresh)
     fake_clock.advance(days=2)
     assert_by_index(refresh)

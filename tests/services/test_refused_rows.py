@@ -125,7 +125,7 @@ def test_a_lock_that_is_held_leaves_the_event_to_the_worker(delivery, post_webho
         assert post_webhook(event(delivery, "accepted")).json() == {"status": "parked"}
         assert WebhookEvent.objects.get().error == WebhookEvent.Reason.LOCKED
         if connection.features.has_select_for_update_skip_locked:
-            assert apply_parked(limit=10, using="default") == 0
+            assert apply_parked(limit=10) == 0
     drain()
     found = fresh(delivery)
     assert (found.status, found.attention, WebhookEvent.objects.get().state) == ended
@@ -153,7 +153,7 @@ def test_the_limit_of_a_wait_ends_with_the_transaction():
     read = f"SHOW {name}" if connection.vendor == "postgresql" else f"SELECT {name}"
     found = []
     with connection.cursor() as cursor:
-        for wait in (nullcontext(), locks.limited_waits("default", seconds=2), nullcontext()):
+        for wait in (nullcontext(), locks.limited_waits(seconds=2), nullcontext()):
             with transaction.atomic(), wait:
                 cursor.execute(read)
                 found.append(cursor.fetchone())
@@ -210,7 +210,7 @@ def test_each_engine_has_its_own_words_for_the_limit(facts, ending):
 
 def test_a_connection_that_was_replaced_gets_no_old_limit(monkeypatch):
     """It has the host's own from the start."""
-    with locks.limited_sqlite_waits("default", seconds=1):
+    with locks.limited_sqlite_waits(seconds=1):
         connection.close()
     assert Delivery.objects.count() == 0
 
@@ -232,7 +232,7 @@ def parked(booked, post_webhook):
     return WebhookEvent.objects.get(state="parked")
 
 
-@pytest.mark.parametrize("apply", [replay_event, lambda _event: inbox.apply_parked(limit=10, using="default")])
+@pytest.mark.parametrize("apply", [replay_event, lambda _event: inbox.apply_parked(limit=10)])
 def test_an_unavailable_database_leaves_events_parked(parked, monkeypatch, apply):
     """Whoever asked for the replay is notified; the next round applies them."""
     monkeypatch.setattr(events, "apply", Mock(side_effect=OperationalError("gone")))
@@ -246,10 +246,10 @@ def test_a_delivery_that_got_another_id_meanwhile_is_flagged_once(parked, booked
     changed = fresh(booked)
     changed.delivery_id = "dlv_other"
     monkeypatch.setattr(inbox.events, "lock_delivery", lambda *_args, **_waiting: None)
-    assert inbox.apply_parked(limit=10, using="default") == 0
+    assert inbox.apply_parked(limit=10) == 0
     assert fresh(parked).state == "parked"
     monkeypatch.setattr(inbox.events, "lock_delivery", lambda *_args, **_waiting: changed)
-    assert inbox.apply_parked(limit=10, using="default") == 0
+    assert inbox.apply_parked(limit=10) == 0
     assert (fresh(parked).state, fresh(booked).attention) == ("conflict", "second_parcel")
 
 
@@ -283,5 +283,5 @@ def test_a_parked_event_whose_values_are_refused_delays_no_other(parked, booked,
     with connection.execute_wrapper(
         FailingStatements(CHANGES, OperationalError(1366, "Incorrect string value"), times=1)
     ):
-        apply_parked(limit=10, using="default")
+        apply_parked(limit=10)
     assert fresh(parked).state == "failed"

@@ -53,4 +53,4 @@ def test_a_count_stops_at_its_bound(kaspi, monkeypatch):
         Order.objects.create()
     monkeypatch.setattr(snapshot, "MAX_COUNT", 2)
     rows = snapshot.CountUpTo(Delivery.objects.all())
-    assert snapshot.read_together({"few": rows}, using="default") == {"few": 3}
+    assert snapshot.read_together({"few": rows}) == {"few": 3}

@@ -20,7 +20,6 @@ from kaspi_delivery_django.admin.orders.shipped import ShippedRows
 from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.admin.readonly import SCRIPTS, STYLE, ReadOnlyMixin
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS
 
 BOOK_AGAIN = _("Book a courier again")
@@ -45,7 +44,7 @@ class DeliveriesOfOrder(BaseGenericInlineFormSet):  # type: ignore[type-arg]  # 
         if order is None or order.pk is None or self.shipped.shipments is None:
             return
         self.object_ids = self.shipped.object_ids([order]).get(order.pk, [])
-        calls = Prefetch("calls", queryset=ApiCall.objects.using(db_alias()).order_by("pk"), to_attr="known_calls")
+        calls = Prefetch("calls", queryset=ApiCall.objects.order_by("pk"), to_attr="known_calls")
         own = self.shipped.deliveries(self.object_ids).with_successors().with_returns()
         self.queryset = own.prefetch_related(calls)  # both are for the rules
 

@@ -12,7 +12,7 @@ from kaspi_delivery_django.exceptions import NoAdapter
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.orders import AnyAdapter
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import rows_of
 from kaspi_delivery_django.services.deliveries.identities import MAX_KEY, SETTING, content_type_of, fitting
 
 BATCH_SIZE = 1000
@@ -45,7 +45,7 @@ class ShippedRows:
     def of(self, row: models.Model) -> list[Any]:
         if self.shipments is None or not self.shipments.path:
             return [row] if self.shipments else []
-        parcels: models.QuerySet[models.Model] = self.adapter.model_class()._base_manager.using(db_alias())
+        parcels = rows_of(self.adapter.model_class())
         return list(parcels.filter(pk__in=[key for _pk, key in self._keys([row.pk])]).order_by("pk"))
 
     def unbooked(self, row: models.Model) -> list[Any]:
@@ -68,7 +68,7 @@ class ShippedRows:
     def deliveries(self, object_ids: Sequence[str]) -> DeliveryQuerySet:
         """Return the deliveries and returns of these, found by an index: the newest first, a return after its own."""
         kind = content_type_of(self.adapter)
-        own: DeliveryQuerySet = Delivery.objects.using(db_alias())
+        own: DeliveryQuerySet = Delivery.objects.all()
         of_these = own.filter(content_type=kind, object_id__in=object_ids)
         return of_these.order_by("object_id", "parcel", "-generation", "returned_generation")
 
@@ -101,7 +101,7 @@ class ShippedRows:
         return rows.filter(pk__in=self.model._base_manager.filter(**found).values("pk"))
 
     def _keys(self, pks: Sequence[Any]) -> list[tuple[Any, Any]]:
-        rows: models.QuerySet[models.Model] = self.model._base_manager.using(db_alias())
+        rows = rows_of(self.model)
         shipped = rows.filter(**{"pk__in": pks, f"{self.lookup}__isnull": False})
         return list(shipped.order_by(self.lookup).values_list("pk", self.lookup).distinct())
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from kaspi_delivery_django.contrib.messages import conf, texts
 from kaspi_delivery_django.contrib.messages.models import Alarm, Message
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias, run_in_transaction, storable
+from kaspi_delivery_django.services.db import run_in_transaction, storable
 from kaspi_delivery_django.services.errors import project_locale
 from kaspi_delivery_django.stats import alerts
 from kaspi_delivery_django.stats.alerts import Alert
@@ -46,7 +46,7 @@ def check() -> tuple[Sequence[Alert], int]:
     """
     with project_locale():
         found = list(alerts.find(Report()))
-        return found, run_in_transaction(partial(_compare, found, clock.now()), using=db_alias())
+        return found, run_in_transaction(partial(_compare, found, clock.now()))
 
 
 def _compare(found: Sequence[Alert], now: datetime) -> int:

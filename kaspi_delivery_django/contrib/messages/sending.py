@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.db.models import Model
 from django.utils.functional import Promise
@@ -17,7 +16,7 @@ from kaspi_delivery_django.contrib.messages.models import Message, MessageQueryS
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias, storable
+from kaspi_delivery_django.services.db import content_types, storable
 from kaspi_delivery_django.services.deliveries import payloads
 from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter
 from kaspi_delivery_django.statuses import CANCELLED
@@ -88,8 +87,7 @@ def _is_for_customer(delivery: Delivery, change: StatusChange, found: conf.Setti
 
 def _has_recipients(delivery: Delivery) -> bool:
     """Return whether the adapter names recipients at all."""
-    types = ContentType.objects.db_manager(db_alias())
-    model = types.get_for_id(delivery.content_type_id).model_class()
+    model = content_types().get_for_id(delivery.content_type_id).model_class()
     adapter = adapter_for(model) if model else None
     return adapter is not None and type(adapter).customer_recipients is not OrderAdapter.customer_recipients
 

@@ -13,7 +13,7 @@ from kaspi_delivery_django.contrib.relay import conf
 from kaspi_delivery_django.contrib.relay.models import RelayedEvent
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import database_now
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
 
 
@@ -52,7 +52,7 @@ def _store(kind: str, key: str, delivery: Delivery, at: datetime, **facts: Any) 
     wanted = [endpoint.alias for endpoint in conf.endpoints().values() if kind in endpoint.events]
     if not wanted:
         return
-    body, now = _body(kind, delivery, at, facts), clock.database_now(db_alias())
+    body, now = _body(kind, delivery, at, facts), database_now()
     rows = [
         RelayedEvent(
             endpoint=alias,

@@ -10,7 +10,7 @@ from kaspi_delivery_django.exceptions import CannotCancel, DeliveryError
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import defer_or_raise, is_transient, is_unavailable, storable
+from kaspi_delivery_django.services.db import database_now, defer_or_raise, is_transient, is_unavailable, storable
 from kaspi_delivery_django.services.deliveries import attention, calls, preflight, rules, status
 from kaspi_delivery_django.services.locks import locked_row
 from kaspi_delivery_django.statuses import CANCELLED
@@ -134,40 +134,40 @@ def mark_final(delivery: Delivery) -> Delivery:
     return locked
 
 
-def refresh_stale(*, limit: int, using: str) -> int:
+def refresh_stale(*, limit: int) -> int:
     """Add refreshes of deliveries that are due for one. Return their number."""
-    stale = list(Delivery.objects.using(using).stale(clock.database_now(using))[:limit])
-    return sum(_refresh_contained(delivery, using) for delivery in stale)
+    stale = list(Delivery.objects.stale(database_now())[:limit])
+    return sum(_refresh_contained(delivery) for delivery in stale)
 
 
-def _refresh_contained(delivery: Delivery, using: str) -> bool:
+def _refresh_contained(delivery: Delivery) -> bool:
     """Refresh one delivery, or delay it after an error; re-raise when the database is unavailable.
 
     Returns False when it is still due.
     """
     try:
-        _refresh_if_possible(delivery, using)
+        _refresh_if_possible(delivery)
     except Exception as err:  # noqa: BLE001  # sorted by its meaning
         if is_unavailable(err) or is_transient(err):
             defer_or_raise(err, f"delivery={delivery.pk}")
             return False
         logger.error("not refreshed: delivery=%s error=%s", delivery.pk, errors.describe(err))  # noqa: TRY400
-        return _delay_refresh(delivery, using)
+        return _delay_refresh(delivery)
     return True
 
 
-def _refresh_if_possible(delivery: Delivery, using: str) -> None:
+def _refresh_if_possible(delivery: Delivery) -> None:
     try:
         _add_refresh(delivery, at_once=False)
     except (DeliveryError, Delivery.DoesNotExist):
-        Delivery.objects.using(using).filter(pk=delivery.pk).update(next_refresh_at=None)
+        Delivery.objects.filter(pk=delivery.pk).update(next_refresh_at=None)
 
 
-def _delay_refresh(delivery: Delivery, using: str) -> bool:
+def _delay_refresh(delivery: Delivery) -> bool:
     """Delay a delivery whose refresh failed, unless it was rescheduled; False when that cannot be stored either."""
-    unmoved = Delivery.objects.using(using).filter(pk=delivery.pk, next_refresh_at=delivery.next_refresh_at)
+    unmoved = Delivery.objects.filter(pk=delivery.pk, next_refresh_at=delivery.next_refresh_at)
     try:
-        unmoved.update(next_refresh_at=clock.database_now(using) + DELAY_AFTER_ERROR)
+        unmoved.update(next_refresh_at=database_now() + DELAY_AFTER_ERROR)
     except DatabaseError as err:
         defer_or_raise(err, f"delivery={delivery.pk}")
         return False

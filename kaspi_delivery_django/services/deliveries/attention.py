@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from django.db import connections, transaction
+from django.db import transaction
 
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import FLAG_UNKNOWN_AFTER
 from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import db_alias, db_connection
 from kaspi_delivery_django.signals import delivery_needs_attention
 
 logger = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ def _notify_in_any_case(delivery: Delivery, reason: Attention) -> None:
 
 
 def _pending(notification: _Notification) -> list[_Notification]:
-    callbacks = (entry[1] for entry in connections[db_alias()].run_on_commit)
+    callbacks = (entry[1] for entry in db_connection().run_on_commit)
     return [other for other in callbacks if isinstance(other, _Notification) and notification.is_like(other)]
 
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 from django.utils.translation import gettext, gettext_lazy
 
 from kaspi_delivery_django import conf
@@ -10,7 +10,7 @@ from kaspi_delivery_django.client.types import check_reason, is_identifier
 from kaspi_delivery_django.exceptions import CannotReissue, CannotReturn
 from kaspi_delivery_django.models import Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
-from kaspi_delivery_django.services.db import db_alias, storable
+from kaspi_delivery_django.services.db import atomic, db_alias, storable
 from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, preflight, rules, status
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.errors import AdapterFailed, one_line
@@ -46,7 +46,7 @@ def book(adapter: AnyAdapter, ref: OrderRef) -> None:
     identity = identities.identity_as(adapter, ref)
     here = [one for one in ref.known if one.environment == identity.environment]
     if not ref.known:
-        with transaction.atomic(using=db_alias(), savepoint=False):
+        with atomic(savepoint=False):
             calls.add_create(calls.insert(adapter, identity))
     elif not here or not all(is_up_to_date(one, identity) for one in identities.one_per_parcel(here)):
         _book(adapter, identity)
@@ -202,7 +202,7 @@ def _flagged(delivery: Delivery | None) -> Delivery | None:
 
 
 def _insert_flagged(adapter: AnyAdapter, identity: Identity, failure: AdapterFailed) -> Delivery:
-    with transaction.atomic(using=db_alias()):
+    with atomic():
         delivery = calls.insert(adapter, identity)
         attention.flag(delivery, Attention.ADAPTER_FAILED)
         delivery.save(update_fields=attention.COLUMNS)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import Q
 
 from kaspi_delivery_django.client import protocol
@@ -17,7 +17,7 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.calls import digest
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import clock, fast_sql
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import atomic
 from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.deliveries.identities import Identity, content_type_of
 from kaspi_delivery_django.services.errors import AdapterFailed
@@ -34,7 +34,7 @@ KEY_LIFETIME = timedelta(hours=24)  # a booking older than this counts as one wh
 def open_delivery(adapter: AnyAdapter, identity: Identity, add: Callable[[Delivery], object]) -> Delivery:
     """Insert a delivery, and `add` its create; return the existing delivery if another transaction was faster."""
     try:
-        with transaction.atomic(using=db_alias()):
+        with atomic():
             delivery = insert(adapter, identity)
             add(delivery)
     except IntegrityError as err:
@@ -51,15 +51,15 @@ def winner(adapter: AnyAdapter, identity: Identity) -> Delivery | None:
     The read locks, because on MariaDB our snapshot may be older than that transaction's commit.
     """
     own: dict[str, Any] = {name: getattr(identity, name) for name in KEY_COLUMNS}
-    with transaction.atomic(using=db_alias()):
-        return lock(using=db_alias(), **own, content_type=content_type_of(adapter).pk)
+    with atomic():
+        return lock(**own, content_type=content_type_of(adapter).pk)
 
 
 def insert(adapter: AnyAdapter, identity: Identity) -> Delivery:
     """Insert a delivery without a call. Raises `IntegrityError` when there is one already."""
     own = identity.columns() | {name: getattr(identity, name) for name in KEY_COLUMNS}
     delivery = Delivery(**own, content_type=content_type_of(adapter))
-    fast_sql.insert(delivery, using=db_alias())
+    fast_sql.insert(delivery)
     return delivery
 
 
@@ -86,7 +86,7 @@ def add_create(delivery: Delivery) -> ApiCall:
     """Add the booking. Its payload is built when it is claimed first."""
     now = clock.now()
     call = _new_create(delivery, queued_at=now, next_attempt_at=now - MAX_CLOCK_SKEW)
-    fast_sql.insert(call, using=db_alias(), stamped=clock.stamped("next_attempt_at", "queued_at"))
+    fast_sql.insert(call, stamped=clock.stamped("next_attempt_at", "queued_at"))
     runners.notify_runner(call)
     return call
 

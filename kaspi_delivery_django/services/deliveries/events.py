@@ -6,7 +6,7 @@ The caller holds the delivery's lock, which `lock_delivery` acquires.
 import logging
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import QuerySet
 
 from kaspi_delivery_django.client import read_event
@@ -14,7 +14,7 @@ from kaspi_delivery_django.client.types import RemoteEvent
 from kaspi_delivery_django.client.webhooks import DELIVERY_PREFIX
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, errors, fast_sql
-from kaspi_delivery_django.services.db import db_alias, is_unavailable
+from kaspi_delivery_django.services.db import atomic, is_unavailable
 from kaspi_delivery_django.services.deliveries import attention, calls, rules, status
 from kaspi_delivery_django.services.locks import lock
 from kaspi_delivery_django.statuses import STATUSES, Transition
@@ -48,15 +48,15 @@ def apply(delivery: Delivery, event: WebhookEvent, remote: RemoteEvent | None = 
     event.delivery, event.state, event.error = delivery, _state_after(found), update.note
     event.applied_at = clock.now_of(delivery)
     if event._state.adding:
-        insert(event, using=db_alias())
+        insert(event)
     status.apply(delivery, update)
     status.save(delivery, status.STATUS_COLUMNS)
 
 
-def insert(event: WebhookEvent, *, using: str) -> None:
+def insert(event: WebhookEvent) -> None:
     """Insert a new event. Raises `EventNotStored` when a constraint, a trigger or a key refuses the row."""
     try:
-        fast_sql.insert(event, using=using)
+        fast_sql.insert(event)
     except IntegrityError as err:
         raise EventNotStored("the event's row was refused") from err
 
@@ -141,25 +141,25 @@ def apply_parked(delivery: Delivery) -> None:
         _apply_parked_event(delivery, event)
 
 
-def apply_or_store(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None, using: str) -> str:
+def apply_or_store(event: WebhookEvent, remote: RemoteEvent, delivery: Delivery | None) -> str:
     """Apply the event to its locked delivery, or record why it cannot be applied; save it either way."""
     if unusable := unusable_reason(remote):
         event.delivery = delivery
         if delivery is not None and is_about_delivery(remote):
             schedule_refresh(delivery)
-        return store(event, *unusable, using)
+        return store(event, *unusable)
     if delivery is None:
-        return store(event, State.PARKED, Reason.NO_DELIVERY, using)
+        return store(event, State.PARKED, Reason.NO_DELIVERY)
     if mismatch := link_or_flag(delivery, event):
-        return store(event, State.CONFLICT if mismatch == Reason.FOREIGN else State.PARKED, mismatch, using)
+        return store(event, State.CONFLICT if mismatch == Reason.FOREIGN else State.PARKED, mismatch)
     is_known = not event._state.adding
     apply(delivery, event, remote)
-    return store(event, event.state, event.error, using) if is_known else event.state
+    return store(event, event.state, event.error) if is_known else event.state
 
 
-def lock_delivery(event: WebhookEvent, using: str, **waiting: Any) -> Delivery | None:
+def lock_delivery(event: WebhookEvent, **waiting: Any) -> Delivery | None:
     """Lock and return the delivery that the event names, by Kaspi's id first, else by the external order id."""
-    own: dict[str, Any] = {"using": using, "account": event.account, "environment": event.environment, **waiting}
+    own: dict[str, Any] = {"account": event.account, "environment": event.environment, **waiting}
     names: dict[str, Any] = {"delivery_id": event.kaspi_delivery_id, "external_order_id": event.external_order_id}
     found = (lock(**own, **{name: value}) for name, value in names.items() if value)
     return next((delivery for delivery in found if delivery), None)
@@ -178,27 +178,25 @@ def _flag_and_save(delivery: Delivery, reason: Attention, *, occurrence: str) ->
     delivery.save(update_fields=attention.COLUMNS)
 
 
-def store(event: WebhookEvent, state: str, error: str, using: str) -> str:
+def store(event: WebhookEvent, state: str, error: str) -> str:
     """Insert or update the event in this state; return the state."""
     event.state, event.error = state, error
     if event._state.adding:
-        insert(event, using=using)
+        insert(event)
     else:
-        event.save(using=using, update_fields=["delivery", "state", "error", "applied_at"])
+        event.save(update_fields=["delivery", "state", "error", "applied_at"])
     return state
 
 
-def same_event(event: WebhookEvent, using: str) -> QuerySet[WebhookEvent]:
+def same_event(event: WebhookEvent) -> QuerySet[WebhookEvent]:
     """Return the stored row of the event, by account, environment and event id."""
-    return WebhookEvent.objects.using(using).filter(
-        account=event.account, environment=event.environment, event_id=event.event_id
-    )
+    return WebhookEvent.objects.filter(account=event.account, environment=event.environment, event_id=event.event_id)
 
 
 def _apply_parked_event(delivery: Delivery, event: WebhookEvent) -> None:
     """Apply the event; one that fails is stored as failed, and delays no other."""
     try:
-        with transaction.atomic(using=db_alias()):
+        with atomic():
             apply(delivery, event)
     except Exception as err:  # the link matters more
         if is_unavailable(err):

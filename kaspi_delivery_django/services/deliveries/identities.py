@@ -19,7 +19,7 @@ from kaspi_delivery_django.models.deliveries import ORDER_LABEL_LENGTH, PARCEL_K
 from kaspi_delivery_django.models.search import has_digit, number_key, words_of
 from kaspi_delivery_django.orders import AnyAdapter, adapter_for
 from kaspi_delivery_django.services import fast_sql
-from kaspi_delivery_django.services.db import db_alias, storable
+from kaspi_delivery_django.services.db import content_types, db_alias, rows_of, storable
 from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter, project_locale
 from kaspi_delivery_django.services.fast_sql import DeliveryKeys
 
@@ -231,8 +231,7 @@ def place_of(order: models.Model) -> str:
 
 def is_ours(adapter: AnyAdapter, order: models.Model) -> bool:
     """Return whether our database has the order, also one that was read from a replica without a router."""
-    rows: models.QuerySet[models.Model] = adapter.model_class()._base_manager.using(db_alias())
-    return place_of(order) == db_alias() or rows.filter(pk=key_of(order)).exists()
+    return place_of(order) == db_alias() or rows_of(adapter.model_class()).filter(pk=key_of(order)).exists()
 
 
 def order_ref(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> OrderRef | None:
@@ -241,14 +240,14 @@ def order_ref(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> Or
     `from_row` reads the whole order, for an instance whose values differ from its row.
     Raises `AdapterFailed` for an unusable key.
     """
-    using, model, content_type_id = db_alias(), adapter.model_class(), content_type_of(adapter).pk
+    model, content_type_id = adapter.model_class(), content_type_of(adapter).pk
     if not orders.can_be_looked_up(model) or (orders.has_simple_key(model) and not from_row):
         key = key_of(order)
-        known = fast_sql.delivery_keys_of(str(key), content_type_id, using=using)
+        known = fast_sql.delivery_keys_of(str(key), content_type_id)
         return OrderRef(orders.with_key(order, key), str(key), known)
     written = getattr(order, orders.key_name(model))
     same_text = Delivery.objects.filter(object_id=str(written), content_type=content_type_id)
-    rows: models.QuerySet[models.Model] = model._base_manager.using(using).filter(pk=written)
+    rows = rows_of(model).filter(pk=written)
     with project_locale():  # a translated model remembers the language it was read in
         row = rows.annotate(kaspi_delivery_is_known=models.Exists(same_text)).first()
     if row is None:
@@ -256,13 +255,13 @@ def order_ref(adapter: AnyAdapter, order: models.Model, *, from_row: bool) -> Or
     key, is_known = row.pk, row.__dict__.pop("kaspi_delivery_is_known")
     _check(model, key)
     is_new = str(written) == str(key) and not is_known
-    known = () if is_new else fast_sql.delivery_keys_of(str(key), content_type_id, using=using)
+    known = () if is_new else fast_sql.delivery_keys_of(str(key), content_type_id)
     return OrderRef(row if from_row else orders.with_key(order, key), str(key), known)
 
 
 def content_type_of(adapter: AnyAdapter) -> ContentType:
     """Return the content type of the adapter's model."""
-    return ContentType.objects.db_manager(db_alias()).get_for_model(adapter.model_class())
+    return content_types().get_for_model(adapter.model_class())
 
 
 def deliveries_of(adapter: AnyAdapter, order: models.Model) -> models.QuerySet[Delivery]:
@@ -270,17 +269,17 @@ def deliveries_of(adapter: AnyAdapter, order: models.Model) -> models.QuerySet[D
     try:
         return deliveries_as(adapter, object_id_of(order))
     except UsageError:
-        return Delivery.objects.using(db_alias()).none()
+        return Delivery.objects.none()
 
 
 def deliveries_as(adapter: AnyAdapter, object_id: str) -> models.QuerySet[Delivery]:
     """Return the deliveries to the customer of the order with this key, the newest generation first."""
-    return Delivery.objects.using(db_alias()).of_order(content_type_of(adapter), object_id)
+    return Delivery.objects.of_order(content_type_of(adapter), object_id)
 
 
 def generations_of(adapter: AnyAdapter, identity: Identity) -> models.QuerySet[Delivery]:
     """Return the generations of a parcel's delivery, or of its return, the newest first."""
-    own = Delivery.objects.using(db_alias()).filter(content_type=content_type_of(adapter))
+    own = Delivery.objects.filter(content_type=content_type_of(adapter))
     same = {name: getattr(identity, name) for name in ("object_id", "environment", "parcel", "returned_generation")}
     return own.filter(**same).order_by("-generation")
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock, fast_sql
-from kaspi_delivery_django.services.db import after_commit, db_alias
+from kaspi_delivery_django.services.db import after_commit, database_now
 from kaspi_delivery_django.services.errors import project_locale
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from kaspi_delivery_django.statuses import CANCELLED
@@ -40,7 +40,7 @@ def deferred_to_worker() -> Iterator[None]:
 def notify_after_commit(change: StatusChange) -> None:
     """Send the signals of a change once it is committed, unless they are left to the worker."""
     if not _is_deferred.get():
-        after_commit(notify, change, using=db_alias())
+        after_commit(notify, change)
 
 
 def first_due(now: datetime) -> datetime:
@@ -53,7 +53,7 @@ def notify(change: StatusChange) -> bool:
     if not _send_signals(change):
         return False
     change.notified_at = clock.now()
-    fast_sql.update(change, ["notified_at"], using=db_alias())
+    fast_sql.update(change, ["notified_at"])
     return True
 
 
@@ -70,12 +70,12 @@ def notify_all(changes: Sequence[StatusChange]) -> int:
     return count + _mark_notified(handled)
 
 
-def notify_pending(*, limit: int, using: str) -> int:
+def notify_pending(*, limit: int) -> int:
     """Send pending signals again. After each failure the delay doubles, up to an hour.
 
     Return the number of changes that are notified now.
     """
-    due = StatusChange.objects.using(using).unnotified(clock.database_now(using))
+    due = StatusChange.objects.unnotified(database_now())
     return sum(notify(change) for change in list(due.select_related("delivery")[:limit]))
 
 
@@ -94,9 +94,9 @@ def _send_signals(change: StatusChange) -> bool:
     failed = sum(isinstance(answer, Exception) for _receiver, answer in answers)
     if failed:
         logger.error("receivers failed: change=%s receivers=%s", change.pk, failed)
-        now = clock.database_now(db_alias())
+        now = database_now()
         change.notify_after = now + min(max(now - change.created_at, RETRY_INTERVAL), MAX_RETRY_INTERVAL)
-        fast_sql.update(change, ["notify_after"], using=db_alias())
+        fast_sql.update(change, ["notify_after"])
     return not failed
 
 

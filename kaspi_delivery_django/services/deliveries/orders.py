@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 from django.utils.translation import gettext, gettext_lazy
 
 from kaspi_delivery_django import orders
@@ -14,7 +14,7 @@ from kaspi_delivery_django.exceptions import AlreadyBooked, CannotBook, CannotLi
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import after_commit, db_alias, savepoint
+from kaspi_delivery_django.services.db import after_commit, atomic, db_alias, savepoint
 from kaspi_delivery_django.services.deliveries import booking, calls, identities, payloads, preflight, rules
 from kaspi_delivery_django.services.deliveries.actions import cancel_for_shop, link_delivery
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
@@ -48,10 +48,10 @@ def follow_order(adapter: AnyAdapter, order: models.Model, save: Save) -> None:
     if wish is Wish.WAIT and save.is_new:
         return
     try:
-        with savepoint(db_alias()):
+        with savepoint():
             _carry_out(adapter, order, wish, booking.book)
     except IntegrityError:
-        with savepoint(db_alias()):
+        with savepoint():
             _carry_out(adapter, order, wish, booking.book_after_conflict)
 
 
@@ -63,7 +63,7 @@ def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery
     `CannotBook` for an order that is not wanted, is to be cancelled, is gone, or that the adapter fails on.
     """
     adapter = identities.adapter_of(order)
-    with preflight.refused_as(CannotBook), transaction.atomic(using=db_alias()):
+    with preflight.refused_as(CannotBook), atomic():
         missing, wish = _first_booking(adapter, order)
         if wish is Wish.WAIT and not send_anyway:
             raise CannotBook(str(NOT_WANTED))
@@ -75,7 +75,7 @@ def book_delivery(order: models.Model, *, send_anyway: bool = False) -> Delivery
 def check_booking(order: models.Model) -> bool:
     """Return whether the adapter wants the order sent. Raises what `book_delivery` would raise; writes nothing."""
     adapter = identities.adapter_of(order)
-    with preflight.refused_as(CannotBook), transaction.atomic(using=db_alias()):
+    with preflight.refused_as(CannotBook), atomic():
         return _first_booking(adapter, order)[1] is Wish.SEND
 
 
@@ -184,7 +184,7 @@ def _cancel_order(adapter: AnyAdapter, ref: OrderRef) -> None:
 
 
 def _adopt(adapter: AnyAdapter, delivery_id: str, identity: Identity) -> Delivery:
-    with transaction.atomic(using=db_alias()):
+    with atomic():
         own = identities.deliveries_as(adapter, identity.object_id)
         known = own.filter(environment=identity.environment).first()
         delivery = known or calls.open_delivery(adapter, identity, calls.add_booked_elsewhere)

@@ -9,9 +9,8 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import models
 from django.utils import timezone
 from django.utils.functional import Promise
 
@@ -24,7 +23,7 @@ from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.models.search import city_key, phone_tail, second_words_key, words_key
 from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, can_be_looked_up
 from kaspi_delivery_django.services import clock, fast_sql
-from kaspi_delivery_django.services.db import db_alias, storable
+from kaspi_delivery_django.services.db import atomic, content_types, rows_of, storable
 from kaspi_delivery_django.services.deliveries import attention, identities
 from kaspi_delivery_django.services.deliveries.identities import Identity
 from kaspi_delivery_django.services.errors import (
@@ -77,7 +76,7 @@ def order_of(delivery: Delivery) -> models.Model:
         raise AdapterFailed("orders with a primary key of several columns cannot be looked up: adapt another model")
     try:
         with project_locale():
-            order: models.Model = model._base_manager.using(db_alias()).get(pk=delivery.object_id)
+            order = rows_of(model).get(pk=delivery.object_id)
     except _WRONG_KEY as err:
         raise models.ObjectDoesNotExist("no such order") from err
     return order
@@ -85,7 +84,7 @@ def order_of(delivery: Delivery) -> models.Model:
 
 def _adapted_model(delivery: Delivery) -> type[models.Model] | None:
     """Return the model of the delivery's order; None if it is gone or has no adapter."""
-    content_type = ContentType.objects.db_manager(db_alias()).get_for_id(delivery.content_type_id)
+    content_type = content_types().get_for_id(delivery.content_type_id)
     model: type[models.Model] | None = content_type.model_class()
     return model if model and adapter_for(model) else None
 
@@ -107,7 +106,7 @@ def _orders_of_model(group: list[Delivery]) -> dict[int, models.Model]:
         return {}
     try:
         with project_locale():
-            orders = model._base_manager.using(db_alias()).in_bulk([delivery.object_id for delivery in group])
+            orders = rows_of(model).in_bulk([delivery.object_id for delivery in group])
     except _WRONG_KEY:
         return _orders_of_halves(group)
     known = {str(pk): order for pk, order in orders.items()}
@@ -191,14 +190,14 @@ def postponed_until(delivery: Delivery, order: models.Model, now: datetime) -> d
     return at if at > max(now, clock.now()) else None  # an adapter that answers "now" has read a later clock
 
 
-def store(built: Sequence[tuple[ApiCall, Delivery]], *, using: str, with_calls: bool = True) -> None:
+def store(built: Sequence[tuple[ApiCall, Delivery]], *, with_calls: bool = True) -> None:
     """Freeze payloads that were built in this transaction: every attempt sends their text.
 
     Without `with_calls` the caller writes the calls' columns (FROZEN).
     """
     if with_calls:
-        fast_sql.update_all([call for call, _delivery in built], FROZEN, using=using)
-    fast_sql.update_all([delivery for _call, delivery in built], MIRRORED, using=using)
+        fast_sql.update_all([call for call, _delivery in built], FROZEN)
+    fast_sql.update_all([delivery for _call, delivery in built], MIRRORED)
 
 
 def flag_edits(delivery: Delivery) -> None:
@@ -211,7 +210,7 @@ def flag_edits(delivery: Delivery) -> None:
     if create is None or is_busy or not delivery.is_before_pickup or delivery.is_return:
         return
     try:
-        with transaction.atomic(using=db_alias()):
+        with atomic():
             document = _as_sent(_document(delivery, order_of(delivery)), create.payload)
     except (models.ObjectDoesNotExist, AdapterFailed):
         return
@@ -265,7 +264,7 @@ def edited(delivery: Delivery) -> Mapping[str, object]:
 def _request_now(delivery: Delivery) -> DeliveryRequest | None:
     """Build the request of the order as it is now; None if the adapter fails or the order is gone."""
     try:
-        with transaction.atomic(using=db_alias()):
+        with atomic():
             return _build(delivery, order_of(delivery))
     except (models.ObjectDoesNotExist, AdapterFailed):
         return None
@@ -275,7 +274,7 @@ def cancel_reason_of(order: models.Model) -> str:
     """Return the adapter's reason to cancel, cut to the limit; an empty one if the adapter fails."""
     adapter = _adapter_of(order)
     try:
-        with transaction.atomic(using=db_alias()):
+        with atomic():
             reason = read_text(call_adapter(lambda: _as_text(adapter.cancel_reason(order))))
             return storable(reason)[:MAX_REASON_LENGTH]
     except AdapterFailed as err:

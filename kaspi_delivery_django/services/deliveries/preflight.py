@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 from django.db.models import Q
 from django.utils.translation import gettext, gettext_lazy
 
@@ -17,7 +17,7 @@ from kaspi_delivery_django.exceptions import CannotRetry, DeliveryError
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import atomic
 from kaspi_delivery_django.services.deliveries import attention, calls, identities, payloads, status
 from kaspi_delivery_django.services.deliveries.identities import Identity, OrderRef
 from kaspi_delivery_django.services.deliveries.payloads import Wish
@@ -64,7 +64,7 @@ def move(delivery: Delivery, own: Identity) -> bool:
     Returns False, and changes nothing, if it was sent. Raises `AdapterFailed` if another order has the name.
     """
     try:
-        with transaction.atomic(using=db_alias()):
+        with atomic():
             is_unsent = bool(calls.rename_unsent(delivery, own.external_order_id))
             if is_unsent:
                 _rename(delivery, own)
@@ -115,8 +115,8 @@ def note_refusal(delivery: Delivery) -> None:
 
     A delivery without a name was never known to be wanted, and is deleted: a save that wants it adds another.
     """
-    with transaction.atomic(using=db_alias()):
-        locked = lock(using=db_alias(), id=delivery.pk)
+    with atomic():
+        locked = lock(id=delivery.pk)
         if locked is None or locked.attention != Attention.ADAPTER_FAILED:
             return
         if not locked.external_order_id:
@@ -178,13 +178,13 @@ def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None, now:
     Raises `ObjectDoesNotExist` when the order is deleted, and `AdapterFailed`.
     """
     is_read_and_frozen = order is not None and call.payload  # then nothing is left that needs a savepoint
-    with nullcontext() if is_read_and_frozen else transaction.atomic(using=db_alias()):
+    with nullcontext() if is_read_and_frozen else atomic():
         order = order or payloads.order_of(delivery)
         wish = payloads.current_wish(delivery, order)
         if wish is Wish.SEND and (later := payloads.postponed_until(delivery, order, now)):
             delivery.not_before, wish = later, Wish.LATER
         if wish is Wish.SEND and _take_over_identity(call, delivery, order) and not call.payload:
-            with transaction.atomic(using=db_alias()) if is_read_and_frozen else nullcontext():
+            with atomic() if is_read_and_frozen else nullcontext():
                 payloads.build(call, delivery, order)
     return wish
 
@@ -233,7 +233,7 @@ def _rename(delivery: Delivery, own: Identity) -> None:
 
 
 def _is_wanted(delivery: Delivery) -> bool:
-    with refused_as(CannotRetry, gone=gettext("The order is gone: cancel it.")), transaction.atomic(using=db_alias()):
+    with refused_as(CannotRetry, gone=gettext("The order is gone: cancel it.")), atomic():
         return payloads.current_wish(delivery, payloads.order_of(delivery)) is Wish.SEND
 
 

@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall
-from kaspi_delivery_django.services.db import after_commit, db_alias
+from kaspi_delivery_django.services.db import after_commit
 
 logger = logging.getLogger(__name__)
 RUNNERS: dict[str, str] = {
@@ -46,7 +46,7 @@ def notify_runner(call: ApiCall) -> None:
     if _is_left_to_worker.get():
         return
     if conf.current().runner in RUNNERS:
-        after_commit(_run_or_defer, call.pk, using=db_alias())
+        after_commit(_run_or_defer, call.pk)
     else:
         _log_sender(logging.INFO)
 
@@ -86,7 +86,7 @@ def end_request() -> int:
         _deferred_under_asgi.pop(asgi, None)
     _deferred.set(None)
     for call_pk in waiting:
-        after_commit(_run, call_pk, using=db_alias())
+        after_commit(_run, call_pk)
     return len(waiting)
 
 

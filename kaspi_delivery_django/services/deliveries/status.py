@@ -13,7 +13,6 @@ from kaspi_delivery_django.client.types import HistoryEntry, RemoteDelivery, is_
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.models.deliveries import FLAG_UNKNOWN_AFTER
 from kaspi_delivery_django.services import clock, fast_sql
-from kaspi_delivery_django.services.db import db_alias
 from kaspi_delivery_django.services.deliveries import attention, notifications
 from kaspi_delivery_django.statuses import (
     ACCEPTED,
@@ -80,7 +79,7 @@ def apply(delivery: Delivery, update: StatusUpdate) -> None:
 
 def save(delivery: Delivery, columns: Sequence[str] = MIRROR_COLUMNS) -> None:
     """Save a locked delivery's columns. Raises `Delivery.DoesNotExist` if it was deleted."""
-    if not fast_sql.update(delivery, columns, using=db_alias()):
+    if not fast_sql.update(delivery, columns):
         raise Delivery.DoesNotExist("the delivery was pruned or deleted meanwhile")
 
 
@@ -294,7 +293,7 @@ def _record_change(
     change = _new_change(delivery, update, applied=applied, before=before)
     if not notifies:
         change.notified_at = change.created_at
-    fast_sql.insert(change, using=db_alias())
+    fast_sql.insert(change)
     return change
 
 

@@ -11,7 +11,7 @@ from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.services import clock, extensions
-from kaspi_delivery_django.services.db import batches, db_alias, delete_in_batches, run_in_transaction
+from kaspi_delivery_django.services.db import batches, delete_in_batches, run_in_transaction
 from kaspi_delivery_django.services.deliveries import payloads, status
 from kaspi_delivery_django.services.outbox.results import SECOND_PARCEL
 
@@ -43,13 +43,12 @@ def anonymize_personal_data(*, ended_before: datetime, batch: int, dry_run: bool
 
     Ids, times, statuses, the parcel's measures, and orders' names that are not personal are kept.
     """
-    using = db_alias()
     for ended, by in (_ended(ended_before), "status_at"), (_never_booked(ended_before), "updated_at"):
         if dry_run:
             yield ended.count()
             continue
         for keys in batches(ended, batch, by=by):
-            yield run_in_transaction(partial(_anonymize, ended, keys), using=using)
+            yield run_in_transaction(partial(_anonymize, ended, keys))
 
 
 def _old_events(received_before: datetime) -> QuerySet[WebhookEvent]:

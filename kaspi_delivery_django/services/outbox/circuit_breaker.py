@@ -18,7 +18,7 @@ from django.db.models.functions import Mod
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import after_commit, db_alias
+from kaspi_delivery_django.services.db import after_commit
 
 logger = logging.getLogger(__name__)
 TRIAL_LEASE = timedelta(minutes=1)
@@ -77,7 +77,7 @@ def reset(delivery: Delivery, now: datetime) -> None:
     if not opened.update(closed_until=None, closed_reason=""):
         return
     logger.warning("circuit breaker closed: account=%s", delivery.account)
-    after_commit(_spread, delivery, now, using=db_alias())
+    after_commit(_spread, delivery, now)
 
 
 def _spread(delivery: Delivery, now: datetime) -> None:

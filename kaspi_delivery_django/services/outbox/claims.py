@@ -12,7 +12,7 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.db import database_now, run_in_transaction
 from kaspi_delivery_django.services.deliveries import attention, calls, payloads, preflight
 from kaspi_delivery_django.services.errors import AdapterFailed
 from kaspi_delivery_django.services.locks import lock, lock_unlocked
@@ -25,21 +25,21 @@ State, Kind = ApiCall.State, ApiCall.Kind
 MAX_BUILD_S = 1.0
 
 
-def claim(call_pk: int, *, using: str) -> Claim | None:
+def claim(call_pk: int) -> Claim | None:
     """Claim a due call; None when it is not due, is claimed already, or must not be sent."""
-    claimed, blocked = run_in_transaction(partial(_claim_all, [call_pk], using), using=using)
+    claimed, blocked = run_in_transaction(partial(_claim_all, [call_pk]))
     if blocked:
-        return _claim_trial(call_pk, using=using)
+        return _claim_trial(call_pk)
     return claimed[0] if claimed else None
 
 
-def claim_many(call_pks: Sequence[int], *, using: str) -> tuple[list[Claim], list[int]]:
+def claim_many(call_pks: Sequence[int]) -> tuple[list[Claim], list[int]]:
     """Claim in one transaction those of the calls that are due, may be sent, and have a closed breaker.
 
     Return the claims, and the primary keys of the calls whose breaker is not closed, for `claim`. Once the payloads
     have taken a second to build, the other calls are left due: no row is locked for longer.
     """
-    return run_in_transaction(partial(_claim_all, call_pks, using), using=using)
+    return run_in_transaction(partial(_claim_all, call_pks))
 
 
 @lru_cache
@@ -48,13 +48,13 @@ def log_missing_key(alias: str) -> None:
     logger.error("no API key is configured, calls stay due: account=%s", alias)
 
 
-def flag_data_error(call_pk: int, error: str, *, token: str, using: str) -> None:
+def flag_data_error(call_pk: int, error: str, *, token: str) -> None:
     """Stop a call whose data the database refuses, and flag its delivery. The caller opens the transaction.
 
     A call claimed elsewhere is left alone. `token` is that of the caller's claim, if it has one.
     """
     seen = ApiCall.objects.filter(pk=call_pk).first()
-    delivery = lock(using=using, id=seen.delivery_id) if seen else None
+    delivery = lock(id=seen.delivery_id) if seen else None
     if delivery is None:
         return
     call = ApiCall.objects.get(pk=call_pk)
@@ -63,9 +63,9 @@ def flag_data_error(call_pk: int, error: str, *, token: str, using: str) -> None
         _stop(call, delivery, Attention.ADAPTER_FAILED if _is_first_create(call) else Attention.DATA_ERROR, error)
 
 
-def _claim_trial(call_pk: int, *, using: str) -> Claim | None:
+def _claim_trial(call_pk: int) -> Claim | None:
     """Claim a call whose account's breaker was not closed, if it may be the trial call or the breaker has closed."""
-    now = clock.database_now(using)
+    now = database_now()
     call = ApiCall.objects.due(now).select_related("delivery").filter(pk=call_pk).first()
     if call is None or not _has_key(call.delivery):
         return None
@@ -73,22 +73,22 @@ def _claim_trial(call_pk: int, *, using: str) -> Claim | None:
     if breaker is Breaker.OPEN:
         return None
     is_trial = breaker is Breaker.HALF_OPEN
-    admitted = partial(_claim_all, [call_pk], using, admitted=call.delivery.account, is_trial=is_trial)
-    claimed, _blocked = run_in_transaction(admitted, using=using)
+    admitted = partial(_claim_all, [call_pk], admitted=call.delivery.account, is_trial=is_trial)
+    claimed, _blocked = run_in_transaction(admitted)
     if not claimed and is_trial:
         circuit_breaker.release_trial(call.delivery, now)
     return claimed[0] if claimed else None
 
 
 def _claim_all(
-    call_pks: Sequence[int], using: str, *, admitted: str | None = None, is_trial: bool = False
+    call_pks: Sequence[int], *, admitted: str | None = None, is_trial: bool = False
 ) -> tuple[list[Claim], list[int]]:
     """Claim calls; those of the account that its breaker has `admitted`, or else those of closed breakers."""
     began = time.monotonic()
     found, read_at = _lock_due(call_pks)
     if read_at is None:
         return [], []
-    now = clock.reading(read_at, using=using)
+    now = clock.reading(read_at)
     blocked = [call.pk for call in found if _is_blocked(call, admitted)]
     sendable = [call for call in found if call.pk not in blocked and _has_key(call.delivery)]
     orders = payloads.orders_of(call.delivery for call in sendable if _is_first_create(call))
@@ -105,9 +105,9 @@ def _claim_all(
             blocked.append(call.pk)  # its order was moved to another account, whose breaker decides
     is_alone = len(ready) == 1  # its payload is written with its lease
     built = [(claim.call, claim.delivery) for claim in ready if claim.call.payload != before[claim.call.pk]]
-    payloads.store(built, using=using, with_calls=not is_alone)
+    payloads.store(built, with_calls=not is_alone)
     frozen = payloads.FROZEN if built and is_alone else ()
-    now = clock.reading(now, using=using, seconds=time.monotonic() - began)  # a lease begins when it is taken
+    now = clock.reading(now, seconds=time.monotonic() - began)  # a lease begins when it is taken
     return leases.take_all(ready, now, frozen=frozen), blocked
 
 

@@ -11,8 +11,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall, FailedAttempt
-from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import db_alias
+from kaspi_delivery_django.services.db import database_now
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims
 
 READ_AHEAD = 500
@@ -57,7 +56,7 @@ def select(*, limit: int, not_failed_since: datetime | None = None) -> Sequence[
     Each account gets its share, so that a backlog of one delays no other. Calls that failed at `not_failed_since` or
     later are excluded.
     """
-    now = clock.database_now(db_alias())
+    now = database_now()
     rows = ApiCall.objects.due(now)
     if not_failed_since is not None:
         failed = FailedAttempt.objects.filter(call=OuterRef("pk"), at__gte=not_failed_since)
@@ -75,7 +74,7 @@ def select(*, limit: int, not_failed_since: datetime | None = None) -> Sequence[
 
 def release_expired() -> int:
     """Mark calls whose sender died as of unknown outcome. Return the number of calls."""
-    now = clock.database_now(db_alias())
+    now = database_now()
     expired = ApiCall.objects.due(now).filter(state=ApiCall.State.SENDING)
     return expired.order_by().end_lease(ApiCall.State.UNKNOWN, now=now, next_attempt_at=F("next_attempt_at"))
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.models.calls import ApiCallQuerySet
-from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import database_now
 from kaspi_delivery_django.services.outbox import circuit_breaker
 
 State = ApiCall.State
@@ -53,9 +53,9 @@ def take_all(ready: Iterable[Claim], now: datetime, *, frozen: Iterable[str]) ->
     return leased
 
 
-def release(claim: Claim, *, using: str) -> None:
+def release(claim: Claim) -> None:
     """Make an unsent claim due again at once, as if it had never been claimed."""
-    call, now = claim.call, clock.database_now(using)
+    call, now = claim.call, database_now()
     state, fresh = (State.UNKNOWN, {}) if claim.was_unknown else (State.DUE, {"unknown_since": None})
     held(call).end_lease(state, now=now, next_attempt_at=now, attempts=call.attempts - 1, **fresh)
     if claim.is_trial:

@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from kaspi_delivery_django.client import ConfigurationFault, KaspiError, RateLimited, RemoteDelivery
 from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.services.db import db_alias, defer_or_raise
+from kaspi_delivery_django.services.db import defer_or_raise
 from kaspi_delivery_django.services.outbox import claims, leases, plain_bookings, rate_limit, sender
 from kaspi_delivery_django.services.outbox.due_calls import DueCalls
 from kaspi_delivery_django.services.outbox.leases import Claim
@@ -208,10 +208,9 @@ class Pipeline:
 
 def claim_calls(call_pks: Sequence[int]) -> list[Claim]:
     """Claim calls together; one by one those of a breaker that is not closed, or all when one of them fails."""
-    using = db_alias()
     claimed, left = list[Claim](), call_pks
     try:
-        claimed, left = claims.claim_many(call_pks, using=using)
+        claimed, left = claims.claim_many(call_pks)
     except (OperationalError, InterfaceError) as err:
         defer_or_raise(err, f"calls={len(call_pks)}")
     except Exception as err:  # noqa: BLE001  # found by claiming one by one
@@ -229,7 +228,7 @@ def _claim_one_by_one(call_pks: Sequence[int], *, is_first: bool) -> Iterator[Cl
         if time.monotonic() > until:
             return
         try:
-            claim = run_contained(partial(claims.claim, pk, using=db_alias()), pk)
+            claim = run_contained(partial(claims.claim, pk), pk)
         except (OperationalError, InterfaceError):
             if is_first:
                 raise
@@ -242,9 +241,9 @@ def _claim_one_by_one(call_pks: Sequence[int], *, is_first: bool) -> Iterator[Cl
 def _record_answer(answer: Answer) -> None:
     """Record one outcome, or release the claim; after a failure of our code the lease expires as of unknown outcome."""
     if answer.is_unsent:
-        leases.release(answer.claim, using=db_alias())
+        leases.release(answer.claim)
     elif answer.outcome is not None:
-        sender.record(answer.claim, answer.outcome, using=db_alias())
+        sender.record(answer.claim, answer.outcome)
 
 
 def _record_plain(answers: Sequence[Answer]) -> set[int]:
@@ -252,7 +251,7 @@ def _record_plain(answers: Sequence[Answer]) -> set[int]:
     found = [plain_bookings.plain_booking(answer.claim, answer.outcome) for answer in answers if answer.outcome]
     plain = [booking for booking in found if booking is not None]
     try:
-        return plain_bookings.record_many(plain, using=db_alias()) if len(plain) > 1 else set()
+        return plain_bookings.record_many(plain) if len(plain) > 1 else set()
     except (OperationalError, InterfaceError) as err:
         defer_or_raise(err, f"bookings={len(plain)}")
     except Exception as err:  # noqa: BLE001  # found by recording one by one

@@ -14,7 +14,7 @@ from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, fast_sql
-from kaspi_delivery_django.services.db import after_commit, run_in_transaction
+from kaspi_delivery_django.services.db import after_commit, database_now, run_in_transaction
 from kaspi_delivery_django.services.deliveries import notifications, status
 from kaspi_delivery_django.services.locks import lock_unlocked
 from kaspi_delivery_django.services.outbox import circuit_breaker
@@ -48,16 +48,16 @@ def plain_booking(claim: Claim, outcome: RemoteDelivery | KaspiError) -> Booking
     return (claim, outcome) if outcome.status in {CREATED, ""} else None
 
 
-def record_many(bookings: Sequence[Booking], *, using: str) -> set[int]:
+def record_many(bookings: Sequence[Booking]) -> set[int]:
     """Record those that are plain and unlocked in one transaction; return their calls.
 
     Raises `ClaimsLost` when a claim was lost meanwhile, and `IntegrityError` when another delivery has one of the ids;
     nothing is written then.
     """
-    return run_in_transaction(partial(record_locked, bookings, using), using=using)
+    return run_in_transaction(partial(record_locked, bookings))
 
 
-def record_locked(bookings: Sequence[Booking], using: str) -> set[int]:
+def record_locked(bookings: Sequence[Booking]) -> set[int]:
     """Record those that are plain, in the open transaction; return their calls. Raises as `record_many` does."""
     rows = Delivery.objects.filter(pk__in=[claim.delivery.pk for claim, _remote in bookings])
     locked = lock_unlocked(
@@ -67,16 +67,16 @@ def record_locked(bookings: Sequence[Booking], using: str) -> set[int]:
     booked = [(claim, remote) for claim, remote in bookings if claim.delivery.pk in untouched]
     if booked:
         _finish(booked)
-        _link([(untouched[claim.delivery.pk], remote) for claim, remote in booked], using)
-    _record_announcements(booked, using)
+        _link([(untouched[claim.delivery.pk], remote) for claim, remote in booked])
+    _record_announcements(booked)
     return {claim.call.pk for claim, _remote in booked}
 
 
-def _record_announcements(booked: Sequence[Booking], using: str) -> None:
+def _record_announcements(booked: Sequence[Booking]) -> None:
     announced = {(claim.account.alias, remote.announcement): claim.delivery for claim, remote in booked}
     for (_alias, text), delivery in announced.items():
         if text:
-            circuit_breaker.record_announcement(delivery, text, clock.database_now(using))
+            circuit_breaker.record_announcement(delivery, text, database_now())
 
 
 def _is_untouched(delivery: Delivery) -> bool:
@@ -104,7 +104,7 @@ def _finish(booked: Sequence[Booking]) -> None:
         raise ClaimsLost
 
 
-def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None:
+def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]]) -> None:
     changes, now = [], clock.now()
     for delivery, remote in booked:
         delivery.delivery_id, delivery.updated_at = remote.delivery_id, now
@@ -112,8 +112,8 @@ def _link(booked: Sequence[tuple[Delivery, RemoteDelivery]], using: str) -> None
         changes.append(
             status.first_change(delivery, status.StatusUpdate(status=CREATED, source=StatusChange.Source.CREATE))
         )
-    fast_sql.update_all([delivery for delivery, _remote in booked], COLUMNS, using=using)
-    fast_sql.insert_all(changes, using=using)
+    fast_sql.update_all([delivery for delivery, _remote in booked], COLUMNS)
+    fast_sql.insert_all(changes)
     unnotified = [change for change in changes if change.notified_at is None]
     if unnotified:
-        after_commit(notifications.notify_all, unnotified, using=using)
+        after_commit(notifications.notify_all, unnotified)

@@ -11,6 +11,7 @@ from kaspi_delivery_django.client import ConfigurationFault, KaspiError, NotFoun
 from kaspi_delivery_django.client.protocol import seconds_until
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import database_now
 from kaspi_delivery_django.services.deliveries import attention, events, status
 from kaspi_delivery_django.services.locks import lock_current
 from kaspi_delivery_django.services.outbox import circuit_breaker, plain_bookings
@@ -26,7 +27,7 @@ ASK_AFTER_CANCEL = timedelta(minutes=1)
 
 
 def record(
-    claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float, *, using: str, by_all_rules: bool = False
+    claim: Claim, outcome: RemoteDelivery | KaspiError, randomness: float, *, by_all_rules: bool = False
 ) -> None:
     """Record the outcome of a claimed call, inside a transaction.
 
@@ -35,10 +36,10 @@ def record(
     """
     booking = None if by_all_rules else plain_bookings.plain_booking(claim, outcome)
     with suppress(plain_bookings.ClaimsLost):  # nothing was written
-        if booking is not None and plain_bookings.record_locked([booking], using):
+        if booking is not None and plain_bookings.record_locked([booking]):
             return
     delivery = lock_current(claim.delivery)
-    now = clock.database_now(using)
+    now = database_now()
     decision = _decide(claim, outcome, randomness, now)
     _update_breaker(claim, delivery, decision, outcome, now)
     circuit_breaker.record_announcement(delivery, outcome.announcement, now)

@@ -20,7 +20,6 @@ from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.services.db import (
-    db_alias,
     defer_or_raise,
     is_data_error,
     is_unavailable,
@@ -68,14 +67,13 @@ def send(call_pk: int, *, total_s: float | None = None) -> bool:
 
     Kaspi's errors are recorded, not raised. `total_s` bounds the HTTP exchange, in seconds.
     """
-    using = db_alias()
-    claim = claims.claim(call_pk, using=using)
+    claim = claims.claim(call_pk)
     if claim is None:
         return False
     began = time.monotonic()
     outcome = transmit(claim, total_s)
     took_s = time.monotonic() - began
-    record(claim, outcome, using=using)
+    record(claim, outcome)
     send_call_attempted(claim, outcome, took_s)
     return True
 
@@ -95,10 +93,10 @@ def transmit(claim: Claim, total_s: float | None = None) -> RemoteDelivery | Kas
         return err
 
 
-def record(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -> None:
+def record(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
     """Record the outcome of a claimed call; log it, with Kaspi's id, when it cannot be recorded."""
     try:
-        _record_storable(claim, outcome, using=using)
+        _record_storable(claim, outcome)
     except Exception as err:
         log_unrecorded(claim, outcome)
         if not is_data_error(err):
@@ -106,12 +104,12 @@ def record(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) ->
         contain(err, claim.call.pk, token=claim.call.claim_token)
 
 
-def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError, *, using: str) -> None:
+def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
     """Record the outcome; replace text that the database's character set cannot store."""
     jitter = random.random()  # noqa: S311  # no secret
     for reduced in (without_astral, _in_ascii):
         try:
-            _record_once(claim, outcome, jitter, using=using)
+            _record_once(claim, outcome, jitter)
         except DatabaseError as err:
             if not is_data_error(err):
                 raise
@@ -119,7 +117,7 @@ def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError, *, usin
             outcome = results.with_text_replaced(outcome, reduced)
         else:
             return
-    _record_once(claim, outcome, jitter, using=using)
+    _record_once(claim, outcome, jitter)
 
 
 def _in_ascii(text: str) -> str:
@@ -127,14 +125,14 @@ def _in_ascii(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()
 
 
-def _record_once(claim: Claim, outcome: RemoteDelivery | KaspiError, jitter: float, *, using: str) -> None:
+def _record_once(claim: Claim, outcome: RemoteDelivery | KaspiError, jitter: float) -> None:
     """Record the outcome in a transaction; by all rules when it turns out to be no plain booking."""
-    record = partial(results.record, claim, outcome, jitter, using=using)
+    record = partial(results.record, claim, outcome, jitter)
     try:
-        run_in_transaction(record, using=using)
+        run_in_transaction(record)
     except IntegrityError as err:
         logger.warning("no plain booking: call=%s error=%s", claim.call.pk, errors.describe(err))
-        run_in_transaction(partial(record, by_all_rules=True), using=using)
+        run_in_transaction(partial(record, by_all_rules=True))
 
 
 def log_unrecorded(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
@@ -211,8 +209,7 @@ def contain(err: Exception, call_pk: int, *, token: str = "") -> None:
     log_failure(call_pk, err)
     error = f"{NOT_STORED}: {errors.describe(err)}"
     try:
-        using = db_alias()
-        run_in_transaction(partial(claims.flag_data_error, call_pk, error, token=token, using=using), using=using)
+        run_in_transaction(partial(claims.flag_data_error, call_pk, error, token=token))
     except Exception as second:  # noqa: BLE001  # sorted below
         _log_error(second, call_pk)
 

@@ -12,7 +12,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import bulk_actions, clock, errors, extensions, inbox
-from kaspi_delivery_django.services.db import db_alias, defer_or_raise, is_transient
+from kaspi_delivery_django.services.db import database_now, defer_or_raise, is_transient
 from kaspi_delivery_django.services.deliveries import actions, notifications
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
 from kaspi_delivery_django.services.outbox import due_calls, rate_limit, sender
@@ -72,7 +72,7 @@ class Worker:
 
     def run_until_idle(self) -> None:
         """Work until nothing is due, for cron; calls that failed in this run are left to the next."""
-        self._not_failed_since = clock.database_now(db_alias())
+        self._not_failed_since = database_now()
         try:
             while not self._stopped.is_set() and self.run_round():
                 pass
@@ -105,15 +105,14 @@ class Worker:
 
     def run_round(self) -> int:
         """Run one batch of each task; return how many things were done."""
-        using = db_alias()
         self._run_task("heartbeat", self._beat)
         done = (
             self._run_task("claims of dead workers released", due_calls.release_expired)
-            + self._run_task("parked events applied", inbox.apply_parked, limit=BATCH, using=using)
+            + self._run_task("parked events applied", inbox.apply_parked, limit=BATCH)
             + self._run_task("bulk actions done", bulk_actions.run_pending, limit=BATCH)
             + self._run_task("cancels requested", self._cancel_sweep.run)
-            + self._run_task("stale deliveries refreshed", _refresh_stale, using=using)
-            + self._run_task("signals repeated", notifications.notify_pending, limit=BATCH, using=using)
+            + self._run_task("stale deliveries refreshed", _refresh_stale)
+            + self._run_task("signals repeated", notifications.notify_pending, limit=BATCH)
             + self._run_task("calls sent", self._send_due)
             + sum(self._run_task(added.label, added.run, limit=BATCH) for added in extensions.installed())
         )
@@ -171,10 +170,10 @@ class Worker:
         return 0
 
 
-def _refresh_stale(using: str) -> int:
+def _refresh_stale() -> int:
     """Refresh stale deliveries, unless a full batch of calls is due: bookings go before refreshes."""
     is_behind = len(due_calls.select(limit=BATCH)) == BATCH
-    return 0 if is_behind else actions.refresh_stale(limit=BATCH, using=using)
+    return 0 if is_behind else actions.refresh_stale(limit=BATCH)
 
 
 def _log_database_error(err: Exception) -> None:

@@ -124,7 +124,7 @@ def test_refreshes_use_one_row(make_linked):
 
 def refresh_stale():
     """Refresh what is due, and return the number."""
-    return actions.refresh_stale(limit=10, using="default")
+    return actions.refresh_stale(limit=10)
 
 
 @pytest.mark.failure_mode("refresh: Kaspi is silent")

@@ -44,7 +44,7 @@ def test_a_changed_create_is_not_sent(kaspi, unknown, claims_many, payload):
     """It is flagged, and cannot be retried; the bytes stay as they were found."""
     ApiCall.objects.update(payload=payload)
     if claims_many:
-        assert claims.claim_many([unknown.pk], using="default") == ([], [])
+        assert claims.claim_many([unknown.pk]) == ([], [])
     else:
         sender.send(unknown.pk)
     assert [request.method for request in kaspi.requests] == ["POST"]

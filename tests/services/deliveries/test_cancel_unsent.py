@@ -90,7 +90,7 @@ def test_an_event_of_a_booking_after_all_adds_the_cancel(due, post_webhook, sign
     found = fresh(delivery)
     assert (found.delivery_id, found.status, found.attention) == ("dlv_9", "accepted", "")
     assert delivery.calls.get(kind="cancel").state == "due"
-    notifications.notify_pending(limit=10, using="default")
+    notifications.notify_pending(limit=10)
     assert signals == ["cancelled", "booked", "accepted"]
     steps = delivery.history.order_by("pk").values_list("from_status", "to_status")
     assert list(steps) == [("", "cancelled"), ("cancelled", "accepted")]

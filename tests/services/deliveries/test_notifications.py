@@ -57,7 +57,7 @@ def pending(delivery):
 
 def notify_pending(limit=10):
     """Send pending signals, as a round of the worker does."""
-    return notifications.notify_pending(limit=limit, using="default")
+    return notifications.notify_pending(limit=limit)
 
 
 def test_a_booking_sends_both_signals(due, drain, received):

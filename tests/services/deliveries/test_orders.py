@@ -300,7 +300,7 @@ def test_the_newest_generation_decides(saved):
     second.pk, second.generation, second.external_order_id = None, 2, "order-second"
     second.attention = "adapter_failed"
     second.save()
-    known = fast_sql.delivery_keys_of(str(saved.pk), first.content_type_id, using="default")
+    known = fast_sql.delivery_keys_of(str(saved.pk), first.content_type_id)
     assert [one.attention for one in known] == ["adapter_failed", ""]
     own = Identity(first.account, first.environment, first.external_order_id)
     assert [booking.is_up_to_date(one, own) for one in known] == [False, True]

@@ -82,7 +82,7 @@ def test_cancelling_the_order_cancels_all_that_can_be_cancelled(split, order, dr
 
 def test_an_order_that_is_cancelled_between_two_parcels_sends_no_more(order, kaspi, drain):
     """Each parcel asks the adapter again before its own first byte."""
-    claims.claim(ApiCall.objects.get().pk, using="default")
+    claims.claim(ApiCall.objects.get().pk)
     Order.objects.update(cancelled=True)
     drain()
     assert {key: one.status for key, one in parcels().items()} == {
@@ -121,7 +121,7 @@ def test_an_order_that_was_booked_as_a_whole_is_rebooked_as_one(warehouses, kasp
 
 def test_a_parcel_whose_key_is_gone_waits_for_staff(order, kaspi, drain):
     """It was not sent, and is not sent as something else; the key brought back, a retry sends it."""
-    claims.claim(ApiCall.objects.get().pk, using="default")
+    claims.claim(ApiCall.objects.get().pk)
     Line.objects.filter(title="shymkent").update(title="taraz")
     drain()
     lost = Delivery.objects.get(parcel="shymkent")
@@ -244,12 +244,12 @@ def test_a_name_leaves_room_for_the_key_of_a_parcel(split, order):
 def test_an_adapter_without_parcels_costs_no_query_more(due, kaspi, monkeypatch):
     """Its claim never asks."""
     with CaptureQueriesContext(connection) as without:
-        assert claims.claim(due.pk, using="default")
+        assert claims.claim(due.pk)
     ApiCall.objects.update(state="due", claim_token="", payload="", payload_sha256="", unknown_since=None, attempts=0)
     ApiCall.objects.update(next_attempt_at=due.next_attempt_at)
     monkeypatch.setattr(OrderAdapter, "parcels", lambda _self, _order: None, raising=False)
     with CaptureQueriesContext(connection) as captured:
-        assert claims.claim(due.pk, using="default")
+        assert claims.claim(due.pk)
     assert len(captured) == len(without)
 
 
@@ -257,7 +257,7 @@ def test_an_adapter_without_parcels_costs_no_query_more(due, kaspi, monkeypatch)
 def test_senders_and_saves_split_an_order_once(order, at_once, drain, kaspi):
     """And each parcel is booked once."""
     [call] = ApiCall.objects.all()
-    found = at_once(*[lambda: claims.claim(call.pk, using="default"), lambda: Order.objects.get().save()] * 4)
+    found = at_once(*[lambda: claims.claim(call.pk), lambda: Order.objects.get().save()] * 4)
     assert len([claim for claim in found if isinstance(claim, claims.Claim)]) == 1
     assert not [end for end in found if isinstance(end, Exception)]
     assert sorted(Delivery.objects.values_list("parcel", flat=True)) == sorted(KEYS)

@@ -74,7 +74,7 @@ def test_a_retry_skips_the_delay(due, kaspi, drain):
     assert [Delivery.objects.get().delivery_id] == list(kaspi.deliveries)
     Order.objects.create()
     claimed = ApiCall.objects.latest("pk")
-    claims.claim(claimed.pk, using="default")
+    claims.claim(claimed.pk)
     with pytest.raises(CannotRetry, match="nothing to retry"):
         services.retry_delivery(claimed.delivery)
 
@@ -162,7 +162,7 @@ def test_a_confirmed_id_is_linked(lost, kaspi, remote_id, drain):
 def test_a_link_beside_a_webhook_with_another_id_flags_a_second_parcel(lost, remote_id, post_webhook):
     """The webhook's link came first, and stays."""
     call = services.link_delivery(lost, remote_id())
-    claim = claims.claim(call.pk, using="default")
+    claim = claims.claim(call.pk)
     other = Delivery(delivery_id="dlv_other", external_order_id=lost.external_order_id)
     post_webhook(event(other, "created"))
     found = sender.client_for(claim.account).get_delivery(remote_id())
@@ -292,7 +292,7 @@ def test_staff_refresh_at_once(booked, kaspi, drain, fake_clock):
     drain()
     assert fresh(call).state == "done"
     services.refresh_delivery(booked)
-    claims.claim(call.pk, using="default")
+    claims.claim(call.pk)
     services.refresh_delivery(booked)
     assert fresh(call).next_attempt_at > fake_clock.now
 

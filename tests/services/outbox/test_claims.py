@@ -29,7 +29,7 @@ def keys():
 
 
 def claim_all():
-    claimed, _blocked = claims.claim_many(keys(), using="default")
+    claimed, _blocked = claims.claim_many(keys())
     return claimed
 
 
@@ -65,7 +65,7 @@ def test_a_call_that_was_claimed_since_it_was_read_is_not_leased(orders, fake_cl
         for call in ApiCall.objects.order_by("pk")
     ]
     ApiCall.objects.filter(pk=read[0].call.pk).update(state="unknown")
-    leased = run_in_transaction(lambda: leases.take_all(read, fake_clock.now, frozen=()), using="default")
+    leased = run_in_transaction(lambda: leases.take_all(read, fake_clock.now, frozen=()))
     assert [claim.call.pk for claim in leased] == [claim.call.pk for claim in read[1:]]
 
 
@@ -152,7 +152,7 @@ def statements(size, *, frozen=False):
     due = list(due_calls.select(limit=100))
     ApiCall.objects.filter(pk__in=due).update(payload="{}" if frozen else "")
     with CaptureQueriesContext(connection) as asked:
-        claimed, _blocked = claims.claim_many(due, using="default")
+        claimed, _blocked = claims.claim_many(due)
     assert len(claimed) == size
     return len(asked)
 
@@ -167,7 +167,7 @@ def test_a_trial_call_that_may_not_be_sent_is_not_claimed(due, settings, monkeyp
     else:
         circuit_breaker.trip(due.delivery, until=due.queued_at - timedelta(minutes=1), reason="a trial call is due")
         monkeypatch.setattr(claims, "lock_unlocked", lambda _rows: [])
-    assert claims._claim_trial(due.pk, using="default") is None
+    assert claims._claim_trial(due.pk) is None
     assert ApiCall.objects.get().state == "due"
 
 
@@ -176,8 +176,8 @@ def test_claims_and_results_are_durable(orders, monkeypatch):
     """They refuse an outer transaction: the rows must be committed when the bytes leave."""
     first, second, *_rest = keys()
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
-        claims.claim(first, using="default")
-    claim = claims.claim(second, using="default")
+        claims.claim(first)
+    claim = claims.claim(second)
     monkeypatch.setattr(claims, "claim", lambda *_args, **_options: claim)
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
         sender.send(second)
@@ -185,11 +185,11 @@ def test_claims_and_results_are_durable(orders, monkeypatch):
 
 def test_a_released_call_that_is_renamed_stores_the_payload_that_it_sends(orders, monkeypatch):
     """Its order got another name without a save: the payload is built again, and every attempt sends the same one."""
-    leases.release(claims.claim(keys()[0], using="default"), using="default")
+    leases.release(claims.claim(keys()[0]))
     call = ApiCall.objects.get(pk=keys()[0])
     assert (call.state, call.attempts, call.unknown_since, call.claim_token) == ("due", 0, None, "")
     monkeypatch.setattr(adapters.OrderAdapter, "external_order_id", lambda _self, order: f"parcel-{order.pk}")
-    claim = claims.claim(keys()[0], using="default")
+    claim = claims.claim(keys()[0])
     call, name = ApiCall.objects.get(pk=keys()[0]), f"parcel-{orders[0].pk}"
     assert name in call.payload
     assert (call.payload, call.payload_sha256) == (claim.call.payload, claim.call.payload_sha256)
@@ -200,7 +200,7 @@ def test_a_released_call_of_unknown_outcome_stays_unknown(orders, fake_clock):
     """`unknown_since` stays: an earlier attempt may have acted."""
     row = ApiCall.objects.filter(pk=keys()[0])
     row.update(state="sending", unknown_since=fake_clock.now, claim_token="mine", attempts=3)
-    leases.release(leases.Claim(row.get(), None, None, was_unknown=True, is_trial=False), using="default")
+    leases.release(leases.Claim(row.get(), None, None, was_unknown=True, is_trial=False))
     call = row.get()
     assert (call.state, call.attempts, call.unknown_since) == ("unknown", 2, fake_clock.now)
 
@@ -209,7 +209,7 @@ def test_a_released_trial_call_lets_another_be_the_trial(orders, fake_clock):
     """No request was made, so another call may go at once."""
     delivery = ApiCall.objects.get(pk=keys()[0]).delivery
     circuit_breaker.trip(delivery, until=fake_clock.now, reason="429")
-    trial = claims.claim(keys()[0], using="default")
+    trial = claims.claim(keys()[0])
     assert trial.is_trial
-    leases.release(trial, using="default")
+    leases.release(trial)
     assert circuit_breaker.admit(delivery, fake_clock.now) is circuit_breaker.Breaker.HALF_OPEN

@@ -44,7 +44,7 @@ def test_no_runner_sends_while_it_is_held(held, worker, due, kaspi, account):
     celery.send_call(due.pk)
     worker.run_until_idle()
     Worker(log=lambda _line: None, threads=4).run_until_idle()
-    assert claims.claim_many([due.pk], using="default") == ([], [due.pk])  # by a worker that selected it before
+    assert claims.claim_many([due.pk]) == ([], [due.pk])  # by a worker that selected it before
     assert kaspi.requests == []
     assert ApiCall.objects.get(pk=due.pk).state == "due"
 
@@ -74,9 +74,9 @@ def test_cancels_and_refreshes_are_held_and_webhooks_are_applied(worker, booked,
 
 def test_an_answer_that_arrives_meanwhile_does_not_release(due, kaspi, drain):
     """Nor does a breaker that closes."""
-    claim = claims.claim(due.pk, using="default")
+    claim = claims.claim(due.pk)
     circuit_breaker.hold_sending()
-    sender.record(claim, sender.transmit(claim), using="default")
+    sender.record(claim, sender.transmit(claim))
     assert circuit_breaker.is_held()
 
 

@@ -309,7 +309,7 @@ def test_an_unavailable_database_is_tried_once_and_the_answers_are_logged(worker
 
 def test_unsent_claims_are_left_to_their_lease_without_a_database(worker, orders, monkeypatch, caplog):
     """There is no answer to log."""
-    taken, _blocked = claims.claim_many(list(due_calls.select(limit=3)), using="default")
+    taken, _blocked = claims.claim_many(list(due_calls.select(limit=3)))
     monkeypatch.setattr(sender.results, "record", Mock(side_effect=InterfaceError))
     answered = [pipeline.Answer(claim=claim, outcome=NotReached("no way")) for claim in taken[:2]]
     worker._pipeline._unrecorded.extend([*answered, pipeline.Answer(claim=taken[2], is_unsent=True)])

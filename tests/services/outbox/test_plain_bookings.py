@@ -25,7 +25,7 @@ def claimed(size):
     """Save so many orders, and claim their creates."""
     for _ in range(size):
         Order.objects.create()
-    found, _blocked = claims.claim_many(list(due_calls.select(limit=100)), using="default")
+    found, _blocked = claims.claim_many(list(due_calls.select(limit=100)))
     return sorted(found, key=lambda claim: claim.call.pk)
 
 
@@ -39,7 +39,7 @@ def booking_of(claim, **changes):
 
 
 def record(found):
-    return len(plain_bookings.record_many(found, using="default"))
+    return len(plain_bookings.record_many(found))
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_changed_delivery_is_left_to_results(kaspi, change):
     """Each of these changes has its rule there."""
     first, second = claimed(2)
     Delivery.objects.filter(pk=first.delivery.pk).update(**change)
-    assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
+    assert plain_bookings.record_many([booking_of(first), booking_of(second)]) == {second.call.pk}
     assert fresh(first.call).state == "sending"
 
 
@@ -97,7 +97,7 @@ def test_a_delivery_with_a_parked_event_is_left_to_results(kaspi, post_webhook):
     Delivery.objects.filter(pk=first.delivery.pk).update(external_order_id="for-a-moment")
     assert post_webhook(event(named, "accepted")).json() == {"status": "parked"}
     Delivery.objects.filter(pk=first.delivery.pk).update(external_order_id=named.external_order_id)
-    assert plain_bookings.record_many([booking_of(first), booking_of(second)], using="default") == {second.call.pk}
+    assert plain_bookings.record_many([booking_of(first), booking_of(second)]) == {second.call.pk}
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_an_open_breaker_blocks_all_workers(kaspi, due, fake_clock):
 @pytest.mark.failure_mode("claim: the worker dies")
 def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, fake_clock):
     """After its lease the same bytes go again under the same key: one parcel."""
-    claims.claim(due.pk, using="default")
+    claims.claim(due.pk)
     assert fresh(due).state == "sending"
     assert not sender.send(due.pk)
     fake_clock.advance(seconds=61)
@@ -187,7 +187,7 @@ def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, fake_clock):
 @pytest.mark.failure_mode("claim: a late owner")
 def test_a_late_answer_still_links_its_delivery_id(kaspi, due):
     """A lost claim changes no state, but its delivery id is stored, and its error is an attempt."""
-    claim = claims.claim(due.pk, using="default")
+    claim = claims.claim(due.pk)
     answer = sender.transmit(claim, None)
     ApiCall.objects.update(claim_token="another-sender")
     record_late(claim, ServerFault("late", status=500))
@@ -202,7 +202,7 @@ def test_an_answer_to_a_linked_create_never_changes_the_id(kaspi, due, fault, at
     """Promise 9. A webhook has reported the booking: another id is flagged, and an error no longer matters."""
     if fault:
         kaspi.faults.add(Fault(operation="create", **fault))
-    claim = claims.claim(due.pk, using="default")
+    claim = claims.claim(due.pk)
     answer = sender.transmit(claim, None)
     Delivery.objects.update(delivery_id="dlv_first")
     record_late(claim, answer)
@@ -289,7 +289,7 @@ def test_a_cancelled_parcel_that_kaspi_revives_is_not_forgotten(kaspi, booked, d
 def test_a_refresh_that_is_older_than_a_webhook_corrects_nothing(kaspi, booked, fake_clock):
     """A webhook during the GET is newer than its answer."""
     call = refresh_delivery(booked)
-    claim = claims.claim(call.pk, using="default")
+    claim = claims.claim(call.pk)
     answer = sender.transmit(claim, None)
     moved = Delivery.objects.get()
     moved.status = "in_transit"

@@ -201,6 +201,6 @@ def test_a_refresh_answered_without_a_status_keeps_the_status(booked):
     """There is nothing to take."""
     call = claims.calls.add_refresh(booked)
     answer = RemoteDelivery(delivery_id=booked.delivery_id, status="")
-    sender.record(claims.claim(call.pk, using="default"), answer, using="default")
+    sender.record(claims.claim(call.pk), answer)
     assert fresh(booked).status == "created"
     assert fresh(call).state == "done"
