@@ -115,10 +115,12 @@ def _lock_due(call_pks: Sequence[int]) -> tuple[list[ApiCall], datetime | None]:
     """Lock those of the calls that are due and unlocked, and their deliveries; return the database's time, too."""
     due = ApiCall.objects.due(clock.Now()).filter(pk__in=call_pks).select_related("delivery")
     found = lock_unlocked(due.annotate(is_guarded=circuit_breaker.is_blocked(), read_at=clock.Now()))
+    read_at: datetime | None = found[0].read_at if found else None  # type: ignore[attr-defined]  # annotated
     deliveries: dict[int, Delivery] = {}
     for call in found:  # two calls of one delivery share its instance: each sees the other's changes
         call.delivery = deliveries.setdefault(call.delivery_id, call.delivery)
-    return found, found[0].read_at if found else None  # type: ignore[attr-defined]  # annotated
+        call.delivery.locked_at = read_at
+    return found, read_at
 
 
 def _is_blocked(call: ApiCall, admitted: str | None) -> bool:

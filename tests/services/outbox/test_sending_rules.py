@@ -182,6 +182,17 @@ def test_a_booked_delivery_is_refreshed_by_the_databases_clock(wrong_clock):
     assert is_near(delivery.next_refresh_at, datetime.now(UTC) + conf.current().refresh_after)
 
 
+def test_a_delivery_that_is_cancelled_unsent_goes_by_the_databases_clock(wrong_clock):
+    """The claim locks its row with the call's."""
+    Order.objects.create()
+    Order.objects.update(cancelled=True)
+    assert claims.claim(ApiCall.objects.get().pk) is None
+    delivery = Delivery.objects.get()
+    assert delivery.status == "cancelled"
+    assert is_near(delivery.status_at, datetime.now(UTC))
+    assert is_near(delivery.history.get().at, datetime.now(UTC))
+
+
 def test_each_attempt_keeps_its_request_id(kaspi, due, fake_clock, caplog):
     """For Kaspi's support; each attempt has a new one and the same bytes."""
     kaspi.faults.add(Fault(operation="create", status=500))
