@@ -4,9 +4,9 @@
     python -m tests --all                        everything, and judge the branch coverage
     python -m tests sqlite mariadb -- -k story   on these engines, with these pytest arguments
 
-What needs no database runs on the first engine alone. tests/kinds.py says what takes long. Two gates count after
-`--all` on SQLite and PostgreSQL: `fail_under` in pyproject.toml for the package, and every branch of what books and
-moves deliveries.
+What needs no database runs on the first engine alone. tests/kinds.py says what takes long. With `--all` that comes
+second, without coverage, which doubles its time. Two gates count what the rest covers on SQLite and PostgreSQL:
+`fail_under` in pyproject.toml for the package, and every branch of what books and moves deliveries.
 """
 
 import argparse
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINES = ("sqlite", "postgresql", "mariadb")
 DEFAULT_ENGINES = ("sqlite", "postgresql")
 NONE_SELECTED = 5  # pytest's exit code
+SLOW = [place for places in kinds.SLOW.values() for place in places]
 CORE = "kaspi_delivery_django/services/*,kaspi_delivery_django/statuses.py"
 
 
@@ -30,7 +31,10 @@ def main(arguments):
     """Run every part, say how each ended, and return the exit code."""
     options = parse(arguments)
     with tempfile.TemporaryDirectory(prefix="kaspi-") as folder:
-        ended = run_suites(options, Path(folder))
+        ended = run_suites(options, selection(options), Path(folder))
+        if options.all and not options.pytest:
+            slow = run_suites(options, SLOW, Path(folder), what="slow")
+            ended |= {f"{engine}, slow": code for engine, code in slow.items()}
         if options.measured:
             ended["coverage"] = report_coverage(folder)
     if options.measured:
@@ -56,18 +60,31 @@ def parse(arguments):
     return options
 
 
-def run_suites(options, folder):
+def selection(options):
+    """Return the arguments of pytest for the first part."""
+    if options.pytest:
+        return options.pytest
+    fast = [f"--ignore={place}" for place in SLOW]
+    return fast if options.all else [*fast, "-m", "not thorough"]
+
+
+def run_suites(options, arguments, folder, what="pytest"):
     """Run pytest on each engine at the same time; show their logs when all have ended, those that failed last."""
     first, *others = options.engines
+    module = ["coverage", "run", "-m", "pytest"] if options.measured and arguments is not SLOW else ["pytest"]
+    runs = {
+        engine: suite([*module, *arguments, *(["--engine-only"] if engine in others else [])], engine, folder)
+        for engine in options.engines
+    }
     if not others:
-        title(f"pytest on {first}")
-        return {first: subprocess.run(**suite(options, first, folder), check=False).returncode}
-    title(f"pytest on {', '.join(options.engines)}, side by side; the logs are shown when all have ended")
-    runs = {engine: start(suite(options, engine, folder), folder / f"{engine}.log") for engine in options.engines}
-    failed = {engine: run.wait() for engine, run in runs.items()}
+        title(f"{what} on {first}")
+        return {first: subprocess.run(**runs[first], check=False).returncode}
+    title(f"{what} on {', '.join(options.engines)}, side by side; the logs are shown when all have ended")
+    started = {engine: start(run, folder / f"{engine}.log") for engine, run in runs.items()}
+    failed = {engine: run.wait() for engine, run in started.items()}
     failed |= {engine: 0 for engine in others if failed[engine] == NONE_SELECTED}  # none of them needs a database
     for engine in sorted(failed, key=lambda engine: bool(failed[engine])):
-        title(f"pytest on {engine}: {'FAILED' if failed[engine] else 'ok'}")
+        title(f"{what} on {engine}: {'FAILED' if failed[engine] else 'ok'}")
         sys.stdout.write((folder / f"{engine}.log").read_text())
     return failed
 
@@ -78,19 +95,11 @@ def start(process, path):
         return subprocess.Popen(**process, stdout=log, stderr=subprocess.STDOUT)
 
 
-def suite(options, engine, folder):
+def suite(arguments, engine, folder):
     """Return how pytest is started on one engine, with a temporary folder that is removed after the run."""
-    arguments = list(options.pytest)
-    if not options.all and not options.pytest:
-        arguments += [f"--ignore={place}" for places in kinds.SLOW.values() for place in places]
-        arguments += ["-m", "not thorough"]
-    if engine != options.engines[0]:
-        arguments.append("--engine-only")
-    (folder / engine).mkdir()
-    settings = {"DATABASE": engine, "TMPDIR": str(folder / engine)}
-    if not options.measured:
-        return command("pytest", *arguments, **settings)
-    return command("coverage", "run", "-m", "pytest", *arguments, COVERAGE_FILE=str(folder / ".coverage"), **settings)
+    (folder / engine).mkdir(exist_ok=True)
+    settings = {"DATABASE": engine, "TMPDIR": str(folder / engine), "COVERAGE_FILE": str(folder / ".coverage")}
+    return command(*arguments, **settings)
 
 
 def report_coverage(folder):
