@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,7 +15,7 @@ from kaspi_delivery_django.api.models import KEY_LENGTH, IdempotencyKey
 from kaspi_delivery_django.api.problems import Problem, refusal_of
 from kaspi_delivery_django.exceptions import DeliveryError
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import atomic, db_alias, delete_in_batches, is_nested, run_in_transaction
+from kaspi_delivery_django.services.db import OldRows, atomic, db_alias, is_nested, run_in_transaction
 from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.deliveries.identities import fitting
 
@@ -63,10 +63,9 @@ def run_once(keyed: IdempotencyKey | None, act: Callable[[], Outcome]) -> tuple[
             return work()
 
 
-def prune(*, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
-    """Delete the keys that were first used before a time; yield the number of each batch."""
-    old = _keys().filter(created_at__lt=before).order_by("created_at", "pk")
-    return delete_in_batches(old, by="created_at", batch=batch, dry_run=dry_run)
+def old_rows(before: datetime) -> OldRows:
+    """Return the keys that were first used before a time."""
+    return _keys().filter(created_at__lt=before), "created_at"
 
 
 def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:

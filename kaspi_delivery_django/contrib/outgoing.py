@@ -9,7 +9,7 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django.models.fields import WrittenModel
 from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import database_now, delete_in_batches
+from kaspi_delivery_django.services.db import OldRows, database_now
 
 logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)  # longer than any one sending may take
@@ -98,16 +98,13 @@ def retry(rows: models.QuerySet[Row], *, states: Collection[str] = (Outgoing.Sta
     return ended.update(state=Outgoing.State.WAITING, next_attempt_at=now, created_at=now, attempts=0, error="")
 
 
-def prune(
-    model: type[Row], *, before: datetime, batch: int, dry_run: bool, abandoned: models.Q | None = None
-) -> Iterator[int]:
-    """Delete the rows that have ended and were created before a time; yield the number of each batch.
+def old_rows(model: type[Row], before: datetime, abandoned: models.Q | None = None) -> OldRows:
+    """Return the rows that have ended and were created before a time.
 
     `abandoned` is the condition of waiting rows that are never sent, and are deleted with them.
     """
     ended = ~models.Q(state=Outgoing.State.WAITING)
-    old = model.objects.filter(ended if abandoned is None else ended | abandoned, created_at__lt=before)
-    return delete_in_batches(old.order_by("created_at", "pk"), by="created_at", batch=batch, dry_run=dry_run)
+    return model.objects.filter(ended if abandoned is None else ended | abandoned, created_at__lt=before), "created_at"
 
 
 def _send(row: Row, send: Callable[[Row], object]) -> bool:

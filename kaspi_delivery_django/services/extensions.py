@@ -1,31 +1,26 @@
 """What optional apps add to the worker and to pruning: they register it when they are ready."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-
-class Prune(Protocol):
-    """Deletes old rows, batch by batch, as the functions of `maintenance.pruning` do."""
-
-    def __call__(self, *, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
-        """Yield the number of rows of each batch."""
+from kaspi_delivery_django.services.db import OldRows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extension:
     """What one app adds.
 
-    `label` names the task in the worker's log, and `rows` what is pruned ("messages"). `run(limit=...)` is called in
-    each round of the worker and returns how many things were done. `anonymize` clears what the app has stored about
-    the customers of these deliveries (primary keys), in the transaction that clears the deliveries.
+    `label` names the task in the worker's log. `run(limit=...)` is called in each round of the worker and returns how
+    many things were done. `old_rows(before)` returns what `kaspi_prune` deletes, and `rows` is its name ("messages").
+    `anonymize` clears what the app has stored about the customers of these deliveries (primary keys), in the
+    transaction that clears the deliveries.
     """
 
     label: str
     rows: str
     run: Callable[..., int] = lambda **_limit: 0
-    prune: Prune = lambda **_options: iter(())
+    old_rows: Callable[[datetime], OldRows] | None = None
     anonymize: Callable[[Collection[int]], object] = lambda _deliveries: None
 
 

@@ -9,6 +9,7 @@ from django.db import OperationalError
 from kaspi_delivery_django.contrib import outgoing
 from kaspi_delivery_django.contrib.outgoing import LEASE, LONGEST_PAUSE_S, RETRIED_FOR, NeverSendable, RetryLater
 from kaspi_delivery_django.contrib.relay.models import RelayedEvent
+from kaspi_delivery_django.services.db import delete_in_batches
 
 pytestmark = pytest.mark.django_db
 
@@ -183,7 +184,7 @@ def test_old_rows_that_have_ended_are_pruned_in_batches(add, fake_clock):
     for key, state in (("1", "sent"), ("2", "failed"), ("3", "skipped"), ("4", "waiting"), ("5", "sent")):
         add(key, state=state)
     ROWS.exclude(key="5").update(created_at=fake_clock.now - timedelta(days=91))
-    how = {"before": fake_clock.now - timedelta(days=90), "batch": 2}
-    assert list(outgoing.prune(RelayedEvent, **how, dry_run=True)) == [3]
-    assert list(outgoing.prune(RelayedEvent, **how, dry_run=False)) == [2, 1]
+    old = outgoing.old_rows(RelayedEvent, fake_clock.now - timedelta(days=90))
+    assert list(delete_in_batches(old, batch=2, dry_run=True)) == [3]
+    assert list(delete_in_batches(old, batch=2, dry_run=False)) == [2, 1]
     assert sorted(ROWS.values_list("key", flat=True)) == ["4", "5"]

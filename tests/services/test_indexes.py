@@ -14,6 +14,7 @@ from kaspi_delivery_django.admin import filters
 from kaspi_delivery_django.api.serializers import readable
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import bulk_actions, clock, inbox
+from kaspi_delivery_django.services.db import delete_in_batches
 from kaspi_delivery_django.services.deliveries import actions, notifications
 from kaspi_delivery_django.services.maintenance import pruning
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
@@ -41,8 +42,8 @@ def past():
 
 def prune():
     soon = timezone.now() + timedelta(days=1)
-    list(pruning.prune_events(received_before=soon, batch=100))
-    list(pruning.prune_attempts(failed_before=soon, batch=100))
+    for _name, rows in pruning.old_rows(soon):
+        list(delete_in_batches(rows, batch=100, dry_run=False))
     list(pruning.anonymize_personal_data(ended_before=soon, batch=100))
 
 

@@ -31,7 +31,7 @@ class MessagesConfig(AppConfig):
                 label="messages tried",
                 rows="messages",
                 run=sending.send_pending,
-                prune=partial(outgoing.prune, Message),
+                old_rows=partial(outgoing.old_rows, Message),
                 anonymize=sending.anonymize,
             )
         )

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from kaspi_delivery_django.contrib.relay import conf
 from kaspi_delivery_django.contrib.relay.models import RelayedEvent
 from kaspi_delivery_django.models import Delivery, StatusChange
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import database_now
+from kaspi_delivery_django.services.db import OldRows, database_now
 from kaspi_delivery_django.signals import delivery_created, delivery_needs_attention, delivery_status_changed
 
 
@@ -42,10 +41,9 @@ def store_attention(delivery: Delivery, attention: str, **_signal: Any) -> None:
     _store(conf.NEEDS_ATTENTION, key, delivery, clock.now(), status=delivery.status, attention=str(attention))
 
 
-def prune(*, before: datetime, batch: int, dry_run: bool) -> Iterator[int]:
-    """Delete old rows that have ended, and those of endpoints that the settings no longer have."""
-    gone = ~models.Q(endpoint__in=list(conf.endpoints()))
-    return outgoing.prune(RelayedEvent, before=before, batch=batch, dry_run=dry_run, abandoned=gone)
+def old_rows(before: datetime) -> OldRows:
+    """Return old rows that have ended, and those of endpoints that the settings no longer have."""
+    return outgoing.old_rows(RelayedEvent, before, ~models.Q(endpoint__in=list(conf.endpoints())))
 
 
 def _store(kind: str, key: str, delivery: Delivery, at: datetime, **facts: Any) -> None:

@@ -11,7 +11,8 @@ from django.core.management.base import CommandError
 from kaspi_delivery_django.management.argtypes import days
 from kaspi_delivery_django.management.batches import BatchCommand
 from kaspi_delivery_django.management.exits import WRONG_USE
-from kaspi_delivery_django.services import clock, extensions
+from kaspi_delivery_django.services import clock
+from kaspi_delivery_django.services.db import delete_in_batches
 from kaspi_delivery_django.services.maintenance import pruning
 
 LEAST_EVENTS_DAYS = 7
@@ -34,15 +35,11 @@ class Command(BatchCommand):
             raise CommandError(
                 "--events-days must be at least 7: Kaspi repeats an event for a day.", returncode=WRONG_USE
             )
-        old = clock.now() - timedelta(days=options["events_days"])
+        received = clock.now() - timedelta(days=options["events_days"])
         ended = clock.now() - timedelta(days=options["personal_days"])
         how = {"batch": options["batch"], "dry_run": options["dry_run"]}
-        for count in pruning.prune_events(received_before=old, **how):
-            yield Counter({"events deleted": count})
-        for count in pruning.prune_attempts(failed_before=old, **how):
-            yield Counter({"failed attempts deleted": count})
-        for added in extensions.installed():
-            for count in added.prune(before=old, **how):
-                yield Counter({f"{added.rows} deleted": count})
+        for name, rows in pruning.old_rows(received):
+            for count in delete_in_batches(rows, **how):
+                yield Counter({f"{name} deleted": count})
         for count in pruning.anonymize_personal_data(ended_before=ended, **how):
             yield Counter({"deliveries anonymized": count})

@@ -11,7 +11,7 @@ from kaspi_delivery_django import conf, statuses
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.services import clock, extensions
-from kaspi_delivery_django.services.db import batches, delete_in_batches, run_in_transaction
+from kaspi_delivery_django.services.db import OldRows, batches, run_in_transaction
 from kaspi_delivery_django.services.deliveries import payloads, status
 from kaspi_delivery_django.services.outbox.results import SECOND_PARCEL
 
@@ -27,15 +27,16 @@ PERSONAL = (
 OUR_NOTES = (status.CONFIRMED_BY_KASPI, WebhookEvent.Reason.UNUSABLE_TIME)
 
 
-def prune_events(*, received_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
-    """Delete resolved events, and yield the number of each batch. The history is kept."""
-    return delete_in_batches(_old_events(received_before), by="received_at", batch=batch, dry_run=dry_run)
+def old_rows(before: datetime) -> Iterator[tuple[str, OldRows]]:
+    """Yield what is to be deleted, with its name: our own first, whatever an optional app raises.
 
-
-def prune_attempts(*, failed_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
-    """Delete old failed attempts, and yield the number of each batch. The call keeps its last error."""
-    old = FailedAttempt.objects.filter(at__lt=failed_before).order_by("at", "pk")
-    return delete_in_batches(old, by="at", batch=batch, dry_run=dry_run)
+    Of a deleted attempt the call keeps the error.
+    """
+    yield "events", (_old_events(before), "received_at")
+    yield "failed attempts", (FailedAttempt.objects.filter(at__lt=before), "at")
+    for added in extensions.installed():
+        if added.old_rows:
+            yield added.rows, added.old_rows(before)
 
 
 def anonymize_personal_data(*, ended_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:
@@ -52,11 +53,10 @@ def anonymize_personal_data(*, ended_before: datetime, batch: int, dry_run: bool
 
 
 def _old_events(received_before: datetime) -> QuerySet[WebhookEvent]:
-    """Return old events that are resolved, and whose status change the shop was notified of."""
+    """Return old events that are resolved, and whose status change the shop was notified of. The history is kept."""
     unnotified = StatusChange.objects.filter(event=models.OuterRef("pk"), notified_at__isnull=True, applied=True)
     old = WebhookEvent.objects.filter(received_at__lt=received_before)
-    done = old.exclude(state__in=WebhookEvent.DEAD_LETTERS).exclude(models.Exists(unnotified))
-    return done.order_by("received_at", "pk")
+    return old.exclude(state__in=WebhookEvent.DEAD_LETTERS).exclude(models.Exists(unnotified))
 
 
 def _ended(ended_before: datetime) -> QuerySet[Delivery]:

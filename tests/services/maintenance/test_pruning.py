@@ -7,6 +7,7 @@ from django.core.management import call_command
 
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import clock, refresh_delivery
+from kaspi_delivery_django.services.db import delete_in_batches
 from kaspi_delivery_django.services.maintenance import pruning
 from tests.services.conftest import fresh
 from tests.shop.models import Order
@@ -82,6 +83,11 @@ def test_batches_are_no_larger_than_asked_for(booked, fake_clock):
     assert Order.objects.count() == 1
 
 
+def old_rows():
+    """Return what would be deleted now, by its name."""
+    return dict(pruning.old_rows(clock.now()))
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])
 def test_events_of_one_moment_are_all_deleted(fake_clock, batch):
     """A batch may end among them; kept rows are passed once."""
@@ -89,7 +95,7 @@ def test_events_of_one_moment_are_all_deleted(fake_clock, batch):
     for number, state in enumerate(states):
         WebhookEvent.objects.create(event_id=f"wh_{number}", body="{}", state=state, received_at=clock.now())
     fake_clock.advance(days=91)
-    counts = list(pruning.prune_events(received_before=clock.now(), batch=batch))
+    counts = list(delete_in_batches(old_rows()["events"], batch=batch, dry_run=False))
     assert sum(counts) == 5
     assert max(counts) <= batch
     assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"parked", "failed"}
@@ -105,7 +111,7 @@ def old(due, fake_clock):
 def test_old_attempts_are_pruned_with_the_events(old, due, fake_clock):
     """After ninety days; a dry run counts them."""
     FailedAttempt.objects.create(call=due, kind="create", at=fake_clock.now - timedelta(days=80), error="y")
-    assert list(pruning.prune_attempts(failed_before=fake_clock.now, batch=10, dry_run=True)) == [2]
+    assert list(delete_in_batches(old_rows()["failed attempts"], batch=10, dry_run=True)) == [2]
     call_command("kaspi_prune")
     assert FailedAttempt.objects.get().error == "y"
 
