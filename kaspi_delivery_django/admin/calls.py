@@ -74,9 +74,8 @@ class ActionStateFilter(filters.StateFilter):
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
         return [("waiting", _("Waits for the worker")), ("refused", _("Refused"))]
 
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[PendingAction]) -> QuerySet[PendingAction]:
-        value = self.value()
-        return queryset if value is None else queryset.filter(failed_at__isnull=value == "waiting")
+    def chosen(self, rows: Any, value: str) -> Any:
+        return rows.filter(failed_at__isnull=value == "waiting")
 
 
 @admin.register(ApiCall)
@@ -85,9 +84,7 @@ class ApiCallAdmin(OrderColumn, CallColumns, ReadOnlyAdmin):
 
     list_display = ("kind", "order_page", "state_text", "waits", "attempts", "http_status", "updated_at")
     list_filter = (CallStateFilter, filters.UpdatedFilter, EndedFilter)
-    list_prefetch_related = ("delivery",)
     search_fields = ("idempotency_key",)
-    search_help_text = filters.SEARCH_HELP
     inlines = (AttemptsInline,)
     raw_id_fields = ("delivery",)
     personal = ("payload", "payload_sha256", "error_message")
@@ -99,7 +96,7 @@ class ApiCallAdmin(OrderColumn, CallColumns, ReadOnlyAdmin):
         return [(None, {"fields": first}), (_("Record"), {"fields": folded, "classes": ("collapse",)})]
 
     def find(self, request: HttpRequest, term: str) -> Q:
-        return Q(idempotency_key=term) | Q(delivery__in=filters.delivery_keys(request, term))
+        return Q(idempotency_key=term) | super().find(request, term)
 
 
 @admin.register(FailedAttempt)
@@ -109,8 +106,6 @@ class FailedAttemptAdmin(OrderColumn, ReadOnlyAdmin):
     list_display = ("at", "order_page", "kind", "http_status", "error", "request_id", "call_page")
     list_filter = (filters.FailedFilter, AnswerFilter)
     list_prefetch_related = ("call__delivery",)
-    search_fields = ("call",)
-    search_help_text = filters.SEARCH_HELP
     personal = ("error_message",)
 
     def find(self, request: HttpRequest, term: str) -> Q:
@@ -132,8 +127,6 @@ class PendingActionAdmin(OrderColumn, ConfirmedActionsAdmin):
     list_filter = (ActionStateFilter,)
     list_display = ("name", "order_page", "failure", "asked_by", "created_at", "failed_at")
     list_prefetch_related = ("delivery", "event__delivery")
-    search_fields = ("delivery",)
-    search_help_text = filters.SEARCH_HELP
     personal = ("reason",)
     actions = ("dismiss_actions",)
 

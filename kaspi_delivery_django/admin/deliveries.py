@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import admin
@@ -15,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import dashboard, display, explanations, exports, filters
 from kaspi_delivery_django.admin.actions import ACTIONS, actions_for
-from kaspi_delivery_django.admin.columns import CallsInline, DeliveryColumns, EventsInline, OrderColumn
+from kaspi_delivery_django.admin.columns import CallsInline, DeliveryColumns, EventsInline, OrderColumn, column
 from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin, bulk_action
 from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
@@ -63,12 +64,13 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
         filters.ReasonFilter,
         filters.UnservedFilter,
     )
+    list_prefetch_related = ()
     search_fields = ("external_order_id", "delivery_id", "object_id")
-    search_help_text = filters.SEARCH_HELP
     inlines = (CallsInline, EventsInline)
     actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries", "return_deliveries", "print_labels")
     personal = (*PERSONAL, "parcel_weight_grams", "parcel_value_kzt")
 
+    customer = column(_("customer"), attrgetter("customer_name"))
     cancel_deliveries = bulk_action(ACTIONS["cancel"], _("Cancel selected deliveries"))
     retry_deliveries = bulk_action(ACTIONS["retry"], _("Retry selected deliveries now"))
     refresh_deliveries = bulk_action(ACTIONS["refresh"], _("Ask Kaspi about selected deliveries now"))
@@ -120,10 +122,6 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
                 for change in StatusChange.objects.filter(delivery=delivery).order_by("-at", "-pk")
             ]
         return super().render_change_form(request, context, *args, **kwargs)
-
-    @admin.display(description=_("customer"))
-    def customer(self, delivery: Delivery) -> str:
-        return delivery.customer_name
 
     @admin.display(description=_("in status for"))
     def age(self, delivery: Delivery) -> str:
@@ -177,16 +175,10 @@ class StatusChangeAdmin(OrderColumn, ReadOnlyAdmin):
     personal = ("note",)
     list_display = ("at", "order_page", "step", "source", "applied", "notified_at")
     list_filter = (filters.SinceFilter,)
-    list_prefetch_related = ("delivery",)
-    search_fields = ("delivery",)
-    search_help_text = filters.SEARCH_HELP
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         names = super().get_fields(request, obj)
         return ["step", *(name for name in names if name not in {"from_status", "to_status"})]
-
-    def find(self, request: HttpRequest, term: str) -> Q:
-        return Q(delivery__in=filters.delivery_keys(request, term))
 
     @admin.display(description=_("step"))
     def step(self, change: StatusChange) -> str:

@@ -55,9 +55,7 @@ class WebhookEventAdmin(OrderColumn, EventColumns, ConfirmedActionsAdmin):
         filters.EnvironmentFilter,
         RepeatedFilter,
     )
-    list_prefetch_related = ("delivery",)
     search_fields = ("event_id", "external_order_id", "kaspi_delivery_id")
-    search_help_text = filters.SEARCH_HELP
     personal = ("body",)
     actions = ("replay_events", "acknowledge_events")
     replay_events = bulk_action(REPLAY, _("Replay selected events"))
@@ -81,7 +79,7 @@ class WebhookEventAdmin(OrderColumn, EventColumns, ConfirmedActionsAdmin):
         named = Q(account__in=accounts.aliases(), environment__in=conf.BASE_URLS, event_id=term)
         unlinked = Q(state__in=(*WebhookEvent.DEAD_LETTERS, State.ACKNOWLEDGED), kaspi_delivery_id=term)
         by_order = Q(state__in=State.values, external_order_id=term)
-        return named | by_order | unlinked | Q(delivery__in=filters.delivery_keys(request, term))
+        return named | by_order | unlinked | super().find(request, term)
 
     def facts(self, request: HttpRequest, row: WebhookEvent) -> Iterable[str]:
         """Return the delivery, or the order that the event names, and the event's state and time."""

@@ -58,7 +58,12 @@ class ChoiceFilter(admin.SimpleListFilter):
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
-        return queryset if value is None else queryset.filter(**{str(self.parameter_name): value})
+        return queryset if value is None else self.chosen(queryset, value)
+
+    def chosen(self, rows: Any, value: str) -> QuerySet[Any]:
+        """Return the rows that a choice stands for."""
+        found: QuerySet[Any] = rows.filter(**{str(self.parameter_name): value})
+        return found
 
 
 class StatusFilter(ChoiceFilter):
@@ -70,11 +75,8 @@ class StatusFilter(ChoiceFilter):
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
         return [*((status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items()), (OTHER, _("Other"))]
 
-    def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
-        status = self.value()
-        if status == OTHER:
-            return queryset.in_unknown_status()
-        return queryset if status is None else queryset.filter(status="" if status == NOT_BOOKED else status)
+    def chosen(self, rows: Any, value: str) -> Any:
+        return rows.in_unknown_status() if value == OTHER else rows.filter(status="" if value == NOT_BOOKED else value)
 
 
 class AttentionFilter(ChoiceFilter):
@@ -98,8 +100,8 @@ class AttentionFilter(ChoiceFilter):
         ]
         yield from super().choices(changelist)
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.flagged() if self.value() == ANY else super().queryset(request, queryset)
+    def chosen(self, rows: Any, value: str) -> Any:
+        return rows.flagged() if value == ANY else super().chosen(rows, value)
 
 
 class DueFilter(ChoiceFilter):
@@ -109,8 +111,8 @@ class DueFilter(ChoiceFilter):
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
         return [("overdue", _("Overdue"))]
 
-    def queryset(self, _request: HttpRequest, queryset: Any) -> Any:
-        return queryset.overdue(clock.now()) if self.value() else queryset
+    def chosen(self, rows: Any, value: str) -> Any:
+        return rows.overdue(clock.now())
 
 
 class AccountFilter(ChoiceFilter):
@@ -156,9 +158,9 @@ class GroupedStateFilter(StateFilter):
         value, label, _states = self.together
         return [(value, label), *super().lookups(request, model_admin)]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value, _label, states = self.together
-        return queryset.filter(state__in=states) if self.value() == value else super().queryset(request, queryset)
+    def chosen(self, rows: Any, value: str) -> Any:
+        several, _label, states = self.together
+        return rows.filter(state__in=states) if value == several else super().chosen(rows, value)
 
 
 class SinceFilter(ChoiceFilter):
@@ -176,11 +178,8 @@ class SinceFilter(ChoiceFilter):
             ("720", _("The last 30 days")),
         ]
 
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        hours = self.value()
-        if hours is None:
-            return queryset
-        return queryset.filter(**{f"{self.column}__gte": clock.now() - timedelta(hours=int(hours))})
+    def chosen(self, rows: Any, value: str) -> Any:
+        return rows.filter(**{f"{self.column}__gte": clock.now() - timedelta(hours=int(value))})
 
 
 class ReceivedFilter(SinceFilter):
@@ -215,13 +214,10 @@ class LinkedFilter(ChoiceFilter):
         """Return the condition that a known value stands for: one that an index answers."""
         raise NotImplementedError
 
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def chosen(self, rows: Any, value: str) -> Any:
         """Keep the rows that were counted. Named by their keys, or SQLite would walk through the table."""
-        value = self.value()
-        if value is None:
-            return queryset
-        rows = queryset.model._default_manager.filter(self.condition(value))
-        return queryset.filter(pk__in=rows.order_by().values("pk"))
+        counted = rows.model._default_manager.filter(self.condition(value))
+        return rows.filter(pk__in=counted.order_by().values("pk"))
 
 
 KIND_LABELS = {

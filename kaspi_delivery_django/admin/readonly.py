@@ -141,6 +141,7 @@ class ReadOnlyInline(ReadOnlyMixin, admin.TabularInline):  # type: ignore[type-a
     """A table of rows inside another row's page."""
 
     template = TABLE
+    ordering = ("-pk",)
     personal: tuple[str, ...] = ()
     extra = 0
     show_change_link = True

@@ -10,21 +10,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import quote
 
-from kaspi_delivery_django.client.exceptions import (
-    ConfigurationFault,
-    Conflict,
-    ForeignDelivery,
-    InProgress,
-    KaspiError,
-    NotFound,
-    OutcomeUnknown,
-    PayloadMismatch,
-    RateLimited,
-    Refused,
-    ServerFault,
-    UnusableAnswer,
-    UsageError,
-)
+from kaspi_delivery_django.client import exceptions
 from kaspi_delivery_django.client.types import (
     DeliveryRequest,
     RemoteDelivery,
@@ -102,14 +88,14 @@ def dump(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
 def check_header(value: str, name: str) -> str:
     """Return a value that can stand in a header; raise `UsageError` for CR, LF, or nothing."""
     if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
-        raise UsageError(f"{name} must be 1 to 255 printable ASCII characters")
+        raise exceptions.UsageError(f"{name} must be 1 to 255 printable ASCII characters")
     return value
 
 
 def create(request: DeliveryRequest, idempotency_key: str) -> Request:
     """Build `POST /v1/deliveries`."""
     if not request.external_order_id:
-        raise UsageError("DeliveryRequest.external_order_id must be set")
+        raise exceptions.UsageError("DeliveryRequest.external_order_id must be set")
     return create_from_text(dump(request.to_json()), idempotency_key, request.external_order_id)
 
 
@@ -160,7 +146,7 @@ def cancel_from_text(delivery_id: str, payload: str, idempotency_key: str) -> Re
 def test_webhook(url: str, event_type: str) -> Request:
     """Build `POST /v1/webhooks/test`."""
     if not is_word(event_type):
-        raise UsageError("the event type must be one word such as delivery.created")
+        raise exceptions.UsageError("the event type must be one word such as delivery.created")
     check_text(url, "the URL")
     return Request(
         operation="test_webhook",
@@ -176,7 +162,7 @@ def read_delivery(request: Request, answer: Answer, now: datetime) -> RemoteDeli
     announced = announcement(answer.headers)
     try:
         delivery = _read_delivery(request, answer, now)
-    except KaspiError as err:
+    except exceptions.KaspiError as err:
         err.request_id, err.announcement = answer.request_id, announced
         raise
     return replace(delivery, request_id=answer.request_id, announcement=announced)
@@ -232,10 +218,10 @@ def _read_delivery(request: Request, answer: Answer, now: datetime) -> RemoteDel
     replayed = _is_replay(answer)
     delivery = RemoteDelivery.from_json(_document(answer), replayed=replayed)
     if not delivery.delivery_id:
-        raise UnusableAnswer("a success without a usable deliveryId", status=answer.status)
+        raise exceptions.UnusableAnswer("a success without a usable deliveryId", status=answer.status)
     order_differs = _differs(request.external_order_id, delivery.external_order_id)
     if order_differs or _differs(request.delivery_id, delivery.delivery_id):
-        raise ForeignDelivery("a success that names another order", status=answer.status)
+        raise exceptions.ForeignDelivery("a success that names another order", status=answer.status)
     return delivery
 
 
@@ -247,7 +233,7 @@ def read_test_webhook(request: Request, answer: Answer, now: datetime) -> TestWe
 
 def _delivery_path(delivery_id: str) -> str:
     if not is_identifier(delivery_id):
-        raise UsageError("a delivery id must be 1 to 128 printable ASCII characters")
+        raise exceptions.UsageError("a delivery id must be 1 to 128 printable ASCII characters")
     return f"{API_PATH}/deliveries/{quote(delivery_id, safe='')}"
 
 
@@ -260,9 +246,9 @@ def _document(answer: Answer) -> dict[str, Any]:
     try:
         document = json.loads(answer.body)
     except (ValueError, RecursionError) as err:
-        raise OutcomeUnknown("the body cannot be read", status=answer.status) from err
+        raise exceptions.OutcomeUnknown("the body cannot be read", status=answer.status) from err
     if not isinstance(document, dict):
-        raise OutcomeUnknown("the body is not an object", status=answer.status)
+        raise exceptions.OutcomeUnknown("the body is not an object", status=answer.status)
     return document
 
 
@@ -280,7 +266,7 @@ def _raise_for_status(request: Request, answer: Answer, now: datetime) -> None:
         return
     code, message = _error_words(answer)
     kind, wait = _kind_of(request.operation, status, code), answer.headers.get("retry-after")
-    explained = _EXPLAINED.get(status, "") if kind is ConfigurationFault else ""
+    explained = _EXPLAINED.get(status, "") if kind is exceptions.ConfigurationFault else ""
     error = kind(
         f"Kaspi answered {_ASKED_FOR[request.operation]} with an error" + (explained and f", {explained}"),
         status=status,
@@ -296,28 +282,28 @@ def _raise_for_status(request: Request, answer: Answer, now: datetime) -> None:
 def _error_words(answer: Answer) -> tuple[str, str]:
     try:
         document = _document(answer)
-    except OutcomeUnknown:
+    except exceptions.OutcomeUnknown:
         return "", ""
     code, message = document.get("code"), document.get("message")
     is_code = isinstance(code, str) and _CODE.fullmatch(code)
     return str(code) if is_code else "", read_text(message)[:1000]
 
 
-def _kind_of(operation: Operation, status: int, code: str) -> type[KaspiError]:
+def _kind_of(operation: Operation, status: int, code: str) -> type[exceptions.KaspiError]:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RateLimited
+        return exceptions.RateLimited
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRANSIENT:
-        return ServerFault
+        return exceptions.ServerFault
     if status == HTTPStatus.CONFLICT:
         return _conflict_of(operation, code)
     if status == HTTPStatus.NOT_FOUND and operation in {"get", "cancel"}:
-        return NotFound
+        return exceptions.NotFound
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, *_EXPLAINED} or status < HTTPStatus.BAD_REQUEST:
-        return ConfigurationFault
-    return Refused
+        return exceptions.ConfigurationFault
+    return exceptions.Refused
 
 
-def _conflict_of(operation: Operation, code: str) -> type[KaspiError]:
+def _conflict_of(operation: Operation, code: str) -> type[exceptions.KaspiError]:
     if operation != "create":
-        return Conflict
-    return PayloadMismatch if code in _MISMATCH_CODES or "mismatch" in code else InProgress
+        return exceptions.Conflict
+    return exceptions.PayloadMismatch if code in _MISMATCH_CODES or "mismatch" in code else exceptions.InProgress

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from kaspi_delivery_django.admin import display, filters
+from kaspi_delivery_django.admin import display
 from kaspi_delivery_django.admin.columns import OrderColumn
 from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin
 from kaspi_delivery_django.admin.outcomes import Action
@@ -23,8 +23,6 @@ class OutgoingAdmin(OrderColumn, ConfirmedActionsAdmin):
 
     change_form_template = "admin/kaspi_delivery/change_form.html"
     change_list_template = "admin/kaspi_delivery/change_list.html"
-    list_prefetch_related: ClassVar[tuple[str, ...]] = ("delivery",)
-    search_help_text = filters.SEARCH_HELP
     actions = ("send_again",)
 
     send_again_action: ClassVar[Action]

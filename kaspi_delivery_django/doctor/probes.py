@@ -11,16 +11,8 @@ from urllib.parse import urlsplit
 from django.urls import NoReverseMatch, reverse
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.client import protocol
+from kaspi_delivery_django.client import exceptions, protocol
 from kaspi_delivery_django.client.addresses import LOCAL_HOSTS
-from kaspi_delivery_django.client.exceptions import (
-    ConfigurationFault,
-    KaspiError,
-    NotReached,
-    RateLimited,
-    Refused,
-    UsageError,
-)
 from kaspi_delivery_django.client.types import is_identifier
 from kaspi_delivery_django.doctor.local import compare_clocks
 from kaspi_delivery_django.doctor.texts import Result, result
@@ -39,7 +31,7 @@ KEY_CASES: Mapping[int, str] = {404: "accepted", 401: "refused", 403: "disabled"
 class Probe:
     """What came of the GET, how long it took, and our time when it was answered."""
 
-    outcome: protocol.Answer | KaspiError
+    outcome: protocol.Answer | exceptions.KaspiError
     seconds: float
     at: datetime
 
@@ -58,8 +50,8 @@ def check_api(account: conf.Account, state: AccountState) -> Sequence[Result]:
 def judge_api(account: conf.Account, probe: Probe) -> Iterator[Result]:
     """Judge whether Kaspi was reached, accepts the key, and agrees about the time. Pure."""
     answer = probe.outcome
-    if isinstance(answer, KaspiError):
-        case = "no connection" if isinstance(answer, NotReached) else "no answer"
+    if isinstance(answer, exceptions.KaspiError):
+        case = "no connection" if isinstance(answer, exceptions.NotReached) else "no answer"
         yield _api(account, _locally(account, case))
         return
     yield _reached(account, answer, probe)
@@ -75,10 +67,10 @@ def judge_api(account: conf.Account, probe: Probe) -> Iterator[Result]:
 def _probe(account: conf.Account) -> Probe:
     client, request = sender.client_for(account), protocol.get(NO_SUCH_DELIVERY)
     started = time.monotonic()
-    outcome: protocol.Answer | KaspiError
+    outcome: protocol.Answer | exceptions.KaspiError
     try:
         outcome = client.exchange(request, total_s=TIMEOUT_S)
-    except KaspiError as err:
+    except exceptions.KaspiError as err:
         outcome = err
     return Probe(outcome=outcome, seconds=time.monotonic() - started, at=clock.now())
 
@@ -145,7 +137,7 @@ def check_webhook(account: conf.Account, url: str, wait: Wait) -> Result:
         return found("webhook/plain http")
     try:
         event_id = sender.client_for(account).send_test_webhook(url, EVENT_TYPE).event_id
-    except (KaspiError, UsageError) as err:
+    except (exceptions.KaspiError, exceptions.UsageError) as err:
         seconds = round(getattr(err, "retry_after_s", None) or 60)
         return found(_case_of(account, err), error=err, seconds=seconds)
     if not is_identifier(event_id):
@@ -184,13 +176,13 @@ def _wait_for(event_id: str, account: conf.Account, wait: Wait) -> WebhookEvent 
     return found or rows.first()
 
 
-def _case_of(account: conf.Account, err: KaspiError | UsageError) -> str:
+def _case_of(account: conf.Account, err: exceptions.KaspiError | exceptions.UsageError) -> str:
     """Return the case of a test webhook that could not be requested."""
-    if isinstance(err, RateLimited):
+    if isinstance(err, exceptions.RateLimited):
         return "webhook/rate limited"
-    if isinstance(err, Refused | UsageError):
+    if isinstance(err, exceptions.Refused | exceptions.UsageError):
         return "webhook/refused"
-    if isinstance(err, ConfigurationFault):
+    if isinstance(err, exceptions.ConfigurationFault):
         return "webhook/wrong address"
     return "webhook/no sandbox" if account.environment == "local" else "webhook/not requested"
 

@@ -13,15 +13,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from kaspi_delivery_django import conf, statuses
+from kaspi_delivery_django.models import search
 from kaspi_delivery_django.models.fields import ExactCharField, SearchKeyField, WrittenModel, WrittenQuerySet
-from kaspi_delivery_django.models.search import (
-    KEY_LENGTH,
-    PHONE_TAIL_DIGITS,
-    beginning,
-    number_key,
-    phone_tail,
-    words_key,
-)
 
 ORDER_LABEL_LENGTH = 100
 LEAST_PHONE_DIGITS = 4
@@ -37,8 +30,8 @@ def _phone_ending(term: str) -> models.Q:
     digits_given = sum(sign.isascii() and sign.isdigit() for sign in term)
     if digits_given < LEAST_PHONE_DIGITS or set(term) - set("+-() 0123456789"):
         return models.Q()
-    start = phone_tail(term)  # a range, which every index answers
-    return models.Q(phone_tail__gte=start, phone_tail__lte=start.ljust(PHONE_TAIL_DIGITS, "9"))
+    start = search.phone_tail(term)  # a range, which every index answers
+    return models.Q(phone_tail__gte=start, phone_tail__lte=start.ljust(search.PHONE_TAIL_DIGITS, "9"))
 
 
 class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
@@ -79,12 +72,12 @@ class DeliveryQuerySet(WrittenQuerySet["Delivery"]):
         return found | phones
 
     def _keys_beginning(self, term: str, *, shows_personal: bool, whole_words: bool = False) -> models.Q:
-        number, words = number_key(term), words_key(term)
-        ids = beginning(["external_key"], number, whole_words=whole_words)
-        labels = beginning(["label_key"], number, whole_words=whole_words)
+        number, words = search.number_key(term), search.words_key(term)
+        ids = search.beginning(["external_key"], number, whole_words=whole_words)
+        labels = search.beginning(["label_key"], number, whole_words=whole_words)
         if shows_personal:
             people = CUSTOMER_KEYS if any(map(str.isalpha, words)) else ()  # SQLite reads all rows for many conditions
-            return ids | labels | beginning(people, words, whole_words=whole_words)
+            return ids | labels | search.beginning(people, words, whole_words=whole_words)
         return ids | (labels & models.Q(label_is_personal=False)) if labels else ids
 
     def flagged(self) -> Self:
@@ -136,12 +129,12 @@ class Delivery(WrittenModel):
     returned_generation = models.PositiveSmallIntegerField(_("return of generation"), default=0, db_default=0)
     return_reason = models.TextField(_("reason of the return"), default="", blank=True)
     external_order_id = ExactCharField(_("external order id"), max_length=128, null=True)
-    external_key = SearchKeyField(_("external order id, as it is searched"), max_length=KEY_LENGTH)
+    external_key = SearchKeyField(_("external order id, as it is searched"), max_length=search.KEY_LENGTH)
     order_label = models.CharField(
         _("order's name in the shop"), max_length=ORDER_LABEL_LENGTH, default="", db_default="", blank=True
     )
     label_is_personal = models.BooleanField(_("order's name may be personal"), default=True, db_default=True)
-    label_key = SearchKeyField(_("order's name, as it is searched"), max_length=KEY_LENGTH)
+    label_key = SearchKeyField(_("order's name, as it is searched"), max_length=search.KEY_LENGTH)
     delivery_id = ExactCharField(_("delivery id"), max_length=128, null=True)
     status = ExactCharField(_("status"), max_length=64, default="", blank=True)
     status_at = models.DateTimeField(_("status since"), null=True)
@@ -156,11 +149,11 @@ class Delivery(WrittenModel):
     dropoff_name = models.TextField(_("dropoff name"), default="", blank=True)
     dropoff_phone = models.CharField(_("dropoff phone"), max_length=32, default="", blank=True)
     phone_tail = models.CharField(
-        _("phone's last digits, reversed"), max_length=PHONE_TAIL_DIGITS, default="", db_default="", blank=True
+        _("phone's last digits, reversed"), max_length=search.PHONE_TAIL_DIGITS, default="", db_default="", blank=True
     )
-    name_key = SearchKeyField(_("customer's name, as it is searched"), max_length=KEY_LENGTH)
-    surname_key = SearchKeyField(_("customer's second name, as it is searched"), max_length=KEY_LENGTH)
-    city_key = SearchKeyField(_("city, as it is searched"), max_length=KEY_LENGTH)
+    name_key = SearchKeyField(_("customer's name, as it is searched"), max_length=search.KEY_LENGTH)
+    surname_key = SearchKeyField(_("customer's second name, as it is searched"), max_length=search.KEY_LENGTH)
+    city_key = SearchKeyField(_("city, as it is searched"), max_length=search.KEY_LENGTH)
     dropoff_notes = models.TextField(_("dropoff notes"), default="", blank=True)
     parcel_description = models.TextField(_("parcel description"), default="", blank=True)
     parcel_weight_grams = models.PositiveIntegerField(_("weight, grams"), null=True)

@@ -19,16 +19,7 @@ from kaspi_delivery_django.client.webhooks import ascii_text
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.exceptions import CannotAcknowledge
 from kaspi_delivery_django.models import Delivery, WebhookEvent
-from kaspi_delivery_django.services import clock, errors
-from kaspi_delivery_django.services.db import (
-    atomic,
-    db_connection,
-    is_lock_timeout,
-    is_nested,
-    is_transient,
-    is_unavailable,
-    run_in_transaction,
-)
+from kaspi_delivery_django.services import clock, db, errors
 from kaspi_delivery_django.services.deliveries import events
 from kaspi_delivery_django.services.deliveries.events import EventNotStored
 from kaspi_delivery_django.services.locks import limited_sqlite_waits, limited_waits, lock
@@ -51,13 +42,13 @@ def receive(account: Account, remote: RemoteEvent, body: bytes) -> str:
     `LOCK_WAIT_S`, as parked, and the worker applies it. Raises `InsideTransaction`, or the database's error
     when nothing could be stored.
     """
-    if is_nested():
+    if db.is_nested():
         raise InsideTransaction
     event = _new_event(account, remote, body)
     with limited_sqlite_waits(seconds=LOCK_WAIT_S):
         try:
             work = partial(_store_and_apply, event, remote)
-            return run_in_transaction(work, waits_again_within_s=LOCK_WAIT_S / 3)
+            return db.run_in_transaction(work, waits_again_within_s=LOCK_WAIT_S / 3)
         except Exception as err:
             if _cannot_store(err):
                 raise
@@ -80,7 +71,7 @@ def expect_test(account: Account, event_id: str) -> None:
         received_at=clock.EARLIEST,
     )
     try:
-        run_in_transaction(partial(events.insert, event))
+        db.run_in_transaction(partial(events.insert, event))
     except EventNotStored:
         end_test(event)
 
@@ -100,10 +91,10 @@ def replay_event(event: WebhookEvent) -> str:
     Raises `OperationalError` or `InterfaceError` when the database cannot commit.
     """
     try:
-        with atomic():
+        with db.atomic():
             return _replay_event(event)
     except Exception as err:
-        if is_unavailable(err):
+        if db.is_unavailable(err):
             raise
         return _fail(event, err)
 
@@ -171,7 +162,7 @@ def _new_event(account: Account, remote: RemoteEvent, body: bytes) -> WebhookEve
 
 def _cannot_store(err: Exception) -> bool:
     """Return whether a second try cannot succeed: the database is unavailable, or SQLite's lock is held."""
-    return is_unavailable(err) and (not is_lock_timeout(err) or db_connection().vendor == "sqlite")
+    return db.is_unavailable(err) and (not db.is_lock_timeout(err) or db.db_connection().vendor == "sqlite")
 
 
 def _store_and_apply(event: WebhookEvent, remote: RemoteEvent) -> str:
@@ -188,11 +179,11 @@ def _store_unapplied(event: WebhookEvent, remote: RemoteEvent, err: Exception) -
     if isinstance(err, EventNotStored):
         raise err
     state, error = events.unusable_reason(remote) or (State.PARKED, Reason.LOCKED)
-    if not is_lock_timeout(err):
+    if not db.is_lock_timeout(err):
         state, error = State.FAILED, errors.describe(err)
     logger.error("event not applied: event=%s error=%s", event.event_id, error)
     try:
-        return run_in_transaction(partial(_store_alone, event, state, error), waits_again_within_s=0)
+        return db.run_in_transaction(partial(_store_alone, event, state, error), waits_again_within_s=0)
     except EventNotStored:  # another copy failed in the same moment
         known = _count_again(event)
         if known is None:
@@ -218,7 +209,7 @@ def _schedule_refresh_unless_locked(event: WebhookEvent) -> None:
 
 def _count_again(event: WebhookEvent) -> str | None:
     """Count a redelivery, and return the event's state; None when it has not been stored yet."""
-    return run_in_transaction(partial(_receive_again, event), waits_again_within_s=0)
+    return db.run_in_transaction(partial(_receive_again, event), waits_again_within_s=0)
 
 
 def _receive_again(event: WebhookEvent) -> str | None:
@@ -279,9 +270,9 @@ def _fail(event: WebhookEvent, err: Exception) -> str:
 
 def _apply_contained(event: WebhookEvent) -> bool:
     try:
-        return run_in_transaction(partial(_apply_parked, event))
+        return db.run_in_transaction(partial(_apply_parked, event))
     except Exception as err:
-        if is_unavailable(err):
+        if db.is_unavailable(err):
             raise
         _fail(event, err)
         return False
@@ -310,8 +301,8 @@ def _batches(waiting: models.QuerySet[WebhookEvent], size: int) -> Iterator[list
 
 def _replay_contained(event: WebhookEvent) -> str:
     try:
-        return run_in_transaction(partial(replay_event, event))
+        return db.run_in_transaction(partial(replay_event, event))
     except (OperationalError, InterfaceError) as err:
-        if not is_transient(err):
+        if not db.is_transient(err):
             raise
         return "deferred"

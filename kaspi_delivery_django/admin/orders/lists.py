@@ -49,14 +49,13 @@ class OrderAttentionFilter(ChoiceFilter):
         """Return the deliveries that a choice is about, in the order of an index."""
         return Delivery.objects.flagged().order_by("-pk")
 
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def chosen(self, rows: Any, value: str) -> Any:
         """Keep those orders. Their keys are read first: ours are text, and no engine joins that by an index."""
-        value, shipped = self.value(), self.shipped
-        if value is None or shipped.shipments is None:
-            return queryset if value is None else queryset.none()
-        kind = identities.content_type_of(shipped.adapter)
+        if self.shipped.shipments is None:
+            return rows.none()
+        kind = identities.content_type_of(self.shipped.adapter)
         texts = self.deliveries(value).filter(content_type=kind).values_list("object_id", flat=True)[:MAX_COUNT]
-        return shipped.having(queryset, texts)
+        return self.shipped.having(rows, texts)
 
 
 class OrderDeliveryFilter(OrderAttentionFilter):

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -40,7 +39,6 @@ class MessageAdmin(OutgoingAdmin):
     list_display = ("__str__", "order_page", "about", "state_text", "error", "created_at", "sent_at")
     list_filter = (filters.StateFilter, filters.SinceFilter)
     list_prefetch_related = ("delivery", "change")
-    search_fields = ("delivery",)
     personal = ("recipient", "subject", "text")
     send_again = bulk_action(SEND_AGAIN, _("Send selected messages again"))
     send_again_action = SEND_AGAIN
@@ -52,10 +50,6 @@ class MessageAdmin(OutgoingAdmin):
     def about(self, row: Message) -> str:
         """Return the status that the customer was to know; for staff, that it is an alarm."""
         return display.status_badge(row.change.to_status) if row.change else gettext("Alarm to staff")
-
-    def find(self, request: HttpRequest, term: str) -> Q:
-        """Look for the messages about a delivery."""
-        return Q(delivery__in=filters.delivery_keys(request, term))
 
     def facts(self, request: HttpRequest, row: Message) -> Iterable[str]:
         yield display.page_link(self.admin_site, row.delivery)

@@ -72,7 +72,7 @@ class RelayedEventAdmin(OutgoingAdmin):
 
     def find(self, request: HttpRequest, term: str) -> Q:
         """Look for a webhook-id, or for those about a delivery."""
-        return Q(message_id=term) | Q(delivery__in=filters.delivery_keys(request, term))
+        return Q(message_id=term) | super().find(request, term)
 
     def facts(self, request: HttpRequest, row: RelayedEvent) -> Iterable[str]:
         yield display.page_link(self.admin_site, row.delivery)

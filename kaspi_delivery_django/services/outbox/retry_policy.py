@@ -2,19 +2,7 @@
 
 from dataclasses import dataclass
 
-from kaspi_delivery_django.client import (
-    ConfigurationFault,
-    ForeignDelivery,
-    InProgress,
-    KaspiError,
-    NotFound,
-    NotReached,
-    OutcomeUnknown,
-    PayloadMismatch,
-    RateLimited,
-    ServerFault,
-    UnusableAnswer,
-)
+from kaspi_delivery_django import client
 from kaspi_delivery_django.models import ApiCall, Attention
 from kaspi_delivery_django.models.calls import MAX_FAILURES
 
@@ -56,19 +44,19 @@ class Decision:
 DONE = Decision(state=State.DONE, acted=True)
 
 
-def decide(attempt: Attempt, error: KaspiError, randomness: float) -> Decision:
+def decide(attempt: Attempt, error: client.KaspiError, randomness: float) -> Decision:
     """Return what follows from an error. `randomness`, from 0 to 1, is the jitter."""
     again_s = backoff_s(attempt.attempts, randomness)
     back = State.UNKNOWN if attempt.was_unknown else State.DUE
     match error:
-        case ForeignDelivery() if attempt.kind != Kind.LINK:
+        case client.ForeignDelivery() if attempt.kind != Kind.LINK:
             return _stuck(Attention.FOREIGN_DELIVERY)
-        case NotReached():
+        case client.NotReached():
             return Decision(state=back, retry_in_s=again_s, strikes=attempt.strikes)
-        case ConfigurationFault():
+        case client.ConfigurationFault():
             pause_s = TRIAL_INTERVAL_S * (0.8 + 0.4 * randomness)
             return _paused(back, attempt, pause_s)
-        case RateLimited():
+        case client.RateLimited():
             return _paused(back, attempt, error.retry_after_s or max(again_s, FAILURE_PAUSE_S))
     deciders = {Kind.CREATE: _create, Kind.CANCEL: _cancel, Kind.REFRESH: _refresh, Kind.LINK: _link}
     return deciders[Kind(attempt.kind)](attempt, error, again_s)
@@ -88,41 +76,41 @@ def _paused(back: ApiCall.State, attempt: Attempt, pause_s: float) -> Decision:
     return Decision(state=back, retry_in_s=0.0, pause_s=pause_s, strikes=attempt.strikes, counts=False)
 
 
-def _create(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
+def _create(attempt: Attempt, error: client.KaspiError, again_s: float) -> Decision:
     match error:
-        case PayloadMismatch():
+        case client.PayloadMismatch():
             return _stuck(Attention.KEY_REUSED)
-        case InProgress() | UnusableAnswer():
+        case client.InProgress() | client.UnusableAnswer():
             return _count_failure(attempt, max(again_s, FAILURE_PAUSE_S))
-        case ServerFault(replayed=True):
+        case client.ServerFault(replayed=True):
             return _count_failure(attempt, again_s)
-        case OutcomeUnknown():
+        case client.OutcomeUnknown():
             return Decision(state=State.UNKNOWN, retry_in_s=again_s, acted=True)
     return Decision(state=State.REFUSED, attention=Attention.REFUSED)
 
 
-def _cancel(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
+def _cancel(attempt: Attempt, error: client.KaspiError, again_s: float) -> Decision:
     match error:
-        case OutcomeUnknown():
+        case client.OutcomeUnknown():
             return _count_failure(attempt, again_s, Attention.CANCEL_UNKNOWN)
-        case NotFound():
+        case client.NotFound():
             return Decision(state=State.REFUSED, attention=Attention.NOT_FOUND)
     return Decision(state=State.REFUSED, attention=Attention.CANCEL_REFUSED)
 
 
-def _refresh(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
+def _refresh(attempt: Attempt, error: client.KaspiError, again_s: float) -> Decision:
     match error:
-        case OutcomeUnknown():
+        case client.OutcomeUnknown():
             return Decision(state=State.DUE, retry_in_s=again_s, strikes=attempt.strikes)
-        case NotFound() if attempt.strikes + 1 < MAX_FAILURES:
+        case client.NotFound() if attempt.strikes + 1 < MAX_FAILURES:
             return Decision(state=State.DUE, retry_in_s=NOT_FOUND_AGAIN_S, strikes=attempt.strikes + 1)
-    reason = Attention.NOT_FOUND if isinstance(error, NotFound) else Attention.REFUSED
+    reason = Attention.NOT_FOUND if isinstance(error, client.NotFound) else Attention.REFUSED
     return Decision(state=State.STUCK, attention=reason)
 
 
-def _link(attempt: Attempt, error: KaspiError, again_s: float) -> Decision:
+def _link(attempt: Attempt, error: client.KaspiError, again_s: float) -> Decision:
     """Refuse the link when Kaspi refuses: the delivery is unchanged, and the call shows the reason."""
-    if isinstance(error, OutcomeUnknown) and not isinstance(error, ForeignDelivery):
+    if isinstance(error, client.OutcomeUnknown) and not isinstance(error, client.ForeignDelivery):
         return Decision(state=State.DUE, retry_in_s=again_s, strikes=attempt.strikes)
     return Decision(state=State.REFUSED)
 

@@ -18,14 +18,7 @@ from kaspi_delivery_django.client import ForeignDelivery, KaspiError, OutcomeUnk
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.models.calls import MAX_FAILURES
-from kaspi_delivery_django.services import errors
-from kaspi_delivery_django.services.db import (
-    defer_or_raise,
-    is_data_error,
-    is_unavailable,
-    run_in_transaction,
-    without_astral,
-)
+from kaspi_delivery_django.services import db, errors
 from kaspi_delivery_django.services.outbox import claims, results
 from kaspi_delivery_django.services.outbox.leases import Claim
 from kaspi_delivery_django.signals import call_attempted
@@ -99,7 +92,7 @@ def record(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
         _record_storable(claim, outcome)
     except Exception as err:
         log_unrecorded(claim, outcome)
-        if not is_data_error(err):
+        if not db.is_data_error(err):
             raise
         contain(err, claim.call.pk, token=claim.call.claim_token)
 
@@ -107,11 +100,11 @@ def record(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
 def _record_storable(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
     """Record the outcome; replace text that the database's character set cannot store."""
     jitter = random.random()  # noqa: S311  # no secret
-    for reduced in (without_astral, _in_ascii):
+    for reduced in (db.without_astral, _in_ascii):
         try:
             _record_once(claim, outcome, jitter)
         except DatabaseError as err:
-            if not is_data_error(err):
+            if not db.is_data_error(err):
                 raise
             logger.warning("text replaced: call=%s error=%s", claim.call.pk, errors.describe(err))
             outcome = results.with_text_replaced(outcome, reduced)
@@ -129,10 +122,10 @@ def _record_once(claim: Claim, outcome: RemoteDelivery | KaspiError, jitter: flo
     """Record the outcome in a transaction; by all rules when it turns out to be no plain booking."""
     record = partial(results.record, claim, outcome, jitter)
     try:
-        run_in_transaction(record)
+        db.run_in_transaction(record)
     except IntegrityError as err:
         logger.warning("no plain booking: call=%s error=%s", claim.call.pk, errors.describe(err))
-        run_in_transaction(partial(record, by_all_rules=True))
+        db.run_in_transaction(partial(record, by_all_rules=True))
 
 
 def log_unrecorded(claim: Claim, outcome: RemoteDelivery | KaspiError) -> None:
@@ -203,13 +196,13 @@ def contain(err: Exception, call_pk: int, *, token: str = "") -> None:
     A call whose data the database refuses is flagged for staff: it would be refused in every round. `token` is that
     of the caller's claim, if it has one.
     """
-    if not (is_data_error(err) or isinstance(err, _DRIVER_ERRORS)):
+    if not (db.is_data_error(err) or isinstance(err, _DRIVER_ERRORS)):
         _log_error(err, call_pk)
         return
     log_failure(call_pk, err)
     error = f"{NOT_STORED}: {errors.describe(err)}"
     try:
-        run_in_transaction(partial(claims.flag_data_error, call_pk, error, token=token))
+        db.run_in_transaction(partial(claims.flag_data_error, call_pk, error, token=token))
     except Exception as second:  # noqa: BLE001  # sorted below
         _log_error(second, call_pk)
 
@@ -220,7 +213,7 @@ def log_failure(call_pk: int, err: Exception) -> None:
 
 
 def _log_error(err: Exception, call_pk: int) -> None:
-    if is_unavailable(err):
-        defer_or_raise(err, f"call={call_pk}")
+    if db.is_unavailable(err):
+        db.defer_or_raise(err, f"call={call_pk}")
     else:
         log_failure(call_pk, err)
