@@ -5,8 +5,25 @@
 
 from typing import Any
 
-from kaspi_delivery_django.client.exceptions import KaspiError as KaspiError
-from kaspi_delivery_django.client.exceptions import UsageError as UsageError
+from kaspi_delivery_django.client.exceptions import KaspiError, UsageError
+
+__all__ = [
+    "AlreadyBooked",
+    "CannotAcknowledge",
+    "CannotBook",
+    "CannotCancel",
+    "CannotLink",
+    "CannotMarkFinal",
+    "CannotRefresh",
+    "CannotReissue",
+    "CannotRetry",
+    "CannotReturn",
+    "DeliveryError",
+    "KaspiError",
+    "NoAdapter",
+    "UnusableKey",
+    "UsageError",
+]
 
 
 class UnusableKey(UsageError):

@@ -4,9 +4,9 @@
     python -m tests --all                        everything, and judge the branch coverage
     python -m tests sqlite mariadb -- -k story   on these engines, with these pytest arguments
 
-What needs no database runs on the first engine alone. tests/kinds.py says what takes long. With `--all` that comes
-second, without coverage, which doubles its time. Two gates count what the rest covers on SQLite and PostgreSQL:
-`fail_under` in pyproject.toml for the package, and every branch of what books and moves deliveries.
+What needs no database runs on the first engine alone. tests/kinds.py says what takes long: `--all` runs that in a
+second part, without coverage, because coverage doubles its time. Two gates count what the first part covers on SQLite
+and PostgreSQL: `fail_under` in pyproject.toml for the package, and every branch of what books and moves deliveries.
 """
 
 import argparse
@@ -31,9 +31,9 @@ def main(arguments):
     """Run every part, say how each ended, and return the exit code."""
     options = parse(arguments)
     with tempfile.TemporaryDirectory(prefix="kaspi-") as folder:
-        ended = run_suites(options, selection(options), Path(folder))
+        ended = run_suites(options.engines, first_part(options), Path(folder), is_measured=options.measured)
         if options.all and not options.pytest:
-            slow = run_suites(options, SLOW, Path(folder), what="slow")
+            slow = run_suites(options.engines, SLOW, Path(folder))
             ended |= {f"{engine}, slow": code for engine, code in slow.items()}
         if options.measured:
             ended["coverage"] = report_coverage(folder)
@@ -60,31 +60,29 @@ def parse(arguments):
     return options
 
 
-def selection(options):
-    """Return the arguments of pytest for the first part."""
+def first_part(options):
+    """Return the arguments of pytest for the first part, which may be the only one."""
     if options.pytest:
         return options.pytest
     fast = [f"--ignore={place}" for place in SLOW]
     return fast if options.all else [*fast, "-m", "not thorough"]
 
 
-def run_suites(options, arguments, folder, what="pytest"):
+def run_suites(engines, arguments, folder, *, is_measured=False):
     """Run pytest on each engine at the same time; show their logs when all have ended, those that failed last."""
-    first, *others = options.engines
-    module = ["coverage", "run", "-m", "pytest"] if options.measured and arguments is not SLOW else ["pytest"]
-    runs = {
-        engine: suite([*module, *arguments, *(["--engine-only"] if engine in others else [])], engine, folder)
-        for engine in options.engines
-    }
+    first, *others = engines
+    first_run = suite(first, arguments, folder, is_measured=is_measured)
     if not others:
-        title(f"{what} on {first}")
-        return {first: subprocess.run(**runs[first], check=False).returncode}
-    title(f"{what} on {', '.join(options.engines)}, side by side; the logs are shown when all have ended")
+        title(f"pytest on {first}")
+        return {first: subprocess.run(**first_run, check=False).returncode}
+    title(f"pytest on {', '.join(engines)}, side by side; the logs are shown when all have ended")
+    more = [*arguments, "--engine-only"]
+    runs = {first: first_run} | {one: suite(one, more, folder, is_measured=is_measured) for one in others}
     started = {engine: start(run, folder / f"{engine}.log") for engine, run in runs.items()}
     failed = {engine: run.wait() for engine, run in started.items()}
     failed |= {engine: 0 for engine in others if failed[engine] == NONE_SELECTED}  # none of them needs a database
     for engine in sorted(failed, key=lambda engine: bool(failed[engine])):
-        title(f"{what} on {engine}: {'FAILED' if failed[engine] else 'ok'}")
+        title(f"pytest on {engine}: {'FAILED' if failed[engine] else 'ok'}")
         sys.stdout.write((folder / f"{engine}.log").read_text())
     return failed
 
@@ -95,11 +93,13 @@ def start(process, path):
         return subprocess.Popen(**process, stdout=log, stderr=subprocess.STDOUT)
 
 
-def suite(arguments, engine, folder):
+def suite(engine, arguments, folder, *, is_measured):
     """Return how pytest is started on one engine, with a temporary folder that is removed after the run."""
     (folder / engine).mkdir(exist_ok=True)
-    settings = {"DATABASE": engine, "TMPDIR": str(folder / engine), "COVERAGE_FILE": str(folder / ".coverage")}
-    return command(*arguments, **settings)
+    settings = {"DATABASE": engine, "TMPDIR": str(folder / engine)}
+    if not is_measured:
+        return command("pytest", *arguments, **settings)
+    return command("coverage", "run", "-m", "pytest", *arguments, COVERAGE_FILE=str(folder / ".coverage"), **settings)
 
 
 def report_coverage(folder):

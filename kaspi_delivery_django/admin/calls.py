@@ -74,7 +74,7 @@ class ActionStateFilter(filters.StateFilter):
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> filters.Choices:
         return [("waiting", _("Waits for the worker")), ("refused", _("Refused"))]
 
-    def chosen(self, rows: Any, value: str) -> Any:
+    def filter_by(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
         return rows.filter(failed_at__isnull=value == "waiting")
 
 
@@ -106,6 +106,7 @@ class FailedAttemptAdmin(OrderColumn, ReadOnlyAdmin):
     list_display = ("at", "order_page", "kind", "http_status", "error", "request_id", "call_page")
     list_filter = (filters.FailedFilter, AnswerFilter)
     list_prefetch_related = ("call__delivery",)
+    search_fields = ("call",)
     personal = ("error_message",)
 
     def find(self, request: HttpRequest, term: str) -> Q:

@@ -1,6 +1,5 @@
 """Columns that several tables share, and the tables inside the pages of deliveries and calls."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -19,48 +18,62 @@ from kaspi_delivery_django.stats.snapshot import age_label
 ATTEMPTS_SHOWN = 20
 
 
-def column(description: Any, show: Callable[[Any], str]) -> Any:
-    """Return a column of a table, or a line of a page, that shows a row so."""
-
-    @admin.display(description=description)
-    def shown(_page: object, row: Any) -> str:
-        return show(row)
-
-    return shown
-
-
 class DeliveryColumns:
     """Columns of a delivery, for its list, its page and an order's page."""
-
-    in_status_for = column(_("in status for"), lambda delivery: age_label(delivery.status_at or delivery.created_at))
-    promise = column(_("promised"), display.promise)
-    attention_text = column(_("needs attention"), display.attention_badge)
-    # The customer's page is linked: an address is too long for a table.
-    tracking_page = column(_("Track"), lambda delivery: display.tracking_link(delivery, gettext("Track")))
 
     @admin.display(description=_("status"))
     def status_text(self, delivery: Delivery) -> str:
         """Show Kaspi's word, the parcel's key, and whether it is a return."""
         return format_html("{} {}", display.way_badge(delivery), display.status_badge(delivery.status))
 
+    @admin.display(description=_("in status for"))
+    def in_status_for(self, delivery: Delivery) -> str:
+        return age_label(delivery.status_at or delivery.created_at)
+
+    @admin.display(description=_("promised"))
+    def promise(self, delivery: Delivery) -> str:
+        return display.promise(delivery)
+
+    @admin.display(description=_("needs attention"))
+    def attention_text(self, delivery: Delivery) -> str:
+        return display.attention_badge(delivery)
+
+    @admin.display(description=_("Track"))
+    def tracking_page(self, delivery: Delivery) -> str:
+        """Link the customer's page; an address is too long for a table."""
+        return display.tracking_link(delivery, gettext("Track"))
+
 
 class CallColumns:
     """Columns of a call, for the outbox and a delivery's page."""
 
-    state_text = column(_("state"), display.call_badge)
-    waits = column(_("waits"), explanations.explain_waiting)
-    answer = column(_("what went wrong"), explanations.explain_error)
+    @admin.display(description=_("state"))
+    def state_text(self, call: ApiCall) -> str:
+        return display.call_badge(call)
+
+    @admin.display(description=_("waits"))
+    def waits(self, call: ApiCall) -> str:
+        return explanations.explain_waiting(call)
+
+    @admin.display(description=_("what went wrong"))
+    def answer(self, call: ApiCall) -> str:
+        return explanations.explain_error(call)
 
 
 class EventColumns:
     """Columns of an event, for the inbox and a delivery's page."""
 
-    state_text = column(_("state"), display.event_badge)
-    why = column(_("reason"), explanations.explain_event)
+    @admin.display(description=_("state"))
+    def state_text(self, event: WebhookEvent) -> str:
+        return display.event_badge(event)
+
+    @admin.display(description=_("reason"))
+    def why(self, event: WebhookEvent) -> str:
+        return explanations.explain_event(event)
 
 
 class OrderColumn:
-    """The order that a row of a list is about, which the list is searched by: it links both its pages."""
+    """The order of a list's row: a column that links the delivery's page and the shop's own, and the search by it."""
 
     admin_site: admin.AdminSite
     list_prefetch_related: ClassVar[tuple[str, ...]] = ("delivery",)
@@ -68,6 +81,7 @@ class OrderColumn:
     search_help_text: ClassVar[Any] = filters.SEARCH_HELP
 
     def find(self, request: HttpRequest, term: str) -> Q:
+        """Find the rows by their order, as the list of deliveries does."""
         return Q(delivery__in=filters.delivery_keys(request, term))
 
     def delivery_of(self, row: Any) -> Delivery | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from operator import attrgetter
 from typing import Any
 
 from django.contrib import admin
@@ -16,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.admin import dashboard, display, explanations, exports, filters
 from kaspi_delivery_django.admin.actions import ACTIONS, actions_for
-from kaspi_delivery_django.admin.columns import CallsInline, DeliveryColumns, EventsInline, OrderColumn, column
+from kaspi_delivery_django.admin.columns import CallsInline, DeliveryColumns, EventsInline, OrderColumn
 from kaspi_delivery_django.admin.confirmation import ConfirmedActionsAdmin, bulk_action
 from kaspi_delivery_django.admin.outcomes import Action
 from kaspi_delivery_django.admin.readonly import ReadOnlyAdmin
@@ -70,7 +69,6 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
     actions = ("cancel_deliveries", "retry_deliveries", "refresh_deliveries", "return_deliveries", "print_labels")
     personal = (*PERSONAL, "parcel_weight_grams", "parcel_value_kzt")
 
-    customer = column(_("customer"), attrgetter("customer_name"))
     cancel_deliveries = bulk_action(ACTIONS["cancel"], _("Cancel selected deliveries"))
     retry_deliveries = bulk_action(ACTIONS["retry"], _("Retry selected deliveries now"))
     refresh_deliveries = bulk_action(ACTIONS["refresh"], _("Ask Kaspi about selected deliveries now"))
@@ -122,6 +120,10 @@ class DeliveryAdmin(OrderColumn, DeliveryColumns, ConfirmedActionsAdmin):
                 for change in StatusChange.objects.filter(delivery=delivery).order_by("-at", "-pk")
             ]
         return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=_("customer"))
+    def customer(self, delivery: Delivery) -> str:
+        return delivery.customer_name
 
     @admin.display(description=_("in status for"))
     def age(self, delivery: Delivery) -> str:

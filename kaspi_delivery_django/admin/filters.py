@@ -58,12 +58,11 @@ class ChoiceFilter(admin.SimpleListFilter):
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
-        return queryset if value is None else self.chosen(queryset, value)
+        return queryset if value is None else self.filter_by(queryset, value)
 
-    def chosen(self, rows: Any, value: str) -> QuerySet[Any]:
-        """Return the rows that a choice stands for."""
-        found: QuerySet[Any] = rows.filter(**{str(self.parameter_name): value})
-        return found
+    def filter_by(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
+        """Return the rows that this choice stands for."""
+        return rows.filter(**{str(self.parameter_name): value})
 
 
 class StatusFilter(ChoiceFilter):
@@ -75,8 +74,10 @@ class StatusFilter(ChoiceFilter):
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
         return [*((status or NOT_BOOKED, label) for status, label in STATUS_LABELS.items()), (OTHER, _("Other"))]
 
-    def chosen(self, rows: Any, value: str) -> Any:
-        return rows.in_unknown_status() if value == OTHER else rows.filter(status="" if value == NOT_BOOKED else value)
+    def filter_by(self, rows: Any, value: str) -> Any:
+        if value == OTHER:
+            return rows.in_unknown_status()
+        return rows.filter(status="" if value == NOT_BOOKED else value)
 
 
 class AttentionFilter(ChoiceFilter):
@@ -100,8 +101,8 @@ class AttentionFilter(ChoiceFilter):
         ]
         yield from super().choices(changelist)
 
-    def chosen(self, rows: Any, value: str) -> Any:
-        return rows.flagged() if value == ANY else super().chosen(rows, value)
+    def filter_by(self, rows: Any, value: str) -> Any:
+        return rows.flagged() if value == ANY else super().filter_by(rows, value)
 
 
 class DueFilter(ChoiceFilter):
@@ -111,7 +112,7 @@ class DueFilter(ChoiceFilter):
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> Choices:
         return [("overdue", _("Overdue"))]
 
-    def chosen(self, rows: Any, value: str) -> Any:
+    def filter_by(self, rows: Any, value: str) -> Any:
         return rows.overdue(clock.now())
 
 
@@ -158,9 +159,9 @@ class GroupedStateFilter(StateFilter):
         value, label, _states = self.together
         return [(value, label), *super().lookups(request, model_admin)]
 
-    def chosen(self, rows: Any, value: str) -> Any:
+    def filter_by(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
         several, _label, states = self.together
-        return rows.filter(state__in=states) if value == several else super().chosen(rows, value)
+        return rows.filter(state__in=states) if value == several else super().filter_by(rows, value)
 
 
 class SinceFilter(ChoiceFilter):
@@ -178,7 +179,7 @@ class SinceFilter(ChoiceFilter):
             ("720", _("The last 30 days")),
         ]
 
-    def chosen(self, rows: Any, value: str) -> Any:
+    def filter_by(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
         return rows.filter(**{f"{self.column}__gte": clock.now() - timedelta(hours=int(value))})
 
 
@@ -214,10 +215,10 @@ class LinkedFilter(ChoiceFilter):
         """Return the condition that a known value stands for: one that an index answers."""
         raise NotImplementedError
 
-    def chosen(self, rows: Any, value: str) -> Any:
+    def filter_by(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
         """Keep the rows that were counted. Named by their keys, or SQLite would walk through the table."""
-        counted = rows.model._default_manager.filter(self.condition(value))
-        return rows.filter(pk__in=counted.order_by().values("pk"))
+        matching = rows.model._default_manager.filter(self.condition(value))
+        return rows.filter(pk__in=matching.order_by().values("pk"))
 
 
 KIND_LABELS = {

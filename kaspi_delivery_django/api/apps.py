@@ -16,4 +16,4 @@ class KaspiDeliveryApiConfig(AppConfig):
         from kaspi_delivery_django.services import extensions
 
         keys = "idempotency keys"
-        extensions.register(extensions.Extension(label=keys, rows=keys, old_rows=idempotency.old_rows))
+        extensions.register(extensions.Extension(label=keys, rows_name=keys, old_rows=idempotency.old_rows))

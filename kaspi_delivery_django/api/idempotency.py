@@ -65,7 +65,7 @@ def run_once(keyed: IdempotencyKey | None, act: Callable[[], Outcome]) -> tuple[
 
 def old_rows(before: datetime) -> OldRows:
     """Return the keys that were first used before a time."""
-    return _keys().filter(created_at__lt=before), "created_at"
+    return OldRows(rows=_keys().filter(created_at__lt=before), by="created_at")
 
 
 def _act(act: Callable[[], Outcome]) -> tuple[Outcome, bool]:

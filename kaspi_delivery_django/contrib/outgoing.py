@@ -104,7 +104,8 @@ def old_rows(model: type[Row], before: datetime, abandoned: models.Q | None = No
     `abandoned` is the condition of waiting rows that are never sent, and are deleted with them.
     """
     ended = ~models.Q(state=Outgoing.State.WAITING)
-    return model.objects.filter(ended if abandoned is None else ended | abandoned, created_at__lt=before), "created_at"
+    old = model.objects.filter(ended if abandoned is None else ended | abandoned, created_at__lt=before)
+    return OldRows(rows=old, by="created_at")
 
 
 def _send(row: Row, send: Callable[[Row], object]) -> bool:

@@ -4,9 +4,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType, ContentTypeManager
@@ -20,7 +21,6 @@ from kaspi_delivery_django.services import clock, errors
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Row = TypeVar("Row", bound=Model)
-OldRows: TypeAlias = tuple[QuerySet[Any], str]  # rows to delete, and an indexed column to read them by
 _TRANSIENT_NUMBERS = {1020, 1205, 1213, 3572}
 _TRANSIENT_STATES = {"40001", "40P01", "55P03", "57014"}
 _LOCK_TIMEOUT_NUMBERS = {1205, 3572}
@@ -185,14 +185,21 @@ def defer_or_raise(err: Exception, what: str) -> None:
     logger.warning("deferred: %s error=%s", what, errors.describe(err))
 
 
+@dataclass(frozen=True, kw_only=True)
+class OldRows:
+    """Rows to delete, and an indexed column, their time, that they are read by."""
+
+    rows: QuerySet[Any]
+    by: str
+
+
 def delete_in_batches(old: OldRows, *, batch: int, dry_run: bool) -> Iterator[int]:
     """Delete rows, the oldest first, and yield the number of each batch."""
-    rows, by = old
     if dry_run:
-        yield rows.count()
+        yield old.rows.count()
         return
-    for keys in batches(rows.order_by(by, "pk"), batch, by=by):
-        yield run_in_transaction(partial(_delete, rows.filter(pk__in=keys)))
+    for keys in batches(old.rows.order_by(old.by, "pk"), batch, by=old.by):
+        yield run_in_transaction(partial(_delete, old.rows.filter(pk__in=keys)))
 
 
 def batches(rows: QuerySet[Any], size: int, *, by: str) -> Iterator[list[int]]:

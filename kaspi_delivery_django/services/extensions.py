@@ -12,13 +12,13 @@ class Extension:
     """What one app adds.
 
     `label` names the task in the worker's log. `run(limit=...)` is called in each round of the worker and returns how
-    many things were done. `old_rows(before)` returns what `kaspi_prune` deletes, and `rows` is its name ("messages").
+    many things were done. `old_rows(before)` returns what `kaspi_prune` deletes, and `rows_name` names it ("messages").
     `anonymize` clears what the app has stored about the customers of these deliveries (primary keys), in the
     transaction that clears the deliveries.
     """
 
     label: str
-    rows: str
+    rows_name: str
     run: Callable[..., int] = lambda **_limit: 0
     old_rows: Callable[[datetime], OldRows] | None = None
     anonymize: Callable[[Collection[int]], object] = lambda _deliveries: None

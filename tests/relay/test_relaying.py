@@ -1,5 +1,6 @@
 """From a signal to the shop's ERP: signed, at least once, with the same id and the same bytes at each attempt."""
 
+import io
 import json
 import signal
 import socket
@@ -13,16 +14,17 @@ from os import environ
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
 from kaspi_delivery_django.contrib.outgoing import LEASE
-from kaspi_delivery_django.contrib.relay import events, sending
+from kaspi_delivery_django.contrib.relay import sending
 from kaspi_delivery_django.contrib.relay.models import RelayedEvent
-from kaspi_delivery_django.models import Delivery, StatusChange
+from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import clock
-from kaspi_delivery_django.services.db import delete_in_batches
 from kaspi_delivery_django.signals import delivery_created, delivery_status_changed
 from tests.conftest import NOON, PATIENCE_S, event
 from tests.relay.conftest import flag
@@ -302,15 +304,28 @@ def test_old_rows_are_pruned(stored, relayed, relay_to, fake_clock):
     """Those that were sent, and those of an endpoint that is gone; what is due for its endpoint stays."""
     flag(stored.delivery, "not_found")
     sending.run(limit=1)
-    assert prune(before=fake_clock.now + timedelta(days=1)) == 1
+    fake_clock.advance(days=91)
+    assert "relayed webhooks deleted: 1" in prune()
     assert only_row().state == "waiting"
     relay_to(another=relayed)
-    assert prune(before=fake_clock.now + timedelta(days=1)) == 1
+    assert "relayed webhooks deleted: 1" in prune()
 
 
-def prune(*, before):
-    """Delete the old rows, and return their number."""
-    return sum(delete_in_batches(events.old_rows(before), batch=10, dry_run=False))
+def test_an_endpoint_with_an_error_keeps_none_of_our_old_rows(relay_to, fake_clock):
+    """The command deletes ours first, and then fails."""
+    WebhookEvent.objects.create(event_id="wh_1", body="{}", state="applied", received_at=fake_clock.now)
+    fake_clock.advance(days=91)
+    relay_to(erp={"URL": "erp.example"})
+    with pytest.raises(ImproperlyConfigured):
+        prune()
+    assert not WebhookEvent.objects.exists()
+
+
+def prune():
+    """Run the command, and return what it printed."""
+    printed = io.StringIO()
+    call_command("kaspi_prune", stdout=printed)
+    return printed.getvalue()
 
 
 def test_a_delivery_may_be_deleted_before_its_event_is_sent(stored, relayed):

@@ -42,8 +42,8 @@ def past():
 
 def prune():
     soon = timezone.now() + timedelta(days=1)
-    for _name, rows in pruning.old_rows(soon):
-        list(delete_in_batches(rows, batch=100, dry_run=False))
+    for _name, old in pruning.old_rows(soon):
+        list(delete_in_batches(old, batch=100, dry_run=False))
     list(pruning.anonymize_personal_data(ended_before=soon, batch=100))
 
 

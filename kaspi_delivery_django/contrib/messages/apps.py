@@ -25,11 +25,11 @@ class MessagesConfig(AppConfig):
 
         checks.register()
         delivery_status_changed.connect(sending.remember, sender=Delivery)
-        register(Extension(label="alarms queued", rows="alarms", run=alarms.run))
+        register(Extension(label="alarms queued", rows_name="alarms", run=alarms.run))
         register(
             Extension(
                 label="messages tried",
-                rows="messages",
+                rows_name="messages",
                 run=sending.send_pending,
                 old_rows=partial(outgoing.old_rows, Message),
                 anonymize=sending.anonymize,

@@ -23,7 +23,7 @@ class RelayConfig(AppConfig):
 
         checks.register(check_relay, "kaspi_delivery")
         # No personal data is relayed: there is nothing to anonymize.
-        register(Extension(label="webhooks relayed", rows="relayed webhooks", run=_run, old_rows=events.old_rows))
+        register(Extension(label="webhooks relayed", rows_name="relayed webhooks", run=_run, old_rows=events.old_rows))
         if conf.is_set():
             events.connect()
 

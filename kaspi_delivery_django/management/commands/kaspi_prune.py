@@ -35,11 +35,11 @@ class Command(BatchCommand):
             raise CommandError(
                 "--events-days must be at least 7: Kaspi repeats an event for a day.", returncode=WRONG_USE
             )
-        received = clock.now() - timedelta(days=options["events_days"])
+        before = clock.now() - timedelta(days=options["events_days"])
         ended = clock.now() - timedelta(days=options["personal_days"])
         how = {"batch": options["batch"], "dry_run": options["dry_run"]}
-        for name, rows in pruning.old_rows(received):
-            for count in delete_in_batches(rows, **how):
+        for name, old in pruning.old_rows(before):
+            for count in delete_in_batches(old, **how):
                 yield Counter({f"{name} deleted": count})
         for count in pruning.anonymize_personal_data(ended_before=ended, **how):
             yield Counter({"deliveries anonymized": count})

@@ -28,15 +28,15 @@ OUR_NOTES = (status.CONFIRMED_BY_KASPI, WebhookEvent.Reason.UNUSABLE_TIME)
 
 
 def old_rows(before: datetime) -> Iterator[tuple[str, OldRows]]:
-    """Yield what is to be deleted, with its name: our own first, whatever an optional app raises.
+    """Yield the rows to delete, with their name. A call keeps the error of its deleted attempt.
 
-    Of a deleted attempt the call keeps the error.
+    Ours come first, so that the error of an optional app does not keep them.
     """
-    yield "events", (_old_events(before), "received_at")
-    yield "failed attempts", (FailedAttempt.objects.filter(at__lt=before), "at")
+    yield "events", OldRows(rows=_old_events(before), by="received_at")
+    yield "failed attempts", OldRows(rows=FailedAttempt.objects.filter(at__lt=before), by="at")
     for added in extensions.installed():
         if added.old_rows:
-            yield added.rows, added.old_rows(before)
+            yield added.rows_name, added.old_rows(before)
 
 
 def anonymize_personal_data(*, ended_before: datetime, batch: int, dry_run: bool = False) -> Iterator[int]:

@@ -193,6 +193,16 @@ def test_a_delivery_that_is_cancelled_unsent_goes_by_the_databases_clock(wrong_c
     assert is_near(delivery.history.get().at, datetime.now(UTC))
 
 
+def test_a_call_that_a_claim_stops_goes_by_the_databases_clock(wrong_clock):
+    """Staff see since when it waits for them."""
+    Order.objects.create()
+    Delivery.objects.update(account="gone")
+    assert claims.claim(ApiCall.objects.get().pk) is None
+    call = ApiCall.objects.get()
+    assert call.state == "stuck"
+    assert is_near(call.updated_at, datetime.now(UTC))
+
+
 def test_each_attempt_keeps_its_request_id(kaspi, due, fake_clock, caplog):
     """For Kaspi's support; each attempt has a new one and the same bytes."""
     kaspi.faults.add(Fault(operation="create", status=500))
