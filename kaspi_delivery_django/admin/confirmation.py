@@ -1,8 +1,6 @@
 """Confirmation pages: show what an action will do, run it, log it, and report the outcome."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partialmethod
 from typing import Any
 
@@ -28,13 +26,11 @@ from kaspi_delivery_django.admin.readonly import STYLE, ReadOnlyAdmin
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import bulk_actions, clock
-from kaspi_delivery_django.services.db import in_transaction, is_transient
-from kaspi_delivery_django.services.deliveries import identities, runners
+from kaspi_delivery_django.services.db import is_transient
+from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.stats import accounts
 
 MAX_ROWS = 10_000
-ROWS_PER_REQUEST = 100
-REQUEST_S = 5.0
 CONFIRMED = "asked_about"
 QUESTION = "question"
 NO_TIME = _("There was no time for all of them: do it again for the rest.")
@@ -110,7 +106,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
             effects=found.effects,
             refused=outcomes.refused_lines(self.admin_site, found.refused),
             more=max(0, len(found.keys) - ROWS_NAMED),
-            queued=max(0, len(found.keys) - ROWS_PER_REQUEST) if action.bulk_name else 0,
+            queued=max(0, len(found.keys) - bulk_actions.ROWS_PER_REQUEST) if action.bulk_name else 0,
         )
 
     def _confirm(
@@ -135,23 +131,16 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
     def _do_all(
         self, request: HttpRequest, action: Action, model: type[Model], keys: Sequence[Any], answers: Mapping[str, Any]
     ) -> None:
-        """Do one row after the other while there is time, hand over the rest, and report both.
-
-        Under ATOMIC_REQUESTS nothing is sent before the end, when there is no time left: that is the worker's.
-        """
-        ended = time.monotonic() + REQUEST_S
-        here = keys[:ROWS_PER_REQUEST]
+        """Do one row after the other while there is time, hand over the rest, and report both."""
         report = Report(self.admin_site)
-        with runners.deferred_to_worker() if in_transaction() else nullcontext():
-            for done, key in enumerate(here):
-                if time.monotonic() >= ended:
-                    here = keys[:done]
-                    break
-                row = model._default_manager.filter(pk=key).first()
-                if row is not None:
-                    report.add(row, self._do(request, action, row, answers))
-        if len(keys) > len(here):
-            self._queue(request, action, model._default_manager.filter(pk__in=keys[len(here) :]), answers, report)
+
+        def do(key: Any) -> None:
+            row = model._default_manager.filter(pk=key).first()
+            if row is not None:
+                report.add(row, self._do(request, action, row, answers))
+
+        if rest := bulk_actions.do_at_once(keys, do):
+            self._queue(request, action, model._default_manager.filter(pk__in=rest), answers, report)
         self.message_user(request, report.text, report.level)
 
     def _queue(

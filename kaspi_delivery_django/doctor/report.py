@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
 
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.doctor import local, probes
+from kaspi_delivery_django.doctor import probes
 from kaspi_delivery_django.doctor.probes import Wait
 from kaspi_delivery_django.doctor.texts import Item, Outcome, Result, result, text, worst
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery
@@ -50,14 +50,14 @@ def run(accounts: Mapping[str, conf.Account], urls: Mapping[str, str], wait: Wai
 
     Raises Django's `DatabaseError` or `InterfaceError` when the database is away.
     """
-    project = [*local.judge_checks(local.project_checks()), local.migrations(), local.database_clock()]
+    project = [*probes.judge_checks(probes.project_checks()), probes.migrations(), probes.database_clock()]
     is_migrated = all(found.outcome is Outcome.PASS for found in project if found.name == "migrations")
     stats = StatsReport() if is_migrated else None
     states = {state.account: state for state in stats.accounts} if stats else {}
-    findings = [*project, *(local.judge_snapshot(stats) if stats else ())]
+    findings = [*project, *(probes.judge_snapshot(stats) if stats else ())]
     for alias, account in accounts.items():
         state = states.get(alias, AccountState(account=alias, environment=account.environment))
-        findings += local.judge_account(state, stats.snapshot) if stats else ()
+        findings += probes.judge_account(state, stats.snapshot) if stats else ()
         findings += _check_account(account, state, urls.get(alias), wait, is_migrated=is_migrated)
     own = list(accounts.values())
     items = judge_items(Evidence(accounts=own, findings=findings, stats=stats, urls=urls))

@@ -4,11 +4,13 @@ Each action is idempotent, so a worker may be killed between the action and the 
 """
 
 import logging
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
@@ -21,13 +23,16 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.models import Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.services import clock, errors, inbox
-from kaspi_delivery_django.services.db import is_transient
+from kaspi_delivery_django.services.db import in_transaction, is_transient
 from kaspi_delivery_django.services.deliveries import actions, booking, rules, runners
 from kaspi_delivery_django.services.deliveries.rules import Effect
 
 logger = logging.getLogger(__name__)
 Name = PendingAction.Name
+Key = TypeVar("Key")
 BATCH_SIZE = 1000
+ROWS_PER_REQUEST = 100
+REQUEST_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +74,20 @@ def queue(name: str, keys: Sequence[Any], *, reason: str = "", asked_by: str = "
     shared = {"name": name, "reason": reason, "asked_by": asked_by, "created_at": clock.now()}
     rows = (PendingAction(**shared, **{column: key}) for key in keys if key not in queued)
     own.bulk_create(rows, batch_size=BATCH_SIZE)
+
+
+def do_at_once(keys: Sequence[Key], do: Callable[[Key], object]) -> Sequence[Key]:
+    """Do the rows that a request has time for, one after the other; return the others, which can be queued.
+
+    Under ATOMIC_REQUESTS nothing is sent before the end, when there is no time left: that is the worker's.
+    """
+    until = time.monotonic() + REQUEST_S
+    with runners.deferred_to_worker() if in_transaction() else nullcontext():
+        for done, key in enumerate(keys[:ROWS_PER_REQUEST]):
+            if time.monotonic() >= until:
+                return keys[done:]
+            do(key)
+    return keys[ROWS_PER_REQUEST:]
 
 
 def login_of(user: Any) -> str:

@@ -220,7 +220,7 @@ def test_a_confirmation_costs_the_same_for_many_rows_as_for_one(staff, several, 
 
 def test_rows_beyond_one_requests_number_are_queued(staff, several, monkeypatch, drain):
     """The first are done, the others are done by the worker."""
-    monkeypatch.setattr(confirmation, "ROWS_PER_REQUEST", 2)
+    monkeypatch.setattr(bulk_actions, "ROWS_PER_REQUEST", 2)
     client = staff("cancel_delivery", "view_pendingaction")
     asked = choose(client, several)
     assert "3 of them are queued for the worker." in text_of(asked)
@@ -238,7 +238,7 @@ def test_rows_beyond_one_requests_number_are_queued(staff, several, monkeypatch,
 
 def test_rows_beyond_one_requests_time_are_queued(staff, several, monkeypatch, fake_clock):
     """A message warns if no worker is seen: they would wait."""
-    monkeypatch.setattr(confirmation, "REQUEST_S", 0)
+    monkeypatch.setattr(bulk_actions, "REQUEST_S", 0)
     client = staff("cancel_delivery")
     asked = choose(client, several)
     first = message_text(confirm(client, asked, reason="out of stock"))
@@ -253,7 +253,7 @@ def test_nothing_is_recorded_as_queued_that_was_not(staff, several, monkeypatch)
     """The admin's log is believed."""
     client = staff("cancel_delivery")
     page = choose(client, several)
-    monkeypatch.setattr(confirmation, "ROWS_PER_REQUEST", 0)
+    monkeypatch.setattr(bulk_actions, "ROWS_PER_REQUEST", 0)
     monkeypatch.setattr(confirmation.bulk_actions, "queue", lambda *_args, **_options: 1 / 0)
     client.raise_request_exception = False
     assert client.post(LIST, {**page.context["hidden"], "reason": "closed"}).status_code == 500
@@ -347,7 +347,7 @@ def test_refused_actions_are_listed_and_dismissed(staff, several, fake_clock):
 def test_an_action_without_the_worker_says_that_some_are_left(staff, several, fake_clock, monkeypatch):
     """The worker dismisses nothing."""
     rows = queued(fake_clock, several)
-    monkeypatch.setattr(confirmation, "ROWS_PER_REQUEST", 3)
+    monkeypatch.setattr(bulk_actions, "ROWS_PER_REQUEST", 3)
     client = staff("view_pendingaction", "cancel_delivery")
     page = choose(client, rows, "dismiss_actions", url=PENDING, apply="1")
     assert "do it again for the rest" in message_text(page)

@@ -16,11 +16,10 @@ from django.utils.html import escape, strip_tags
 
 from example_project.shop.models import Order as ExampleOrder
 from kaspi_delivery_django.admin import DeliveryAttentionMixin, DeliveryInline, OrderDeliveriesMixin
-from kaspi_delivery_django.admin.orders import actions
 from kaspi_delivery_django.admin.orders.lists import OrderAttentionFilter, OrderDeliveryFilter
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
-from kaspi_delivery_django.services import cancel_delivery, reissue_delivery, request_return
+from kaspi_delivery_django.services import bulk_actions, cancel_delivery, reissue_delivery, request_return
 from tests.admin.conftest import LIST as DELIVERIES
 from tests.shop import adapters
 from tests.shop.models import AppOrder, GiftOrder, Line, Note, Order, ProxyOrder, Shipment
@@ -440,10 +439,10 @@ def test_a_delivery_of_an_order_that_the_page_hides_is_left_alone(admin_client, 
 def test_too_many_orders_are_refused_as_a_whole(admin_client, monkeypatch):
     """Each is read by the adapter; where there is no time for that, orders are left alone."""
     orders = unsaved_by_signals(Order(), Order())
-    monkeypatch.setattr(actions, "REQUEST_S", -1)
+    monkeypatch.setattr(bulk_actions, "REQUEST_S", -1)
     question = chosen(admin_client, "kaspi_book", *orders).content.decode()
     assert "2 are left alone. There was no time for all of them" in question
-    monkeypatch.setattr(actions, "ROWS_PER_REQUEST", 1)
+    monkeypatch.setattr(bulk_actions, "ROWS_PER_REQUEST", 1)
     for name in ("kaspi_book", "kaspi_book_again"):
         assert "more than 1 rows" in words(chosen(admin_client, name, *orders))
 

@@ -9,7 +9,7 @@ from django.core.checks import Warning as Caution
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from kaspi_delivery_django.doctor import local
+from kaspi_delivery_django.doctor import probes
 from kaspi_delivery_django.doctor.texts import Outcome, worst
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.services import clock
@@ -41,7 +41,7 @@ UNDER_WAY = {"deliveries": {"created": 1}}
 def test_each_check_of_this_app_is_a_finding_with_its_hint(number, outcome):
     """What is right in the sandbox, and a secret that Kaspi issued short, is to be confirmed."""
     message = Caution("A {key} is missing.", hint="Set {it}.", obj="almaty", id=f"kaspi_delivery.{number}")
-    [found] = local.judge_checks([message])
+    [found] = probes.judge_checks([message])
     assert (found.outcome, found.todo) == (outcome, "Set {it}.")
     assert found.message == f"kaspi_delivery.{number}: A {{key}} is missing. (almaty)"
 
@@ -49,7 +49,7 @@ def test_each_check_of_this_app_is_a_finding_with_its_hint(number, outcome):
 def test_checks_of_others_are_counted():
     """They are the project's own business, and `check --deploy` says them better."""
     of_django = [Caution("HSTS", id="security.W004"), Error("A field", id="models.E001")]
-    ours, others = local.judge_checks(of_django)
+    ours, others = probes.judge_checks(of_django)
     assert (ours.outcome, others.outcome) == ("pass", "yours")
     assert "2 messages, 1 of them errors" in others.message
 
@@ -57,10 +57,10 @@ def test_checks_of_others_are_counted():
 @rows
 def test_the_checks_that_run_are_those_of_a_deployment(settings):
     """Without what the project has silenced."""
-    ids = {message.id for message in local.project_checks()}
+    ids = {message.id for message in probes.project_checks()}
     assert "kaspi_delivery.W011" in ids
     settings.SILENCED_SYSTEM_CHECKS = ["kaspi_delivery.W011"]
-    assert {message.id for message in local.project_checks()} == ids - {"kaspi_delivery.W011"}
+    assert {message.id for message in probes.project_checks()} == ids - {"kaspi_delivery.W011"}
 
 
 @rows
@@ -71,7 +71,7 @@ def test_migrations_that_are_not_applied_are_named(app, outcome):
     last = max((name for label, name in recorder.applied_migrations() if label == app), default="")
     recorder.record_unapplied(app or "", last)
     try:
-        found = local.migrations()
+        found = probes.migrations()
     finally:
         if app:
             recorder.record_applied(app, last)
@@ -82,9 +82,9 @@ def test_migrations_that_are_not_applied_are_named(app, outcome):
 @rows
 def test_the_clock_of_the_database_is_compared(monkeypatch):
     """Leases go by it."""
-    assert local.database_clock().outcome == "pass"
+    assert probes.database_clock().outcome == "pass"
     monkeypatch.setattr(clock, "database_now", lambda _using: clock.now() + timedelta(minutes=5))
-    assert local.database_clock().outcome == "fail"
+    assert probes.database_clock().outcome == "fail"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_clock_of_the_database_is_compared(monkeypatch):
 def test_each_state_of_an_account(state, name, outcome, message):
     """A worker that died or never ran, and an open circuit breaker with its reason, say what to do."""
     account = AccountState(account="default", environment="sandbox", **state)
-    [found] = [one for one in local.judge_account(account, EMPTY) if one.name == name]
+    [found] = [one for one in probes.judge_account(account, EMPTY) if one.name == name]
     assert (found.outcome, message in found.message, bool(found.todo)) == (outcome, True, outcome == "fail")
 
 
@@ -122,7 +122,7 @@ def test_pending_work(changes, name, outcome, message):
     """A backlog and silence are faults; what needs attention is work, and no fault of the installation."""
     report = Report()
     report.snapshot = replace(EMPTY, **changes)
-    [found] = [one for one in local.judge_snapshot(report) if one.name == name]
+    [found] = [one for one in probes.judge_snapshot(report) if one.name == name]
     assert (found.outcome, message in found.message) == (outcome, True)
 
 

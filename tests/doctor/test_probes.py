@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from kaspi_delivery_django.doctor import probes
-from kaspi_delivery_django.doctor.local import compare_clocks
+from kaspi_delivery_django.doctor.probes import compare_clocks
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import clock

@@ -10,9 +10,9 @@ from django.core.management import call_command
 from django.template import Context, Template
 from prometheus_client import CollectorRegistry, generate_latest
 
-from kaspi_delivery_django.admin import confirmation
 from kaspi_delivery_django.contrib import prometheus
 from kaspi_delivery_django.models import Delivery, PendingAction
+from kaspi_delivery_django.services import bulk_actions
 from kaspi_delivery_django.tracking import tracking_path
 from tests.conftest import event
 from tests.shop.adapters import OrderAdapter
@@ -79,7 +79,7 @@ def test_an_action_is_recorded_and_done(boss, booked, drain, name, answers, stat
 
 def test_a_bulk_action_and_its_queue_are_done(boss, drain, monkeypatch):
     """Some rows in the request, the others by the worker."""
-    monkeypatch.setattr(confirmation, "ROWS_PER_REQUEST", 1)
+    monkeypatch.setattr(bulk_actions, "ROWS_PER_REQUEST", 1)
     for _ in range(3):
         Order.objects.create()
     drain()

@@ -3,7 +3,7 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from kaspi_delivery_django.doctor import local
+from kaspi_delivery_django.doctor import probes
 from kaspi_delivery_django.models import AccountState
 from kaspi_delivery_django.stats import alerts, metrics
 from kaspi_delivery_django.stats.report import Report
@@ -50,6 +50,6 @@ def test_a_metric_has_one_limit(at_noon, fake_clock, name, words, finding, secon
     fake_clock.advance(seconds=metrics.METRICS[name].limit + seconds_more)
     report = Report()
     is_alert = any(words in alert.words for alert in alerts.find(report))
-    findings = [*local.judge_snapshot(report), *local.judge_account(report.accounts[0], report.snapshot)]
+    findings = [*probes.judge_snapshot(report), *probes.judge_account(report.accounts[0], report.snapshot)]
     is_failure = any(found.outcome == "fail" for found in findings if found.name == finding)
     assert (is_alert, is_failure, is_reported(name)) == (seconds_more > 0,) * 3

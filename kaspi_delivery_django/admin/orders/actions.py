@@ -23,8 +23,6 @@ from kaspi_delivery_django.admin.confirmation import (
     CONFIRMED,
     MAX_ROWS,
     NO_TIME,
-    REQUEST_S,
-    ROWS_PER_REQUEST,
     BulkActionsMixin,
     check_keys,
     keys_of,
@@ -37,6 +35,7 @@ from kaspi_delivery_django.admin.outcomes import Action, Answer, Preview, Report
 from kaspi_delivery_django.exceptions import CannotBook, CannotReissue, NoAdapter
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
+from kaspi_delivery_django.services import bulk_actions
 from kaspi_delivery_django.services.deliveries import rules
 from kaspi_delivery_django.services.deliveries.orders import NOT_WANTED, book_delivery, check_booking
 from kaspi_delivery_django.services.deliveries.rules import PERMISSIONS
@@ -157,7 +156,7 @@ class OrderConfirmation(BulkActionsMixin):
         return HttpResponseRedirect(display.address(self.admin_site, page, quote(order.pk)))
 
     def book(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        if self._refuses_many(request, queryset, most=ROWS_PER_REQUEST):
+        if self._refuses_many(request, queryset, most=bulk_actions.ROWS_PER_REQUEST):
             return None
         return self.confirm_bulk(request, queryset, self.booking)
 
@@ -166,7 +165,7 @@ class OrderConfirmation(BulkActionsMixin):
         return None if deliveries is None else self.confirm_bulk(request, deliveries, ACTIONS["cancel"])
 
     def rebook(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        deliveries = self._newest(request, queryset, most=ROWS_PER_REQUEST)
+        deliveries = self._newest(request, queryset, most=bulk_actions.ROWS_PER_REQUEST)
         if deliveries is None:
             return None
         known = request.POST.get(CONFIRMED)
@@ -246,7 +245,7 @@ class OrderConfirmation(BulkActionsMixin):
         """Return which orders can be booked as the adapter wants, how many couriers come, and why the others cannot."""
         able: list[Any] = []
         couriers, refused = 0, defaultdict(list)
-        until = time.monotonic() + REQUEST_S
+        until = time.monotonic() + bulk_actions.REQUEST_S
         for order in self.model._default_manager.filter(pk__in=keys).order_by("pk"):
             if time.monotonic() > until:
                 refused[str(NO_TIME)].append(order)

@@ -1,4 +1,4 @@
-"""Ask the adapter again before a create is sent; hold it back while it is not wanted; correct what was never sent.
+"""Decide whether a claimed call may be sent: by its age, its account and its key, and by the adapter, asked again.
 
 A delivery that is not wanted is neither sent nor abandoned: it waits for a save that wants it, and is flagged
 after `WAIT_BEFORE_FLAG`. One that is wanted later is postponed, and the adapter is asked again then.
@@ -13,6 +13,8 @@ from django.db import IntegrityError, models
 from django.db.models import Q
 from django.utils.translation import gettext, gettext_lazy
 
+from kaspi_delivery_django import conf
+from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.exceptions import CannotRetry, DeliveryError
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.orders import AnyAdapter
@@ -33,7 +35,37 @@ OF_ADAPTER_FAILED = frozenset({Attention.ADAPTER_FAILED})
 OF_NOT_WANTED = frozenset({Attention.NOT_WANTED})
 
 
-def may_send(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
+def may_send(
+    call: ApiCall, delivery: Delivery, account: Account | None, now: datetime, order: models.Model | None
+) -> bool:
+    """Return whether a due call may be sent; record why not. `order` is the shop's, if it was read before."""
+    if _is_obsolete(call, delivery):
+        return False
+    blocked = Attention.PAYLOAD_CHANGED if call.is_changed else _blocked_reason(call, delivery, account, now)
+    if blocked is not None:
+        stop(call, delivery, blocked)
+        return False
+    if is_first_create(call) and not _build(call, delivery, order, now):
+        return False
+    if call.kind == Kind.REFRESH:
+        payloads.flag_edits(delivery)
+    return True
+
+
+def stop(call: ApiCall, delivery: Delivery, reason: Attention, error: str = "") -> None:
+    """Stop a call of a locked delivery, and flag the delivery. Saves both."""
+    calls.mark_stuck(call, reason, clock.now_of(delivery), error)
+    attention.flag(delivery, reason)
+    if call.kind == Kind.REFRESH:
+        delivery.next_refresh_at = None
+    delivery.save(update_fields=["next_refresh_at", *attention.COLUMNS])
+
+
+def is_first_create(call: ApiCall) -> bool:
+    return call.kind == Kind.CREATE and call.unknown_since is None
+
+
+def _ask_adapter(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
     """Ask the adapter about a locked delivery's first create; build its payload if it may be sent.
 
     A deleted order, or one that the adapter wants cancelled, cancels the delivery; one that is not wanted, or is
@@ -170,6 +202,45 @@ def refused_as(error: type[DeliveryError], *, gone: str = "") -> Iterator[None]:
         raise error(gone) from err
     except AdapterFailed as err:
         raise error(ADAPTER_FAILED % {"error": translated(str(err))}) from err
+
+
+def _is_obsolete(call: ApiCall, delivery: Delivery) -> bool:
+    """Finish a call that has nothing left to do. Return whether it has not."""
+    booked = call.kind in (Kind.CREATE, Kind.LINK) and delivery.delivery_id is not None
+    ended = call.kind == Kind.CANCEL and not delivery.is_open
+    if booked or ended:
+        ApiCall.objects.filter(pk=call.pk).finish(State.DONE, clock.now_of(delivery))
+    return booked or ended
+
+
+def _blocked_reason(call: ApiCall, delivery: Delivery, account: Account | None, now: datetime) -> Attention | None:
+    """Return why staff must decide before this call is sent; None when it may be sent."""
+    if account is None or account.environment != delivery.environment:
+        return Attention.CONFIGURATION_CHANGED
+    if call.kind == Kind.CANCEL:
+        return Attention.CANCEL_UNKNOWN if call.is_key_expired(now) else None
+    return _why_not_book(call, delivery, account, now) if call.kind == Kind.CREATE else None
+
+
+def _why_not_book(call: ApiCall, delivery: Delivery, account: Account, now: datetime) -> Attention | None:
+    if call.is_key_expired(now):
+        return Attention.OUTCOME_UNKNOWN
+    if delivery.has_live_predecessor():
+        return Attention.SECOND_PARCEL
+    if call.unknown_since is None:
+        return Attention.TOO_OLD if now >= call.queued_at + conf.current().max_dispatch_age else None
+    sent_with = (call.api_key_fingerprint, call.base_url)
+    same = sent_with == (account.api_key_fingerprint, account.base_url)
+    return None if same else Attention.CONFIGURATION_CHANGED
+
+
+def _build(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
+    """Ask the adapter whether the order is still wanted, and build the payload."""
+    try:
+        return _ask_adapter(call, delivery, order, now)
+    except AdapterFailed as err:
+        stop(call, delivery, Attention.ADAPTER_FAILED, str(err))
+        return False
 
 
 def _prepare(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> Wish:

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache, partial
 
-from django.db import models
-
 from kaspi_delivery_django import conf
-from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import clock
 from kaspi_delivery_django.services.db import database_now, run_in_transaction
-from kaspi_delivery_django.services.deliveries import attention, calls, payloads, preflight
-from kaspi_delivery_django.services.errors import AdapterFailed
+from kaspi_delivery_django.services.deliveries import payloads, preflight
 from kaspi_delivery_django.services.locks import lock, lock_unlocked
 from kaspi_delivery_django.services.outbox import circuit_breaker, leases
 from kaspi_delivery_django.services.outbox.circuit_breaker import Breaker
@@ -60,7 +56,8 @@ def flag_data_error(call_pk: int, error: str, *, token: str) -> None:
     call = ApiCall.objects.get(pk=call_pk)
     is_own = call.state == State.SENDING and call.claim_token == token
     if is_own or call.state in {State.DUE, State.UNKNOWN}:
-        _stop(call, delivery, Attention.ADAPTER_FAILED if _is_first_create(call) else Attention.DATA_ERROR, error)
+        is_first = preflight.is_first_create(call)
+        preflight.stop(call, delivery, Attention.ADAPTER_FAILED if is_first else Attention.DATA_ERROR, error)
 
 
 def _claim_trial(call_pk: int) -> Claim | None:
@@ -91,14 +88,14 @@ def _claim_all(
     now = clock.reading(read_at)
     blocked = [call.pk for call in found if _is_blocked(call, admitted)]
     sendable = [call for call in found if call.pk not in blocked and _has_key(call.delivery)]
-    orders = payloads.orders_of(call.delivery for call in sendable if _is_first_create(call))
+    orders = payloads.orders_of(call.delivery for call in sendable if preflight.is_first_create(call))
     before = {call.pk: call.payload for call in sendable}  # a payload is built again for a new name
     ready = []
     for call in sendable:
         delivery, account = call.delivery, conf.account(call.delivery.account)
         if len(call_pks) > 1 and time.monotonic() - began > MAX_BUILD_S:
             break
-        if _may_go(call, delivery, account, now, orders.get(delivery.pk)) and account is not None:
+        if preflight.may_send(call, delivery, account, now, orders.get(delivery.pk)) and account is not None:
             was_unknown = call.unknown_since is not None
             ready.append(Claim(call, delivery, account, was_unknown=was_unknown, is_trial=is_trial))
         elif account is not None and delivery.account != account.alias:
@@ -134,71 +131,3 @@ def _has_key(delivery: Delivery) -> bool:
         return True
     log_missing_key(account.alias)
     return False
-
-
-def _is_first_create(call: ApiCall) -> bool:
-    return call.kind == Kind.CREATE and call.unknown_since is None
-
-
-def _may_go(
-    call: ApiCall, delivery: Delivery, account: Account | None, now: datetime, order: models.Model | None
-) -> bool:
-    """Return whether a due call may be sent; record why not. `order` is the shop's, if it was read before."""
-    if _is_obsolete(call, delivery):
-        return False
-    blocked = Attention.PAYLOAD_CHANGED if call.is_changed else _blocked_reason(call, delivery, account, now)
-    if blocked is not None:
-        _stop(call, delivery, blocked)
-        return False
-    if _is_first_create(call) and not _build(call, delivery, order, now):
-        return False
-    if call.kind == Kind.REFRESH:
-        payloads.flag_edits(delivery)
-    return True
-
-
-def _is_obsolete(call: ApiCall, delivery: Delivery) -> bool:
-    """Finish a call that has nothing left to do. Return whether it has not."""
-    booked = call.kind in (Kind.CREATE, Kind.LINK) and delivery.delivery_id is not None
-    ended = call.kind == Kind.CANCEL and not delivery.is_open
-    if booked or ended:
-        ApiCall.objects.filter(pk=call.pk).finish(State.DONE, clock.now_of(delivery))
-    return booked or ended
-
-
-def _blocked_reason(call: ApiCall, delivery: Delivery, account: Account | None, now: datetime) -> Attention | None:
-    """Return why staff must decide before this call is sent; None when it may be sent."""
-    if account is None or account.environment != delivery.environment:
-        return Attention.CONFIGURATION_CHANGED
-    if call.kind == Kind.CANCEL:
-        return Attention.CANCEL_UNKNOWN if call.is_key_expired(now) else None
-    return _why_not_book(call, delivery, account, now) if call.kind == Kind.CREATE else None
-
-
-def _why_not_book(call: ApiCall, delivery: Delivery, account: Account, now: datetime) -> Attention | None:
-    if call.is_key_expired(now):
-        return Attention.OUTCOME_UNKNOWN
-    if delivery.has_live_predecessor():
-        return Attention.SECOND_PARCEL
-    if call.unknown_since is None:
-        return Attention.TOO_OLD if now >= call.queued_at + conf.current().max_dispatch_age else None
-    sent_with = (call.api_key_fingerprint, call.base_url)
-    same = sent_with == (account.api_key_fingerprint, account.base_url)
-    return None if same else Attention.CONFIGURATION_CHANGED
-
-
-def _stop(call: ApiCall, delivery: Delivery, reason: Attention, error: str = "") -> None:
-    calls.mark_stuck(call, reason, clock.now_of(delivery), error)
-    attention.flag(delivery, reason)
-    if call.kind == Kind.REFRESH:
-        delivery.next_refresh_at = None
-    delivery.save(update_fields=["next_refresh_at", *attention.COLUMNS])
-
-
-def _build(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
-    """Ask the adapter whether the order is still wanted, and build the payload."""
-    try:
-        return preflight.may_send(call, delivery, order, now)
-    except AdapterFailed as err:
-        _stop(call, delivery, Attention.ADAPTER_FAILED, str(err))
-        return False

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from kaspi_delivery_django.doctor import local
+from kaspi_delivery_django.doctor import probes
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.outbox import circuit_breaker, sender
@@ -202,10 +202,10 @@ def test_it_is_shown_while_it_is_fresh(due, fake_clock, capsys):
     call_command("kaspi_report")
     assert SUNSET in capsys.readouterr().out
     [state] = accounts.read()
-    findings = {found.name: found for found in local.judge_account(state, snapshot.read())}
+    findings = {found.name: found for found in probes.judge_account(state, snapshot.read())}
     assert SUNSET in findings["version"].message
     assert "1.0.0" in findings["version"].message
     fake_clock.advance(days=2)
-    assert "version" not in {found.name for found in local.judge_account(state, snapshot.read())}
+    assert "version" not in {found.name for found in probes.judge_account(state, snapshot.read())}
     call_command("kaspi_report")
     assert SUNSET not in capsys.readouterr().out

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.db import run_in_transaction
+from kaspi_delivery_django.services.errors import AdapterFailed
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, leases, sender
 from tests.services.conftest import fail_on
 from tests.shop import adapters
@@ -97,7 +98,7 @@ def test_blocked_calls_do_not_delay_the_others(orders, fake_clock):
 
 def test_an_adapter_error_is_contained_to_its_order(orders, settings, monkeypatch):
     """The other calls are claimed."""
-    error = claims.AdapterFailed("it broke")
+    error = AdapterFailed("it broke")
     fail_on(monkeypatch, claims.payloads, "_build", error, lambda _delivery, order: order.pk == orders[0].pk)
     assert len(claim_all()) == 5
     assert ApiCall.objects.get(state="stuck").reason == "adapter_failed"

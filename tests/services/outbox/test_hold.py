@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import transaction
 
 from kaspi_delivery_django.contrib import celery
-from kaspi_delivery_django.doctor import local
+from kaspi_delivery_django.doctor import probes
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.outbox import circuit_breaker, claims, sender
@@ -101,7 +101,7 @@ def test_the_report_and_the_doctor_show_the_hold(held):
     call_command("kaspi_report", "--json", stdout=out)
     [account] = json.loads(out.getvalue())["accounts"]
     assert (account["held_at"], account["held_by"]) == ("2026-03-01T12:00:00+00:00", "aliya")
-    found = {one.name: one for one in local.judge_account(accounts.read()[0], snapshot.read())}
+    found = {one.name: one for one in probes.judge_account(accounts.read()[0], snapshot.read())}
     assert found["hold"].outcome == "fail"
     assert "kaspi_worker --release" in found["hold"].todo
 

@@ -13,6 +13,7 @@ from kaspi_delivery_django.client import RemoteDelivery, read_event
 from kaspi_delivery_django.models import AccountState, ApiCall, Delivery, FailedAttempt
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, inbox, refresh_delivery, retry_delivery
+from kaspi_delivery_django.services.deliveries import calls
 from kaspi_delivery_django.services.outbox import claims, due_calls, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.conftest import event
@@ -220,7 +221,7 @@ def test_each_attempt_keeps_its_request_id(kaspi, due, fake_clock, caplog):
 
 def test_a_refresh_answered_without_a_status_keeps_the_status(booked):
     """There is nothing to take."""
-    call = claims.calls.add_refresh(booked)
+    call = calls.add_refresh(booked)
     answer = RemoteDelivery(delivery_id=booked.delivery_id, status="")
     sender.record(claims.claim(call.pk), answer)
     assert fresh(booked).status == "created"

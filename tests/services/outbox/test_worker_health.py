@@ -9,7 +9,7 @@ from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, ProgrammingError, connection
 
-from kaspi_delivery_django.doctor import local
+from kaspi_delivery_django.doctor import probes
 from kaspi_delivery_django.models import AccountState, FailedAttempt
 from kaspi_delivery_django.services import db, inbox
 from kaspi_delivery_django.services.outbox.worker import Worker
@@ -97,7 +97,7 @@ def test_report_doctor_and_dashboard_show_it(worker, monkeypatch, client, admin_
         call_command("kaspi_report", *options, stdout=out)
         assert "parked events applied: ValueError" in out.getvalue()
     assert json.loads(out.getvalue())["accounts"][0]["worker_trouble"]
-    found = {one.name: one for one in local.judge_account(accounts.read()[0], snapshot.read())}
+    found = {one.name: one for one in probes.judge_account(accounts.read()[0], snapshot.read())}
     assert (found["worker"].outcome, "ValueError" in found["worker"].message) == ("fail", True)
     client.force_login(admin_user)
     page = client.get("/admin/kaspi_delivery/delivery/dashboard/").content.decode()
