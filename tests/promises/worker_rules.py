@@ -8,7 +8,7 @@ from hypothesis.strategies import sampled_from
 from kaspi_delivery_django.models import ApiCall
 from kaspi_delivery_django.services.db import run_in_transaction
 from kaspi_delivery_django.services.outbox import claims, results, sender
-from kaspi_delivery_django.services.outbox.due_calls import release_expired
+from kaspi_delivery_django.services.outbox.leases import release_expired
 
 WHICH = sampled_from(range(3))
 MOMENTS = (

@@ -18,7 +18,7 @@ from kaspi_delivery_django.services.db import delete_in_batches
 from kaspi_delivery_django.services.deliveries import actions, notifications
 from kaspi_delivery_django.services.maintenance import pruning
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
-from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, plain_bookings, sender
+from kaspi_delivery_django.services.outbox import circuit_breaker, claims, due_calls, leases, plain_bookings, sender
 from kaspi_delivery_django.stats import report
 from tests.conftest import event
 from tests.shop.models import Order
@@ -137,7 +137,7 @@ def test_claims_and_answers(due):
 def test_a_workers_tasks(booked, fake_clock):
     """Most of the time there is nothing to do; then a stale delivery's refresh is found by its key."""
     refresh = partial(actions.refresh_stale, limit=100)
-    assert_by_index(due_calls.release_expired)
+    assert_by_index(leases.release_expired)
     assert_by_index(lambda: inbox.apply_parked(limit=100))
     assert_by_index(lambda: bulk_actions.run_pending(limit=100))
     assert_by_index(lambda: notifications.notify_pending(limit=100))

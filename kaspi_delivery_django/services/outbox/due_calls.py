@@ -1,4 +1,4 @@
-"""Select the calls to send next, fairly among accounts, and release the claims of dead workers."""
+"""Select the calls to send next, fairly among accounts."""
 
 import random
 import time
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice, zip_longest
 
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall, FailedAttempt
@@ -70,13 +70,6 @@ def select(*, limit: int, not_failed_since: datetime | None = None) -> Sequence[
     if len(found) == limit and len(conf.current().accounts) > 1:  # the calls left out must not be one account's
         found = _round_robin(sendable, limit)
     return random.sample(found, len(found))
-
-
-def release_expired() -> int:
-    """Mark calls whose sender died as of unknown outcome. Return the number of calls."""
-    now = database_now()
-    expired = ApiCall.objects.due(now).filter(state=ApiCall.State.SENDING)
-    return expired.order_by().end_lease(ApiCall.State.UNKNOWN, now=now, next_attempt_at=F("next_attempt_at"))
 
 
 def _with_key(rows: QuerySet[ApiCall]) -> QuerySet[ApiCall]:

@@ -62,6 +62,13 @@ def release(claim: Claim) -> None:
         circuit_breaker.release_trial(claim.delivery, now)
 
 
+def release_expired() -> int:
+    """Mark calls whose sender died as of unknown outcome. Return the number of calls."""
+    now = database_now()
+    expired = ApiCall.objects.due(now).filter(state=State.SENDING)
+    return expired.order_by().end_lease(State.UNKNOWN, now=now, next_attempt_at=models.F("next_attempt_at"))
+
+
 def held(call: ApiCall) -> ApiCallQuerySet:
     """Filter the claimed call, unless its lease was lost: every write of a claim is fenced by its token."""
     return ApiCall.objects.filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)

@@ -15,7 +15,7 @@ from kaspi_delivery_django.services import bulk_actions, clock, errors, extensio
 from kaspi_delivery_django.services.db import database_now, defer_or_raise, is_transient
 from kaspi_delivery_django.services.deliveries import actions, notifications
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
-from kaspi_delivery_django.services.outbox import due_calls, rate_limit, sender
+from kaspi_delivery_django.services.outbox import due_calls, leases, rate_limit, sender
 from kaspi_delivery_django.services.outbox.pipeline import Pipeline
 from kaspi_delivery_django.services.outbox.sender import run_contained
 
@@ -107,7 +107,7 @@ class Worker:
         """Run one batch of each task; return how many things were done."""
         self._run_task("heartbeat", self._beat)
         done = (
-            self._run_task("claims of dead workers released", due_calls.release_expired)
+            self._run_task("claims of dead workers released", leases.release_expired)
             + self._run_task("parked events applied", inbox.apply_parked, limit=BATCH)
             + self._run_task("bulk actions done", bulk_actions.run_pending, limit=BATCH)
             + self._run_task("cancels requested", self._cancel_sweep.run)

@@ -10,7 +10,7 @@ from kaspi_delivery_django.client.transport import DeadlineAdapter
 from kaspi_delivery_django.models import AccountState, ApiCall, Attention, Delivery, FailedAttempt, StatusChange
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
-from kaspi_delivery_django.services.outbox import claims, due_calls, sender
+from kaspi_delivery_django.services.outbox import claims, due_calls, leases, sender
 from tests.conftest import record_late
 from tests.services.conftest import fresh, posts
 from tests.shop.models import Order
@@ -178,7 +178,7 @@ def test_a_dead_workers_claim_ends_in_unknown(kaspi, due, fake_clock):
     assert fresh(due).state == "sending"
     assert not sender.send(due.pk)
     fake_clock.advance(seconds=61)
-    assert due_calls.release_expired() == 1
+    assert leases.release_expired() == 1
     assert fresh(due).state == "unknown"
     assert sender.send(due.pk)
     assert fresh(due).state == "done"
