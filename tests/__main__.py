@@ -4,9 +4,9 @@
     python -m tests --all                        everything, and judge the branch coverage
     python -m tests sqlite mariadb -- -k story   on these engines, with these pytest arguments
 
-What needs no database runs on the first engine alone. tests/kinds.py says what takes long: `--all` runs that in a
-second part, without coverage, because coverage doubles its time. Two gates count what the first part covers on SQLite
-and PostgreSQL: `fail_under` in pyproject.toml for the package, and every branch of what books and moves deliveries.
+What needs no database runs on the first engine alone. tests/kinds.py says what takes long: `--all` runs that last,
+without coverage, because coverage doubles its time. Two gates count what the others cover on SQLite and PostgreSQL:
+`fail_under` in pyproject.toml for the package, and every branch of what books and moves deliveries.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests import kinds
@@ -31,10 +33,7 @@ def main(arguments):
     """Run every part, say how each ended, and return the exit code."""
     options = parse(arguments)
     with tempfile.TemporaryDirectory(prefix="kaspi-") as folder:
-        ended = run_suites(options.engines, first_part(options), Path(folder), is_measured=options.measured)
-        if options.all and not options.pytest:
-            slow = run_suites(options.engines, SLOW, Path(folder))
-            ended |= {f"{engine}, slow": code for engine, code in slow.items()}
+        ended = run_suites(options, Path(folder))
         if options.measured:
             ended["coverage"] = report_coverage(folder)
     if options.measured:
@@ -60,46 +59,47 @@ def parse(arguments):
     return options
 
 
-def first_part(options):
-    """Return the arguments of pytest for the first part, which may be the only one."""
-    if options.pytest:
-        return options.pytest
-    fast = [f"--ignore={place}" for place in SLOW]
-    return fast if options.all else [*fast, "-m", "not thorough"]
-
-
-def run_suites(engines, arguments, folder, *, is_measured=False):
+def run_suites(options, folder):
     """Run pytest on each engine at the same time; show their logs when all have ended, those that failed last."""
-    first, *others = engines
-    first_run = suite(first, arguments, folder, is_measured=is_measured)
+    first, *others = options.engines
     if not others:
         title(f"pytest on {first}")
-        return {first: subprocess.run(**first_run, check=False).returncode}
-    title(f"pytest on {', '.join(engines)}, side by side; the logs are shown when all have ended")
-    more = [*arguments, "--engine-only"]
-    runs = {first: first_run} | {one: suite(one, more, folder, is_measured=is_measured) for one in others}
-    started = {engine: start(run, folder / f"{engine}.log") for engine, run in runs.items()}
-    failed = {engine: run.wait() for engine, run in started.items()}
-    failed |= {engine: 0 for engine in others if failed[engine] == NONE_SELECTED}  # none of them needs a database
+        return {first: run_engine(options, first, folder, None)}
+    title(f"pytest on {', '.join(options.engines)}, side by side; the logs are shown when all have ended")
+    with ExitStack() as stack:
+        logs = {engine: stack.enter_context((folder / f"{engine}.log").open("w")) for engine in options.engines}
+        pool = stack.enter_context(ThreadPoolExecutor())
+        runs = {engine: pool.submit(run_engine, options, engine, folder, log) for engine, log in logs.items()}
+        failed = {engine: run.result() for engine, run in runs.items()}
     for engine in sorted(failed, key=lambda engine: bool(failed[engine])):
         title(f"pytest on {engine}: {'FAILED' if failed[engine] else 'ok'}")
         sys.stdout.write((folder / f"{engine}.log").read_text())
     return failed
 
 
-def start(process, path):
-    """Start a process with its output in a log."""
-    with path.open("w") as log:
-        return subprocess.Popen(**process, stdout=log, stderr=subprocess.STDOUT)
-
-
-def suite(engine, arguments, folder, *, is_measured):
-    """Return how pytest is started on one engine, with a temporary folder that is removed after the run."""
-    (folder / engine).mkdir(exist_ok=True)
+def run_engine(options, engine, folder, log):
+    """Run the parts on one engine, one after the other, in a temporary folder; return the first bad exit code."""
+    (folder / engine).mkdir()
     settings = {"DATABASE": engine, "TMPDIR": str(folder / engine)}
-    if not is_measured:
-        return command("pytest", *arguments, **settings)
-    return command("coverage", "run", "-m", "pytest", *arguments, COVERAGE_FILE=str(folder / ".coverage"), **settings)
+    is_first, codes = engine == options.engines[0], []
+    for module, arguments in parts(options):
+        chosen = arguments if is_first else [*arguments, "--engine-only"]
+        process = command(*module, *chosen, COVERAGE_FILE=str(folder / ".coverage"), **settings)
+        codes.append(subprocess.run(**process, stdout=log, stderr=log and subprocess.STDOUT, check=False).returncode)
+    nothing = () if is_first else (NONE_SELECTED,)  # of what was chosen nothing needs a database
+    return next((code for code in codes if code and code not in nothing), 0)
+
+
+def parts(options):
+    """Yield how pytest is started, and with which arguments: the fast tests first, then what takes long."""
+    pytest, coverage = ["pytest"], ["coverage", "run", "-m", "pytest"]
+    if options.pytest:
+        yield pytest, options.pytest
+        return
+    fast = [f"--ignore={place}" for place in SLOW]
+    yield (coverage if options.measured else pytest), fast if options.all else [*fast, "-m", "not thorough"]
+    if options.all:
+        yield pytest, SLOW
 
 
 def report_coverage(folder):
