@@ -131,7 +131,7 @@ class BulkActionsMixin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
     def _do_all(
         self, request: HttpRequest, action: Action, model: type[Model], keys: Sequence[Any], answers: Mapping[str, Any]
     ) -> None:
-        """Do one row after the other while there is time, hand over the rest, and report both."""
+        """Do one row after the other while there is time, queue the rest, and report both."""
         report = Report(self.admin_site)
 
         def do(key: Any) -> None:
