@@ -34,12 +34,19 @@ def main(arguments):
     options = parse(arguments)
     with tempfile.TemporaryDirectory(prefix="kaspi-") as folder:
         ended = run_suites(options, Path(folder))
+        failures = [line for log in Path(folder).glob("*.log") for line in log.read_text().splitlines() if is_bad(line)]
         if options.measured:
             ended["coverage"] = report_coverage(folder)
     if options.measured:
         ended["core"] = report_core()
     title("  ".join(f"{part} {'FAILED' if code else 'ok'}" for part, code in ended.items()))
+    sys.stdout.write("".join(f"{line}\n" for line in failures))  # last, where the end of a log shows them
     return int(any(ended.values()))
+
+
+def is_bad(line):
+    """Return whether pytest names a test here that failed."""
+    return line.startswith(("FAILED ", "ERROR "))
 
 
 def parse(arguments):
