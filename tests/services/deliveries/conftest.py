@@ -1,4 +1,4 @@
-"""Adapters, signals and linked deliveries for the tests of deliveries."""
+"""Adapters, saves, signals, linked deliveries and their statuses at Kaspi, for the tests of deliveries."""
 
 import pytest
 
@@ -11,6 +11,13 @@ from tests.shop.models import Order
 def use_adapter(configure):
     """Put other adapters of `tests.shop.adapters` in ORDER_ADAPTERS."""
     return lambda *names: configure(ORDER_ADAPTERS=[f"tests.shop.adapters.{name}" for name in names])
+
+
+def save(order, **values):
+    """Save the order with these values."""
+    for name, value in values.items():
+        setattr(order, name, value)
+    order.save()
 
 
 def connect(monkeypatch, signal, receiver):
@@ -49,3 +56,17 @@ def make_linked(db):
         return delivery
 
     return make
+
+
+@pytest.fixture
+def move(kaspi, drain, deliver_webhooks):
+    """Give a delivery a status at Kaspi, and receive its webhook."""
+
+    def run(delivery, status):
+        kaspi.move(delivery.delivery_id, status)
+        deliver_webhooks()
+        drain()
+        delivery.refresh_from_db()
+        return delivery
+
+    return run

@@ -16,6 +16,7 @@ from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.timetables import WeeklyTimetable
 from tests.services.conftest import fresh
+from tests.services.deliveries.conftest import save
 from tests.shop import adapters
 from tests.shop.models import Order
 
@@ -51,11 +52,8 @@ def hold(due, drain, fake_clock):
 
 
 def save_order(**values):
-    """Save the order with these values."""
-    order = Order.objects.get()
-    for name, value in values.items():
-        setattr(order, name, value)
-    order.save()
+    """Save the only order with these values."""
+    save(Order.objects.get(), **values)
 
 
 @pytest.mark.failure_mode("cancel: no longer wanted")
@@ -261,15 +259,14 @@ class SoftDeletingAdapter(adapters.OrderAdapter):
 
 
 @pytest.fixture
-def hide_deleted(monkeypatch, settings):
+def hide_deleted(monkeypatch, configure):
     """Let a manager of the model hide marked orders, and use an adapter."""
 
     def run(manager, adapter):
         hiding = Undeleted()
         hiding.model, hiding.name = Order, "undeleted"
         monkeypatch.setitem(Order._meta.__dict__, f"{manager}_manager", hiding)
-        path = f"{adapter.__module__}.{adapter.__name__}"
-        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [path]}
+        configure(ORDER_ADAPTERS=[f"{adapter.__module__}.{adapter.__name__}"])
 
     return run
 

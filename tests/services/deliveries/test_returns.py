@@ -20,6 +20,7 @@ from kaspi_delivery_django.signals import delivery_status_changed
 from kaspi_delivery_django.stats import days, estimates, recent
 from tests.conftest import NOON
 from tests.services.conftest import fresh
+from tests.services.deliveries.conftest import save
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
@@ -28,17 +29,13 @@ LIFE = ("accepted", "in_transit", "out_for_delivery", "delivered")
 
 
 @pytest.fixture
-def travel(kaspi, drain, deliver_webhooks, fake_clock):
+def travel(move, fake_clock):
     """Have Kaspi bring a parcel to the end of its way; return the delivery as it is then."""
 
     def bring(delivery, *statuses):
-        delivery.refresh_from_db()
         for status in statuses or LIFE:
             fake_clock.advance(minutes=10)
-            kaspi.move(delivery.delivery_id, status)
-            deliver_webhooks()
-            drain()
-        delivery.refresh_from_db()
+            move(delivery, status)
         return delivery
 
     return bring
@@ -55,8 +52,7 @@ def returned(delivered, drain):
     """Return the booked return of a delivered parcel."""
     back = services.request_return(delivered, reason="too small")
     drain()
-    back.refresh_from_db()
-    return back
+    return fresh(back)
 
 
 def record_of(kaspi, delivery):
@@ -78,22 +74,20 @@ def test_a_return_is_the_way_back(returned, delivered, kaspi):
     assert list(delivered.returns()) == [returned]
 
 
-def test_a_return_is_booked_once(delivered, kaspi, drain):
+def test_a_return_is_booked_once(returned, delivered, drain):
     """Also after it has ended: only staff open its next generation, under its next number."""
-    back = services.request_return(delivered)
+    assert services.request_return(delivered) == returned
+    services.cancel_delivery(returned, reason="kept after all")
     drain()
-    assert services.request_return(delivered) == back
-    services.cancel_delivery(back, reason="kept after all")
-    drain()
-    assert services.request_return(delivered).pk == back.pk
-    following = services.reissue_delivery(back)
+    assert services.request_return(delivered).pk == returned.pk
+    following = services.reissue_delivery(returned)
     drain()
     following.refresh_from_db()
     assert following.external_order_id == f"{delivered.external_order_id}-return-2"
     assert (following.generation, following.status, following.returned_delivery()) == (2, "created", delivered)
     assert services.request_return(delivered) == following
     with pytest.raises(CannotReissue, match="later delivery"):
-        services.reissue_delivery(back)
+        services.reissue_delivery(returned)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -135,9 +129,7 @@ def test_only_what_the_customer_has_is_returned(make_linked, columns, words):
 
 def test_the_cancel_of_the_order_cancels_no_return(returned, delivered, kaspi, drain, fake_clock):
     """Neither a save, nor the sweep, nor the adapter's answer right before a return is sent."""
-    order = Order.objects.get()
-    order.cancelled = True
-    order.save()
+    save(Order.objects.get(), cancelled=True)
     fake_clock.advance(minutes=10)
     CancelSweep().run()
     drain()
@@ -191,11 +183,8 @@ def test_the_adapter_may_change_the_way_back(delivered, drain, kaspi, monkeypatc
     call = back.calls.get()
     assert (back.attention, call.state, call.error_message) == ("adapter_failed", "stuck", "Weigh the parcel first.")
     for paid in (True, False):  # a save is no answer for a return
-        order = Order.objects.get()
-        order.paid = paid
-        order.save()
-    back.refresh_from_db()
-    assert back.attention == Attention.ADAPTER_FAILED
+        save(Order.objects.get(), paid=paid)
+    assert fresh(back).attention == Attention.ADAPTER_FAILED
     Order.objects.update(address="elsewhere")
     services.retry_delivery(back)
     drain()
@@ -233,7 +222,7 @@ def test_signals_carry_that_it_is_a_return(delivered, drain, travel, connect_onl
     connect_only(delivery_status_changed, record)
     back = services.request_return(delivered)
     drain()
-    travel(back)
+    travel(fresh(back))
     assert found == [(True, status, delivered.order) for status in ("created", *LIFE)]
 
 
