@@ -103,18 +103,6 @@ def test_a_failed_query_of_the_adapter_is_never_hidden(use_adapter):
         assert Delivery.objects.get().attention == "adapter_failed"
 
 
-def test_an_adapter_that_fails_on_a_booked_order_is_flagged(use_adapter, make_linked):
-    """The next save that succeeds clears the flag, and changes nothing else."""
-    delivery = make_linked()
-    order = Order.objects.get()
-    for adapter, attention in (("BrokenAdapter", "adapter_failed"), ("OrderAdapter", "")):
-        use_adapter(adapter)
-        order.save()
-        delivery.refresh_from_db()
-        assert delivery.attention == attention
-    assert (delivery.external_order_id, delivery.calls.get().state) == (f"order-{order.pk}", "done")
-
-
 def test_a_flag_finds_the_row_of_a_faster_transaction(monkeypatch):
     """Both transactions insert the flagged delivery at once."""
     order = Order.objects.create()

@@ -12,6 +12,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import fast_sql, request_delivery, retry_delivery
 from kaspi_delivery_django.services.deliveries import booking, calls, identities, orders
 from kaspi_delivery_django.services.deliveries.identities import Identity
+from tests.services.deliveries.conftest import save
 from tests.shop import adapters
 from tests.shop.models import GiftOrder, Note, Order
 
@@ -35,13 +36,6 @@ def adapter_may_fail(monkeypatch):
         return wants(self, order)
 
     monkeypatch.setattr(adapters.OrderAdapter, "wants_delivery", fails)
-
-
-def save(order, **values):
-    """Save the order with these values."""
-    for name, value in values.items():
-        setattr(order, name, value)
-    order.save()
 
 
 def test_an_unsaved_value_does_not_count():
@@ -127,15 +121,17 @@ def test_a_name_of_another_order_is_flagged_after_the_commit(kaspi, drain, name_
 
 
 @pytest.mark.usefixtures("adapter_may_fail")
-def test_a_save_that_does_not_want_a_booked_order_clears_only_the_adapters_flag(booked):
-    """Only `wants_cancel` cancels."""
+@pytest.mark.parametrize("is_paid", [True, False])
+def test_a_save_of_a_booked_order_clears_only_the_adapters_flag(booked, is_paid):
+    """Also one that does not want it: only `wants_cancel` cancels."""
     order = Order.objects.get()
     save(order, address="broken")
     assert Delivery.objects.get().attention == "adapter_failed"
     for attention, left in (("adapter_failed", ""), ("too_old", "too_old")):
         Delivery.objects.update(attention=attention)
-        save(order, address="Abay 1", paid=False)
+        save(order, address="Abay 1", paid=is_paid)
         assert (Delivery.objects.get().attention, Delivery.objects.get().delivery_id) == (left, booked.delivery_id)
+    assert booked.calls.get().state == "done"
 
 
 @pytest.mark.usefixtures("adapter_may_fail")
