@@ -17,13 +17,6 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def delivery(db):
-    """Return a delivery without a flag."""
-    Order.objects.create()
-    return Delivery.objects.get()
-
-
 def test_a_second_parcel_stays_flagged(delivery):
     """No reason replaces it."""
     attention.flag(delivery, Attention.SECOND_PARCEL)
@@ -222,6 +215,15 @@ def test_a_cancel_with_an_expired_key_is_not_retried(uncertain, fake_clock):
     cancel_delivery(uncertain)
     assert fresh(uncertain).attention == ""
     assert ApiCall.objects.get(state="due", kind="cancel").idempotency_key.endswith("-cancel-2")
+
+
+def test_a_retried_cancel_is_fetched_first_and_sent_once_more(uncertain, kaspi, drain):
+    """With the same key and bytes."""
+    retry_delivery(uncertain)
+    assert fresh(uncertain).attention == ""
+    drain()
+    assert [request.method for request in kaspi.requests[-2:]] == ["GET", "POST"]
+    assert fresh(uncertain).status == "cancelled"
 
 
 def test_the_end_finishes_stopped_cancels(uncertain, kaspi, refresh):

@@ -22,11 +22,6 @@ def remote_id(kaspi):
     return lambda: next(iter(kaspi.deliveries))
 
 
-def replace_method(monkeypatch, name, method):
-    """Replace a method of the shop's adapter."""
-    monkeypatch.setattr(adapters.OrderAdapter, name, method, raising=False)
-
-
 def fail(_adapter, _order):
     """Fail as an adapter does."""
     raise ZeroDivisionError
@@ -66,17 +61,12 @@ def test_the_allowed_actions(due, fake_clock, columns, state, actions):
 
 
 def test_a_retry_skips_the_delay(due, kaspi, drain):
-    """The call is due at once, unless a sender holds its lease."""
+    """The call is due at once."""
     kaspi.faults.add(Fault(operation="create", drop="before"))
     drain()
     services.retry_delivery(due.delivery)
     drain()
     assert [Delivery.objects.get().delivery_id] == list(kaspi.deliveries)
-    Order.objects.create()
-    claimed = ApiCall.objects.latest("pk")
-    claims.claim(claimed.pk)
-    with pytest.raises(CannotRetry, match="nothing to retry"):
-        services.retry_delivery(claimed.delivery)
 
 
 def test_a_retry_restarts_the_age_of_an_old_order(due, drain, fake_clock):
@@ -101,23 +91,10 @@ def test_an_unsafe_key_is_not_sent_again(lost, fake_clock, reason, hours, messag
         services.retry_delivery(lost)
 
 
-def test_a_retried_cancel_is_fetched_first_and_sent_once_more(booked, kaspi, drain, fake_clock):
-    """With the same key and bytes."""
-    services.cancel_delivery(booked, reason="no")
-    stuck = {"state": "stuck", "reason": "cancel_unknown", "unknown_since": fake_clock.now, "next_attempt_at": None}
-    ApiCall.objects.filter(kind="cancel").update(**stuck)
-    Delivery.objects.update(attention="cancel_unknown")
-    services.retry_delivery(booked)
-    assert Delivery.objects.get().attention == ""
-    drain()
-    assert [request.method for request in kaspi.requests[-2:]] == ["GET", "POST"]
-    assert Delivery.objects.get().status == "cancelled"
-
-
 def test_a_retry_asks_the_adapter_for_a_missing_name(kaspi, drain, monkeypatch):
     """Until it succeeds, or the order is deleted."""
     with monkeypatch.context() as broken:
-        replace_method(broken, "external_order_id", fail)
+        broken.setattr(adapters.OrderAdapter, "external_order_id", fail)
         order = Order.objects.create()
         nameless = Delivery.objects.get()
         assert (nameless.external_order_id, nameless.attention) == (None, "adapter_failed")
@@ -230,7 +207,7 @@ def test_abandoning_needs_a_confirmation_if_kaspi_may_have_booked(lost, remote_i
 def test_rebooking_needs_the_order_and_its_adapter(refused, monkeypatch, method, message):
     """Nothing changes without them."""
     if method:
-        replace_method(monkeypatch, *method)
+        monkeypatch.setattr(adapters.OrderAdapter, *method)
     else:
         Order.objects.all().delete()
     with pytest.raises(CannotReissue, match=message):
@@ -238,10 +215,9 @@ def test_rebooking_needs_the_order_and_its_adapter(refused, monkeypatch, method,
     assert fresh(refused).attention == "refused"
 
 
-def test_another_environment_has_its_own_generations(refused, settings):
+def test_another_environment_has_its_own_generations(refused, configure):
     """An order that the sandbox refused is booked in production, once."""
-    account = {**settings.KASPI_DELIVERY, "ENVIRONMENT": "production", "BASE_URL": "https://localhost:1"}
-    settings.KASPI_DELIVERY = account
+    configure(ENVIRONMENT="production", BASE_URL="https://localhost:1")
     successor = services.reissue_delivery(refused)
     assert (successor.environment, successor.generation) == ("production", 1)
     with pytest.raises(CannotReissue, match="another delivery"):
