@@ -17,15 +17,10 @@ from kaspi_delivery_django.services import cancel_delivery, refresh_delivery
 from kaspi_delivery_django.services.deliveries import actions, payloads
 from kaspi_delivery_django.statuses import status_label
 from tests.services.conftest import fail_on, fresh
+from tests.services.deliveries.conftest import save
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db
-
-
-def save_cancelled(order):
-    """Cancel an order in the shop."""
-    order.cancelled = True
-    order.save()
 
 
 @pytest.mark.parametrize("length", [MAX_REASON_LENGTH, MAX_REASON_LENGTH + 1])
@@ -63,13 +58,11 @@ def test_a_second_cancel_has_its_own_key_once_the_first_failed(make_linked, stat
 
 @pytest.mark.parametrize("state", ["sending", "unknown"])
 @pytest.mark.failure_mode("cancel: while the create is open")
-def test_a_cancel_during_a_create_is_remembered(state):
+def test_a_cancel_during_a_create_is_remembered(due, state):
     """The create is resolved first."""
-    Order.objects.create()
     ApiCall.objects.update(state=state, unknown_since="2026-03-01T00:00Z")
-    delivery = cancel_delivery(Delivery.objects.get(), reason="a mistake")
-    assert delivery.cancel_requested_at
-    assert ApiCall.objects.get().state == state
+    assert cancel_delivery(due.delivery, reason="a mistake").cancel_requested_at
+    assert fresh(due).state == state
 
 
 @pytest.mark.parametrize("status", ["in_transit", "out_for_delivery", "delivered"])
@@ -80,9 +73,8 @@ def test_a_cancel_after_pickup_is_refused(make_linked, status):
     with pytest.raises(CannotCancel, match=status_label(status)):
         cancel_delivery(delivery)
     if status != "delivered":
-        save_cancelled(Order.objects.get())
-        delivery.refresh_from_db()
-        assert delivery.attention == Attention.CANCEL_REFUSED
+        save(Order.objects.get(), cancelled=True)
+        assert fresh(delivery).attention == Attention.CANCEL_REFUSED
     Delivery.objects.update(status="cancelled")
     assert cancel_delivery(delivery).status == "cancelled"
     assert not delivery.calls.filter(kind="cancel").exists()
@@ -96,7 +88,7 @@ def test_the_adapter_cancels_its_orders_delivery(use_adapter, make_linked, adapt
     delivery = make_linked()
     use_adapter(adapter)
     for _ in range(2):
-        save_cancelled(Order.objects.get())
+        save(Order.objects.get(), cancelled=True)
     assert delivery.calls.get(kind="cancel").payload == payload
 
 
@@ -106,7 +98,7 @@ def test_a_cancel_is_for_the_environment_in_use(make_linked):
     Order.objects.get().save()
     ours = Delivery.objects.get(environment="sandbox")
     Delivery.objects.filter(pk=ours.pk).update(delivery_id="dlv_ours", status="created")
-    save_cancelled(Order.objects.get())
+    save(Order.objects.get(), cancelled=True)
     assert ApiCall.objects.get(kind="cancel").delivery_id == ours.pk
 
 
