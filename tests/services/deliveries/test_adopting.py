@@ -1,14 +1,12 @@
 """A delivery that Kaspi had before this app was installed is linked to its order, which is not booked again."""
 
-import json
-
 import pytest
 
 from kaspi_delivery_django.client import UsageError
 from kaspi_delivery_django.exceptions import CannotLink, CannotRetry
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.services import adopt_delivery, cancel_delivery, request_delivery, retry_delivery
-from tests.sandbox.conftest import REQUEST
+from tests.sandbox.conftest import Partner, document
 from tests.services.conftest import fresh
 from tests.shop import adapters
 from tests.shop.models import Order
@@ -24,19 +22,10 @@ def order():
 
 
 @pytest.fixture
-def by_hand(kaspi, settings):
+def by_hand(kaspi):
     """Book as the shop's old code did, under its own names; return Kaspi's id."""
-
-    def book(name):
-        headers = {
-            "x-api-key": settings.KASPI_DELIVERY["API_KEY"],
-            "Idempotency-Key": f"old-code-{name}",
-            "Content-Type": "application/json",
-        }
-        body = json.dumps({**REQUEST, "externalOrderId": name}).encode()
-        return json.loads(kaspi.handle("POST", "/v1/deliveries", headers, body).body)["deliveryId"]
-
-    return book
+    partner = Partner(kaspi)
+    return lambda name: document(partner.create(f"old-code-{name}", externalOrderId=name))["deliveryId"]
 
 
 @pytest.mark.parametrize("name", ["KZ-1", None])
@@ -103,17 +92,6 @@ def test_an_invalid_id_adds_no_row(order, monkeypatch):
     with pytest.raises(CannotLink, match="adapter failed"):
         adopt_delivery(order, "dlv_1")
     assert not Delivery.objects.exists()
-
-
-def test_a_webhook_may_come_before_the_confirmation(order, by_hand, kaspi, drain, deliver_webhooks):
-    """It links the delivery, and sets its status."""
-    delivery_id = by_hand("KZ-1")
-    adopt_delivery(order, delivery_id, external_order_id="KZ-1")
-    kaspi.move(delivery_id, "accepted")
-    deliver_webhooks()
-    drain()
-    delivery = Delivery.objects.get()
-    assert (delivery.delivery_id, delivery.status) == (delivery_id, "accepted")
 
 
 def test_a_cancel_waits_for_the_confirmation(order, by_hand, drain):
