@@ -14,18 +14,15 @@ from kaspi_delivery_django.services.locks import lock_current
 from kaspi_delivery_django.statuses import Transition
 from tests.conftest import NOON
 from tests.services.conftest import fresh
-from tests.shop.models import Order
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_clock")]
 LATER = NOON + timedelta(minutes=5)
 
 
 @pytest.fixture
-def delivery():
+def delivery(make_linked):
     """Return a delivery that Kaspi has accepted."""
-    Order.objects.create()
-    Delivery.objects.update(delivery_id="dlv_1", status="accepted", status_at=NOON)
-    return Delivery.objects.get()
+    return make_linked(status="accepted", status_at=NOON)
 
 
 def update(value, *, source="webhook"):
@@ -145,6 +142,14 @@ def test_a_cancelled_delivery_that_is_live_after_all_is_flagged(delivery):
     assert (found.status, found.attention) == ("in_transit", "cancel_refused")
     Delivery.objects.update(status="cancelled", attention="", raised_reasons="")
     assert correct(delivery, "accepted").attention == "cancel_refused"
+
+
+def test_a_delivery_that_kaspi_reopens_is_not_signalled_as_booked(booked, signals):
+    """The signal of its booking was sent before."""
+    signals.clear()
+    apply(booked, "cancelled", source="refresh")
+    correct(booked, "created")
+    assert signals == ["cancelled", "created"]
 
 
 def entries(*steps):
