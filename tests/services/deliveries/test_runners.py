@@ -12,6 +12,7 @@ from django.core.asgi import get_asgi_application
 from django.core.signals import request_finished, request_started
 from django.db import connections, transaction
 from django.http import HttpResponse, StreamingHttpResponse
+from django.test import AsyncRequestFactory
 from django.urls import path
 
 from kaspi_delivery_django.models import ApiCall
@@ -107,16 +108,11 @@ def test_a_runner_that_is_not_installed_breaks_nothing(monkeypatch, configure, c
     assert ApiCall.objects.get().state == "due"
 
 
-def checkout():
+def checkout(_request=None):
     """Save an order and then its lines, without a transaction."""
     order = Order.objects.create()
     order.lines.create(title="A samovar")
     return HttpResponse(order.pk)
-
-
-def sync_view(_request):
-    """Save in the request's thread."""
-    return checkout()
 
 
 async def async_view(_request):
@@ -160,7 +156,7 @@ async def failing_view(_request):
     raise ValueError("no answer")
 
 
-VIEWS = [sync_view, async_view, gathering_view, foreign_thread_view, streaming_view, failing_view]
+VIEWS = [checkout, async_view, gathering_view, foreign_thread_view, streaming_view, failing_view]
 
 
 @pytest.fixture
@@ -175,16 +171,7 @@ def urls(settings, monkeypatch):
 
 async def visit(name):
     """Request a page as a server does; return the status once the request has ended."""
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "path": f"/{name}/",
-        "raw_path": f"/{name}/".encode(),
-        "query_string": b"",
-        "headers": [(b"host", b"shop.example")],
-    }
+    scope = AsyncRequestFactory().get(f"/{name}/").scope
     visitor = ApplicationCommunicator(get_asgi_application(), scope)
     await visitor.send_input({"type": "http.request", "body": b"", "more_body": False})
     begun = await visitor.receive_output(PATIENCE_S)
@@ -217,7 +204,7 @@ def test_under_asgi_requests_are_apart(kaspi, urls):
     async def both():
         slow = asyncio.create_task(visit("slow_view"))
         await asyncio.wait_for(saved.wait(), PATIENCE_S)
-        await visit("sync_view")
+        await visit("checkout")
         sent_meanwhile = len(kaspi.deliveries)
         ended.set()
         await slow
