@@ -258,20 +258,6 @@ def test_outcome_of_a_cancel(kaspi, booked, drain, fake_clock, kaspis, ended):
     assert ended[2] != "done" or "a mistake" in StatusChange.objects.values_list("note", flat=True)
 
 
-@pytest.mark.failure_mode("cancel: accepted, not done")
-def test_an_accepted_cancel_waits_for_the_final_status(kaspi, booked, drain, fake_clock):
-    """200 with the old status: the delivery is refreshed soon."""
-    kaspi.cancel_is_slow = True
-    cancel_delivery(booked, reason="a mistake")
-    drain()
-    assert fresh(booked).status == "created"
-    kaspi.move(booked.delivery_id, "cancelled")
-    fake_clock.advance(minutes=2)
-    drain()
-    drain()
-    assert fresh(booked).status == "cancelled"
-
-
 def test_a_cancelled_parcel_that_kaspi_revives_is_not_forgotten(kaspi, booked, drain, fake_clock):
     """The cancel is sent again, or staff are asked (found by the state machine of tests/promises)."""
     kaspi.move(booked.delivery_id, "cancelled")
