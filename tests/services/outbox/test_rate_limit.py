@@ -89,6 +89,7 @@ def test_without_a_rate_no_call_waits(configure):
     assert (slot.wait_s(most=32), slot.count) == (0.0, 32)
 
 
+@pytest.mark.failure_mode("request: too many requests")
 def test_the_rate_is_per_second(settings):
     """With a hundredth of a request a second they are 100 s apart; a released slot is used by the next."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}

@@ -10,7 +10,7 @@ from django.db import DataError, InterfaceError, OperationalError
 
 from kaspi_delivery_django import conf
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services.outbox import rate_limit, sender
+from kaspi_delivery_django.services.outbox import sender
 from tests.services.conftest import fail_on
 from tests.shop.models import Order
 
@@ -82,19 +82,6 @@ def test_the_worker_waits_for_an_unavailable_database(worker, monkeypatch, caplo
     monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.ERROR_PAUSE_S", 0)
     worker.run()
     assert "database error" in caplog.text
-
-
-@pytest.mark.failure_mode("request: too many requests")
-def test_requests_keep_to_their_rate(worker, settings):
-    """MAX_REQUESTS_PER_SECOND spaces them out."""
-    rate_limit.rate_limiter.cache_clear()
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.04}
-    waits = []
-    worker._stopped.wait = lambda seconds: waits.append(seconds) or False
-    worker._wait_for_slot()
-    worker._wait_for_slot()
-    assert waits[0] == 0.0
-    assert 20 < waits[1] <= 25
 
 
 def test_bookings_go_before_refreshes(worker, booked, fake_clock, monkeypatch):
