@@ -4,7 +4,7 @@ import pytest
 
 from kaspi_delivery_django import client
 from kaspi_delivery_django.models import ApiCall, Attention
-from kaspi_delivery_django.services.outbox.retry_policy import Attempt, Decision, backoff_s, decide
+from kaspi_delivery_django.services.outbox.retry_policy import Attempt, Decision, decide
 
 State, Kind = ApiCall.State, ApiCall.Kind
 JITTER = 0.5
@@ -155,36 +155,23 @@ def test_an_unknown_outcome_is_never_forgotten():
 @pytest.mark.parametrize(
     ("outcome", "tries", "pauses_s"),
     [
-        ("not reached", [(1, 0.0), (1, 1.0), (2, 1.0), (9, 1.0), (50, 0.0)], [1.0, 2.0, 4.0, 512.0, 450.0]),
+        ("not reached", [(0, 1.0), (1, 0.0), (2, 1.0), (9, 1.0), (10_000, 0.0)], [2.0, 1.0, 4.0, 512.0, 450.0]),
         ("no whole answer", [(1, 0.0), (1, 1.0), (2, 1.0), (9, 1.0), (50, 0.0)], [1.0, 2.0, 4.0, 512.0, 450.0]),
         ("409 in progress", [(1, 0.5), (5, 0.5), (6, 0.5), (10, 0.5)], [30.0, 30.0, 48.0, 675.0]),
         ("429 with garbage", [(1, 1.0), (4, 1.0), (6, 1.0)], [30.0, 30.0, 64.0]),
+        ("401, 403, 404, 405, 3xx", [(1, 0.0), (1, 0.5), (1, 1.0)], [240.0, 300.0, 360.0]),
     ],
 )
 @pytest.mark.failure_mode("create: 409, in progress")
 @pytest.mark.failure_mode("create: 429")
-def test_the_backoff_grows(outcome, tries, pauses_s):
-    """Up to a quarter of an hour; a create in progress, and a 429 without a readable time, wait half a minute first."""
-    found = [decide(Attempt(kind="create", attempts=n), ERRORS[outcome], jitter) for n, jitter in tries]
-    assert [decision.pause_s or decision.retry_in_s for decision in found] == pauses_s
-
-
 @pytest.mark.failure_mode("create: key, address or version is wrong")
-def test_the_trial_call_is_jittered():
-    """A wrong key is tried about every five minutes."""
-    found = [decide(Attempt(kind="create"), ERRORS["401, 403, 404, 405, 3xx"], jitter) for jitter in (0.0, 0.5, 1.0)]
-    assert [decision.pause_s for decision in found] == pytest.approx([240.0, 300.0, 360.0])
+def test_each_pause_has_its_length_and_its_jitter(outcome, tries, pauses_s):
+    """Up to a quarter of an hour; half a minute for a create in progress or a bare 429, five for a wrong key."""
+    found = [decide(Attempt(kind="create", attempts=n), ERRORS[outcome], jitter) for n, jitter in tries]
+    assert [decision.pause_s or decision.retry_in_s for decision in found] == pytest.approx(pauses_s)
 
 
 def test_an_unknown_kind_of_call():
     """It is an error of the code, not an outcome."""
     with pytest.raises(ValueError, match="refund"):
         decide(Attempt(kind="refund"), ERRORS["other 4xx"], JITTER)
-
-
-def test_backoff():
-    """The delay doubles from 2 s to 15 min; half of it is jitter."""
-    delays = {-5: 2.0, 0: 2.0, 1: 2.0, 2: 4.0, 3: 8.0, 9: 512.0, 10: 900.0, 10_000: 900.0}
-    assert {attempt: backoff_s(attempt, 1.0) for attempt in delays} == delays
-    assert [backoff_s(1, randomness) for randomness in (0.0, 0.5)] == [1.0, 1.5]
-    assert backoff_s(10, 0.0) == 450.0
