@@ -1,7 +1,6 @@
 """Deadlocks and lock timeouts: one retry at once, then later, and nothing is lost."""
 
 import threading
-from contextlib import contextmanager
 from itertools import count
 
 import pytest
@@ -10,48 +9,21 @@ from django.db import OperationalError, connection
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
 from kaspi_delivery_django.services.db import is_lock_timeout, is_transient, run_in_transaction
 from tests.conftest import PATIENCE_S, event
+from tests.services.conftest import FailingStatements, caused
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-
-class Driver(Exception):
-    sqlstate = None
-
-
-def trouble(*arguments, sqlstate=None):
-    """Return an error as Django wraps it, with the driver's beneath."""
-    err = OperationalError(*arguments)
-    err.__cause__ = Driver()
-    err.__cause__.sqlstate = sqlstate
-    return err
-
-
 TROUBLES = {
-    "PostgreSQL deadlock": trouble("deadlock detected", sqlstate="40P01"),
-    "PostgreSQL serialization failure": trouble("could not serialize access", sqlstate="40001"),
-    "PostgreSQL lock timeout": trouble("canceling statement due to lock timeout", sqlstate="55P03"),
-    "MariaDB record changed": trouble(1020, "Record has changed since last read"),
-    "MariaDB lock timeout": trouble(1205, "Lock wait timeout exceeded"),
-    "MariaDB deadlock": trouble(1213, "Deadlock found"),
-    "SQLite busy": trouble("database is locked"),
+    "PostgreSQL deadlock": caused(OperationalError, sqlstate="40P01"),
+    "PostgreSQL serialization failure": caused(OperationalError, sqlstate="40001"),
+    "PostgreSQL lock timeout": caused(OperationalError, sqlstate="55P03"),
+    "MariaDB record changed": OperationalError(1020, "Record has changed since last read"),
+    "MariaDB lock timeout": OperationalError(1205, "Lock wait timeout exceeded"),
+    "MariaDB deadlock": OperationalError(1213, "Deadlock found"),
+    "SQLite busy": OperationalError("database is locked"),
 }
 each_trouble = pytest.mark.parametrize("how", TROUBLES.values(), ids=TROUBLES.keys())
-
-
-@contextmanager
-def failing(fragment, times, how):
-    """Let so many writes that name the table, or the column, raise the error."""
-    left = [None] * times
-
-    def fail(execute, sql, params, many, context):
-        if fragment in sql and sql.lstrip().startswith(("INSERT", "UPDATE")) and left:
-            left.pop()
-            raise how
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(fail):
-        yield
 
 
 @each_trouble
@@ -59,7 +31,7 @@ def failing(fragment, times, how):
 def test_it_is_distinguished_from_other_errors(how):
     """By the driver's own number or state."""
     assert is_transient(how)
-    assert not is_transient(trouble("server closed the connection"))
+    assert not is_transient(OperationalError("server closed the connection"))
 
 
 @each_trouble
@@ -69,7 +41,7 @@ def test_one_is_retried_at_once_and_two_defer_the_call(kaspi, drain, caplog, how
     """The batch goes on, and the next round sends the deferred call."""
     for _ in range(3):
         Order.objects.create()
-    with failing("api_key_fingerprint", times, how):
+    with connection.execute_wrapper(FailingStatements('"api_key_fingerprint" = ', how, times)):
         drain()
     assert ApiCall.objects.filter(state="done").count() == done
     assert ("deferred" in caplog.text) == (done < 3)
@@ -80,12 +52,10 @@ def test_one_is_retried_at_once_and_two_defer_the_call(kaspi, drain, caplog, how
 
 @each_trouble
 @pytest.mark.failure_mode("webhook: the database fails")
-def test_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(kaspi, drain, post_webhook, how):
+def test_a_webhook_that_meets_it_twice_is_sent_again_by_kaspi(booked, drain, post_webhook, how):
     """503 with Retry-After, and nothing is stored; for a held lock the worker applies the event."""
-    Order.objects.create()
-    drain()
-    document = event(Delivery.objects.get(), "accepted")
-    with failing("kaspi_delivery_webhookevent", 2, how):
+    document = event(booked, "accepted")
+    with connection.execute_wrapper(FailingStatements('INSERT INTO "kaspi_delivery_webhookevent"', how, 2)):
         answer = post_webhook(document)
     if connection.vendor != "sqlite" and is_lock_timeout(how):
         assert answer.json() == {"status": "parked"}  # the inbox itself is not locked

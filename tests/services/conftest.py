@@ -25,14 +25,29 @@ def fail_on(monkeypatch, place, name, error, is_poison):
     monkeypatch.setattr(place, name, failing)
 
 
-class FailingStatements:
-    """An execute wrapper that fails the first statements that begin like this."""
+class Cause(Exception):
+    """A driver's own error, with the attributes of PostgreSQL's drivers."""
 
-    def __init__(self, start, error, times=1000):
-        self.start, self.error, self.times = start, error, times
+    def __init__(self, **facts):
+        super().__init__()
+        self.__dict__.update(facts)
+
+
+def caused(kind, **facts):
+    """Return Django's error with the driver's behind it."""
+    err = kind("the text of the driver")
+    err.__cause__ = Cause(**facts)
+    return err
+
+
+class FailingStatements:
+    """An execute wrapper that fails the first statements that have this part."""
+
+    def __init__(self, part, error, times=1000):
+        self.part, self.error, self.times = part, error, times
 
     def __call__(self, execute, sql, params, many, context):
-        if self.times and sql.replace("`", '"').startswith(self.start):
+        if self.times and self.part in sql.replace("`", '"'):
             self.times -= 1
             raise self.error
         return execute(sql, params, many, context)

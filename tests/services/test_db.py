@@ -22,6 +22,7 @@ from kaspi_delivery_django.services import cancel_delivery, locks, request_deliv
 from kaspi_delivery_django.services.db import is_data_error, is_transient
 from kaspi_delivery_django.services.locks import lock_current
 from tests.conftest import NOON
+from tests.services.conftest import caused
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
@@ -29,22 +30,6 @@ ROW = {"account": "default", "environment": "sandbox", "type": "delivery.accepte
 
 
 mysql_only = pytest.mark.skipif(connection.vendor != "mysql", reason="others have one character set for a database")
-
-
-class Cause(Exception):
-    """A driver's own error, with the attributes of PostgreSQL's drivers."""
-
-    def __init__(self, **facts):
-        super().__init__()
-        self.__dict__.update(facts)
-
-
-def caused(kind, **facts):
-    """Return Django's error with the driver's behind it."""
-    err = kind("the text of the driver")
-    err.__cause__ = Cause(**facts)
-    return err
-
 
 REFUSED = [
     DataError("whatever the number"),
