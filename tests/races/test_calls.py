@@ -33,15 +33,13 @@ def work():
 
 
 @pytest.mark.failure_mode("claim: two workers")
-def test_one_of_eight_workers_gets_the_claim(kaspi, at_once, locking):
+def test_one_of_eight_workers_gets_the_claim(due, at_once, locking):
     """The conditional UPDATE decides."""
-    Order.objects.create()
-    call = ApiCall.objects.get()
-    found = at_once(*[lambda: claims.claim(call.pk)] * WORKERS)
+    found = at_once(*[lambda: claims.claim(due.pk)] * WORKERS)
     assert [isinstance(claim, Claim) for claim in found].count(True) == 1
     assert [claim is None for claim in found].count(True) == WORKERS - 1
-    call.refresh_from_db()
-    assert (call.state, call.attempts) == ("sending", 1)
+    due.refresh_from_db()
+    assert (due.state, due.attempts) == ("sending", 1)
 
 
 @pytest.mark.failure_mode("claim: two workers")
@@ -61,16 +59,15 @@ def test_eight_workers_book_each_order_once(kaspi, at_once, locking, fake_clock)
 
 
 @pytest.mark.failure_mode("claim: a late owner")
-def test_a_claim_that_was_taken_over_links_once(kaspi, drain, fake_clock, at_once):
+def test_a_claim_that_was_taken_over_links_once(due, kaspi, drain, fake_clock, at_once):
     """The first sender records late, beside the second: one id, and neither answer is lost."""
-    Order.objects.create()
     kaspi.faults.add(Fault(operation="create", drop="after"))
-    first = claims.claim(ApiCall.objects.get().pk)
+    first = claims.claim(due.pk)
     fake_clock.advance(minutes=2)
     drain()
     fake_clock.advance(minutes=2)
     ApiCall.objects.update(state="unknown", next_attempt_at=fake_clock.now)
-    second = claims.claim(ApiCall.objects.get().pk)
+    second = claims.claim(due.pk)
     [record] = kaspi.deliveries.values()
     answer = RemoteDelivery(delivery_id=record.delivery_id, status="created")
     ended = at_once(*[lambda claim=claim: record_late(claim, answer) for claim in (first, second)])
@@ -81,22 +78,18 @@ def test_a_claim_that_was_taken_over_links_once(kaspi, drain, fake_clock, at_onc
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_one_of_eight_gets_the_trial_call(kaspi, fake_clock, at_once):
+def test_one_of_eight_gets_the_trial_call(due, fake_clock, at_once):
     """The others wait for its answer."""
-    Order.objects.create()
-    delivery = Delivery.objects.get()
-    circuit_breaker.trip(delivery, until=fake_clock.now, reason="a 401")
+    circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="a 401")
     fake_clock.advance(seconds=1)
-    found = at_once(*[lambda: circuit_breaker.admit(delivery, fake_clock.now)] * WORKERS)
+    found = at_once(*[lambda: circuit_breaker.admit(due.delivery, fake_clock.now)] * WORKERS)
     assert sorted(found, key=str) == [Breaker.HALF_OPEN, *[Breaker.OPEN] * (WORKERS - 1)]
     assert AccountState.objects.get().closed_until > fake_clock.now
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_a_breaker_that_eight_open_at_once_is_open(kaspi, fake_clock, at_once):
+def test_a_breaker_that_eight_open_at_once_is_open(due, fake_clock, at_once):
     """The first writes the account's row; the others find it, or get a deadlock."""
-    Order.objects.create()
-    delivery = Delivery.objects.get()
     until = fake_clock.now + timedelta(minutes=5)
 
     def close():
@@ -105,4 +98,4 @@ def test_a_breaker_that_eight_open_at_once_is_open(kaspi, fake_clock, at_once):
     ended = at_once(*[close] * WORKERS)
     assert None in ended
     assert all(end is None or isinstance(end, OperationalError) for end in ended)
-    assert circuit_breaker.admit(delivery, fake_clock.now) is Breaker.OPEN
+    assert circuit_breaker.admit(due.delivery, fake_clock.now) is Breaker.OPEN

@@ -36,10 +36,9 @@ def test_two_cancels_ask_kaspi_once(booked, drain, kaspi, at_once):
 
 
 @pytest.mark.failure_mode("cancel: while the create is open")
-def test_a_cancel_beside_the_claim_ends_one_way(kaspi, drain, at_once):
+def test_a_cancel_beside_the_claim_ends_one_way(due, kaspi, drain, at_once):
     """Withdrawn before it is sent, or booked and then cancelled: never an unwanted parcel."""
-    Order.objects.create()
-    delivery = Delivery.objects.get()
+    delivery = due.delivery
     at_once(lambda: services.cancel_delivery(delivery, reason="no"), drain)
     drain()
     drain()
@@ -48,18 +47,9 @@ def test_a_cancel_beside_the_claim_ends_one_way(kaspi, drain, at_once):
     assert delivery.status == "cancelled" or delivery.calls.get().state == "abandoned"
 
 
-@pytest.fixture
-def stuck(kaspi):
-    """Return a stuck delivery that Kaspi may have booked."""
-    Order.objects.create()
-    ApiCall.objects.update(state="stuck", reason="outcome_unknown", next_attempt_at=None)
-    Delivery.objects.update(attention="outcome_unknown")
-    return Delivery.objects.get()
-
-
-def test_two_users_who_rebook_open_one_generation(stuck, at_once):
+def test_two_users_who_rebook_open_one_generation(lost, at_once):
     """The second reads that there is one already."""
-    ended = at_once(*[lambda: services.reissue_delivery(stuck, confirmed_absent=True)] * 4)
+    ended = at_once(*[lambda: services.reissue_delivery(lost, confirmed_absent=True)] * 4)
     assert [type(end) for end in ended].count(Delivery) == 1
     assert [type(end) for end in ended].count(CannotReissue) == 3
     assert sorted(Delivery.objects.values_list("generation", flat=True)) == [1, 2]
@@ -67,12 +57,16 @@ def test_two_users_who_rebook_open_one_generation(stuck, at_once):
 
 @pytest.mark.parametrize(
     "act",
-    [services.retry_delivery, lambda row: services.link_delivery(row, "dlv_1"), services.acknowledge_delivery],
+    [
+        services.retry_delivery,
+        lambda row: services.link_delivery(row, "dlv_1"),
+        lambda row: services.acknowledge_delivery(row, confirmed_absent=True),
+    ],
     ids=["retry", "link", "acknowledge"],
 )
-def test_two_users_who_do_the_same_do_it_once(stuck, at_once, act):
+def test_two_users_who_do_the_same_do_it_once(lost, at_once, act):
     """No second row, and no error but one of ours."""
-    ended = at_once(*[lambda: act(stuck)] * 4)
+    ended = at_once(*[lambda: act(lost)] * 4)
     assert all(isinstance(end, Delivery | ApiCall | DeliveryError) for end in ended), ended
     assert ApiCall.objects.filter(kind="create").count() == 1
     assert ApiCall.objects.filter(kind="link").count() <= 1

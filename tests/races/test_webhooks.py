@@ -10,7 +10,6 @@ from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.webhooks import sign
 from kaspi_delivery_django.services.outbox import claims, sender
 from tests.conftest import NOON, event, record_late
-from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,11 +58,9 @@ def test_a_whole_life_at_once_ends_delivered(booked, at_once, start):
 
 
 @pytest.mark.failure_mode("request: killed before the commit")
-def test_a_webhook_beside_our_own_answer_loses_nothing(kaspi, drain, at_once):
+def test_a_webhook_beside_our_own_answer_loses_nothing(due, drain, at_once):
     """Both bring the id: one link, and the update is applied now or by the next round."""
-    Order.objects.create()
-    delivery = Delivery.objects.get()
-    claim = claims.claim(delivery.calls.get().pk)
+    delivery, claim = due.delivery, claims.claim(due.pk)
     answer = sender.transmit(claim, None)
     delivery.delivery_id = answer.delivery_id
     ended = at_once(lambda: record_late(claim, answer), insist(post(event(delivery, "accepted"))))
