@@ -7,6 +7,7 @@ from kaspi_delivery_django.sandbox.adapter import SandboxAdapter
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.services.outbox import claims, sender
 from kaspi_delivery_django.services.outbox.worker import Worker
+from tests.shop.models import Order
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +20,12 @@ def _slow_claims(monkeypatch):
 def worker(kaspi):
     """Return a silent worker of one thread."""
     return Worker(log=lambda _line: None)
+
+
+@pytest.fixture
+def orders(kaspi):
+    """Return a dozen orders, whose creates are due."""
+    return [Order.objects.create() for _ in range(12)]
 
 
 @pytest.fixture

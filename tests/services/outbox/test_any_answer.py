@@ -93,12 +93,10 @@ def _link(delivery):
 
 
 @pytest.fixture
-def answered(fake_clock):
-    """Answer a call of this kind once; return it, what was sent of it before, and its error."""
+def answered(fake_clock, connect_only):
+    """Answer a call of this kind once; return it and its error."""
     received = []
-
-    def hear(error, **_kwargs):
-        received.append(error)
+    connect_only(call_attempted, lambda error, **_kwargs: received.append(error))
 
     def run(kind, *answer):
         AccountState.objects.all().delete()  # a breaker that an earlier answer has opened
@@ -109,9 +107,7 @@ def answered(fake_clock):
             assert sender.send(call.pk)
         return fresh(call), received.pop()
 
-    call_attempted.connect(hear)
-    yield run
-    call_attempted.disconnect(hear)
+    return run
 
 
 @settings(

@@ -30,11 +30,9 @@ def test_a_trial_call_whose_sender_died_is_replaced(due, fake_clock):
 
 
 @pytest.mark.failure_mode("request: the gate reopens")
-def test_pending_calls_are_spread_out(due, fake_clock, monkeypatch):
+def test_pending_calls_are_spread_out(due, orders, fake_clock, monkeypatch):
     """Over half a minute, with jitter: all calls of the account, and no other account's, nor claimed ones."""
     monkeypatch.setattr(circuit_breaker, "BATCH", 3)
-    for _ in range(12):
-        Order.objects.create()
     first, *rest = ApiCall.objects.order_by("pk")
     others = [call.pk for call in rest[::2]]
     Delivery.objects.filter(calls__in=others).update(account="almaty")
@@ -50,11 +48,9 @@ def test_pending_calls_are_spread_out(due, fake_clock, monkeypatch):
     assert max(times) <= fake_clock.now + circuit_breaker.SPREAD
 
 
-def test_calls_beyond_a_limit_are_not_delayed(due, fake_clock, monkeypatch):
+def test_calls_beyond_a_limit_are_not_delayed(due, orders, fake_clock, monkeypatch):
     """What is read at once stays small."""
     monkeypatch.setattr(circuit_breaker, "MAX_SPREAD", 3)
-    for _ in range(9):
-        Order.objects.create()
     circuit_breaker.trip(due.delivery, until=fake_clock.now, reason="429")
     circuit_breaker.reset(due.delivery, fake_clock.now)
     assert ApiCall.objects.filter(next_attempt_at__gt=fake_clock.now).count() == 3
@@ -145,8 +141,7 @@ def announcing(kaspi, monkeypatch):
 
     def handle_with_headers(*request):
         answer = handle(*request)
-        name, _colon, value = SUNSET.partition(": ")
-        object.__setattr__(answer, "headers", {**answer.headers, name: value})
+        object.__setattr__(answer, "headers", {**answer.headers, "Sunset": SUNSET.removeprefix("Sunset: ")})
         return answer
 
     monkeypatch.setattr(kaspi, "handle", handle_with_headers)

@@ -33,20 +33,19 @@ def worker(request, kaspi):
 
 
 @pytest.mark.parametrize("err", REFUSED, ids=repr)
-def test_an_order_that_cannot_be_stored_is_flagged(worker, kaspi, monkeypatch, err):
-    """In one round; the ten others are booked."""
-    orders = [Order.objects.create() for _ in range(11)]
+def test_an_order_that_cannot_be_stored_is_flagged(worker, orders, kaspi, monkeypatch, err):
+    """In one round; the eleven others are booked."""
     poison = Delivery.objects.get(object_id=str(orders[5].pk))
     fail_on(monkeypatch, payloads, "store", err, lambda built, **_: poison.pk in {row.pk for _call, row in built})
     worker.run_round()
-    assert len(kaspi.deliveries) == 10
+    assert len(kaspi.deliveries) == 11
     assert fresh(poison).attention == "adapter_failed"
     call = ApiCall.objects.get(delivery=poison)
     assert (call.state, call.unknown_since, call.payload) == ("stuck", None, "")
     assert sender.NOT_STORED in call.error_message
 
 
-def test_a_sent_call_is_flagged_as_a_data_error(due, monkeypatch):
+def test_a_sent_call_is_flagged_as_a_data_error(due):
     """Not as an adapter failure."""
     ApiCall.objects.update(state="unknown", unknown_since=due.queued_at)
     sender.contain(REFUSED[1], due.pk)
@@ -108,9 +107,8 @@ def test_an_emoji_in_a_history_note_costs_no_status(booked, monkeypatch):
     assert StatusChange.objects.get(to_status="a").note == "\N{REPLACEMENT CHARACTER}"
 
 
-def test_an_answer_that_cannot_be_stored_is_flagged(worker, kaspi, monkeypatch):
+def test_an_answer_that_cannot_be_stored_is_flagged(worker, due, kaspi, monkeypatch):
     """The outcome stays unknown: the booking is not sent again and again."""
-    Order.objects.create()
     fail_on(monkeypatch, results, "record", REFUSED[1], lambda *_args, **_options: True)
     kaspi.faults.add(Fault(operation="create", status=500))
     worker.run_round()

@@ -28,18 +28,11 @@ from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-AWAY = [OperationalError("gone"), InterfaceError("closed")]
-
 
 @pytest.fixture
 def worker(kaspi):
     """Return a silent worker that sends four calls at once."""
     return Worker(log=lambda _line: None, threads=4)
-
-
-@pytest.fixture
-def orders(kaspi):
-    return [Order.objects.create() for _ in range(12)]
 
 
 def states():
@@ -69,12 +62,8 @@ def test_each_call_is_sent_once(worker, kaspi, orders, connect_only):
     assert set(ApiCall.objects.values_list("state", "attempts", "unknown_since")) == {("done", 1, None)}
 
 
-def test_the_rows_equal_those_of_a_single_call(worker, drain):
+def test_the_rows_equal_those_of_a_single_call(worker, booked, orders):
     """The rows do not show how they were sent."""
-    Order.objects.create()
-    drain()
-    for _ in range(6):
-        Order.objects.create()
     worker.run_round()
     written = [row_of(delivery) for delivery in Delivery.objects.order_by("pk")]
     assert [row for row in written if row != written[0]] == []
@@ -258,7 +247,7 @@ def test_an_error_of_the_sending_code_is_contained(worker, orders, monkeypatch, 
     assert "call failed with an error" in caplog.text
 
 
-@pytest.mark.parametrize("trouble", AWAY)
+@pytest.mark.parametrize("trouble", [OperationalError("gone"), InterfaceError("closed")])
 def test_an_unavailable_database_ends_the_round(worker, kaspi, orders, monkeypatch, trouble):
     """Kaspi's answers are recorded if the database is available again at once."""
     record = plain_bookings.record_many

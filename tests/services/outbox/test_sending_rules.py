@@ -105,14 +105,12 @@ def test_a_sunset_is_no_refusal(kaspi, drain, fake_clock, status, kind):
 
 
 @pytest.mark.parametrize("threads", ["1", "8"])
-def test_once_sends_nothing_twice_that_failed(kaspi, fake_clock, threads, monkeypatch):
-    """However long the run is: three orders, three requests, and three more in the next run."""
-    for _ in range(3):
-        Order.objects.create()
+def test_once_sends_nothing_twice_that_failed(orders, kaspi, fake_clock, threads, monkeypatch):
+    """However long the run is: twelve orders, twelve requests, and twelve more in the next run."""
     kaspi.faults.add(Fault(operation="create", status=503, times=None))
     handle = kaspi.handle
     monkeypatch.setattr(kaspi, "handle", lambda *request: fake_clock.advance(seconds=30) or handle(*request))
-    for sent in (3, 6):
+    for sent in (12, 24):
         call_command("kaspi_worker", "--once", "--threads", threads)
         assert len(posts(kaspi)) == sent
         fake_clock.advance(minutes=1)
@@ -131,7 +129,6 @@ def wrong_clock(request, monkeypatch):
     """Turn this process's clock, and not the database's."""
     right = timezone.now
     monkeypatch.setattr(timezone, "now", lambda: right() + request.param)
-    return right
 
 
 def test_due_times_go_by_the_databases_clock(wrong_clock):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize("threads", ["1", "8"])
-def test_once_sends_everything_that_is_due_with_so_many_threads(kaspi, threads, capsys):
+def test_once_sends_everything_that_is_due_with_so_many_threads(orders, kaspi, threads, capsys):
     """One means the command's own thread."""
     handle, seen = kaspi.handle, set()
 
@@ -27,11 +27,9 @@ def test_once_sends_everything_that_is_due_with_so_many_threads(kaspi, threads, 
         return handle(*request)
 
     kaspi.handle = watched
-    for _ in range(3):
-        Order.objects.create()
     call_command("kaspi_worker", "--once", "--threads", threads)
-    assert (seen, len(kaspi.deliveries)) == ({threads == "1"}, 3)
-    assert "calls sent: 3" in capsys.readouterr().out
+    assert (seen, len(kaspi.deliveries)) == ({threads == "1"}, 12)
+    assert "calls sent: 12" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("threads", ["0", "65", "many"])
@@ -43,13 +41,11 @@ def test_the_command_takes_no_other_number_of_threads(threads):
     assert adapter._pool_maxsize == sender.MAX_THREADS == 64
 
 
-def test_a_stopped_worker_claims_nothing_more(worker):
+def test_a_stopped_worker_claims_nothing_more(worker, orders):
     """The call in flight is finished; the others stay due."""
-    for _ in range(3):
-        Order.objects.create()
     worker._wait_for_slot = lambda: worker.stop() or True
     worker.run_round()
-    assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done", "due", "due"]
+    assert sorted(ApiCall.objects.values_list("state", flat=True)) == ["done"] + ["due"] * 11
 
 
 @pytest.mark.parametrize("trouble", [ZeroDivisionError, DataError, OperationalError])
@@ -98,7 +94,7 @@ def test_bookings_go_before_refreshes(worker, booked, fake_clock, monkeypatch):
     assert ApiCall.objects.filter(kind="refresh").exists()
 
 
-def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
+def test_a_sweep_ends_after_its_time(worker, orders, kaspi, monkeypatch):
     """The call in flight is finished; the next sweep does the others."""
     timers, send = [], sender.send
 
@@ -107,8 +103,6 @@ def test_a_sweep_ends_after_its_time(worker, kaspi, monkeypatch):
 
     monkeypatch.setattr("kaspi_delivery_django.services.outbox.worker.threading.Timer", timer)
     monkeypatch.setattr(sender, "send", lambda pk: send(pk) and timers[0][1]() is None)
-    for _ in range(3):
-        Order.objects.create()
     assert worker.sweep(within_s=20) == len(kaspi.deliveries) == 1
     assert (timers[0][0], timers[1]) == (20, "cancelled")
 
