@@ -11,7 +11,6 @@ from django.db import DataError, IntegrityError, OperationalError, connection, t
 from kaspi_delivery_django.models import Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.services import inbox, locks, replay_event
 from kaspi_delivery_django.services.deliveries import events
-from kaspi_delivery_django.services.inbox import apply_parked
 from kaspi_delivery_django.services.outbox import sender
 from tests.conftest import PATIENCE_S, event
 from tests.services.conftest import FailingStatements, fresh
@@ -19,11 +18,10 @@ from tests.shop.models import Order
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_clock")]
 
-on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="sequences are PostgreSQL's")
 with_row_locks = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock for all")
 
-
 EVENTS, CHANGES = (f'INSERT INTO "{model._meta.db_table}"' for model in (WebhookEvent, StatusChange))
+UNSTORABLE = OperationalError(1366, "Incorrect string value")
 
 
 @pytest.mark.parametrize("parks", [False, True])
@@ -48,9 +46,7 @@ def test_a_row_that_is_refused_when_it_is_stored_alone_is_503(delivery, post_web
     assert WebhookEvent.objects.count() == 0
 
 
-@pytest.mark.parametrize(
-    "error", [IntegrityError(), OperationalError(1366, "Incorrect string value"), DataError(1406, "too long")]
-)
+@pytest.mark.parametrize("error", [IntegrityError(), UNSTORABLE, DataError(1406, "too long")])
 def test_a_step_that_is_refused_leaves_a_dead_letter(delivery, post_webhook, error):
     """The event itself is stored: it is not taken for an unavailable database, and can be replayed."""
     with connection.execute_wrapper(FailingStatements(CHANGES, error)):
@@ -59,7 +55,7 @@ def test_a_step_that_is_refused_leaves_a_dead_letter(delivery, post_webhook, err
     assert replay_event(WebhookEvent.objects.get()) == "applied"
 
 
-@on_postgresql
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="sequences are PostgreSQL's")
 def test_a_sequence_behind_its_table_loses_nothing(delivery, post_webhook):
     """A backup was restored without it."""
     first = post_webhook(event(delivery, "accepted"))
@@ -125,7 +121,7 @@ def test_a_lock_that_is_held_leaves_the_event_to_the_worker(delivery, post_webho
         assert post_webhook(event(delivery, "accepted")).json() == {"status": "parked"}
         assert WebhookEvent.objects.get().error == WebhookEvent.Reason.LOCKED
         if connection.features.has_select_for_update_skip_locked:
-            assert apply_parked(limit=10) == 0
+            assert inbox.apply_parked(limit=10) == 0
     drain()
     found = fresh(delivery)
     assert (found.status, found.attention, WebhookEvent.objects.get().state) == ended
@@ -145,7 +141,7 @@ def test_a_table_that_is_locked_holds_no_answer_up(delivery, post_webhook, model
     assert WebhookEvent.objects.count() == 1
 
 
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock")
+@with_row_locks
 @pytest.mark.usefixtures("short")
 def test_the_limit_of_a_wait_ends_with_the_transaction():
     """The connection is the host's: its own limit is there again."""
@@ -208,7 +204,7 @@ def test_each_engine_has_its_own_words_for_the_limit(facts, ending):
     assert locks._for_update(engine, wait=True, within_s=3) == ending
 
 
-def test_a_connection_that_was_replaced_gets_no_old_limit(monkeypatch):
+def test_a_connection_that_was_replaced_gets_no_old_limit():
     """It has the host's own from the start."""
     with locks.limited_sqlite_waits(seconds=1):
         connection.close()
@@ -278,10 +274,8 @@ def test_a_delivery_that_the_shop_has_locked_is_sent_later(kaspi, due):
     assert sender.send(due.pk)
 
 
-def test_a_parked_event_whose_values_are_refused_delays_no_other(parked, booked, post_webhook):
+def test_a_parked_event_whose_values_are_refused_delays_no_other(parked):
     """It becomes a dead letter; the next parked event is applied."""
-    with connection.execute_wrapper(
-        FailingStatements(CHANGES, OperationalError(1366, "Incorrect string value"), times=1)
-    ):
-        apply_parked(limit=10)
+    with connection.execute_wrapper(FailingStatements(CHANGES, UNSTORABLE, times=1)):
+        inbox.apply_parked(limit=10)
     assert fresh(parked).state == "failed"
