@@ -12,7 +12,6 @@ from kaspi_delivery_django.services import mark_final
 from kaspi_delivery_django.services.deliveries import payloads
 from kaspi_delivery_django.services.maintenance import cancel_sweep
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
-from kaspi_delivery_django.services.outbox.worker import Worker
 from tests.services.conftest import fail_on, fresh
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
@@ -32,12 +31,12 @@ class BrokenForOne(OrderAdapter):
 
 
 @pytest.fixture
-def sweep(kaspi, fake_clock):
+def sweep(drain, fake_clock):
     """Sweep after the interval, as a new worker does."""
 
     def run(**since):
         fake_clock.advance(**(since or {"minutes": 5}))
-        return Worker(log=lambda _line: None).run_round()
+        return drain()
 
     return run
 
@@ -80,7 +79,7 @@ def test_an_adapter_without_wants_cancel_is_skipped(booked, kaspi, configure, dj
         assert CancelSweep().run() == 0
 
 
-def test_a_batch_costs_one_query_for_its_orders(some, sweep, fake_clock):
+def test_a_batch_costs_one_query_for_its_orders(some):
     """For any number of them."""
     AccountState.objects.update(cancels_asked_at=None)
     with CaptureQueriesContext(connection) as captured:
@@ -89,7 +88,7 @@ def test_a_batch_costs_one_query_for_its_orders(some, sweep, fake_clock):
     assert len(captured) <= 8
 
 
-def test_a_sweep_resumes_in_the_next_round(some, fake_clock, monkeypatch):
+def test_a_sweep_resumes_in_the_next_round(some, monkeypatch):
     """Batches follow each other while there is time: bookings must not wait for it."""
     monkeypatch.setattr(cancel_sweep, "BATCH", 3)
     AccountState.objects.update(cancels_asked_at=None)
@@ -143,7 +142,7 @@ def test_a_flagged_delivery_is_cancelled(held, sweep, kaspi):
 
 
 @pytest.mark.parametrize("how", ["by staff", "by the settings"])
-def test_a_new_status_that_is_final_is_left_alone(booked, sweep, configure, fake_clock, how):
+def test_a_new_status_that_is_final_is_left_alone(booked, sweep, configure, how):
     """There is nothing left to cancel."""
     Delivery.objects.update(status="returned")
     if how == "by staff":
