@@ -154,7 +154,7 @@ def post_webhook(client, fake_clock):
     def post(document, *, secret=None, timestamp=None, signature=None, url=WEBHOOK_URL):
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         stamp = timestamp or str(int(fake_clock.timestamp()))
-        secret = secret or django_settings.KASPI_DELIVERY["WEBHOOK_SECRETS"][0]
+        secret = django_settings.KASPI_DELIVERY["WEBHOOK_SECRETS"][0] if secret is None else secret
         return client.post(
             url,
             body,
