@@ -1,7 +1,5 @@
 """A Kaspi over real sockets, and a shop that it can reach."""
 
-import logging
-
 import pytest
 
 from kaspi_delivery_django import conf
@@ -37,13 +35,3 @@ def shop_url(live_server):
 def worker_seen(db):
     """Let a worker have been seen a moment ago."""
     return AccountState.objects.create(account="default", environment="sandbox", worker_seen_at=clock.now())
-
-
-@pytest.fixture
-def quiet_logger():
-    """Let LOGGING silence the webhook's warnings."""
-    logger = logging.getLogger("kaspi_delivery_django.views.webhook")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    yield
-    logger.setLevel(before)

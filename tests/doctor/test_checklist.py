@@ -86,11 +86,6 @@ def test_the_hosts_that_were_not_tried_are_named():
     assert "curl -sI https://sandbox.kaspi.kz/ and curl -sI https://api.kaspi.kz/" in item.todo
 
 
-def test_a_logger_that_is_silenced(quiet_logger):
-    """By its level."""
-    assert judge_items(UNREAD)[6].outcome == "fail"
-
-
 @pytest.mark.parametrize("missing", ["address", "app"])
 def test_without_an_admin_there_is_no_dashboard(settings, missing):
     """It is not installed, or has no address."""

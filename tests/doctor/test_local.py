@@ -63,18 +63,14 @@ def test_the_checks_that_run_are_those_of_a_deployment(settings):
     assert {message.id for message in probes.project_checks()} == ids - {"kaspi_delivery.W011"}
 
 
-@rows
+@pytest.mark.django_db  # in a transaction, which is rolled back
 @pytest.mark.parametrize(("app", "outcome"), [(None, "pass"), ("sessions", "pass"), ("kaspi_delivery", "fail")])
 def test_migrations_that_are_not_applied_are_named(app, outcome):
     """The first of them, and the command; those of other apps are their own business."""
     recorder = MigrationRecorder(connection)
     last = max((name for label, name in recorder.applied_migrations() if label == app), default="")
     recorder.record_unapplied(app or "", last)
-    try:
-        found = probes.migrations()
-    finally:
-        if app:
-            recorder.record_applied(app, last)
+    found = probes.migrations()
     assert found.outcome == outcome
     assert outcome == "pass" or (last in found.message and "migrate" in found.todo)
 
