@@ -8,14 +8,8 @@ from kaspi_delivery_django.admin import DeliveryInline, OrderDeliveriesMixin
 from kaspi_delivery_django.checks.adapters import _fits
 from tests.checks.samples import GOOD, ORDERS
 from tests.keys.models import Attached, Carded, Named, Paired, Timed
-from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Note, Order, ProxyOrder
-
-
-class GiftAdapter(OrderAdapter):
-    """A second kind of order, with ids of the same form."""
-
-    model = "shop.GiftOrder"
+from tests.test_orders import GiftAdapter
 
 
 class CarefulGiftAdapter(GiftAdapter):

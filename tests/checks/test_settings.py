@@ -8,7 +8,7 @@ from kaspi_delivery_django.sandbox import defaults
 from tests.checks.samples import GOOD, LIVE, ORDERS, OTHER, SECRET
 
 CITY = {"ORDER_ADAPTERS": ["tests.accounts.merchants.CityAdapter"]}  # it names an account
-GIFTS = "tests.checks.test_adapters.GiftAdapter"
+GIFTS = "tests.test_orders.GiftAdapter"
 CAREFUL_GIFTS = "tests.checks.test_adapters.CarefulGiftAdapter"
 ALMATY_GIFTS = "tests.checks.test_adapters.GiftAccountAdapter"
 LOCALHOST = "http://localhost:8900"
