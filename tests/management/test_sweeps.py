@@ -101,9 +101,9 @@ def test_a_database_error_ends_a_sweep_but_for_a_deadlock(sweep, shop, dead_lett
         assert (code, "deferred: 1" in printed) == (0, True)
 
 
-def test_a_sweep_sends_nothing_itself(sweep, shop, kaspi, settings):
+def test_a_sweep_sends_nothing_itself(sweep, shop, kaspi, configure):
     """Not even with the inline runner: a batch would take as long as Kaspi does, without a rate limit."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
+    configure(RUNNER="inline")
     bulk(3)
     assert sweep("kaspi_enqueue") == (0, "seen: 3, booked: 3\n")
     assert kaspi.requests == []

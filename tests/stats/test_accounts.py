@@ -46,10 +46,9 @@ def test_open_deliveries_of_other_settings_are_counted(booked, columns, count):
     assert accounts.unserved() == [Unserved(**owner, deliveries=1)] * count
 
 
-def test_acknowledging_closes_what_the_worker_has_flagged(booked, drain, fake_clock, settings):
+def test_acknowledging_closes_what_the_worker_has_flagged(booked, drain, fake_clock, configure):
     """It is refreshed once, finds no account, and not again."""
-    live = {"ENVIRONMENT": "production", "BASE_URL": "https://api.kaspi.kz/delivery"}
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **live}
+    configure(ENVIRONMENT="production", BASE_URL="https://api.kaspi.kz/delivery")
     fake_clock.advance(hours=2)
     drain()
     booked.refresh_from_db()
