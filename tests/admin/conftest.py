@@ -4,6 +4,8 @@ import re
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils.html import strip_tags
 
 from kaspi_delivery_django.models import Delivery
@@ -22,10 +24,29 @@ def message_text(page):
 
 
 def change_page(client, row):
-    """Return the text of a row's own page."""
-    answer = client.get(f"{FOLDER}/{row._meta.model_name}/{row.pk}/change/")
+    """Return the text of a row's own page, of ours or of the shop's."""
+    answer = client.get(f"/admin/{row._meta.app_label}/{row._meta.model_name}/{row.pk}/change/")
     assert answer.status_code == 200
     return answer.content.decode().replace("&#x27;", "'").replace("&#x2B;", "+")
+
+
+def found(client, url, **query):
+    """Return the rows that a list shows."""
+    page = client.get(url, query)
+    assert page.status_code == 200
+    return list(page.context["cl"].result_list)
+
+
+def choose(client, rows, action="cancel_deliveries", *, url=LIST, **more):
+    """Choose a bulk action for these rows."""
+    return client.post(url, {"action": action, "_selected_action": [row.pk for row in rows], **more}, follow=True)
+
+
+def statements_of(work):
+    """Do some work; return its statements."""
+    with CaptureQueriesContext(connection) as captured:
+        work()
+    return [query["sql"] for query in captured]
 
 
 def plain(markup):

@@ -1,20 +1,17 @@
 """Bulk actions: a confirmation with a forecast, one report, and the rest queued for the worker."""
 
-import re
 from html import unescape
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
-from django.utils.html import strip_tags
 
 from kaspi_delivery_django.admin import confirmation, outcomes
 from kaspi_delivery_django.models import ApiCall, Delivery, PendingAction, WebhookEvent
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import bulk_actions, cancel_delivery
 from kaspi_delivery_django.services.deliveries.rules import Effect
-from tests.admin.conftest import FOLDER, LIST, message_text
+from tests.admin.conftest import FOLDER, LIST, choose, message_text, plain, statements_of
 from tests.conftest import event
 from tests.shop.models import Order
 
@@ -23,15 +20,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PENDING = f"{FOLDER}/pendingaction/"
 
 
-def choose(client, rows, action="cancel_deliveries", *, url=LIST, **more):
-    """Choose an action for these rows."""
-    return client.post(url, {"action": action, "_selected_action": [row.pk for row in rows], **more}, follow=True)
-
-
 def text_of(page):
     """Return the words of the page's content."""
-    content = page.content.decode().partition('id="content"')[2]
-    return " ".join(unescape(strip_tags(re.sub(r"</(?:li|p|h2)>", " ", content))).split())
+    return unescape(plain(page.content.decode().partition('id="content"')[2]))
 
 
 def confirm(client, page, *, url=LIST, **answers):
@@ -81,7 +72,7 @@ def test_the_confirmation_helps_to_recognise_a_parcel(staff, several):
     assert "Almaty, Abai" not in masked
 
 
-def test_the_forecast_of_a_cancel(staff, several, fake_clock, drain):
+def test_the_forecast_of_a_cancel(staff, several, fake_clock):
     """Sent, never sent, after its booking, under way already, and left alone."""
     sent, unsent, unknown, pending, moving = several
     stop(unsent)
@@ -205,13 +196,10 @@ def test_a_confirmation_costs_the_same_for_many_rows_as_for_one(staff, several, 
     """No query for each row, whether it can be acted on or not; a forecast costs two for each batch."""
     client = staff("cancel_delivery", "view_personal_data")
     choose(client, several)
-    counts = []
     Delivery.objects.filter(pk=several[3].pk).update(status="in_transit")
-    for rows in (several, several[:1]):
-        with CaptureQueriesContext(connection) as queries:
-            choose(client, rows)
-        counts.append(len(queries))
-    assert counts[0] == counts[1] <= 12
+    many = statements_of(lambda: choose(client, several))
+    one = statements_of(lambda: choose(client, several[:1]))
+    assert len(many) == len(one) <= 12
     monkeypatch.setattr(bulk_actions, "BATCH_SIZE", 3)
     keys = [row.pk for row in several[:3]] + [several[4].pk]
     with django_assert_num_queries(4):
@@ -318,15 +306,12 @@ def test_a_forged_action_is_refused(staff, several, kaspi):
     assert (len(kaspi.requests), cancelled()) == (before, [])
 
 
-def test_under_atomic_requests_nothing_is_sent_from_the_request(staff, several, kaspi, inline):
+def test_under_atomic_requests_nothing_is_sent_from_the_request(staff, several, kaspi, inline, monkeypatch):
     """It would all be sent after the view, with no limit of time."""
     client, before = staff("cancel_delivery"), len(kaspi.requests)
     page = choose(client, several)
-    connection.settings_dict["ATOMIC_REQUESTS"] = True
-    try:
-        confirm(client, page, reason="x")
-    finally:
-        connection.settings_dict["ATOMIC_REQUESTS"] = False
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    confirm(client, page, reason="x")
     assert (len(kaspi.requests), cancelled()) == (before, several)
 
 

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from kaspi_delivery_django.models import Delivery, WebhookEvent
-from tests.admin.conftest import FOLDER, change_page, message_text
+from tests.admin.conftest import FOLDER, change_page, choose, message_text
 from tests.conftest import event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +29,7 @@ def test_a_replay_needs_its_permission_on_the_post_too(staff, dead_letter):
     """A forged one is refused, and so is a forged bulk action."""
     client = staff("view_webhookevent")
     assert client.post(f"{EVENTS}{dead_letter.pk}/do/replay/").status_code == 403
-    assert client.post(EVENTS, {"action": "replay_events", "_selected_action": dead_letter.pk}).status_code == 403
+    assert choose(client, [dead_letter], "replay_events", url=EVENTS).status_code == 403
     assert WebhookEvent.objects.get().state == "failed"
 
 
@@ -39,9 +39,7 @@ def test_several_are_replayed_and_reported_in_one_message(staff, dead_letter, bo
     post_webhook({**document, "data": {**document["data"], "deliveryId": "dlv_2", "externalOrderId": "order-0"}})
     post_webhook(event(booked, "in_transit", event_id="wh_3"))
     WebhookEvent.objects.filter(event_id="wh_3").update(state="failed", body="{}")
-    keys = list(WebhookEvent.objects.values_list("pk", flat=True))
-    chosen = {"action": "replay_events", "_selected_action": keys, "apply": "1"}
-    page = staff(*ALLOWED).post(EVENTS, chosen, follow=True)
+    page = choose(staff(*ALLOWED), WebhookEvent.objects.all(), "replay_events", url=EVENTS, apply="1")
     assert message_text(page).splitlines() == [
         "1: noted: nothing to change.",
         "1: parked: no delivery yet. delivery.created wh_2",
@@ -60,6 +58,6 @@ def test_an_event_with_two_contents_can_only_be_acknowledged(staff, dead_letter,
     assert "came twice with different contents" in page
     answer = user.post(f"{EVENTS}{dead_letter.pk}/do/acknowledge/", follow=True)
     assert "taken off the list" in message_text(answer)
-    user.post(EVENTS, {"action": "acknowledge_events", "_selected_action": other.pk, "apply": "1"})
+    choose(user, [other], "acknowledge_events", url=EVENTS, apply="1")
     assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"acknowledged"}
     assert Delivery.objects.get().status == "created"

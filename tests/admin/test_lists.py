@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from kaspi_delivery_django.admin import display, readonly
 from kaspi_delivery_django.admin.deliveries import DeliveryAdmin
 from kaspi_delivery_django.models import ApiCall, Delivery, FailedAttempt, PendingAction, WebhookEvent, search
-from tests.admin.conftest import FOLDER, LIST, TABLES, VIEWS
+from tests.admin.conftest import FOLDER, LIST, TABLES, VIEWS, found
 from tests.conftest import event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,13 +26,6 @@ def busy(several, deliver_webhooks, fake_clock):
         FailedAttempt.objects.create(call=call, kind=call.kind, at=fake_clock.now, error="no answer")
         PendingAction.objects.create(name="refresh", delivery=call.delivery, created_at=fake_clock.now)
     Delivery.objects.update(delivery_by=fake_clock.now - timedelta(hours=1), attention="too_old")
-
-
-def found(client, url, **query):
-    """Return the rows that a list shows."""
-    page = client.get(url, query)
-    assert page.status_code == 200
-    return list(page.context["cl"].result_list)
 
 
 def name_order(delivery, label, *, name="Айгерим Сапарова", address="Алматы, Абая 1", **columns):
@@ -235,13 +228,13 @@ def test_the_deliveries_filters(staff, busy, fake_clock):
     assert shown == counts
 
 
-def test_accounts_and_environments_are_filters_where_there_are_several(staff, several, settings):
+def test_accounts_and_environments_are_filters_where_there_are_several(staff, several, configure):
     """One of each needs neither a filter nor a column."""
     lists = staff().get(LIST).context["cl"]
     assert "account" not in lists.list_display
     assert not {"account", "environment"} & {one.parameter_name for one in lists.filter_specs}
     live = {"API_KEY": "k", "ENVIRONMENT": "production", "BASE_URL": "https://api.kaspi.kz/delivery"}
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ACCOUNTS": {"almaty": live}}
+    configure(ACCOUNTS={"almaty": live})
     assert "account" in staff().get(LIST).context["cl"].list_display
     for name, here, elsewhere in (("account", "default", "almaty"), ("environment", "sandbox", "production")):
         assert len(found(staff(), LIST, **{name: here})) == 5

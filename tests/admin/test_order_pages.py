@@ -9,7 +9,6 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.contrib.messages import get_messages
 from django.db import connection, transaction
-from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 from django.utils.html import escape, strip_tags
@@ -21,6 +20,7 @@ from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import bulk_actions, cancel_delivery, reissue_delivery, request_return
 from tests.admin.conftest import LIST as DELIVERIES
+from tests.admin.conftest import change_page, found, statements_of
 from tests.shop import adapters
 from tests.shop.models import AppOrder, GiftOrder, Line, Note, Order, ProxyOrder, Shipment
 
@@ -38,20 +38,6 @@ def use_adapters(configure):
 def splits_orders(use_adapters):
     """Ship the parcels of orders, not the orders."""
     use_adapters("switching.ShipmentAdapter")
-
-
-@pytest.fixture
-def app_orders(use_adapters):
-    """Ship orders with UUIDs as keys too."""
-    use_adapters("adapters.AppOrderAdapter", "adapters.OrderAdapter")
-
-
-@pytest.fixture
-def hides_deliveries(staff):
-    """Log in a user who can view orders and no deliveries."""
-    client = staff("view_order")
-    User.objects.get(username="operator").user_permissions.remove(Permission.objects.get(codename="view_delivery"))
-    return client
 
 
 def unsaved_by_signals(*rows):
@@ -79,21 +65,9 @@ def chosen(client, name, *orders, url=LIST, **answers):
     return client.post(url, {**hidden, **answers})
 
 
-def page_of(client, order):
-    """Return the order's page as text."""
-    answer = client.get(f"/admin/shop/{order._meta.model_name}/{order.pk}/change/")
-    assert answer.status_code == 200
-    return answer.content.decode()
-
-
 def book_url(order):
     """Return the address that books a courier for an order."""
     return f"/admin/shop/{order._meta.model_name}/{order.pk}/book-courier/"
-
-
-def kept(client, **query):
-    """Return what the order list shows."""
-    return list(client.get(LIST, query).context["cl"].result_list)
 
 
 def column_of(client):
@@ -112,27 +86,28 @@ def page_with(*mixins, site=admin.site, **values):
 def test_the_order_shows_its_deliveries_and_what_can_be_done(admin_client, booked):
     """The buttons lead back to the order; what cannot be cancelled has none, and what is over is booked again."""
     order = Order.objects.get()
-    page, change = page_of(admin_client, order), f"{DELIVERIES}{booked.pk}/"
+    page, change = change_page(admin_client, order), f"{DELIVERIES}{booked.pk}/"
     back = f"?back=%2Fadmin%2Fshop%2Forder%2F{order.pk}%2Fchange%2F"
     assert "Created" in page
     assert f'href="{change}change/"' in page
     assert f'href="{change}do/cancel/{back}"' in page
     Delivery.objects.update(status="in_transit")
-    assert "do/cancel/" not in page_of(admin_client, order)
+    assert "do/cancel/" not in change_page(admin_client, order)
     Delivery.objects.update(status="cancelled")
-    page = page_of(admin_client, order)
+    page = change_page(admin_client, order)
     assert "Book a courier again" in page
     assert f"{change}do/reissue/{back}" in page
 
 
-def test_buttons_and_deliveries_need_their_permissions(staff, booked, hides_deliveries):
+def test_buttons_and_deliveries_need_their_permissions(staff, booked):
     """The order's page is the shop's own."""
-    order = Order.objects.get()
-    listed = hides_deliveries.get(LIST).content.decode()
-    assert not [text for text in ("kaspi_delivery_status", "kaspi_delivery=") if text in listed]
-    assert "Created" not in page_of(hides_deliveries, order)
-    page = page_of(staff("view_order"), order)
+    client, order = staff("view_order"), Order.objects.get()
+    page = change_page(client, order)
     assert ("Created" in page, "do/cancel/" in page) == (True, False)
+    User.objects.get().user_permissions.remove(Permission.objects.get(codename="view_delivery"))
+    listed = client.get(LIST).content.decode()
+    assert not [text for text in ("kaspi_delivery_status", "kaspi_delivery=") if text in listed]
+    assert "Created" not in change_page(client, order)
 
 
 def test_an_action_of_a_delivery_leads_back_to_the_order(admin_client, booked):
@@ -148,7 +123,7 @@ def test_a_held_delivery_is_sent_from_the_order(admin_client, due, drain):
     """The adapter does not want it."""
     Order.objects.update(paid=False)
     drain()
-    assert "do/send/?back=" in page_of(admin_client, Order.objects.get())
+    assert "do/send/?back=" in change_page(admin_client, Order.objects.get())
 
 
 def test_a_proxy_and_a_child_show_the_models_deliveries(admin_client, drain):
@@ -156,14 +131,14 @@ def test_a_proxy_and_a_child_show_the_models_deliveries(admin_client, drain):
     for model in (ProxyOrder, GiftOrder):
         order = model.objects.create()
         drain()
-        assert "Created" in page_of(admin_client, order)
+        assert "Created" in change_page(admin_client, order)
     assert "Kaspi deliveries" not in admin_client.get(f"{LIST}add/").content.decode()
 
 
 def test_a_model_without_an_adapter_has_an_empty_table(admin_client):
     """No error, no button, no row behind the filter; its page says why nothing is booked."""
     note = Note.objects.create()
-    page = page_of(admin_client, note)
+    page = change_page(admin_client, note)
     assert "Kaspi deliveries" in page
     assert "No courier is booked yet." in page
     assert "book-courier" not in page
@@ -207,7 +182,7 @@ def test_the_newest_delivery_comes_first(admin_client, booked, drain):
     newest = reissue_delivery(Delivery.objects.get())
     Delivery.objects.filter(pk=newest.pk).update(attention="too_old")
     unsaved_by_signals(Order())
-    page = page_of(admin_client, Order.objects.get(pk=booked.object_id))
+    page = change_page(admin_client, Order.objects.get(pk=booked.object_id))
     assert page.index(f"{newest.pk}/change/") < page.index("kd-ended")
     cells = column_of(admin_client)
     [cell] = [cell for cell in cells if "/delivery/" in cell]
@@ -226,10 +201,10 @@ def test_the_filter_keeps_orders_by_attention_and_by_the_status_of_the_newest_de
     drain()
     reissue_delivery(booked)
     Delivery.objects.filter(object_id=str(cancelled.pk)).update(attention="too_old")
-    assert kept(admin_client, kaspi_delivery="attention") == [cancelled]
-    assert kept(admin_client, kaspi_delivery="cancelled") == [cancelled]
-    assert [order.pk for order in kept(admin_client, kaspi_delivery="not_booked")] == [int(booked.object_id)]
-    assert len(kept(admin_client, kaspi_delivery="no such status")) == 2
+    assert found(admin_client, LIST, kaspi_delivery="attention") == [cancelled]
+    assert found(admin_client, LIST, kaspi_delivery="cancelled") == [cancelled]
+    assert [order.pk for order in found(admin_client, LIST, kaspi_delivery="not_booked")] == [int(booked.object_id)]
+    assert len(found(admin_client, LIST, kaspi_delivery="no such status")) == 2
     page = admin_client.get(LIST, {"_facets": "True"}).content.decode()  # which are on in a shop's own list
     assert "Cancelled (1)" in page
     assert "Delivered (0)" in page
@@ -239,26 +214,27 @@ def test_a_key_of_another_type_is_left_out(admin_client, booked):
     """The shop has changed its key since."""
     for key in ("not-a-number", "9" * 30):
         Delivery.objects.update(attention="too_old", object_id=key)
-        assert kept(admin_client, kaspi_delivery="attention") == []
+        assert found(admin_client, LIST, kaspi_delivery="attention") == []
 
 
-def test_keys_that_engines_store_differently_are_found(admin_client, app_orders, drain):
+def test_keys_that_engines_store_differently_are_found(admin_client, use_adapters, drain):
     """A UUID has no one text on all engines; orders with such keys are booked in bulk too."""
+    use_adapters("adapters.AppOrderAdapter", "adapters.OrderAdapter")
     order = AppOrder.objects.create()
     drain()
     page = admin_client.get("/admin/shop/apporder/", {"kaspi_delivery": "created"})
     assert list(page.context["cl"].result_list) == [order]
     assert "Created" in re.search(r'<td class="field-kaspi_delivery_status">(.*?)</td>', page.content.decode())[1]
-    assert "/book-courier/" not in page_of(admin_client, order)
+    assert "/book-courier/" not in change_page(admin_client, order)
     orders = unsaved_by_signals(AppOrder(), AppOrder())
     chosen(admin_client, "kaspi_book", *orders, url="/admin/shop/apporder/", apply="1")
     keys = {str(one.pk) for one in (order, *orders)}
     assert set(Delivery.objects.values_list("object_id", flat=True)) == keys
 
 
-def test_the_mixins_add_a_filter_and_a_column(rf, admin_user):
+def test_the_mixins_add_a_filter_and_a_column(rf):
     """The filter first, for users who can view deliveries; the column second, unless the shop has placed it."""
-    request = RequestFactory().get("/")
+    request = rf.get("/")
     for mixin, offered in ((DeliveryAttentionMixin, OrderAttentionFilter), (OrderDeliveriesMixin, OrderDeliveryFilter)):
         page = page_with(mixin, list_filter=["paid"])
         request.user = AnonymousUser()
@@ -272,18 +248,13 @@ def test_the_mixins_add_a_filter_and_a_column(rf, admin_user):
 
 def test_a_list_costs_the_same_whatever_its_rows(admin_client, kaspi, rf, admin_user):
     """One query reads the deliveries of them all, also in a list that can be edited."""
-
-    def cost():
-        with CaptureQueriesContext(connection) as seen:
-            assert admin_client.get(LIST).status_code == 200
-        return len(seen), len([query for query in seen if "kaspi_delivery_delivery" in query["sql"]])
-
     Order.objects.create()
-    cost()
-    few = cost()
+    found(admin_client, LIST)
+    few = statements_of(lambda: found(admin_client, LIST))
     for _ in range(5):
         Order.objects.create()
-    assert cost() == (few[0], 1)
+    many = statements_of(lambda: found(admin_client, LIST))
+    assert (len(many), len([sql for sql in many if "kaspi_delivery_delivery" in sql])) == (len(few), 1)
     page, request = page_with(OrderDeliveriesMixin, list_display=["id", "paid"], list_editable=["paid"]), rf.get("/")
     request.user, request._messages = admin_user, None
     with CaptureQueriesContext(connection) as seen:
@@ -299,14 +270,14 @@ def test_a_courier_is_booked_from_the_order(admin_client, drain):
     """It came by an import. The button confirms first; afterwards the order shows the delivery, and no button."""
     (order,) = unsaved_by_signals(Order())
     url = book_url(order)
-    assert f'href="{url}"' in page_of(admin_client, order)
+    assert f'href="{url}"' in change_page(admin_client, order)
     assert "costs a delivery" in admin_client.get(url).content.decode()
     assert not Delivery.objects.exists()
     answer = admin_client.post(url)
     assert answer.url == f"{LIST}{order.pk}/change/"
     assert f"on its way to Kaspi: order-{order.pk}" in words(answer)
     drain()
-    page = page_of(admin_client, order)
+    page = change_page(admin_client, order)
     assert ("Created" in page, url in page) == (True, False)
     assert [entry.change_message for entry in LogEntry.objects.all()] == ["Book a courier"]
     assert "has a delivery already" in words(admin_client.post(url))  # another user was faster
@@ -342,8 +313,8 @@ def test_what_cannot_be_booked_says_why_and_leaves_the_order_alone(admin_client)
             assert answer.url == f"{LIST}{order.pk}/change/"
             assert reason in words(answer)
     with translation.override("ru"):
-        found = words(admin_client.get(book_url(invalid)))
-    assert ("must look like" in found, "dropoff.contact.phone" in found) == (False, True)
+        in_russian = words(admin_client.get(book_url(invalid)))
+    assert ("must look like" in in_russian, "dropoff.contact.phone" in in_russian) == (False, True)
     assert not Delivery.objects.exists()
 
 
@@ -351,7 +322,7 @@ def test_booking_needs_its_permission_and_the_orders(staff, monkeypatch):
     """Other users have no button and no page; nor is there one of an order that the shop's page hides."""
     (order,) = unsaved_by_signals(Order())
     url = book_url(order)
-    assert url not in page_of(staff("view_order"), order)
+    assert url not in change_page(staff("view_order"), order)
     assert staff("view_order").get(url).status_code == 403
     assert staff("reissue_delivery").get(url).status_code == 403
     client = staff("view_order", "reissue_delivery")
@@ -475,34 +446,28 @@ def test_bulk_actions_are_offered_to_users_with_the_permission(staff, rf):
 
 def test_an_order_shows_the_deliveries_of_its_parcels(admin_client, splits_orders, drain):
     """And those of no other order; they are read at once."""
-
-    def cost():
-        with CaptureQueriesContext(connection) as seen:
-            page_of(admin_client, order)
-        return len(seen)
-
     order = Order.objects.create()
     mine = [Shipment.objects.create(order=own) for own in (order, order, Order.objects.create())]
     drain()
-    page = page_of(admin_client, order)
+    page = change_page(admin_client, order)
     assert [f"shipment-{parcel.pk}" in page for parcel in mine] == [True, True, False]
     assert "book-courier" not in page
     assert sorted(cell.count("Created") for cell in column_of(admin_client)) == [1, 2]
-    assert kept(admin_client, kaspi_delivery="created") == list(Order.objects.order_by("-pk"))
+    assert found(admin_client, LIST, kaspi_delivery="created") == list(Order.objects.order_by("-pk"))
     Delivery.objects.filter(object_id=str(mine[0].pk)).update(attention="too_old")
-    assert kept(admin_client, kaspi_delivery="attention") == [order]
-    few = cost()
+    assert found(admin_client, LIST, kaspi_delivery="attention") == [order]
+    few = statements_of(lambda: change_page(admin_client, order))
     for _ in range(3):
         Shipment.objects.create(order=order)
     drain()
-    assert cost() == few
+    assert len(statements_of(lambda: change_page(admin_client, order))) == len(few)
 
 
 def test_couriers_are_booked_for_the_chosen_parcels(admin_client, splits_orders):
     """Those that the adapter wants are ticked; the choice counts."""
     order, mine = parcels(1, 2, 3)
     url = book_url(order)
-    assert f'href="{url}"' in page_of(admin_client, order)
+    assert f'href="{url}"' in change_page(admin_client, order)
     assert admin_client.get(url).content.decode().count("checked") == 3
     answer = admin_client.post(url, {"parcels": [str(mine[0].pk), str(mine[2].pk)]})
     assert "on its way" in words(answer)
@@ -549,16 +514,16 @@ def test_a_return_stands_beside_the_first_delivery(admin_client, booked, drain):
     """In the table and in the column of the list; the list's cancel and filters are about the delivery alone."""
     order = Order.objects.get()
     Delivery.objects.update(status="delivered")
-    assert "Book a return" in page_of(admin_client, order)
+    assert "Book a return" in change_page(admin_client, order)
     back = request_return(booked)
     drain()
-    page = page_of(admin_client, order)
+    page = change_page(admin_client, order)
     assert (page.count("Timeline</a>"), "Book a return" in page, page.count("↩")) == (2, False, 1)
     Delivery.objects.filter(pk=back.pk).update(attention="refused")
     [cell] = column_of(admin_client)
     assert all(text in cell for text in ("✓", "↩", "Kaspi refused the request"))
-    assert kept(admin_client, kaspi_delivery="delivered") == [order]
-    assert kept(admin_client, kaspi_delivery="created") == []
+    assert found(admin_client, LIST, kaspi_delivery="delivered") == [order]
+    assert found(admin_client, LIST, kaspi_delivery="created") == []
     chosen(admin_client, "kaspi_cancel", order, reason="no")
     back.refresh_from_db()
     assert back.cancel_requested_at is None
@@ -575,9 +540,9 @@ def test_an_order_in_several_parcels_shows_the_least_advanced(admin_client, use_
     Delivery.objects.filter(parcel="almaty").update(status="in_transit")
     Delivery.objects.filter(parcel="taraz").update(attention="order_edited")
     [cell] = column_of(admin_client)
-    found = [words in cell for words in ("Created", "In transit", "2 parcels", "was edited")]
-    assert found == [True, False, True, True]
-    page = page_of(admin_client, order)
+    shown = [words in cell for words in ("Created", "In transit", "2 parcels", "was edited")]
+    assert shown == [True, False, True, True]
+    page = change_page(admin_client, order)
     assert (page.count("Timeline</a>"), ">almaty<" in page, ">taraz<" in page) == (2, True, True)
     Delivery.objects.update(status="created")
     chosen(admin_client, "kaspi_cancel", order, reason="no")

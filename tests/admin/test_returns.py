@@ -6,7 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from kaspi_delivery_django.models import Delivery
-from tests.admin.conftest import LIST, change_page, message_text
+from tests.admin.conftest import LIST, change_page, choose, message_text
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,16 +46,15 @@ def test_it_needs_its_own_permission(staff, delivered):
     url = f"{LIST}{delivered.pk}/do/return/"
     assert url not in change_page(client, delivered)
     assert client.post(url, {"reason": ""}).status_code == 403
-    assert client.post(LIST, {"action": "return_deliveries", "_selected_action": [delivered.pk]}).status_code == 403
+    assert choose(client, [delivered], "return_deliveries").status_code == 403
 
 
 def test_several_returns_are_booked_from_the_list(staff, delivered, drain, kaspi):
     """What the customer does not have is left alone, with the reason; the list marks the returns."""
     Order.objects.create()
     drain()
-    keys = list(Delivery.objects.values_list("pk", flat=True))
     client = staff("return_delivery")
-    asked = client.post(LIST, {"action": "return_deliveries", "_selected_action": keys})
+    asked = choose(client, Delivery.objects.all(), "return_deliveries")
     words = asked.content.decode()
     assert "1 return is booked: a courier fetches the parcel" in words
     assert "The customer does not have the parcel" in words
