@@ -151,9 +151,9 @@ def drain(kaspi):
 def post_webhook(client, fake_clock):
     """Post a body to the webhook, signed with the first secret by default."""
 
-    def post(document, *, secret=None, timestamp=None, signature=None, url=WEBHOOK_URL):
+    def post(document, *, secret=None, signature=None, url=WEBHOOK_URL):
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        stamp = timestamp or str(int(fake_clock.timestamp()))
+        stamp = str(int(fake_clock.timestamp()))
         secret = django_settings.KASPI_DELIVERY["WEBHOOK_SECRETS"][0] if secret is None else secret
         return client.post(
             url,
