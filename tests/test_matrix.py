@@ -4,13 +4,12 @@ import re
 import tomllib
 from configparser import ConfigParser
 from itertools import combinations, product
-from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from tests import kinds
+from tests.kinds import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = (ROOT / ".ci" / "run").read_text()
 CELL = re.compile(r"py(\d+)-django(\d+)-(\w+)")
 CHOICES = re.compile(r"\{([^{}]*)\}")

@@ -1,8 +1,7 @@
 """docs/oscar.md shows, or names, the very files that tests/oscar runs; this needs no oscar."""
 
-from pathlib import Path
+from tests.docs.pages import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "tests" / "oscar"
 BEGIN, END = "# --- what docs/oscar.md adds ---", "# --- the tests' own ---"
 SHOWN = ("parcels/adapter.py", "parcels/receivers.py")

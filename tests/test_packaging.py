@@ -5,7 +5,6 @@ import re
 import runpy
 import tomllib
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -13,8 +12,8 @@ from packaging.version import Version
 
 import kaspi_delivery_django
 from tests.docs import pages
+from tests.docs.pages import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 NAME = "kaspi-delivery-django"
 CORE = {  # versions with the security fixes, and those below
     "django": (("5.2.17", "6.0.8", "6.1"), ("4.2.20", "5.1.15", "5.2.16", "6.0", "6.0.7")),
