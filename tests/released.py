@@ -41,9 +41,9 @@ def compare(archive, wheel):
         wheel_files = {name for name in opened.namelist() if ".dist-info/" not in name}
     with tarfile.open(archive) as opened:
         archive_files = {member.name.partition("/")[2] for member in opened.getmembers() if member.isfile()}
-    expect(wheel_files == sources(), f"either in the wheel or in the checkout: {sorted(wheel_files ^ sources())}")
+    assert wheel_files == sources(), f"either in the wheel or in the checkout: {sorted(wheel_files ^ sources())}"
     missing = (sources() | IN_THE_ARCHIVE) - archive_files
-    expect(not missing, f"missing in the archive: {sorted(missing)}")
+    assert not missing, f"missing in the archive: {sorted(missing)}"
 
 
 def sources():
@@ -60,16 +60,10 @@ def use(wheel, folder):
     project.run("-m", "pip", "install", "--quiet", str(wheel))
     project.run("-m", "pip", "check")
     imported = project.run("-c", f"import {PACKAGE}; print({PACKAGE}.__file__)")
-    expect(imported.startswith(str(environment)), f"imported from {imported}")
+    assert imported.startswith(str(environment)), f"imported from {imported}"
     project.create()
     sold = project.sell()
-    expect(sold == ["order-1", "delivered"], f"sold {sold}")
-
-
-def expect(is_so, otherwise):
-    """Stop where something is not as it must be."""
-    if not is_so:
-        raise AssertionError(otherwise)
+    assert sold == ["order-1", "delivered"], f"sold {sold}"
 
 
 if __name__ == "__main__":

@@ -71,10 +71,6 @@ def after(events, start=""):
     return current.status
 
 
-def life(*statuses):
-    return [StatusSnapshot(status, NOON + timedelta(minutes=minute)) for minute, status in enumerate(statuses)]
-
-
 ROAD = ["created", "accepted", "in_transit", "out_for_delivery"]
 
 
@@ -90,7 +86,7 @@ ROAD = ["created", "accepted", "in_transit", "out_for_delivery"]
 )
 def test_any_order_and_repetition_of_arrivals_ends_the_same(statuses, end):
     """All 720 orders in which six events can arrive, also if each arrives three times."""
-    events = life(*statuses)
+    events = [StatusSnapshot(status, NOON + timedelta(minutes=minute)) for minute, status in enumerate(statuses)]
     for order in permutations(events):
         assert after(order) == after([*order, *events, *order]) == end
 
