@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kaspi_delivery_django.client import Contact, DeliveryRequest, KaspiClient, Location, Parcel, Timeouts, protocol
+from tests.conftest import NOON
 
 API_KEY = "the-secret-api-key"
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
@@ -51,6 +52,12 @@ def create(client):
     return client.create_delivery(request(), idempotency_key="order-742")
 
 
+def read_answer(operation, answer):
+    """Read the answer to an operation, at noon, as the client does."""
+    read = protocol.read_test_webhook if operation == "test_webhook" else protocol.read_delivery
+    return read(OPERATIONS[operation], answer, NOON)
+
+
 def http(status, document=None, *, headers=(), body=None):
     """Return an answer as it stands on the wire, of a JSON document or of any bytes."""
     content = json.dumps(document).encode() if body is None else body
@@ -61,12 +68,6 @@ def http(status, document=None, *, headers=(), body=None):
 def padded(length):
     """Return the body of a booking, with spaces up to a length."""
     return json.dumps(BOOKED).encode().ljust(length)
-
-
-def unused_port():
-    """Return a port on which no server listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Line:

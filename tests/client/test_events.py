@@ -67,17 +67,14 @@ def test_strict_json(raw, why):
     assert reason(raw) == why
 
 
-@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" * 4301])
-def test_numbers_out_of_range_stay_texts(number):
-    """JSON has no largest number: one that Python cannot read costs no event."""
+@pytest.mark.parametrize(
+    ("number", "read"),
+    [("1e999", str), ("-1e999", str), ("1" * 4301, str), ("1e300", float), ("1" * 4300, int), ("-0.0", float)],
+)
+def test_numbers(number, read):
+    """JSON has no largest number: one that Python cannot read stays a text, and costs no event."""
     event = read_event(body_with(number.encode()))
-    assert (event.raw["x"], event.problem) == (number, "")
-
-
-@pytest.mark.parametrize("number", ["1e300", "1" * 4300, "-0.0"])
-def test_numbers_in_range(number):
-    """Any number that can be read is kept."""
-    assert read_event(body_with(number.encode())).raw["x"] == json.loads(number)
+    assert (event.raw["x"], event.problem) == (read(number), "")
 
 
 @pytest.mark.parametrize(
@@ -197,12 +194,6 @@ def test_unknown_words_are_kept():
     assert read_event(body(data={"status": "at_the_depot"})).status == "at_the_depot"
     event = read_event(body(type="payout.made", data={"deliveryId": "dlv\0", "status": 5}))
     assert (event.delivery_id, event.status, event.raw["data"]["status"]) == ("", "", 5)
-
-
-def test_no_data_in_the_error():
-    """The error's text never repeats what the body has."""
-    raw = body(eventId="+7 701 222 0000 \0", data={"name": "Айгерим"})
-    assert not any(secret in reason(raw) for secret in ("701", "Айгерим"))
 
 
 @pytest.mark.parametrize("text", ["plain", "Алматы", "\U0001f4e6 \u2028 é", "\x7f"])

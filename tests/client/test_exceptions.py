@@ -28,21 +28,6 @@ def test_two_roots():
     assert issubclass(UsageError, ValueError)
 
 
-@pytest.mark.parametrize(
-    ("facts", "shown"),
-    [
-        ({}, "it failed"),
-        ({"status": 503}, "it failed (status=503)"),
-        ({"status": 409, "code": "conflict"}, "it failed (status=409 code=conflict)"),
-        ({"code": "conflict"}, "it failed (code=conflict)"),
-        ({"retry_after_s": 5.0, "replayed": True}, "it failed"),
-    ],
-)
-def test_text(facts, shown):
-    """An error's text has the status and the code, where there are any."""
-    assert str(KaspiError("it failed", **facts)) == shown
-
-
 @pytest.mark.parametrize("name", sorted(set(KINDS) - {"WebhookRejected"}))
 def test_every_class(name):
     """Kaspi's message may quote a customer: it is kept, never shown; and an error can cross a process border."""

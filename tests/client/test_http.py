@@ -15,6 +15,8 @@ from kaspi_delivery_django.client import (
     KaspiClient,
     KaspiError,
     NotReached,
+    OutcomeUnknown,
+    Refused,
     Timeouts,
     UsageError,
     protocol,
@@ -22,6 +24,7 @@ from kaspi_delivery_django.client import (
 from kaspi_delivery_django.client import http as client_http
 from kaspi_delivery_django.client.types import is_identifier
 from tests.client.conftest import API_KEY, BOOKED, OPERATIONS, create, http, request
+from tests.http_server import free_port
 
 PRINTABLE = st.characters(min_codepoint=32, max_codepoint=126)
 IDENTIFIERS = st.text(PRINTABLE, min_size=1, max_size=128).filter(is_identifier)
@@ -162,20 +165,13 @@ def test_every_exchange_has_an_id_of_its_own(server, connect, ids):
 def test_an_error_has_it_too(server, connect, ids):
     """With an answer, with half of one, and without a connection."""
     server.answer(http(422, headers=["X-Request-Id: kaspi-1"]), b"")
-    client = connect(server)
+    client, lost = connect(server), connect(f"http://127.0.0.1:{free_port()}")
     found = []
-    for _ in range(2):
+    for each in (client, client, lost):
         with pytest.raises(KaspiError) as caught:
-            create(client)
-        found.append(caught.value.request_id)
-    client._session.send = lambda *_args, **_options: raise_connect_timeout()
-    with pytest.raises(NotReached) as caught:
-        create(client)
-    assert [*found, caught.value.request_id] == ["kaspi-1", "exchange-2", "exchange-3"]
-
-
-def raise_connect_timeout():
-    raise requests.ConnectTimeout
+            create(each)
+        found.append((type(caught.value), caught.value.request_id))
+    assert found == [(Refused, "kaspi-1"), (OutcomeUnknown, "exchange-2"), (NotReached, "exchange-3")]
 
 
 @pytest.mark.parametrize("status", [201, 503])

@@ -1,10 +1,7 @@
-from datetime import UTC, datetime
-
 import pytest
 
-from kaspi_delivery_django.client.protocol import read_date, read_retry_after
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from kaspi_delivery_django.client.protocol import read_retry_after
+from tests.conftest import NOON
 
 
 @pytest.mark.parametrize(
@@ -33,17 +30,12 @@ def test_retry_after(value, seconds):
 
 WORDS = [
     "",
-    "   ",
     "soon",
     "-5",
     "1.5",
-    "5 s",
     "5, 6",
-    "0x10",
     "٣",
     "²",
-    "NaN",
-    "Infinity",
     "2026-03-01T12:00:30Z",
     "\0",
 ]
@@ -54,17 +46,3 @@ DATES = ["Sun, 32 Mar 2026 12:00:30 GMT", "Sun, 01 Mar 99999 12:00:30 GMT", "Sun
 def test_garbage(value):
     """Anything else is None: the caller backs off on its own."""
     assert read_retry_after(value, NOON) is None
-
-
-@pytest.mark.parametrize(
-    ("header", "at"),
-    [
-        ("Sun, 01 Mar 2026 12:00:00 GMT", datetime(2026, 3, 1, 12, tzinfo=UTC)),
-        ("Sun, 01 Mar 2026 17:00:00 +0500", datetime(2026, 3, 1, 12, tzinfo=UTC)),
-        ("Sun, 01 Mar 2026 12:00:00 -0000", datetime(2026, 3, 1, 12, tzinfo=UTC)),
-        *((garbage, None) for garbage in (None, "", "noon", "Sun, 99 Mar 2026 12:00:00 GMT")),
-    ],
-)
-def test_a_date(header, at):
-    """A date is read whatever its zone; garbage is None."""
-    assert read_date(header) == at
