@@ -2,7 +2,6 @@
 
 import re
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -11,10 +10,8 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.services import cancel_delivery, reissue_delivery
 from kaspi_delivery_django.signals import delivery_status_changed
 from kaspi_delivery_django.testing import kaspi_sandbox
-from tests.shop.adapters import OrderAdapter
+from tests.docs.pages import ROOT
 from tests.shop.models import Line, Note, Order
-
-ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.django_db
 
@@ -187,36 +184,23 @@ def test_no_personal_data_is_shown(kaspi, order):
     assert not [secret for secret in (order.phone, order.address, "Aigerim") if secret in text]
 
 
-class StatusAdapter(OrderAdapter):
-    """Stops wanting a paid order as soon as it is packed, as many a first adapter does."""
-
-    def wants_delivery(self, order):
-        return getattr(order, "status", "paid") == "paid"
-
-
 def test_an_order_stays_wanted_through_its_later_states(kaspi, order):
-    """Nothing of it is written; a state that would cancel it is found, and one that is not wanted to begin with."""
+    """Nothing of it is written; a state that would cancel it is found, and one in which it is not wanted."""
     kaspi.assert_stays_wanted(order, {"status": "packed"}, {"status": "shipped", "address": "Abay 2"})
     assert not hasattr(order, "status")
     order.refresh_from_db()
     assert order.address != "Abay 2"
     text = failure(kaspi.assert_stays_wanted, order, {"cancelled": True})
     assert "wants_cancel returns True (cancelled=True)" in text
+    text = failure(kaspi.assert_stays_wanted, order, {"status": "packed"}, {"paid": False})
+    assert "wants_delivery returns False (paid=False)" in text
     order.paid = False
     assert "wants_delivery returns False (unchanged)" in failure(kaspi.assert_stays_wanted, order)
 
 
-def test_an_adapter_that_stops_wanting_is_found(kaspi, order, settings):
-    """With the state that ends it."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [f"{__name__}.StatusAdapter"]}
-    text = failure(kaspi.assert_stays_wanted, order, {"status": "packed"})
-    assert "wants_delivery returns False (status='packed')" in text
-
-
-def test_each_parcel_of_an_order_is_booked_once(kaspi, settings):
+def test_each_parcel_of_an_order_is_booked_once(kaspi, configure):
     """One that Kaspi has twice is found."""
-    paths = ["tests.shop.adapters.WarehousesAdapter"]
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": paths}
+    configure(ORDER_ADAPTERS=["tests.shop.adapters.WarehousesAdapter"])
     order = Order.objects.create()
     Line.objects.bulk_create(Line(order=order, title=key) for key in ("almaty", "taraz"))
     kaspi.send_due()

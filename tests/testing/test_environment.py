@@ -17,8 +17,8 @@ from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.testing import kaspi_sandbox
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
+from tests.testing.conftest import REAL, TWO_ACCOUNTS
 
-REAL = {"API_KEY": "a-real-key", "WEBHOOK_SECRETS": ["a-real-secret-of-thirty-two-characters"]}
 SETTINGS = {
     "nothing set": {},
     "no key": {"ENVIRONMENT": "production"},
@@ -84,15 +84,14 @@ def test_the_environment_stays(settings):
 @pytest.mark.django_db
 def test_each_account_has_a_kaspi_of_its_own(settings):
     """Where there are several, a fault names its account, and the others go well."""
-    accounts = {"almaty": REAL, "astana": REAL}
-    settings.KASPI_DELIVERY = {"ORDER_ADAPTERS": [BRANCH_ADAPTER], "ACCOUNTS": accounts}
+    settings.KASPI_DELIVERY = {"ORDER_ADAPTERS": [BRANCH_ADAPTER], "ACCOUNTS": TWO_ACCOUNTS}
     with kaspi_sandbox() as kaspi:
         kaspi.fail_next("create", status=503, account="almaty")
-        broken, whole = (Order.objects.create(address=alias) for alias in accounts)
+        broken, whole = (Order.objects.create(address=alias) for alias in TWO_ACCOUNTS)
         kaspi.send_due()
         kaspi.assert_not_booked(broken)
         kaspi.assert_booked_once(whole)
-        assert [len(kaspi.fakes[alias].deliveries) for alias in accounts] == [0, 1]
+        assert [len(kaspi.fakes[alias].deliveries) for alias in TWO_ACCOUNTS] == [0, 1]
         with pytest.raises(ValueError, match="Name the account: almaty, astana"):
             kaspi.fail_next("create", status=503)
 
