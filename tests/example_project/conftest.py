@@ -1,15 +1,26 @@
-"""A shop with something on the shelf, whose orders go through its own adapter."""
+"""A shop with something on the shelf, whose orders go through its own adapter; and its programs."""
+
+import subprocess
+import sys
 
 import pytest
 
 from example_project.shop.models import Order, OrderLine, Product
 
 
+def run(*arguments, **place):
+    """Run Python to its end; return what it printed."""
+    command = [sys.executable, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **place)
+    printed = ended.stdout + ended.stderr
+    assert ended.returncode == 0, printed
+    return printed
+
+
 @pytest.fixture(autouse=True)
-def _adapter(settings):
+def _adapter(configure):
     """Ship the example shop's orders with the adapter it comes with."""
-    adapter = "example_project.shop.kaspi.ShopOrderAdapter"
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": [adapter]}
+    configure(ORDER_ADAPTERS=["example_project.shop.kaspi.ShopOrderAdapter"])
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The shelf and the checkout form."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from example_project.shop import phones
@@ -37,11 +39,7 @@ def test_checkout_makes_a_paid_order_with_its_line(client, apples):
 
 def test_an_order_whose_line_fails_is_not_saved(client, apples, monkeypatch):
     """Order, line and delivery are saved together or not at all."""
-
-    def fail(**_fields):
-        raise RuntimeError("no line today")
-
-    monkeypatch.setattr(OrderLine.objects, "create", fail)
+    monkeypatch.setattr(OrderLine.objects, "create", Mock(side_effect=RuntimeError))
     with pytest.raises(RuntimeError):
         client.post(apples.get_absolute_url(), DETAILS)
     assert not Order.objects.exists()

@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,24 +11,17 @@ from example_project.demo.stories import REFUSAL, REFUSED, STRAIGHT, Placed
 from example_project.demo.watching import Sight, Watcher
 from kaspi_delivery_django.sandbox.api import FakeKaspi
 from kaspi_delivery_django.sandbox.faults import Fault
+from tests.example_project.conftest import run
 
 
 def test_the_demo_ends_well(tmp_path):
     """Five orders end as they should; nothing is left in the folder it was started from."""
-    done = subprocess.run(
-        [sys.executable, MANAGE, "demo"],
-        cwd=tmp_path,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "example_project.settings"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = re.findall(r"^order-(\d+) .* (?:dlv_\w+|-) +(\S+) +(\d)  pass$", done.stdout, re.MULTILINE)
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "example_project.settings"}
+    printed = run(MANAGE, "demo", cwd=tmp_path, env=environment)
+    rows = re.findall(r"^order-(\d+) .* (?:dlv_\w+|-) +(\S+) +(\d)  pass$", printed, re.MULTILINE)
     ends = [("delivered", "1"), ("delivered", "1"), ("cancelled", "1"), ("-", "0"), ("delivered", "1")]
     assert rows == [(str(number), *end) for number, end in enumerate(ends, 1)]
-    assert "reported late" in done.stdout
+    assert "reported late" in printed
     assert list(tmp_path.iterdir()) == []
 
 

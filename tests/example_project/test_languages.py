@@ -6,7 +6,6 @@ import pytest
 from django.utils import translation
 
 from example_project.shop.models import Product
-from kaspi_delivery_django.models import Delivery
 from tests.catalogues import LANGUAGES
 
 pytestmark = pytest.mark.django_db
@@ -54,10 +53,3 @@ def test_an_order_leads_to_the_tracking_page(client, make_order):
     assert page.status_code == 200
     assert "kaspi-timeline" in page.text
     assert order.customer_name not in page.text
-
-
-def test_an_unpaid_order_has_no_tracking_page(client, make_order):
-    """Nothing is on its way."""
-    page = client.get(make_order(paid=False).get_absolute_url()).text
-    assert not Delivery.objects.exists()
-    assert "data-tracking" not in page

@@ -3,12 +3,11 @@
 import ast
 import os
 import re
-import subprocess
-import sys
 
 import pytest
 
 from tests.docs import pages
+from tests.example_project.conftest import run
 
 FOLDER = pages.ROOT / "example_project"
 OURS = ("KASPI_", "DATABASE", "DJANGO_SETTINGS_MODULE", "DEBUG")
@@ -22,17 +21,7 @@ PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "--ds=example_project.settin
 def test_the_shops_own_tests_pass(command, end):
     """With both runners, for a developer who has set nothing."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=pages.ROOT,
-        env={**kept, "DATABASE_URL": "sqlite:///:memory:"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    printed = done.stdout + done.stderr
-    assert done.returncode == 0, printed
+    printed = run(*command, cwd=pages.ROOT, env={**kept, "DATABASE_URL": "sqlite:///:memory:"})
     assert re.search(end, printed, re.MULTILINE), printed
 
 

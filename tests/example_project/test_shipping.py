@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 from django.apps import apps as installed
-from django.contrib.auth.models import User
 from django.db import connection
 from django.utils.module_loading import import_string
 
@@ -27,13 +26,6 @@ FIELDS = {
 }
 
 
-@pytest.fixture
-def staff(client, db):
-    """A superuser of the admin."""
-    client.force_login(User.objects.create_superuser("staff"))
-    return client
-
-
 @pytest.mark.django_db
 def test_the_request_is_made_of_the_order_and_its_lines(make_order):
     """Description, weight and value are those of the lines; name, phone, address and notes the order's."""
@@ -50,11 +42,11 @@ def test_the_request_is_made_of_the_order_and_its_lines(make_order):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_order_made_in_the_admin_sends_its_lines(staff, apples, kaspi, settings):
+def test_an_order_made_in_the_admin_sends_its_lines(admin_client, apples, kaspi, settings):
     """The lines are saved after the order; the payload, sent after the commit, contains them."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "RUNNER": "inline"}
     line = {"lines-0-product": apples.pk, "lines-0-quantity": "2", "lines-0-price_kzt": ""}
-    answer = staff.post(ADD, {**FIELDS, **line, "lines-TOTAL_FORMS": "1"})
+    answer = admin_client.post(ADD, {**FIELDS, **line, "lines-TOTAL_FORMS": "1"})
     assert answer.status_code == 302
     [record] = kaspi.deliveries_for(f"order-{Order.objects.get().pk}")
     assert record.request["parcel"] == {
@@ -65,10 +57,10 @@ def test_an_order_made_in_the_admin_sends_its_lines(staff, apples, kaspi, settin
 
 
 @pytest.mark.django_db
-def test_an_order_without_lines_is_refused_in_the_admin(staff):
+def test_an_order_without_lines_is_refused_in_the_admin(admin_client):
     """An empty parcel cannot be shipped."""
     empty = {"lines-0-product": "", "lines-0-quantity": "1", "lines-0-price_kzt": ""}
-    answer = staff.post(ADD, {**FIELDS, **empty, "lines-TOTAL_FORMS": "1"})
+    answer = admin_client.post(ADD, {**FIELDS, **empty, "lines-TOTAL_FORMS": "1"})
     assert answer.status_code == 200
     assert not Order.objects.exists()
 
