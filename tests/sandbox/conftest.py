@@ -109,7 +109,8 @@ def partner(kaspi):
 
 @pytest.fixture
 def server(kaspi):
-    """The sandbox on a port of its own."""
+    """The sandbox on a port of its own; it sends no webhooks."""
+    kaspi.webhook_url = None
     with SandboxServer(kaspi) as server:
         yield server
 

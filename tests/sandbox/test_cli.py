@@ -34,8 +34,8 @@ def start():
         process.communicate()
 
 
-def create(url, key=defaults.API_KEY, **changes):
-    headers = {"x-api-key": key, "Idempotency-Key": "order-742"}
+def create(url, api_key=defaults.API_KEY, key="order-742", **changes):
+    headers = {"x-api-key": api_key, "Idempotency-Key": key}
     return requests.post(f"{url}/v1/deliveries", json={**REQUEST, **changes}, headers=headers, timeout=PATIENCE_S)
 
 
@@ -62,8 +62,7 @@ def test_a_run(start, name):
 def test_quiet_and_strict(start):
     """With --quiet requests leave no line; with --strict a create needs an Idempotency-Key."""
     process, url = start("--webhook-url", "", "--quiet", "--strict")
-    headers = {"x-api-key": defaults.API_KEY}
-    answer = requests.post(f"{url}/v1/deliveries", json=REQUEST, headers=headers, timeout=PATIENCE_S)
+    answer = create(url, key=None)
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_required")
     assert "status=400" not in stop(process)
 

@@ -6,7 +6,6 @@ import pytest
 
 from kaspi_delivery_django.sandbox import requests as sandbox_requests
 from kaspi_delivery_django.sandbox import server as sandbox_server
-from kaspi_delivery_django.sandbox.api import FakeKaspi
 from tests.sandbox import raw
 from tests.sandbox.conftest import REQUEST
 
@@ -14,12 +13,6 @@ BODY = json.dumps(REQUEST).encode()
 CREATE = "POST /v1/deliveries"
 CHUNKED = "Transfer-Encoding: chunked"
 CHUNKS = b"5;name=value\r\n" + BODY[:5] + b"\r\n%X\r\n" % (len(BODY) - 5) + BODY[5:] + b"\r\n0\r\nX-Trailer: 1\r\n\r\n"
-
-
-@pytest.fixture
-def kaspi():
-    """A sandbox whose ids repeat, on the wall clock."""
-    return FakeKaspi(seed=742)
 
 
 @pytest.fixture
@@ -35,7 +28,6 @@ def ask(server, kaspi):
 BODIES = {
     "a lone surrogate": BODY.replace(b"order-742", b"\\ud800"),
     "bytes that are not UTF-8": BODY.replace(b"order-742", b"\xff\xfe"),
-    "depth 900": BODY[:-1] + b', "x": ' + b"[" * 900 + b"]" * 900 + b"}",
     "depth 100,000": b'{"a":' * 100_000,
     "a number of 5,000 digits": BODY[:-1] + b', "x": ' + b"9" * 5000 + b"}",
     "NaN": BODY.replace(b"1200", b"NaN"),
@@ -59,14 +51,12 @@ def test_a_body_that_cannot_be_read(ask, kaspi, name):
     assert len(kaspi.deliveries) == 1
 
 
-@pytest.mark.parametrize(("text", "status"), [("9" * 4000, 201), ("1e308", 201), ("-1", 201), ("1200.5", 400)])
-def test_what_was_accepted_can_be_shown(ask, text, status):
+@pytest.mark.parametrize("text", ["9" * 4000, "1e308", "-1"])
+def test_what_was_accepted_can_be_shown(ask, text):
     """An odd number that the API's description allows comes back as valid JSON."""
     created = ask(CREATE, body=BODY.replace(b"1200", text.encode()))
-    assert created.status == status
-    if status == 201:
-        shown = ask(f"GET /v1/deliveries/{created.document['deliveryId']}").document
-        assert shown["parcel"]["weightGrams"] == int(float(text) if "e" in text else text)
+    shown = ask(f"GET /v1/deliveries/{created.document['deliveryId']}").document
+    assert shown["parcel"]["weightGrams"] == int(float(text) if "e" in text else text)
 
 
 LENGTHS = ["-1", "+5", "5_0", "1e2", "abc", "", "9" * 30, "\xb2", "5, 5", str(len(BODY) + 1)]

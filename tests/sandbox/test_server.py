@@ -4,21 +4,13 @@ import socket
 import pytest
 import requests
 
-from kaspi_delivery_django.sandbox.api import FakeKaspi
+from kaspi_delivery_django.sandbox import defaults
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.sandbox.server import Courier, SandboxServer, is_local
 from kaspi_delivery_django.sandbox.webhooks import sign
 from tests.conftest import PATIENCE_S
 from tests.http_server import answering
 from tests.sandbox.conftest import REQUEST
-
-SECRET = "a-webhook-secret-of-more-than-32-characters"
-
-
-@pytest.fixture
-def kaspi():
-    """A `FakeKaspi` on the wall clock that sends no webhooks."""
-    return FakeKaspi(webhook_secret=SECRET)
 
 
 @pytest.fixture
@@ -97,7 +89,7 @@ def test_a_webhook_reaches_the_shop(session, server, shop):
     answer = session.post(f"{server.url}/v1/webhooks/test", json={"url": url, "type": "delivery.delivered"})
     assert answer.status_code == 202
     headers, body = got.get(timeout=PATIENCE_S)
-    assert headers["X-Kaspi-Signature"] == sign(SECRET, headers["X-Kaspi-Timestamp"], body)
+    assert headers["X-Kaspi-Signature"] == sign(defaults.WEBHOOK_SECRET, headers["X-Kaspi-Timestamp"], body)
 
 
 def test_the_courier_works_in_the_background(session, kaspi, shop):
