@@ -9,7 +9,7 @@ from django.core import signing
 
 from kaspi_delivery_django.exceptions import NoAdapter
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.services import acknowledge_delivery, reissue_delivery, request_delivery
+from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, reissue_delivery, request_delivery
 from kaspi_delivery_django.services.maintenance.pruning import PERSONAL
 from kaspi_delivery_django.tracking import (
     MAX_STEPS,
@@ -190,6 +190,13 @@ def test_a_requested_cancel_is_shown(stand, status, is_shown):
     assert (tracking.label == "Your delivery is being cancelled") is is_shown
     assert (tracking.explanation == "") is is_shown
     assert (status == "in_transit") is bool([step for step in tracking.steps if not step.at])
+
+
+def test_a_delivery_that_was_cancelled_before_it_was_sent(due):
+    """It has one step."""
+    tracking = track(cancel_delivery(due.delivery))
+    assert (tracking.status, tracking.label, tracking.is_final) == ("cancelled", "Cancelled", True)
+    assert [step.status for step in tracking.steps] == ["cancelled"]
 
 
 def test_an_acknowledged_refusal_is_not_cancelled(due, client):

@@ -1,12 +1,15 @@
-"""A delivery that is cancelled before it was sent: no request, one signal, and Kaspi may have it after all."""
+"""A delivery that is cancelled before it was sent is cancelled for staff, customers, programs and the shop alike."""
 
 import pytest
+from django.urls import reverse
 
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
+from kaspi_delivery_django.serializers import TrackingSerializer
 from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery, link_delivery, reissue_delivery
 from kaspi_delivery_django.services.deliveries import notifications
 from kaspi_delivery_django.services.maintenance import pruning
+from kaspi_delivery_django.stats import snapshot
 from tests.services.conftest import fresh
 
 pytestmark = pytest.mark.django_db
@@ -22,6 +25,17 @@ def test_the_shop_gets_one_signal(due, signals, drain):
     second = reissue_delivery(delivery)
     drain()
     assert (fresh(second).status, second.generation) == ("created", 2)
+
+
+def test_everyone_reads_it(due, admin_client):
+    """Programs, staff in the list's filters, and the counts of dashboard, report and metrics."""
+    delivery = cancel_delivery(due.delivery)
+    data = TrackingSerializer(delivery).data
+    assert (data["status"], data["label"], data["is_final"]) == ("cancelled", "Cancelled", True)
+    url = reverse("admin:kaspi_delivery_delivery_changelist")
+    lists = [admin_client.get(url, {"status": value}).context["cl"] for value in ("cancelled", "not_booked")]
+    assert [list(shown.queryset) for shown in lists] == [[delivery], []]
+    assert not any(snapshot.read().deliveries.values())
 
 
 @pytest.mark.parametrize("state", ["due", "stuck", "refused"])
