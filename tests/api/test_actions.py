@@ -7,7 +7,6 @@ from django.utils import translation
 
 from kaspi_delivery_django import services
 from kaspi_delivery_django.models import ApiCall, Delivery
-from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import request_return
 from kaspi_delivery_django.services.deliveries import rules
 from tests.api.conftest import LIST, address, problem
@@ -28,14 +27,6 @@ def by_warehouse(settings, unbooked):
 
 def post(client, path, **body):
     return client.post(path, body, format="json")
-
-
-@pytest.fixture
-def refused(due, kaspi, drain):
-    """Return a delivery that Kaspi refused."""
-    kaspi.faults.add(Fault(operation="create", status=422))
-    drain()
-    return Delivery.objects.get(pk=due.delivery_id)
 
 
 def test_an_order_is_booked_once(api, unbooked, drain, kaspi):

@@ -8,7 +8,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services.deliveries import rules
 from tests.api.conftest import ALL, LIST
 from tests.shop.models import Order
@@ -137,10 +136,8 @@ def test_a_delivery_names_what_can_be_done_and_why_not(api, booked):
     assert row["refused_actions"]["link"].startswith("It is linked to ")
 
 
-def test_a_flagged_delivery_has_kaspis_answer(api, program, kaspi, due, drain):
+def test_a_flagged_delivery_has_kaspis_answer(api, program, refused):
     """With a code; Kaspi's own words only for those who may read them."""
-    kaspi.faults.add(Fault(operation="create", status=422))
-    drain()
     [row] = api.get(LIST, {"attention": "any"}).json()["results"]
     reason = row["attention"]
     assert (reason["code"], reason["call"], reason["http_status"]) == ("refused", "create", 422)
