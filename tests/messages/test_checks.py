@@ -5,6 +5,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from kaspi_delivery_django.checks.settings import check_settings
 from kaspi_delivery_django.contrib.messages import checks, conf
+from tests.checks.test_databases import writes
 from tests.messages.bot import TOKEN
 from tests.messages.conftest import ADAPTER, EMAIL, TELEGRAM
 
@@ -65,17 +66,10 @@ def test_e001_good_settings_are_left_alone(found):
     assert TOKEN not in str(conf.current())
 
 
-class Split:
-    """Routes the messages elsewhere."""
-
-    def db_for_write(self, model, **_hints):
-        return "other" if model._meta.app_label == "kaspi_delivery_messages" else None
-
-
 def test_e002_messages_elsewhere(found, settings):
     """One transaction writes both."""
     assert found(checks.check_database) == []
-    settings.DATABASE_ROUTERS = [Split()]
+    settings.DATABASE_ROUTERS = [writes("kaspi_delivery_messages")]
     assert found(checks.check_database) == ["E002"]
 
 

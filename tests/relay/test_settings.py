@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from kaspi_delivery_django import conf as core_conf
 from kaspi_delivery_django.contrib.relay import checks, conf
+from tests.checks.test_databases import writes
 from tests.docs import pages
 from tests.relay.erp import OTHER_SECRET, SECRET
 
@@ -135,16 +136,9 @@ def test_e002_the_library_is_missing(found, monkeypatch):
     assert (id_, "kaspi-delivery-django[relay]" in text) == ("E002", True)
 
 
-class Router:
-    """Routes the webhooks elsewhere."""
-
-    def db_for_write(self, model, **_hints):
-        return "elsewhere" if model._meta.app_label == "kaspi_delivery_relay" else None
-
-
 def test_e003_another_database(found, settings):
     """A row there could not name its delivery."""
-    settings.DATABASE_ROUTERS = [Router()]
+    settings.DATABASE_ROUTERS = [writes("kaspi_delivery_relay")]
     assert list(found({"erp": GOOD})) == ["E003"]
 
 
