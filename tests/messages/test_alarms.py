@@ -1,9 +1,6 @@
 """Alarms to staff: one message when something begins, one when it is over, with or without a worker."""
 
-import io
-
 import pytest
-from django.core.management import CommandError, call_command
 from django.utils import translation
 
 from kaspi_delivery_django.admin import dashboard
@@ -14,10 +11,12 @@ from kaspi_delivery_django.services import extensions
 from kaspi_delivery_django.services.deliveries import notifications
 from kaspi_delivery_django.stats import alerts
 from kaspi_delivery_django.stats.report import Report
+from tests.management import conftest as management
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)
 STAFF = {"telegram": [-100742], "email": ["ops@shop.kz", "owner@shop.kz"]}
+run = management.run  # a fixture is found by its name
 
 
 @pytest.fixture
@@ -151,53 +150,41 @@ def test_of_two_that_have_read_an_alarm_one_announces_and_ends_it(staff, fake_cl
     assert [alarms._end(one, fake_clock.now) for one in (alarm, same)] == [True, False]
 
 
-def run():
-    """Run the command as cron does; return its exit code and its output."""
-    out = io.StringIO()
-    try:
-        call_command("kaspi_alarms", stdout=out)
-    except SystemExit as end:
-        return end.code, out.getvalue()
-    except CommandError as err:
-        return err.returncode, str(err)
-    return 0, out.getvalue()
-
-
-def test_cron_alarms_about_a_dead_worker(staff, bot, fake_clock):
+def test_cron_alarms_about_a_dead_worker(run, staff, bot, fake_clock):
     """It sends by itself."""
-    assert run() == (0, "")
+    assert run("kaspi_alarms") == (0, "", "")
     fake_clock.advance(minutes=6)
-    assert run() == (1, "No worker is seen for default: retries wait until one runs\n")
+    assert run("kaspi_alarms") == (1, "No worker is seen for default: retries wait until one runs\n", "")
     assert bot.sent == []
     fake_clock.advance(minutes=1)
-    assert run()[0] == 1
+    assert run("kaspi_alarms")[0] == 1
     assert [text.splitlines()[1] for text in bot.texts] == [
         "• No worker is seen for default: retries wait until one runs"
     ]
     AccountState.objects.update(worker_seen_at=fake_clock.now)
-    assert run() == (0, "")
+    assert run("kaspi_alarms") == (0, "", "")
 
 
-def test_cron_reports_wrong_settings_and_an_unusable_database(staff, configure, monkeypatch):
+def test_cron_reports_wrong_settings_and_an_unusable_database(run, staff, configure, monkeypatch):
     """By exit codes that mean no alarm."""
     where = "KASPI_DELIVERY['MESSAGES']['ALARMS']"
     configure(ALARMS={})
-    assert run() == (2, f"""{where} names no recipient, as {{"email": ["ops@shop.kz"]}}.""")
+    assert run("kaspi_alarms") == (2, "", f"""{where} names no recipient, as {{"email": ["ops@shop.kz"]}}.""")
     configure(ALARMS={"pager": ["1"]})
-    assert run() == (2, f"{where} names the channel 'pager'; CHANNELS has: email, telegram.")
+    assert run("kaspi_alarms") == (2, "", f"{where} names the channel 'pager'; CHANNELS has: email, telegram.")
     configure(ALARMS=STAFF)
     monkeypatch.setattr("kaspi_delivery_django.contrib.messages.models.Alarm._meta.db_table", "no_such_table")
-    code, text = run()
+    code, _printed, text = run("kaspi_alarms")
     assert (code, text.startswith("The database cannot be used:")) == (3, True)
 
 
 @committed
-def test_cron_leaves_customers_to_the_worker(staff, shop, move, bot, drain):
+def test_cron_leaves_customers_to_the_worker(run, staff, shop, move, bot, drain):
     """Their messages are not its business."""
     shop(recipients={"telegram": "742"})
     move("in_transit")
     notifications.notify_pending(limit=10)
-    assert run() == (0, "")
+    assert run("kaspi_alarms") == (0, "", "")
     assert bot.sent == []
     drain()
     assert len(bot.sent) == 1
