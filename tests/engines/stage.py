@@ -98,9 +98,10 @@ class Stage:
         """Wait until it is so; when it never is, show what the processes said."""
         wait_until(is_so, self.log, patience_s)
 
-    def wait_until_booked(self, count, patience_s=60):
-        """Wait until no call is open, and so many bookings were made."""
+    def wait_until_booked_once(self, count, patience_s=60):
+        """Wait until no call is open: then Kaspi has exactly one delivery of each of so many orders."""
         wait_until(lambda: self.finished() == count, self.log, patience_s)
+        assert self.booked_once() == count
 
     def finished(self):
         """Return how many creates are done, -1 as long as a call is not."""

@@ -49,9 +49,6 @@ class Process:
         self._running.terminate()
         return self._running.wait(patience_s)
 
-    def is_running(self):
-        return self._running.poll() is None
-
 
 class Stage:
     """A context that runs everything. `kaspi` is the fake Kaspi, `processes` may be killed."""
