@@ -10,7 +10,6 @@ from importlib.util import find_spec
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group, Permission, User
-from django.core.cache import cache
 from django.test import Client, override_settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -70,11 +69,9 @@ def live_server(chromium):
 
 
 @pytest.fixture(autouse=True)
-def _shop(settings, kaspi):
-    """Ship the example shop's orders, each call at once; and begin with no figures in the cache."""
-    adapters = ["example_project.shop.kaspi.ShopOrderAdapter"]
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": adapters, "RUNNER": "inline"}
-    cache.clear()
+def _shop(configure, kaspi):
+    """Ship the example shop's orders, each call at once."""
+    configure(ORDER_ADAPTERS=["example_project.shop.kaspi.ShopOrderAdapter"], RUNNER="inline")
 
 
 @pytest.fixture

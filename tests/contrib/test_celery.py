@@ -1,9 +1,7 @@
 """Celery's tasks, and the thread that publishes them. Real brokers are in tests/engines."""
 
 import os
-import re
 import threading
-from pathlib import Path
 
 import pytest
 from celery import Celery, _state
@@ -14,6 +12,7 @@ from kaspi_delivery_django.services.deliveries import runners
 from kaspi_delivery_django.services.outbox import rate_limit
 from kaspi_delivery_django.services.outbox.leases import LEASE
 from tests.conftest import PATIENCE_S
+from tests.docs import pages
 from tests.shop.models import Order
 
 SEND = "kaspi_delivery.send_call"
@@ -129,10 +128,9 @@ def test_the_options_of_the_tasks(task, shop):
 
 def test_the_documented_schedule_sends_a_sweep(shop, next_message):
     """What docs/running.md has to paste names a task that workers know, with options that it takes."""
-    text = (Path(__file__).parents[2] / "docs" / "running.md").read_text()
-    [block] = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "BEAT" in block]
+    [block] = [block for block in pages.read("docs/running.md").blocks if "BEAT" in block.text]
     pasted = {}
-    exec(block, pasted)
+    exec(block.text, pasted)
     [entry] = pasted["CELERY_BEAT_SCHEDULE"].values()
     shop.tasks[entry["task"]].apply_async(**entry["options"])
     assert next_message() == ("kaspi_delivery.sweep", [])
