@@ -208,7 +208,9 @@ def test_each_action_is_the_service_of_the_admins_button(api, booked, monkeypatc
 def test_a_refusal_has_the_rules_reason(api, booked):
     """The one that the representation names."""
     Delivery.objects.filter(pk=booked.pk).update(status="in_transit")
-    reasons = api.get(address(booked)).json()["refused_actions"]
+    shown = api.get(address(booked)).json()
+    reasons = shown["refused_actions"]
+    assert shown["allowed_actions"] == ["refresh"]
     bodies = {"cancel": {"reason": "late"}, "link": {"delivery_id": "dlv_1"}}
     assert set(reasons) == rules.PERMISSIONS.keys() - {"book", "refresh"}
     for action, reason in reasons.items():

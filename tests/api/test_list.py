@@ -8,7 +8,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from kaspi_delivery_django.models import Delivery
-from kaspi_delivery_django.services.deliveries import rules
 from tests.api.conftest import ALL, LIST
 from tests.shop.models import Order
 
@@ -126,14 +125,6 @@ def test_times_bound_the_list(api, many):
     Delivery.objects.exclude(pk=row.pk).update(updated_at=changed - DAY)
     assert found(api, updated_after=changed.isoformat()) == [row.pk]
     assert found(api, updated_before=changed.isoformat(), page_size=200, search=row.external_order_id) == []
-
-
-def test_a_delivery_names_what_can_be_done_and_why_not(api, booked):
-    """The rules' own words, for each action."""
-    [row] = api.get(LIST).json()["results"]
-    assert set(row["allowed_actions"]) == {"cancel", "refresh"}
-    assert set(row["refused_actions"]) == rules.PERMISSIONS.keys() - {"book", "cancel", "refresh"}
-    assert row["refused_actions"]["link"].startswith("It is linked to ")
 
 
 def test_a_flagged_delivery_has_kaspis_answer(api, program, refused):
