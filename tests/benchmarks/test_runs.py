@@ -52,20 +52,6 @@ def test_every_stated_ratio_is_measured(name):
     assert all(figure["ratio"] > 0 for figure in figures(name).values())
 
 
-def test_a_save_has_its_number_of_statements():
-    """The first save adds five, a later one three."""
-    for engine in ENGINES:
-        for save, statements in {"first save": (1, 6), "re-save": (1, 4)}.items():
-            counted = figures("orders")[f"{engine}: {save}"]["facts"]["statements"]
-            assert (counted["plain"], counted["ours"]) == statements
-
-
-def test_a_webhook_has_its_number_of_statements():
-    """A webhook takes five at most."""
-    for engine in ENGINES:
-        assert 0 < max(figures("scaling")[f"{engine}: webhook"]["facts"]["statements"].values()) <= 5
-
-
 def test_no_number_of_threads_is_faster_than_the_ideal():
     """The server takes 50 ms for each call."""
     shares = [share for figure in figures("dispatch").values() for share in figure["facts"]["of ideal"].values()]
