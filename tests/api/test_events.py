@@ -146,10 +146,7 @@ def test_any_retry_after_is_waited_for(monkeypatch, wait, seconds):
         (["http://your-shop/kaspi/api/v1/"], "must start with https"),
         (["https://your-shop/kaspi/api/v1/", "--forward", "http://example.com/"], "must start with https"),
         (["https://your-shop/kaspi/api/v1/", "--forward", "https://example.com/"], "of this machine"),
-        (
-            ["https://your-shop/kaspi/api/v1/", "--forward", "http://127.0.0.1:8000/", "--account", "x"],
-            "no webhook sec",
-        ),
+        (["https://your-shop/kaspi/api/v1/", "--forward", "http://127.0.0.1/", "--account", "x"], "no webhook secret"),
     ],
 )
 def test_a_mistake_is_named(monkeypatch, arguments, words):

@@ -158,9 +158,7 @@ def test_cron_alarms_about_a_dead_worker(run, staff, bot, fake_clock):
     assert bot.sent == []
     fake_clock.advance(minutes=1)
     assert run("kaspi_alarms")[0] == 1
-    assert [text.splitlines()[1] for text in bot.texts] == [
-        "• No worker is seen for default: retries wait until one runs"
-    ]
+    assert ["No worker is seen for default" in text for text in bot.texts] == [True]
     AccountState.objects.update(worker_seen_at=fake_clock.now)
     assert run("kaspi_alarms") == (0, "", "")
 
