@@ -4,10 +4,10 @@ import logging
 import smtplib
 import socket
 from datetime import timedelta
+from unittest.mock import Mock
 
 import django
 import pytest
-from django.core.mail.backends.base import BaseEmailBackend
 
 from kaspi_delivery_django.contrib import outgoing
 from kaspi_delivery_django.contrib.messages import backends, sending
@@ -124,21 +124,11 @@ def test_what_is_no_address_is_not_tried_again(recipient, mails):
     assert mails() == []
 
 
-class Refusing(BaseEmailBackend):
-    """A mail server that refuses a recipient."""
-
-    code = 550
-
-    def send_messages(self, messages):
-        raise smtplib.SMTPRecipientsRefused({"a@b.kz": (self.code, b"no")})
-
-
 @pytest.mark.parametrize(("code", "error"), [(550, NeverSendable), (450, smtplib.SMTPRecipientsRefused)])
 def test_a_mail_server_refuses_for_good_or_for_now(monkeypatch, code, error):
     """By its code."""
-    monkeypatch.setattr(Refusing, "code", code)
-    backend = EmailBackend()
-    monkeypatch.setattr(backend, "_connection", Refusing)
+    backend, refusal = EmailBackend(), smtplib.SMTPRecipientsRefused({"a@b.kz": (code, b"no")})
+    monkeypatch.setattr(backend, "_connection", lambda: Mock(send_messages=Mock(side_effect=refusal)))
     with pytest.raises(error):
         backend.send_content("a@b.kz", HELLO)
 
