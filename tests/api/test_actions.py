@@ -13,14 +13,12 @@ from tests.api.conftest import LIST, address, problem
 from tests.shop.models import AppOrder, Line, Order
 
 pytestmark = pytest.mark.django_db
-WAREHOUSES = ["tests.shop.adapters.WarehousesAdapter"]
-BOTH = ["tests.shop.adapters.OrderAdapter", "tests.shop.adapters.AppOrderAdapter"]
 
 
 @pytest.fixture
-def by_warehouse(settings, unbooked):
+def by_warehouse(configure, unbooked):
     """Return an order whose adapter sends it in two parcels."""
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": WAREHOUSES}
+    configure(ORDER_ADAPTERS=["tests.shop.adapters.WarehousesAdapter"])
     Line.objects.bulk_create(Line(order=unbooked, title=key) for key in ("almaty", "shymkent"))
     return unbooked
 
@@ -41,7 +39,7 @@ def test_an_order_is_booked_once(api, unbooked, drain, kaspi):
     assert api.get(address(Delivery.objects.get())).json()["status"] == "created"
 
 
-def test_an_order_is_found_by_its_number(api, unbooked, booked, settings):
+def test_an_order_is_found_by_its_number(api, unbooked, booked):
     """By the adapter for an order without a delivery, by its deliveries for others."""
     assert post(api, LIST, reference=f"order-{unbooked.pk}").status_code == 201
     Delivery.objects.filter(pk=booked.pk).update(external_order_id="erp-77", order_label="A-9", label_key="9")
@@ -72,7 +70,7 @@ def test_to_book_a_return_again_is_to_book_a_return(program, booked, drain):
     assert post(program("return_delivery"), address(back, "reissue")).status_code == 201
 
 
-def test_an_order_that_is_not_found_or_not_clear_is_refused(api, unbooked, settings):
+def test_an_order_that_is_not_found_or_not_clear_is_refused(api, unbooked, configure):
     """By what the body has to name."""
     for order_id in ("999", "x", "999999999999999999999999999", "1.5", "-1"):
         assert problem(post(api, LIST, order_id=order_id)) == (404, "order_not_found")
@@ -81,7 +79,7 @@ def test_an_order_that_is_not_found_or_not_clear_is_refused(api, unbooked, setti
     assert "Known: shop.Order" in str(answer.json()["errors"]["model"])
     for body in ({}, {"order_id": "1", "reference": "2"}, {"order": "1"}, {"order_id": "1", "model": "x" * 300}):
         assert problem(post(api, LIST, **body)) == (400, "invalid_input")
-    settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "ORDER_ADAPTERS": BOTH}
+    configure(ORDER_ADAPTERS=["tests.shop.adapters.OrderAdapter", "tests.shop.adapters.AppOrderAdapter"])
     assert problem(post(api, LIST, order_id=str(unbooked.pk))) == (400, "invalid_input")
     app_order = AppOrder.objects.create(paid=False)
     answer = post(api, LIST, order_id=str(app_order.pk).upper(), model="shop.apporder", send_anyway=True)
@@ -232,13 +230,11 @@ def test_a_refused_booking_is_made_again(api, refused):
     assert Delivery.objects.count() == 2
 
 
-def test_a_delivery_that_was_never_wanted_goes(api, kaspi, settings):
+def test_a_delivery_that_was_never_wanted_goes(api, kaspi, configure):
     """A retry of one that its adapter failed on; there is nothing to show then."""
-    before = settings.KASPI_DELIVERY
-    settings.KASPI_DELIVERY = {**before, "ORDER_ADAPTERS": ["tests.shop.adapters.NowhereAdapter"]}
-    order = Order.objects.create()
-    Order.objects.filter(pk=order.pk).update(paid=False)
-    settings.KASPI_DELIVERY = before
+    configure(ORDER_ADAPTERS=["tests.shop.adapters.BrokenAdapter"])
+    Order.objects.create(paid=False)
+    configure(ORDER_ADAPTERS=["tests.shop.adapters.OrderAdapter"])
     row = Delivery.objects.get()
     answer = api.post(address(row, "retry"), headers={"Idempotency-Key": "k"})
     assert (answer.status_code, answer.content) == (204, b"")

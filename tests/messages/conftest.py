@@ -60,7 +60,7 @@ def mails(settings, tmp_path):
 
 
 @pytest.fixture
-def configure(settings, bot, mails):
+def configure(configure, bot, mails):
     """Return a function that sets MESSAGES: both channels, no quiet hours, and what it is given."""
 
     def run(**options):
@@ -72,11 +72,7 @@ def configure(settings, bot, mails):
             },
             "QUIET_HOURS": None,
         }
-        settings.KASPI_DELIVERY = {
-            **settings.KASPI_DELIVERY,
-            "ORDER_ADAPTERS": [ADAPTER],
-            "MESSAGES": {**own, **options},
-        }
+        configure(ORDER_ADAPTERS=[ADAPTER], MESSAGES={**own, **options})
 
     return run
 

@@ -15,13 +15,9 @@ GOOD = {"URL": "https://erp.example/kaspi/?shop=1", "SECRETS": [SECRET]}
 
 
 @pytest.fixture
-def relay_to(settings):
+def relay_to(configure):
     """Return a function that sets RELAY, and other keys."""
-
-    def run(relay, **core):
-        settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, **core, "RELAY": relay}
-
-    return run
+    return lambda relay, **core: configure(RELAY=relay, **core)
 
 
 @pytest.fixture
