@@ -112,8 +112,7 @@ class ShopRules:
     @rule(order=ORDERS)
     def order_saved_in_part(self, order):
         """The instance is paid, and only its phone is written."""
-        model, key = order
-        row = model.objects.get(pk=key)
+        row = self._read(order)
         row.paid = True
         row.save(update_fields=["phone"])
 
