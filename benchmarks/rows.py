@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from kaspi_delivery_django.models import ApiCall, Delivery, WebhookEvent
+from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.statuses import CREATED
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
@@ -114,13 +115,9 @@ def _orders(count: int) -> list[Order]:
 
 
 def _delivery(order: Order) -> Delivery:
-    return Delivery(
-        account="default",
-        environment="sandbox",
-        content_type=ContentType.objects.get_for_model(Order),
-        object_id=str(order.pk),
-        external_order_id=f"order-{order.pk}",
-    )
+    """Build the row that a save of the order adds, which the worker takes as it is."""
+    own = identities.identity_of(identities.adapter_of(order), order).columns()
+    return Delivery(**own, content_type=ContentType.objects.get_for_model(Order), object_id=str(order.pk))
 
 
 def _call(delivery: Delivery, *, is_built: bool) -> ApiCall:
