@@ -25,6 +25,14 @@ def enqueue(*options):
     return out.getvalue().strip()
 
 
+def test_nothing_old_is_booked(configure):
+    """Neither when an old order is saved nor by the sweep."""
+    configure(ORDER_ADAPTERS=["tests.shop.switching.ShopOrderAdapter"])
+    [old] = Order.objects.bulk_create([Order(created_at=FIRST_SALE)])
+    old.save()
+    assert (enqueue(), Delivery.objects.exists()) == ("nothing to do", False)
+
+
 def test_the_sweep_holds_no_table_in_memory(configure):
     """Its queries are limited to a batch, however many orders there are."""
     configure(ORDER_ADAPTERS=["tests.shop.switching.ShopOrderAdapter"])

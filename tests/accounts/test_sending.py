@@ -122,7 +122,7 @@ def test_a_batch_takes_two_queries(many, settings, django_assert_num_queries):
 
 @pytest.mark.failure_mode("request: too many requests")
 def test_blocked_calls_wait_for_no_rate_limit(many, fakes, settings, fake_clock, monkeypatch):
-    """Each call that is sent waits for its slot; those behind a breaker that opens meanwhile take none."""
+    """The worker waits for the next slot; calls behind a circuit breaker that opens meanwhile wait for none."""
     settings.KASPI_DELIVERY = {**settings.KASPI_DELIVERY, "MAX_REQUESTS_PER_SECOND": 0.01}
     fakes["almaty"].faults.add(Fault(operation="create", status=429, retry_after=3600, times=None))
     worker, waits = Worker(log=lambda _line: None), [0.0]

@@ -127,9 +127,9 @@ def test_a_program_without_the_permissions_ends(live_server, program):
         listener.run()
 
 
-@pytest.mark.parametrize(("wait", "seconds"), [("soon", 1), ("7", 7)])
+@pytest.mark.parametrize(("wait", "seconds"), [("Sun, 01 Mar 2026 12:00:00 GMT", 1), ("soon", 1), ("7", 7)])
 def test_any_retry_after_is_waited_for(monkeypatch, wait, seconds):
-    """A proxy before the shop may name nonsense; the listener goes on."""
+    """A proxy before the shop may name a date, or nonsense; the listener goes on."""
     answer = requests.Response()
     answer.status_code, answer._content, answer.headers["Retry-After"] = 429, b"{}", wait
     monkeypatch.setattr(requests.Session, "get", lambda *_args, **_options: answer)

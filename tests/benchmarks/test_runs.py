@@ -58,6 +58,16 @@ def test_no_number_of_threads_is_faster_than_the_ideal():
     assert all(0 < share <= 1 for share in shares)
 
 
+def test_saves_and_sending_take_the_way_that_is_measured():
+    """A save adds what it adds in a shop, and the worker writes none of the prepared deliveries again."""
+
+    def statements(name, label):
+        return [figures(name)[f"{engine}: {label}"]["facts"]["statements"]["ours"] for engine in ENGINES]
+
+    assert (statements("orders", "first save"), statements("orders", "re-save")) == ([6, 6], [4, 4])
+    assert max(statements("dispatch", "--threads 32")) < 5
+
+
 def test_each_list_of_the_admin_has_its_filters_and_searches():
     """The pages are found in the admin's site. A page that is not answered with 200 ends the run."""
     labels = figures("admin").keys()

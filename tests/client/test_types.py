@@ -68,7 +68,8 @@ def test_notes_are_a_text():
 
 
 def test_figures():
-    """Weights go from 1 g, values from 0 ₸, as PARCEL has them, up to what a database's integer holds."""
+    """Weights go from 1 g, values from 0 ₸, up to what a database's integer holds."""
+    assert replace(PARCEL, weight_grams=1, value_kzt=0)
     assert replace(PARCEL, weight_grams=MAX_INT, value_kzt=MAX_INT)
 
 

@@ -48,10 +48,12 @@ def test_a_task_sends_one_call_once(due, kaspi):
     assert len(kaspi.requests) == 1
 
 
-def test_an_order_that_is_rolled_back_enqueues_nothing():
+@pytest.mark.parametrize("is_rolled_back", [False, True])
+def test_an_order_is_enqueued_at_its_commit_alone(is_rolled_back):
     """A request that is never committed causes no request to Kaspi."""
     with transaction.atomic():
         Order.objects.create()
-        runners.notify_runner(ApiCall.objects.get())
-        transaction.set_rollback(True)
-    assert enqueued() == []
+        assert enqueued() == []
+        transaction.set_rollback(is_rolled_back)
+    added = ApiCall.objects.values_list("pk", flat=True)
+    assert (len(added), enqueued()) == (int(not is_rolled_back), [[pk] for pk in added])

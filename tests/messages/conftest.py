@@ -60,7 +60,7 @@ def mails(settings, tmp_path):
 
 
 @pytest.fixture
-def configure(configure, bot, mails):
+def set_messages(configure, bot, mails):
     """Return a function that sets MESSAGES: both channels, no quiet hours, and what it is given."""
 
     def run(**options):
@@ -78,9 +78,9 @@ def configure(configure, bot, mails):
 
 
 @pytest.fixture
-def shop(connected, configure, monkeypatch):
+def shop(connected, set_messages, monkeypatch):
     """Return a shop that writes to its customers: a function that changes what its adapter answers."""
-    configure()
+    set_messages()
 
     def answer(**values):
         for name, value in values.items():

@@ -20,10 +20,10 @@ run = management.run  # a fixture is found by its name
 
 
 @pytest.fixture
-def staff(shop, configure, report):
+def staff(shop, set_messages, report):
     """Have alarms go to staff; a worker and a webhook have been seen, and nothing needs attention."""
     shop(recipients={})
-    configure(ALARMS=STAFF)
+    set_messages(ALARMS=STAFF)
     report("accepted")
     Message.objects.all().delete()
     Alarm.objects.all().delete()
@@ -108,9 +108,9 @@ def test_they_are_the_alerts_of_the_dashboard(minutes, bot, fake_clock):
 
 
 @pytest.mark.parametrize(("language", "heading"), [("ru", "Новое:"), ("kk", "Жаңа:")])
-def test_staff_read_the_projects_language_at_any_hour(configure, minutes, bot, settings, language, heading):
+def test_staff_read_the_projects_language_at_any_hour(set_messages, minutes, bot, settings, language, heading):
     """LANGUAGE_CODE, whatever is active where the worker runs; a night's alarm is sent at night."""
-    configure(ALARMS=STAFF, QUIET_HOURS=("16:00", "08:00"))
+    set_messages(ALARMS=STAFF, QUIET_HOURS=("16:00", "08:00"))
     settings.LANGUAGE_CODE = language
     flag()
     with translation.override("de"):
@@ -118,9 +118,9 @@ def test_staff_read_the_projects_language_at_any_hour(configure, minutes, bot, s
     assert [text.splitlines()[0] for text in bot.texts] == [heading]
 
 
-def test_without_recipients_a_round_makes_no_query(connected, configure, django_assert_num_queries):
+def test_without_recipients_a_round_makes_no_query(connected, set_messages, django_assert_num_queries):
     """The dashboard's alerts are not even read."""
-    configure()
+    set_messages()
     with django_assert_num_queries(0):
         assert alarms.run(limit=1) == 0
 
@@ -163,14 +163,14 @@ def test_cron_alarms_about_a_dead_worker(run, staff, bot, fake_clock):
     assert run("kaspi_alarms") == (0, "", "")
 
 
-def test_cron_reports_wrong_settings_and_an_unusable_database(run, staff, configure, monkeypatch):
+def test_cron_reports_wrong_settings_and_an_unusable_database(run, staff, set_messages, monkeypatch):
     """By exit codes that mean no alarm."""
     where = "KASPI_DELIVERY['MESSAGES']['ALARMS']"
-    configure(ALARMS={})
+    set_messages(ALARMS={})
     assert run("kaspi_alarms") == (2, "", f"""{where} names no recipient, as {{"email": ["ops@shop.kz"]}}.""")
-    configure(ALARMS={"pager": ["1"]})
+    set_messages(ALARMS={"pager": ["1"]})
     assert run("kaspi_alarms") == (2, "", f"{where} names the channel 'pager'; CHANNELS has: email, telegram.")
-    configure(ALARMS=STAFF)
+    set_messages(ALARMS=STAFF)
     monkeypatch.setattr("kaspi_delivery_django.contrib.messages.models.Alarm._meta.db_table", "no_such_table")
     code, _printed, text = run("kaspi_alarms")
     assert (code, text.startswith("The database cannot be used:")) == (3, True)

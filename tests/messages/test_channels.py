@@ -35,11 +35,11 @@ class Sms(Backend):
 
 
 @database
-def test_a_shop_has_a_channel_of_its_own(report, configure, shop, monkeypatch):
+def test_a_shop_has_a_channel_of_its_own(report, set_messages, shop, monkeypatch):
     """A class with `send` is enough."""
     monkeypatch.setattr(Sms, "sent", [])
     shop(recipients={"sms": "+7 701 111 1111"})
-    configure(CHANNELS={"sms": {"BACKEND": f"{__name__}.Sms", "OPTIONS": {"sender": "Shop"}}})
+    set_messages(CHANNELS={"sms": {"BACKEND": f"{__name__}.Sms", "OPTIONS": {"sender": "Shop"}}})
     report("delivered")
     [(recipient, text)] = Sms.sent
     assert (recipient, "Delivered" in text) == ("+7 701 111 1111", True)
@@ -80,13 +80,13 @@ def test_a_pause_that_telegram_asks_for_is_kept(report, drain, bot, fake_clock):
 
 
 @database
-def test_a_channel_that_fails_rests(report, drain, bot, fake_clock, configure, mails):
+def test_a_channel_that_fails_rests(report, drain, bot, fake_clock, set_messages, mails):
     """A silent service stops neither the worker nor the other channels; messages wait, and none is lost."""
-    configure(CHANNELS={"telegram": {"BACKEND": TELEGRAM, "OPTIONS": SILENT}, "email": {"BACKEND": EMAIL}})
+    set_messages(CHANNELS={"telegram": {"BACKEND": TELEGRAM, "OPTIONS": SILENT}, "email": {"BACKEND": EMAIL}})
     report("in_transit")
     [row] = rows(channel="telegram", state="waiting")
     assert (row.attempts, len(mails())) == (1, 1)
-    configure()
+    set_messages()
     fake_clock.advance(seconds=sending.PAUSE_S)
     drain()
     assert len(bot.sent) == 1

@@ -43,9 +43,9 @@ def test_only_the_latest_of_several_changes_is_sent(report, move, bot):
     assert {row.error for row in rows(state="skipped")} == {"a later message replaces it"}
 
 
-def test_the_night_is_quiet(report, configure, drain, bot, fake_clock):
+def test_the_night_is_quiet(report, set_messages, drain, bot, fake_clock):
     """What comes after ten waits until eight by the shop's clock, and then only the latest is sent."""
-    configure(QUIET_HOURS=("22:00", "08:00"))
+    set_messages(QUIET_HOURS=("22:00", "08:00"))
     fake_clock.now = fake_clock.now.replace(hour=16, minute=59)  # 21:59 in Almaty
     report("accepted")
     assert len(bot.sent) == 1
@@ -145,12 +145,12 @@ def test_a_cancel_before_the_booking_is_not_reported(due, drain, bot, shop):
         (lambda delivery: delivery.order.delete(), "the order was deleted"),
     ],
 )
-def test_what_is_over_by_the_morning_is_skipped(report, configure, drain, booked, act, reason):
+def test_what_is_over_by_the_morning_is_skipped(report, set_messages, drain, booked, act, reason):
     """A cancel after a rebooking, and any change of an order that is gone: they are not tried for days."""
-    configure(QUIET_HOURS=NOW)
+    set_messages(QUIET_HOURS=NOW)
     report("cancelled")
     act(Delivery.objects.get(pk=booked.pk))
-    configure()
+    set_messages()
     drain()
     assert {(row.state, row.error) for row in rows()} == {("skipped", reason)}
 
@@ -184,19 +184,19 @@ def test_a_shop_has_its_own_words(report, mails, bot, tmp_path_factory):
     assert (bot.texts[0], "Your parcel has arrived." in bot.texts[1]) == ("Short", True)
 
 
-def test_a_shop_chooses_the_statuses(report, configure, bot):
+def test_a_shop_chooses_the_statuses(report, set_messages, bot):
     """Only those of STATUSES are reported."""
-    configure(STATUSES=["delivered"])
+    set_messages(STATUSES=["delivered"])
     report("in_transit")
     report("delivered")
     assert [text.splitlines()[0][-9:] for text in bot.texts] == ["Delivered"]
 
 
-def test_a_channel_that_is_gone_from_the_settings_fails(report, configure, drain):
+def test_a_channel_that_is_gone_from_the_settings_fails(report, set_messages, drain):
     """Its rows do not wait for ever."""
-    configure(QUIET_HOURS=NOW)
+    set_messages(QUIET_HOURS=NOW)
     report("in_transit")
-    configure(CHANNELS={})
+    set_messages(CHANNELS={})
     drain()
     assert {(row.state, row.error) for row in rows(channel="email")} == {("failed", "MESSAGES has no channel 'email'")}
 

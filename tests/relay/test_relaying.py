@@ -67,7 +67,7 @@ def test_an_order_is_followed_to_the_door(relayed, booked, post_webhook, drain):
 
 
 @pytest.mark.parametrize(("is_personal", "label"), [(True, ""), (False, "№ 742")])
-def test_an_event_names_parcel_direction_and_order_unless_that_is_personal(relayed, delivery, is_personal, label):
+def test_an_event_names_parcel_direction_and_reason_and_no_personal_order(relayed, delivery, is_personal, label):
     """A return that is delivered is back at the shop; staff are told why they are needed."""
     delivery.parcel, delivery.returned_generation = "almaty", 1
     delivery.order_label, delivery.label_is_personal = "№ 742", is_personal

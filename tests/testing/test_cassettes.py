@@ -6,6 +6,7 @@ import pytest
 
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
 from kaspi_delivery_django.sandbox.cassettes import CassetteError
+from kaspi_delivery_django.sandbox.replay import StoryError
 from kaspi_delivery_django.testing import kaspi_sandbox
 from kaspi_delivery_django.testing.environment import api_key_of, secret_of
 from tests.shop.models import Order
@@ -70,6 +71,14 @@ def test_a_request_that_is_not_made_fails(cassette):
         buy(kaspi)
     with pytest.raises(ZeroDivisionError), kaspi_sandbox(replay=cassette):
         raise ZeroDivisionError
+
+
+def test_a_story_is_not_changed_by_the_test(cassette):
+    """A fault of the test would be silently ignored otherwise; so would a status off the route."""
+    with pytest.raises(StoryError, match="has its own faults"), kaspi_sandbox(replay=cassette) as kaspi:
+        kaspi.fail_next("create", status=503)
+    with pytest.raises(StoryError, match="moves its deliveries itself"), kaspi_sandbox(replay=cassette) as kaspi:
+        kaspi.move(buy(kaspi), "delivered")
 
 
 def test_wrong_options(tmp_path, settings):

@@ -43,6 +43,22 @@ def test_an_adopted_order_is_linked_and_not_booked(order, by_hand, kaspi, drain,
     assert (list(kaspi.deliveries), len(kaspi.requests), flags) == ([delivery_id], before, [])
 
 
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_an_adopted_delivery_is_followed(order, by_hand, kaspi, drain, deliver_webhooks, is_confirmed):
+    """Under its old name, also if a webhook comes before the confirmation, which nobody needs then."""
+    delivery_id = by_hand("KZ-1")
+    adopt_delivery(order, delivery_id, external_order_id="KZ-1")
+    if is_confirmed:
+        drain()
+    kaspi.move(delivery_id, "accepted")
+    deliver_webhooks()
+    drain()
+    delivery = Delivery.objects.get()
+    assert (delivery.delivery_id, delivery.status) == (delivery_id, "accepted")
+    assert delivery.calls.get(kind="link").state == "done"
+    assert [request.method for request in kaspi.requests].count("GET") == int(is_confirmed)
+
+
 def test_an_unconfirmed_delivery_is_flagged_until_it_is_corrected(order, by_hand, kaspi, drain, flags):
     """With a signal to the shop; nothing is booked, and an import may be repeated with a corrected list."""
     adopt_delivery(order, by_hand("KZ-2"), external_order_id="KZ-1")

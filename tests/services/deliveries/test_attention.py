@@ -218,7 +218,7 @@ def test_a_cancel_with_an_expired_key_is_not_retried(uncertain, fake_clock):
 
 
 def test_a_retried_cancel_is_fetched_first_and_sent_once_more(uncertain, kaspi, drain):
-    """With the same key and bytes."""
+    """The cancel may have worked."""
     retry_delivery(uncertain)
     assert fresh(uncertain).attention == ""
     drain()
