@@ -87,7 +87,8 @@ def started(urls: Sequence[str], settings: str = SETTINGS) -> Iterator[list[Cont
 
 
 def migrate() -> None:
-    """Create the tables."""
+    """Create the tables, the users' first: one of an app without migrations may refer to them."""
+    call_command("migrate", "auth", verbosity=0)
     call_command("migrate", verbosity=0, run_syncdb=True)
 
 
