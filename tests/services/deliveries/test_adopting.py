@@ -45,7 +45,7 @@ def test_an_adopted_order_is_linked_and_not_booked(order, by_hand, kaspi, drain,
 
 @pytest.mark.parametrize("is_confirmed", [True, False])
 def test_an_adopted_delivery_is_followed(order, by_hand, kaspi, drain, deliver_webhooks, is_confirmed):
-    """Under its old name, also if a webhook comes before the confirmation, which nobody needs then."""
+    """Under its old name, also if a webhook comes before the confirmation, which is then no longer needed."""
     delivery_id = by_hand("KZ-1")
     adopt_delivery(order, delivery_id, external_order_id="KZ-1")
     if is_confirmed:
