@@ -21,6 +21,16 @@ def digest(payload: str) -> str:
     return sha256(payload.encode()).hexdigest()
 
 
+def without_lease(state: str, now: datetime, next_attempt_at: datetime | models.F | None) -> dict[str, Any]:
+    """Return the columns of a call in a state in which no sender holds it."""
+    return {"state": state, "claim_token": "", "next_attempt_at": next_attempt_at, "updated_at": now}
+
+
+def finished(state: str, now: datetime) -> dict[str, Any]:
+    """Return the columns of a call that no longer needs a request."""
+    return {**without_lease(state, now, None), "unknown_since": None, "reason": ""}
+
+
 class Attention(models.TextChoices):
     """Why a delivery, or one of its calls, needs manual review."""
 
@@ -62,11 +72,11 @@ class ApiCallQuerySet(WrittenQuerySet["ApiCall"]):
         self, state: str, *, now: datetime, next_attempt_at: datetime | models.F | None = None, **columns: Any
     ) -> int:
         """Set these calls to a state in which no sender holds them. Return their number."""
-        return self.update(state=state, claim_token="", next_attempt_at=next_attempt_at, updated_at=now, **columns)
+        return self.update(**without_lease(state, now, next_attempt_at), **columns)
 
     def finish(self, state: str, now: datetime, **columns: Any) -> int:
         """End these calls, which no longer need a request. Return their number."""
-        return self.end_lease(state, now=now, unknown_since=None, reason="", **columns)
+        return self.update(**finished(state, now), **columns)
 
 
 class ApiCall(WrittenModel):

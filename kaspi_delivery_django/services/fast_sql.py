@@ -4,7 +4,7 @@ The ORM takes ten times as long to compile these statements as the database take
 webhook's Python. Each function names its benchmark. A statement of another kind belongs to the ORM.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -20,6 +20,7 @@ from kaspi_delivery_django.services.db import db_connection
 Row = TypeVar("Row", bound=models.Model)
 Model: TypeAlias = type[models.Model]
 Field: TypeAlias = "models.Field[Any, Any]"
+Values: TypeAlias = Mapping[str, Any]  # by the names of their fields
 
 
 def insert(row: models.Model, *, stamped: tuple[str, ...] = ()) -> None:
@@ -77,6 +78,25 @@ def update_all(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     values = [[*_values(row, fields, connection, add=False), row.pk] for row in rows]
     with mark_for_rollback_on_error(using), connection.cursor() as cursor:
         cursor.executemany(_update_sql(model, using, tuple(names)), values)
+
+
+def update_matching(model: Model, changed: Sequence[tuple[Values, Values]]) -> int:
+    """Write values to the rows that have others, with one prepared statement for all; return how many were found.
+
+    Each of `changed` maps the fields to write, and those of the condition; all map the same ones. Benchmark:
+    `dispatch`. One UPDATE by the ORM, with a CASE, takes longer than all the other work on the rows.
+    """
+    connection = db_connection()
+    using = connection.alias
+    names, keys = map(tuple, changed[0])
+    fields = _fields(model, (*names, *keys))
+    rows = [
+        [field.get_db_prep_save(value, connection) for field, value in zip(fields, values, strict=True)]
+        for values in ((*new.values(), *old.values()) for new, old in changed)
+    ]
+    with mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        cursor.executemany(_update_sql(model, using, names, keys), rows)
+        return int(cursor.rowcount)
 
 
 def find(model: type[Row], *, ending: str = "", **values: Any) -> tuple[Row, datetime] | None:
@@ -151,9 +171,9 @@ def _insert_sql(model: Model, using: str, stamped: tuple[str, ...], *, returns: 
 
 
 @lru_cache
-def _update_sql(model: Model, using: str, names: tuple[str, ...]) -> str:
-    changes = ", ".join(_pairs(model, names, using))
-    return " ".join(["UPDATE", _table(model, using), "SET", changes, "WHERE", *_pairs(model, ["id"], using)])
+def _update_sql(model: Model, using: str, names: tuple[str, ...], keys: tuple[str, ...] = ("id",)) -> str:
+    changes, condition = ", ".join(_pairs(model, names, using)), " AND ".join(_pairs(model, keys, using))
+    return " ".join(["UPDATE", _table(model, using), "SET", changes, "WHERE", condition])
 
 
 @lru_cache

@@ -71,7 +71,12 @@ def release_expired() -> int:
 
 def held(call: ApiCall) -> ApiCallQuerySet:
     """Filter the claimed call, unless its lease was lost: every write of a claim is fenced by its token."""
-    return ApiCall.objects.filter(pk=call.pk, state=State.SENDING, claim_token=call.claim_token)
+    return ApiCall.objects.filter(pk=call.pk, **fence(call))
+
+
+def fence(call: ApiCall) -> dict[str, str]:
+    """Return the columns that a claimed call has until its lease is lost."""
+    return {"state": State.SENDING, "claim_token": call.claim_token}
 
 
 def _take_alike(claims: Sequence[Claim], changes: dict[str, Any], now: datetime) -> Iterable[Claim]:

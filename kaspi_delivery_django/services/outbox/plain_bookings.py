@@ -3,22 +3,21 @@
 Everything else (other answers, a webhook that was faster, a cancel, a second parcel) is left to `results`.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from functools import partial, reduce
-from operator import or_
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
-from django.db.models import Case, Exists, OuterRef, Q, Value, When
+from django.db.models import Exists, OuterRef
 
 from kaspi_delivery_django.client import KaspiError, RemoteDelivery
 from kaspi_delivery_django.models import ApiCall, Delivery, StatusChange, WebhookEvent
+from kaspi_delivery_django.models.calls import finished
 from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import after_commit, database_now, run_in_transaction
 from kaspi_delivery_django.services.deliveries import notifications, status
 from kaspi_delivery_django.services.locks import lock_unlocked
 from kaspi_delivery_django.services.outbox import circuit_breaker
-from kaspi_delivery_django.services.outbox.leases import Claim
+from kaspi_delivery_django.services.outbox.leases import Claim, fence
 from kaspi_delivery_django.statuses import CREATED
 
 Kind, State = ApiCall.Kind, ApiCall.State
@@ -34,6 +33,7 @@ COLUMNS = (
     "next_refresh_at",
     "updated_at",
 )
+ANSWERED: dict[str, Any] = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
 
 
 class ClaimsLost(Exception):
@@ -93,14 +93,12 @@ def _is_awaited() -> Exists:
 
 def _finish(booked: Sequence[Booking]) -> None:
     """Finish the calls, each fenced by its token."""
-    by_token = defaultdict(list)
-    for claim, _remote in booked:
-        by_token[claim.call.claim_token].append(claim.call.pk)
-    fenced = reduce(or_, (Q(claim_token=token, pk__in=pks) for token, pks in by_token.items()))
-    rows = ApiCall.objects.filter(fenced, state=State.SENDING)
-    exchanges = [When(pk=claim.call.pk, then=Value(remote.request_id)) for claim, remote in booked]
-    answered = {"strikes": 0, "http_status": None, "error_code": "", "error_message": ""}
-    if rows.finish(State.DONE, clock.now(), **answered, request_id=Case(*exchanges)) != len(booked):
+    columns = {**finished(State.DONE, clock.now()), **ANSWERED}
+    changed = [
+        ({**columns, "request_id": remote.request_id}, {"id": claim.call.pk, **fence(claim.call)})
+        for claim, remote in booked
+    ]
+    if fast_sql.update_matching(ApiCall, changed) != len(booked):
         raise ClaimsLost
 
 
