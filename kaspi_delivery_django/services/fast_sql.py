@@ -68,16 +68,14 @@ def update_all(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     Benchmark: `dispatch`. Django's `bulk_update` builds an expression for each value, which takes longer than all the
     other work on a row.
     """
-    if len(rows) <= 1:
-        for row in rows:
-            update(row, names)
+    if not rows:
         return
     model, connection = type(rows[0]), db_connection()
     using = connection.alias
     fields = _fields(model, names)
     values = [[*_values(row, fields, connection, add=False), row.pk] for row in rows]
     with mark_for_rollback_on_error(using), connection.cursor() as cursor:
-        cursor.executemany(_update_sql(model, using, tuple(names)), values)
+        _execute_each(cursor, _update_sql(model, using, tuple(names)), values)
 
 
 def update_matching(model: Model, changed: Sequence[tuple[Values, Values]]) -> int:
@@ -95,7 +93,7 @@ def update_matching(model: Model, changed: Sequence[tuple[Values, Values]]) -> i
         for values in ((*new.values(), *old.values()) for new, old in changed)
     ]
     with mark_for_rollback_on_error(using), connection.cursor() as cursor:
-        cursor.executemany(_update_sql(model, using, names, keys), rows)
+        _execute_each(cursor, _update_sql(model, using, names, keys), rows)
         return int(cursor.rowcount)
 
 
@@ -125,6 +123,14 @@ def touch(model: Model, name: str, **values: Any) -> bool:
     with mark_for_rollback_on_error(using), connection.cursor() as cursor:
         cursor.execute(_touch_sql(model, using, name, tuple(values)), list(values.values()))
         return bool(cursor.rowcount)
+
+
+def _execute_each(cursor: Any, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Execute the statement for each row's values; for one alone without a pipeline."""
+    if len(rows) == 1:
+        cursor.execute(statement, rows[0])
+    else:
+        cursor.executemany(statement, rows)
 
 
 def _values(row: models.Model, fields: Iterable[Field], connection: Any, *, add: bool) -> list[Any]:
