@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -159,13 +160,19 @@ def test_webhook(url: str, event_type: str) -> Request:
 
 def read_delivery(request: Request, answer: Answer, now: datetime) -> RemoteDelivery:
     """Return the delivery in an answer, or raise the `KaspiError` for it."""
-    announced = announcement(answer.headers)
-    try:
+    with _identified_errors(answer):
         delivery = _read_delivery(request, answer, now)
+    return replace(delivery, request_id=answer.request_id, announcement=announcement(answer.headers))
+
+
+@contextmanager
+def _identified_errors(answer: Answer) -> Iterator[None]:
+    """Add the request's id, and what the answer announces, to an error that the answer means."""
+    try:
+        yield
     except exceptions.KaspiError as err:
-        err.request_id, err.announcement = answer.request_id, announced
+        err.request_id, err.announcement = answer.request_id, announcement(answer.headers)
         raise
-    return replace(delivery, request_id=answer.request_id, announcement=announced)
 
 
 def announcement(headers: Mapping[str, str]) -> str:
@@ -226,9 +233,10 @@ def _read_delivery(request: Request, answer: Answer, now: datetime) -> RemoteDel
 
 
 def read_test_webhook(request: Request, answer: Answer, now: datetime) -> TestWebhook:
-    """Return the event id that Kaspi gave the test webhook."""
-    _raise_for_status(request, answer, now)
-    return TestWebhook.from_json(_document(answer))
+    """Return the event id that Kaspi gave the test webhook, or raise the `KaspiError` for the answer."""
+    with _identified_errors(answer):
+        _raise_for_status(request, answer, now)
+        return TestWebhook.from_json(_document(answer))
 
 
 def _delivery_path(delivery_id: str) -> str:

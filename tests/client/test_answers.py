@@ -1,6 +1,7 @@
 """What each answer of Kaspi means: the table of statuses, and the bodies."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -183,6 +184,14 @@ def test_successes_about_another_order(operation, changes, is_ours):
     else:
         caught = error(operation, reply)
         assert (type(caught), caught.outcome_known) == (ForeignDelivery, False)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_error_names_its_exchange(operation, status):
+    """Of each operation, whether the answer is an error or one that cannot be read."""
+    found = error(operation, replace(answer(status, body=b"{", deprecation="true"), request_id="kaspi-1"))
+    assert (found.request_id, found.announcement) == ("kaspi-1", "Deprecation: true")
 
 
 @pytest.mark.parametrize(
