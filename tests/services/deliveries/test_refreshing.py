@@ -105,7 +105,7 @@ def test_a_delivery_marked_as_final_has_ended(returned, later, fake_clock, kaspi
     assert (len(kaspi.requests), StatusChange.objects.count()) == before
     assert track(returned).is_final
     assert not Delivery.objects.in_unknown_status().exists()
-    assert rules.allowed_actions(fresh(returned), fake_clock.now).isdisjoint({"cancel", "retry", "mark_final"})
+    assert rules.allowed_actions(fresh(returned), fake_clock.now) == {"refresh"}
     with pytest.raises(CannotCancel, match="returned"):
         services.cancel_delivery(returned)
 
