@@ -16,6 +16,7 @@ from pytest_django.live_server_helper import LiveServer
 from kaspi_delivery_django.management.commands import kaspi_operators
 from tests.browser import pages, rows
 from tests.browser.watching import Watch
+from tests.conftest import PATIENCE_S
 from tests.example_project import conftest as shop
 
 NEEDED = ("playwright", "axe_playwright_python")
@@ -99,7 +100,7 @@ def window(chromium, live_server):
         known = {"base_url": live_server.url, "viewport": LAPTOP, "locale": "en-GB", "color_scheme": "light"}
         context = chromium.new_context(**{**known, **options})
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_S * 1000)
         watch.look_at(context)
         if user:
             context.add_cookies([{"name": "sessionid", "value": session_of(user), "url": live_server.url}])

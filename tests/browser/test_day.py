@@ -35,13 +35,17 @@ class Hand:
         self.act(target)
 
     def press(self, target):
-        """Click something that leads to another page."""
+        """Click something that leads to another page; the wait for that begins with the click, not on the way to it."""
+        self.reach(target)
         with self.page.expect_navigation():
             self.click(target)
 
     def link(self, name, **options):
         """Follow the link of this name."""
         self.press(self.page.get_by_role("link", name=name, **options).first)
+
+    def reach(self, target):
+        """Go to it: a finger is there at once."""
 
     def act(self, target):
         """Use the mouse, or a finger."""
@@ -59,20 +63,24 @@ class Hand:
 class Keys(Hand):
     """Does it all without a mouse."""
 
+    def reach(self, target):
+        """Press Tab until it has the focus, which takes a while on a long page."""
+        keyboard.tab_to(self.page, target)
+
     def act(self, target):
         """Go to it, and press the key that a link, a button or a box takes."""
-        keyboard.tab_to(self.page, target)
+        self.reach(target)
         self.page.keyboard.press("Space" if target.get_attribute("type") == "checkbox" else "Enter")
 
     def write(self, target, text):
         """Go to the field, mark all of it, and type."""
-        keyboard.tab_to(self.page, target)
+        self.reach(target)
         self.page.keyboard.press("Control+A")
         self.page.keyboard.type(text)
 
     def choose(self, target, value):
         """Go down to the choice."""
-        keyboard.tab_to(self.page, target)
+        self.reach(target)
         for _ in range(target.locator(f"option[value='{value}']").evaluate("option => option.index")):
             self.page.keyboard.press("ArrowDown")
 
@@ -169,8 +177,10 @@ def export(hand):
     if not hand.page.get_by_role("link", name="Последние 7 дней").is_visible():
         hand.act(hand.page.locator("#changelist-filter-header, #changelist-filter summary").first)
     hand.link("Последние 7 дней")
+    wanted = hand.page.get_by_role("link", name="Выгрузить в CSV")
+    hand.reach(wanted)
     with hand.page.expect_download() as download:
-        hand.click(hand.page.get_by_role("link", name="Выгрузить в CSV"))
+        hand.click(wanted)
     written = io.StringIO(download.value.path().read_text(encoding="utf-8-sig"))
     assert len(list(csv.reader(written, delimiter=";"))) == Delivery.objects.count() + 1
 
