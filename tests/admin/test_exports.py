@@ -21,6 +21,7 @@ from kaspi_delivery_django.admin import exports, readonly
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.statuses import status_label
 from tests.admin.conftest import LIST, choose, statements_of
+from tests.conftest import PATIENCE_S
 from tests.shop.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -279,7 +280,7 @@ def test_under_asgi_it_is_streamed_too(staff, several, monkeypatch):
         await parts.aclose()
         await response._iterator.aclose()
         del parts, response  # the loop ends generators that are no longer read
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while (await sync_to_async(recorded)())[-1][2].startswith("started"):  # noqa: ASYNC110  # the loop has no event for it
                 await asyncio.sleep(0)
         await sync_to_async(connections.close_all)()  # those of the thread that served it

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kaspi_delivery_django.client import Contact, DeliveryRequest, KaspiClient, Location, Parcel, Timeouts, protocol
-from tests.conftest import NOON
+from tests.conftest import NOON, PATIENCE_S
 
 API_KEY = "the-secret-api-key"
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
@@ -104,7 +104,7 @@ class Line:
 
     def hold(self):
         """Send nothing until the test is over."""
-        self._server.stopping.wait(10)
+        self._server.stopping.wait(PATIENCE_S)
 
     def _head(self):
         rows = []
@@ -154,7 +154,7 @@ class RawServer:
     def wait(self):
         """Wait until every connection so far has ended."""
         for thread in self._threads[1:]:
-            thread.join(5)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
     def stop(self):
@@ -164,7 +164,7 @@ class RawServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE_S)
 
     def _accept(self):
         with suppress(OSError):
@@ -205,12 +205,12 @@ def tls_server():
 
 @pytest.fixture
 def connect():
-    """Make clients with a deadline of five seconds, and close them at the end."""
+    """Make clients whose deadline no answer misses, and close them at the end."""
     made = []
 
     def make(server_or_url, **options):
         base_url = getattr(server_or_url, "url", server_or_url)
-        options = {"timeouts": Timeouts(total_s=5), **options}
+        options = {"timeouts": Timeouts(read_s=PATIENCE_S, total_s=PATIENCE_S), **options}
         made.append(KaspiClient(API_KEY, base_url=base_url, **options))
         return made[-1]
 

@@ -11,6 +11,7 @@ from kaspi_delivery_django.client import NotReached, OutcomeUnknown, Parcel, Tim
 from kaspi_delivery_django.client.transport import DeadlineAdapter
 from tests.client.conftest import BOOKED, CERTIFICATE, create, http
 from tests.client.conftest import request as a_request
+from tests.conftest import PATIENCE_S
 
 
 def trickling_head(line):
@@ -47,7 +48,7 @@ def test_the_total_deadline(request, connect, script, kind):
     """A server that trickles, each byte well within the read timeout, is abandoned in time; the same under TLS."""
     server = request.getfixturevalue(kind)
     server.script = script
-    client = connect(server, timeouts=Timeouts(total_s=0.3))
+    client = connect(server, timeouts=Timeouts(total_s=1))
     client._session.verify = str(CERTIFICATE)
     with pytest.raises(OutcomeUnknown, match="no whole answer"):
         create(client)
@@ -92,7 +93,7 @@ def test_sending_is_within_the_deadline(server, connect):
     huge = Parcel(description="x" * 20_000_000, weight_grams=1, value_kzt=0)
     asked = protocol.create(a_request(parcel=huge), "order-742")
     with pytest.raises(OutcomeUnknown):
-        connect(server, timeouts=Timeouts(total_s=0.3)).send(asked)
+        connect(server, timeouts=Timeouts(total_s=1)).send(asked)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +120,4 @@ def test_the_adapter_on_a_session_of_its_own(server):
     server.answer(http(200, BOOKED))
     with requests.Session() as session:
         session.mount("http://", DeadlineAdapter())
-        assert session.get(server.url, timeout=5).json() == BOOKED
+        assert session.get(server.url, timeout=PATIENCE_S).json() == BOOKED

@@ -12,6 +12,7 @@ from django.db import connections
 from kaspi_delivery_django.management.exits import SIGNALS, stopped_by_signals
 from kaspi_delivery_django.sandbox import cli
 from kaspi_delivery_django.services.outbox.worker import Worker
+from tests.conftest import PATIENCE_S
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
@@ -65,7 +66,7 @@ def test_each_command_works_in_a_thread(calm, run):
 
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join(60)
+    thread.join(PATIENCE_S)
     assert (raised, thread.is_alive()) == ([], False)
 
 

@@ -4,6 +4,8 @@ import json
 import socket
 from typing import NamedTuple
 
+from tests.conftest import PATIENCE_S
+
 
 class Answer(NamedTuple):
     """One answer off the wire; header names are lower-case."""
@@ -21,7 +23,7 @@ class Answer(NamedTuple):
 def send(url, data, *, ends=True):
     """Send bytes to the server at this URL; the client's side of the connection `ends` after them, or stays open."""
     host, _, port = url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         connection.sendall(data)
         if ends:
             connection.shutdown(socket.SHUT_WR)

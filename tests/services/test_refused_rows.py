@@ -93,7 +93,7 @@ def held_lock(delivery, statement=""):
         yield thread
     finally:
         is_over.set()
-        thread.join(60)
+        thread.join(PATIENCE_S)
 
 
 @pytest.fixture

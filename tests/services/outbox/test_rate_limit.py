@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from kaspi_delivery_django.services.outbox import rate_limit
+from tests.conftest import PATIENCE_S
 
 FORK = """
 import os, select, signal, django
@@ -67,7 +68,7 @@ def test_a_slot_in_the_past_is_now():
 
 def test_forked_processes_never_share_a_slot():
     """A hundred slots of two processes are all apart: each waits for the other's lock, and not for a killed one's."""
-    ran = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     slots = sorted(map(float, ran.stdout.split()))
     gaps = [later - earlier for earlier, later in pairwise(slots)]
     assert len(slots) == 100
