@@ -25,9 +25,9 @@ from kaspi_delivery_django.admin.outcomes import ROWS_NAMED, Action, Answer, Pre
 from kaspi_delivery_django.admin.readonly import STYLE, ReadOnlyAdmin
 from kaspi_delivery_django.exceptions import DeliveryError, UsageError
 from kaspi_delivery_django.models import Delivery
+from kaspi_delivery_django.orders import MAX_KEY
 from kaspi_delivery_django.services import bulk_actions, clock
 from kaspi_delivery_django.services.db import is_transient
-from kaspi_delivery_django.services.deliveries import identities
 from kaspi_delivery_django.stats import accounts
 
 MAX_ROWS = 10_000
@@ -262,7 +262,7 @@ class ConfirmedActionsAdmin(BulkActionsMixin, ReadOnlyAdmin):
 
 def check_keys(model: type[Model], keys: Sequence[str]) -> None:
     """Raise `SuspiciousOperation` for chosen rows that no list names so: Django would answer with an error of ours."""
-    if len(keys_of(model, ",".join(keys))) != len(keys) and keys:
+    if not all(keys_of(model, quote(key)) for key in keys):
         raise SuspiciousOperation("the rows of an action are named by their keys")
 
 
@@ -283,7 +283,7 @@ def keys_of(model: type[Model], text: str) -> list[Any]:
 def _key(model: type[Model], text: str) -> Any:
     """Read one key. Raises `ValueError` for a number that is not written as we write it, or that no column holds."""
     key = model._meta.pk.to_python(text)
-    if isinstance(key, int) and (str(key) != text or not 0 <= key <= identities.MAX_KEY):
+    if isinstance(key, int) and (str(key) != text or not 0 <= key <= MAX_KEY):
         raise ValueError(text)
     return key
 

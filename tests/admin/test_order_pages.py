@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.contrib.messages import get_messages
+from django.core.exceptions import SuspiciousOperation
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
@@ -15,12 +16,14 @@ from django.utils.html import escape, strip_tags
 
 from example_project.shop.models import Order as ExampleOrder
 from kaspi_delivery_django.admin import DeliveryAttentionMixin, DeliveryInline, OrderDeliveriesMixin
+from kaspi_delivery_django.admin.confirmation import check_keys
 from kaspi_delivery_django.admin.orders.lists import OrderAttentionFilter, OrderDeliveryFilter
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
 from kaspi_delivery_django.services import bulk_actions, cancel_delivery, reissue_delivery, request_return
 from tests.admin.conftest import LIST as DELIVERIES
 from tests.admin.conftest import change_page, found, statements_of
+from tests.keys.models import Named
 from tests.shop import adapters
 from tests.shop.models import AppOrder, GiftOrder, Line, Note, Order, ProxyOrder, Shipment
 
@@ -405,6 +408,36 @@ def test_a_delivery_of_an_order_that_the_page_hides_is_left_alone(admin_client, 
     answer = chosen(admin_client, name, mine, asked_about=str(booked.pk), reason="x", number="1")
     assert "The row is gone" in words(answer)
     assert list(Delivery.objects.order_by("pk").values_list("generation", "cancel_requested_at")) == before
+
+
+def test_a_delivery_of_another_model_is_left_alone(admin_client, use_adapters, drain):
+    """Its order has the key of one that the page shows."""
+    use_adapters("adapters.OrderAdapter", "adapters.LineAdapter")
+    order = Order.objects.create()
+    line = Line.objects.create(pk=order.pk, order=order, title="almaty")
+    drain()
+    other = Delivery.objects.get(content_type__model="line")
+    assert other.object_id == str(line.pk) == str(order.pk)
+    answer = chosen(admin_client, "kaspi_cancel", order, asked_about=str(other.pk), reason="x")
+    assert "The row is gone" in words(answer)
+    assert not Delivery.objects.exclude(cancel_requested_at=None).exists()
+
+
+def test_a_return_is_not_rebooked_here(admin_client, booked):
+    """The page asks about deliveries only, and rebooking a return has a permission of its own."""
+    Delivery.objects.update(status="delivered")
+    back = request_return(booked)
+    Delivery.objects.filter(pk=back.pk).update(status="cancelled")
+    answer = chosen(admin_client, "kaspi_book_again", booked.order, asked_about=str(back.pk), number="1")
+    assert "The row is gone" in words(answer)
+    assert Delivery.objects.count() == 2
+
+
+def test_a_key_may_have_a_comma():
+    """Each chosen row is read by itself."""
+    check_keys(Named, ["A-17,1", "A_2C"])
+    with pytest.raises(SuspiciousOperation):
+        check_keys(Order, ["1,2"])
 
 
 def test_too_many_orders_are_refused_as_a_whole(admin_client, monkeypatch):

@@ -134,3 +134,18 @@ class WarehousesAdapter(OrderAdapter):
         warehouse = Location(address=f"The warehouse of {title}", contact=SHOP.contact)
         parcel = Parcel(description=title, weight_grams=500, value_kzt=9900)
         return DeliveryRequest(pickup=warehouse, dropoff=whole.dropoff, parcel=parcel)
+
+
+class LineAdapter(BaseAdapter[Line]):
+    """Ships each line of an order by itself."""
+
+    model = "shop.Line"
+
+    def wants_delivery(self, line):
+        return True
+
+    def external_order_id(self, line):
+        return f"line-{line.pk}"
+
+    def build_request(self, line):
+        return a_request()
