@@ -178,7 +178,9 @@ class EventViewSet(Endpoint[WebhookEvent]):
 
     def list(self, request: Request) -> Response:
         given = read_values(EventParameters, request.query_params)
-        rows = WebhookEvent.objects.filter(pk__gt=given.get("after", 0))
+        rows = WebhookEvent.objects.filter(pk__gt=given.get("after", 0)).exclude(
+            error=WebhookEvent.Reason.EXPECTED_TEST
+        )
         page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response(EventSerializer(page, many=True).data)
 

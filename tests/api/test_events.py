@@ -12,10 +12,13 @@ from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from kaspi_delivery_django import conf
 from kaspi_delivery_django.api.management.commands import kaspi_listen
 from kaspi_delivery_django.api.management.commands.kaspi_listen import Listener
+from kaspi_delivery_django.api.views import EventPagination
 from kaspi_delivery_django.client.webhooks import verify
 from kaspi_delivery_django.models import WebhookEvent
+from kaspi_delivery_django.services import inbox
 from tests.api.conftest import problem, token_of
 from tests.conftest import PATIENCE_S, event
 from tests.http_server import answering
@@ -115,6 +118,42 @@ def test_a_developer_gets_each_webhook_once_signed_with_the_own_secret(laptop, t
         verify(body, timestamp=stamp, signature=signature, secrets=secrets, now=timezone.now().timestamp())
     assert "delivery.in_transit order-" in out.getvalue()
     assert "-> 200" in out.getvalue()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_token_goes_only_to_the_address_that_was_given(three, live_server, program, monkeypatch):
+    """Whatever address the shop gives for the next page: behind a proxy it may believe to be http."""
+    monkeypatch.setattr(EventPagination, "page_size_query_param", None)
+    monkeypatch.setattr(EventPagination, "page_size", 1)
+    asked, got = [], []
+    listener = Listener(
+        url=f"{live_server.url}/kaspi/api/v1/", token=token_of(program(*BOTH)), receive=got.append, log=print
+    )
+    get = listener._get
+
+    def page_of_elsewhere(url, **parameters):
+        asked.append(url)
+        page = get(url, **parameters)
+        return {**page, "next": page["next"] and page["next"].replace(live_server.url, "http://elsewhere.kz")}
+
+    monkeypatch.setattr(listener, "_get", page_of_elsewhere)
+    for one in listener._later():
+        listener._take(one)
+    assert [one["id"] for one in got] == three
+    assert len(asked) == 3
+    assert all(url.startswith(f"{live_server.url}/kaspi/api/v1/events/") for url in asked)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_test_event_is_listed_once_it_has_come(listening, laptop, program, post_webhook, booked):
+    """Not while it is only expected: it would be forwarded without a body, and never with it."""
+    inbox.expect_test(conf.account("default"), "wh_test_1")
+    assert program(*BOTH).get(EVENTS).json()["results"] == []
+    address, got = laptop
+    with listening("--forward", address, "--last", "1"):
+        post_webhook(event(booked, "created", event_id="wh_test_1"))
+        body, _stamp, _signature = got.get(timeout=PATIENCE_S)
+    assert json.loads(body)["eventId"] == "wh_test_1"
 
 
 @pytest.mark.django_db(transaction=True)

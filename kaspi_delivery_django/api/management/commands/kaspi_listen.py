@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from django.core.management.base import BaseCommand, CommandError
@@ -77,8 +78,8 @@ class Listener:
         page = self._get(self.url, after=max(0, self._last - OVERLAP), page_size=200)
         while page is not None:
             yield from page["results"]
-            following = page["next"]
-            page = self._get(following) if following and not self.stop.is_set() else None
+            following = urlsplit(page["next"] or "").query  # the token goes to no other address than the one given
+            page = self._get(f"{self.url}?{following}") if following and not self.stop.is_set() else None
 
     def _take(self, event: dict[str, Any]) -> None:
         key = event["id"]
