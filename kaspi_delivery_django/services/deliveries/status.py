@@ -239,6 +239,8 @@ def _position(step: HistoryEntry) -> tuple[float, int]:
 
 def _flag_revived(delivery: Delivery) -> None:
     """Flag a live delivery that was taken for cancelled: it is unwanted, or the order has two now."""
+    # Its cancels did not hold: one with the same reason is sent again, under a new key.
+    ApiCall.objects.of(delivery, Kind.CANCEL).filter(state=State.DONE).finish(State.ABANDONED, clock.now_of(delivery))
     if delivery.has_successor():
         attention.flag(delivery, Attention.SECOND_PARCEL, occurrence=delivery.delivery_id or "")
     elif delivery.cancel_requested_at:

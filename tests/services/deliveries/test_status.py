@@ -8,7 +8,7 @@ from django.db import transaction
 from kaspi_delivery_django import statuses
 from kaspi_delivery_django.client import RemoteDelivery
 from kaspi_delivery_django.models import Delivery, StatusChange
-from kaspi_delivery_django.services import acknowledge_delivery
+from kaspi_delivery_django.services import acknowledge_delivery, cancel_delivery
 from kaspi_delivery_django.services.deliveries import status
 from kaspi_delivery_django.services.locks import lock_current
 from kaspi_delivery_django.statuses import Transition
@@ -142,6 +142,21 @@ def test_a_cancelled_delivery_that_is_live_after_all_is_flagged(delivery):
     assert (found.status, found.attention) == ("in_transit", "cancel_refused")
     Delivery.objects.update(status="cancelled", attention="", raised_reasons="")
     assert correct(delivery, "accepted").attention == "cancel_refused"
+
+
+def test_a_cancel_that_did_not_hold_is_sent_again(delivery):
+    """With the same reason too, once, and under a new key."""
+    Delivery.objects.update(status="cancelled", cancel_requested_at=NOON, delivery_id="dlv_1")
+    delivery.calls.create(kind="cancel", state="done", idempotency_key="order-1-cancel", payload="{}", queued_at=NOON)
+    correct(delivery, "accepted")
+    for _ in range(2):
+        cancel_delivery(fresh(delivery))
+    cancels = delivery.calls.filter(kind="cancel").order_by("pk")
+    name = fresh(delivery).external_order_id
+    assert [(one.state, one.idempotency_key) for one in cancels] == [
+        ("abandoned", "order-1-cancel"),
+        ("due", f"{name}-cancel-2"),
+    ]
 
 
 def test_a_delivery_that_kaspi_reopens_is_not_signalled_as_booked(booked, signals):
