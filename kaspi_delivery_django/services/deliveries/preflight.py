@@ -30,6 +30,7 @@ State, Kind = ApiCall.State, ApiCall.Kind
 WAIT_BEFORE_FLAG = timedelta(minutes=15)
 ADAPTER_FAILED = gettext_lazy("The shop's adapter failed: %(error)s.")
 WAITING = ("unwanted_since", "not_before")
+CANCELLED_COLUMNS = (*status.MIRROR_COLUMNS, "unwanted_since")
 HELD_COLUMNS = (*WAITING, "send_anyway_at", "send_early_at", *attention.COLUMNS)
 OF_ADAPTER_FAILED = frozenset({Attention.ADAPTER_FAILED})
 OF_NOT_WANTED = frozenset({Attention.NOT_WANTED})
@@ -40,6 +41,9 @@ def may_send(
 ) -> bool:
     """Return whether a due call may be sent; record why not. `order` is the shop's, if it was read before."""
     if _is_obsolete(call, delivery):
+        return False
+    if is_first_create(call) and delivery.cancel_requested_at and status.cancel_unsent(delivery):
+        status.save(delivery, CANCELLED_COLUMNS)  # while a sender had claimed it, which released it unsent
         return False
     blocked = Attention.PAYLOAD_CHANGED if call.is_changed else _blocked_reason(call, delivery, account, now)
     if blocked is not None:
@@ -68,8 +72,7 @@ def is_first_create(call: ApiCall) -> bool:
 def _ask_adapter(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
     """Ask the adapter about a locked delivery's first create; build its payload if it may be sent.
 
-    A deleted order, or one that the adapter wants cancelled, cancels the delivery; one that is not wanted, or is
-    wanted later, waits.
+    A deleted order, or one that the adapter wants cancelled, cancels the delivery; one that it wants later waits, too.
     A delivery that moved to another account is left to that account's next claim. Raises `AdapterFailed`.
     """
     account = delivery.account
@@ -77,7 +80,7 @@ def _ask_adapter(call: ApiCall, delivery: Delivery, order: models.Model | None, 
         wish = _prepare(call, delivery, order, now)
     except models.ObjectDoesNotExist:
         status.cancel_unsent(delivery, notifies=False)  # the shop has no order that the signal could be about
-        status.save(delivery, (*status.STATUS_COLUMNS, "unwanted_since"))
+        status.save(delivery, CANCELLED_COLUMNS)
         return False
     if wish is Wish.CANCEL:
         _cancel(delivery, order or payloads.order_of(delivery), now)
@@ -334,4 +337,4 @@ def _cancel(delivery: Delivery, order: models.Model, now: datetime) -> None:
     delivery.cancel_requested_at = delivery.cancel_requested_at or now
     delivery.cancel_reason = delivery.cancel_reason or payloads.cancel_reason_of(order)
     status.cancel_unsent(delivery)
-    status.save(delivery, (*status.MIRROR_COLUMNS, "unwanted_since"))
+    status.save(delivery, CANCELLED_COLUMNS)

@@ -51,10 +51,16 @@ def test_it_is_cancelled_in_every_idle_state(due, state):
 
 
 @pytest.mark.parametrize(("status", "left"), [(401, "cancelled"), (400, "cancelled"), (503, "")])
-def test_a_cancel_during_an_attempt(due, drain, kaspi, status, left):
+def test_a_cancel_during_an_attempt(due, drain, kaspi, monkeypatch, status, left):
     """It applies if Kaspi surely has not booked; else the outcome is resolved first."""
     kaspi.faults.add(Fault(operation="create", status=status))
-    Delivery.objects.update(cancel_requested_at=due.created_at)
+    handle = kaspi.handle
+
+    def cancelled_meanwhile(*request):
+        assert cancel_delivery(due.delivery).status == ""
+        return handle(*request)
+
+    monkeypatch.setattr(kaspi, "handle", cancelled_meanwhile)
     drain()
     assert (fresh(due.delivery).status, fresh(due.delivery).attention) == (left, "")
 

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 import pytest
 from django.db import DataError, InterfaceError, OperationalError, connections
 
+from kaspi_delivery_django import services
 from kaspi_delivery_django.client import NotReached
 from kaspi_delivery_django.models import ApiCall, Delivery
 from kaspi_delivery_django.sandbox.faults import Fault
@@ -157,6 +158,29 @@ def test_a_claim_that_waited_too_long_is_not_sent(worker, kaspi, due, monkeypatc
     assert worker.run_round() == 0
     call = ApiCall.objects.get()
     assert (call.state, call.unknown_since, kaspi.requests) == ("due", None, [])
+
+
+@pytest.mark.failure_mode("cancel: before anything was sent")
+def test_a_cancel_while_a_claim_waits_is_not_forgotten(worker, kaspi, due, monkeypatch):
+    """Staff cancel a claimed call that no thread has begun, and it is released: no courier is booked."""
+    claim_many = claims.claim_many
+
+    def cancelled_meanwhile(pks):
+        found = claim_many(pks)
+        assert services.cancel_delivery(Delivery.objects.get()).status == ""
+        worker.stop()
+        return found
+
+    monkeypatch.setattr(claims, "claim_many", cancelled_meanwhile)
+    worker.run_round()
+    monkeypatch.undo()
+    assert ApiCall.objects.get().state == "due"
+    Worker(log=lambda _line: None, threads=4).run_round()
+    assert (Delivery.objects.get().status, ApiCall.objects.get().state, kaspi.requests) == (
+        "cancelled",
+        "abandoned",
+        [],
+    )
 
 
 @pytest.mark.failure_mode("claim: the worker dies")
