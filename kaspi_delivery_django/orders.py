@@ -19,6 +19,7 @@ from kaspi_delivery_django.client.types import DeliveryRequest
 from kaspi_delivery_django.exceptions import UnusableKey, UsageError
 
 KEY_LENGTH = 64
+MAX_KEY = 2**63 - 1  # more is no integer to SQLite
 
 _SIMPLE_FIELDS = (models.IntegerField, models.UUIDField)
 _CONVERSIONS = frozenset(
@@ -314,6 +315,15 @@ def has_simple_key(model: type[models.Model]) -> bool:
 def can_be_looked_up(model: type[models.Model]) -> bool:
     """Return whether the primary key is one column."""
     return not isinstance(model._meta.pk, models.CompositePrimaryKey)
+
+
+def is_key(model: type[models.Model], text: str) -> bool:
+    """Return whether the text can be a key of the model: the shop may have changed the key's type."""
+    try:
+        key = key_field(model).get_prep_value(text)
+    except (AttributeError, OverflowError, TypeError, ValueError, ValidationError):
+        return False
+    return not isinstance(key, int) or key <= MAX_KEY
 
 
 def usable_key(model: type[models.Model], key: Any) -> Any:

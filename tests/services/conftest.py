@@ -1,6 +1,11 @@
 """What the tests of the services share."""
 
+from contextlib import contextmanager
+
 import pytest
+from django.db.models.signals import post_init
+
+from tests.shop.models import Order
 
 
 def fresh(row):
@@ -11,6 +16,21 @@ def fresh(row):
 def posts(kaspi, ending="/v1/deliveries"):
     """Return the creates, or the cancels, that Kaspi received."""
     return [sent for sent in kaspi.requests if sent.method == "POST" and sent.path.endswith(ending)]
+
+
+@contextmanager
+def unreadable(key, error):
+    """Let the shop's model raise while the row of this order is read."""
+
+    def receive(instance, **_facts):
+        if instance.pk == key:
+            raise error("Aliya, +7 727 111 0001")
+
+    post_init.connect(receive, sender=Order)
+    try:
+        yield
+    finally:
+        post_init.disconnect(receive, sender=Order)
 
 
 def fail_on(monkeypatch, place, name, error, is_poison):

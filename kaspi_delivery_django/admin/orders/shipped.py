@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import models
 
 from kaspi_delivery_django import orders
@@ -13,7 +12,7 @@ from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
 from kaspi_delivery_django.orders import AnyAdapter
 from kaspi_delivery_django.services.db import rows_of
-from kaspi_delivery_django.services.deliveries.identities import MAX_KEY, SETTING, content_type_of, fitting
+from kaspi_delivery_django.services.deliveries.identities import SETTING, content_type_of, fitting
 
 BATCH_SIZE = 1000
 
@@ -94,8 +93,8 @@ class ShippedRows:
         """Filter the rows for which one of these is shipped. Ours are texts, and no engine joins that by an index."""
         if self.shipments is None:
             return rows.none()
-        field = orders.key_field(self.adapter.model_class())
-        found = {f"{self.lookup}__in": [text for text in object_ids if _is_key(field, text)]}
+        model = self.adapter.model_class()
+        found = {f"{self.lookup}__in": [text for text in object_ids if orders.is_key(model, text)]}
         if not self.shipments.path:
             return rows.filter(**found)  # a child has its parent's key too
         return rows.filter(pk__in=self.model._base_manager.filter(**found).values("pk"))
@@ -104,11 +103,3 @@ class ShippedRows:
         rows = rows_of(self.model)
         shipped = rows.filter(**{"pk__in": pks, f"{self.lookup}__isnull": False})
         return list(shipped.order_by(self.lookup).values_list("pk", self.lookup).distinct())
-
-
-def _is_key(field: Any, text: str) -> bool:
-    try:
-        key = field.get_prep_value(text)
-    except (TypeError, ValueError, ValidationError):  # the shop's key has become of another type
-        return False
-    return not isinstance(key, int) or key <= MAX_KEY

@@ -28,7 +28,6 @@ Row = TypeVar("Row", DeliveryKeys, Delivery)
 MAX_PLAIN_DIGITS = 9  # a phone has ten
 MAX_PLAIN_LETTERS = 3  # as in KZ742
 
-MAX_KEY = 2**63 - 1  # more is no integer to SQLite
 RESERVED_WORDS = frozenset({"return", *ApiCall.Kind.values})
 _PARCEL_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z][A-Za-z0-9]*)*")
 SETTING = "KASPI_DELIVERY['ORDER_ADAPTERS']"

@@ -9,8 +9,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import Error, models
 from django.utils import timezone
 from django.utils.functional import Promise
 
@@ -21,7 +20,7 @@ from kaspi_delivery_django.models import ApiCall, Attention, Delivery
 from kaspi_delivery_django.models.calls import digest
 from kaspi_delivery_django.models.deliveries import CUSTOMER_KEYS
 from kaspi_delivery_django.models.search import city_key, phone_tail, second_words_key, words_key
-from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, can_be_looked_up
+from kaspi_delivery_django.orders import AnyAdapter, OrderAdapter, adapter_for, can_be_looked_up, is_key
 from kaspi_delivery_django.services import clock, fast_sql
 from kaspi_delivery_django.services.db import atomic, content_types, rows_of, storable
 from kaspi_delivery_django.services.deliveries import attention, identities
@@ -30,6 +29,7 @@ from kaspi_delivery_django.services.errors import (
     AdapterFailed,
     call_adapter,
     call_adapter_predicate,
+    describe,
     one_line,
     project_locale,
 )
@@ -48,7 +48,6 @@ MIRRORED = (
     *CUSTOMER_KEYS,
     "order_sha256",
 )
-_WRONG_KEY = (AttributeError, OverflowError, TypeError, ValueError, ValidationError)  # the key's type was changed
 
 
 class OtherParcels(AdapterFailed):
@@ -67,19 +66,22 @@ class Wish(Enum):
 def order_of(delivery: Delivery) -> models.Model:
     """Return the shop's order.
 
-    Raises `ObjectDoesNotExist` when it is deleted, and `AdapterFailed` when its model has no adapter.
+    Raises `ObjectDoesNotExist` when it is deleted, and `AdapterFailed` when its model has no adapter or cannot read it.
     """
     model = _adapted_model(delivery)
     if model is None:
         raise AdapterFailed(NO_ADAPTER)
     if not can_be_looked_up(model):  # the order may exist, so the delivery must not be abandoned
         raise AdapterFailed("orders with a primary key of several columns cannot be looked up: adapt another model")
+    if not is_key(model, delivery.object_id):
+        raise models.ObjectDoesNotExist("no such order")
     try:
         with project_locale():
-            order = rows_of(model).get(pk=delivery.object_id)
-    except _WRONG_KEY as err:
-        raise models.ObjectDoesNotExist("no such order") from err
-    return order
+            return rows_of(model).get(pk=delivery.object_id)
+    except (models.ObjectDoesNotExist, Error):
+        raise
+    except Exception as err:  # of the shop's model: the order may exist, so nothing may be cancelled for it
+        raise AdapterFailed(describe(err)) from err
 
 
 def _adapted_model(delivery: Delivery) -> type[models.Model] | None:
@@ -107,18 +109,16 @@ def _orders_of_model(group: list[Delivery]) -> dict[int, models.Model]:
     try:
         with project_locale():
             orders = rows_of(model).in_bulk([delivery.object_id for delivery in group])
-    except _WRONG_KEY:
-        return _orders_of_halves(group)
+    except Error:
+        raise
+    except Exception as err:  # noqa: BLE001  # a key that the model cannot have, or whatever it raises about a row
+        if len(group) == 1:
+            logger.warning("order not read: delivery=%s error=%s", group[0].pk, describe(err))
+            return {}
+        middle = len(group) // 2
+        return {**_orders_of_model(group[:middle]), **_orders_of_model(group[middle:])}
     known = {str(pk): order for pk, order in orders.items()}
     return {delivery.pk: known[delivery.object_id] for delivery in group if delivery.object_id in known}
-
-
-def _orders_of_halves(group: list[Delivery]) -> dict[int, models.Model]:
-    """Leave out only the order whose key the shop's model cannot have."""
-    if len(group) == 1:
-        return {}
-    middle = len(group) // 2
-    return {**_orders_of_model(group[:middle]), **_orders_of_model(group[middle:])}
 
 
 def build(call: ApiCall, delivery: Delivery, order: models.Model) -> None:

@@ -12,12 +12,12 @@ from kaspi_delivery_django import conf
 from kaspi_delivery_django.conf import Account
 from kaspi_delivery_django.models import AccountState, Attention, Delivery
 from kaspi_delivery_django.models.deliveries import DeliveryQuerySet
-from kaspi_delivery_django.orders import OrderAdapter, adapter_for, adapters
+from kaspi_delivery_django.orders import OrderAdapter, adapters
 from kaspi_delivery_django.services import clock, errors
 from kaspi_delivery_django.services.db import defer_or_raise
 from kaspi_delivery_django.services.deliveries import calls, payloads
 from kaspi_delivery_django.services.deliveries.actions import cancel_for_shop
-from kaspi_delivery_django.services.deliveries.identities import content_type_of
+from kaspi_delivery_django.services.deliveries.identities import adapter_of, content_type_of
 from kaspi_delivery_django.services.errors import AdapterFailed, call_adapter_predicate
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def _cancel_unwanted(batch: Sequence[Delivery]) -> int:
 
 def _cancel_if_unwanted(delivery: Delivery, order: models.Model) -> bool:
     try:
-        if not _wants_cancel(order):
+        if not call_adapter_predicate(adapter_of(order).wants_cancel, order):
             return False
         cancel_for_shop(delivery, reason=payloads.cancel_reason_of(order))
     except (OperationalError, InterfaceError) as err:
@@ -113,8 +113,3 @@ def _cancel_if_unwanted(delivery: Delivery, order: models.Model) -> bool:
         logger.error("wants_cancel failed: delivery=%s error=%s", delivery.pk, errors.describe(err))  # noqa: TRY400  # no data in logs
         return False
     return True
-
-
-def _wants_cancel(order: models.Model) -> bool:
-    adapter = adapter_for(type(order))
-    return adapter is not None and call_adapter_predicate(adapter.wants_cancel, order)

@@ -15,7 +15,7 @@ from kaspi_delivery_django.services.deliveries import identities, preflight, rul
 from kaspi_delivery_django.services.outbox import sender
 from kaspi_delivery_django.services.outbox.worker import Worker
 from kaspi_delivery_django.timetables import WeeklyTimetable
-from tests.services.conftest import fresh
+from tests.services.conftest import fresh, posts, unreadable
 from tests.services.deliveries.conftest import save
 from tests.shop import adapters
 from tests.shop.models import Order
@@ -54,6 +54,19 @@ def hold(due, drain, fake_clock):
 def save_order(**values):
     """Save the only order with these values."""
     save(Order.objects.get(), **values)
+
+
+@pytest.mark.parametrize("error", [ValueError, AttributeError, KeyError])
+def test_an_order_that_cannot_be_read_is_no_deleted_one(due, send_due, kaspi, error):
+    """Whatever the shop's own code raises: the delivery is flagged, and the next save sends it."""
+    with unreadable(int(due.delivery.object_id), error):
+        send_due()
+    found = fresh(due.delivery)
+    assert (found.status, found.attention, fresh(due).state) == ("", "adapter_failed", "stuck")
+    assert fresh(due).error_message.startswith(error.__name__)
+    save_order()
+    send_due()
+    assert (fresh(found).status, fresh(found).attention, len(posts(kaspi))) == ("created", "", 1)
 
 
 @pytest.mark.failure_mode("cancel: no longer wanted")

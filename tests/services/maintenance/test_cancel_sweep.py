@@ -12,7 +12,7 @@ from kaspi_delivery_django.services import mark_final
 from kaspi_delivery_django.services.deliveries import payloads
 from kaspi_delivery_django.services.maintenance import cancel_sweep
 from kaspi_delivery_django.services.maintenance.cancel_sweep import CancelSweep
-from tests.services.conftest import fail_on, fresh
+from tests.services.conftest import fail_on, fresh, posts, unreadable
 from tests.shop.adapters import OrderAdapter
 from tests.shop.models import Order
 
@@ -114,6 +114,17 @@ def test_a_key_that_became_of_another_type_hides_no_other(some, key):
     assert len([one for one in captured if "shop_order" in one["sql"]]) <= 4
 
 
+@pytest.mark.parametrize("error", [ValueError, KeyError])
+def test_an_order_that_cannot_be_read_hides_no_other(some, sweep, kaspi, caplog, error):
+    """Whatever the shop's own code raises: the others are cancelled."""
+    Order.objects.update(cancelled=True)
+    with unreadable(int(some[1].object_id), error):
+        sweep()
+    assert Delivery.objects.filter(status="cancelled").count() == len(posts(kaspi, "/cancel")) == 3
+    assert f"order not read: delivery={some[1].pk} error={error.__name__}" in caplog.text
+    assert "Aliya" not in caplog.text
+
+
 @pytest.fixture
 def held(due, kaspi, drain, fake_clock):
     """Return an unsent delivery that is flagged: its adapter does not want it sent."""
@@ -200,9 +211,8 @@ def test_an_error_of_a_cancel_is_contained(some, sweep, monkeypatch, error):
 
 def test_a_delivery_picked_up_meanwhile_is_flagged(booked, sweep, monkeypatch):
     """Between the check and the cancel."""
-    monkeypatch.setattr(
-        cancel_sweep, "_wants_cancel", lambda _order: bool(Delivery.objects.update(status="in_transit"))
-    )
+    picked_up = {"status": "in_transit"}
+    monkeypatch.setattr(OrderAdapter, "wants_cancel", lambda *_asked: bool(Delivery.objects.update(**picked_up)))
     sweep()
     assert fresh(booked).attention == "cancel_refused"
 
