@@ -8,7 +8,7 @@ from django import template
 from django.utils.html import conditional_escape
 from django.utils.translation import gettext
 
-from kaspi_delivery_django.formats import DAY_AND_TIME, duration_label, time_label
+from kaspi_delivery_django.formats import DAY_AND_TIME, exact_duration_label, time_label
 from kaspi_delivery_django.models import Delivery
 from kaspi_delivery_django.services import errors
 from kaspi_delivery_django.stats.estimates import estimate
@@ -18,7 +18,7 @@ from kaspi_delivery_django.tracking import Tracking, track
 register = template.Library()
 register.filter("kaspi_error", errors.translated)
 register.filter("kaspi_status", status_label)
-register.filter("kaspi_duration", duration_label)
+register.filter("kaspi_duration", exact_duration_label)
 register.simple_tag(estimate, name="kaspi_estimate")
 
 

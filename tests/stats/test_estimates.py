@@ -81,3 +81,9 @@ def test_the_template_tag(arrive):
     arrive(20)
     shown = [Template(source).render(Context({"city": city})) for city in ("Astana", "Aktau", None)]
     assert shown == ["10 h to 18 h", "", ""]
+
+
+def test_a_promise_is_not_rounded_down():
+    """Nine of ten parcels took at most that long: an hour less would not be true."""
+    shown = Template("{% load kaspi_delivery %}{{ time|kaspi_duration }}")
+    assert shown.render(Context({"time": timedelta(hours=1, minutes=55)})) == "1 h 55 min"
