@@ -191,11 +191,10 @@ class OrderConfirmation(BulkActionsMixin):
     def _shipped_of(self, queryset: QuerySet[Any], confirmed: str) -> DeliveryQuerySet:
         """Return the confirmed deliveries that are of these rows, and no returns: a form can name any."""
         keys = keys_of(Delivery, confirmed)[:MAX_ROWS]
-        texts = Delivery.objects.filter(pk__in=keys).values_list("object_id", flat=True)
-        own = self.shipped.object_ids(self.shipped.having(queryset, texts))
-        shipped = [text for ids in own.values() for text in ids]
-        none: DeliveryQuerySet = Delivery.objects.none()
-        return self.shipped.deliveries(shipped).outbound().filter(pk__in=keys) if shipped else none
+        asked: DeliveryQuerySet = Delivery.objects.filter(pk__in=keys)
+        own = self.shipped.object_ids(self.shipped.having(queryset, asked.values_list("object_id", flat=True)))
+        texts = [text for ids in own.values() for text in ids]
+        return self.shipped.deliveries(texts).outbound().filter(pk__in=keys) if texts else asked.none()
 
     def _refuses_many(self, request: HttpRequest, queryset: QuerySet[Any], *, most: int) -> bool:
         if CONFIRMED in request.POST or len(queryset.order_by().values_list("pk")[: most + 1]) <= most:
