@@ -6,7 +6,7 @@ The first three are sent after the commit, with `send_robust`, and with `deliver
 - `delivery_created`: Kaspi has booked it. At least once.
 - `delivery_status_changed`: also carries `change`, the StatusChange. At least once: a receiver that
   raises is called again by the worker, with every other one, until all of them have returned.
-- `delivery_needs_attention`: the delivery needs attention of staff; `attention` is the reason. Once.
+- `delivery_needs_attention`: staff are needed; `attention` is the reason. At most once for each occurrence.
 
 With the runner `inline` the process that learns of a change sends the first two. With any other runner the worker
 sends those of a webhook, so that no receiver delays the answer to Kaspi.

@@ -1,8 +1,8 @@
 """One circuit breaker per account and environment, shared by all workers; and the hold of all sending.
 
-A closed breaker lets all calls through, an open one none. 401, 403 and 429 open it until `closed_until`. Then it is
-half-open: it lets one trial call through. When Kaspi answers that call, the breaker closes and the pending calls are
-spread out.
+A closed breaker lets all calls through, an open one none. 429, or an answer that blames our settings, opens it until
+`closed_until`. Then it is half-open: it lets one trial call through. When Kaspi answers that call, the breaker closes
+and the pending calls are spread out.
 """
 
 import logging
