@@ -16,6 +16,7 @@ from kaspi_delivery_django.services.deliveries import payloads, rules
 
 Kind = ApiCall.Kind
 _SETTINGS = _("Kaspi does not accept our API key or address")
+_SUNSET = _("Kaspi no longer serves this version of its API: upgrade kaspi-delivery-django")
 _FAULT = _("Something is wrong at Kaspi")
 _ADVICE: Mapping[str, Promise] = {
     Attention.ADAPTER_FAILED: _("Correct the order's data (its call shows what is wrong), then retry."),
@@ -43,8 +44,8 @@ _ANSWERS: Mapping[int, Promise] = {
     HTTPStatus.UNAUTHORIZED: _SETTINGS,
     HTTPStatus.FORBIDDEN: _SETTINGS,
     HTTPStatus.METHOD_NOT_ALLOWED: _SETTINGS,
-    HTTPStatus.GONE: _SETTINGS,
-    HTTPStatus.UPGRADE_REQUIRED: _SETTINGS,
+    HTTPStatus.GONE: _SUNSET,
+    HTTPStatus.UPGRADE_REQUIRED: _SUNSET,
     HTTPStatus.NOT_FOUND: Attention.NOT_FOUND.label,
     HTTPStatus.CONFLICT: _("Kaspi has another request with this key, or has not finished it"),
     HTTPStatus.TOO_MANY_REQUESTS: _("Kaspi asks to wait: there were too many requests"),
@@ -115,8 +116,8 @@ def explain_problem(delivery: Delivery) -> Problem | None:
         return Problem(title=title, advice=advice, is_urgent=True, failure=failure, edits=edits)
     if call is None:
         return None
-    needs_staff = _meaning(call.kind, call.http_status) is _SETTINGS
-    advice = gettext("Correct the settings. Until then the account's requests wait.") if needs_staff else _retry(call)
+    needs_staff = _meaning(call.kind, call.http_status) in (_SETTINGS, _SUNSET)
+    advice = gettext("Have this corrected. Until then the account's requests wait.") if needs_staff else _retry(call)
     return Problem(title=gettext("A request to Kaspi fails"), advice=advice, is_urgent=needs_staff, failure=failure)
 
 

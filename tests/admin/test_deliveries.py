@@ -83,7 +83,9 @@ def test_kaspis_message_may_be_personal(staff, fail):
     ("status", "words", "advice", "is_urgent"),
     [
         (503, "503 internal_error Something is wrong at Kaspi", "the next attempt is automatic (03/01/2026", False),
-        (401, "Kaspi does not accept our API key or address", "Correct the settings", True),
+        (401, "Kaspi does not accept our API key or address", "Have this corrected", True),
+        (410, "Kaspi no longer serves this version of its API", "Have this corrected", True),
+        (426, "Kaspi no longer serves this version of its API", "Have this corrected", True),
     ],
 )
 def test_a_failing_request_is_urgent_only_if_staff_can_help(staff, fail, status, words, advice, is_urgent):
