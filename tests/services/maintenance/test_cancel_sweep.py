@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from django.db import DatabaseError, OperationalError, connection
@@ -123,6 +124,15 @@ def test_an_order_that_cannot_be_read_hides_no_other(some, sweep, kaspi, caplog,
     assert Delivery.objects.filter(status="cancelled").count() == len(posts(kaspi, "/cancel")) == 3
     assert f"order not read: delivery={some[1].pk} error={error.__name__}" in caplog.text
     assert "Aliya" not in caplog.text
+
+
+def test_an_error_of_the_database_is_no_orders_fault(some, monkeypatch):
+    """It is raised at once, and not looked for in ever smaller batches."""
+    rows = Mock(side_effect=OperationalError)
+    monkeypatch.setattr(payloads, "rows_of", rows)
+    with pytest.raises(OperationalError):
+        payloads.orders_of(some)
+    assert rows.call_count == 1
 
 
 @pytest.fixture
