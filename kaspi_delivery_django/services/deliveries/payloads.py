@@ -78,9 +78,9 @@ def order_of(delivery: Delivery) -> models.Model:
     try:
         with project_locale():
             return rows_of(model).get(pk=delivery.object_id)
-    except (models.ObjectDoesNotExist, Error):
+    except (model.DoesNotExist, Error):  # type: ignore[attr-defined]  # each model has its own
         raise
-    except Exception as err:  # of the shop's model: the order may exist, so nothing may be cancelled for it
+    except Exception as err:  # also of a row that the shop's model looks up: the order exists, and is not cancelled
         raise AdapterFailed(describe(err)) from err
 
 

@@ -43,7 +43,7 @@ def may_send(
     if _is_obsolete(call, delivery):
         return False
     if is_first_create(call) and delivery.cancel_requested_at and status.cancel_unsent(delivery):
-        status.save(delivery, CANCELLED_COLUMNS)  # while a sender had claimed it, which released it unsent
+        status.save(delivery, CANCELLED_COLUMNS)  # requested while a sender had the call, and released it unsent
         return False
     blocked = Attention.PAYLOAD_CHANGED if call.is_changed else _blocked_reason(call, delivery, account, now)
     if blocked is not None:
@@ -72,7 +72,7 @@ def is_first_create(call: ApiCall) -> bool:
 def _ask_adapter(call: ApiCall, delivery: Delivery, order: models.Model | None, now: datetime) -> bool:
     """Ask the adapter about a locked delivery's first create; build its payload if it may be sent.
 
-    A deleted order, or one that the adapter wants cancelled, cancels the delivery; one that it wants later waits, too.
+    A deleted order, or one that the adapter wants cancelled, cancels the delivery; one not wanted, or not yet, waits.
     A delivery that moved to another account is left to that account's next claim. Raises `AdapterFailed`.
     """
     account = delivery.account

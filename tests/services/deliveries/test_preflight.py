@@ -18,7 +18,7 @@ from kaspi_delivery_django.timetables import WeeklyTimetable
 from tests.services.conftest import fresh, posts, unreadable
 from tests.services.deliveries.conftest import save
 from tests.shop import adapters
-from tests.shop.models import Order
+from tests.shop.models import Line, Order
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +56,7 @@ def save_order(**values):
     save(Order.objects.get(), **values)
 
 
-@pytest.mark.parametrize("error", [ValueError, AttributeError, KeyError])
+@pytest.mark.parametrize("error", [ValueError, AttributeError, KeyError, Line.DoesNotExist])
 def test_an_order_that_cannot_be_read_is_no_deleted_one(due, send_due, kaspi, error):
     """Whatever the shop's own code raises: the delivery is flagged, and the next save sends it."""
     with unreadable(int(due.delivery.object_id), error):
